@@ -1,0 +1,1 @@
+"""imagekit: recipes to self-contained OCI images, verified before any runtime pulls them."""

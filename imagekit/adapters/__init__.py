@@ -1,0 +1,1 @@
+"""The tools: each module drives one program, library or store, and maps its errors."""

@@ -1,0 +1,1 @@
+"""The terminal's face: parses words, calls the library, prints."""

@@ -1,0 +1,74 @@
+"""Content digests (OCI image-spec, descriptor.md "Digests")."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+from imagekit.errors import IntegrityError, InvalidReferenceError
+
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """An algorithm and the lower-case hexadecimal value, such as ``sha256:9f2c...``."""
+
+    algorithm: str
+    hex: str
+
+    def __post_init__(self) -> None:
+        """Check the pair, so that no malformed digest exists.
+
+        Raises:
+            InvalidReferenceError: unknown algorithm, wrong length or characters.
+        """
+        length = _HEX_LENGTH.get(self.algorithm)
+        if length is None or len(self.hex) != length or not _HEX.issuperset(self.hex):
+            shown = f"{self.algorithm[:16]}:{self.hex[:140]}"
+            raise InvalidReferenceError(
+                f"{shown!r} is not a digest",
+                hint="a digest is sha256: and 64 lower-case hexadecimal digits",
+                code="INVALID_DIGEST",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``ALGORITHM:HEX``.
+
+        Raises:
+            InvalidReferenceError: the text is not a digest of a known algorithm.
+        """
+        algorithm, _, value = text.partition(":")
+        return cls(algorithm, value)
+
+    @classmethod
+    def of(cls, raw: bytes) -> Self:
+        """Return the SHA-256 digest of the bytes."""
+        return cls("sha256", hashlib.sha256(raw).hexdigest())
+
+    @property
+    def short(self) -> str:
+        """A form for screens; never for decisions."""
+        return f"{self.algorithm}:{self.hex[:12]}"
+
+    def check(self, raw: bytes, *, what: str) -> None:
+        """Compare the bytes with this digest.
+
+        Args:
+            raw: the bytes that were received.
+            what: what they should be, for the message.
+
+        Raises:
+            IntegrityError: they differ.
+        """
+        got = hashlib.new(self.algorithm, raw).hexdigest()
+        if got != self.hex:
+            raise IntegrityError(
+                f"{what} has the digest {self.algorithm}:{got} and not {self}",
+                hint="something between here and the store altered it: do not use it",
+                code="CONTENT_DIGEST_MISMATCH",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"

@@ -1,0 +1,70 @@
+"""What happens during long work, told as it happens to whoever wants to show it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stage began."""
+
+    stage: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A line that a program printed during a stage."""
+
+    stage: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """How far a stage is, in bytes or pieces; ``total`` 0 where it is not known."""
+
+    stage: str
+    done: int
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A stage ended well."""
+
+    stage: str
+    summary: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A stage ended badly; the error follows as an exception."""
+
+    stage: str
+    summary: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program is about to be run; secrets are already replaced."""
+
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that an admin should know and that stops nothing."""
+
+    message: str
+
+
+Event = Started | Output | Advanced | Done | Failed | Command | Note
+Progress = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Show nothing: the progress of a caller who does not want to know."""
+    del event

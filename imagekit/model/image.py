@@ -1,0 +1,59 @@
+"""Images that were built here and lie in a local OCI layout, ready to be published."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from imagekit.model.digest import Digest
+from imagekit.model.oci import Descriptor, Platform
+
+
+class Origin(StrEnum):
+    """Which part of a recipe a layer, and what is in it, came from."""
+
+    BASE = "base"
+    PACKAGES = "packages"
+    RECIPE = "recipe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltLayer:
+    """One layer of a built image."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    """Digest of the uncompressed archive: the same everywhere, whatever compressor was used."""
+    origin: Origin
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Something from outside that went into an image (SLSA provenance: ResourceDescriptor)."""
+
+    uri: str
+    """A package URL, a URL or an image reference."""
+    digest: Digest | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image in a local layout folder, named by digest only."""
+
+    layout: Path
+    manifest: Descriptor
+    config: Descriptor
+    layers: tuple[BuiltLayer, ...]
+    platform: Platform
+    name: str
+    version: str
+    epoch: int
+    """The image's time, in seconds since 1970."""
+    recipe_digest: Digest
+    materials: tuple[Material, ...] = ()
+    tools: tuple[tuple[str, str], ...] = ()
+    """Names and versions of what built it: buildah, mmdebstrap, the compressor with its level."""
+    started: float = 0.0
+    finished: float = 0.0
+    """When the build began and ended, in seconds since 1970: for the provenance only."""

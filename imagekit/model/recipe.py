@@ -1,0 +1,190 @@
+"""Recipes: what an admin writes, after it was checked.
+
+Each part keeps its place in the file, so that an error much later can still point there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from imagekit.model.digest import Digest
+from imagekit.model.oci import Platform
+from imagekit.model.reference import PinnedReference
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file that a person wrote; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBase:
+    """An image of a registry or layout, by digest."""
+
+    reference: PinnedReference
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapBase:
+    """A distribution's minimal system, made by mmdebstrap from the host's own mirror."""
+
+    distribution: Literal["debian"]
+    suite: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeBase:
+    """The image that another recipe of the same tree of recipes builds."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScratchBase:
+    """Nothing at all."""
+
+    place: Place
+
+
+Base = ImageBase | BootstrapBase | RecipeBase | ScratchBase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packages:
+    """What one package manager installs.
+
+    For apt, ``NAME`` or ``NAME=VERSION``. For pip, ``NAME==VERSION`` with
+    ``--hash=sha256:...`` behind, as in a requirements file: pip is run with --require-hashes.
+    """
+
+    manager: Literal["apt", "pip"]
+    install: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """A command: text for ``/bin/sh -c``, or an argument vector that is executed as it stands."""
+
+    command: str | tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyStep:
+    """A file or folder of the recipe's folder, copied into the image."""
+
+    source: str
+    to: str
+    place: Place
+    mode: int | None = None
+    """Permission bits; None keeps 0755 for what is executable and folders, 0644 for the rest."""
+    owner: str = "0:0"
+    """``UID[:GID]`` or names that the image's passwd and group files know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStep:
+    """A file of the network, checked against its digest before anything reads it."""
+
+    url: str
+    sha256: Digest
+    to: str
+    place: Place
+    extract: bool = False
+
+
+Step = RunStep | CopyStep | FetchStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret's value comes from when a step runs; the value itself is never kept.
+
+    A step reads it from ``/run/secrets/ID``.
+    """
+
+    id: str
+    env: str = ""
+    file: str = ""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTest:
+    """A command that must behave in the finished image.
+
+    ``run`` goes around the entrypoint, ``args`` go to it; exactly one is given. ``stdout`` and
+    ``stderr`` are regular expressions that must be found.
+    """
+
+    place: Place
+    run: str | tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = None
+    exit_code: int = 0
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """The tags of a release, ``{version}`` and the like already put in."""
+
+    immutable: tuple[str, ...]
+    moving: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Immutable tags first, each once."""
+        return tuple(dict.fromkeys((*self.immutable, *self.moving)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A recipe, wholly checked.
+
+    ``digest`` is that of recipe.yaml and every file beside it (see ``imagekit.recipe.digest``).
+    """
+
+    folder: Path
+    file: Path
+    digest: Digest
+    name: str
+    version: str
+    place: Place
+    base: Base | None
+    """None where a Containerfile says everything."""
+    title: str = ""
+    description: str = ""
+    licenses: str = ""
+    source: str = ""
+    labels: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    packages: tuple[Packages, ...] = ()
+    steps: tuple[Step, ...] = ()
+    containerfile: str = ""
+    env: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    workdir: str = ""
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    expose: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    secrets: tuple[Secret, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    """Empty: the platform of the host."""
+    tests: tuple[ImageTest, ...] = ()
+    tags: Tags
+    date: int | None = None
+    """Seconds since 1970 that the recipe gives as the image's time, if it does."""
+    time_limit: int = 3600
+    """Seconds that one step may take."""

@@ -1,0 +1,59 @@
+"""Verdicts: what verifying an image found, check by check."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from imagekit.model.digest import Digest
+from imagekit.model.reference import Reference
+
+Decision = Literal["allow", "deny"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check and what came of it.
+
+    ``code`` is ``OK`` for a check that passed, else one of the words of the README's table, such
+    as ``NO_SIGNATURE``. ``warning`` findings deny nothing.
+    """
+
+    check: str
+    """Which check: ``policy``, ``signature``, ``sbom``, ``provenance`` ..."""
+    code: str
+    message: str
+    hint: str = ""
+    severity: Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The decision about one reference, with one finding for each check.
+
+    It has no truth value on purpose: ask for ``allowed``.
+    """
+
+    reference: Reference
+    digest: Digest | None
+    """The digest that was judged; None where the tag did not resolve."""
+    policy: str
+    """Name and version of the policy."""
+    policy_digest: Digest
+    findings: tuple[Finding, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether at least one check was made and none failed."""
+        return bool(self.findings) and all(f.severity != "error" for f in self.findings)
+
+    @property
+    def decision(self) -> Decision:
+        """``allow`` or ``deny``."""
+        return "allow" if self.allowed else "deny"
+
+    def __bool__(self) -> bool:
+        """Refuse, so that ``if verify(...)`` cannot be written by mistake.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a Verdict has no truth value: ask for .allowed")

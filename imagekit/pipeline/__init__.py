@@ -1,0 +1,1 @@
+"""Composition: makes the adapters, when they are needed, and chains the stages."""

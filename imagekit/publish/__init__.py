@@ -1,0 +1,1 @@
+"""To a registry, tags last: ``imagekit publish``."""

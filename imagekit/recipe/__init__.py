@@ -1,0 +1,1 @@
+"""Recipes: reading and judging them, ``imagekit lint``."""

@@ -1,0 +1,1 @@
+"""What a host can do, and running verified images: ``imagekit doctor``, ``imagekit run``."""

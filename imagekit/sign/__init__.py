@@ -1,0 +1,1 @@
+"""Signatures and attestations in both forms: ``imagekit sign``."""

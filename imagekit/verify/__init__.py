@@ -1,0 +1,1 @@
+"""From a reference and a policy to a verdict: ``imagekit verify``."""
