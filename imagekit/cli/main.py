@@ -1,6 +1,180 @@
-"""The command ``imagekit``."""
+"""The command ``imagekit``: finds the command's module, runs it, turns errors into exit codes.
+
+Only the module of the command that is asked for is imported, so that ``imagekit --help`` costs
+little more than Python itself.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from imagekit.cli.console import Console
+from imagekit.errors import ImagekitError, UsageError
+
+COMMANDS = {
+    "lint": "check recipes and show every fault with its place",
+    "plan": "show what building a recipe would do; nothing is done",
+    "build": "build a recipe into the local image store",
+    "sbom": "write the CycloneDX SBOM of an image or folder",
+    "publish": "build, test, push, attest, sign, verify, and only then tag",
+    "sign": "sign an image that something else built",
+    "verify": "judge an image by a policy",
+    "pull": "verify, then pull by digest into Podman's storage",
+    "run": "verify, then run by digest with Podman",
+    "inspect": "show what an image is, who signed it and what it is made of",
+    "key": "generate and show signing keys",
+    "policy": "write a policy",
+    "schema": "print the JSON Schema of recipes or policies",
+    "doctor": "tell what this host can do, and the remedy for what it cannot",
+}
+
+EPILOG = """\
+exit codes:
+  0  done                         4  published image failed its own verification
+  1  fault of imagekit            5  bytes differ from their digest
+  2  bad recipe, policy, key      6  a tool or registry failed
+     or reference                64  wrong usage
+  3  denied by the policy
+
+`imagekit COMMAND --help` explains a command, with examples.
+"""
 
 
-def main() -> int:
-    """Run the command line and return its exit code."""
-    return 0
+class _Parser(argparse.ArgumentParser):
+    """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see: {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the words after ``imagekit``; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    console = Console(json="--json" in _own(words))
+    try:
+        return _dispatch(words, console)
+    except ImagekitError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.settle()
+        print("interrupted: nothing was left half done", file=console.err)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
+        return _fault(error, console)
+
+
+def _dispatch(words: list[str], console: Console) -> int:
+    parser = _main_parser()
+    if not words or words[0] not in COMMANDS:
+        arguments, rest = parser.parse_known_args(words)
+        if arguments.version:
+            console.result(*_version())
+            return 0
+        if arguments.command is None:
+            raise UsageError("no command", hint="see: imagekit --help")
+        raise _unknown(arguments.command, rest)
+    module = _module(words[0])
+    command = _command_parser(words[0], module)
+    mine, passed = _split(words[1:])
+    arguments = command.parse_args(mine)
+    arguments.passed = passed
+    console.json, console.quiet = arguments.json, arguments.quiet
+    console.verbose = arguments.verbose
+    return int(module.run(arguments, console))
+
+
+def _main_parser() -> _Parser:
+    rows = "\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())
+    parser = _Parser(
+        prog="imagekit",
+        description="Recipes to self-contained OCI images: built by Buildah, with SBOM and "
+        "signatures,\nverified before any runtime pulls them.\n\ncommands:\n" + rows,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="imagekit COMMAND [OPTIONS] ...",
+    )
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _command_parser(name: str, module: ModuleType) -> _Parser:
+    parser = _Parser(
+        prog=f"imagekit {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    shared = parser.add_argument_group("output")
+    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
+    shared.add_argument(
+        "--verbose",
+        "-v",
+        action="store_true",
+        help="show the commands that are run, and their output",
+    )
+    return parser
+
+
+def _version() -> tuple[str, dict[str, object]]:
+    # importlib.metadata costs more than all the rest of --help.
+    from importlib.metadata import version
+
+    number = version("imagekit")
+    return f"imagekit {number}", {"schema": 1, "version": number}
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"imagekit.cli.{name}")
+
+
+def _own(words: list[str]) -> list[str]:
+    """Return the words before ``--``: those behind it belong to the container."""
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    mine = _own(words)
+    return mine, tuple(words[len(mine) + 1 :])
+
+
+def _unknown(command: str, rest: list[str]) -> UsageError:
+    import difflib
+
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    guess = f"did you mean `imagekit {' '.join([close[0], *rest])}`?" if close else ""
+    return UsageError(f"{command!r} is not a command", hint=guess or "see: imagekit --help")
+
+
+def _fault(error: Exception, console: Console) -> int:
+    """Say that imagekit itself is at fault; the traceback goes where --verbose asks for it."""
+    console.settle()
+    if console.verbose:
+        import traceback
+
+        traceback.print_exception(error, file=console.err)
+    console.error(
+        ImagekitError(
+            f"a fault in imagekit: {type(error).__name__}: {error}",
+            hint="run it again with --verbose and report what it shows",
+            code="internal",
+        )
+    )
+    return ImagekitError.exit_code

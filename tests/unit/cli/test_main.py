@@ -1,0 +1,150 @@
+"""The frame of the command line: words, exit codes, output streams."""
+
+import io
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from imagekit.cli import main as cli
+from imagekit.cli.console import Console
+from imagekit.errors import (
+    DeniedError,
+    ImagekitError,
+    InputError,
+    IntegrityError,
+    ToolError,
+    UsageError,
+    VerificationError,
+)
+
+
+class _Command(ModuleType):
+    """A command module that raises what the test says."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        super().__init__("imagekit.cli.lint")
+        self._error = error
+        self.seen: Namespace | None = None
+
+    def configure(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", nargs="*")
+
+    def run(self, arguments: Namespace, console: Console) -> int:
+        self.seen = arguments
+        if self._error is not None:
+            raise self._error
+        console.result("text", {"schema": 1})
+        return 0
+
+
+Install = Callable[..., _Command]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Return a function that puts a command module in the place of ``lint``."""
+
+    def put(error: BaseException | None = None) -> _Command:
+        command = _Command(error)
+        monkeypatch.setitem(sys.modules, "imagekit.cli.lint", command)
+        return command
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ImagekitError("x"), 1),
+        (InputError("x"), 2),
+        (DeniedError("x"), 3),
+        (VerificationError("x"), 4),
+        (IntegrityError("x"), 5),
+        (ToolError("x"), 6),
+        (UsageError("x"), 64),
+        (RuntimeError("x"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_each_error_ends_with_its_exit_code(
+    install: Install, error: BaseException, code: int
+) -> None:
+    """The README's table of exit codes holds for errors that reach the border."""
+    install(error)
+
+    assert cli.main(["lint"]) == code
+
+
+def test_a_fault_shows_no_traceback(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault of imagekit is one sentence, unless --verbose asks for more."""
+    install(RuntimeError("boom"))
+
+    cli.main(["lint"])
+
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_unknown_command_guesses(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command ends with 64 and names the close one."""
+    assert cli.main(["publsh"]) == 64
+    assert "imagekit publish" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--no-such"], ["lint", "--no-such"]])
+def test_wrong_usage_ends_with_64(install: Install, words: list[str]) -> None:
+    """Exit code 2 stays free for bad input."""
+    install()
+
+    assert cli.main(words) == 64
+
+
+def test_json_error_is_one_document_on_stdout(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under --json also a failure prints exactly one document."""
+    install(InputError("bad thing", hint="mend it", code="x/y"))
+
+    cli.main(["lint", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == {"code": "x/y", "message": "bad thing", "hint": "mend it"}
+    assert document["exit_code"] == 2
+
+
+def test_words_behind_dashes_are_passed_on(install: Install) -> None:
+    """What follows ``--`` belongs to the container, even ``--json``."""
+    command = install()
+
+    cli.main(["lint", "a", "--", "--json", "b"])
+
+    assert command.seen is not None
+    assert command.seen.passed == ("--json", "b")
+    assert command.seen.json is False
+
+
+def test_result_goes_to_stdout_and_narration_to_stderr() -> None:
+    """A pipe sees the result only."""
+    console = Console(out=io.StringIO(), err=io.StringIO())
+
+    console.note("narration")
+    console.result("result", {})
+
+    assert isinstance(console.out, io.StringIO)
+    assert isinstance(console.err, io.StringIO)
+    assert console.out.getvalue() == "result\n"
+    assert console.err.getvalue() == "narration\n"
+
+
+def test_quiet_says_nothing_on_stderr() -> None:
+    """--quiet leaves the result only."""
+    console = Console(quiet=True, out=io.StringIO(), err=io.StringIO())
+
+    console.note("narration")
+
+    assert isinstance(console.err, io.StringIO)
+    assert console.err.getvalue() == ""
