@@ -1,0 +1,56 @@
+"""What holds for all tests: isolation, and honesty about what was not run."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+REQUIRE_REAL = "IMAGEKIT_REQUIRE_REAL"
+# Before any test has a HOME of its own.
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test a HOME and XDG folders of its own, and no credentials or passwords."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in [name for name in os.environ if name.startswith("XDG_")]:
+        monkeypatch.delenv(name)
+    for name in (
+        "REGISTRY_AUTH_FILE",
+        "DOCKER_CONFIG",
+        "IMAGEKIT_KEY_PASSWORD",
+        "COSIGN_PASSWORD",
+        "SOURCE_DATE_EPOCH",
+        "NO_COLOR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped real part into a failure where the real parts were promised."""
+    report = yield
+    if report.skipped and os.environ.get(REQUIRE_REAL) and item.get_closest_marker("real"):
+        report.outcome = "failed"
+        report.longrepr = f"a real part was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of the checkout: recipes/, policies/ and the scripts."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def bench() -> Path:
+    """The folder of other people's programs that tests/interop/bench sets up; skips without."""
+    folder = Path(os.environ.get("IMAGEKIT_BENCH") or _CACHE / "imagekit-bench") / "bin"
+    if not folder.is_dir():
+        pytest.skip("tests/interop/bench has not been run on this machine")
+    return folder
