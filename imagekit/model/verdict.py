@@ -36,9 +36,10 @@ class Verdict:
     digest: Digest | None
     """The digest that was judged; None where the tag did not resolve."""
     policy: str
-    """Name and version of the policy."""
+    """Name of the policy."""
     policy_digest: Digest
     findings: tuple[Finding, ...]
+    policy_version: int = 0
 
     @property
     def allowed(self) -> bool:
