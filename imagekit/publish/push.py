@@ -1,0 +1,87 @@
+"""Pushing a built image by digest, and its tags when everything else is there."""
+
+import time
+from dataclasses import dataclass
+
+from imagekit.model.event import Advanced, Done, Progress, Started
+from imagekit.model.image import BuiltImage
+from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.recipe import Tags
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.ports import BlobStore, RegistryWriter
+
+_MEGA = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """An image that the registry has, without a tag."""
+
+    reference: PinnedReference
+    manifest: RawManifest
+    sent: int
+    """Bytes that had to be sent."""
+
+
+def push(
+    writer: RegistryWriter,
+    store: BlobStore,
+    image: BuiltImage,
+    *,
+    repository: Repository,
+    progress: Progress,
+) -> Pushed:
+    """Send what the repository lacks of the image, the manifest last, and no tag.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        IntegrityError: the local store was altered.
+    """
+    progress(Started(stage="push", detail=str(repository)))
+    began = time.monotonic()
+    blobs = [*(layer.descriptor for layer in image.layers), image.config]
+    total = sum(blob.size for blob in blobs)
+    sent = new = done = 0
+    for blob in blobs:
+        if not writer.has_blob(repository, blob):
+            writer.put_blob(repository, blob, store.path(blob.digest))
+            sent += blob.size
+            new += blob != image.config
+        done += blob.size
+        progress(Advanced(stage="push", done=done, total=total))
+    manifest = _read_manifest(store, image.manifest)
+    reference = writer.put_manifest(repository, manifest.media_type, manifest.raw)
+    progress(
+        Done(
+            stage="push",
+            summary=f"{_count(len(image.layers), 'layer')}, {new} new: "
+            f"{sent / _MEGA:.1f} MB of {total / _MEGA:.1f} MB sent",
+            seconds=time.monotonic() - began,
+        )
+    )
+    return Pushed(reference=reference, manifest=manifest, sent=sent)
+
+
+def write_tags(
+    writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Tags
+) -> None:
+    """Let all tags point to the image: the moving ones first, the immutable ones last.
+
+    In this order an immutable tag is the proof that nothing was left undone.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+    """
+    moving = [tag for tag in tags.moving if tag not in tags.immutable]
+    for tag in (*moving, *tags.immutable):
+        writer.tag(TaggedReference(image.repository, tag), manifest)
+
+
+def _read_manifest(store: BlobStore, descriptor: Descriptor) -> RawManifest:
+    raw = store.path(descriptor.digest).read_bytes()
+    descriptor.digest.check(raw, what="the manifest in the local store")
+    return RawManifest(media_type=descriptor.media_type, digest=descriptor.digest, raw=raw)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
