@@ -58,7 +58,7 @@ class Descriptor:
     digest: Digest
     size: int
     artifact_type: str = ""
-    annotations: Mapping[str, str] = field(default=NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     platform: Platform | None = None
 
 
@@ -71,7 +71,7 @@ class Manifest:
     layers: tuple[Descriptor, ...]
     artifact_type: str = ""
     subject: Descriptor | None = None
-    annotations: Mapping[str, str] = field(default=NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Index:
     manifests: tuple[Descriptor, ...]
     artifact_type: str = ""
     subject: Descriptor | None = None
-    annotations: Mapping[str, str] = field(default=NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class ImageConfig:
     cmd: tuple[str, ...] = ()
     workdir: str = ""
     user: str = ""
-    labels: Mapping[str, str] = field(default=NOTHING, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     exposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""

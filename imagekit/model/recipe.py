@@ -6,11 +6,10 @@ Each part keeps its place in the file, so that an error much later can still poi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from imagekit.model.digest import Digest
-from imagekit.model.oci import Platform
+from imagekit.model.oci import NOTHING, Platform
 from imagekit.model.reference import PinnedReference
 
 
@@ -167,18 +166,18 @@ class Recipe:
     description: str = ""
     licenses: str = ""
     source: str = ""
-    labels: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     packages: tuple[Packages, ...] = ()
     steps: tuple[Step, ...] = ()
     containerfile: str = ""
-    env: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     workdir: str = ""
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    build_args: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    build_args: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     secrets: tuple[Secret, ...] = ()
     platforms: tuple[Platform, ...] = ()
     """Empty: the platform of the host."""

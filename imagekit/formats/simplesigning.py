@@ -1,0 +1,83 @@
+"""Simple signing payloads: what a layer of the legacy ``.sig`` tag signs.
+
+containers-signature(5) and c/image's signature/internal/sigstore_payload.go: a payload with other
+keys than these is refused there, and so it is here.
+"""
+
+from dataclasses import dataclass
+
+from imagekit.errors import DocumentError, InvalidReferenceError
+from imagekit.formats import strictjson
+from imagekit.formats.fields import Fields
+from imagekit.model.digest import Digest
+
+BAD_PAYLOAD = "BAD_PAYLOAD"
+MAX_PAYLOAD = 64 << 10
+"""Largest payload that is read, in bytes; honest ones have a few hundred."""
+SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
+"""Annotation of the layer: the signature of the payload, in base64."""
+
+_TYPE = "cosign container image signature"
+_WHAT = "the signature's payload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimpleSigning:
+    """The claim of a payload: this digest is the image of that name."""
+
+    identity: str
+    """``HOST/PATH:TAG`` as imagekit and skopeo write it, ``HOST/PATH`` as cosign does."""
+    digest: Digest
+
+
+def payload_bytes(claim: SimpleSigning) -> bytes:
+    """Write the payload: the same claim gives the same bytes."""
+    critical = {
+        "identity": {"docker-reference": claim.identity},
+        "image": {"docker-manifest-digest": str(claim.digest)},
+        "type": _TYPE,
+    }
+    return strictjson.dumps({"critical": critical, "optional": None})
+
+
+def parse_payload(raw: bytes) -> SimpleSigning:
+    """Read a payload from its exact bytes.
+
+    Raises:
+        DocumentError: it is not one (code ``BAD_PAYLOAD``), or ambiguous (``AMBIGUOUS_JSON``).
+    """
+    if len(raw) > MAX_PAYLOAD:
+        raise DocumentError(
+            f"{_WHAT} has {len(raw)} bytes; at most {MAX_PAYLOAD} are read", code=BAD_PAYLOAD
+        )
+    try:
+        document = strictjson.loads(raw, what=_WHAT)
+    except DocumentError as error:
+        if error.code == "AMBIGUOUS_JSON":
+            raise
+        raise DocumentError(error.message, code=BAD_PAYLOAD) from error
+    fields = Fields.of(document, what=_WHAT, code=BAD_PAYLOAD)
+    fields.exactly(("critical", "optional"))
+    _check_optional(fields.optional_object("optional"))
+    critical = fields.object("critical")
+    critical.exactly(("type", "image", "identity"))
+    if critical.text("type") != _TYPE:
+        raise critical.fault(f"has the type {critical.text('type')[:80]!r} and not {_TYPE!r}")
+    image, identity = critical.object("image"), critical.object("identity")
+    image.exactly(("docker-manifest-digest",))
+    identity.exactly(("docker-reference",))
+    try:
+        digest = Digest.parse(image.text("docker-manifest-digest"))
+    except InvalidReferenceError as error:
+        raise image.fault(f"is malformed: {error.message}") from error
+    return SimpleSigning(identity=identity.text("docker-reference"), digest=digest)
+
+
+def _check_optional(fields: Fields) -> None:
+    """Check the two keys that c/image gives a type to; the rest is anybody's."""
+    if "creator" in fields.values:
+        fields.text("creator")
+    timestamp = fields.get("timestamp")
+    whole = isinstance(timestamp, int) and not isinstance(timestamp, bool)
+    if "timestamp" in fields.values and not whole:
+        raise fields.fault("has a timestamp that is not a whole number")
