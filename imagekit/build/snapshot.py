@@ -1,0 +1,142 @@
+"""What a tree looks like at one moment, and what changed between two moments.
+
+A change is told by mode, owner, size, mtime, inode and ctime, which no program can set: so no
+change escapes, whatever the storage driver and whatever the program did to the times.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.errors import ToolError
+
+MAX_ENTRIES = 5_000_000
+"""Most files and folders that a tree may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What tells one state of a path from another."""
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+    device: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All paths below a root, relative and without a leading slash, and their states."""
+
+    entries: Mapping[str, Entry]
+
+
+EMPTY = Snapshot({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What became of a tree: the paths of a layer, and what it removes."""
+
+    present: tuple[str, ...]
+    """New and altered paths with the folders above them, sorted so that folders come first."""
+    removed: tuple[str, ...]
+    """Paths that are gone; of a folder that is gone, only the folder."""
+
+
+def take(root: Path) -> Snapshot:
+    """Look at everything below the root that is on the root's own file system.
+
+    Links are not followed and mount points are not entered.
+
+    Raises:
+        ToolError: the tree is too large or cannot be read.
+    """
+    entries: dict[str, Entry] = {}
+    try:
+        device = root.stat().st_dev
+        for path, status in _walk(os.fspath(root), "", device):
+            entries[path] = _entry(status)
+            if len(entries) > MAX_ENTRIES:
+                raise ToolError(f"the image has over {MAX_ENTRIES} files")
+    except OSError as error:
+        raise ToolError(f"cannot read the image's tree: {error}") from error
+    return Snapshot(entries)
+
+
+def changes(before: Snapshot, after: Snapshot) -> Changes:
+    """Return what has to be written, and what removed, to come from ``before`` to ``after``."""
+    old, new = before.entries, after.entries
+    present = {path for path, entry in new.items() if not _same(old.get(path), entry)}
+    for path in tuple(present):
+        present.update(_parents(path))
+    gone = {path for path in old if path not in new}
+    replaced = {path for path in gone if _replaced(path, new)}
+    top = {path for path in gone - replaced if not gone.intersection(_parents(path))}
+    for path in top:
+        present.update(_parents(path))
+    return Changes(present=tuple(sorted(present, key=_order)), removed=tuple(sorted(top)))
+
+
+def _walk(root: str, prefix: str, device: int) -> Iterator[tuple[str, os.stat_result]]:
+    pending = [prefix]
+    while pending:
+        folder = pending.pop()
+        with os.scandir(f"{root}/{folder}" if folder else root) as found:
+            for item in found:
+                status = item.stat(follow_symlinks=False)
+                path = f"{folder}/{item.name}" if folder else item.name
+                if status.st_dev != device:
+                    continue
+                yield path, status
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(path)
+
+
+def _entry(status: os.stat_result) -> Entry:
+    return Entry(
+        mode=status.st_mode,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        links=status.st_nlink,
+        device=status.st_rdev,
+    )
+
+
+def _same(old: Entry | None, new: Entry) -> bool:
+    if old is None:
+        return False
+    if stat.S_ISDIR(old.mode) and stat.S_ISDIR(new.mode):
+        # A folder whose entries came and went is no change by itself; those are told on their own.
+        return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid)
+    return old == new
+
+
+def _replaced(path: str, new: Mapping[str, Entry]) -> bool:
+    """Tell whether a path is gone since a folder above it became something else."""
+    for parent in _parents(path):
+        entry = new.get(parent)
+        if entry is not None and not stat.S_ISDIR(entry.mode):
+            return True
+    return False
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _order(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/"))
