@@ -12,8 +12,11 @@ from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.oci import (
+    INDEX,
     INDEX_TYPES,
+    MANIFEST,
     MANIFEST_TYPES,
+    MAX_MANIFEST,
     Descriptor,
     History,
     ImageConfig,
@@ -26,6 +29,11 @@ MAX_DESCRIPTORS = 1000
 """Most layers or manifests that one document may list."""
 _MAX_SIZE = 1 << 50
 _SCHEMA_VERSION = 2
+_MAX_MEDIA_TYPE = 255
+# RFC 6838 section 4.2, with parameters, as Sigstore's older bundles have them.
+_MEDIA_TYPE = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+/;= "
+)
 
 
 def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
@@ -39,25 +47,30 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
         DocumentError: not a document of that media type (``BAD_DOCUMENT``, ``BAD_MEDIA_TYPE``,
             ``AMBIGUOUS_JSON``).
     """
-    document = strictjson.loads_object(raw, what="the manifest")
     what = "the manifest"
+    if len(raw) > MAX_MANIFEST:
+        raise DocumentError(f"{what} is larger than {MAX_MANIFEST} bytes", code="BAD_DOCUMENT")
+    document = strictjson.loads_object(raw, what=what)
     if document.get("schemaVersion") != _SCHEMA_VERSION or document["schemaVersion"] is True:
         raise DocumentError(f"{what} is not of schemaVersion 2", code="BAD_DOCUMENT")
-    stated = _text(document, "mediaType", what=what, default=media_type)
+    stated = document.get("mediaType")
+    if stated is None and media_type in {MANIFEST, INDEX}:
+        stated = media_type  # optional in OCI's documents, not in Docker's
     if stated != media_type:
         raise DocumentError(
-            f"{what} says that it is {stated!r:.100}, but was given as {media_type!r:.100}",
+            f"{what} says that it is {str(stated)[:100]!r}, but was given as {media_type[:100]!r}",
             code="BAD_MEDIA_TYPE",
         )
     if media_type in MANIFEST_TYPES:
         _only(document, "manifests", what=what)
+        _only(document, "fsLayers", what=what)  # Docker's schema 1
         return _manifest(document, media_type)
     if media_type in INDEX_TYPES:
         _only(document, "layers", what=what)
         _only(document, "config", what=what)
         return _index(document, media_type)
     raise DocumentError(
-        f"{media_type!r:.100} is neither a manifest nor an index", code="BAD_MEDIA_TYPE"
+        f"{media_type[:100]!r} is neither a manifest nor an index", code="BAD_MEDIA_TYPE"
     )
 
 
@@ -122,15 +135,14 @@ def config_bytes(config: ImageConfig) -> bytes:
         "Volumes": {volume: {} for volume in config.volumes},
         "StopSignal": config.stop_signal,
     }
-    return strictjson.dumps(
-        {
-            "created": config.created,
-            **_platform_document(config.platform),
-            "config": {key: value for key, value in inner.items() if value},
-            "rootfs": {"type": "layers", "diff_ids": [str(digest) for digest in config.diff_ids]},
-            "history": [_history_document(entry) for entry in config.history],
-        }
-    )
+    document: dict[str, Any] = {
+        "created": config.created,
+        "config": {key: value for key, value in inner.items() if value},
+        "rootfs": {"type": "layers", "diff_ids": [str(digest) for digest in config.diff_ids]},
+        "history": [_history_document(entry) for entry in config.history],
+    }
+    filled = {key: value for key, value in document.items() if value}
+    return strictjson.dumps(filled | _platform_document(config.platform))
 
 
 def parse_descriptor(document: object, *, what: str = "a descriptor") -> Descriptor:
@@ -150,7 +162,7 @@ def parse_descriptor(document: object, *, what: str = "a descriptor") -> Descrip
         )
     platform = document.get("platform")
     return Descriptor(
-        media_type=_text(document, "mediaType", what=what),
+        media_type=_media_type(document, what=what),
         digest=_digest(_text(document, "digest", what=what), what=what),
         size=size,
         artifact_type=_text(document, "artifactType", what=what, default=""),
@@ -179,6 +191,8 @@ def descriptor_document(descriptor: Descriptor) -> dict[str, Any]:
 
 def _manifest(document: dict[str, Any], media_type: str) -> Manifest:
     what = "the manifest"
+    if "layers" not in document:
+        raise DocumentError(f"{what} lists no layers", code="BAD_DOCUMENT")
     layers = _list(document, "layers", what=what)
     return Manifest(
         media_type=media_type,
@@ -229,14 +243,14 @@ def _optional(document: Manifest | Index) -> dict[str, Any]:
 def _only(document: dict[str, Any], key: str, *, what: str) -> None:
     if key in document:
         raise DocumentError(
-            f"{what} is a manifest and an index at once: it has {key!r}", code="BAD_DOCUMENT"
+            f"{what} is two kinds of document at once: it has {key!r} too", code="BAD_DOCUMENT"
         )
 
 
 def _platform(document: dict[str, Any], *, what: str) -> Platform:
     return Platform(
-        os=_text(document, "os", what=what, default=""),
-        architecture=_text(document, "architecture", what=what, default=""),
+        os=_text(document, "os", what=what),
+        architecture=_text(document, "architecture", what=what),
         variant=_text(document, "variant", what=what, default=""),
     )
 
@@ -254,17 +268,19 @@ def _history(entry: object) -> History:
         created=_text(entry, "created", what=what, default=""),
         created_by=_text(entry, "created_by", what=what, default=""),
         comment=_text(entry, "comment", what=what, default=""),
-        empty_layer=entry.get("empty_layer") is True,
+        empty_layer=_claim(entry, "empty_layer", what=what),
     )
 
 
 def _history_document(entry: History) -> dict[str, Any]:
-    document: dict[str, Any] = {"created": entry.created, "created_by": entry.created_by}
-    if entry.comment:
-        document["comment"] = entry.comment
-    if entry.empty_layer:
-        document["empty_layer"] = True
-    return document
+    document = {
+        "created": entry.created,
+        "created_by": entry.created_by,
+        "comment": entry.comment,
+        "empty_layer": entry.empty_layer,
+    }
+    # Go takes an empty text for a malformed time, and no time for none.
+    return {key: value for key, value in document.items() if value}
 
 
 def _text(document: Mapping[str, Any], key: str, *, what: str, default: str | None = None) -> str:
@@ -273,6 +289,20 @@ def _text(document: Mapping[str, Any], key: str, *, what: str, default: str | No
         value = default
     if not isinstance(value, str):
         raise DocumentError(f"{what} has no text for {key!r}", code="BAD_DOCUMENT")
+    return value
+
+
+def _media_type(document: Mapping[str, Any], *, what: str) -> str:
+    value = _text(document, "mediaType", what=what)
+    if len(value) > _MAX_MEDIA_TYPE or not _MEDIA_TYPE.issuperset(value) or "/" not in value:
+        raise DocumentError(f"{what} has no media type in 'mediaType'", code="BAD_MEDIA_TYPE")
+    return value
+
+
+def _claim(document: Mapping[str, Any], key: str, *, what: str) -> bool:
+    value = document.get(key, False)
+    if not isinstance(value, bool):
+        raise DocumentError(f"{what} has neither true nor false for {key!r}", code="BAD_DOCUMENT")
     return value
 
 
