@@ -1,0 +1,148 @@
+"""Faults of a file that a person wrote: collected with their places, raised all at once."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from imagekit.errors import Diagnostic, InputError
+from imagekit.model.recipe import Place
+
+MAX_DIAGNOSTICS = 100
+"""More faults than this help nobody; the last one then says so."""
+_LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of one line of a file; line and column count from 1."""
+
+    line: int = 0
+    column: int = 0
+    length: int = 1
+
+
+@dataclass(slots=True)
+class _Faults:
+    """What the reports of one file share."""
+
+    lines: tuple[str, ...] = ()
+    errors: int = 0
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Collects the faults of one file.
+
+    Args:
+        file: the file's name, as the messages show it.
+        area: first half of the codes: ``recipe`` gives ``recipe/unknown-key``.
+        path: the keys that lead to what is being read, such as ``steps[2].copy``.
+        folder: what relative paths in the file are relative to, where they may be looked up.
+    """
+
+    file: str
+    area: str
+    path: str = ""
+    folder: Path | None = None
+    _faults: _Faults = field(default_factory=_Faults)
+
+    def set_source(self, text: str) -> None:
+        """Give the text of the file, so that faults can show their line."""
+        self._faults.lines = tuple(line.removesuffix("\r") for line in text.split("\n"))
+
+    def line(self, number: int) -> str:
+        """Return the text of a line, which counts from 1; empty where there is none."""
+        lines = self._faults.lines
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All faults so far, in the order of their places."""
+        return tuple(sorted(self._faults.diagnostics, key=lambda d: (d.line, d.column)))
+
+    @property
+    def errors(self) -> int:
+        """How many errors there were so far, also of those that are not kept."""
+        return self._faults.errors
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among the faults."""
+        return self.errors > 0
+
+    def at(self, step: str | int) -> "Report":
+        """Return the report of a part: below a key, or at a position that counts from 0."""
+        if isinstance(step, int):
+            path = f"{self.path}[{step}]"
+        else:
+            path = f"{self.path}.{shown(step)}" if self.path else shown(step)
+        return replace(self, path=path)
+
+    def place(self, span: Span) -> Place:
+        """Return the place of a span in this file."""
+        return Place(self.file, span.line, span.column)
+
+    def error(self, span: Span, code: str, message: str, *, hint: str = "") -> None:
+        """Add an error; ``code`` is the second half of the whole code."""
+        self._add(span, code, message, hint=hint, severity="error")
+
+    def warn(self, span: Span, code: str, message: str, *, hint: str = "") -> None:
+        """Add a warning, which stops nothing."""
+        self._add(span, code, message, hint=hint, severity="warning")
+
+    def check(self, kind: type[InputError], *, what: str) -> None:
+        """Raise all faults at once, if there are errors.
+
+        Args:
+            kind: RecipeError, PolicyError or the like.
+            what: what was read, such as ``recipe hello``.
+
+        Raises:
+            InputError: of that kind, with every diagnostic.
+        """
+        if not self.failed:
+            return
+        count = f"{self.errors} errors" if self.errors > 1 else "1 error"
+        raise kind(
+            f"{what} cannot be used: {count} in {self.file}",
+            code=f"{self.area}/invalid",
+            diagnostics=self.diagnostics,
+        )
+
+    def _add(self, span: Span, code: str, message: str, *, hint: str, severity: str) -> None:
+        self._faults.errors += severity == "error"
+        count = len(self._faults.diagnostics)
+        if count > MAX_DIAGNOSTICS:
+            return
+        if count == MAX_DIAGNOSTICS:
+            span, code, severity = Span(), "too-many-faults", "error"
+            message, hint = "there are more faults than are shown", "mend these first"
+        self._faults.diagnostics.append(
+            Diagnostic(
+                code=f"{self.area}/{code}",
+                message=message,
+                file=self.file,
+                line=span.line,
+                column=span.column,
+                length=span.length,
+                source=self.line(span.line),
+                hint=hint,
+                severity=severity,
+            )
+        )
+
+
+def shown(text: str) -> str:
+    """Return the text as messages show it: of bounded length, nothing that steers a terminal."""
+    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean `packages`?``, or nothing where no known word is close."""
+    if len(word) > _LONGEST:
+        return ""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean `{close[0]}`?" if close else ""

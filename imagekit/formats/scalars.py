@@ -1,0 +1,260 @@
+"""Shapes of single values, lists and free mappings; ``imagekit.formats.shape`` explains them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from imagekit.errors import InputError
+from imagekit.formats import strictyaml
+from imagekit.formats.report import Report, did_you_mean, shown
+from imagekit.formats.shape import INVALID, MAX_ITEMS, Invalid, Shape, wrong_kind
+from imagekit.formats.strictyaml import Node
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+ONE_LINE = r"[^\x00-\x1f\x7f]*"
+"""Pattern of a text without control characters, so of one line."""
+LINES = r"[^\x00-\x08\x0b-\x1f\x7f]*"
+"""Pattern of a text of several lines, with tabs."""
+
+
+def _same(text: str) -> Any:
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Generic[T]):
+    """A text that matches the pattern as a whole, then goes through ``parse``.
+
+    ``name`` says in messages what it is: ``a tag``. ``parse`` raises InputError. ``code`` is the
+    second half of the code of what ``parse`` refuses.
+    """
+
+    name: str
+    pattern: str = field(default=ONE_LINE, kw_only=True)
+    hint: str = field(default="", kw_only=True)
+    parse: Callable[[str], T] = field(default=_same, kw_only=True)
+    code: str = field(default="bad-value", kw_only=True)
+    min_length: int = field(default=1, kw_only=True)
+    max_length: int = field(default=4096, kw_only=True)
+    examples: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def read(self, node: Node, report: Report) -> T | Invalid:
+        """Read a text."""
+        if not isinstance(node, strictyaml.Scalar) or not isinstance(node.value, str):
+            return wrong_kind(node, report, f"text: {self.name}", text=True)
+        fault = self._fault(node.value)
+        if fault:
+            message = f"`{report.path}` is {fault}"
+            report.error(node.span, "not-matching", message, hint=self._remedy())
+            return INVALID
+        try:
+            return self.parse(node.value)
+        except InputError as error:
+            report.error(node.span, self.code, error.message, hint=error.hint or self._remedy())
+            return INVALID
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the text."""
+        schema: dict[str, Any] = {
+            "type": "string",
+            "description": self.name,
+            "minLength": self.min_length,
+            "maxLength": self.max_length,
+            # The last part keeps regular expressions whose $ matches before a final line end out.
+            "pattern": f"^(?:{self.pattern})$(?!\\n)",
+        }
+        if self.examples:
+            schema["examples"] = list(self.examples)
+        return schema
+
+    def matches(self, text: str) -> bool:
+        """Tell whether the text has the right length and characters."""
+        return not self._fault(text)
+
+    def _fault(self, text: str) -> str:
+        if len(text) < self.min_length:
+            return "empty" if not text else f"shorter than {self.min_length} characters"
+        if len(text) > self.max_length:
+            return f"longer than {self.max_length} characters"
+        return "" if re.fullmatch(self.pattern, text) else f"'{shown(text)}', not {self.name}"
+
+    def _remedy(self) -> str:
+        if self.hint:
+            return self.hint
+        return f"for example: {self.examples[0]}" if self.examples else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number between two limits."""
+
+    name: str
+    minimum: int = field(kw_only=True)
+    maximum: int = field(kw_only=True)
+
+    def read(self, node: Node, report: Report) -> int | Invalid:
+        """Read a number."""
+        value = node.value if isinstance(node, strictyaml.Scalar) else None
+        if isinstance(value, bool) or not isinstance(value, int):
+            return wrong_kind(node, report, f"a whole number: {self.name}")
+        if not self.minimum <= value <= self.maximum:
+            message = f"`{report.path}` must be from {self.minimum} to {self.maximum}"
+            report.error(node.span, "out-of-range", message)
+            return INVALID
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the number."""
+        return {
+            "type": "integer",
+            "description": self.name,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """``true`` or ``false``."""
+
+    name: str
+
+    def read(self, node: Node, report: Report) -> bool | Invalid:
+        """Read a truth value."""
+        if isinstance(node, strictyaml.Scalar) and isinstance(node.value, bool):
+            return node.value
+        return wrong_kind(node, report, f"true or false: {self.name}")
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the truth value."""
+        return {"type": "boolean", "description": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words, or a single number such as a schema's version."""
+
+    name: str
+    options: tuple[str, ...] | tuple[int, ...]
+
+    def read(self, node: Node, report: Report) -> Any | Invalid:
+        """Read the word."""
+        words = ", ".join(str(option) for option in self.options)
+        wanted = type(self.options[0])
+        value = node.value if isinstance(node, strictyaml.Scalar) else None
+        if type(value) is not wanted:
+            return wrong_kind(node, report, f"one of: {words}", text=wanted is str)
+        if value in self.options:
+            return value
+        message = f"`{report.path}` is '{shown(str(value))}'; it must be one of: {words}"
+        hint = did_you_mean(str(value), (str(option) for option in self.options))
+        report.error(node.span, "not-matching", message, hint=hint)
+        return INVALID
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the word."""
+        kind = "string" if isinstance(self.options[0], str) else "integer"
+        return {"type": kind, "description": self.name, "enum": list(self.options)}
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(Generic[T]):
+    """A list of one shape; read as a tuple."""
+
+    item: Shape[T]
+    min_items: int = field(default=0, kw_only=True)
+    max_items: int = field(default=MAX_ITEMS, kw_only=True)
+
+    def read(self, node: Node, report: Report) -> tuple[T, ...] | Invalid:
+        """Read every item, and report the faults of all."""
+        if not isinstance(node, strictyaml.Sequence):
+            return wrong_kind(node, report, "a list")
+        count = len(node.items)
+        if not self.min_items <= count <= self.max_items:
+            message = f"`{report.path}` has {count} items"
+            hint = f"it may have {self.min_items} to {self.max_items}"
+            report.error(node.span, "out-of-range", message, hint=hint)
+            return INVALID
+        read = [self.item.read(part, report.at(n)) for n, part in enumerate(node.items)]
+        good = tuple(value for value in read if value is not INVALID)
+        return good if len(good) == count else INVALID
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the list."""
+        return {
+            "type": "array",
+            "items": self.item.schema(),
+            "minItems": self.min_items,
+            "maxItems": self.max_items,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf(Generic[K, V]):
+    """A mapping with keys that the user chooses; read as an immutable mapping."""
+
+    key: Text[K]
+    value: Shape[V]
+    max_items: int = field(default=MAX_ITEMS, kw_only=True)
+
+    def read(self, node: Node, report: Report) -> Mapping[K, V] | Invalid:
+        """Read every key and value, and report the faults of all."""
+        if not isinstance(node, strictyaml.Mapping):
+            return wrong_kind(node, report, "a mapping")
+        if len(node.entries) > self.max_items:
+            message = f"`{report.path}` has {len(node.entries)} keys"
+            report.error(node.span, "out-of-range", message, hint=f"at most {self.max_items}")
+            return INVALID
+        read: dict[K, V] = {}
+        for entry in node.entries:
+            text = strictyaml.Scalar(
+                value=entry.key, text=entry.key, plain=False, span=entry.key_span
+            )
+            part = report.at(entry.key)
+            key = self.key.read(text, part)
+            value = self.value.read(entry.value, part)
+            if key is not INVALID and value is not INVALID:
+                read[key] = value
+        return MappingProxyType(read) if len(read) == len(node.entries) else INVALID
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of the mapping."""
+        return {
+            "type": "object",
+            "propertyNames": self.key.schema(),
+            "additionalProperties": self.value.schema(),
+            "maxProperties": self.max_items,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ByKind(Generic[T]):
+    """One shape for a single value, another for a list, another for a mapping."""
+
+    name: str
+    scalar: Shape[T] | None = field(default=None, kw_only=True)
+    sequence: Shape[T] | None = field(default=None, kw_only=True)
+    mapping: Shape[T] | None = field(default=None, kw_only=True)
+
+    def read(self, node: Node, report: Report) -> T | Invalid:
+        """Read the node by the shape for its kind."""
+        shape = {
+            strictyaml.Scalar: self.scalar,
+            strictyaml.Sequence: self.sequence,
+            strictyaml.Mapping: self.mapping,
+            strictyaml.Broken: None,
+        }[type(node)]
+        return wrong_kind(node, report, self.name) if shape is None else shape.read(node, report)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schema: any of the shapes."""
+        shapes = [self.scalar, self.sequence, self.mapping]
+        return {
+            "description": self.name,
+            "anyOf": [shape.schema() for shape in shapes if shape is not None],
+        }
