@@ -10,13 +10,6 @@ from enum import StrEnum
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 
-PREDICATES = {
-    "cyclonedx": "https://cyclonedx.org/bom",
-    "slsaprovenance1": "https://slsa.dev/provenance/v1",
-}
-"""Short words of cosign for predicate types (in-toto attestation, "predicateType")."""
-
-
 class SignedIdentity(StrEnum):
     """What the name inside a signature has to be, in the words of containers-policy.json."""
 
