@@ -10,6 +10,7 @@ from enum import StrEnum
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 
+
 class SignedIdentity(StrEnum):
     """What the name inside a signature has to be, in the words of containers-policy.json."""
 

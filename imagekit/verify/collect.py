@@ -12,7 +12,7 @@ What must hold:
    junk, and junk beside a good signature does not take it away.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
@@ -46,8 +46,10 @@ _NO_BUNDLES = frozenset({CYCLONEDX, "application/spdx+json"})
 
 @dataclass(slots=True)
 class _Haul:
-    """What was found so far, and how much it cost."""
+    """What was found so far beside an image, and how many bytes it cost."""
 
+    reader: RegistryReader
+    image: PinnedReference
     candidates: list[Candidate] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     bytes: int = 0
@@ -62,43 +64,40 @@ def gather(reader: RegistryReader, image: PinnedReference) -> Gathered:
     Raises:
         RegistryError: the registry did not answer; there can be no verdict.
     """
-    haul = _Haul()
-    _bundles(reader, image, haul)
-    trace = "" if haul.candidates else _trace(reader, image, haul)
-    _legacy(reader, image, haul)
-    return Gathered(
-        candidates=tuple(haul.candidates), refusals=tuple(haul.refusals), trace=trace
-    )
+    haul = _Haul(reader, image)
+    listed = reader.referrers(image)
+    _bundles(haul, listed)
+    trace = "" if haul.candidates else _trace(haul, listed)
+    _legacy(haul)
+    return Gathered(candidates=tuple(haul.candidates), refusals=tuple(haul.refusals), trace=trace)
 
 
-def _bundles(reader: RegistryReader, image: PinnedReference, haul: _Haul) -> None:
-    listed = [
+def _bundles(haul: _Haul, listed: Sequence[Descriptor]) -> None:
+    likely = [
         entry
-        for entry in reader.referrers(image)
+        for entry in listed
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in _NO_BUNDLES
     ]
-    for entry in _bounded(listed, haul, what="referrers"):
-        manifest = _referrer(reader, image, entry, haul)
+    for entry in _bounded(likely, haul, what="referrers"):
+        manifest = _referrer(haul, entry)
         if manifest is None or len(manifest.layers) != 1:
             continue
         if manifest.layers[0].media_type.startswith(_BUNDLES):
-            raw = _blob(reader, image, manifest.layers[0], haul, limit=MAX_BUNDLE)
+            raw = _blob(haul, manifest.layers[0], limit=MAX_BUNDLE)
             if raw is not None:
                 haul.candidates.append(
                     Candidate(form=Form.BUNDLE, source=manifest.layers[0].digest, raw=raw)
                 )
 
 
-def _referrer(
-    reader: RegistryReader, image: PinnedReference, entry: Descriptor, haul: _Haul
-) -> Manifest | None:
+def _referrer(haul: _Haul, entry: Descriptor) -> Manifest | None:
     if entry.size > MAX_REFERRER:
         haul.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
         return None
     if not _affordable(entry, haul):
         return None
     try:
-        raw = reader.manifest(image.with_digest(entry.digest))
+        raw = haul.reader.manifest(haul.image.with_digest(entry.digest))
         haul.bytes += len(raw.raw)
         manifest = parse_manifest(raw.raw, raw.media_type)
     except NotFoundError:
@@ -114,8 +113,8 @@ def _referrer(
     return None if isinstance(manifest, Index) else manifest
 
 
-def _legacy(reader: RegistryReader, image: PinnedReference, haul: _Haul) -> None:
-    raw = _by_tag(reader, image, suffix=".sig")
+def _legacy(haul: _Haul) -> None:
+    raw = _by_tag(haul, suffix=".sig")
     if raw is None:
         return
     try:
@@ -128,55 +127,48 @@ def _legacy(reader: RegistryReader, image: PinnedReference, haul: _Haul) -> None
         return
     layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
     for layer in _bounded(layers, haul, what="layers of the .sig image"):
-        payload = _blob(reader, image, layer, haul, limit=MAX_PAYLOAD)
+        payload = _blob(haul, layer, limit=MAX_PAYLOAD)
         if payload is not None:
             signature = layer.annotations.get(SIGNATURE_ANNOTATION, "")
             haul.candidates.append(
-                Candidate(
-                    form=Form.LEGACY, source=layer.digest, raw=payload, signature=signature
-                )
+                Candidate(form=Form.LEGACY, source=layer.digest, raw=payload, signature=signature)
             )
 
 
-def _by_tag(reader: RegistryReader, image: PinnedReference, *, suffix: str) -> RawManifest | None:
+def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | None:
     """Read what the tag ``ALGORITHM-HEX`` and the suffix points to, or None without such a tag."""
+    image = haul.image
     if image.digest.algorithm != Digest.of(b"").algorithm:
         # A tag has no room for a longer digest, and no tool writes one.
         return None
     tag = f"{image.digest.algorithm}-{image.digest.hex}{suffix}"
     try:
-        return reader.manifest(TaggedReference(image.repository, tag))
+        return haul.reader.manifest(TaggedReference(image.repository, tag))
     except NotFoundError:
         return None
 
 
-def _trace(reader: RegistryReader, image: PinnedReference, haul: _Haul) -> str:
-    """Look for what shows that bundles were attached once: the fallback tag without any in it.
+def _trace(haul: _Haul, listed: Sequence[Descriptor]) -> str:
+    """Look for what shows that bundles were attached once.
 
-    Whoever attaches writes that tag with an entry in it; only somebody who overwrites it, or a
-    tool that lost a race, leaves it without.
+    Whoever attaches something writes the fallback tag with an entry in it; only somebody who
+    overwrites it, or a tool that lost a race, leaves it without any.
     """
     if any(refusal.code == "REFERRERS_LOST" for refusal in haul.refusals):
         return "referrers are listed that the registry does not have"
-    try:
-        found = _by_tag(reader, image, suffix="")
-    except IntegrityError:
-        found = None
-    if found is None:
+    if listed or _by_tag(haul, suffix="") is None:
         return ""
-    return f"the fallback tag sha256-{image.digest.hex[:12]}... is there, but lists no signature"
+    return f"the fallback tag sha256-{haul.image.digest.hex[:12]}... is there, but lists nothing"
 
 
-def _blob(
-    reader: RegistryReader, image: PinnedReference, layer: Descriptor, haul: _Haul, *, limit: int
-) -> bytes | None:
+def _blob(haul: _Haul, layer: Descriptor, *, limit: int) -> bytes | None:
     if layer.size > limit:
         haul.refuse("TOO_LARGE", f"{layer.digest} has {layer.size} bytes; at most {limit} are read")
         return None
     if not _affordable(layer, haul):
         return None
     try:
-        raw = reader.blob(image.repository, layer, limit=limit)
+        raw = haul.reader.blob(haul.image.repository, layer, limit=limit)
     except NotFoundError:
         haul.refuse("REFERRERS_LOST", f"the registry does not have {layer.digest} any more")
         return None

@@ -1,0 +1,238 @@
+"""A registry in memory with one signed image, and the pieces to break it by."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from imagekit.formats.bundle import key_bundle_bytes
+from imagekit.formats.dsse import pae
+from imagekit.formats.intoto import statement_bytes
+from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.oci import (
+    BUNDLE,
+    CONFIG,
+    EMPTY,
+    EMPTY_JSON,
+    IN_TOTO,
+    MANIFEST,
+    SIMPLE_SIGNING,
+    Descriptor,
+)
+from imagekit.model.policy import Authority, Deny, ImageRule, Policy, RequiredAttestation
+from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.model.statement import (
+    COSIGN_SIGN,
+    CYCLONEDX,
+    SLSA_PROVENANCE,
+    Statement,
+    Subject,
+    full_type,
+)
+from imagekit.model.verdict import Finding, Verdict
+from imagekit.verify.judge import judge
+from tests.fakes import MemoryRegistry, MemorySigner, push_image
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+SBOM: Mapping[str, object] = {"bomFormat": "CycloneDX", "specVersion": "1.6"}
+PROVENANCE: Mapping[str, object] = {"buildDefinition": {"a": 1}, "runDetails": {"b": 2}}
+
+
+@dataclass
+class World:
+    """One repository with an image under the tag 1, a signer, and what a policy asks for."""
+
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    signer: MemorySigner = field(default_factory=MemorySigner)
+    repository: Repository = field(default_factory=lambda: Repository.parse("r.site/apps/demo"))
+
+    def __post_init__(self) -> None:
+        """Push the image and tag it."""
+        self.image = push_image(self.registry, self.repository)
+        self.reference = TaggedReference(self.repository, "1")
+        self.tag("1", self.image)
+
+    def tag(self, tag: str, image: PinnedReference) -> TaggedReference:
+        """Let a tag point to an image."""
+        reference = TaggedReference(self.repository, tag)
+        self.registry.tag(reference, self.registry.manifest(image))
+        return reference
+
+    def sign(self, **changes: object) -> None:
+        """Attach a bundle that signs the image; each keyword breaks one thing."""
+        self.attach(COSIGN_SIGN, {}, **changes)  # type: ignore[arg-type]  # keywords of attach
+
+    def attach(  # noqa: PLR0913 - each keyword is one thing that a test breaks
+        self,
+        predicate_type: str,
+        predicate: Mapping[str, object],
+        *,
+        signer: MemorySigner | None = None,
+        name: str = "r.site/apps/demo:1",
+        digest: Digest | None = None,
+        payload: bytes | None = None,
+        payload_type: str = IN_TOTO,
+        raw: bytes | None = None,
+    ) -> None:
+        """Attach a bundle with a statement."""
+        statement = statement_bytes(
+            Statement(
+                subjects=(Subject(digest=digest or self.image.digest, name=name),),
+                predicate_type=predicate_type,
+                predicate=predicate,
+            )
+        )
+        payload = statement if payload is None else payload
+        signer = signer or self.signer
+        signature = signer.sign(pae(payload_type, payload))
+        bundle = key_bundle_bytes(payload, signature, signer.public_key)
+        if payload_type != IN_TOTO:
+            bundle = bundle.replace(IN_TOTO.encode(), payload_type.encode())
+        self.attach_raw(bundle if raw is None else raw)
+
+    def attach_raw(self, bundle: bytes, *, media_type: str = BUNDLE) -> Descriptor:
+        """Attach bytes as a bundle."""
+        layer = self.registry.put_bytes(self.repository, media_type, bundle)
+        config = self.registry.put_bytes(self.repository, EMPTY, EMPTY_JSON)
+        image = self.registry.manifest(self.image).descriptor
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": BUNDLE,
+            "config": _plain(config),
+            "layers": [_plain(layer)],
+            "subject": _plain(image),
+        }
+        self.registry.put_manifest(self.repository, MANIFEST, json.dumps(manifest).encode())
+        return layer
+
+    def sign_legacy(
+        self,
+        *signers: MemorySigner,
+        identity: str = "r.site/apps/demo:1",
+        digest: Digest | None = None,
+        payload: bytes | None = None,
+    ) -> None:
+        """Write the .sig tag with a layer for each signer."""
+        claim = SimpleSigning(identity=identity, digest=digest or self.image.digest)
+        payload = payload_bytes(claim) if payload is None else payload
+        layer = _plain(self.registry.put_bytes(self.repository, SIMPLE_SIGNING, payload))
+        layers = [
+            layer
+            | {
+                "annotations": {
+                    SIGNATURE_ANNOTATION: base64.b64encode(signer.sign(payload)).decode()
+                }
+            }
+            for signer in signers or (self.signer,)
+        ]
+        config = self.registry.put_bytes(self.repository, CONFIG, b"{}")
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _plain(config),
+            "layers": layers,
+        }
+        pinned = self.registry.put_manifest(
+            self.repository, MANIFEST, json.dumps(manifest).encode()
+        )
+        self.tag(f"sha256-{self.image.digest.hex}.sig", pinned)
+
+    def policy(
+        self,
+        *require: str,
+        signers: tuple[MemorySigner, ...] = (),
+        attestors: tuple[MemorySigner, ...] = (),
+        deny: Deny | None = None,
+        **rule: object,
+    ) -> Policy:
+        """Return a policy that lists the signer; keywords change its only rule."""
+        authorities = _authorities(signers or (self.signer,))
+        image_rule = ImageRule(
+            glob="r.site/apps/**",
+            authorities=authorities,
+            attestations=tuple(
+                RequiredAttestation(
+                    type=word,
+                    predicate_type=full_type(word),
+                    authorities=_authorities(attestors) or authorities,
+                )
+                for word in require
+            ),
+        )
+        return Policy(
+            name="site",
+            version=3,
+            expires=datetime(2027, 1, 1, tzinfo=UTC),
+            digest=Digest.of(b"policy"),
+            images=(replace(image_rule, **rule),),  # type: ignore[arg-type]  # fields of the rule
+            deny=deny or Deny(),
+        )
+
+    def judge(
+        self,
+        policy: Policy | None = None,
+        *,
+        reference: Reference | None = None,
+        registry: MemoryRegistry | None = None,
+        now: datetime = NOW,
+    ) -> Verdict:
+        """Judge the image, by a policy that wants one signature unless told otherwise."""
+        return judge(
+            reference or self.reference,
+            policy or self.policy(),
+            now=now,
+            open_reader=lambda: registry or self.registry,
+        )
+
+
+def _authorities(signers: tuple[MemorySigner, ...]) -> tuple[Authority, ...]:
+    return tuple(
+        Authority(name=f"signer-{number}", key=signer.public_key)
+        for number, signer in enumerate(signers)
+    )
+
+
+def _plain(descriptor: Descriptor) -> dict[str, object]:
+    return {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+    }
+
+
+@pytest.fixture
+def world() -> World:
+    """A registry with one image that nobody signed yet."""
+    return World()
+
+
+@pytest.fixture
+def signed() -> World:
+    """A registry with one image, signed, with SBOM and provenance."""
+    made = World()
+    made.sign()
+    made.attach(CYCLONEDX, SBOM)
+    made.attach(SLSA_PROVENANCE, PROVENANCE)
+    return made
+
+
+@pytest.fixture
+def code() -> object:
+    """Return a function that gives the code of a check's finding."""
+
+    def find(verdict: Verdict, check: str) -> str:
+        return finding(verdict, check).code
+
+    return find
+
+
+def finding(verdict: Verdict, check: str) -> Finding:
+    """Return the only finding of a check."""
+    found = [each for each in verdict.findings if each.check == check]
+    assert len(found) == 1, verdict.findings
+    return found[0]
