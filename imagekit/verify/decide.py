@@ -98,6 +98,9 @@ def _signature(case: Case) -> Finding:
 
 def _signature_fault(case: Case, each: Evidence) -> Refusal | None:
     """Return why the evidence is no signature of the image for this rule, or None if it is."""
+    fault = _key_fault(case, each, case.rule.authorities)
+    if fault is not None:
+        return fault
     if each.predicate_type != COSIGN_SIGN:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -105,9 +108,8 @@ def _signature_fault(case: Case, each: Evidence) -> Refusal | None:
             "which is no signature of the image",
             hint=f"sign the image itself: {_sign(case)}",
         )
-    common = _common_fault(case, each, case.rule.authorities)
-    if common is not None:
-        return common
+    if not each.about:
+        return _other_image(case, each)
     if accepts(case.rule.signed_identity, case.image, each.identities):
         return None
     names = ", ".join(each.identities[:_SHOWN]) or "no name at all"
@@ -121,7 +123,7 @@ def _signature_fault(case: Case, each: Evidence) -> Refusal | None:
     )
 
 
-def _common_fault(case: Case, each: Evidence, authorities: Sequence[Authority]) -> Refusal | None:
+def _key_fault(case: Case, each: Evidence, authorities: Sequence[Authority]) -> Refusal | None:
     if each.key.fingerprint in case.policy.deny.keys:
         return Refusal(
             code="REVOKED",
@@ -132,16 +134,17 @@ def _common_fault(case: Case, each: Evidence, authorities: Sequence[Authority]) 
         return Refusal(
             code="UNTRUSTED_KEY",
             message=f"the key {each.key.fingerprint} is trusted for other things, not for this",
-            claim=each.predicate_type,
-        )
-    if not each.about:
-        return Refusal(
-            code="DIGEST_MISMATCH",
-            message=f"{_signer(case, each)} signed another image and not {case.image.digest}",
-            hint="the tag or the signature was copied from another image: ask who pushed it, "
-            f"or: {_sign(case)}",
         )
     return None
+
+
+def _other_image(case: Case, each: Evidence) -> Refusal:
+    return Refusal(
+        code="DIGEST_MISMATCH",
+        message=f"{_signer(case, each)} signed another image and not {case.image.digest}",
+        hint="the tag or the signature was copied from another image: ask who pushed it, "
+        f"or: {_sign(case)}",
+    )
 
 
 def _too_few(case: Case, signers: Iterable[Evidence], refusals: Sequence[Refusal]) -> Finding:
@@ -184,7 +187,7 @@ def _attestation(case: Case, required: RequiredAttestation) -> Finding:
     for each in case.evidence:
         if each.predicate_type != required.predicate_type:
             continue
-        fault = _common_fault(case, each, required.authorities) or _content_fault(each)
+        fault = _attestation_fault(case, each, required)
         if fault is None:
             return ok(check, f"{required.type}, signed by {_signer(case, each)}")
         refusals.append(fault)
@@ -201,6 +204,13 @@ def _attestation(case: Case, required: RequiredAttestation) -> Finding:
             check, "REFERRERS_LOST", f"{wants}; the image's referrers were lost: {lost}", hint=hint
         )
     return error(check, "MISSING_ATTESTATION", f"{wants}; the registry lists none", hint=hint)
+
+
+def _attestation_fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal | None:
+    fault = _key_fault(case, each, required.authorities)
+    if fault is not None:
+        return fault
+    return _content_fault(each) if each.about else _other_image(case, each)
 
 
 def _content_fault(each: Evidence) -> Refusal | None:

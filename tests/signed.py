@@ -1,12 +1,10 @@
-"""A registry in memory with one signed image, and the pieces to break it by."""
+"""An image in a registry in memory, and the pieces to sign it by and to break it with."""
 
 import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-
-import pytest
 
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
@@ -66,7 +64,7 @@ class World:
         """Attach a bundle that signs the image; each keyword breaks one thing."""
         self.attach(COSIGN_SIGN, {}, **changes)  # type: ignore[arg-type]  # keywords of attach
 
-    def attach(  # noqa: PLR0913 - each keyword is one thing that a test breaks
+    def attach(
         self,
         predicate_type: str,
         predicate: Mapping[str, object],
@@ -205,30 +203,13 @@ def _plain(descriptor: Descriptor) -> dict[str, object]:
     }
 
 
-@pytest.fixture
-def world() -> World:
-    """A registry with one image that nobody signed yet."""
-    return World()
-
-
-@pytest.fixture
-def signed() -> World:
-    """A registry with one image, signed, with SBOM and provenance."""
+def signed_world() -> World:
+    """Return a registry with one image, signed, with SBOM and provenance."""
     made = World()
     made.sign()
     made.attach(CYCLONEDX, SBOM)
     made.attach(SLSA_PROVENANCE, PROVENANCE)
     return made
-
-
-@pytest.fixture
-def code() -> object:
-    """Return a function that gives the code of a check's finding."""
-
-    def find(verdict: Verdict, check: str) -> str:
-        return finding(verdict, check).code
-
-    return find
 
 
 def finding(verdict: Verdict, check: str) -> Finding:
