@@ -1,0 +1,179 @@
+"""The legacy form: the tag ``sha256-HEX.sig``, one layer for each claim.
+
+Podman, skopeo and CRI-O read nothing else. The tag holds everybody's signatures; those of others
+are kept. Registries know no lock: who wrote last wins, so that it is read back and merged.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from imagekit.errors import DocumentError, NotFoundError, RegistryError
+from imagekit.formats.fields import base64_text, strict_base64
+from imagekit.formats.oci import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
+from imagekit.formats.signature import verify_legacy_signature
+from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.key import PublicKey
+from imagekit.model.oci import (
+    CONFIG,
+    MANIFEST,
+    SIMPLE_SIGNING,
+    Descriptor,
+    History,
+    ImageConfig,
+    Manifest,
+    Platform,
+    RawManifest,
+)
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.ports import RegistryWriter, Signer
+
+_ATTEMPTS = 20
+_NO_TIME = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What the tag holds now, and whether that took a write."""
+
+    reference: PinnedReference
+    new: bool
+
+
+def legacy_tag(image: PinnedReference) -> TaggedReference:
+    """Return the tag under which legacy signatures of the image are found."""
+    return TaggedReference(image.repository, f"{image.digest.algorithm}-{image.digest.hex}.sig")
+
+
+def signed_layers(
+    writer: RegistryWriter, signer: Signer, image: PinnedReference, *, identities: Sequence[str]
+) -> tuple[Descriptor, ...]:
+    """Return a layer for each identity: those that are there and verify, else newly signed ones.
+
+    Raises:
+        DocumentError: the tag holds something that is no manifest of signatures.
+        RegistryError: the registry refused or did not answer.
+    """
+    there = _layers(_current(writer, legacy_tag(image)))
+    layers = []
+    for identity in identities:
+        payload = payload_bytes(SimpleSigning(identity=identity, digest=image.digest))
+        good = [layer for layer in there if _holds(layer, payload, signer.public_key)]
+        layers.append(
+            good[0] if good else _new_layer(writer, signer, image.repository, payload=payload)
+        )
+    return tuple(layers)
+
+
+def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descriptor]) -> Merged:
+    """Add layers to the tag unless they are there, until reading it back shows all of them.
+
+    Raises:
+        DocumentError: the tag holds something that is no manifest of signatures, or too many.
+        RegistryError: the registry refused or did not answer, or others overwrote the tag each
+            time.
+    """
+    tag = legacy_tag(image)
+    for attempt in range(_ATTEMPTS):
+        current = _current(writer, tag)
+        there = _layers(current)
+        missing = [layer for layer in layers if not _contains(there, layer)]
+        if current is not None and not missing:
+            return Merged(reference=tag.pin(current[0].digest), new=attempt > 0)
+        _write(writer, tag, layers=(*there, *missing), annotations=_annotations(current))
+        if attempt:
+            # Writers that met once are sent apart, so that they do not meet again.
+            time.sleep(secrets.SystemRandom().uniform(0.01, 0.05) * attempt)
+    raise RegistryError(
+        f"{tag} did not keep our signature in {_ATTEMPTS} attempts",
+        hint="somebody else writes this tag all the time, or it is protected: look who does",
+        code="SIGNATURE_LOST",
+    )
+
+
+def _new_layer(
+    writer: RegistryWriter, signer: Signer, repository: Repository, *, payload: bytes
+) -> Descriptor:
+    stored = writer.put_bytes(repository, SIMPLE_SIGNING, payload)
+    return Descriptor(
+        media_type=SIMPLE_SIGNING,
+        digest=stored.digest,
+        size=stored.size,
+        annotations={SIGNATURE_ANNOTATION: base64_text(signer.sign(payload))},
+    )
+
+
+def _holds(layer: Descriptor, payload: bytes, public_key: PublicKey, /) -> bool:
+    """Tell whether the layer is this payload, signed by the key; its bytes are known by digest."""
+    if layer.media_type != SIMPLE_SIGNING or layer.digest != Digest.of(payload):
+        return False
+    signature = strict_base64(layer.annotations.get(SIGNATURE_ANNOTATION, ""))
+    return bool(signature) and verify_legacy_signature(public_key, signature or b"", payload)
+
+
+def _contains(layers: Sequence[Descriptor], wanted: Descriptor) -> bool:
+    signature = wanted.annotations[SIGNATURE_ANNOTATION]
+    return any(
+        layer.digest == wanted.digest and layer.annotations.get(SIGNATURE_ANNOTATION) == signature
+        for layer in layers
+    )
+
+
+def _current(writer: RegistryWriter, tag: TaggedReference) -> tuple[RawManifest, Manifest] | None:
+    try:
+        raw = writer.manifest(tag)
+    except NotFoundError:
+        return None
+    try:
+        manifest = parse_manifest(raw.raw, raw.media_type)
+    except DocumentError as error:
+        raise _unreadable(tag, error.message) from error
+    if not isinstance(manifest, Manifest):
+        raise _unreadable(tag, "it is an index")
+    return raw, manifest
+
+
+def _layers(current: tuple[RawManifest, Manifest] | None) -> tuple[Descriptor, ...]:
+    return () if current is None else current[1].layers
+
+
+def _annotations(current: tuple[RawManifest, Manifest] | None) -> Mapping[str, str]:
+    return {} if current is None else current[1].annotations
+
+
+def _write(
+    writer: RegistryWriter,
+    tag: TaggedReference,
+    *,
+    layers: tuple[Descriptor, ...],
+    annotations: Mapping[str, str],
+) -> None:
+    if len(layers) > MAX_DESCRIPTORS:
+        raise _unreadable(tag, f"it would hold {len(layers)} signatures")
+    config = ImageConfig(
+        platform=Platform(os="", architecture=""),
+        created=_NO_TIME,
+        # Payloads are not compressed, so that digest and diff ID are the same.
+        diff_ids=tuple(layer.digest for layer in layers),
+        history=tuple(History(created=_NO_TIME, created_by="") for _ in layers),
+    )
+    stored = writer.put_bytes(tag.repository, CONFIG, config_bytes(config))
+    manifest = Manifest(
+        media_type=MANIFEST,
+        config=Descriptor(media_type=CONFIG, digest=stored.digest, size=stored.size),
+        layers=layers,
+        annotations=annotations,
+    )
+    raw = manifest_bytes(manifest)
+    reference = writer.put_manifest(tag.repository, MANIFEST, raw)
+    writer.tag(tag, RawManifest(media_type=MANIFEST, digest=reference.digest, raw=raw))
+
+
+def _unreadable(tag: TaggedReference, why: str) -> DocumentError:
+    return DocumentError(
+        f"{tag} cannot take a signature: {why}",
+        hint="nothing there was changed; delete this tag if it is rubbish, and sign again",
+        code="BAD_SIGNATURE_TAG",
+    )

@@ -1,0 +1,84 @@
+"""What a key has signed about an image already, so that nothing is signed twice."""
+
+import logging
+from dataclasses import dataclass
+
+from imagekit.errors import DocumentError, NotFoundError
+from imagekit.formats.bundle import MAX_BUNDLE, KeyBundle, parse_bundle
+from imagekit.formats.intoto import statement_of
+from imagekit.formats.oci import parse_manifest
+from imagekit.formats.signature import verify_signature
+from imagekit.model.key import PublicKey
+from imagekit.model.oci import Descriptor, Manifest
+from imagekit.model.reference import PinnedReference
+from imagekit.model.statement import Statement
+from imagekit.ports import RegistryReader
+
+_log = logging.getLogger(__name__)
+
+_BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
+MAX_EXAMINED = 500
+"""Most referrers that are looked into: of a stuffed listing the rest counts as not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStatement:
+    """A statement about an image, verified with the key that was asked for."""
+
+    reference: PinnedReference
+    """The artifact that holds it."""
+    statement: Statement
+
+
+def own_statements(
+    reader: RegistryReader, image: PinnedReference, public_key: PublicKey
+) -> tuple[OwnStatement, ...]:
+    """Return the statements about the image whose bundle verifies with the key.
+
+    What others attached, and what cannot be read, is passed over: here it is only asked what need
+    not be written again.
+
+    Raises:
+        RegistryError: the registry did not answer; a listing that fails is never an empty one.
+        IntegrityError: bytes differ from their digest.
+    """
+    found = []
+    # No filter by artifact type: cosign lists its bundles under the type of their empty config.
+    for referrer in reader.referrers(image)[:MAX_EXAMINED]:
+        reference = image.with_digest(referrer.digest)
+        try:
+            statement = _verified(reader, reference, public_key)
+        except (DocumentError, NotFoundError) as error:
+            _log.debug("passed over %s: %s", reference, error)
+            continue
+        if statement is not None and any(
+            subject.digest == image.digest for subject in statement.subjects
+        ):
+            found.append(OwnStatement(reference=reference, statement=statement))
+    return tuple(found)
+
+
+def _verified(
+    reader: RegistryReader, reference: PinnedReference, public_key: PublicKey
+) -> Statement | None:
+    layer = _bundle_layer(reader, reference)
+    if layer is None:
+        return None
+    bundle = parse_bundle(reader.blob(reference.repository, layer, limit=MAX_BUNDLE))
+    if not isinstance(bundle, KeyBundle):
+        return None
+    signed = bundle.envelope.signed_bytes
+    (signature,) = bundle.envelope.signatures
+    if not verify_signature(public_key, signature, signed):
+        return None
+    return statement_of(bundle.envelope)
+
+
+def _bundle_layer(reader: RegistryReader, reference: PinnedReference) -> Descriptor | None:
+    raw = reader.manifest(reference)
+    manifest = parse_manifest(raw.raw, raw.media_type)
+    if not isinstance(manifest, Manifest) or len(manifest.layers) != 1:
+        return None
+    layer = manifest.layers[0]
+    fits = layer.media_type.startswith(_BUNDLE_PREFIX) and layer.size <= MAX_BUNDLE
+    return layer if fits else None

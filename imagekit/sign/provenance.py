@@ -1,0 +1,141 @@
+"""SLSA provenance v1: what an image was built from, by what and when.
+
+https://slsa.dev/spec/v1.0/provenance
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from imagekit.errors import InvalidReferenceError
+from imagekit.model.digest import Digest
+from imagekit.model.image import BuiltImage, Material
+from imagekit.model.key import PublicKey
+from imagekit.model.recipe import Recipe
+from imagekit.model.reference import PinnedReference
+from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
+from imagekit.ports import RegistryReader
+from imagekit.sign.own import own_statements
+
+BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
+"""What the parameters mean: an imagekit recipe of schema 1."""
+LOCAL_BUILDER = "https://imagekit.dev/builder/local"
+"""The builder that is named where nobody says another: a machine that answers for itself."""
+
+
+def provenance(
+    recipe: Recipe,
+    built: BuiltImage,
+    *,
+    subjects: Sequence[Subject],
+    invocation: str,
+    builder: str = LOCAL_BUILDER,
+) -> Statement:
+    """Return the provenance of a built image.
+
+    Secrets appear by their id, never by value or by where the value came from.
+
+    Args:
+        recipe: what was built.
+        built: what came of it.
+        subjects: what the statement is about.
+        invocation: names this run.
+        builder: URI of the builder that answers for the truth of this.
+    """
+    return Statement(
+        subjects=tuple(subjects),
+        predicate_type=SLSA_PROVENANCE,
+        predicate={
+            "buildDefinition": _definition(recipe, built),
+            "runDetails": {
+                "builder": {"id": builder, "version": dict(built.tools)},
+                "metadata": {
+                    "invocationId": invocation,
+                    "startedOn": _time(built.started),
+                    "finishedOn": _time(built.finished),
+                },
+                "byproducts": [
+                    {"name": layer.title, "digest": {layer.diff_id.algorithm: layer.diff_id.hex}}
+                    for layer in built.layers
+                ],
+            },
+        },
+    )
+
+
+def recipe_digest_of(statement: Statement) -> Digest | None:
+    """Return the digest of the recipe that a provenance of imagekit names, else None."""
+    definition = _inner(statement.predicate, "buildDefinition")
+    ours = statement.predicate_type == SLSA_PROVENANCE and definition.get("buildType") == BUILD_TYPE
+    recipe = _inner(_inner(definition, "externalParameters"), "recipe")
+    value = _inner(recipe, "digest").get("sha256")
+    if not ours or not isinstance(value, str):
+        return None
+    try:
+        return Digest("sha256", value)
+    except InvalidReferenceError:
+        return None
+
+
+def recipe_digests(
+    reader: RegistryReader, image: PinnedReference, public_key: PublicKey
+) -> frozenset[Digest]:
+    """Return the digests of all recipes that the key says the image was built from.
+
+    There can be several: two states of a recipe may build the same bytes.
+
+    Raises:
+        RegistryError: the registry did not answer.
+        IntegrityError: bytes differ from their digest.
+    """
+    found = (recipe_digest_of(o.statement) for o in own_statements(reader, image, public_key))
+    return frozenset(digest for digest in found if digest is not None)
+
+
+def same_build(one: Statement, other: Statement) -> bool:
+    """Tell whether two provenances differ in nothing but the run: its name and its times."""
+    return _without_run(one) == _without_run(other)
+
+
+def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:
+    return {
+        "buildType": BUILD_TYPE,
+        "externalParameters": {
+            "recipe": {
+                "path": f"{recipe.folder.name}/{recipe.file.name}",
+                "name": recipe.name,
+                "version": recipe.version,
+                "digest": {recipe.digest.algorithm: recipe.digest.hex},
+            },
+            "buildArgs": dict(recipe.build_args),
+            "secrets": [secret.id for secret in recipe.secrets],
+        },
+        "internalParameters": {"platform": str(built.platform), "sourceDateEpoch": built.epoch},
+        "resolvedDependencies": [_material(material) for material in built.materials],
+    }
+
+
+def _material(material: Material) -> Mapping[str, object]:
+    document: dict[str, object] = {"uri": material.uri}
+    if material.name:
+        document["name"] = material.name
+    if material.digest is not None:
+        document["digest"] = {material.digest.algorithm: material.digest.hex}
+    return document
+
+
+def _without_run(statement: Statement) -> Statement:
+    run = {**_inner(statement.predicate, "runDetails"), "metadata": None}
+    return Statement(
+        subjects=statement.subjects,
+        predicate_type=statement.predicate_type,
+        predicate={**statement.predicate, "runDetails": run},
+    )
+
+
+def _inner(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,162 @@
+"""Signing an image in both forms, and attesting to it.
+
+Each function first looks at what is there: what verifies with the signer's own public key and says
+the same is kept, so that a publish that was killed completes without signing anything twice.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC
+
+from imagekit.formats.bundle import key_bundle_bytes
+from imagekit.formats.dsse import pae
+from imagekit.formats.intoto import statement_bytes
+from imagekit.model.oci import BUNDLE, IN_TOTO, Descriptor
+from imagekit.model.reference import PinnedReference
+from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE, Statement, Subject
+from imagekit.ports import Clock, RegistryWriter, Signer
+from imagekit.sign.attach import Attached, attach
+from imagekit.sign.legacy import merge, signed_layers
+from imagekit.sign.own import own_statements
+from imagekit.sign.provenance import same_build
+
+_CREATED = "org.opencontainers.image.created"
+
+
+def identities(image: PinnedReference, tags: Sequence[str]) -> tuple[str, ...]:
+    """Return what signatures of the image are made for: ``HOST/PATH:TAG``, one for each tag.
+
+    Without tags it is ``HOST/PATH``: good wherever the image is named by its digest.
+    """
+    name = image.repository.name
+    return tuple(f"{name}:{tag}" for tag in dict.fromkeys(tags)) or (name,)
+
+
+def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[Subject, ...]:
+    """Return the subjects of statements about the image, one for each identity."""
+    return tuple(
+        Subject(name=identity, digest=image.digest) for identity in identities(image, tags)
+    )
+
+
+def sign(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    tags: Sequence[str],
+    clock: Clock,
+) -> tuple[Attached, Attached]:
+    """Sign an image for its tags, as Sigstore bundle and in the legacy form.
+
+    Args:
+        writer: where the image is.
+        signer: the key.
+        image: the image; a tag in the reference means nothing here.
+        manifest: what points to the image's manifest or index.
+        tags: the tags to sign for, whether they exist yet or not.
+        clock: for the time in the bundle's annotations.
+
+    Returns:
+        The bundle and the legacy signature.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        DocumentError: the legacy tag holds something that is no manifest of signatures.
+    """
+    layers = signed_layers(writer, signer, image, identities=identities(image, tags))
+    first = merge(writer, image, layers)
+    bundle = _sign_bundle(writer, signer, image, manifest=manifest, tags=tags, clock=clock)
+    # Somebody who read the tag before our write may have overwritten it after our look.
+    second = merge(writer, image, layers)
+    legacy = Attached(
+        what="legacy signature", reference=second.reference, new=first.new or second.new
+    )
+    return bundle, legacy
+
+
+def attest(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    statement: Statement,
+    clock: Clock,
+) -> Attached:
+    """Sign a statement about an image and attach it, unless one that says the same is there.
+
+    Two provenances say the same where they differ only in when and by which run.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+    """
+    same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
+    for own in own_statements(writer, image, signer.public_key):
+        if same(own.statement, statement):
+            return Attached(what=statement.predicate_type, reference=own.reference, new=False)
+    return _attach_bundle(
+        writer,
+        signer,
+        image,
+        manifest=manifest,
+        statement=statement,
+        clock=clock,
+        what=statement.predicate_type,
+    )
+
+
+def _sign_bundle(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    tags: Sequence[str],
+    clock: Clock,
+) -> Attached:
+    signed = [
+        own
+        for own in own_statements(writer, image, signer.public_key)
+        if own.statement.predicate_type == COSIGN_SIGN
+    ]
+    there = {(subject.name, subject.digest) for own in signed for subject in own.statement.subjects}
+    missing = tuple(one for one in subjects(image, tags) if (one.name, one.digest) not in there)
+    if not missing:
+        return Attached(what="signature", reference=signed[0].reference, new=False)
+    return _attach_bundle(
+        writer,
+        signer,
+        image,
+        manifest=manifest,
+        statement=Statement(subjects=missing, predicate_type=COSIGN_SIGN),
+        clock=clock,
+        what="signature",
+    )
+
+
+def _attach_bundle(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    statement: Statement,
+    clock: Clock,
+    what: str,
+) -> Attached:
+    payload = statement_bytes(statement)
+    signature = signer.sign(pae(IN_TOTO, payload))
+    return attach(
+        writer,
+        image,
+        manifest=manifest,
+        media_type=BUNDLE,
+        raw=key_bundle_bytes(payload, signature, signer.public_key),
+        what=what,
+        annotations={
+            "dev.sigstore.bundle.content": "dsse-envelope",
+            "dev.sigstore.bundle.predicateType": statement.predicate_type,
+            _CREATED: clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    )
