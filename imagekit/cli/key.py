@@ -1,0 +1,101 @@
+"""Generate a signing key, or show what a key file is.
+
+  imagekit key generate --out ~/keys
+  imagekit key show ~/keys/imagekit.pub
+
+The private key is encrypted in cosign's format: cosign, skopeo and Podman can use it too. The
+password comes from IMAGEKIT_KEY_PASSWORD, else COSIGN_PASSWORD, else --password-file, else from a
+prompt.
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of the command."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="generate|show")
+    generate = verbs.add_parser("generate", help="write imagekit.key and imagekit.pub")
+    generate.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder for the two files (default: this folder)",
+    )
+    _add_common(generate)
+    show = verbs.add_parser("show", help="tell the kind and fingerprint of a key file")
+    show.add_argument("file", type=Path, metavar="FILE", help="a public or private key")
+    _add_common(show)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Generate or show."""
+    if arguments.verb == "generate":
+        return _generate(arguments, console)
+    return _show(arguments, console)
+
+
+def _generate(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.adapters import keys
+    from imagekit.cli.password import password_source
+
+    files = keys.generate(arguments.out, password_source(arguments.password_file, new=True))
+    fingerprint = files.public_key.fingerprint
+    console.result(
+        f"{files.private}\n{files.public}",
+        {
+            "schema": 1,
+            "private": str(files.private),
+            "public": str(files.public),
+            "fingerprint": fingerprint,
+        },
+    )
+    console.note(
+        f"fingerprint {fingerprint}\n"
+        f"keep {files.private.name} and its password apart; "
+        f"give {files.public.name} to whoever verifies: imagekit policy new --key {files.public}"
+    )
+    return 0
+
+
+def _show(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.adapters import keys
+    from imagekit.cli.password import password_source
+    from imagekit.formats.pem import describe, public_key_pem
+
+    private = b"PRIVATE KEY-----" in keys.read_key_file(arguments.file)
+    if private:
+        password = password_source(arguments.password_file)
+        public_key = keys.KeySigner.from_file(arguments.file, password).public_key
+    else:
+        public_key = keys.read_public_key(arguments.file)
+    kind = describe(public_key)
+    half = "private" if private else "public"
+    pem = public_key_pem(public_key).decode()
+    console.result(
+        f"{arguments.file}: {half} key, {kind}\nfingerprint {public_key.fingerprint}\n{pem}",
+        {
+            "schema": 1,
+            "file": str(arguments.file),
+            "half": half,
+            "kind": kind,
+            "fingerprint": public_key.fingerprint,
+            "public_key": pem,
+        },
+    )
+    return 0
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="file whose first line is the password"
+    )
+    # What every command takes before the verb is meant behind it as well; without a default,
+    # since that would overwrite what stood before.
+    for option in ("--json", "--quiet", "--verbose"):
+        parser.add_argument(
+            option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )

@@ -1,0 +1,64 @@
+"""Where the password of a key comes from."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from imagekit.errors import SigningKeyError
+
+VARIABLES = ("IMAGEKIT_KEY_PASSWORD", "COSIGN_PASSWORD")
+_LONGEST = 4096
+
+
+def password_source(password_file: Path | None, *, new: bool = False) -> Callable[[], str]:
+    """Return what finds the password when a key asks for it.
+
+    Args:
+        password_file: of ``--password-file``, for where no variable is set.
+        new: ask twice at a prompt, as nobody knows this password yet.
+    """
+
+    def find() -> str:
+        for variable in VARIABLES:
+            # An empty password is legal where it was said.
+            if variable in os.environ:
+                return os.environ[variable]
+        if password_file is not None:
+            return _first_line(password_file)
+        return _prompt(new=new)
+
+    return find
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LONGEST + 1)
+        line = raw.partition(b"\n")[0].removesuffix(b"\r")
+        text = line.decode("utf-8")
+    except OSError as error:
+        raise SigningKeyError(f"{path}: {error.strerror or error}", code="NO_PASSWORD") from error
+    except UnicodeDecodeError as error:
+        raise SigningKeyError(f"{path} is not text in UTF-8", code="NO_PASSWORD") from error
+    if len(line) > _LONGEST:
+        raise SigningKeyError(f"{path} has a first line too long for a password")
+    return text
+
+
+def _prompt(*, new: bool) -> str:
+    if not sys.stdin.isatty():
+        raise SigningKeyError(
+            "the key needs a password and there is no terminal to ask for it",
+            hint=f"set {VARIABLES[0]}, or give --password-file",
+            code="NO_PASSWORD",
+        )
+    import getpass
+
+    try:
+        password = getpass.getpass("Password of the key: ")
+        if new and getpass.getpass("Once more: ") != password:
+            raise SigningKeyError("the two passwords differ; nothing was written")
+    except EOFError as error:
+        raise SigningKeyError("no password was given", code="NO_PASSWORD") from error
+    return password
