@@ -1,0 +1,159 @@
+"""Signing an image that something else built: ``imagekit sign``."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from imagekit.errors import DocumentError
+from imagekit.formats import strictjson
+from imagekit.formats.oci import parse_manifest
+from imagekit.model.event import Done, Progress, Started
+from imagekit.model.oci import MANIFEST_TYPES, Descriptor, Index, RawManifest
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.statement import CYCLONEDX, Statement
+from imagekit.ports import Clock, RegistryReader, RegistryWriter, Signer
+from imagekit.sign.attach import Attached, attach_sbom
+from imagekit.sign.signing import attest, sign, subjects
+
+_MOST_PLATFORMS = 64
+
+MakeSbom = Callable[[RegistryReader, PinnedReference], bytes]
+"""Makes the CycloneDX document of an image of one platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedImage:
+    """What was signed: an image of one platform, or an index and every manifest in it."""
+
+    reference: PinnedReference
+    attached: tuple[tuple[PinnedReference, Attached], ...]
+    """Each image or index, and what is attached to it."""
+
+
+def sign_image(
+    writer: RegistryWriter,
+    signer: Signer,
+    reference: Reference,
+    *,
+    clock: Clock,
+    progress: Progress,
+    make_sbom: MakeSbom | None = None,
+) -> SignedImage:
+    """Sign what the reference points to now, in both forms, and attest its SBOM if wanted.
+
+    Of an index the index itself is signed, which cosign looks at, and every platform's manifest,
+    which Podman looks at. Where the reference has a tag, it is signed for that tag; where it has
+    none, for the repository.
+
+    Args:
+        writer: where the image is, and its signatures go.
+        signer: the key.
+        reference: the image.
+        clock: for the time in annotations.
+        progress: is told what happens.
+        make_sbom: makes the SBOM of each platform's image; None for none.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        IntegrityError: bytes differ from their digest.
+        DocumentError: the reference points to no image, or to an index of too many.
+    """
+    image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
+    top = writer.manifest(image.with_digest(image.digest))
+    tags = (image.tag,) if image.tag else ()
+    attached: list[tuple[PinnedReference, Attached]] = []
+    for target, manifest in _targets(writer, image, top):
+        work = _Work(writer, signer, target, manifest.descriptor, tags=tags, clock=clock)
+        progress(Started(stage="sign", detail=str(target)))
+        began = time.monotonic()
+        done = work.signed()
+        if make_sbom is not None and manifest.media_type in MANIFEST_TYPES:
+            done += work.attested(make_sbom(writer, target))
+        attached += [(target, one) for one in done]
+        seconds = time.monotonic() - began
+        progress(Done(stage="sign", summary=_summary(target, done), seconds=seconds))
+    return SignedImage(reference=image, attached=tuple(attached))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One image or index to sign."""
+
+    writer: RegistryWriter
+    signer: Signer
+    target: PinnedReference
+    manifest: Descriptor
+    tags: tuple[str, ...]
+    clock: Clock
+
+    def signed(self) -> list[Attached]:
+        return [
+            *sign(
+                self.writer,
+                self.signer,
+                self.target,
+                manifest=self.manifest,
+                tags=self.tags,
+                clock=self.clock,
+            )
+        ]
+
+    def attested(self, sbom: bytes) -> list[Attached]:
+        statement = Statement(
+            subjects=subjects(self.target, self.tags),
+            predicate_type=CYCLONEDX,
+            predicate=strictjson.loads_object(sbom, what="the SBOM"),
+        )
+        return [
+            attach_sbom(self.writer, self.target, manifest=self.manifest, sbom=sbom),
+            attest(
+                self.writer,
+                self.signer,
+                self.target,
+                manifest=self.manifest,
+                statement=statement,
+                clock=self.clock,
+            ),
+        ]
+
+
+def _targets(
+    reader: RegistryReader, image: PinnedReference, top: RawManifest
+) -> Iterator[tuple[PinnedReference, RawManifest]]:
+    """Yield what is to be signed: the manifest, or the index and each manifest in it.
+
+    All is read and judged before the first is yielded, so that no index is signed by half.
+    """
+    parsed = parse_manifest(top.raw, top.media_type)
+    found = [(image, top)]
+    if isinstance(parsed, Index):
+        if not 0 < len(parsed.manifests) <= _MOST_PLATFORMS:
+            raise DocumentError(
+                f"{image} is an index of {len(parsed.manifests)} manifests",
+                hint=f"an index of 1 to {_MOST_PLATFORMS} images can be signed",
+                code="BAD_INDEX",
+            )
+        for entry in parsed.manifests:
+            child = image.with_digest(entry.digest)
+            raw = reader.manifest(child)
+            if raw.media_type not in MANIFEST_TYPES:
+                raise DocumentError(
+                    f"{child} is an index within an index",
+                    hint="sign it by itself",
+                    code="BAD_INDEX",
+                )
+            parse_manifest(raw.raw, raw.media_type)
+            found.append((child, raw))
+    elif parsed.subject is not None:
+        raise DocumentError(
+            f"{image} is no image but something attached to {parsed.subject.digest}",
+            hint="sign the image itself",
+            code="NOT_AN_IMAGE",
+        )
+    yield from found
+
+
+def _summary(target: PinnedReference, done: Sequence[Attached]) -> str:
+    new = sum(one.new for one in done)
+    kept = len(done) - new
+    return f"{target.digest.short}  {new} written, {kept} there already"
