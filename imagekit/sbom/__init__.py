@@ -1,1 +1,1 @@
-"""What an image is made of: ``imagekit sbom``."""
+"""What an image is made of: from the files of its layers to one value, without I/O."""

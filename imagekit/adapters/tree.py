@@ -1,0 +1,251 @@
+"""A folder as an image's root: read without ever leaving it, and regular files only.
+
+The folder may be hostile: device nodes that block, FIFOs, links that loop or lead to /etc of the
+host, files that are swapped while they are looked at. So every step is relative to an open
+folder and follows no link, and what was opened is looked at again before a byte is read.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+from imagekit.errors import DocumentError, InputError
+from imagekit.formats.catalogued import Budget, Notes, Rule, rule_for
+from imagekit.model.sbom import LayerFiles, RegularFile
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MAX_DEPTH = 250
+_PIECE = 1 << 20
+_ELF = b"\x7fELF"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An entry of an open folder."""
+
+    folder: int
+    name: str
+    path: str
+
+
+def read_folder(root: Path) -> LayerFiles:
+    """Read a folder as one layer; its regular files are listed by name only.
+
+    Raises:
+        InputError: it is no folder, or cannot be read.
+        DocumentError: it holds more than any honest image.
+    """
+    return _Walk(root).run()
+
+
+def read_programs(root: Path, files: LayerFiles, *, owned: Callable[[str], bool]) -> LayerFiles:
+    """Return the folder with the digests of all programs that no package owns.
+
+    Args:
+        root: the folder.
+        files: what ``read_folder`` made of it.
+        owned: tells whether a package owns the file at a path.
+
+    Raises:
+        InputError: the folder cannot be read any more.
+    """
+    handle = _open_root(root)
+    try:
+        found = {
+            path: file if owned(path) else _examined(handle, file)
+            for path, file in files.files.items()
+        }
+    finally:
+        os.close(handle)
+    return replace(files, files=MappingProxyType(found))
+
+
+class _Walk:
+    """One walk over a folder, depth first, in the order of names."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._where = f"the folder {root}"
+        self._budget = Budget(self._where)
+        self._notes = Notes()
+        self._documents: dict[str, bytes] = {}
+        self._links: dict[str, str] = {}
+        self._files: dict[str, RegularFile] = {}
+        self._device = 0
+
+    def run(self) -> LayerFiles:
+        handle = _open_root(self._root)
+        try:
+            self._device = os.fstat(handle).st_dev
+            self._folder(handle, "", 0)
+        finally:
+            os.close(handle)
+        return LayerFiles(
+            documents=MappingProxyType(self._documents),
+            links=MappingProxyType(self._links),
+            files=MappingProxyType(self._files),
+            notes=self._notes.all(),
+        )
+
+    def _folder(self, handle: int, path: str, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise DocumentError(
+                f"{self._where} is nested more than {_MAX_DEPTH} folders deep",
+                hint="no honest image is; find out who built it",
+                code="BAD_LAYER",
+            )
+        with os.scandir(handle) as scan:
+            found = sorted(scan, key=lambda entry: entry.name)
+        for entry in found:
+            self._budget.entry()
+            place = _Place(handle, entry.name, f"{path}/{entry.name}" if path else entry.name)
+            if entry.is_symlink():
+                self._link(place)
+            elif entry.is_dir(follow_symlinks=False):
+                self._descend(place, depth)
+            elif entry.is_file(follow_symlinks=False):
+                self._file(place, entry)
+            elif rule_for(place.path) is not None:
+                self._notes.add(f"/{_shown(place.path)} was not read: no regular file")
+
+    def _descend(self, place: _Place, depth: int) -> None:
+        try:
+            handle = os.open(place.name, _FOLDER, dir_fd=place.folder)
+        except OSError as error:
+            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
+            return
+        try:
+            if os.fstat(handle).st_dev == self._device:
+                self._folder(handle, place.path, depth + 1)
+            else:
+                self._notes.add(f"/{_shown(place.path)} was not read: another file system")
+        finally:
+            os.close(handle)
+
+    def _link(self, place: _Place) -> None:
+        self._budget.link()
+        try:
+            self._links[place.path] = os.readlink(place.name, dir_fd=place.folder)
+        except OSError as error:
+            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
+
+    def _file(self, place: _Place, entry: "os.DirEntry[str]") -> None:
+        rule = rule_for(place.path)
+        if rule is None:
+            executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
+            self._files[place.path] = RegularFile(path=place.path, size=0, executable=executable)
+            return
+        try:
+            with _regular(place) as handle:
+                raw = self._wanted(handle, place.path, rule)
+        except OSError as error:
+            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
+            return
+        if raw is not None:
+            self._documents[place.path] = raw
+
+    def _wanted(self, handle: "_Regular", path: str, rule: Rule) -> bytes | None:
+        size = handle.status.st_size
+        kept = self._budget.wanted(path, size, rule)
+        if kept is None:
+            self._notes.add(f"/{_shown(path)} was not read: {size} bytes long")
+        elif kept < size and rule.limit:
+            self._notes.add(f"only the first {kept} bytes of /{_shown(path)} were read")
+        return None if kept is None else b"".join(handle.pieces(kept))
+
+
+class _Regular:
+    """An open regular file; anything else is refused before a byte is read."""
+
+    def __init__(self, handle: int, status: os.stat_result) -> None:
+        self.handle = handle
+        self.status = status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """Yield at most so many bytes."""
+        while most and (piece := os.read(self.handle, min(most, _PIECE))):
+            most -= len(piece)
+            yield piece
+
+
+def _regular(place: _Place) -> _Regular:
+    """Open a regular file.
+
+    Raises:
+        OSError: it cannot be opened, or is none (any more).
+    """
+    handle = os.open(place.name, _FILE, dir_fd=place.folder)
+    status = os.fstat(handle)
+    if stat.S_ISREG(status.st_mode):
+        return _Regular(handle, status)
+    os.close(handle)
+    raise OSError(0, "no regular file")
+
+
+def _examined(root: int, file: RegularFile) -> RegularFile:
+    """Return the file with its digest, where it is a program."""
+    try:
+        with _below(root, file.path) as handle:
+            return _digested(handle, file)
+    except OSError:
+        # Gone or changed since the walk: there is nothing left to list.
+        return RegularFile(path=file.path, size=0)
+
+
+def _digested(handle: _Regular, file: RegularFile) -> RegularFile:
+    elf = os.pread(handle.handle, len(_ELF), 0) == _ELF
+    sha256 = ""
+    if elf or file.executable:
+        hasher = hashlib.sha256()
+        for piece in handle.pieces(handle.status.st_size):
+            hasher.update(piece)
+        sha256 = hasher.hexdigest()
+    return RegularFile(
+        path=file.path,
+        size=handle.status.st_size,
+        sha256=sha256,
+        executable=file.executable,
+        elf=elf,
+    )
+
+
+def _below(root: int, path: str) -> _Regular:
+    """Open a file below an open folder, one step at a time and through no link."""
+    *folders, name = path.split("/")
+    opened: list[int] = []
+    try:
+        current = root
+        for folder in folders:
+            current = os.open(folder, _FOLDER, dir_fd=current)
+            opened.append(current)
+        return _regular(_Place(current, name, path))
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
+def _open_root(root: Path) -> int:
+    try:
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(
+            f"the folder {root} cannot be read: {error.strerror}",
+            hint="name a root file system, an OCI layout, or an image",
+        ) from error
+
+
+def _shown(path: str) -> str:
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:200]

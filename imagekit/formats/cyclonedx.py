@@ -1,0 +1,194 @@
+"""SBOMs as CycloneDX 1.6 JSON: the same value gives the same bytes.
+
+Nothing is random and no clock is read: the serial number is derived from the content, and the
+time is that of the image. What CycloneDX has no word for stands in properties, ``imagekit:...``:
+
+- ``origin``: ``base``, ``packages`` or ``recipe``; ``unknown`` where nothing tells it
+- ``layer``: the diffID of the first layer that has the component in this version
+- ``dpkg:md5sums:sha256``: dpkg's database holds a digest of each file and none of the package;
+  this is the digest of that list
+- ``python:record:sha256``: the same for the RECORD of a Python distribution
+- ``part-of``: the Debian package that a Python distribution was installed by
+- ``note``: what was seen in the image and could not be catalogued
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from uuid import UUID, uuid5
+
+from cyclonedx.exception import CycloneDxException
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model import Property as CdxProperty
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.bom_ref import BomRef
+from cyclonedx.model.component import Component as CdxComponent
+from cyclonedx.model.component import ComponentType
+from cyclonedx.model.contact import OrganizationalContact, OrganizationalEntity
+from cyclonedx.model.dependency import Dependency
+from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement, LicenseExpression
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.spdx import is_expression, is_supported_id
+from packageurl import PackageURL
+
+from imagekit.errors import DocumentError
+from imagekit.model.sbom import Component, Kind, License, Sbom, Subject
+
+_NAMESPACE = UUID("5d2c1f0e-8f53-5e0c-9b0e-6a1d4c7e2b90")
+_TYPES = {
+    Kind.SYSTEM: ComponentType.OPERATING_SYSTEM,
+    Kind.DEBIAN: ComponentType.LIBRARY,
+    Kind.PYTHON: ComponentType.LIBRARY,
+    Kind.FETCHED: ComponentType.FILE,
+    Kind.PROGRAM: ComponentType.FILE,
+}
+_HASHES = {"sha256": HashAlgorithm.SHA_256}
+
+
+def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
+    """Write an SBOM as CycloneDX 1.6 JSON.
+
+    Args:
+        sbom: what the image is made of.
+        tool_version: the version of imagekit.
+
+    Raises:
+        DocumentError: the library refuses what the image states.
+    """
+    components = {one.ref: _component(one) for one in sbom.components}
+    subject = _subject(sbom.subject)
+    content = hashlib.sha256(repr((tool_version, sbom)).encode("utf-8", "backslashreplace"))
+    bom = Bom(
+        serial_number=uuid5(_NAMESPACE, content.hexdigest()),
+        components=components.values(),
+        dependencies=_seed(sbom),
+        metadata=BomMetaData(
+            timestamp=datetime.fromtimestamp(sbom.subject.epoch, UTC),
+            component=subject,
+            tools=ToolRepository(
+                components=[
+                    CdxComponent(
+                        type=ComponentType.APPLICATION, name="imagekit", version=tool_version
+                    )
+                ]
+            ),
+            properties=[CdxProperty(name="imagekit:note", value=note) for note in sbom.notes],
+        ),
+    )
+    try:
+        text = JsonV1Dot6(bom).output_as_string()
+    except CycloneDxException as error:
+        raise DocumentError(f"no SBOM can be written of it: {error}") from error
+    document = json.loads(text)
+    document["dependencies"] = _dependencies(sbom)
+    return f"{json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
+
+
+def _subject(subject: Subject) -> CdxComponent:
+    purl = None
+    if subject.digest:
+        name = subject.name.rpartition("/")[2].lower()
+        purl = PackageURL(type="oci", name=name, version=subject.digest)
+    properties = {"imagekit:platform": subject.platform}
+    return CdxComponent(
+        type=ComponentType.CONTAINER,
+        bom_ref=subject.ref,
+        name=subject.name,
+        version=subject.version or None,
+        purl=purl,
+        properties=[CdxProperty(name=k, value=v) for k, v in properties.items() if v],
+    )
+
+
+def _component(one: Component) -> CdxComponent:
+    supplier = None
+    if one.supplier is not None:
+        contact = OrganizationalContact(email=one.supplier.email) if one.supplier.email else None
+        supplier = OrganizationalEntity(
+            name=one.supplier.name, contacts=[contact] if contact else None
+        )
+    return CdxComponent(
+        type=_TYPES[one.kind],
+        bom_ref=one.ref,
+        name=one.name,
+        version=one.version or None,
+        purl=PackageURL.from_string(one.purl) if one.purl else None,
+        cpe=one.cpe or None,
+        description=one.description or None,
+        supplier=supplier,
+        licenses=_licenses(one.licenses),
+        hashes=[HashType(alg=_HASHES[name], content=value) for name, value in one.hashes],
+        external_references=_links(one),
+        properties=[CdxProperty(name=name, value=value) for name, value in _properties(one)],
+    )
+
+
+def _properties(one: Component) -> list[tuple[str, str]]:
+    properties = [("imagekit:origin", one.origin.value if one.origin else "unknown")]
+    if one.layer:
+        properties.append(("imagekit:layer", one.layer))
+    return [*properties, *one.properties]
+
+
+def _links(one: Component) -> list[ExternalReference]:
+    links = []
+    if one.homepage.startswith(("http://", "https://")):
+        links.append((ExternalReferenceType.WEBSITE, one.homepage))
+    if one.download:
+        links.append((ExternalReferenceType.DISTRIBUTION, one.download))
+    return [ExternalReference(type=kind, url=XsUri(_uri(url))) for kind, url in links]
+
+
+def _uri(text: str) -> str:
+    """Percent-encode what an IRI reference may not have, so that the schema accepts it."""
+    return "".join(
+        c if c.isascii() and c not in ' "<>\\^`{|}[]' else "".join(f"%{b:02X}" for b in c.encode())
+        for c in text
+    )
+
+
+def _licenses(stated: tuple[License, ...]) -> list[DisjunctiveLicense | LicenseExpression]:
+    """Return SPDX ids, one expression, or names: the schema allows no mixture with expressions."""
+    declared = LicenseAcknowledgement.DECLARED
+    known = [one.spdx if one.spdx and _is_spdx(one.spdx) else "" for one in stated]
+    compound = [text for text in known if text and not is_supported_id(text)]
+    if compound and all(known):
+        texts = sorted({f"({text})" if " OR " in text else text for text in known})
+        joined = compound[0] if len(texts) == 1 else " AND ".join(texts)
+        return [LicenseExpression(joined, acknowledgement=declared)]
+    result: dict[str, DisjunctiveLicense | LicenseExpression] = {}
+    for one, spdx in zip(stated, known, strict=True):
+        if spdx and is_supported_id(spdx):
+            result[spdx] = DisjunctiveLicense(id=spdx, acknowledgement=declared)
+        else:
+            result.setdefault(
+                one.stated, DisjunctiveLicense(name=one.stated, acknowledgement=declared)
+            )
+    return list(result.values())
+
+
+@lru_cache(maxsize=4096)
+def _is_spdx(text: str) -> bool:
+    return is_supported_id(text) or is_expression(text)
+
+
+def _dependencies(sbom: Sbom) -> list[dict[str, object]]:
+    """Return the graph; the image itself depends on everything that it contains.
+
+    The library compares whole graphs to sort them, which takes longer than all the rest: it is
+    given a single edge, and the graph is put in its place.
+    """
+    there = {one.ref for one in sbom.components}
+    graph = {one.ref: sorted(there.intersection(one.depends)) for one in sbom.components}
+    graph[sbom.subject.ref] = sorted(there)
+    return [
+        {"ref": ref, "dependsOn": graph[ref]} if graph[ref] else {"ref": ref}
+        for ref in sorted(graph)
+    ]
+
+
+def _seed(sbom: Sbom) -> list[Dependency]:
+    first = [Dependency(BomRef(one.ref)) for one in sbom.components[:1]]
+    return [Dependency(BomRef(sbom.subject.ref), dependencies=first)]

@@ -1,0 +1,203 @@
+"""Entries of a tar stream, read strictly (POSIX.1-2001 pax, ustar, and GNU's long names).
+
+The standard library's tarfile reads a whole pax header into memory, whatever size it claims, and
+passes over what it does not understand. A layer comes from a registry: here every size is
+bounded, a wrong checksum ends the reading, and no path leads out of the root.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from imagekit.formats.unpack import Stream
+
+BLOCK = 512
+_MAX_HEADER = 1 << 20
+"""Most bytes of one extended header; a path has 4096 at most."""
+_MAX_PATH = 4096
+_MAX_SIZE = 1 << 50
+_CHECKSUM = slice(148, 156)
+_EMPTY = bytes(BLOCK)
+
+
+class EntryKind(Enum):
+    """What an entry is."""
+
+    FILE = auto()
+    FOLDER = auto()
+    SYMLINK = auto()
+    HARDLINK = auto()
+    SPARSE = auto()
+    OTHER = auto()
+
+
+_KINDS = {
+    b"0": EntryKind.FILE,
+    b"\0": EntryKind.FILE,
+    b"7": EntryKind.FILE,
+    b"1": EntryKind.HARDLINK,
+    b"2": EntryKind.SYMLINK,
+    b"3": EntryKind.OTHER,
+    b"4": EntryKind.OTHER,
+    b"5": EntryKind.FOLDER,
+    b"6": EntryKind.OTHER,
+    b"S": EntryKind.SPARSE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; ``size`` bytes of content follow it in the stream."""
+
+    path: str
+    kind: EntryKind
+    size: int
+    executable: bool
+    target: str
+
+
+def entries(stream: Stream) -> Iterator[Entry]:
+    """Yield the entries of an archive.
+
+    Whoever iterates must read exactly ``size`` bytes of the stream before the next entry; the
+    padding is passed over here.
+
+    Raises:
+        DocumentError: the archive is damaged, or made to mislead.
+    """
+    common: dict[str, str] = {}
+    own: dict[str, str] = {}
+    while True:
+        header = stream.exactly(BLOCK)
+        if header == _EMPTY:
+            return
+        _check(header, stream)
+        kind = header[156:157]
+        size = _number(header[124:136], stream)
+        if kind in b"xgLK":
+            read = _extended(kind, size, stream)
+            (common if kind == b"g" else own).update(read)
+            continue
+        entry = _entry(header, size, {**common, **own} if common or own else own, stream=stream)
+        own = {}
+        yield entry
+        stream_padding = -entry.size % BLOCK
+        if stream_padding:
+            stream.skip(stream_padding)
+
+
+def normal_path(text: str, stream: Stream) -> str:
+    """Return a path below the root without ``.``, doubled or outer slashes; ``""`` for the root.
+
+    Raises:
+        DocumentError: it leads out of the root, or is no path.
+    """
+    if len(text) > _MAX_PATH or "\0" in text:
+        raise stream.broken(f"the path {text[:60]!r}... is none")
+    parts = text.split("/")
+    if ".." in parts:
+        raise stream.broken(f"the path {text!r} leads out of the image")
+    if "" in parts or "." in parts:
+        return "/".join(part for part in parts if part not in {"", "."})
+    return text
+
+
+def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Stream) -> Entry:
+    kind = _KINDS.get(header[156:157])
+    if kind is None:
+        raise stream.broken(f"an entry of the unknown type {header[156:157]!r}")
+    if pax and "size" in pax:
+        size = _decimal(pax["size"], stream)
+    if any(key.startswith("GNU.sparse.") for key in pax):
+        kind = EntryKind.SPARSE
+    if header[156:157] == b"S":
+        _skip_sparse_map(header, stream)
+    has_content = kind in {EntryKind.FILE, EntryKind.SPARSE}
+    name = pax.get("GNU.sparse.name") or pax.get("path") or _name(header)
+    return Entry(
+        path=normal_path(name, stream),
+        # Before POSIX a folder was a file whose name ends with a slash.
+        kind=EntryKind.FOLDER if kind is EntryKind.FILE and name.endswith("/") else kind,
+        size=size if has_content else 0,
+        executable=bool(_number(header[100:108], stream) & stat.S_IXUSR),
+        target=pax.get("linkpath") or _text(header[157:257]),
+    )
+
+
+def _check(header: bytes, stream: Stream) -> None:
+    stated = _number(header[_CHECKSUM], stream)
+    # The field itself counts as eight spaces.
+    if stated != sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" "):
+        raise stream.broken("a header's checksum is wrong")
+
+
+def _name(header: bytes) -> str:
+    name = _text(header[:100])
+    prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes, stream: Stream) -> int:
+    if field[0] & 0x80:
+        # GNU's base-256; the lower bit of 0xff says that it is negative, which no field can be.
+        value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1  # noqa: PLR2004
+    else:
+        digits = field.strip(b" \0") or b"0"
+        value = int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else -1
+    if not 0 <= value <= _MAX_SIZE:
+        raise stream.broken(f"the number {field!r} in a header is none")
+    return value
+
+
+def _decimal(text: str, stream: Stream) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(_MAX_SIZE)):
+        raise stream.broken(f"the size {text[:40]!r} in an extended header is none")
+    return _number(b"%o" % min(int(text), _MAX_SIZE + 1), stream)
+
+
+def _extended(kind: bytes, size: int, stream: Stream) -> dict[str, str]:
+    if not 0 < size <= _MAX_HEADER:
+        raise stream.broken(f"an extended header of {size} bytes")
+    content = stream.exactly(size + -size % BLOCK)[:size]
+    if kind == b"L":
+        return {"path": _text(content)}
+    if kind == b"K":
+        return {"linkpath": _text(content)}
+    return _pax(content, stream)
+
+
+_WANTED = ("path", "linkpath", "size")
+
+
+def _pax(content: bytes, stream: Stream) -> dict[str, str]:
+    """Read the records of a pax header: length, keyword, value, each on its line."""
+    found: dict[str, str] = {}
+    position = 0
+    while position < len(content):
+        space = content.find(b" ", position, position + 10)
+        digits = content[position:space]
+        length = int(digits) if space > 0 and digits.isdigit() else 0
+        record = content[space + 1 : position + length]
+        if length <= len(digits) + 1 or not record.endswith(b"\n") or b"=" not in record:
+            raise stream.broken("an extended header is malformed")
+        keyword, _, value = record[:-1].partition(b"=")
+        key = keyword.decode("utf-8", "replace")
+        if key in _WANTED or key.startswith("GNU.sparse."):
+            found[key] = value.decode("utf-8", "surrogateescape")
+        position += length
+    return found
+
+
+def _skip_sparse_map(header: bytes, stream: Stream) -> None:
+    """Pass over the blocks behind an old GNU sparse header that list more holes."""
+    more = header[482]
+    for _ in range(_MAX_HEADER // BLOCK):
+        if not more:
+            return
+        more = stream.exactly(BLOCK)[504]
+    raise stream.broken("a sparse file's map is endless")

@@ -1,0 +1,144 @@
+"""What an image is made of, and the few files of its layers that say so.
+
+A layer is read once, as a stream, into ``LayerFiles``: everything behind that is pure. ``Sbom``
+is what the layers of an image add up to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from imagekit.model.image import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegularFile:
+    """A regular file of a layer whose files are listed one by one.
+
+    Only programs carry a digest: what is neither executable nor ELF is there to say that it hides
+    a program of a lower layer.
+    """
+
+    path: str
+    size: int
+    sha256: str = ""
+    executable: bool = False
+    elf: bool = False
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it can be run or linked against."""
+        return self.executable or self.elf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFiles:
+    """What cataloguing needs of one layer, or of one folder. Paths have no slash in front."""
+
+    layer: str = ""
+    """The layer's diffID as text; empty for a folder."""
+    origin: Origin | None = None
+    """None where nothing says which part of a recipe the layer came from."""
+    documents: Mapping[str, bytes] = field(default_factory=dict, hash=False)
+    """Files of package databases, licence texts and the like, by path."""
+    links: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Symbolic links and what they say."""
+    removed: frozenset[str] = frozenset()
+    """Paths that the layer takes away, with all that lies under them."""
+    emptied: frozenset[str] = frozenset()
+    """Folders that hide what lower layers have in them (``.wh..wh..opq``)."""
+    files: Mapping[str, RegularFile] = field(default_factory=dict, hash=False)
+    """All regular files, where they were asked for."""
+    notes: tuple[str, ...] = ()
+    """What could not be read, for a person."""
+
+
+class Kind(StrEnum):
+    """What a component is."""
+
+    SYSTEM = "operating-system"
+    DEBIAN = "debian-package"
+    PYTHON = "python-package"
+    FETCHED = "fetched-file"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class License:
+    """A licence as the image states it, and its SPDX expression where there is a known one."""
+
+    stated: str
+    spdx: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplier:
+    """Who supplied a component."""
+
+    name: str
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One thing that an image contains."""
+
+    ref: str
+    """Unique in the SBOM, and the same for the same image."""
+    kind: Kind
+    name: str
+    version: str = ""
+    purl: str = ""
+    cpe: str = ""
+    description: str = ""
+    licenses: tuple[License, ...] = ()
+    supplier: Supplier | None = None
+    homepage: str = ""
+    download: str = ""
+    """Where it was fetched from."""
+    hashes: tuple[tuple[str, str], ...] = ()
+    """Algorithm, in hashlib's words, and hexadecimal digest of the component itself."""
+    properties: tuple[tuple[str, str], ...] = ()
+    depends: tuple[str, ...] = ()
+    """The ``ref`` of each component that it needs and that is there."""
+    origin: Origin | None = None
+    layer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The image or folder that an SBOM is about."""
+
+    name: str
+    version: str = ""
+    digest: str = ""
+    """Digest of the manifest; empty for a folder."""
+    platform: str = ""
+    epoch: int = 315_532_800
+    """The image's time in seconds since 1970; 1980-01-01 where nothing tells it."""
+
+    @property
+    def ref(self) -> str:
+        """What dependencies name it by."""
+        return f"image:{self.digest}" if self.digest else f"folder:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sbom:
+    """What an image is made of."""
+
+    subject: Subject
+    components: tuple[Component, ...]
+    notes: tuple[str, ...] = ()
+    """What was seen and not catalogued: an SBOM must not be silent about it."""
+
+    def count(self, *kinds: Kind) -> int:
+        """Return how many components are of one of the kinds."""
+        return sum(component.kind in kinds for component in self.components)
+
+    @property
+    def summary(self) -> str:
+        """One line for a screen, such as ``139 packages, 2 components built here``."""
+        packages = self.count(Kind.DEBIAN, Kind.PYTHON)
+        own = self.count(Kind.FETCHED, Kind.PROGRAM)
+        return f"{packages} packages, {own} files that no package owns"

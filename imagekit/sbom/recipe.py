@@ -1,0 +1,122 @@
+"""What no package manager knows: files that a recipe fetched, and programs that nothing owns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from packageurl import PackageURL
+
+from imagekit.formats.catalogued import DPKG_INFO
+from imagekit.model.image import Origin
+from imagekit.model.recipe import FetchStep, Recipe
+from imagekit.model.sbom import Component, Kind
+from imagekit.sbom.overlay import Root
+from imagekit.sbom.text import clean, decoded
+
+MAX_PROGRAMS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a recipe brought in by itself."""
+
+    fetched: tuple[FetchStep, ...] = ()
+    archive_hashes: Mapping[tuple[str, str], str]
+    """SHA-256 of Python archives by normal name and version."""
+
+
+def sources(recipe: Recipe | None, normal: Callable[[str], str]) -> Sources:
+    """Return what the recipe fetches.
+
+    Args:
+        recipe: the recipe; None for an image that something else built.
+        normal: brings a Python package's name into the form that is compared.
+    """
+    if recipe is None:
+        return Sources(archive_hashes={})
+    hashes: dict[tuple[str, str], str] = {}
+    for packages in recipe.packages:
+        if packages.manager == "pip":
+            for line in packages.install:
+                hashes.update(_pinned(line, normal))
+    fetched = tuple(step for step in recipe.steps if isinstance(step, FetchStep))
+    return Sources(fetched=fetched, archive_hashes=hashes)
+
+
+def fetched_components(found: Sources) -> tuple[Component, ...]:
+    """Return the fetched files as components, each once."""
+    unique = {(step.url, step.sha256, step.to): step for step in found.fetched}
+    return tuple(_fetched(step) for _, step in sorted(unique.items(), key=lambda item: item[0]))
+
+
+def program_components(
+    root: Root, *, owned: Callable[[str], bool], fetched: frozenset[str]
+) -> tuple[tuple[Component, ...], tuple[str, ...]]:
+    """Return executables and libraries that no package owns, and a note where they are too many.
+
+    Args:
+        root: the image.
+        owned: tells whether a package owns the file at a path.
+        fetched: SHA-256 of what is listed as fetched already.
+    """
+    programs = [
+        path
+        for path, (file, _) in root.files.items()
+        if file.sha256
+        and not path.startswith(DPKG_INFO)
+        and file.sha256 not in fetched
+        and not owned(path)
+    ]
+    programs.sort()
+    more = len(programs) - MAX_PROGRAMS
+    notes = (f"{more} more programs that no package owns are not listed",) if more > 0 else ()
+    return tuple(_program(path, root) for path in programs[:MAX_PROGRAMS]), notes
+
+
+def _program(path: str, root: Root) -> Component:
+    file, number = root.files[path]
+    layer = root.layers[number]
+    shown = "/" + clean(decoded(path.encode("utf-8", "surrogateescape")))
+    return Component(
+        ref=f"file:{shown}#{file.sha256[:16]}",
+        kind=Kind.PROGRAM,
+        name=shown,
+        hashes=(("sha256", file.sha256),),
+        properties=(
+            ("imagekit:format", "elf" if file.elf else "script"),
+            ("imagekit:size", str(file.size)),
+        ),
+        origin=layer.origin,
+        layer=layer.layer,
+    )
+
+
+def _fetched(step: FetchStep) -> Component:
+    name = clean(step.url.partition("?")[0].rstrip("/").rpartition("/")[2], 200) or "download"
+    purl = PackageURL(
+        type="generic",
+        name=name,
+        qualifiers={"checksum": str(step.sha256), "download_url": step.url},
+    ).to_string()
+    return Component(
+        ref=f"fetched:{step.url}#{step.to}",
+        kind=Kind.FETCHED,
+        name=name,
+        purl=purl,
+        download=step.url,
+        hashes=(("sha256", step.sha256.hex),),
+        properties=(
+            ("imagekit:fetched-to", step.to),
+            ("imagekit:extracted", "true" if step.extract else "false"),
+        ),
+        origin=Origin.RECIPE,
+    )
+
+
+def _pinned(line: str, normal: Callable[[str], str]) -> dict[tuple[str, str], str]:
+    """Return the archive's digest where the recipe allows exactly one archive."""
+    words = line.split()
+    hashes = [word.removeprefix("--hash=sha256:") for word in words if word.startswith("--hash=")]
+    name, equals, version = words[0].partition("==") if words else ("", "", "")
+    if not equals or len(hashes) != 1:
+        return {}
+    return {(normal(name.partition("[")[0]), version): hashes[0]}

@@ -1,0 +1,48 @@
+"""Text out of hostile files: valid, printable, of a bounded length."""
+
+from collections.abc import Iterator, Mapping
+
+MAX_VALUE = 4096
+
+
+def decoded(raw: bytes) -> str:
+    """Decode UTF-8; what is none is shown as U+FFFD."""
+    return raw.decode("utf-8", "replace")
+
+
+def clean(text: str, limit: int = MAX_VALUE) -> str:
+    """Return one line without control characters, cut where it is too long."""
+    line = text[:limit].strip()
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else " " for c in line).strip()
+
+
+def printable(raw: bytes) -> str:
+    """Return bytes that should be a path or name as text that every encoder takes."""
+    return clean(decoded(raw))
+
+
+def fields(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the wanted fields of a header block, ``NAME: VALUE`` with indented continuations.
+
+    Args:
+        text: the block, up to its end or the first empty line.
+        wanted: names in lower case, and what each is called in the result.
+    """
+    name = ""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if not line.strip("\r"):
+            break
+        if line[0] in " \t":
+            if name:
+                lines.append(line)
+            continue
+        if name:
+            yield name, "\n".join(lines)
+        key, colon, value = line.partition(":")
+        name = wanted.get(key.lower(), "") if colon else ""
+        lines = [value.strip()]
+    if name:
+        yield name, "\n".join(lines)
