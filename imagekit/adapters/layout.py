@@ -220,6 +220,16 @@ class LayoutRegistry:
         _change_index(store, move)
 
 
+def entries(folder: Path) -> tuple[Descriptor, ...]:
+    """Return what the layout's index lists, with the names it gives.
+
+    Raises:
+        RegistryError: the index cannot be read.
+        DocumentError: it is none.
+    """
+    return _read_index(LayoutStore(folder)).manifests
+
+
 def write_whole(path: Path, raw: bytes) -> None:
     """Replace a file so that it has the old bytes or the new ones, whatever happens.
 

@@ -14,11 +14,13 @@ time is that of the image. What CycloneDX has no word for stands in properties, 
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
 
 from cyclonedx.exception import CycloneDxException
+from cyclonedx.exception.model import InvalidUriException
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
 from cyclonedx.model import Property as CdxProperty
 from cyclonedx.model.bom import Bom, BomMetaData
@@ -44,6 +46,12 @@ _TYPES = {
     Kind.FETCHED: ComponentType.FILE,
     Kind.PROGRAM: ComponentType.FILE,
 }
+_MAX_VERSION = 1024
+# Narrower than the schema's: whatever passes here is valid there.
+_EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_CPE = re.compile(
+    r"cpe:2\.3:[aho](?::[A-Za-z0-9._*-]{1,100}){10}|cpe:/[aho](?::[A-Za-z0-9._~-]{0,100}){1,6}"
+)
 _HASHES = {"sha256": HashAlgorithm.SHA_256}
 
 
@@ -96,7 +104,7 @@ def _subject(subject: Subject) -> CdxComponent:
         type=ComponentType.CONTAINER,
         bom_ref=subject.ref,
         name=subject.name,
-        version=subject.version or None,
+        version=subject.version[:_MAX_VERSION] or None,
         purl=purl,
         properties=[CdxProperty(name=k, value=v) for k, v in properties.items() if v],
     )
@@ -105,7 +113,8 @@ def _subject(subject: Subject) -> CdxComponent:
 def _component(one: Component) -> CdxComponent:
     supplier = None
     if one.supplier is not None:
-        contact = OrganizationalContact(email=one.supplier.email) if one.supplier.email else None
+        email = one.supplier.email
+        contact = OrganizationalContact(email=email) if _EMAIL.fullmatch(email) else None
         supplier = OrganizationalEntity(
             name=one.supplier.name, contacts=[contact] if contact else None
         )
@@ -113,9 +122,9 @@ def _component(one: Component) -> CdxComponent:
         type=_TYPES[one.kind],
         bom_ref=one.ref,
         name=one.name,
-        version=one.version or None,
+        version=one.version[:_MAX_VERSION] or None,
         purl=PackageURL.from_string(one.purl) if one.purl else None,
-        cpe=one.cpe or None,
+        cpe=one.cpe if _CPE.fullmatch(one.cpe) else None,
         description=one.description or None,
         supplier=supplier,
         licenses=_licenses(one.licenses),
@@ -138,15 +147,20 @@ def _links(one: Component) -> list[ExternalReference]:
         links.append((ExternalReferenceType.WEBSITE, one.homepage))
     if one.download:
         links.append((ExternalReferenceType.DISTRIBUTION, one.download))
-    return [ExternalReference(type=kind, url=XsUri(_uri(url))) for kind, url in links]
+    found = ((kind, _uri(url)) for kind, url in links)
+    return [ExternalReference(type=kind, url=url) for kind, url in found if url is not None]
 
 
-def _uri(text: str) -> str:
-    """Percent-encode what an IRI reference may not have, so that the schema accepts it."""
-    return "".join(
+def _uri(text: str) -> XsUri | None:
+    """Percent-encode what an IRI reference may not have; None for what is none even then."""
+    encoded = "".join(
         c if c.isascii() and c not in ' "<>\\^`{|}[]' else "".join(f"%{b:02X}" for b in c.encode())
         for c in text
     )
+    try:
+        return XsUri(encoded)
+    except InvalidUriException:
+        return None
 
 
 def _licenses(stated: tuple[License, ...]) -> list[DisjunctiveLicense | LicenseExpression]:

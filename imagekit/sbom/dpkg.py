@@ -248,4 +248,6 @@ def _relations(text: str) -> Iterator[tuple[str, ...]]:
     """Yield the alternatives of each relation, versions and architectures left out."""
     for relation in text.split(",", _MAX_RELATIONS)[:_MAX_RELATIONS]:
         names = (part.split("(")[0].split("[")[0].split(":")[0] for part in relation.split("|"))
-        yield tuple(name.strip() for name in names)
+        alternatives = tuple(found for name in names if (found := name.strip()))
+        if alternatives:
+            yield alternatives

@@ -82,7 +82,7 @@ def _program(path: str, root: Root) -> Component:
         name=shown,
         hashes=(("sha256", file.sha256),),
         properties=(
-            ("imagekit:format", "elf" if file.elf else "script"),
+            ("imagekit:format", "elf" if file.elf else "executable"),
             ("imagekit:size", str(file.size)),
         ),
         origin=layer.origin,

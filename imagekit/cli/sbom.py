@@ -1,0 +1,101 @@
+"""Write the CycloneDX 1.6 SBOM of an image or folder.
+
+imagekit sbom registry.example.org/apps/solver:2.1
+imagekit sbom oci:images:apps/solver:2.1 -o solver.cdx.json
+imagekit sbom /srv/rootfs
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_registry_options
+from imagekit.errors import InputError, InvalidReferenceError
+from imagekit.model.reference import Reference, parse_reference
+from imagekit.model.sbom import Sbom
+from imagekit.ports import RegistryReader
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``imagekit sbom``."""
+    parser.add_argument(
+        "image", metavar="IMAGE-or-REFERENCE-or-FOLDER", help="an image, or a root file system"
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="write it there instead of to stdout"
+    )
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run ``imagekit sbom``.
+
+    Raises:
+        InputError: there is no such folder, and it is no reference either.
+        ImagekitError: the image cannot be read or catalogued.
+    """
+    from imagekit.pipeline.sbom import render
+
+    sbom = _catalogued(arguments, console)
+    raw = render(sbom)
+    for note in sbom.notes:
+        console.note(f"  ! {note}")
+    if arguments.output is None:
+        console.result(raw.decode(), json.loads(raw))
+        return 0
+    _write(arguments.output, raw)
+    console.result(
+        f"{arguments.output}: {sbom.summary}",
+        {
+            "schema": 1,
+            "file": str(arguments.output),
+            "subject": sbom.subject.name,
+            "digest": sbom.subject.digest or None,
+            "components": len(sbom.components),
+            "notes": list(sbom.notes),
+        },
+    )
+    return 0
+
+
+def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
+    from imagekit.pipeline.sbom import catalogue_folder, catalogue_reference
+
+    folder = Path(arguments.image)
+    if not arguments.image.startswith("oci:") and folder.is_dir():
+        return catalogue_folder(folder, progress=console.progress)
+    reference = _reference(arguments.image)
+    return catalogue_reference(_reader(reference), reference, progress=console.progress)
+
+
+def _reference(text: str) -> Reference:
+    try:
+        return parse_reference(text)
+    except InvalidReferenceError as error:
+        if text.startswith("oci:") or not text.startswith((".", "/")):
+            raise
+        raise InputError(
+            f"there is no folder {text}",
+            hint="name a root file system, an OCI layout, HOST/NAME:TAG or oci:FOLDER:NAME:TAG",
+        ) from error
+
+
+def _reader(reference: Reference) -> RegistryReader:
+    from imagekit.adapters.layout import LayoutRegistry
+
+    if reference.repository.layout is None:
+        raise InputError(
+            f"{reference} lies in a registry, which `imagekit sbom` cannot read yet",
+            hint="copy it to a layout first, and name oci:FOLDER:NAME:TAG",
+        )
+    return LayoutRegistry()
+
+
+def _write(path: Path, raw: bytes) -> None:
+    from imagekit.adapters.layout import write_whole
+
+    try:
+        write_whole(path, raw)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

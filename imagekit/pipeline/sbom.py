@@ -1,0 +1,327 @@
+"""``imagekit sbom``: the SBOM of an image that was built here, of any other, or of a folder.
+
+All three take the same way: layers as streams, the few files that matter, one catalogue, one
+writer. Nothing is unpacked to disk.
+"""
+
+import platform as host
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from imagekit.errors import DocumentError, InputError, InvalidReferenceError
+from imagekit.model.digest import Digest
+from imagekit.model.event import Advanced, Progress, silent
+from imagekit.model.image import BuiltImage, Origin
+from imagekit.model.oci import (
+    CONFIG,
+    DOCKER_CONFIG,
+    INDEX_TYPES,
+    LAYER_TYPES,
+    MANIFEST_TYPES,
+    MAX_MANIFEST,
+    REF_NAME,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    Platform,
+)
+from imagekit.model.recipe import Recipe
+from imagekit.model.reference import (
+    LAYOUT_HOST,
+    PinnedReference,
+    Reference,
+    Repository,
+    TaggedReference,
+    parse_reference,
+)
+from imagekit.model.sbom import LayerFiles, Sbom, Subject
+from imagekit.ports import RegistryReader
+
+STAGE = "sbom"
+_Item = TypeVar("_Item")
+_VERSION_LABEL = "org.opencontainers.image.version"
+_GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def sbom_of_image(
+    image: BuiltImage, recipe: Recipe | None, *, progress: Progress = silent
+) -> bytes:
+    """Return the CycloneDX SBOM of an image that was built here.
+
+    Raises:
+        DocumentError: a layer is not one.
+        IntegrityError: the layout's bytes are not what the image says.
+        RegistryError: the layout cannot be read.
+    """
+    return render(catalogue_image(image, recipe, progress=progress))
+
+
+def sbom_of_reference(
+    reader: RegistryReader, reference: Reference, *, progress: Progress = silent
+) -> bytes:
+    """Return the CycloneDX SBOM of an image of a registry or layout.
+
+    Raises:
+        InputError: the reference names an index without an image for this host.
+        DocumentError: manifest, configuration or a layer is not one.
+        IntegrityError: bytes are not what their digest says.
+        RegistryError: the registry or layout gives no good answer.
+    """
+    return render(catalogue_reference(reader, reference, progress=progress))
+
+
+def sbom_of_folder(folder: Path, *, progress: Progress = silent) -> bytes:
+    """Return the CycloneDX SBOM of a root file system, or of the one image of an OCI layout.
+
+    Raises:
+        InputError: the folder cannot be read, or is a layout of several images.
+        DocumentError: it holds more than any honest image.
+        IntegrityError: bytes of the layout are not what their digest says.
+        RegistryError: the layout cannot be read.
+    """
+    return render(catalogue_folder(folder, progress=progress))
+
+
+def render(sbom: Sbom) -> bytes:
+    """Write an SBOM as CycloneDX 1.6 JSON.
+
+    Raises:
+        DocumentError: the image states what CycloneDX cannot hold.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from imagekit.formats.cyclonedx import cyclonedx_json
+
+    try:
+        number = version("imagekit")
+    except PackageNotFoundError:
+        number = "0"
+    return cyclonedx_json(sbom, tool_version=number)
+
+
+def catalogue_image(
+    image: BuiltImage, recipe: Recipe | None, *, progress: Progress = silent
+) -> Sbom:
+    """Return what an image that was built here is made of.
+
+    Raises:
+        DocumentError: a layer is not one.
+        IntegrityError: the layout's bytes are not what the image says.
+        RegistryError: the layout cannot be read.
+    """
+    from imagekit.adapters.layout import LayoutRegistry
+    from imagekit.sbom.catalogue import catalogue
+
+    repository = Repository(LAYOUT_HOST, image.name, image.layout)
+    reader = LayoutRegistry()
+    layers = [
+        _read(reader, repository, one.descriptor, layer=str(one.diff_id), origin=one.origin)
+        for one in _counted(image.layers, progress)
+    ]
+    subject = Subject(
+        name=image.name,
+        version=image.version,
+        digest=str(image.manifest.digest),
+        platform=str(image.platform),
+        epoch=image.epoch,
+    )
+    return catalogue(layers, subject=subject, made_by=recipe)
+
+
+def catalogue_reference(
+    reader: RegistryReader, reference: Reference, *, progress: Progress = silent
+) -> Sbom:
+    """Return what an image of a registry or layout is made of.
+
+    Raises:
+        InputError: the reference names an index without an image for this host.
+        DocumentError: manifest, configuration or a layer is not one.
+        IntegrityError: bytes are not what their digest says.
+        RegistryError: the registry or layout gives no good answer.
+    """
+    from imagekit.formats.oci import parse_config
+    from imagekit.sbom.catalogue import catalogue
+
+    pinned, manifest = _image(reader, reference)
+    repository = pinned.repository
+    config = parse_config(reader.blob(repository, manifest.config, limit=MAX_MANIFEST))
+    if len(config.diff_ids) != len(manifest.layers):
+        raise DocumentError(
+            f"{pinned} has {len(manifest.layers)} layers and {len(config.diff_ids)} diffIDs",
+            hint="manifest and configuration do not belong together; ask who pushed it",
+            code="BAD_DOCUMENT",
+        )
+    origins = _origins(config)
+    layers = [
+        _read(reader, repository, descriptor, layer=str(diff_id), origin=origins.get(number))
+        for number, (descriptor, diff_id) in enumerate(
+            _counted(list(zip(manifest.layers, config.diff_ids, strict=True)), progress)
+        )
+    ]
+    return catalogue(layers, subject=_subject(pinned, reference, config))
+
+
+def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
+    """Return what a root file system, or the one image of an OCI layout, is made of.
+
+    Raises:
+        InputError: the folder cannot be read, or is a layout of several images.
+        DocumentError: it holds more than any honest image.
+        IntegrityError: bytes of the layout are not what their digest says.
+        RegistryError: the layout cannot be read.
+    """
+    from imagekit.adapters.tree import read_folder, read_programs
+    from imagekit.sbom.catalogue import catalogue, owned_files
+
+    if (folder / "oci-layout").is_file() and (folder / "blobs").is_dir():
+        return _layout(folder, progress=progress)
+    files = read_folder(folder)
+    files = read_programs(folder, files, owned=owned_files(files))
+    return catalogue([files], subject=Subject(name=folder.resolve().name or "root"))
+
+
+def _layout(folder: Path, *, progress: Progress) -> Sbom:
+    from imagekit.adapters.layout import LayoutRegistry, entries
+
+    reader = LayoutRegistry()
+    found: dict[Digest, Reference] = {}
+    for entry in entries(folder):
+        reference = _entry_reference(folder, entry)
+        if entry.digest not in found and _is_image(reader, entry, reference):
+            found[entry.digest] = reference
+    if len(found) != 1:
+        shown = ", ".join(str(reference) for reference in list(found.values())[:5]) or "none"
+        raise InputError(
+            f"the layout {folder} holds {len(found)} images: {shown}",
+            hint=f"name one: oci:{folder}:NAME:TAG",
+        )
+    return catalogue_reference(reader, next(iter(found.values())), progress=progress)
+
+
+def _entry_reference(folder: Path, entry: Descriptor) -> PinnedReference:
+    """Return the entry by its digest, with its name where it has a full one."""
+    repository, tag = Repository(LAYOUT_HOST, "image", folder), None
+    try:
+        named = parse_reference(entry.annotations.get(REF_NAME, ""))
+        repository, tag = replace(named.repository, layout=folder), named.tag
+    except InvalidReferenceError:
+        # Other tools write a tag only, or nothing.
+        pass
+    return PinnedReference(repository, entry.digest, tag=tag)
+
+
+def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedReference) -> bool:
+    """Tell images from what is attached to them."""
+    from imagekit.formats.oci import parse_manifest
+
+    if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
+        return False
+    found = parse_manifest(reader.manifest(reference).raw, entry.media_type)
+    if found.subject is not None or found.artifact_type:
+        return False
+    # The fallback tag of referrers is an index of artifacts without platforms.
+    if isinstance(found, Index):
+        return any(one.platform is not None for one in found.manifests)
+    return found.config.media_type in {CONFIG, DOCKER_CONFIG}
+
+
+def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReference, Manifest]:
+    """Pin the reference; of an index, take the image for this host."""
+    from imagekit.formats.oci import parse_manifest
+
+    tagged = isinstance(reference, TaggedReference)
+    pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference
+    raw = reader.manifest(pinned)
+    found = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(found, Manifest):
+        return pinned, found
+    child = pinned.with_digest(_for_host(found, str(pinned if tagged else reference)).digest)
+    raw = reader.manifest(child)
+    image = parse_manifest(raw.raw, raw.media_type)
+    if not isinstance(image, Manifest):
+        raise DocumentError(f"{child} is an index within an index", code="BAD_DOCUMENT")
+    return child, image
+
+
+def _for_host(index: Index, shown: str) -> Descriptor:
+    wanted = Platform(os="linux", architecture=_GO_NAMES.get(host.machine(), host.machine()))
+    images = [one for one in index.manifests if one.media_type not in INDEX_TYPES]
+    fitting = [one for one in images if one.platform is not None and _fits(one.platform, wanted)]
+    if len(fitting) == 1 or len(images) == 1:
+        return (fitting or images)[0]
+    listed = ", ".join(f"{one.platform or 'unknown'} {one.digest}" for one in images[:8])
+    raise InputError(
+        f"{shown} is an index with {len(fitting)} images for {wanted}: {listed}",
+        hint="name one of them by its digest",
+    )
+
+
+def _fits(platform: Platform, wanted: Platform) -> bool:
+    return (platform.os, platform.architecture) == (wanted.os, wanted.architecture)
+
+
+def _read(
+    reader: RegistryReader,
+    repository: Repository,
+    descriptor: Descriptor,
+    *,
+    layer: str,
+    origin: Origin | None,
+) -> LayerFiles:
+    from imagekit.formats.layertar import read_layer
+
+    if descriptor.media_type not in LAYER_TYPES:
+        raise DocumentError(
+            f"layer {layer[:19]} is of the media type {descriptor.media_type!r}",
+            hint="only layers of container images can be catalogued",
+            code="UNSUPPORTED_LAYER",
+        )
+    with reader.stream(repository, descriptor) as pieces:
+        return read_layer(
+            pieces,
+            layer=layer,
+            origin=origin,
+            # Of a base or a package step, every program is some package's.
+            list_files=origin in {None, Origin.RECIPE},
+        )
+
+
+def _counted(items: Sequence[_Item], progress: Progress) -> Iterator[_Item]:
+    for number, item in enumerate(items):
+        progress(Advanced(stage=STAGE, done=number, total=len(items)))
+        yield item
+
+
+def _origins(config: ImageConfig) -> dict[int, Origin]:
+    """Return what imagekit wrote of each layer into the history: ``imagekit: ORIGIN ...``."""
+    words = {origin.value: origin for origin in Origin}
+    made = [line for line in config.history if not line.empty_layer]
+    if len(made) != len(config.diff_ids):
+        return {}
+    found = ((n, line.comment.removeprefix("imagekit:").split()[:1]) for n, line in enumerate(made)
+             if line.comment.startswith("imagekit:"))  # fmt: skip
+    return {n: words[first[0]] for n, first in found if first and first[0] in words}
+
+
+def _subject(pinned: PinnedReference, asked: Reference, config: ImageConfig) -> Subject:
+    tag = asked.tag or ""
+    return Subject(
+        name=pinned.repository.path,
+        version=config.labels.get(_VERSION_LABEL, "") or tag,
+        digest=str(pinned.digest),
+        platform=str(config.platform),
+        epoch=_epoch(config.created),
+    )
+
+
+def _epoch(created: str) -> int:
+    earliest = Subject(name="").epoch
+    try:
+        moment = datetime.fromisoformat(created)
+        return max(0, int(moment.timestamp())) if moment.tzinfo else earliest
+    except (ValueError, OverflowError, OSError):
+        return earliest

@@ -1,0 +1,96 @@
+"""A folder is read without ever leaving it, and nothing but regular files is opened."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.tree import read_folder, read_programs
+from imagekit.errors import DocumentError, InputError
+
+STATUS = "var/lib/dpkg/status"
+
+
+def put(root: Path, path: str, content: bytes = b"", *, mode: int = 0o644) -> Path:
+    """Write a file with its folders."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(mode)
+    return file
+
+
+def test_a_missing_folder_is_bad_input(tmp_path: Path) -> None:
+    """What is no folder is said to be none."""
+    with pytest.raises(InputError, match="cannot be read"):
+        read_folder(tmp_path / "no")
+
+
+def test_a_fifo_is_never_opened(tmp_path: Path) -> None:
+    """A pipe where dpkg's database should be would block for ever."""
+    put(tmp_path, "var/lib/dpkg/other")
+    os.mkfifo(tmp_path / STATUS)
+
+    found = read_folder(tmp_path)
+
+    assert dict(found.documents) == {}
+    assert "no regular file" in found.notes[0]
+
+
+def test_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
+    """A link to the host's database gives nothing of the host's."""
+    secret = put(tmp_path, "host/status", b"Package: secret\n")
+    root = tmp_path / "root"
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / STATUS).symlink_to(secret)
+    (root / "usr").symlink_to(tmp_path / "host")
+
+    found = read_folder(root)
+
+    assert dict(found.documents) == {}
+    assert {STATUS, "usr"} == set(found.links)
+
+
+def test_a_huge_sparse_database_is_refused(tmp_path: Path) -> None:
+    """A database of a terabyte of holes is not read."""
+    os.truncate(put(tmp_path, STATUS), 1 << 40)
+
+    with pytest.raises(DocumentError, match="is the most"):
+        read_folder(tmp_path)
+
+
+def test_endless_nesting_is_refused(tmp_path: Path) -> None:
+    """Folders in folders end at a depth that no image has."""
+    folder = tmp_path
+    for _ in range(260):
+        folder /= "d"
+    folder.mkdir(parents=True)
+
+    with pytest.raises(DocumentError, match="deep"):
+        read_folder(tmp_path)
+
+
+def test_programs_have_a_digest_unless_a_package_owns_them(tmp_path: Path) -> None:
+    """Only what nothing owns is read and digested."""
+    put(tmp_path, "bin/mine", b"\x7fELF")
+    put(tmp_path, "bin/theirs", b"\x7fELF")
+    put(tmp_path, "bin/script", b"#!/bin/sh\n", mode=0o755)
+    put(tmp_path, "etc/text", b"text")
+
+    files = read_folder(tmp_path)
+    found = read_programs(tmp_path, files, owned=lambda path: path == "bin/theirs")
+
+    assert {"bin/mine", "bin/script"} == {p for p, file in found.files.items() if file.sha256}
+
+
+def test_a_file_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    """Between the walk and the digest a file may be swapped for a link to the host."""
+    program = put(tmp_path, "root/bin/x", b"\x7fELF")
+    secret = put(tmp_path, "secret", b"\x7fELF", mode=0o755)
+    files = read_folder(tmp_path / "root")
+    program.unlink()
+    program.symlink_to(secret)
+
+    found = read_programs(tmp_path / "root", files, owned=lambda _: False)
+
+    assert found.files["bin/x"].sha256 == ""
