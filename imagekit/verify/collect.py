@@ -63,6 +63,7 @@ def gather(reader: RegistryReader, image: PinnedReference) -> Gathered:
 
     Raises:
         RegistryError: the registry did not answer; there can be no verdict.
+        DocumentError, IntegrityError: it answered with something that is no list of referrers.
     """
     haul = _Haul(reader, image)
     listed = reader.referrers(image)
@@ -145,6 +146,9 @@ def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | None:
     try:
         return haul.reader.manifest(TaggedReference(image.repository, tag))
     except NotFoundError:
+        return None
+    except (DocumentError, IntegrityError) as error:
+        haul.refuse(error.code or "BAD_DOCUMENT", f"the tag {tag[:19]}...{suffix}: {error.message}")
         return None
 
 

@@ -134,6 +134,8 @@ def _moved(reader: RegistryReader, image: PinnedReference) -> list[Finding]:
         now = reader.resolve(tagged).digest
     except NotFoundError:
         return [warning("tag", "TAG_MOVED", f"the tag {tagged} does not exist any more")]
+    except (DocumentError, IntegrityError) as fault:
+        return [warning("tag", "TAG_MOVED", f"the tag {tagged} cannot be read: {fault.message}")]
     if now == image.digest:
         return []
     return [
@@ -149,7 +151,19 @@ def _moved(reader: RegistryReader, image: PinnedReference) -> list[Finding]:
 def _trust(
     reader: RegistryReader, image: PinnedReference, *, policy: Policy, rule: ImageRule
 ) -> tuple[Finding, ...]:
-    gathered = gather(reader, image)
+    try:
+        gathered = gather(reader, image)
+    except (DocumentError, IntegrityError) as fault:
+        return (
+            error(
+                "referrers",
+                "REFERRERS_LOST",
+                "the image's referrers were lost: what the registry has in the place of their "
+                f"list cannot be read: {fault.message}",
+                hint=f"ask who writes the tag sha256-{image.digest.hex[:12]}..., then sign again: "
+                f"imagekit sign {image} --key FILE",
+            ),
+        )
     weighed = weigh(gathered.candidates, keys_of(rule), digest=image.digest)
     case = Case(image=image, policy=policy, rule=rule, gathered=gathered, weighed=weighed)
     return decide(case)

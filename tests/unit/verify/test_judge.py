@@ -7,6 +7,9 @@ import pytest
 
 from imagekit.errors import (
     AuthError,
+    DocumentError,
+    ImagekitError,
+    IntegrityError,
     NotFoundError,
     RegistryError,
 )
@@ -642,6 +645,31 @@ class TestReferrers:
 
         assert _denied_for(world.judge(), "signature") == "NO_SIGNATURE"
 
+    @pytest.mark.parametrize("error", [DocumentError("x"), IntegrityError("y")])
+    def test_listing_that_is_no_list(
+        self, world: World, error: DocumentError | IntegrityError
+    ) -> None:
+        """Something else in the place of the list: refused, whatever other forms there are."""
+        world.sign_legacy()
+        registry = _FailingListing(**vars(world.registry), error=error)
+
+        verdict = world.judge(registry=registry)
+
+        assert _denied_for(verdict, "referrers") == "REFERRERS_LOST"
+        assert "referrers were lost" in finding(verdict, "referrers").message
+
+    def test_sig_tag_that_is_no_manifest(self, world: World) -> None:
+        """Junk under the .sig tag takes no good bundle away."""
+        world.sign()
+        tag = f"sha256-{world.image.digest.hex}.sig"
+        raw = index_bytes(Index(media_type=INDEX, manifests=()))
+        world.tag(tag, world.registry.put_manifest(world.repository, INDEX, raw))
+
+        verdict = world.judge()
+
+        assert verdict.allowed
+        assert finding(verdict, "attached").code == "BAD_DOCUMENT"
+
     @pytest.mark.parametrize("error", [RegistryError("500"), AuthError("401")])
     def test_listing_that_fails_is_no_verdict(self, world: World, error: RegistryError) -> None:
         """Not one form may stand in silence for the other."""
@@ -761,7 +789,7 @@ class _Lying(MemoryRegistry):
 class _FailingListing(MemoryRegistry):
     """Cannot list referrers."""
 
-    def __init__(self, *, error: RegistryError, **kept: object) -> None:
+    def __init__(self, *, error: ImagekitError, **kept: object) -> None:
         super().__init__(**kept)  # type: ignore[arg-type]  # the fields of another registry
         self._error = error
 

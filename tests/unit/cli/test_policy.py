@@ -1,0 +1,64 @@
+"""``imagekit policy new``: what it prints is a policy."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imagekit.cli import main as cli
+from imagekit.formats.pem import public_key_pem
+from imagekit.verify.load import load_policy
+from tests.fakes import MemorySigner
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    """A public key file."""
+    file = tmp_path / "imagekit.pub"
+    file.write_bytes(public_key_pem(MemorySigner().public_key))
+    return file
+
+
+def test_output_is_a_policy(
+    public: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What goes to stdout can be given to verify as it is."""
+    words = ["policy", "new", "--image", "r.site/apps/**", "--key", str(public)]
+
+    assert cli.main([*words, "--require", "cyclonedx, slsaprovenance1"]) == 0
+
+    file = tmp_path / "policy.yaml"
+    file.write_text(capsys.readouterr().out)
+    (rule,) = load_policy(file).images
+    assert [one.type for one in rule.attestations] == ["cyclonedx", "slsaprovenance1"]
+
+
+def test_json_holds_the_policy(public: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under --json the text is a field of the document, behind the verb as well."""
+    words = ["policy", "new", "--image", "r.site/apps/**", "--key", str(public), "--json"]
+
+    assert cli.main(words) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["policy"].startswith("# Which images")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (["--image", "r.site/apps:1"], 2),
+        (["--require", "cyclone"], 2),
+        (["--key", "/no/such/file"], 2),
+        (["--name", "a: b"], 2),
+        (["--no-such"], 64),
+    ],
+)
+def test_bad_words(
+    public: Path, change: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input ends with 2, wrong usage with 64, and nothing is printed that looks like one."""
+    words = ["policy", "new", "--image", "r.site/apps/**", "--key", str(public)]
+
+    assert cli.main([*words, *change]) == code
+    assert capsys.readouterr().out == ""
