@@ -1,10 +1,12 @@
 """What holds for all tests: isolation, and honesty about what was not run."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import RegistryServer
 
 REQUIRE_REAL = "IMAGEKIT_REQUIRE_REAL"
 # Before any test has a HOME of its own.
@@ -54,3 +56,10 @@ def bench() -> Path:
     if not folder.is_dir():
         pytest.skip("tests/interop/bench has not been run on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's docker-registry on loopback, as HOST:PORT; it has no referrers API."""
+    with RegistryServer.docker_registry(tmp_path_factory.mktemp("registry")) as server:
+        yield server.host

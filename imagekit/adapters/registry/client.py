@@ -1,0 +1,378 @@
+"""The registry ports over a session: every byte is checked against its digest."""
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from imagekit.adapters.registry.bodies import BytesBody, FileBody
+from imagekit.adapters.registry.session import Session, read_bounded
+from imagekit.adapters.registry.transport import Body, Response
+from imagekit.errors import (
+    DocumentError,
+    IntegrityError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+)
+from imagekit.formats import distribution
+from imagekit.formats.oci import index_bytes, parse_manifest
+from imagekit.model.digest import Digest
+from imagekit.model.oci import (
+    INDEX,
+    INDEX_TYPES,
+    MAX_MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+    RawManifest,
+)
+from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+
+_PIECE = 1 << 20
+_CHUNK = 8 << 20
+_KEPT = 64
+_READ_BACK = 20
+_OCTETS = {"Content-Type": "application/octet-stream"}
+_OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
+_NO_MONOLITH = frozenset({405, 411, 413, 501})
+
+
+class RegistryClient:
+    """A registry's pull and push halves.
+
+    Args:
+        session: the conversation.
+        sleep: waits between two looks at the list of referrers.
+    """
+
+    def __init__(self, session: Session, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._session = session
+        self._sleep = sleep
+        self._manifests: dict[tuple[str, Digest], RawManifest] = {}
+        self._without_api: set[str] = set()
+        self._lock = threading.Lock()
+
+    def resolve(self, reference: TaggedReference) -> PinnedReference:
+        """Return what the tag points to now."""
+        return reference.pin(self.manifest(reference).digest)
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        """Return the exact bytes of a manifest; those known by digest are not asked for again."""
+        if isinstance(reference, PinnedReference):
+            known = self._manifests.get((reference.repository.name, reference.digest))
+            if known is not None:
+                return known
+        found = self._get_manifest(reference)
+        with self._lock:
+            if len(self._manifests) >= _KEPT:
+                self._manifests.clear()
+            self._manifests[reference.repository.name, found.digest] = found
+        return found
+
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Return a small blob whole."""
+        if descriptor.size > limit:
+            raise IntegrityError(
+                f"the blob {descriptor.digest} has {descriptor.size} bytes, more than {limit}",
+                code="TOO_LARGE",
+            )
+        with self.stream(repository, descriptor) as pieces:
+            return b"".join(pieces)
+
+    @contextmanager
+    def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Yield a blob in pieces; the last one only when size and digest were right."""
+        url = distribution.blob_path(repository, descriptor.digest)
+        first = self._session.send(repository, "GET", url, expected=descriptor.size)
+        with self._session.follow(repository, first, url=url, size=descriptor.size) as response:
+            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            yield _checked(response, descriptor)
+
+    def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        """Return all that name the manifest as their subject."""
+        return self._listing(reference)[1]
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository."""
+        found: list[str] = []
+        what = f"the tags of {repository}"
+        try:
+            for page in self._pages(repository, distribution.tags_path(repository), what=what):
+                found += distribution.parse_tags(page)
+                if len(found) > distribution.MAX_TAGS:
+                    raise RegistryError(f"{what}: over {distribution.MAX_TAGS}", code="TOO_LARGE")
+        except NotFoundError:
+            return ()
+        return tuple(sorted(set(found)))
+
+    def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Tell whether the blob is there."""
+        url = distribution.blob_path(repository, descriptor.digest)
+        with self._session.send(repository, "HEAD", url, push=True) as response:
+            if response.status == _NOT_FOUND:
+                return False
+            # A redirect to where blobs lie says that it is there.
+            if 300 <= response.status < 400:  # noqa: PLR2004 - the class of redirects
+                return True
+            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            return True
+
+    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+        """Upload a file as a blob."""
+        if not self.has_blob(repository, descriptor):
+            with closing(FileBody(source, descriptor)) as body:
+                self._upload(repository, descriptor, body)
+
+    def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
+        """Upload a small blob, unless it is there."""
+        descriptor = Descriptor(media_type=media_type, digest=Digest.of(raw), size=len(raw))
+        if not self.has_blob(repository, descriptor):
+            self._upload(repository, descriptor, BytesBody(raw))
+        return descriptor
+
+    def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
+        """Store a manifest by digest; where it has a subject, it is listed as its referrer."""
+        parsed = parse_manifest(raw, media_type)
+        manifest = RawManifest(media_type=media_type, digest=Digest.of(raw), raw=raw)
+        self._put(repository, str(manifest.digest), manifest)
+        if parsed.subject is not None:
+            subject = PinnedReference(repository, parsed.subject.digest)
+            self._list(subject, _as_referrer(manifest, parsed))
+        return PinnedReference(repository, manifest.digest)
+
+    def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
+        """Let the tag point to the manifest."""
+        self._put(reference.repository, reference.tag, manifest)
+
+    def _get_manifest(self, reference: Reference) -> RawManifest:
+        pinned = reference.digest if isinstance(reference, PinnedReference) else None
+        name = str(pinned) if isinstance(reference, PinnedReference) else reference.tag
+        url = distribution.manifest_path(reference.repository, name)
+        headers = {"Accept": distribution.ACCEPT}
+        with self._session.send(reference.repository, "GET", url, headers=headers) as response:
+            _check_status(response, (_OK,), what=str(reference))
+            what = f"the manifest of {reference}"
+            raw = read_bounded(response, MAX_MANIFEST, what=what)
+            claimed = response.header("Docker-Content-Digest")
+            media_type = distribution.media_type(response.header("Content-Type"))
+        digest = Digest.of(raw) if pinned is None else pinned
+        digest.check(raw, what=what)
+        _check_claim(claimed, raw, what=what)
+        # What is neither a manifest nor what it says it is goes no further.
+        parse_manifest(raw, media_type)
+        return RawManifest(media_type=media_type, digest=digest, raw=raw)
+
+    def _put(self, repository: Repository, name: str, manifest: RawManifest) -> None:
+        url = distribution.manifest_path(repository, name)
+        headers = {"Content-Type": manifest.media_type}
+        body = BytesBody(manifest.raw)
+        with self._session.send(
+            repository, "PUT", url, headers=headers, body=body, push=True
+        ) as response:
+            _check_status(response, (_OK, _CREATED), what=f"{repository}: storing {name}")
+            claimed = response.header("Docker-Content-Digest")
+        _check_claim(claimed, manifest.raw, what=f"what the registry stored as {name}")
+
+    # Referrers: the API, else the tag (distribution-spec "Listing Referrers", "Pushing
+    # Manifests with Subject").
+
+    def _listing(self, reference: PinnedReference) -> tuple[bool, tuple[Descriptor, ...]]:
+        """Return whether the registry has the API, and the referrers."""
+        if reference.repository.host not in self._without_api:
+            found = self._from_api(reference)
+            if found is not None:
+                return True, found
+            self._without_api.add(reference.repository.host)
+        return False, self._from_tag(reference)
+
+    def _from_api(self, reference: PinnedReference) -> tuple[Descriptor, ...] | None:
+        found: dict[Digest, Descriptor] = {}
+        what = f"the referrers of {reference}"
+        url = distribution.referrers_path(reference.repository, reference.digest)
+        try:
+            for page in self._pages(reference.repository, url, what=what, kind=INDEX):
+                for entry in _index(page, INDEX).manifests:
+                    found[entry.digest] = entry
+                _check_count(len(found), what=what)
+        except _NoApiError:
+            return None
+        except RegistryError as error:
+            if error.http_status in distribution.NO_REFERRERS_API and not found:
+                return None
+            raise
+        return tuple(found.values())
+
+    def _from_tag(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        tag = TaggedReference(reference.repository, distribution.fallback_tag(reference.digest))
+        try:
+            found = self._get_manifest(tag)
+        except NotFoundError:
+            return ()
+        entries = _index(found.raw, found.media_type).manifests
+        _check_count(len(entries), what=f"the referrers of {reference}")
+        return entries
+
+    def _list(self, subject: PinnedReference, mine: Descriptor) -> None:
+        """Make the referrer visible, whoever else writes the same index at the same time.
+
+        Registries ignore If-Match, so the index is read back and written again until the own
+        entry is in it; the pause is longer than another writer takes between reading and writing.
+        """
+        for attempt in range(_READ_BACK):
+            began = time.monotonic()
+            has_api, entries = self._listing(subject)
+            if any(entry.digest == mine.digest for entry in entries):
+                return
+            if not has_api:
+                self._put_index(subject, (*entries, mine))
+            took = time.monotonic() - began
+            jitter = random.uniform(0.01, 0.05)  # noqa: S311 - no secret
+            self._sleep(min(2.0, 2 * took + jitter * (1 + attempt)))
+        raise RegistryError(
+            f"{subject}: the referrer {mine.digest} does not appear in the registry's list",
+            hint="others write the same list without pause; run it again",
+            code="REFERRER_LOST",
+        )
+
+    def _put_index(self, subject: PinnedReference, entries: tuple[Descriptor, ...]) -> None:
+        raw = index_bytes(Index(media_type=INDEX, manifests=entries))
+        index = RawManifest(media_type=INDEX, digest=Digest.of(raw), raw=raw)
+        self._put(subject.repository, distribution.fallback_tag(subject.digest), index)
+
+    def _pages(
+        self, repository: Repository, url: str, *, what: str, kind: str = ""
+    ) -> Iterator[bytes]:
+        """Yield the pages of a list.
+
+        Raises:
+            RegistryError: a page is missing, or they do not end.
+        """
+        at: str | None = f"{self._session.base(repository)}{url}"
+        headers = {"Accept": kind} if kind else {}
+        for number in range(distribution.MAX_PAGES):
+            if at is None:
+                return
+            with self._session.send(repository, "GET", at, headers=headers) as response:
+                _check_status(response, (_OK,), what=what)
+                got = distribution.media_type(response.header("Content-Type"))
+                if kind and got != kind:
+                    raise (
+                        _NoApiError(what)
+                        if number == 0
+                        else DocumentError(
+                            f"{what}: page {number + 1} is {distribution.shown(got)}",
+                            code="BAD_MEDIA_TYPE",
+                        )
+                    )
+                link = response.header("Link")
+                yield read_bounded(response, MAX_MANIFEST, what=what)
+            at = distribution.next_page(link, at) if link else None
+        if at is not None:
+            raise RegistryError(
+                f"{what}: over {distribution.MAX_PAGES} pages",
+                hint="the registry's pages do not end; nothing was concluded from them",
+                code="TOO_LARGE",
+            )
+
+    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> None:
+        """Upload in one piece, or in chunks where the registry or a proxy refuses that."""
+        what = f"uploading {descriptor.digest.short} to {repository}"
+        url = distribution.with_digest(self._begin(repository, what), descriptor.digest)
+        with self._session.send(
+            repository, "PUT", url, headers=_OCTETS, body=body, push=True
+        ) as response:
+            if response.status not in _NO_MONOLITH:
+                _check_status(response, (_CREATED, _NO_CONTENT), what=what)
+                return
+        body.rewind()
+        url = distribution.with_digest(self._chunks(repository, body, what), descriptor.digest)
+        with self._session.send(repository, "PUT", url, push=True) as response:
+            _check_status(response, (_CREATED, _NO_CONTENT), what=what)
+
+    def _begin(self, repository: Repository, what: str) -> str:
+        url = f"{self._session.base(repository)}{distribution.upload_path(repository)}"
+        with self._session.send(repository, "POST", url, push=True) as response:
+            _check_status(response, (_ACCEPTED,), what=what)
+            return distribution.redirected(url, response.header("Location"))
+
+    def _chunks(self, repository: Repository, body: Body, what: str) -> str:
+        at, start = self._begin(repository, what), 0
+        while chunk := body.read(_CHUNK):
+            headers = {**_OCTETS, "Content-Range": f"{start}-{start + len(chunk) - 1}"}
+            with self._session.send(
+                repository, "PATCH", at, headers=headers, body=BytesBody(chunk), push=True
+            ) as response:
+                _check_status(response, (_ACCEPTED, _NO_CONTENT), what=what)
+                at = distribution.redirected(at, response.header("Location"))
+            start += len(chunk)
+        return at
+
+
+class _NoApiError(Exception):
+    """The answer is something, but no list of referrers."""
+
+
+def _check_status(response: Response, good: tuple[int, ...], *, what: str) -> None:
+    if response.status not in good:
+        raw = response.read(distribution.MAX_ERROR)
+        raise distribution.refusal(response.status, raw, what=what)
+
+
+def _check_claim(claimed: str, raw: bytes, *, what: str) -> None:
+    """Compare the bytes with Docker-Content-Digest, where there is one."""
+    if not claimed:
+        return
+    try:
+        digest = Digest.parse(claimed)
+    except InvalidReferenceError as error:
+        raise IntegrityError(
+            f"{what}: the registry names it by {error.message}", code="CONTENT_DIGEST_MISMATCH"
+        ) from error
+    digest.check(raw, what=what)
+
+
+def _check_count(count: int, *, what: str) -> None:
+    if count > distribution.MAX_REFERRERS:
+        raise RegistryError(
+            f"{what}: over {distribution.MAX_REFERRERS}",
+            hint="nobody signs an image so often: the list is flooded, and was not believed",
+            code="TOO_LARGE",
+        )
+
+
+def _checked(response: Response, descriptor: Descriptor) -> Iterator[bytes]:
+    """Yield the body, the last piece held back until size and digest are known."""
+    hasher = hashlib.new(descriptor.digest.algorithm)
+    held, size = b"", 0
+    while size <= descriptor.size and (piece := response.read(_PIECE)):
+        size += len(piece)
+        hasher.update(piece)
+        if held:
+            yield held
+        held = piece
+    if size != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
+        raise IntegrityError(
+            f"the registry's bytes are not those of {descriptor.digest}",
+            hint="something between here and the store altered or cut them: do not use them",
+            code="CONTENT_DIGEST_MISMATCH",
+        )
+    yield held
+
+
+def _index(raw: bytes, media_type: str) -> Index:
+    parsed = parse_manifest(raw, media_type) if media_type in INDEX_TYPES else None
+    if not isinstance(parsed, Index):
+        raise DocumentError("the list of referrers is no index", code="BAD_MEDIA_TYPE")
+    return parsed
+
+
+def _as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
+    kind = parsed.artifact_type
+    if not kind and isinstance(parsed, Manifest):
+        kind = parsed.config.media_type
+    return replace(manifest.descriptor, artifact_type=kind, annotations=parsed.annotations)

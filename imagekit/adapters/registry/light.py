@@ -1,0 +1,273 @@
+"""The transport of the standard library: imported in milliseconds, connections kept open."""
+
+import http.client
+import ssl
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from imagekit.adapters.registry.transport import ConnectionFaultError, Request
+from imagekit.errors import InputError, RegistryError
+from imagekit.formats.distribution import is_inner_address, origin, shown
+from imagekit.model.registry import RegistryOptions
+
+_BLOCK = 1 << 20
+_SHORT = 8 << 10
+_Origin = tuple[str, str, int]
+
+
+class LightTransport:
+    """One connection per host and use, kept for the next request; safe in several threads."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self._options = options
+        self._idle: dict[_Origin, list[http.client.HTTPConnection]] = {}
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        # Nobody has to close it: what is kept open ends with it.
+        weakref.finalize(self, _close_all, self._idle)
+
+    def send(self, request: Request) -> "LightResponse":
+        """Send one request; a kept connection that the server closed meanwhile is replaced."""
+        key = origin(request.url)
+        kept = self._take(key, outside=request.outside)
+        if kept is not None:
+            try:
+                return self._exchange(kept, request)
+            except ConnectionFaultError:
+                if request.body is not None:
+                    request.body.rewind()
+        return self._exchange(self._connect(key, outside=request.outside), request)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, request: Request
+    ) -> "LightResponse":
+        limit = _Limit(connection, request.deadline)
+        try:
+            _write(connection, request)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            limit.end()
+            connection.close()
+            raise _fault(request, error, late=limit.passed) from error
+        except BaseException:
+            limit.end()
+            connection.close()
+            raise
+        return LightResponse(
+            request=request,
+            answer=answer,
+            limit=limit,
+            release=lambda: self._release(connection, request),
+        )
+
+    def _connect(self, key: _Origin, *, outside: bool) -> http.client.HTTPConnection:
+        scheme, host, port = key
+        connect = self._options.connect_seconds
+        connection: http.client.HTTPConnection
+        if scheme == "https":
+            connection = http.client.HTTPSConnection(
+                host, port, timeout=connect, blocksize=_BLOCK, context=self._tls()
+            )
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=connect, blocksize=_BLOCK)
+        shown_host = f"{host}:{port}"
+        try:
+            connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            raise RegistryError(
+                f"the certificate of {shown_host} is not trusted: {error.verify_message}",
+                hint="--ca-file names the authority that signed it",
+                code="TLS",
+            ) from error
+        except OSError as error:
+            raise _unreachable(shown_host, scheme, error) from error
+        peer = connection.sock.getpeername()[0]
+        if outside and is_inner_address(peer):
+            connection.close()
+            raise RegistryError(
+                f"the registry sends its client to {shown(shown_host)}, which is {peer}",
+                hint="blobs may lie on another server, but not on this machine's own addresses",
+                code="FOREIGN_REDIRECT",
+            )
+        connection.sock.settimeout(self._options.read_seconds)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = tls_context(self._options.ca_file)
+        return self._context
+
+    def _take(self, key: _Origin, *, outside: bool) -> http.client.HTTPConnection | None:
+        with self._lock:
+            idle = self._idle.get(key)
+            return idle.pop() if idle and not outside else None
+
+    def _release(self, connection: http.client.HTTPConnection, request: Request) -> None:
+        if request.outside:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.setdefault(origin(request.url), []).append(connection)
+
+
+class LightResponse:
+    """An answer; its connection goes back when the body was read to the end."""
+
+    def __init__(
+        self,
+        *,
+        request: Request,
+        answer: http.client.HTTPResponse,
+        limit: "_Limit",
+        release: Callable[[], None],
+    ) -> None:
+        self._request = request
+        self._answer = answer
+        self._limit = limit
+        self._release = release
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        return self._answer.status
+
+    def header(self, name: str) -> str:
+        """Return a header; several of one name are joined."""
+        return self._answer.getheader(name) or ""
+
+    def read(self, amount: int) -> bytes:
+        """Return the next bytes."""
+        try:
+            piece = self._answer.read(amount)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _fault(self._request, error, late=self._limit.passed) from error
+        if self._limit.passed:
+            raise _fault(self._request, None, late=True)
+        return piece
+
+    def close(self) -> None:
+        """Give the connection back, or close it where the body was not read."""
+        drained = self._drain()
+        self._limit.end()
+        self._answer.close()
+        if drained and not self._answer.will_close and not self._limit.passed:
+            self._release()
+        else:
+            self._limit.cut()
+
+    def _drain(self) -> bool:
+        """Read a short rest, so that the connection can serve again."""
+        answer = self._answer
+        if answer.isclosed() or answer.length == 0:
+            return True
+        if answer.length is None or answer.length > _SHORT:
+            return False
+        try:
+            return len(answer.read(_SHORT)) <= _SHORT and answer.isclosed()
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Limit:
+    """Cuts the connection when the time is over: a byte a second resets every other clock."""
+
+    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
+        self.passed = False
+        # The answer takes the socket away from the connection; it is kept here.
+        self._socket = connection.sock
+        self._connection = connection
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def cut(self) -> None:
+        self._connection.close()
+        self._socket.close()
+
+    def _expire(self) -> None:
+        import socket
+
+        self.passed = True
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # It is closed already, which is as good.
+            return
+
+
+def _close_all(idle: dict[_Origin, list[http.client.HTTPConnection]]) -> None:
+    for connection in [one for kept in idle.values() for one in kept]:
+        connection.close()
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the system's authorities, and those of the file besides.
+
+    Raises:
+        InputError: the file cannot be read or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(
+                f"{ca_file} holds no certificates: {error}",
+                hint="--ca-file wants a file of certificates in PEM",
+            ) from error
+    return context
+
+
+def _write(connection: http.client.HTTPConnection, request: Request) -> None:
+    parts = urlsplit(request.url)
+    target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+    headers = dict(request.headers)
+    if request.body is not None:
+        headers["Content-Length"] = str(request.body.size)
+    elif request.method in {"POST", "PUT", "PATCH"}:
+        headers["Content-Length"] = "0"
+    connection.request(request.method, target, body=request.body, headers=headers)
+
+
+def _fault(request: Request, error: Exception | None, *, late: bool) -> ConnectionFaultError:
+    where = f"{request.method} {shown(request.url.partition('?')[0])}"
+    if late:
+        return ConnectionFaultError(
+            f"{where}: not answered whole within {request.deadline:.0f} s",
+            hint="the registry is too slow, or means harm",
+            code="TIMEOUT",
+        )
+    if isinstance(error, TimeoutError):
+        message, code = f"{where}: the registry fell silent", "TIMEOUT"
+    else:
+        message, code = f"{where}: the connection broke: {shown(str(error))}", "CONNECTION"
+    return ConnectionFaultError(message, hint="try again later", code=code)
+
+
+def _unreachable(host: str, scheme: str, error: OSError) -> ConnectionFaultError:
+    hint = "is the name right, and the registry running?"
+    if isinstance(error, ssl.SSLError):
+        hint = "it does not speak TLS; --plain-http does without, where that is what you want"
+    reason = shown(error.strerror or str(error) or type(error).__name__)
+    return ConnectionFaultError(
+        f"cannot reach {shown(host)} by {scheme}: {reason}", hint=hint, code="CONNECTION"
+    )

@@ -1,0 +1,90 @@
+"""What a transport has to do: carry one request, and bring back what was answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from imagekit.errors import RegistryError
+
+
+class Body(Protocol):
+    """What is sent, piece by piece: it can be begun again."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def rewind(self) -> None:
+        """Begin again."""
+        ...
+
+    def read(self, amount: int = -1, /) -> bytes:
+        """Return the next bytes, none at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it goes over the wire."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    body: Body | None = None
+    deadline: float
+    """Seconds until the whole answer has to be here."""
+    outside: bool = False
+    """Whether the registry chose the host, so that this machine's own addresses are refused."""
+
+
+class Response(Protocol):
+    """An answer whose body is read as it comes."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        ...
+
+    def header(self, name: str) -> str:
+        """Return a header, or an empty text."""
+        ...
+
+    def read(self, amount: int) -> bytes:
+        """Return the next bytes, at most so many; none at the end.
+
+        Raises:
+            ConnectionFaultError: the connection broke, or the time is over.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Transport(Protocol):
+    """Carries requests; it neither follows redirects nor logs in nor asks twice."""
+
+    def send(self, request: Request) -> Response:
+        """Send one request and return the answer once its headers are here.
+
+        Raises:
+            ConnectionFaultError: no answer came.
+            RegistryError: the certificate is not trusted, or the address is refused.
+        """
+        ...
+
+
+class ConnectionFaultError(RegistryError):
+    """The connection could not be made or broke: it may pass by itself."""

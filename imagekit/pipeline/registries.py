@@ -1,0 +1,53 @@
+"""Chooses what reaches a repository: a layout on disk, or a registry by one of two transports."""
+
+from collections.abc import Sequence
+
+from imagekit.errors import ToolError
+from imagekit.model.reference import Repository
+from imagekit.model.registry import RegistryOptions
+from imagekit.ports import RegistryReader, RegistryWriter
+
+
+def reader(repository: Repository, options: RegistryOptions) -> RegistryReader:
+    """Return what reads from the repository's registry or layout; it starts in milliseconds."""
+    return light(repository, options)
+
+
+def writer(repository: Repository, options: RegistryOptions) -> RegistryWriter:
+    """Return what writes to the repository's registry or layout."""
+    return _layout() if repository.layout is not None else _client(repository, options, oras=True)
+
+
+def light(repository: Repository, options: RegistryOptions) -> RegistryWriter:
+    """Return what writes to a registry without oras: for few bytes, where every start counts."""
+    return _layout() if repository.layout is not None else _client(repository, options, oras=False)
+
+
+def _layout() -> RegistryWriter:
+    from imagekit.adapters.layout import LayoutRegistry
+
+    return LayoutRegistry()
+
+
+def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> RegistryWriter:
+    from imagekit.adapters.registry.client import RegistryClient
+    from imagekit.adapters.registry.credentials import CredentialFinder
+    from imagekit.adapters.registry.light import LightTransport
+    from imagekit.adapters.registry.session import Session
+    from imagekit.adapters.registry.transport import Transport
+
+    light = LightTransport(options)
+    transport: Transport = light
+    if oras:
+        from imagekit.adapters.registry.oras import OrasTransport
+
+        transport = OrasTransport(repository.host, options)
+    find = CredentialFinder(_run_helper).find
+    return RegistryClient(Session(transport, light, options=options, credentials=find))
+
+
+def _run_helper(argv: Sequence[str], given: bytes) -> bytes:
+    raise ToolError(
+        f"{argv[0]} keeps this registry's login ({len(given)} bytes asked), and is not run",
+        hint="log in with podman login --authfile FILE, and name it in REGISTRY_AUTH_FILE",
+    )

@@ -1,0 +1,172 @@
+"""One suite for everything that claims to be a registry: a layout, and registries by both ways."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import DocumentError, IntegrityError, NotFoundError
+from imagekit.formats.oci import manifest_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.oci import BUNDLE, CONFIG, EMPTY, LAYER, MANIFEST, Descriptor, Manifest
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline import registries
+from imagekit.ports import RegistryWriter
+from tests.servers import RegistryServer
+
+pytestmark = pytest.mark.real
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository and what reaches it."""
+
+    registry: RegistryWriter
+    repository: Repository
+
+    def image(self, content: bytes = b"layer") -> PinnedReference:
+        """Put a small image and return its digest."""
+        config = self.registry.put_bytes(self.repository, CONFIG, b"{}")
+        layer = self.registry.put_bytes(self.repository, LAYER, content)
+        manifest = Manifest(media_type=MANIFEST, config=config, layers=(layer,))
+        return self.registry.put_manifest(self.repository, MANIFEST, manifest_bytes(manifest))
+
+    def attach(self, image: PinnedReference, content: bytes) -> PinnedReference:
+        """Put a referrer of the image."""
+        empty = self.registry.put_bytes(self.repository, EMPTY, b"{}")
+        layer = self.registry.put_bytes(self.repository, BUNDLE, content)
+        manifest = Manifest(
+            media_type=MANIFEST,
+            config=empty,
+            layers=(layer,),
+            artifact_type=BUNDLE,
+            subject=self.registry.manifest(image).descriptor,
+            annotations={"content": content.decode()},
+        )
+        return self.registry.put_manifest(self.repository, MANIFEST, manifest_bytes(manifest))
+
+
+@pytest.fixture(scope="module")
+def with_api(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """A registry with the referrers API."""
+    program = request.getfixturevalue("bench") / "refregistry"
+    if not program.is_file():
+        pytest.skip("refregistry is not in the bench")
+    with RegistryServer.refregistry(program, tmp_path_factory.mktemp("ref")) as server:
+        yield server.host
+
+
+@pytest.fixture(params=["layout", "light", "oras", "light+api", "oras+api"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Every kind of registry in turn, a new repository for each test."""
+    kind: str = request.param
+    if kind == "layout":
+        repository = Repository("localhost", "team/app", tmp_path / "layout")
+        return Place(registries.writer(repository, RegistryOptions()), repository)
+    host = request.getfixturevalue("with_api" if kind.endswith("+api") else "registry")
+    name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
+    repository = Repository(host, f"team/{name}")
+    choose = registries.writer if kind.startswith("oras") else registries.light
+    return Place(choose(repository, RegistryOptions()), repository)
+
+
+def test_missing_things_are_not_found(place: Place) -> None:
+    """What is not there is a NotFoundError, and lists are empty."""
+    ghost = Descriptor(media_type=LAYER, digest=Digest.of(b"ghost"), size=5)
+    with pytest.raises(NotFoundError):
+        place.registry.manifest(TaggedReference(place.repository, "none"))
+    with pytest.raises(NotFoundError):
+        place.registry.manifest(PinnedReference(place.repository, ghost.digest))
+    with pytest.raises(NotFoundError):
+        place.registry.blob(place.repository, ghost, limit=10)
+
+    assert not place.registry.has_blob(place.repository, ghost)
+    assert place.registry.tags(place.repository) == ()
+    assert place.registry.referrers(PinnedReference(place.repository, ghost.digest)) == ()
+
+
+def test_wrong_sizes_and_digests_are_integrity_errors(place: Place) -> None:
+    """A blob is what its descriptor says, to the byte, or nothing."""
+    good = place.registry.put_bytes(place.repository, LAYER, b"content")
+    for size in (6, 8):
+        wrong = Descriptor(media_type=LAYER, digest=good.digest, size=size)
+        with pytest.raises(IntegrityError):
+            place.registry.blob(place.repository, wrong, limit=10)
+    with pytest.raises(IntegrityError):
+        place.registry.blob(place.repository, good, limit=6)
+
+
+def test_file_that_differs_is_not_uploaded(place: Place, tmp_path: Path) -> None:
+    """A file that was altered after its digest was taken never becomes a blob."""
+    source = tmp_path / "blob"
+    source.write_bytes(b"evil")
+    wrong = Descriptor(media_type=LAYER, digest=Digest.of(b"good"), size=4)
+    with pytest.raises(IntegrityError):
+        place.registry.put_blob(place.repository, wrong, source)
+
+    assert not place.registry.has_blob(place.repository, wrong)
+
+
+def test_blob_round_trip(place: Place, tmp_path: Path) -> None:
+    """A file goes in and comes out as it was, an empty one too."""
+    for raw in (b"", b"x" * 3_000_000):
+        source = tmp_path / "blob"
+        source.write_bytes(raw)
+        descriptor = Descriptor(media_type=LAYER, digest=Digest.of(raw), size=len(raw))
+        place.registry.put_blob(place.repository, descriptor, source)
+        place.registry.put_blob(place.repository, descriptor, source)
+
+        assert place.registry.has_blob(place.repository, descriptor)
+        assert place.registry.blob(place.repository, descriptor, limit=len(raw)) == raw
+
+
+def test_tags_move(place: Place) -> None:
+    """A tag points to what was tagged last; what it pointed to stays."""
+    first, second = place.image(b"1"), place.image(b"2")
+    tag = TaggedReference(place.repository, "latest")
+    for image in (first, second):
+        place.registry.tag(tag, place.registry.manifest(image))
+
+        assert place.registry.resolve(tag) == tag.pin(image.digest)
+
+    assert place.registry.tags(place.repository) == ("latest",)
+    assert place.registry.manifest(first).digest == first.digest
+
+
+def test_manifest_that_is_none_is_refused(place: Place) -> None:
+    """Nothing is stored that readers would refuse."""
+    with pytest.raises(DocumentError):
+        place.registry.put_manifest(place.repository, MANIFEST, b'{"schemaVersion":1}')
+
+
+def test_referrers_are_listed_with_type_and_annotations(place: Place) -> None:
+    """Every referrer is listed, once, however often it is put."""
+    image = place.image()
+    mine = {place.attach(image, text).digest for text in (b"one", b"two", b"two")}
+    found = place.registry.referrers(image)
+
+    assert {entry.digest for entry in found} == mine
+    assert len(found) == 2
+    assert all(entry.media_type == MANIFEST for entry in found)
+    assert place.registry.referrers(image.with_digest(next(iter(mine)))) == ()
+
+
+def test_parallel_referrers_are_all_visible(place: Place) -> None:
+    """Twelve writers of the same list at once lose none."""
+    image = place.image()
+    threads = [
+        threading.Thread(target=place.attach, args=(image, f"n{number}".encode()))
+        for number in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(place.registry.referrers(image)) == 12
