@@ -39,6 +39,7 @@ _DEBIAN = {
 }
 """Short names of copyright-format 1.0 whose text is that of one SPDX licence."""
 
+_OPERATORS = frozenset({"OR", "AND"})
 _GNU = re.compile(r"(a?gpl|lgpl|gfdl)-([123](?:\.[0-9])?)(?:\.0)?(\+?)", re.IGNORECASE)
 
 _CLASSIFIERS = {
@@ -81,16 +82,19 @@ def debian_spdx(stated: str) -> str:
     translated: list[str] = []
     for word in words:
         if word.lower() in {"or", "and"}:
+            if not translated or translated[-1] in _OPERATORS:
+                return ""
             translated.append(word.upper())
             continue
-        if translated and translated[-1] not in {"OR", "AND"}:
+        if translated and translated[-1] not in _OPERATORS:
             return ""
         spdx = _short_name(word)
         if not spdx:
             return ""
         translated.append(spdx)
     # In copyright-format "and" and "or" bind as in SPDX, but a comma binds weaker than both.
-    return "" if "," in stated else " ".join(translated)
+    whole = bool(translated) and translated[-1] not in _OPERATORS and "," not in stated
+    return " ".join(translated) if whole else ""
 
 
 def of_python(expression: str, text: str, classifiers: list[str]) -> tuple[License, ...]:
