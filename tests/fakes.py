@@ -16,6 +16,7 @@ from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descriptor, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.ports import RegistryWriter
 
 
 @dataclass
@@ -183,7 +184,7 @@ def _referrer(raw: RawManifest, document: Mapping[str, object]) -> Descriptor:
 
 
 def push_image(
-    registry: MemoryRegistry, repository: Repository, *, content: bytes = b"layer"
+    registry: RegistryWriter, repository: Repository, *, content: bytes = b"layer"
 ) -> PinnedReference:
     """Put a small image of one layer, without a tag."""
     config = registry.put_bytes(

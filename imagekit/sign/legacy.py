@@ -30,8 +30,12 @@ from imagekit.model.oci import (
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.ports import RegistryWriter, Signer
 
-_ATTEMPTS = 20
+_ATTEMPTS = 30
+_PAUSE = 0.06
 _NO_TIME = "0001-01-01T00:00:00Z"
+
+
+_Found = tuple[RawManifest, Manifest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +80,22 @@ def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descr
             time.
     """
     tag = legacy_tag(image)
+    calm = True
     for attempt in range(_ATTEMPTS):
         current = _current(writer, tag)
         there = _layers(current)
         missing = [layer for layer in layers if not _contains(there, layer)]
-        if current is not None and not missing:
+        if current is not None and not missing and calm:
             return Merged(reference=tag.pin(current[0].digest), new=attempt > 0)
-        _write(writer, tag, layers=(*there, *missing), annotations=_annotations(current))
-        if attempt:
-            # Writers that met once are sent apart, so that they do not meet again.
-            time.sleep(secrets.SystemRandom().uniform(0.01, 0.05) * attempt)
+        if missing:
+            wrote = _write(writer, tag, current, layers=(*there, *missing))
+            # Only the first write of all can be the only one.
+            calm = wrote and attempt == 0
+        else:
+            calm = True
+        if not calm:
+            # Writers that met are sent apart, and the tag looked at again after they are done.
+            time.sleep(_PAUSE * (1 + min(attempt, 4)) * secrets.SystemRandom().uniform(0.5, 1.5))
     raise RegistryError(
         f"{tag} did not keep our signature in {_ATTEMPTS} attempts",
         hint="somebody else writes this tag all the time, or it is protected: look who does",
@@ -121,7 +131,7 @@ def _contains(layers: Sequence[Descriptor], wanted: Descriptor) -> bool:
     )
 
 
-def _current(writer: RegistryWriter, tag: TaggedReference) -> tuple[RawManifest, Manifest] | None:
+def _current(writer: RegistryWriter, tag: TaggedReference) -> _Found | None:
     try:
         raw = writer.manifest(tag)
     except NotFoundError:
@@ -135,23 +145,50 @@ def _current(writer: RegistryWriter, tag: TaggedReference) -> tuple[RawManifest,
     return raw, manifest
 
 
-def _layers(current: tuple[RawManifest, Manifest] | None) -> tuple[Descriptor, ...]:
+def _layers(current: _Found | None) -> tuple[Descriptor, ...]:
     return () if current is None else current[1].layers
-
-
-def _annotations(current: tuple[RawManifest, Manifest] | None) -> Mapping[str, str]:
-    return {} if current is None else current[1].annotations
 
 
 def _write(
     writer: RegistryWriter,
     tag: TaggedReference,
+    current: _Found | None,
+    *,
+    layers: tuple[Descriptor, ...],
+) -> bool:
+    """Write the tag unless somebody else did since it was read; tell whether it was written."""
+    if len(layers) > MAX_DESCRIPTORS:
+        raise _unreadable(tag, f"it would hold {len(layers)} signatures")
+    raw = _manifest(
+        writer, tag, layers=layers, annotations=current[1].annotations if current else {}
+    )
+    try:
+        stored = writer.put_manifest(tag.repository, MANIFEST, raw)
+        # The manifest is there: between this look and the write of the tag lies one request.
+        now = _current(writer, tag)
+        if _digest(now) != _digest(current):
+            return False
+        writer.tag(tag, RawManifest(media_type=MANIFEST, digest=stored.digest, raw=raw))
+    except RegistryError as error:
+        # docker-registry's files are not written whole: of two that store the same bytes at the
+        # same moment, one can meet the other's empty link and be told that the digest is bad.
+        if error.reason != "DIGEST_INVALID":
+            raise
+        return False
+    return True
+
+
+def _digest(current: _Found | None) -> Digest | None:
+    return None if current is None else current[0].digest
+
+
+def _manifest(
+    writer: RegistryWriter,
+    tag: TaggedReference,
     *,
     layers: tuple[Descriptor, ...],
     annotations: Mapping[str, str],
-) -> None:
-    if len(layers) > MAX_DESCRIPTORS:
-        raise _unreadable(tag, f"it would hold {len(layers)} signatures")
+) -> bytes:
     config = ImageConfig(
         platform=Platform(os="", architecture=""),
         created=_NO_TIME,
@@ -160,15 +197,14 @@ def _write(
         history=tuple(History(created=_NO_TIME, created_by="") for _ in layers),
     )
     stored = writer.put_bytes(tag.repository, CONFIG, config_bytes(config))
-    manifest = Manifest(
-        media_type=MANIFEST,
-        config=Descriptor(media_type=CONFIG, digest=stored.digest, size=stored.size),
-        layers=layers,
-        annotations=annotations,
+    return manifest_bytes(
+        Manifest(
+            media_type=MANIFEST,
+            config=Descriptor(media_type=CONFIG, digest=stored.digest, size=stored.size),
+            layers=layers,
+            annotations=annotations,
+        )
     )
-    raw = manifest_bytes(manifest)
-    reference = writer.put_manifest(tag.repository, MANIFEST, raw)
-    writer.tag(tag, RawManifest(media_type=MANIFEST, digest=reference.digest, raw=raw))
 
 
 def _unreadable(tag: TaggedReference, why: str) -> DocumentError:

@@ -1,5 +1,6 @@
 """Signing and attesting: both forms, and nothing twice."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -385,3 +386,56 @@ def test_the_legacy_config_names_every_layer(
     )
     inner = json.loads(registry.blob(REPOSITORY, config, limit=10000))
     assert inner["rootfs"]["diff_ids"] == [layer["digest"] for layer in document["layers"]]
+
+
+@pytest.mark.parametrize(("reason", "signed"), [("DIGEST_INVALID", True), ("DENIED", False)])
+def test_only_the_fault_of_two_equal_writes_is_tried_again(
+    registry: MemoryRegistry,
+    image: PinnedReference,
+    signer: MemorySigner,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+    *,
+    signed: bool,
+) -> None:
+    """What docker-registry says to one of two equal writers passes; a refusal does not."""
+    original = registry.put_manifest
+    failed: list[bytes] = []
+
+    def put(repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
+        if not failed:
+            failed.append(raw)
+            raise RegistryError("400", http_status=400, reason=reason)
+        return original(repository, media_type, raw)
+
+    monkeypatch.setattr(registry, "put_manifest", put)
+
+    with contextlib.nullcontext() if signed else pytest.raises(RegistryError):
+        _sign(registry, signer, image, "1")
+
+    assert (legacy_tag(image).tag in registry.tags(REPOSITORY)) == signed
+
+
+def test_a_tag_that_changed_since_it_was_read_is_not_written(
+    registry: MemoryRegistry,
+    image: PinnedReference,
+    signer: MemorySigner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody else's signature that arrives meanwhile is merged and never replaced."""
+    other, original = MemorySigner(), registry.put_manifest
+    raced: list[bytes] = []
+
+    def put(repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
+        if not raced:
+            raced.append(raw)
+            _sign(registry, other, image, "1")
+        return original(repository, media_type, raw)
+
+    monkeypatch.setattr(registry, "put_manifest", put)
+
+    _sign(registry, signer, image, "1")
+
+    assert len(_signature_layers(registry, image)) == 2
+    tagged = [line for line in registry.writes if line.startswith("tag")]
+    assert len(tagged) == 2
