@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
@@ -10,6 +11,7 @@ from imagekit.formats.oci import parse_manifest
 from imagekit.model.event import Done, Progress, Started
 from imagekit.model.oci import MANIFEST_TYPES, Descriptor, Index, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.ports import Clock, RegistryReader, RegistryWriter, Signer
 from imagekit.sign.attach import Attached, attach_sbom
@@ -28,6 +30,55 @@ class SignedImage:
     reference: PinnedReference
     attached: tuple[tuple[PinnedReference, Attached], ...]
     """Each image or index, and what is attached to it."""
+
+
+def sign_reference(
+    reference: Reference,
+    *,
+    key: Path,
+    password: Callable[[], str],
+    options: RegistryOptions,
+    sbom: bool,
+    progress: Progress,
+) -> SignedImage:
+    """Sign an image with a key file, in the registry or layout that its reference names.
+
+    Args:
+        reference: the image.
+        key: the private key's file; it is opened before the registry is asked anything.
+        password: asked where the key is encrypted.
+        options: how the registry is reached.
+        sbom: whether to make the SBOM, attach it and attest to it.
+        progress: is told what happens.
+
+    Raises:
+        SigningKeyError: the key does not open, or may not sign.
+        RegistryError: the registry refused or did not answer.
+        IntegrityError: bytes differ from their digest.
+        DocumentError: the reference points to no image.
+    """
+    from imagekit.adapters.clock import SystemClock
+    from imagekit.adapters.keys import KeySigner
+    from imagekit.pipeline.registries import light
+
+    signer = KeySigner.from_file(key, password)
+    return sign_image(
+        light(reference.repository, options),
+        signer,
+        reference,
+        clock=SystemClock(),
+        progress=progress,
+        make_sbom=_sbom_maker(progress) if sbom else None,
+    )
+
+
+def _sbom_maker(progress: Progress) -> MakeSbom:
+    from imagekit.pipeline.sbom import sbom_of_reference
+
+    def make(reader: RegistryReader, image: PinnedReference) -> bytes:
+        return sbom_of_reference(reader, image, progress=progress)
+
+    return make
 
 
 def sign_image(
