@@ -14,7 +14,6 @@ from imagekit.cli.options import add_registry_options
 from imagekit.errors import InputError, InvalidReferenceError
 from imagekit.model.reference import Reference, parse_reference
 from imagekit.model.sbom import Sbom
-from imagekit.ports import RegistryReader
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +59,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline import registries
     from imagekit.pipeline.sbom import catalogue_folder, catalogue_reference
 
     folder = Path(arguments.image)
     if not arguments.image.startswith("oci:") and folder.is_dir():
         return catalogue_folder(folder, progress=console.progress)
     reference = _reference(arguments.image)
-    return catalogue_reference(_reader(reference), reference, progress=console.progress)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    reader = registries.reader(reference.repository, options)
+    return catalogue_reference(reader, reference, progress=console.progress)
 
 
 def _reference(text: str) -> Reference:
@@ -79,17 +82,6 @@ def _reference(text: str) -> Reference:
             f"there is no folder {text}",
             hint="name a root file system, an OCI layout, HOST/NAME:TAG or oci:FOLDER:NAME:TAG",
         ) from error
-
-
-def _reader(reference: Reference) -> RegistryReader:
-    from imagekit.adapters.layout import LayoutRegistry
-
-    if reference.repository.layout is None:
-        raise InputError(
-            f"{reference} lies in a registry, which `imagekit sbom` cannot read yet",
-            hint="copy it to a layout first, and name oci:FOLDER:NAME:TAG",
-        )
-    return LayoutRegistry()
 
 
 def _write(path: Path, raw: bytes) -> None:

@@ -14,7 +14,7 @@ KIB, MIB = 1 << 10, 1 << 20
 MAX_KEPT_BYTES = 512 * MIB
 """All documents of one layer together; a full Debian desktop has about 40 MiB."""
 MAX_DOCUMENTS = 200_000
-MAX_ENTRIES = 5_000_000
+MAX_ENTRIES = 2_000_000
 MAX_LINKS = 500_000
 MAX_NOTES = 50
 
