@@ -1,0 +1,100 @@
+"""A registry of the attacker's: every answer is a function of the request, chosen by the test."""
+
+import http.server
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Answer:
+    """An answer; ``drip`` writes the body itself, for bodies that never end."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    drip: Callable[[Callable[[bytes], None]], None] | None = None
+
+
+Script = Callable[[Asked], Answer]
+
+
+class HostileRegistry:
+    """Listens on a loopback port and answers by the script; ``asked`` lists what came."""
+
+    def __init__(self, script: Script) -> None:
+        self.asked: list[Asked] = []
+        self._server = _server(script, self.asked)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+
+def _server(script: Script, asked: list[Asked]) -> http.server.ThreadingHTTPServer:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except OSError:
+                # The client went away, which is what many tests want of it.
+                self.close_connection = True
+
+        def do_GET(self) -> None:
+            request = Asked(
+                self.command, self.path, {k.lower(): v for k, v in self.headers.items()}
+            )
+            asked.append(request)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            answer = script(request)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            if answer.drip is None:
+                self.send_header("Content-Length", str(len(answer.body)))
+            else:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            if answer.drip is not None:
+                answer.drip(self._write)
+                self.close_connection = True
+            elif self.command != "HEAD":
+                self.wfile.write(answer.body)
+
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - http.server's names
+
+        def _write(self, piece: bytes) -> None:
+            self.wfile.write(piece)
+            self.wfile.flush()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
+            del format, args
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    return server
