@@ -92,6 +92,11 @@ class Report:
         """Add a warning, which stops nothing."""
         self._add(span, code, message, hint=hint, severity="warning")
 
+    def include(self, other: "Report") -> None:
+        """Add the faults of another file that belongs to this one."""
+        self._faults.errors += other.errors
+        self._faults.diagnostics += other.diagnostics
+
     def check(self, kind: type[InputError], *, what: str) -> None:
         """Raise all faults at once, if there are errors.
 
@@ -122,13 +127,13 @@ class Report:
         self._faults.diagnostics.append(
             Diagnostic(
                 code=f"{self.area}/{code}",
-                message=message,
+                message=_printable(message),
                 file=self.file,
                 line=span.line,
                 column=span.column,
                 length=span.length,
                 source=self.line(span.line),
-                hint=hint,
+                hint=_printable(hint),
                 severity=severity,
             )
         )
@@ -137,7 +142,7 @@ class Report:
 def shown(text: str) -> str:
     """Return the text as messages show it: of bounded length, nothing that steers a terminal."""
     cut = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+    return _printable(cut)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -146,3 +151,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean `{close[0]}`?" if close else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, assert_never
 
 from imagekit.errors import InputError
 from imagekit.formats import strictyaml
-from imagekit.formats.report import Report, did_you_mean, shown
+from imagekit.formats.report import Report, Span, did_you_mean, shown
 from imagekit.formats.shape import INVALID, MAX_ITEMS, Invalid, Shape, wrong_kind
 from imagekit.formats.strictyaml import Node
 
@@ -20,6 +20,34 @@ ONE_LINE = r"[^\x00-\x1f\x7f]*"
 """Pattern of a text without control characters, so of one line."""
 LINES = r"[^\x00-\x08\x0b-\x1f\x7f]*"
 """Pattern of a text of several lines, with tabs."""
+
+
+class RefusedError(InputError):
+    """What a Text's ``parse`` raises to give the fault a code of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """A value with its place, for rules that speak of one item of a list."""
+
+    value: T
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[T]):
+    """Another shape, whose values keep their places."""
+
+    shape: Shape[T]
+
+    def read(self, node: Node, report: Report) -> Found[T] | Invalid:
+        """Read by the other shape."""
+        value = self.shape.read(node, report)
+        return INVALID if value is INVALID else Found(value, node.span)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the other shape's schema."""
+        return self.shape.schema()
 
 
 def _same(text: str) -> Any:
@@ -55,7 +83,8 @@ class Text(Generic[T]):
         try:
             return self.parse(node.value)
         except InputError as error:
-            report.error(node.span, self.code, error.message, hint=error.hint or self._remedy())
+            code = error.code if isinstance(error, RefusedError) else self.code
+            report.error(node.span, code, error.message, hint=error.hint or self._remedy())
             return INVALID
 
     def schema(self) -> dict[str, Any]:
@@ -87,6 +116,21 @@ class Text(Generic[T]):
         if self.hint:
             return self.hint
         return f"for example: {self.examples[0]}" if self.examples else ""
+
+
+def plain(
+    name: str,
+    *,
+    pattern: str = ONE_LINE,
+    min_length: int = 1,
+    max_length: int = 4096,
+    examples: tuple[str, ...] = (),
+) -> Text[str]:
+    """Return the shape of a text that is taken as it stands."""
+    # NOTE: not Text[str](...): typing sets __orig_class__ on the instance, which is frozen.
+    return Text(
+        name, pattern=pattern, min_length=min_length, max_length=max_length, examples=examples
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,27 +278,36 @@ class MapOf(Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class ByKind(Generic[T]):
-    """One shape for a single value, another for a list, another for a mapping."""
+    """One shape for a number, others for another single value, a list, a mapping."""
 
     name: str
+    number: Shape[T] | None = field(default=None, kw_only=True)
     scalar: Shape[T] | None = field(default=None, kw_only=True)
     sequence: Shape[T] | None = field(default=None, kw_only=True)
     mapping: Shape[T] | None = field(default=None, kw_only=True)
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read the node by the shape for its kind."""
-        shape = {
-            strictyaml.Scalar: self.scalar,
-            strictyaml.Sequence: self.sequence,
-            strictyaml.Mapping: self.mapping,
-            strictyaml.Broken: None,
-        }[type(node)]
+        shape = self._shape(node)
         return wrong_kind(node, report, self.name) if shape is None else shape.read(node, report)
 
     def schema(self) -> dict[str, Any]:
         """Return the schema: any of the shapes."""
-        shapes = [self.scalar, self.sequence, self.mapping]
+        shapes = [self.number, self.scalar, self.sequence, self.mapping]
         return {
             "description": self.name,
             "anyOf": [shape.schema() for shape in shapes if shape is not None],
         }
+
+    def _shape(self, node: Node) -> Shape[T] | None:
+        match node:
+            case strictyaml.Scalar():
+                number = isinstance(node.value, int) and not isinstance(node.value, bool)
+                return self.number if number and self.number is not None else self.scalar
+            case strictyaml.Sequence():
+                return self.sequence
+            case strictyaml.Mapping():
+                return self.mapping
+            case strictyaml.Broken():
+                return None
+        assert_never(node)

@@ -170,6 +170,17 @@ class Recipe:
     packages: tuple[Packages, ...] = ()
     steps: tuple[Step, ...] = ()
     containerfile: str = ""
+    """Path below the folder; it then stands instead of base, packages and steps.
+
+    Each image that it builds on is pinned by digest, an earlier stage, ``scratch``, or another
+    recipe of the tree, which it calls ``localhost/NAME`` (``FROM localhost/base/debian``).
+    """
+    from_recipes: tuple[RecipeBase, ...] = ()
+    """The other recipes that the Containerfile names.
+
+    They are built first and given to ``buildah build`` under the name ``localhost/NAME``, by
+    ``--build-context localhost/NAME=...`` or as an image of that name in imagekit's own store.
+    """
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     workdir: str = ""
     user: str = ""
@@ -187,3 +198,10 @@ class Recipe:
     """Seconds since 1970 that the recipe gives as the image's time, if it does."""
     time_limit: int = 3600
     """Seconds that one step may take."""
+
+    @property
+    def needs(self) -> tuple[RecipeBase, ...]:
+        """The other recipes that have to be built before this one."""
+        if isinstance(self.base, RecipeBase):
+            return (self.base, *self.from_recipes)
+        return self.from_recipes

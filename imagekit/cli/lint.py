@@ -1,0 +1,47 @@
+"""Check recipes and show every fault with its place; nothing is built or fetched.
+
+A PATH is a recipe's folder, its recipe.yaml, or a folder of recipes. Ends with 2 where there are
+errors; warnings alone end with 0.
+
+  imagekit lint recipes/
+  imagekit lint --json recipes/hello-mpi | jq .errors
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console, diagnostic_document
+from imagekit.errors import RecipeError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recipe or folder")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from imagekit.recipe.lint import lint
+
+    linted = lint(arguments.paths)
+    console.diagnostics(linted.diagnostics)
+    document = {
+        "schema": 1,
+        "recipes": linted.recipes,
+        "errors": linted.errors,
+        "warnings": linted.warnings,
+        "diagnostics": [diagnostic_document(d) for d in linted.diagnostics],
+    }
+    recipes = _count(linted.recipes, "recipe")
+    if linted.errors:
+        text = f"{_count(linted.errors, 'error')} in {linted.faulty} of {recipes}"
+    else:
+        text = f"{recipes}, no errors"
+    if linted.warnings:
+        text += f", {_count(linted.warnings, 'warning')}"
+    console.result(text, document)
+    return RecipeError.exit_code if linted.errors else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

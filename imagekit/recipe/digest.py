@@ -1,0 +1,124 @@
+"""The digest of a recipe: of recipe.yaml and every file beside it.
+
+It is the SHA-256 of canonical JSON (sorted keys, no spaces, UTF-8): an object with ``version`` 1
+and ``files``, a list of ``[path, kind, value]`` in the order of the paths' bytes. ``kind`` is
+
+- ``file`` or ``executable`` (the owner may execute it), ``value`` the hexadecimal SHA-256,
+- ``link``, ``value`` the target's text,
+- ``folder``, only where it is empty, ``value`` an empty text.
+
+Owners, times and other permission bits take no part. Neither do, at any depth, what version
+control and editors leave: see ``is_excluded``; such a file cannot be copied into an image either.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from imagekit.errors import RecipeError
+from imagekit.formats import strictjson
+from imagekit.model.digest import Digest
+
+EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
+MAX_FILES = 20_000
+MAX_BYTES = 2 << 30
+MAX_DEPTH = 32
+_CHUNK = 1 << 20
+
+
+def is_excluded(name: str) -> bool:
+    """Tell whether a file of this name is no part of a recipe: version control, editor backups."""
+    return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
+
+
+def digest(folder: Path) -> Digest:
+    """Return the digest of the recipe in the folder.
+
+    Raises:
+        RecipeError: a file cannot be read, is neither file, folder nor link, has a name that is
+            not UTF-8, or there are too many or too large ones.
+    """
+    rows: list[tuple[str, str, str]] = []
+    left = MAX_BYTES
+    for path in _walk(folder, 0):
+        if len(rows) == MAX_FILES:
+            raise RecipeError(
+                f"{folder} holds more than {MAX_FILES} files", code="recipe/too-large"
+            )
+        kind, value, size = _entry(path, left)
+        left -= size
+        rows.append((_name(path, folder), kind, value))
+    rows.sort(key=lambda row: row[0].encode())
+    return Digest.of(strictjson.dumps({"version": 1, "files": rows}))
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield files, links and empty folders."""
+    if depth > MAX_DEPTH:
+        raise RecipeError(f"{folder} is nested too deeply", code="recipe/too-large")
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if not is_excluded(entry.name)]
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if not found and depth:
+        yield folder
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, depth + 1)
+        else:
+            yield folder / entry.name
+
+
+def _name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        message = f"the name of {name!r} in {folder} is not UTF-8"
+        raise RecipeError(message, hint="rename it", code="recipe/encoding") from error
+    return name
+
+
+def _entry(path: Path, left: int) -> tuple[str, str, int]:
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return "link", os.fsencode(path.readlink()).decode("utf-8", "backslashreplace"), 0
+        if stat.S_ISDIR(mode):
+            return "folder", "", 0
+        if stat.S_ISREG(mode):
+            return _regular(path, left)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    raise RecipeError(
+        f"{path} is neither a file, a folder nor a link",
+        hint="take it out of the recipe's folder",
+        code="recipe/special-file",
+    )
+
+
+def _regular(path: Path, left: int) -> tuple[str, str, int]:
+    # NOTE: O_NONBLOCK, as the file may have become a FIFO meanwhile; it is looked at once more.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise RecipeError(f"{path} changed while it was read", code="recipe/special-file")
+        hashed, size = hashlib.sha256(), 0
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            if size > left:
+                message = f"the files beside {path} have more than {MAX_BYTES} bytes"
+                hint = "fetch large files in a step, by URL and sha256"
+                raise RecipeError(message, hint=hint, code="recipe/too-large")
+            hashed.update(chunk)
+    kind = "executable" if status.st_mode & stat.S_IXUSR else "file"
+    return kind, hashed.hexdigest(), size
+
+
+def _unreadable(path: Path, error: OSError) -> RecipeError:
+    return RecipeError(f"cannot read {path}: {error.strerror}", code="recipe/unreadable")

@@ -1,0 +1,306 @@
+"""The shape of recipe.yaml, schema 1: every key, what it is for and what it may hold."""
+
+from dataclasses import replace
+from typing import Any
+
+from imagekit.formats.scalars import (
+    LINES,
+    Boolean,
+    ByKind,
+    Choice,
+    Integer,
+    ListOf,
+    Located,
+    MapOf,
+    Text,
+    plain,
+)
+from imagekit.formats.shape import OneKey, Record, Values, item
+from imagekit.model.recipe import (
+    Base,
+    BootstrapBase,
+    CopyStep,
+    FetchStep,
+    ImageBase,
+    ImageTest,
+    Packages,
+    Place,
+    RecipeBase,
+    RunStep,
+    Secret,
+    Step,
+)
+from imagekit.recipe import rules, values
+
+_NAME = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+NAME = plain(
+    "a repository's name: lower-case words, with '/' between folders",
+    pattern=_NAME,
+    max_length=200,
+    examples=("hello-mpi", "base/debian"),
+)
+VERSION = plain(
+    "a version that can be a tag: letters, digits, '_', '.' and '-'",
+    pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    max_length=128,
+    examples=("1.2.0",),
+)
+_LINE = plain("one line")
+_EMPTY_LINE = plain("one line, which may be empty", min_length=0, max_length=32768)
+_WORD = plain("an argument", pattern=LINES, min_length=0, max_length=65536)
+_URL = Text(
+    "a web address", pattern=r"https?://[^\x00-\x20\x7f]+", parse=values.url, max_length=2048
+)
+_IMAGE_PATH = Text(
+    "an absolute path in the image",
+    pattern=r"/[^\x00-\x1f\x7f]*",
+    parse=values.image_path,
+    examples=("/opt/solver",),
+)
+_RECIPE_PATH = Text("a path below the recipe's folder", parse=values.recipe_path)
+_OWNER = plain(
+    "USER or USER:GROUP, by number or name", pattern=rf"{_ACCOUNT}(?::{_ACCOUNT})?", max_length=128
+)
+_ARGUMENTS = ListOf(_WORD)
+COMMAND: ByKind[Any] = ByKind(
+    "a command: text for /bin/sh -c, or a list that is executed as it stands",
+    scalar=plain("a shell command", pattern=LINES, max_length=65536),
+    sequence=ListOf(_WORD, min_items=1),
+)
+
+
+def _bootstrap(found: Values) -> BootstrapBase:
+    return BootstrapBase(
+        distribution=found["distribution"], suite=found["suite"], place=found.place
+    )
+
+
+_BOOTSTRAP = Record(
+    "a distribution to bootstrap",
+    {
+        "distribution": item(Choice("the distribution", ("debian",)), "debian", required=True),
+        "suite": item(
+            plain("a suite's name", pattern="[a-z][a-z0-9-]*", max_length=40),
+            "the release, such as bookworm",
+            required=True,
+        ),
+    },
+    make=_bootstrap,
+)
+
+
+def _base(key: str, value: Any, place: Place) -> Base:
+    if key == "image":
+        return ImageBase(reference=value, place=place)
+    if key == "recipe":
+        return RecipeBase(name=value, place=place)
+    return BootstrapBase(distribution=value.distribution, suite=value.suite, place=place)
+
+
+BASE: ByKind[Any] = ByKind(
+    "what the image stands on: `scratch`, or one of `image:`, `bootstrap:`, `recipe:`",
+    scalar=Choice("nothing at all", ("scratch",)),
+    mapping=OneKey(
+        "the base",
+        {
+            "image": item(
+                Text("a reference with its digest", parse=values.pinned, code="bad-reference"),
+                "an image of a registry, by digest: HOST/NAME[:TAG]@sha256:...",
+            ),
+            "bootstrap": item(
+                _BOOTSTRAP, "a distribution's minimal system, made from the host's own mirror"
+            ),
+            "recipe": item(NAME, "the `name` of another recipe of the same tree"),
+        },
+        make=_base,
+    ),
+)
+
+
+def _packages(found: Values) -> Packages:
+    manager = found["manager"]
+    install = tuple(values.package(manager, part.value) for part in found["install"])
+    return Packages(manager=manager, install=install, place=found.place)
+
+
+PACKAGES = Record(
+    "an entry of `packages`",
+    {
+        "manager": item(
+            Choice("the package manager", ("apt", "pip")), "who installs", required=True
+        ),
+        "install": item(
+            ListOf(Located(plain("a package", pattern=LINES)), min_items=1),
+            "what is installed: NAME or NAME=VERSION for apt; "
+            "NAME==VERSION --hash=sha256:... for pip",
+            required=True,
+        ),
+    },
+    make=_packages,
+    rules=(rules.packages_are_named,),
+)
+
+_COPY = Record(
+    "a `copy` step",
+    {
+        "from": item(
+            _RECIPE_PATH, "file or folder below the recipe's folder; links are kept", required=True
+        ),
+        "to": item(_IMAGE_PATH, "where it goes in the image", required=True),
+        "mode": item(
+            Text("permissions in octal", pattern="[0-7]{3,4}", parse=lambda t: int(t, 8)),
+            'permissions in octal, in quotes: "0755"',
+        ),
+        "owner": item(_OWNER, "USER or USER:GROUP", default="0:0"),
+    },
+    make=lambda v: CopyStep(
+        source=v["from"], to=v["to"], mode=v["mode"], owner=v["owner"], place=v.place
+    ),
+    rules=(rules.source_is_inside,),
+    aliases={"src": "from", "source": "from", "dest": "to", "destination": "to", "chmod": "mode"},
+)
+_FETCH = Record(
+    "a `fetch` step",
+    {
+        "url": item(_URL, "where it is fetched from", required=True),
+        "sha256": item(
+            Text(
+                "64 lower-case hexadecimal digits",
+                pattern="[0-9a-f]{64}",
+                parse=values.sha256,
+                hint="`sha256sum FILE` prints it",
+            ),
+            "what the bytes must hash to",
+            required=True,
+        ),
+        "to": item(_IMAGE_PATH, "where it goes in the image", required=True),
+        "extract": item(Boolean("unpack"), "whether the archive is unpacked there", default=False),
+    },
+    make=lambda v: FetchStep(
+        url=v["url"], sha256=v["sha256"], to=v["to"], extract=v["extract"], place=v.place
+    ),
+    aliases={"uri": "url", "checksum": "sha256", "hash": "sha256", "unpack": "extract"},
+)
+
+
+def _step(key: str, value: Any, place: Place) -> Step:
+    if key == "run":
+        return RunStep(command=value, place=place)
+    step: Step = replace(value, place=place)
+    return step
+
+
+STEP = OneKey(
+    "a step",
+    {
+        "run": item(COMMAND, "a command, run in the image as root"),
+        "copy": item(_COPY, "a file or folder of the recipe's folder"),
+        "fetch": item(_FETCH, "a file of the network, by its digest"),
+    },
+    make=_step,
+    aliases={"add": "copy", "script": "run", "shell": "run", "exec": "run", "download": "fetch"},
+)
+
+SECRET = OneKey(
+    "a secret's source",
+    {
+        "env": item(
+            plain("a variable's name", pattern=_VARIABLE), "variable of imagekit's environment"
+        ),
+        "file": item(_LINE, "file on the building host"),
+    },
+    make=lambda key, value, place: Secret(
+        id="", env=value if key == "env" else "", file=value if key == "file" else "", place=place
+    ),
+)
+
+_REGEX = Text("a regular expression", pattern=LINES, parse=values.regex, max_length=1000)
+TEST = Record(
+    "a test",
+    {
+        "run": item(COMMAND, "a command, run around the entrypoint"),
+        "args": item(_ARGUMENTS, "arguments for the entrypoint"),
+        "exit_code": item(
+            Integer("an exit code", minimum=0, maximum=255), "the exit code", default=0
+        ),
+        "stdout": item(_REGEX, "regular expression that must be found in the output"),
+        "stderr": item(_REGEX, "the same for the standard error"),
+    },
+    make=lambda v: ImageTest(
+        run=v["run"],
+        args=v["args"],
+        exit_code=v["exit_code"],
+        stdout=v["stdout"],
+        stderr=v["stderr"],
+        place=v.place,
+    ),
+    rules=(rules.run_or_args,),
+    aliases={"command": "run", "status": "exit_code", "output": "stdout"},
+)
+
+_TEMPLATE = Located(
+    plain(
+        "a tag, with {version}, {major}, {minor}, {patch} or {name}",
+        pattern=r"[A-Za-z0-9_.{}-]+",
+        max_length=128,
+        examples=("{version}", "{major}.{minor}", "latest"),
+    )
+)
+TAGS: Record[Values] = Record(
+    "`tags`",
+    {
+        "immutable": item(ListOf(_TEMPLATE, min_items=1), "tags that never move", required=True),
+        "moving": item(ListOf(_TEMPLATE), "tags that move to each release", default=()),
+    },
+    make=lambda v: v,
+)
+_PORT = r"[1-9][0-9]{0,4}(?:/(?:tcp|udp|sctp))?"
+
+ENV = MapOf(plain("a variable's name", pattern=_VARIABLE, max_length=200), _EMPTY_LINE)
+LABELS = MapOf(
+    plain("a label's name", pattern=r"[A-Za-z0-9][A-Za-z0-9._/-]*", max_length=200),
+    plain("text", pattern=LINES, min_length=0),
+)
+SECRETS = MapOf(
+    plain("a secret's id", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]*", max_length=100), SECRET
+)
+LINE = _LINE
+URL = _URL
+OWNER = _OWNER
+ARGUMENTS = _ARGUMENTS
+IMAGE_PATH = _IMAGE_PATH
+RECIPE_PATH = _RECIPE_PATH
+DESCRIPTION = plain("text of any number of lines", pattern=LINES, max_length=20000)
+LICENCES = Text("an SPDX licence expression", parse=values.licence, max_length=1000)
+PLATFORM = Text(
+    "linux/ARCHITECTURE",
+    pattern="linux/[a-z0-9_]+(?:/[a-z0-9]+)?",
+    parse=values.platform,
+    max_length=60,
+    examples=("linux/amd64", "linux/arm64"),
+)
+PORT: ByKind[Any] = ByKind(
+    "a port, such as 8080 or 9000/udp",
+    number=Integer("a port", minimum=1, maximum=65535),
+    scalar=plain("a port with its protocol", pattern=_PORT),
+)
+DATE = Text(
+    "a date, or a time with its zone",
+    pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?)?",
+    parse=values.epoch,
+    examples=("2026-11-23", "2026-11-23T14:00:00Z"),
+)
+TIME_LIMIT: ByKind[Any] = ByKind(
+    "seconds, or a number with s, m, h or d",
+    number=Integer("seconds", minimum=1, maximum=values.MAX_TIME_LIMIT),
+    scalar=Text(
+        "a duration",
+        pattern="[1-9][0-9]{0,5}[smhd]",
+        parse=values.seconds,
+        examples=("90m", "2h"),
+    ),
+)

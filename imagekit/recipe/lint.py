@@ -1,0 +1,127 @@
+"""Judges recipes without building them: every fault, and a few remarks."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit.errors import Diagnostic, RecipeError
+from imagekit.formats.report import Report, Span
+from imagekit.model.recipe import Place, Recipe
+from imagekit.recipe.find import discover, with_bases
+from imagekit.recipe.parse import judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """What became of linting."""
+
+    recipes: int
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many faults stop a recipe from being built."""
+        return sum(d.severity == "error" for d in self.diagnostics)
+
+    @property
+    def warnings(self) -> int:
+        """How many remarks there are."""
+        return len(self.diagnostics) - self.errors
+
+    @property
+    def faulty(self) -> int:
+        """How many files have errors."""
+        return len({d.file for d in self.diagnostics if d.severity == "error"})
+
+
+def lint(paths: Iterable[Path]) -> Linted:
+    """Judge every recipe that the paths name or hold.
+
+    Raises:
+        RecipeError: a path does not exist or holds no recipe.
+    """
+    files = discover(paths)
+    found: list[Diagnostic] = []
+    good: list[Recipe] = []
+    for file in files:
+        recipe, report = _judge(file)
+        if recipe is not None:
+            good.append(recipe)
+            _remark(recipe, report)
+        found += report.diagnostics
+        if recipe is not None:
+            found += _bases(recipe)
+    found += _same_names(good)
+    return Linted(recipes=len(files), diagnostics=tuple(dict.fromkeys(found)))
+
+
+def _judge(file: Path) -> tuple[Recipe | None, Report]:
+    try:
+        return judge(file)
+    except RecipeError as error:
+        report = Report(str(file), "recipe")
+        code = error.code.removeprefix("recipe/")
+        report.error(Span(), code, error.message, hint=error.hint)
+        return None, report
+
+
+def _bases(recipe: Recipe) -> tuple[Diagnostic, ...]:
+    try:
+        with_bases(recipe)
+    except RecipeError as error:
+        # The faults of a base are its own, and told where it is linted.
+        own = tuple(d for d in error.diagnostics if Path(d.file).parent == recipe.folder)
+        return own or _faulty_base(recipe, error)
+    return ()
+
+
+def _faulty_base(recipe: Recipe, error: RecipeError) -> tuple[Diagnostic, ...]:
+    place = recipe.needs[0].place
+    message = f"a recipe that this one stands on is faulty: {error.message}"
+    diagnostic = Diagnostic(code="recipe/bad-base", message=message, file=place.file)
+    return (replace(diagnostic, line=place.line, column=place.column),)
+
+
+def _remark(recipe: Recipe, report: Report) -> None:
+    """Add the remarks; they are few, and each is worth a change."""
+    if not recipe.tests:
+        hint = "add `tests:`; one that starts the program is enough to begin with"
+        report.warn(_span(recipe.place), "no-tests", "the recipe has no tests", hint=hint)
+    for tag in ("latest", "stable"):
+        if tag in recipe.tags.immutable:
+            message = f"the tag {tag} is immutable, so there can be only one release"
+            hint = "list it under `moving`"
+            report.warn(_span(recipe.place), "fixed-latest", message, hint=hint)
+    names = Counter(
+        text.partition("=")[0]
+        for packages in recipe.packages
+        if packages.manager == "apt"
+        for text in packages.install
+    )
+    for name in sorted(name for name, count in names.items() if count > 1):
+        message = f"the package {name} is listed more than once"
+        place = recipe.packages[0].place
+        report.warn(_span(place), "package-twice", message, hint="list it once")
+
+
+def _same_names(recipes: Iterable[Recipe]) -> list[Diagnostic]:
+    first: dict[str, Recipe] = {}
+    found = []
+    for recipe in recipes:
+        other = first.setdefault(recipe.name, recipe)
+        if other is not recipe:
+            message = f"the name {recipe.name} is that of {other.file} too"
+            found.append(
+                Diagnostic(
+                    code="recipe/same-name",
+                    message=message,
+                    file=str(recipe.file),
+                    hint="rename one of them",
+                )
+            )
+    return found
+
+
+def _span(place: Place) -> Span:
+    return Span(place.line, place.column)

@@ -1,0 +1,116 @@
+"""Reads a recipe: recipe.yaml, the files beside it and their digest."""
+
+import os
+import stat
+from pathlib import Path
+
+from imagekit.errors import RecipeError
+from imagekit.formats import strictyaml
+from imagekit.formats.report import Report, Span
+from imagekit.formats.shape import INVALID, Invalid, Values
+from imagekit.model.digest import Digest
+from imagekit.model.recipe import Recipe, RecipeBase
+from imagekit.recipe.containerfile import recipes_named
+from imagekit.recipe.digest import digest
+from imagekit.recipe.whole import RECIPE, Where, make
+
+FILE_NAME = "recipe.yaml"
+_NO_DIGEST = Digest.of(b"")
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe and check it whole.
+
+    Args:
+        path: the recipe's folder, or the recipe.yaml in it.
+
+    Returns:
+        The recipe, with the digest of all its files.
+
+    Raises:
+        RecipeError: it cannot be read, or cannot be accepted; all faults at once, each with its
+            place.
+    """
+    recipe, report = judge(path)
+    report.check(RecipeError, what="the recipe")
+    if recipe is None:
+        raise RecipeError(f"{path} cannot be read", code="recipe/invalid")
+    return recipe
+
+
+def judge(path: Path) -> tuple[Recipe | None, Report]:
+    """Read a recipe and tell all its faults, instead of raising them.
+
+    Raises:
+        RecipeError: there is no recipe, or its file cannot be read.
+    """
+    file = recipe_file(path)
+    report = Report(str(file), "recipe", folder=file.parent)
+    found = RECIPE.read(strictyaml.compose(read_file(file), report), report)
+    from_recipes = _containerfile(found, file, report)
+    whole = _digest(file.parent, report)
+    if found is INVALID or report.failed:
+        return None, report
+    where = Where(folder=file.parent, file=file, digest=whole, from_recipes=from_recipes)
+    return make(found, where), report
+
+
+def recipe_file(path: Path) -> Path:
+    """Return the recipe.yaml of a folder, or the path if it is one.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    if path.is_dir():
+        file = path / FILE_NAME
+        if os.path.lexists(file):
+            return file
+        hint = f"a recipe is a folder with a {FILE_NAME}"
+        if (path / "recipe.yml").exists():
+            hint = f"rename recipe.yml to {FILE_NAME}"
+        raise RecipeError(f"{path} holds no {FILE_NAME}", hint=hint, code="recipe/not-found")
+    if path.name == FILE_NAME and os.path.lexists(path):
+        return path
+    if path.exists():
+        hint = f"give the recipe's folder, or the {FILE_NAME} in it"
+        raise RecipeError(f"{path} is not a {FILE_NAME}", hint=hint, code="recipe/not-found")
+    raise RecipeError(f"there is no {path}", hint="give a recipe's folder", code="recipe/not-found")
+
+
+def read_file(file: Path) -> bytes:
+    """Return the bytes of a regular file, one more than are allowed at most.
+
+    Raises:
+        RecipeError: it is a link or a special file, or cannot be read.
+    """
+    try:
+        # NOTE: O_NONBLOCK, so that a FIFO cannot hold us.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(file, flags), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise RecipeError(f"{file} is not a regular file", code="recipe/special-file")
+            return stream.read(strictyaml.MAX_BYTES + 1)
+    except OSError as error:
+        message = f"cannot read {file}: {error.strerror}"
+        hint = "it must be a file itself, not a link" if file.is_symlink() else ""
+        raise RecipeError(message, hint=hint, code="recipe/unreadable") from error
+
+
+def _containerfile(found: Values | Invalid, file: Path, report: Report) -> tuple[RecipeBase, ...]:
+    if found is INVALID or not found["containerfile"]:
+        return ()
+    # The rule made sure that the path leads to a file in the folder, also by links.
+    path = (file.parent / found["containerfile"]).resolve()
+    own = Report(str(file.parent / found["containerfile"]), "recipe")
+    named = recipes_named(read_file(path), found["build_args"], own)
+    report.include(own)
+    return tuple(named)
+
+
+def _digest(folder: Path, report: Report) -> Digest:
+    try:
+        return digest(folder)
+    except RecipeError as error:
+        code = error.code.removeprefix("recipe/")
+        report.error(Span(), code, error.message, hint=error.hint)
+        return _NO_DIGEST

@@ -1,0 +1,185 @@
+"""What must hold between the fields of a recipe, and between a recipe and its folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from imagekit.errors import InputError
+from imagekit.formats.report import Report
+from imagekit.formats.scalars import Found
+from imagekit.formats.shape import Values
+from imagekit.model.recipe import Tags
+from imagekit.model.reference import Repository, TaggedReference
+from imagekit.recipe.digest import is_excluded
+from imagekit.recipe.values import package
+
+SET_BY_KEYS = {
+    "org.opencontainers.image.title": "title",
+    "org.opencontainers.image.description": "description",
+    "org.opencontainers.image.version": "version",
+    "org.opencontainers.image.licenses": "licenses",
+    "org.opencontainers.image.source": "source",
+}
+RESERVED = frozenset(
+    {
+        *SET_BY_KEYS,
+        "org.opencontainers.image.created",
+        "org.opencontainers.image.revision",
+        "org.opencontainers.image.base.name",
+        "org.opencontainers.image.base.digest",
+        "org.opencontainers.image.ref.name",
+    }
+)
+"""Labels that imagekit sets itself."""
+_INSTEAD = ("base", "packages", "steps")
+_NUMBERS = ("major", "minor", "patch")
+
+
+def base_or_containerfile(values: Values, report: Report) -> None:
+    """Want either a base, or a Containerfile alone."""
+    if "containerfile" not in values:
+        if "base" not in values:
+            hint = "add `base: {bootstrap: {distribution: debian, suite: bookworm}}`, or another"
+            report.error(values.span, "no-base", "the recipe has no `base`", hint=hint)
+        return
+    for name in _INSTEAD:
+        if name in values:
+            message = f"`{name}` and `containerfile` exclude each other"
+            hint = "the Containerfile says it all" if name == "base" else "move it there"
+            report.error(values.key(name), "containerfile-and-base", message, hint=hint)
+
+
+def labels_are_free(values: Values, report: Report) -> None:
+    """Refuse labels that imagekit sets."""
+    for name in values.get("labels") or ():
+        if name in RESERVED:
+            key = SET_BY_KEYS.get(name)
+            hint = f"write `{key}:` at the top of the recipe" if key else "take it out"
+            message = f"the label {name} is set by imagekit"
+            report.error(values.key("labels"), "reserved-label", message, hint=hint)
+
+
+def run_or_args(values: Values, report: Report) -> None:
+    """Want exactly one of a test's ``run`` and ``args``."""
+    if ("run" in values) is ("args" in values):
+        have = "both" if "run" in values else "neither"
+        message = f"a test has either `run` or `args`; this one has {have}"
+        hint = "`run` goes around the entrypoint, `args` go to it"
+        report.error(values.span, "run-or-args", message, hint=hint)
+
+
+def packages_are_named(values: Values, report: Report) -> None:
+    """Check each package by the rules of its manager."""
+    manager, install = values.get("manager"), values.get("install")
+    if manager is None or install is None:
+        return
+    for found in install:
+        try:
+            package(manager, found.value)
+        except InputError as error:
+            report.error(found.span, "bad-package", error.message, hint=error.hint)
+
+
+def source_is_inside(values: Values, report: Report) -> None:
+    """Check that what a step copies lies in the recipe's folder."""
+    _inside(values, report, name="from")
+
+
+def containerfile_is_inside(values: Values, report: Report) -> None:
+    """Check that the Containerfile is a file in the recipe's folder."""
+    path = _inside(values, report, name="containerfile")
+    if path is not None and not path.is_file():
+        message = f"`{values['containerfile']}` is not a file"
+        report.error(values.value("containerfile"), "no-such-file", message)
+
+
+def tags_are_tags(values: Values, report: Report) -> None:
+    """Put the version and name into the tags, and check what comes out."""
+    version, name, tags = values.get("version"), values.get("name"), values.get("tags")
+    if version is None or name is None or tags is None:
+        return
+    immutable = _checked(tags["immutable"], version, name, report=report)
+    moving = _checked(tags["moving"], version, name, report=report)
+    for tag in sorted(immutable & moving):
+        message = f"the tag {tag} cannot both move and never move"
+        report.error(values.key("tags"), "tag-twice", message)
+
+
+def tags(found: Values | None, version: str, name: str) -> Tags:
+    """Return the tags of a release; without any in the recipe, the version is the only one."""
+    if found is None:
+        return Tags(immutable=(version,), moving=())
+    return Tags(
+        immutable=tuple(expand(tag.value, version, name) for tag in found["immutable"]),
+        moving=tuple(expand(tag.value, version, name) for tag in found["moving"]),
+    )
+
+
+def expand(template: str, version: str, name: str) -> str:
+    """Put version and name into a tag's template.
+
+    Raises:
+        InputError: an unknown placeholder, or the version has no such number.
+    """
+    numbers = version.partition("-")[0].split(".")
+    known = {"version": version, "name": name.replace("/", "-")}
+    known |= dict(zip(_NUMBERS, numbers, strict=False))
+    text = template
+    for word, value in known.items():
+        text = text.replace(f"{{{word}}}", value)
+    if "{" in text or "}" in text:
+        missing = next((word for word in _NUMBERS if f"{{{word}}}" in text), "")
+        if missing:
+            raise InputError(f"the version {version} has no {missing} number for {template}")
+        hint = "known are: {version}, {major}, {minor}, {patch}, {name}"
+        raise InputError(f"`{template}` holds an unknown placeholder", hint=hint)
+    return text
+
+
+def _checked(
+    templates: Iterable[Found[str]], version: str, name: str, *, report: Report
+) -> frozenset[str]:
+    good = set()
+    for template in templates:
+        try:
+            tag = expand(template.value, version, name)
+            TaggedReference(Repository("localhost", "x"), tag)
+        except InputError as error:
+            report.error(template.span, "bad-tag", error.message, hint=error.hint)
+            continue
+        if tag.startswith(("sha256-", "sha512-")):
+            # Such tags hold signatures and lists of referrers (distribution-spec, fallback tags).
+            message = f"the tag {tag} is kept for signatures"
+            report.error(template.span, "bad-tag", message, hint="take another")
+        good.add(tag)
+    return frozenset(good)
+
+
+def _inside(values: Values, report: Report, *, name: str) -> Path | None:
+    """Return the real path below the folder; report one that is missing or lies elsewhere."""
+    text: str | None = values.get(name)
+    folder = report.folder
+    if text is None or folder is None:
+        return None
+    span = values.value(name)
+    try:
+        root = folder.resolve(strict=True)
+        path = Path(root, text).resolve(strict=True)
+    except FileNotFoundError:
+        hint = f"it must lie in {folder}"
+        message = f"there is no `{text}` in the recipe's folder"
+        report.error(span, "no-such-file", message, hint=hint)
+        return None
+    except (OSError, RuntimeError, ValueError) as error:
+        report.error(span, "no-such-file", f"`{text}` cannot be read: {error}")
+        return None
+    if not path.is_relative_to(root):
+        message = f"`{text}` is a link that leads out of the recipe's folder"
+        hint = "put the file itself beside recipe.yaml"
+        report.error(span, "path-leaves-recipe", message, hint=hint)
+        return None
+    parts = (*Path(text).parts, *path.relative_to(root).parts)
+    if any(is_excluded(part) for part in parts):
+        message = f"`{text}` is left by version control or an editor, and no part of the recipe"
+        report.error(span, "excluded-file", message, hint="give it another name")
+        return None
+    return path

@@ -1,0 +1,138 @@
+"""The whole of recipe.yaml, schema 1: its keys in their order, and the Recipe made of them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from imagekit.formats.scalars import Choice, ListOf
+from imagekit.formats.shape import Field, Record, Values, item
+from imagekit.model.digest import Digest
+from imagekit.model.oci import NOTHING
+from imagekit.model.recipe import Base, Recipe, RecipeBase, ScratchBase
+from imagekit.recipe import fields, rules
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TITLE = "imagekit recipe, schema 1"
+
+FIELDS: dict[str, Field[Any]] = {
+    "schema": item(
+        Choice("version of the recipe's form", (1,)), "version of this form: 1", required=True
+    ),
+    "name": item(
+        fields.NAME, "the repository under the destination's prefix; may hold '/'", required=True
+    ),
+    "version": item(
+        fields.VERSION, "the release; raise it for every change that is published", required=True
+    ),
+    "title": item(fields.LINE, "a name for people", default=""),
+    "description": item(fields.DESCRIPTION, "what the image is for", default=""),
+    "licenses": item(fields.LICENCES, "SPDX expression of what the image holds", default=""),
+    "source": item(fields.URL, "where the recipe is developed", default=""),
+    "labels": item(fields.LABELS, "further labels of the image", default=NOTHING),
+    "base": item(fields.BASE, "what the image stands on"),
+    "packages": item(
+        ListOf(fields.PACKAGES), "what package managers install, in this order", default=()
+    ),
+    "steps": item(ListOf(fields.STEP), "what is done then, in this order", default=()),
+    "containerfile": item(
+        fields.RECIPE_PATH, "a Containerfile, instead of base, packages and steps", default=""
+    ),
+    "env": item(fields.ENV, "environment of the container", default=NOTHING),
+    "workdir": item(fields.IMAGE_PATH, "where the command starts", default=""),
+    "user": item(fields.OWNER, "who runs the command: USER or USER:GROUP", default=""),
+    "entrypoint": item(fields.ARGUMENTS, "the program, as a list of arguments", default=()),
+    "cmd": item(fields.ARGUMENTS, "arguments where the user gives none, as a list", default=()),
+    "expose": item(ListOf(fields.PORT), "ports that the program listens on", default=()),
+    "volumes": item(ListOf(fields.IMAGE_PATH), "paths that are meant to be mounted", default=()),
+    "build_args": item(fields.ENV, "variables while building", default=NOTHING),
+    "secrets": item(
+        fields.SECRETS, "secrets that steps read from /run/secrets/ID; never kept", default=NOTHING
+    ),
+    "platforms": item(
+        ListOf(fields.PLATFORM), "platforms to build for; that of the host by default", default=()
+    ),
+    "tests": item(ListOf(fields.TEST), "what must hold before anything is published", default=()),
+    "tags": item(fields.TAGS, "tags of a release; `{version}` by default"),
+    "date": item(fields.DATE, "the image's time, where no commit tells it"),
+    "time_limit": item(fields.TIME_LIMIT, "longest time of one step", default=3600),
+}
+ALIASES = {
+    "from": "base",
+    "base_image": "base",
+    "base-image": "base",
+    "environment": "env",
+    "license": "licenses",
+    "licence": "licenses",
+    "url": "source",
+    "dockerfile": "containerfile",
+    "Dockerfile": "containerfile",
+    "Containerfile": "containerfile",
+    "modules": "steps",
+    "pipeline": "steps",
+    "run": "steps",
+    "command": "cmd",
+    "ports": "expose",
+    "args": "build_args",
+    "working_dir": "workdir",
+    "timeout": "time_limit",
+    "schema_version": "schema",
+}
+
+
+class Where(NamedTuple):
+    """What the file itself does not say."""
+
+    folder: Path
+    file: Path
+    digest: Digest
+    from_recipes: tuple[RecipeBase, ...]
+
+
+def _values(found: Values) -> Values:
+    return found
+
+
+RECIPE: Record[Values] = Record(
+    "a recipe",
+    FIELDS,
+    make=_values,
+    rules=(
+        rules.base_or_containerfile,
+        rules.containerfile_is_inside,
+        rules.labels_are_free,
+        rules.tags_are_tags,
+    ),
+    aliases=ALIASES,
+)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of recipe.yaml."""
+    return {"$schema": DIALECT, "title": TITLE, **RECIPE.schema()}
+
+
+def make(found: Values, where: Where) -> Recipe:
+    """Return the recipe, from values that are all good."""
+    return Recipe(
+        folder=where.folder,
+        file=where.file,
+        digest=where.digest,
+        from_recipes=where.from_recipes,
+        place=found.place,
+        base=_base(found),
+        tags=rules.tags(found.get("tags"), found["version"], found["name"]),
+        secrets=tuple(replace(secret, id=name) for name, secret in found["secrets"].items()),
+        expose=tuple(str(port) for port in found["expose"]),
+        **{name: found[name] for name in _AS_THEY_ARE},
+    )
+
+
+_AS_THEY_ARE = tuple(FIELDS.keys() - {"schema", "base", "tags", "secrets", "expose"})
+
+
+def _base(found: Values) -> Base | None:
+    base = found["base"]
+    if base == "scratch":
+        return ScratchBase(place=found.report.place(found.value("base")))
+    known: Base | None = base
+    return known
