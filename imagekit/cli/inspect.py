@@ -1,0 +1,140 @@
+"""Show what an image is, who signed it and what it is made of.
+
+imagekit inspect registry.example.org/apps/solver:2.1
+imagekit inspect oci:images:apps/solver:2.1 --json
+
+Signatures are shown as they claim to be; `imagekit verify` judges them.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_registry_options
+from imagekit.model.reference import parse_reference
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline.inspect import Claim, Inspection
+
+_MOST_LABELS = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``imagekit inspect``."""
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help="HOST/NAME:TAG or oci:FOLDER:NAME:TAG"
+    )
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run ``imagekit inspect``.
+
+    Raises:
+        ImagekitError: there is no such image, or it cannot be read.
+    """
+    from imagekit.pipeline import registries
+    from imagekit.pipeline.inspect import inspect
+
+    reference = parse_reference(arguments.reference)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    found = inspect(registries.reader(reference.repository, options), reference)
+    console.result("\n".join(_lines(found)), document(found))
+    return 0
+
+
+def document(found: Inspection) -> dict[str, object]:
+    """Return what ``--json`` prints."""
+    config = found.config
+    return {
+        "schema": 1,
+        "reference": str(found.reference),
+        "digest": str(found.reference.digest),
+        "media_type": found.media_type,
+        "platforms": [{"platform": name, "digest": str(d)} for name, d in found.platforms],
+        "layers": [{"digest": str(one.digest), "size": one.size} for one in found.layers],
+        "created": config.created if config else None,
+        "labels": dict(config.labels) if config else {},
+        "signatures": [_claim(claim) for claim in found.signatures],
+        "attestations": [_claim(claim) for claim in found.attestations],
+        "sboms": [
+            {
+                "digest": str(one.digest),
+                "size": one.size,
+                "version": one.version,
+                "components": one.components,
+            }
+            for one in found.sboms
+        ],
+        "notes": list(found.notes),
+    }
+
+
+def _claim(claim: Claim) -> dict[str, object]:
+    return {
+        "form": claim.form,
+        "predicate_type": claim.predicate_type,
+        "identities": list(claim.identities),
+        "key_hint": claim.hint,
+        "about_this_digest": claim.about,
+        "verified": False,
+    }
+
+
+def _lines(found: Inspection) -> Iterator[str]:
+    for name, value in _rows(found):
+        yield f"{name:<13} {_plain(value)}"
+
+
+def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
+    yield "image", str(found.reference)
+    for name, digest in found.platforms:
+        yield "platform", f"{name}  {digest}"
+    if found.layers:
+        size = sum(layer.size for layer in found.layers)
+        yield "layers", f"{len(found.layers)}, {size / 1e6:.1f} MB"
+    for layer in found.layers:
+        yield "", f"{layer.digest.short}  {layer.size / 1e6:.1f} MB"
+    if found.config is not None:
+        yield from _config_rows(found)
+    yield from _attached_rows(found)
+
+
+def _attached_rows(found: Inspection) -> Iterator[tuple[str, str]]:
+    if not found.signatures:
+        yield "signatures", "none"
+    for claim in found.signatures:
+        yield "signature", _shown(claim)
+    for claim in found.attestations:
+        yield "attestation", f"{claim.predicate_type}  {_shown(claim)}"
+    for sbom in found.sboms:
+        yield "sbom", f"CycloneDX {sbom.version}, {sbom.components} components, {sbom.digest.short}"
+    for note in found.notes:
+        yield "note", note
+    if found.claims:
+        yield "", "signatures and attestations are shown unverified: imagekit verify judges them"
+
+
+def _config_rows(found: Inspection) -> Iterator[tuple[str, str]]:
+    config = found.config
+    if config is None:
+        return
+    if config.created:
+        yield "created", config.created
+    if config.user:
+        yield "user", config.user
+    for name, value in sorted(config.labels.items())[:_MOST_LABELS]:
+        yield "label", f"{name}={value}"
+
+
+def _shown(claim: Claim) -> str:
+    words = [claim.form, ", ".join(claim.identities) or "no name"]
+    if claim.hint:
+        words.append(f"key {claim.hint}")
+    if not claim.about:
+        words.append("about ANOTHER digest")
+    return "  ".join(words)
+
+
+def _plain(text: str) -> str:
+    """Replace what would move the terminal's cursor: others wrote it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:400])
