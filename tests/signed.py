@@ -70,7 +70,7 @@ class World:
         predicate: Mapping[str, object],
         *,
         signer: MemorySigner | None = None,
-        name: str = "r.site/apps/demo:1",
+        name: str | None = None,
         digest: Digest | None = None,
         payload: bytes | None = None,
         payload_type: str = IN_TOTO,
@@ -79,7 +79,12 @@ class World:
         """Attach a bundle with a statement."""
         statement = statement_bytes(
             Statement(
-                subjects=(Subject(digest=digest or self.image.digest, name=name),),
+                subjects=(
+                    Subject(
+                        digest=digest or self.image.digest,
+                        name=self.reference.identity if name is None else name,
+                    ),
+                ),
                 predicate_type=predicate_type,
                 predicate=predicate,
             )
@@ -111,11 +116,12 @@ class World:
     def sign_legacy(
         self,
         *signers: MemorySigner,
-        identity: str = "r.site/apps/demo:1",
+        identity: str | None = None,
         digest: Digest | None = None,
         payload: bytes | None = None,
     ) -> None:
         """Write the .sig tag with a layer for each signer."""
+        identity = self.reference.identity if identity is None else identity
         claim = SimpleSigning(identity=identity, digest=digest or self.image.digest)
         payload = payload_bytes(claim) if payload is None else payload
         layer = _plain(self.registry.put_bytes(self.repository, SIMPLE_SIGNING, payload))
@@ -151,7 +157,7 @@ class World:
         """Return a policy that lists the signer; keywords change its only rule."""
         authorities = _authorities(signers or (self.signer,))
         image_rule = ImageRule(
-            glob="r.site/apps/**",
+            glob=f"{self.repository.host}/apps/**",
             authorities=authorities,
             attestations=tuple(
                 RequiredAttestation(
@@ -203,9 +209,9 @@ def _plain(descriptor: Descriptor) -> dict[str, object]:
     }
 
 
-def signed_world() -> World:
+def signed_world(name: str = "r.site/apps/demo") -> World:
     """Return a registry with one image, signed, with SBOM and provenance."""
-    made = World()
+    made = World(repository=Repository.parse(name))
     made.sign()
     made.attach(CYCLONEDX, SBOM)
     made.attach(SLSA_PROVENANCE, PROVENANCE)
