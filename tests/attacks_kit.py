@@ -47,7 +47,7 @@ class Watched:
 
     def stream(self, repository: Repository, descriptor: Descriptor) -> Any:
         """Refuse: a verifier has no use for layers."""
-        raise AssertionError(f"{descriptor.digest} was pulled")
+        raise AssertionError(f"{descriptor.digest} of {repository} was pulled")
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Pass on."""
@@ -67,9 +67,7 @@ class RealStage:
         self.signed = signed_world(f"{host}/{path}")
         self.unsigned = World(repository=Repository.parse(f"{host}/{path}"))
 
-    def judge(
-        self, world: World, policy: Policy, *, reference: Reference | None = None
-    ) -> Verdict:
+    def judge(self, world: World, policy: Policy, *, reference: Reference | None = None) -> Verdict:
         """Push everything, judge it over HTTP, and hold that no layer was asked for."""
         self.push(world.registry)
         return self.verify(world, policy, reference=reference)
@@ -136,11 +134,13 @@ class Liar:
 
     def __init__(self, lie: Lie | None = None) -> None:
         self.asked: list[str] = []
-        self.lie: Lie = lie or (lambda path, times: None)
+        self.lie: Lie = lie or (lambda _path, _times: None)
         liar = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # headers and body together: else each answer waits for an ACK
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 times = liar.asked.count(self.path)
@@ -172,9 +172,7 @@ class Liar:
         if kind == "blobs":
             found = registry.blobs.get((repository.name, Digest.parse(name)))
             return (404, {}, b"") if found is None else (200, {}, found)
-        digest = (
-            Digest.parse(name) if ":" in name else registry.tagged.get((repository.name, name))
-        )
+        digest = Digest.parse(name) if ":" in name else registry.tagged.get((repository.name, name))
         manifest = registry.manifests.get((repository.name, digest)) if digest else None
         return (404, {}, b"{}") if manifest is None else served(manifest)
 

@@ -65,7 +65,7 @@ def test_23_body_differs_from_its_digest(liar: Start, *, by_digest: bool) -> Non
     evil = world.registry.manifest(push_image(world.registry, world.repository, content=b"evil"))
     name = str(world.image.digest) if by_digest else world.reference.tag
     lie: Answer = (served(good)[0], served(good)[1], evil.raw)
-    server.lie = lambda asked, times: lie if asked.endswith(f"/manifests/{name}") else None
+    server.lie = lambda asked, _times: lie if asked.endswith(f"/manifests/{name}") else None
 
     verdict = server.judge(reference=world.image if by_digest else None)
 
@@ -78,7 +78,7 @@ def test_23_altered_configuration(liar: Start) -> None:
     world = server.world
     config = json.loads(world.registry.manifest(world.image).raw)["config"]
     evil = b"x" * config["size"]
-    server.lie = lambda asked, times: (
+    server.lie = lambda asked, _times: (
         (200, {}, evil) if asked.endswith(f"/blobs/{config['digest']}") else None
     )
 
@@ -90,7 +90,7 @@ def test_33_listing_the_referrers_fails(liar: Start, status: int) -> None:
     """Attack 33: no verdict, although a good .sig stands beside."""
     server = liar()
     server.world.sign_legacy()
-    server.lie = lambda asked, times: (status, {}, b"{}") if "/referrers/" in asked else None
+    server.lie = lambda asked, _times: (status, {}, b"{}") if "/referrers/" in asked else None
 
     with pytest.raises(RegistryError):
         server.judge()
@@ -105,6 +105,7 @@ def test_33_fallback_tag_fails(liar: Start) -> None:
     tag = f"/manifests/sha256-{world.image.digest.hex}"
 
     def lie(asked: str, times: int) -> Answer | None:
+        del times
         if "/referrers/" in asked:
             return 404, {}, b"404 page not found"
         return (500, {}, b"{}") if asked.endswith(tag) else None
@@ -134,6 +135,6 @@ def test_exit_codes_and_documents(
     shown = json.loads(capsys.readouterr().out)
     assert shown["decision"] == "deny"
     assert shown["findings"][-1]["code"] == "UNTRUSTED_KEY"
-    server.lie = lambda asked, times: (404, {}, b"{}")
+    server.lie = lambda _asked, _times: (404, {}, b"{}")
     assert cli.main(["verify", str(world.reference), "--policy", str(good), "--json"]) == 6
     server.check()

@@ -15,6 +15,11 @@ from tests.signed import NOW, PROVENANCE, SBOM
 
 pytestmark = pytest.mark.real
 
+_NO_SUBJECT = (
+    b'{"_type":"https://in-toto.io/Statement/v1","subject":[],'
+    b'"predicateType":"https://sigstore.dev/cosign/sign/v1"}'
+)
+
 
 def test_00_what_is_right_is_allowed(real: RealStage) -> None:
     """Without an attack the image is allowed: the refusals below have their own reasons."""
@@ -99,11 +104,7 @@ def test_10_required_attestation_missing(real: RealStage) -> None:
     [
         (None, "application/vnd.in-toto+jsonx"),
         (b"no json", "application/vnd.in-toto+json"),
-        (
-            b'{"_type":"https://in-toto.io/Statement/v1","subject":[],'
-            b'"predicateType":"https://sigstore.dev/cosign/sign/v1"}',
-            "application/vnd.in-toto+json",
-        ),
+        (_NO_SUBJECT, "application/vnd.in-toto+json"),
     ],
     ids=["type", "json", "subject"],
 )
