@@ -15,6 +15,7 @@ from imagekit.model.reference import LAYOUT_HOST, PinnedReference, check_path, p
 
 MAX_BYTES = 1 << 20
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_ESCAPE = re.compile(r"(?:\s*#[^\n]*\n)*\s*#\s*escape\s*=", re.IGNORECASE)
 _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^,\s]+)")
 
@@ -41,9 +42,9 @@ def recipes_named(raw: bytes, build_args: Mapping[str, str], report: Report) -> 
     stages: set[str] = set()
     known: dict[str, str] = {}
     found: dict[str, RecipeBase] = {}
-    started = False
+    count = 0
     for instruction in _instructions(text):
-        if instruction.word == "ARG" and not started:
+        if instruction.word == "ARG" and not count:
             name, _, default = instruction.rest.partition("=")
             known[name] = build_args.get(name, default.strip("\"'"))
         for image in _images(instruction):
@@ -51,12 +52,17 @@ def recipes_named(raw: bytes, build_args: Mapping[str, str], report: Report) -> 
             if base is not None:
                 found.setdefault(base.name, base)
         if instruction.word == "FROM":
-            started = True
-            words = instruction.rest.split()
-            stages |= {str(len(stages))} if len(words) < 3 else {words[-1].lower()}  # noqa: PLR2004 - IMAGE AS NAME
-    if not started:
+            stages |= {str(count), *_stage_name(instruction)}
+            count += 1
+    if not count:
         report.error(Span(), "no-base", "the Containerfile has no FROM")
     return list(found.values())
+
+
+def _stage_name(instruction: _Instruction) -> list[str]:
+    """Return NAME of ``FROM IMAGE AS NAME``, if there is one."""
+    words = instruction.rest.lower().split()
+    return words[-1:] if "as" in words[1:-1] else []
 
 
 def _text(raw: bytes, report: Report) -> str:
@@ -69,6 +75,9 @@ def _text(raw: bytes, report: Report) -> str:
         report.error(Span(), "encoding", "the file is not UTF-8", hint="save it as UTF-8")
         return "FROM scratch"
     report.set_source(text)
+    if _ESCAPE.match(text):
+        # It would let this reader and Buildah join lines differently.
+        report.error(Span(1, 1), "escape-directive", "the directive `escape` is not read")
     return text
 
 
@@ -82,12 +91,14 @@ def _instructions(text: str) -> Iterator[_Instruction]:
         began = began if joined else number
         joined += stripped.removesuffix("\\") + " "
         if not stripped.endswith("\\"):
-            word, _, rest = joined.strip().partition(" ")
-            yield _Instruction(word.upper(), rest.strip(), began)
+            yield _instruction(joined, began)
             joined = ""
-    if joined.strip():
-        word, _, rest = joined.strip().partition(" ")
-        yield _Instruction(word.upper(), rest.strip(), began)
+    yield _instruction(joined, began)
+
+
+def _instruction(joined: str, line: int) -> _Instruction:
+    word, rest = [*joined.split(maxsplit=1), "", ""][:2]
+    return _Instruction(word.upper(), rest.strip(), line)
 
 
 def _images(instruction: _Instruction) -> list[str]:
@@ -108,7 +119,7 @@ def _judge(
     stages, known = scope
     span = Span(line, 1, len(report.line(line)) or 1)
     name = _VARIABLE.sub(lambda match: known.get(match[1] or match[2], ""), image)
-    if name == "scratch" or name.lower() in stages or name.isdigit():
+    if name == "scratch" or name.lower() in stages:
         return None
     if "$" in name or not name:
         message = f"`{image}` has a variable that neither the recipe nor an ARG gives"
