@@ -1,0 +1,136 @@
+"""Podman as the container runtime: images by digest only, whatever tags say meanwhile."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.layout import LayoutRegistry
+from imagekit.errors import DocumentError, IntegrityError, ToolError
+from imagekit.formats.oci import index_bytes
+from imagekit.model.oci import INDEX, Index
+from imagekit.model.reference import PinnedReference
+from imagekit.model.registry import RegistryOptions
+
+_PULL_SECONDS = 3600.0
+_HEX = frozenset("0123456789abcdef")
+_ID = 64
+
+
+class Finished(Protocol):
+    """How a program ended."""
+
+    @property
+    def stdout(self) -> str:
+        """What it wrote."""
+        ...
+
+
+class Programs(Protocol):
+    """Runs programs, as ``imagekit.adapters.process.Runner`` does."""
+
+    def run(self, argv: Sequence[str], *, limit: float = ...) -> Finished:
+        """Run a program to its end; another exit code than 0 is a ToolError."""
+        ...
+
+    def foreground(self, argv: Sequence[str]) -> int:
+        """Run a program with this process's own streams; return its exit code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Podman:
+    """The port ``ContainerRuntime`` over Podman.
+
+    ``run_options`` are what this host needs, such as another OCI runtime.
+    """
+
+    programs: Programs
+    options: RegistryOptions = field(default_factory=RegistryOptions)
+    run_options: tuple[str, ...] = ()
+    terminal: bool = False
+    """Whether the container gets a terminal, as its caller has one."""
+
+    def pull(self, reference: PinnedReference) -> str:
+        """Pull by digest and return the image's id in the local storage.
+
+        Raises:
+            ToolError: Podman failed.
+            IntegrityError: what it stored has another digest.
+        """
+        if reference.repository.layout is not None:
+            found = self._pull_layout(reference)
+        else:
+            found = self._pull_registry(reference)
+        image = found.strip().rpartition("\n")[2].strip()
+        if len(image) != _ID or not _HEX.issuperset(image):
+            raise ToolError(f"podman pull did not tell the id of {reference}")
+        self._check(image, reference)
+        return image
+
+    def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
+        """Pull what is not there, run it in the foreground, and return its exit code.
+
+        Raises:
+            ToolError: Podman is missing or the pull failed.
+        """
+        image = self.pull(reference)
+        terminal = ("--tty",) if self.terminal else ()
+        # By id: names in the storage can be moved by whoever owns it. Never a pull behind our back.
+        fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
+        return self.programs.foreground(
+            ("podman", "run", *fixed, *self.run_options, image, *arguments)
+        )
+
+    def _pull_registry(self, reference: PinnedReference) -> str:
+        repository = reference.repository
+        plain = self.options.plain_http or repository.is_loopback
+        words = ["podman", "pull", "--quiet", f"--tls-verify={'false' if plain else 'true'}"]
+        pinned = f"{repository.name}@{reference.digest}"
+        if self.options.ca_file is None:
+            return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
+        with tempfile.TemporaryDirectory(prefix="imagekit-ca-") as folder:
+            with storage_errors(f"the certificates {self.options.ca_file}"):
+                # Podman takes whatever ends in .crt as an authority.
+                (Path(folder) / "ca.crt").write_bytes(self.options.ca_file.read_bytes())
+            words += ["--cert-dir", folder]
+            return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
+
+    def _pull_layout(self, reference: PinnedReference) -> str:
+        """Show Podman a layout with this one image, as it cannot choose by digest itself."""
+        layout = reference.repository.layout
+        if layout is None:
+            raise ToolError(f"{reference} is in no layout")
+        wanted = LayoutRegistry().manifest(reference).descriptor
+        with tempfile.TemporaryDirectory(prefix="imagekit-one-") as name:
+            folder = Path(name)
+            with storage_errors(f"the layout {layout}"):
+                (folder / "blobs").symlink_to(layout.resolve() / "blobs")
+                (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
+                one = Index(media_type=INDEX, manifests=(wanted,))
+                (folder / "index.json").write_bytes(index_bytes(one))
+            words = ("podman", "pull", "--quiet", f"oci:{folder}")
+            return self.programs.run(words, limit=_PULL_SECONDS).stdout
+
+    def _check(self, image: str, reference: PinnedReference) -> None:
+        """Compare what the storage says it holds with what was asked for."""
+        shown = self.programs.run(("podman", "image", "inspect", image), limit=60.0).stdout
+        if str(reference.digest) not in _digests(shown):
+            raise IntegrityError(
+                f"podman stored another image than {reference}",
+                hint=f"remove it: podman rmi {image[:12]}",
+                code="CONTENT_DIGEST_MISMATCH",
+            )
+
+
+def _digests(shown: str) -> frozenset[str]:
+    """Return the digests of the one image that ``podman image inspect`` showed."""
+    try:
+        found = json.loads(shown)[0]
+        names = found.get("RepoDigests") or []
+        return frozenset({str(found["Digest"]), *(str(n).rpartition("@")[2] for n in names)})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DocumentError("podman image inspect did not show an image") from error

@@ -1,0 +1,57 @@
+"""What a host has to offer for building and running images, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Cgroups = Literal["v2", "hybrid", "v1", "none"]
+Status = Literal["ok", "remark", "problem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Soft and hard limit of a process; -1 is unlimited."""
+
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What was found on a host."""
+
+    root: bool
+    system: str
+    kernel: str
+    cgroups: Cgroups
+    programs: Mapping[str, str]
+    """Version by name, for the programs that are installed."""
+    driver: str = ""
+    """Podman's storage driver; empty where Podman did not say."""
+    namespaces: int = 0
+    """How many user namespaces the kernel allows."""
+    subuids: int = 0
+    subgids: int = 0
+    runtime_dir: bool = False
+    """Whether XDG_RUNTIME_DIR is a folder that this user may write to."""
+    fuse: bool = False
+    network: bool = False
+    """Whether Podman's default network can be made."""
+    keyring: bool = False
+    without_sigstore: frozenset[str] = frozenset()
+    """Programs that Debian built without Sigstore."""
+    own_policy: Path | None = None
+    """A policy.json of this user, which overrides the site's."""
+    open_files: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
+    processes: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCheck:
+    """One thing that was looked at, and the remedy where it is not well."""
+
+    name: str
+    status: Status
+    message: str
+    hint: str = ""

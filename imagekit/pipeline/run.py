@@ -1,0 +1,74 @@
+"""Verify first, then pull or run exactly what was verified: ``imagekit pull``, ``imagekit run``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.verdict import Verdict
+from imagekit.ports import ContainerRuntime
+
+Judge = Callable[[Reference], Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """The verdict, and what was pulled where it allowed that."""
+
+    verdict: Verdict
+    reference: PinnedReference | None = None
+    image: str = ""
+    """The image's id in the local storage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """The verdict, and how the container ended where it was started."""
+
+    verdict: Verdict
+    status: int | None = None
+
+
+def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> Pulled:
+    """Pull the image by the digest that was judged, if the verdict allows it.
+
+    Raises:
+        ImagekitError: no verdict was reached, or the runtime failed.
+    """
+    verdict = judge(reference)
+    pinned = allowed(reference, verdict)
+    if pinned is None:
+        return Pulled(verdict=verdict)
+    return Pulled(verdict=verdict, reference=pinned, image=runtime.pull(pinned))
+
+
+def run(
+    reference: Reference,
+    arguments: Sequence[str],
+    *,
+    judge: Judge,
+    runtime: ContainerRuntime,
+    show: Callable[[Verdict], None],
+) -> Ran:
+    """Run the image by the digest that was judged, if the verdict allows it.
+
+    ``show`` gets the verdict before the container starts.
+
+    Raises:
+        ImagekitError: no verdict was reached, or the runtime failed.
+    """
+    verdict = judge(reference)
+    show(verdict)
+    pinned = allowed(reference, verdict)
+    if pinned is None:
+        return Ran(verdict=verdict)
+    return Ran(verdict=verdict, status=runtime.run(pinned, arguments))
+
+
+def allowed(reference: Reference, verdict: Verdict) -> PinnedReference | None:
+    """Return what may be used: the judged digest; None unless the verdict is for this image."""
+    digest = verdict.digest
+    if not verdict.allowed or digest is None:
+        return None
+    if isinstance(reference, TaggedReference):
+        return reference.pin(digest)
+    return reference if reference.digest == digest else None
