@@ -78,9 +78,10 @@ class LayoutStore:
             handle = os.open(self.path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise NotFoundError(f"the layout {self.folder} has no blob {digest}") from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise NotFoundError(f"the layout {self.folder} has no blob {digest}")
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise NotFoundError(f"the layout {self.folder} has no blob {digest}")
             yield file
 
     def add(self, digest: Digest, pieces: Iterator[bytes]) -> None:
@@ -295,7 +296,11 @@ def _as_referrer(store: LayoutStore, entry: Descriptor, subject: Digest) -> Desc
 def _read_index(store: LayoutStore) -> Index:
     path = store.folder / "index.json"
     try:
-        with path.open("rb") as file:
+        # A FIFO in its place would be waited for, a link would lead out of the folder.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise RegistryError(f"{path} is not a regular file")
             raw = file.read(_MAX_INDEX + 1)
     except FileNotFoundError:
         return Index(media_type=INDEX, manifests=())

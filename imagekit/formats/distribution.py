@@ -183,7 +183,7 @@ def next_page(link: str, current: str) -> str | None:
     target, bracket, rest = link.strip().removeprefix("<").partition(">")
     if not link.strip().startswith("<") or not bracket or 'rel="next"' not in rest.replace(" ", ""):
         return None
-    url = urljoin(current, target)
+    url = _joined(current, target)
     if origin(url) != origin(current):
         raise RegistryError(
             f"the registry's next page lies on another host: {shown(url)}",
@@ -200,7 +200,7 @@ def redirected(url: str, location: str) -> str:
         RegistryError: nowhere, to something else than HTTP, from TLS to none, or to an address
             of this machine or link (``FOREIGN_REDIRECT``).
     """
-    target = urljoin(url, location)
+    target = _joined(url, location)
     if origin(target) == origin(url):
         return target
     before, after = urlsplit(url), _split(target)
@@ -366,6 +366,13 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError as error:
         raise RegistryError(f"{shown(url)} is not a URL", code=_BAD) from error
+
+
+def _joined(base: str, target: str) -> str:
+    try:
+        return urljoin(base, target)
+    except ValueError as error:
+        raise RegistryError(f"{shown(target)} is not a URL", code=_BAD) from error
 
 
 def _said(raw: bytes) -> tuple[str, str]:

@@ -1,0 +1,94 @@
+"""The registry protocol's hostile corners, without a registry."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagekit.errors import AuthError, RegistryError
+from imagekit.formats import distribution
+from imagekit.model.registry import Credential
+
+_LOGIN = Credential(username="admin", password="secret")
+_OWN = "https://registry.example.org"
+
+
+@pytest.mark.parametrize("header", ["", "Negotiate", "Digest realm=x", "Bearer " + "a" * 9000])
+def test_unknown_challenge_is_refused(header: str) -> None:
+    """Only Basic and Bearer are known."""
+    with pytest.raises(AuthError):
+        distribution.parse_challenge(header)
+
+
+def test_bearer_is_chosen_and_commas_in_quotes_kept() -> None:
+    """Both schemes in one header, as some registries write them."""
+    header = 'Basic realm="a, b", Bearer realm="https://t/x",service="s",scope="r:pull,push"'
+    found = distribution.parse_challenge(header)
+
+    assert found.scheme == "bearer"
+    assert found.parameters == {"realm": "https://t/x", "service": "s", "scope": "r:pull,push"}
+
+
+@given(st.text(max_size=200))
+def test_any_challenge_is_read_or_refused(header: str) -> None:
+    """No header makes anything else happen."""
+    try:
+        found = distribution.parse_challenge(header)
+    except AuthError:
+        return
+    assert found.scheme in {"basic", "bearer"}
+
+
+@pytest.mark.parametrize(
+    "realm", ["http://registry.example.org/t", "http://t", "https://u@t/", "https://127.0.0.1/t"]
+)
+def test_realm_of_a_tls_registry_must_be_tls(realm: str) -> None:
+    """No login ever goes over plain HTTP because of what a TLS registry answered."""
+    challenge = distribution.Challenge("bearer", {"realm": realm})
+    with pytest.raises(AuthError) as caught:
+        distribution.token_request(challenge, _LOGIN, registry=_OWN, wanted="x")
+    assert caught.value.code == "UNTRUSTED_REALM"
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"token":1}', b'{"token":"a\\r\\nX: y"}'])
+def test_token_that_is_none_is_refused(raw: bytes) -> None:
+    """A token that would break the header is no token."""
+    with pytest.raises(AuthError):
+        distribution.parse_token(raw)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://cdn.example.org/x",
+        "https://169.254.169.254/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://localhost/",
+        "https://[::1]/",
+        "https://0.0.0.0/",
+        "file:///x",
+        "//[bad",
+        "https://host:99999/",
+    ],
+)
+def test_redirect_where_none_may_go(target: str) -> None:
+    """Not from TLS to none, not to this machine, not to what is no URL."""
+    with pytest.raises(RegistryError):
+        distribution.redirected(f"{_OWN}/v2/x", target)
+
+
+def test_redirect_from_loopback_stays_off_the_link() -> None:
+    """A registry on loopback may name loopback, and still not the link-local addresses."""
+    own = "http://localhost:5000/v2/x"
+
+    assert distribution.redirected(own, "http://127.0.0.1:9/y") == "http://127.0.0.1:9/y"
+    with pytest.raises(RegistryError):
+        distribution.redirected(own, "http://169.254.169.254/")
+
+
+@given(st.binary(max_size=200), st.sampled_from([400, 401, 404, 500]))
+def test_any_error_body_is_shown_harmlessly(raw: bytes, status: int) -> None:
+    """What the registry says is bounded and cannot move the cursor."""
+    error = distribution.refusal(status, raw, what="x")
+
+    assert error.message.isprintable()
+    assert error.http_status == status
