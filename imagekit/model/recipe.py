@@ -178,8 +178,9 @@ class Recipe:
     from_recipes: tuple[RecipeBase, ...] = ()
     """The other recipes that the Containerfile names.
 
-    They are built first and given to ``buildah build`` under the name ``localhost/NAME``, by
-    ``--build-context localhost/NAME=...`` or as an image of that name in imagekit's own store.
+    They are built first and given to Buildah under the name ``localhost/NAME``: by
+    ``--build-context localhost/NAME=container-image://oci:FOLDER:TAG``, which 1.28 knows (``oci:``
+    alone it does not), or as an image of that name in imagekit's own store.
     """
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     workdir: str = ""
