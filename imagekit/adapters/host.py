@@ -96,7 +96,9 @@ def _driver(programs: Programs) -> str:
 def _network(root: Path, *, superuser: bool) -> bool:
     if superuser:
         helpers = ("usr/lib/podman/netavark", "usr/libexec/podman/netavark", "usr/lib/cni/bridge")
-        return any((root / helper).exists() for helper in helpers)
+        # Each of them starts iptables, and fails where that is not installed.
+        firewall = shutil.which("iptables") is not None
+        return firewall and any((root / helper).exists() for helper in helpers)
     tun = os.access(root / "dev/net/tun", os.R_OK | os.W_OK)
     return tun and shutil.which("slirp4netns") is not None
 

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.formats.oci import index_bytes
-from imagekit.model.oci import INDEX, Index
+from imagekit.model.oci import INDEX, REF_NAME, Index
 from imagekit.model.reference import PinnedReference
 from imagekit.model.registry import RegistryOptions
 
@@ -105,12 +105,15 @@ class Podman:
         if layout is None:
             raise ToolError(f"{reference} is in no layout")
         wanted = LayoutRegistry().manifest(reference).descriptor
+        # Without a name Podman makes one of the folder's path, which may not be one at all.
+        tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
+        named = {REF_NAME: f"{reference.repository.name}:{tag}"}
         with tempfile.TemporaryDirectory(prefix="imagekit-one-") as name:
             folder = Path(name)
             with storage_errors(f"the layout {layout}"):
                 (folder / "blobs").symlink_to(layout.resolve() / "blobs")
                 (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
-                one = Index(media_type=INDEX, manifests=(wanted,))
+                one = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
                 (folder / "index.json").write_bytes(index_bytes(one))
             words = ("podman", "pull", "--quiet", f"oci:{folder}")
             return self.programs.run(words, limit=_PULL_SECONDS).stdout

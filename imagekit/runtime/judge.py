@@ -85,7 +85,11 @@ def _ids(host: Host) -> HostCheck:
 def _network(host: Host) -> HostCheck:
     if host.network:
         return _check("network", "ok", "Podman's default")
-    need = "netavark or CNI plugins" if host.root else "slirp4netns and access to /dev/net/tun"
+    need = (
+        "iptables, and netavark or CNI plugins"
+        if host.root
+        else "slirp4netns and access to /dev/net/tun"
+    )
     return _check("network", "remark", "containers start without network", f"it needs {need}")
 
 
