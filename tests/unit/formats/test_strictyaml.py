@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagekit.formats import strictyaml
@@ -169,6 +169,7 @@ def test_knows_the_place_of_keys_and_values() -> None:
     assert (value.line, value.column, value.length) == (2, 10, 5)
 
 
+@settings(deadline=None)  # coverage and a busy host are slow
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda s: s.encode())))
 def test_never_raises(raw: bytes) -> None:
     """Whatever the bytes, the answer is a node or faults."""
@@ -177,6 +178,7 @@ def test_never_raises(raw: bytes) -> None:
     assert report.failed or not isinstance(node, Broken)
 
 
+@settings(deadline=None)  # coverage and a busy host are slow
 @given(st.text(alphabet="ab:-[]{},&*!|>'\"#%@?\n\t 0.", max_size=60))
 def test_never_raises_on_what_looks_like_yaml(text: str) -> None:
     """The same for text made of YAML's own characters."""

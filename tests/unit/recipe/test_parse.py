@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit.errors import RecipeError
@@ -367,12 +367,15 @@ DOCUMENT = st.dictionaries(
 )
 
 
+# Coverage and a busy host are slow.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENT)
 def test_schema_and_parser_agree_on_anything(extra: dict[str, Any]) -> None:
     """Whatever the document, schema and parser judge its structure alike."""
     assert agree({"schema": 1, "name": "x", "version": "1", "base": "scratch", **extra})
 
 
+@settings(deadline=None)  # coverage and a busy host are slow
 @given(st.binary(max_size=300))
 def test_never_raises_anything_else(raw: bytes) -> None:
     """Whatever the bytes, the answer is values or faults."""
