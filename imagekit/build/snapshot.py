@@ -4,6 +4,7 @@ A change is told by mode, owner, size, mtime, inode and ctime, which no program 
 change escapes, whatever the storage driver and whatever the program did to the times.
 """
 
+import filecmp
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,50 @@ def changes(before: Snapshot, after: Snapshot) -> Changes:
     for path in top:
         present.update(_parents(path))
     return Changes(present=tuple(sorted(present, key=_order)), removed=tuple(sorted(top)))
+
+
+def all_of(root: Path) -> Changes:
+    """Return everything below the root, as the changes that a first layer holds."""
+    return changes(EMPTY, take(root))
+
+
+def compare(old: Path, new: Path) -> Changes:
+    """Return what differs between two trees, which never were the same folder, by content.
+
+    Raises:
+        ToolError: a tree is too large or cannot be read.
+    """
+    before, after = take(old).entries, take(new).entries
+    same = {
+        path
+        for path, entry in after.items()
+        if path in before
+        and _alike(before[path], entry)
+        and _equal(f"{old}/{path}", f"{new}/{path}")
+    }
+    # What is the same in both counts as one entry in both.
+    known = {path: after[path] if path in same else entry for path, entry in before.items()}
+    return changes(Snapshot(known), Snapshot(after))
+
+
+def _alike(old: Entry, new: Entry) -> bool:
+    if stat.S_ISDIR(old.mode):
+        return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid)
+    return (old.mode, old.uid, old.gid, old.size, old.mtime_ns // 10**9, old.device) == (
+        new.mode,
+        new.uid,
+        new.gid,
+        new.size,
+        new.mtime_ns // 10**9,
+        new.device,
+    )
+
+
+def _equal(old: str, new: str) -> bool:
+    mode = os.lstat(old).st_mode
+    if stat.S_ISLNK(mode):
+        return Path(old).readlink() == Path(new).readlink()
+    return not stat.S_ISREG(mode) or filecmp.cmp(old, new, shallow=False)
 
 
 def _walk(root: str, prefix: str, device: int) -> Iterator[tuple[str, os.stat_result]]:

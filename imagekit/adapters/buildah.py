@@ -1,0 +1,173 @@
+"""Buildah, over imagekit's own container storage."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.adapters.process import Outcome, Runner, failure
+from imagekit.errors import ToolError
+from imagekit.model.plan import Store
+
+PREFIX = "imagekit-work-"
+"""How the working containers are called; the number of the process comes behind it."""
+_QUICK = 300.0
+_POLICY = (
+    b'{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildah:
+    """Drives Buildah; inside ``buildah unshare`` as a user, directly as root."""
+
+    runner: Runner
+    store: Store
+    work: Path
+    """Where small files for Buildah are put."""
+
+    def version(self) -> str:
+        """Return Buildah's version.
+
+        Raises:
+            ToolError: it is not installed.
+        """
+        words = self.runner.run(["buildah", "--version"]).stdout.split()
+        return words[2] if len(words) > 2 else "unknown"  # noqa: PLR2004 - buildah version X
+
+    def create(self, name: str, source: str = "scratch") -> Path:
+        """Make a working container from nothing or from ``oci:FOLDER:NAME``, and mount it.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        argv = ["from", "--quiet", "--name", name]
+        if source != "scratch":
+            argv += ["--signature-policy", str(self._policy())]
+        self._run([*argv, source])
+        return Path(self._run(["mount", name]).stdout.strip())
+
+    def pull(self, source: str) -> str:
+        """Bring ``oci:FOLDER:NAME`` into the storage and return the image's id.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        policy = str(self._policy())
+        out = self._run(["pull", "--quiet", "--signature-policy", policy, source]).stdout
+        return out.strip().splitlines()[-1]
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        mounts: Sequence[tuple[Path, str]] = (),
+        stage: str,
+        limit: float,
+    ) -> Outcome:
+        """Run a command in a working container; the outcome may be a failure.
+
+        Raises:
+            ToolTimeoutError: it took longer than ``limit`` seconds.
+        """
+        argv = ["run", "--isolation", self.store.isolation]
+        for key, value in env.items():
+            argv += ["--env", f"{key}={value}"]
+        for source, target in mounts:
+            argv += ["--volume", f"{source}:{target}:ro"]
+        return self.runner.run(
+            ["buildah", *argv, name, "--", *command], stage=stage, limit=limit, check=False
+        )
+
+    def copy(self, name: str, source: Path, target: str, *, owner: str, extract: bool) -> None:
+        """Copy a file or the content of a folder into a working container.
+
+        Buildah resolves links of the image inside the image.
+
+        Raises:
+            ToolError: Buildah failed, or the target leaves the image.
+        """
+        verb = "add" if extract else "copy"
+        self._run([verb, "--quiet", "--chown", owner, name, str(source), target], limit=3600.0)
+
+    def bud(
+        self,
+        containerfile: Path,
+        context: Path,
+        *,
+        base: str,
+        build_args: Mapping[str, str],
+        secrets: Sequence[tuple[str, Path]],
+        limit: float,
+        epoch: int,
+    ) -> str:
+        """Build a Containerfile into the storage and return the image's id.
+
+        Raises:
+            ToolError: a step failed.
+        """
+        iid = self.work / "iid"
+        argv = ["bud", "--isolation", self.store.isolation, "--layers=false", "--no-cache"]
+        argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(containerfile)]
+        argv += ["--signature-policy", str(self._policy())]
+        if base:
+            argv += ["--from", base]
+        for key, value in build_args.items():
+            argv += ["--build-arg", f"{key}={value}"]
+        for identifier, path in secrets:
+            argv += ["--secret", f"id={identifier},src={path}"]
+        outcome = self.runner.run(
+            ["buildah", *argv, str(context)], stage="steps", limit=limit, check=False
+        )
+        if outcome.status != 0:
+            raise failure(outcome)
+        return iid.read_text().strip()
+
+    def remove(self, *names: str) -> None:
+        """Remove working containers, mounted or not.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        if names:
+            self._run(["rm", *names])
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image; the layers that others use stay.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        self._run(["rmi", "--force", image])
+
+    def containers(self) -> tuple[str, ...]:
+        """Return the names of the working containers.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        listed = json.loads(self._run(["containers", "--json"]).stdout or "[]")
+        return tuple(entry["containername"] for entry in listed or ())
+
+    def _run(self, argv: Sequence[str], *, limit: float = _QUICK) -> Outcome:
+        try:
+            return self.runner.run(["buildah", *argv], limit=limit)
+        except ToolError as error:
+            if "no space left on device" in error.output:
+                raise ToolError(
+                    "the disk is full",
+                    hint=f"make room in {self.store.graph} and run it again",
+                    argv=error.argv,
+                    status=error.status,
+                    output=error.output,
+                ) from error
+            raise
+
+    def _policy(self) -> Path:
+        """Return a policy that accepts local layouts only: nothing is pulled by Buildah itself."""
+        path = self.work / "policy.json"
+        if not path.exists():
+            path.write_bytes(_POLICY)
+        return path

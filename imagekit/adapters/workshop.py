@@ -1,0 +1,328 @@
+"""The workshop with real tools: Buildah, mmdebstrap, pip, and a cache of layers in a folder."""
+
+import json
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from imagekit.adapters.bootstrap import bootstrap, host_mirrors
+from imagekit.adapters.buildah import PREFIX, Buildah
+from imagekit.adapters.fetch import download
+from imagekit.adapters.layout import LayoutStore, write_whole
+from imagekit.adapters.process import Runner
+from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes
+from imagekit.formats.record import from_document, to_document
+from imagekit.model.digest import Digest
+from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.oci import (
+    CONFIG,
+    INDEX,
+    MANIFEST,
+    REF_NAME,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+)
+from imagekit.model.plan import CachedLayer, Job, Ran
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
+
+_CHAIN = "localhost/chain:1"
+_LAST_LINES = 40
+
+
+@dataclass(slots=True)
+class RealWorkshop:
+    """Works on one job; use it as a context, so that nothing stays behind."""
+
+    job: Job
+    runner: Runner
+    _containers: list[str] = field(default_factory=list)
+    _images: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        buildah = self._buildah()
+        with suppress(ImagekitError):
+            buildah.remove(*self._containers)
+        for image in self._images:
+            with suppress(ImagekitError):
+                buildah.remove_image(image)
+
+    @property
+    def blobs(self) -> Path:
+        """The folder that layers are written into."""
+        return self.job.layout / "blobs" / "sha256"
+
+    def cached(self, layer_key: str) -> CachedLayer | None:
+        """Return the layer of the cache, if it is young enough and its blob is there."""
+        try:
+            document = json.loads(self._cache_path(layer_key).read_bytes())
+            found = from_document(CachedLayer, document)
+        except (OSError, ValueError, ImagekitError):
+            return None
+        blob = self.blobs / found.layer.descriptor.digest.hex
+        fresh = time.time() - found.made < self.job.max_age
+        whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
+        return found if fresh and whole else None
+
+    def keep(self, layer_key: str, layer: CachedLayer) -> None:
+        """Remember a layer in the cache."""
+        path = self._cache_path(layer_key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(to_document(layer)).encode())
+
+    def open(self, layers: Sequence[BuiltLayer]) -> Path:
+        """Start the working container on these layers and mount it."""
+        return self._open("main", self._chain(layers) if layers else "scratch")
+
+    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+        """Fill the empty root by mmdebstrap."""
+        epoch = self.job.plan.epoch
+        bootstrap(self.runner, base.suite, root, epoch=epoch, work=self.job.work)
+        return ()
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        limit: float,
+        mounts: Sequence[tuple[Path, str]] = (),
+    ) -> Ran:
+        """Run a command in the working container by ``buildah run``."""
+        outcome = self._buildah().run(
+            self._containers[0], command, env=env, mounts=mounts, stage=stage, limit=limit
+        )
+        lines = (outcome.stdout + outcome.stderr).splitlines()
+        output = "\n".join(lines[-_LAST_LINES:])
+        return Ran(status=outcome.status, output=output, seconds=outcome.seconds)
+
+    def copy(self, step: CopyStep) -> None:
+        """Copy from the recipe's folder, with modes and times that depend on the recipe only."""
+        source = self.job.plan.recipe.folder / step.source
+        staged = self.job.work / "copy"
+        _clear(staged)
+        staged.mkdir()
+        target = staged / source.name
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copyfile(source, target)
+            target.chmod(source.stat().st_mode)
+        _settle(target, mode=step.mode, epoch=self.job.plan.epoch)
+        self._buildah().copy(self._containers[0], target, step.to, owner=step.owner, extract=False)
+
+    def fetch(self, step: FetchStep) -> Material:
+        """Download a file into the cache, check it, and place or unpack it."""
+        cached = self.job.cache / "downloads" / step.sha256.hex
+        limit = self.job.plan.recipe.time_limit
+        download(step.url, step.sha256, cached, limit=limit, progress=self.runner.progress)
+        staged = self.job.work / "fetch"
+        _clear(staged)
+        staged.mkdir()
+        name = step.url.partition("?")[0].rpartition("/")[2] or "file"
+        target = staged / name
+        shutil.copyfile(cached, target)
+        _settle(target, mode=None, epoch=self.job.plan.epoch)
+        if step.extract and not tarfile.is_tarfile(target):
+            raise BuildError(
+                f"{step.url} is no tar archive that could be unpacked",
+                hint="leave `extract` out and unpack it in a `run` step",
+                code="build/not-an-archive",
+            )
+        self._buildah().copy(
+            self._containers[0], target, step.to, owner="0:0", extract=step.extract
+        )
+        return Material(uri=step.url, digest=step.sha256, name=name)
+
+    def apt_sources(self, suite: str, keyring: str) -> str:
+        """Return the host's mirrors for the suite."""
+        return host_mirrors().lines(suite, keyring=Path(keyring))
+
+    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
+        """Download wheels with the host's own pip configuration, hashes checked by pip."""
+        folder = self.job.work / "pip"
+        _clear(folder)
+        (folder / "wheels").mkdir(parents=True)
+        listed = folder / "requirements.txt"
+        listed.write_text("".join(f"{line}\n" for line in requirements))
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        argv += ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
+        argv += [f"--platform={name}" for name in self._wheel_platforms()]
+        argv += ["--dest", str(folder / "wheels"), "--requirement", str(listed)]
+        outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
+        if outcome.status != 0:
+            raise BuildError(
+                "pip cannot get the wheels that the recipe asks for",
+                hint="only wheels with the given hashes are taken; see what pip said",
+                code="build/packages-failed",
+                argv=outcome.argv,
+                status=outcome.status,
+                output=outcome.last_lines,
+            )
+        self._bring_pip(folder / "pip")
+        return folder, tuple(
+            _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
+        )
+
+    def secrets(self) -> Sequence[tuple[Path, str]]:
+        """Write the secrets for the time of the job and say where a step finds them."""
+        folder = self.job.work / "secrets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = []
+        for secret in self.job.secrets:
+            path = folder / secret.id
+            if not path.exists():
+                path.touch(mode=0o600)
+                path.write_text(secret.value)
+            found.append((path, f"/run/secrets/{secret.id}"))
+        return found
+
+    def containerfile(self, name: str, layers: Sequence[BuiltLayer]) -> Path:
+        """Build a Containerfile by ``buildah bud`` and mount the result."""
+        recipe = self.job.plan.recipe
+        secrets = [(Path(target).name, path) for path, target in self.secrets()]
+        image = self._buildah().bud(
+            recipe.folder / name,
+            recipe.folder,
+            base=self._chain(layers) if layers else "",
+            build_args=recipe.build_args,
+            secrets=secrets,
+            limit=recipe.time_limit,
+            epoch=self.job.plan.epoch,
+        )
+        self._images.append(image)
+        return self._open("result", image)
+
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """Return what makes the image, with versions."""
+        found = [("buildah", self._buildah().version())]
+        with suppress(ToolError):
+            said = self.runner.run(["mmdebstrap", "--version"]).stdout.split()
+            found.append(("mmdebstrap", said[-1] if said else "unknown"))
+        return tuple(found)
+
+    def _buildah(self) -> Buildah:
+        return Buildah(runner=self.runner, store=self.job.store, work=self.job.work)
+
+    def _open(self, role: str, source: str) -> Path:
+        name = f"{PREFIX}{os.getpid()}-{role}"
+        self._containers.append(name)
+        return self._buildah().create(name, source)
+
+    def _cache_path(self, layer_key: str) -> Path:
+        return self.job.cache / "layers" / f"{Digest.parse(layer_key).hex}.json"
+
+    def _chain(self, layers: Sequence[BuiltLayer]) -> str:
+        """Return ``oci:FOLDER:NAME`` of an image of just these layers, for Buildah to start on."""
+        plan = self.job.plan
+        env = dict(text.partition("=")[::2] for text in plan.base_env) | dict(plan.recipe.env)
+        config = ImageConfig(
+            platform=plan.platform,
+            created="1980-01-01T00:00:00Z",
+            diff_ids=tuple(layer.diff_id for layer in layers),
+            env=tuple(f"{key}={value}" for key, value in env.items()),
+        )
+        store = LayoutStore(self.job.layout)
+        return chain_layout(
+            self.job.work / "chain", store, config=config_bytes(config), layers=layers
+        )
+
+    def _wheel_platforms(self) -> tuple[str, ...]:
+        machine = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le"}.get(
+            self.job.plan.platform.architecture, self.job.plan.platform.architecture
+        )
+        tags = ("manylinux_2_36", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+        return tuple(f"{tag}_{machine}" for tag in tags)
+
+    def _bring_pip(self, target: Path) -> None:
+        """Put pip itself beside the wheels, from where imagekit's own Python has it."""
+        import pip
+
+        source = Path(pip.__file__).parent
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target / "pip", ignore=ignore)
+
+
+def chain_layout(
+    folder: Path, store: LayoutStore, *, config: bytes, layers: Sequence[BuiltLayer]
+) -> str:
+    """Make a layout of one image over the blobs of another layout; nothing is copied.
+
+    Args:
+        folder: where it is made.
+        store: whose blobs it uses.
+        config: the image's configuration.
+        layers: its layers.
+
+    Returns:
+        ``oci:FOLDER:NAME``, as Buildah takes it.
+
+    Raises:
+        RegistryError: the disk cannot be written.
+    """
+    _clear(folder)
+    folder.mkdir(parents=True)
+    (folder / "blobs").symlink_to(store.folder.resolve() / "blobs")
+    config_descriptor = _add(store, CONFIG, config)
+    manifest = Manifest(
+        media_type=MANIFEST,
+        config=config_descriptor,
+        layers=tuple(layer.descriptor for layer in layers),
+    )
+    descriptor = _add(store, MANIFEST, manifest_bytes(manifest))
+    named = Descriptor(
+        media_type=MANIFEST,
+        digest=descriptor.digest,
+        size=descriptor.size,
+        annotations={REF_NAME: _CHAIN},
+    )
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_bytes(index_bytes(Index(media_type=INDEX, manifests=(named,))))
+    return f"oci:{folder}:{_CHAIN}"
+
+
+def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
+    digest = Digest.of(raw)
+    store.add(digest, iter((raw,)))
+    return Descriptor(media_type=media_type, digest=digest, size=len(raw))
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
+    """Give what is copied its modes and the image's time, whatever the checkout made of them."""
+    for item in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        if item.is_symlink():
+            os.utime(item, (epoch, epoch), follow_symlinks=False)
+            continue
+        plain = 0o755 if item.is_dir() or item.stat().st_mode & stat.S_IXUSR else 0o644
+        item.chmod(plain if mode is None or item.is_dir() else mode)
+    for item in (*path.rglob("*"), path) if path.is_dir() else (path,):
+        os.utime(item, (epoch, epoch), follow_symlinks=False)
+
+
+def _wheel_material(path: Path) -> Material:
+    name, version = path.name.split("-")[:2]
+    digest = Digest.of(path.read_bytes())
+    return Material(
+        uri=f"pkg:pypi/{name.lower().replace('_', '-')}@{version}", name=path.name, digest=digest
+    )

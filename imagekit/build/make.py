@@ -1,0 +1,223 @@
+"""Making the layers of a plan, one after the other, in one working container."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.build import layer, snapshot
+from imagekit.build.exclude import LEFTOVERS
+from imagekit.build.packages import count_packages, install, lists_of
+from imagekit.build.plan import step_title
+from imagekit.build.snapshot import EMPTY, Snapshot
+from imagekit.build.tidy import tidy_bootstrap, tidy_mount_points
+from imagekit.build.workshop import Workshop
+from imagekit.errors import BuildError, Diagnostic, ToolError
+from imagekit.model.event import Done, Failed, Progress, Started
+from imagekit.model.image import BuiltLayer, Material, Origin
+from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
+from imagekit.model.recipe import CopyStep, FetchStep, Place, RunStep, Step
+
+_STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be made, where, and who is told."""
+
+    plan: BuildPlan
+    workshop: Workshop
+    progress: Progress
+
+
+@dataclass(slots=True)
+class _State:
+    """How far the work is: the layers so far, and the container once it is needed."""
+
+    layers: list[BuiltLayer]
+    materials: list[Material]
+    root: Path | None = None
+    before: Snapshot = EMPTY
+
+
+def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Progress) -> Made:
+    """Make all layers that the plan asks for and the cache does not have.
+
+    Args:
+        plan: what to make.
+        workshop: where.
+        use_cache: whether layers that were made before are good enough.
+        progress: told of every layer.
+
+    Returns:
+        All layers of the image, those of its base included.
+
+    Raises:
+        BuildError: a step failed; it says which, with its place in the recipe.
+        ToolError: a tool failed otherwise, or the disk is full.
+    """
+    work = _Work(plan, workshop, progress)
+    state = _State(list(plan.base), [])
+    for wanted in plan.layers:
+        stage = _STAGES[wanted.origin]
+        began = time.monotonic()
+        progress(Started(stage=stage, detail=wanted.title))
+        cached = workshop.cached(str(wanted.key)) if use_cache and state.root is None else None
+        try:
+            made = cached or _make_layer(wanted, work, state)
+        except ToolError as error:
+            progress(Failed(stage=stage, summary=error.message, seconds=time.monotonic() - began))
+            raise
+        state.layers.append(made.layer)
+        state.materials += made.materials
+        summary = f"{made.layer.title} (from the cache)" if cached else made.layer.title
+        progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
+    return Made(
+        layers=tuple(state.layers), materials=tuple(state.materials), tools=(*workshop.tools(), layer.COMPRESSOR)
+    )
+
+
+def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
+    if state.root is None:
+        state.root = work.workshop.open(state.layers)
+        state.before = snapshot.take(state.root) if state.layers else EMPTY
+    root = state.root
+    if wanted.containerfile:
+        return _from_containerfile(wanted, work, base=root, state=state)
+    title, materials = _fill(wanted, work, root)
+    tidy_mount_points(root, state.before)
+    after = snapshot.take(root)
+    changed = snapshot.changes(state.before, after)
+    state.before = after
+    return _written(wanted, work, root=root, changed=changed, told=(title, materials))
+
+
+def _written(
+    wanted: LayerPlan,
+    work: _Work,
+    *,
+    root: Path,
+    changed: snapshot.Changes,
+    told: tuple[str, tuple[Material, ...]],
+) -> CachedLayer:
+    written = layer.write(
+        root, changed, work.workshop.blobs, epoch=work.plan.epoch, exclude=LEFTOVERS
+    )
+    made = CachedLayer(
+        layer=BuiltLayer(
+            descriptor=written.descriptor,
+            diff_id=written.diff_id,
+            origin=wanted.origin,
+            title=told[0],
+        ),
+        materials=told[1],
+        made=time.time(),
+    )
+    work.workshop.keep(str(wanted.key), made)
+    return made
+
+
+def _from_containerfile(
+    wanted: LayerPlan, work: _Work, *, base: Path, state: _State
+) -> CachedLayer:
+    """Let Buildah build it, and write what differs from the base as one layer of ours."""
+    try:
+        result = work.workshop.containerfile(wanted.containerfile, state.layers)
+    except ToolError as error:
+        raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
+    changed = snapshot.compare(base, result) if state.layers else snapshot.all_of(result)
+    return _written(wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()))
+
+
+def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
+    """Put into the tree what the layer is to have; return its title and what came from outside."""
+    if wanted.bootstrap is not None:
+        materials = work.workshop.bootstrap(wanted.bootstrap, root) + lists_of(root)
+        tidy_bootstrap(root)
+        return f"{wanted.title}, {count_packages(root)} packages", materials
+    if wanted.packages:
+        return _install(wanted, work, root)
+    return _steps(wanted.steps, work)
+
+
+def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
+    before = count_packages(root)
+    materials: list[Material] = []
+    for entry in wanted.packages:
+        try:
+            materials += install(
+                entry, work.workshop, root, epoch=work.plan.epoch, limit=work.plan.recipe.time_limit
+            )
+        except ToolError as error:
+            raise _failed(error, f"installing by {entry.manager}", entry.place) from error
+    more = count_packages(root) - before
+    return f"{wanted.title}: {more} more packages", tuple(dict.fromkeys(materials))
+
+
+def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...]]:
+    materials: list[Material] = []
+    for number, step in enumerate(steps, 1):
+        detail = f"{number} of {len(steps)}: {step_title(step)}"
+        work.progress(Started(stage="steps", detail=detail))
+        try:
+            materials += _step(step, work)
+        except ToolError as error:
+            raise _failed(error, f"step {detail}", step.place) from error
+    return f"{len(steps)} of {len(steps)}", tuple(materials)
+
+
+def _step(step: Step, work: _Work) -> tuple[Material, ...]:
+    match step:
+        case CopyStep():
+            work.workshop.copy(step)
+            return ()
+        case FetchStep():
+            return (work.workshop.fetch(step),)
+        case RunStep():
+            _run(step, work)
+            return ()
+
+
+def _run(step: RunStep, work: _Work) -> None:
+    shell = isinstance(step.command, str)
+    command = ("/bin/sh", "-c", step.command) if shell else step.command
+    ran = work.workshop.run(
+        [str(word) for word in command],
+        env={
+            "PATH": _PATH,
+            "SOURCE_DATE_EPOCH": str(work.plan.epoch),
+            **work.plan.recipe.env,
+            **work.plan.recipe.build_args,
+        },
+        stage="steps",
+        limit=work.plan.recipe.time_limit,
+        mounts=work.workshop.secrets(),
+    )
+    if ran.status != 0:
+        raise BuildError(_ended(ran), status=ran.status, output=ran.output)
+
+
+def _ended(ran: Ran) -> str:
+    if ran.status < 0:
+        return f"was ended by signal {-ran.status} after {ran.seconds:.1f} s"
+    return f"ended with {ran.status} after {ran.seconds:.1f} s"
+
+
+def _failed(error: ToolError, what: str, place: Place) -> BuildError:
+    """Return the error with the place in the recipe; the caller adds the line's text."""
+    return BuildError(
+        f"{what}: {error.message}",
+        hint=error.hint,
+        code=error.code or "build/step-failed",
+        argv=error.argv,
+        status=error.status,
+        output=error.output,
+        diagnostic=Diagnostic(
+            code=error.code or "build/step-failed",
+            message=f"{what}: {error.message}",
+            file=place.file,
+            line=place.line,
+            column=place.column,
+        ),
+    )

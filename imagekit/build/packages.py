@@ -1,0 +1,186 @@
+"""Installing packages in the working container, from the host's mirrors and nothing else."""
+
+import hashlib
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from imagekit.build.workshop import Workshop
+from imagekit.errors import BuildError
+from imagekit.model.digest import Digest
+from imagekit.model.image import Material
+from imagekit.model.plan import Ran
+from imagekit.model.recipe import Packages
+
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_SOURCES = "etc/apt/sources.list.d/imagekit.list"
+_POLICY = "usr/sbin/policy-rc.d"
+_MAX_STATUS = 256 << 20
+_APT = (
+    "apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "
+    "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+)
+
+
+def install(
+    packages: Packages, workshop: Workshop, root: Path, *, epoch: int, limit: float
+) -> tuple[Material, ...]:
+    """Install what one package manager is told to.
+
+    Args:
+        packages: the manager and what it installs.
+        workshop: the working container.
+        root: its mounted root.
+        epoch: the image's time.
+        limit: seconds that it may take.
+
+    Returns:
+        What came from outside.
+
+    Raises:
+        BuildError: the manager is missing or failed.
+    """
+    if packages.manager == "apt":
+        return _apt(packages, workshop, root, env=_env(epoch), limit=limit)
+    return _pip(packages, workshop, env=_env(epoch), limit=limit)
+
+
+def count_packages(root: Path) -> int:
+    """Return how many Debian packages the tree has."""
+    path = root / "var/lib/dpkg/status"
+    if path.is_symlink() or not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return file.read(_MAX_STATUS).count(b"\nStatus: install ok installed\n")
+
+
+def lists_of(root: Path) -> tuple[Material, ...]:
+    """Return the state of the archive that packages came from: its signed InRelease files."""
+    found = []
+    for path in sorted((root / "var/lib/apt/lists").glob("*_InRelease")):
+        if path.is_file() and not path.is_symlink():
+            suite = path.name.removesuffix("_InRelease").rpartition("_dists_")[2]
+            digest = Digest("sha256", hashlib.sha256(path.read_bytes()).hexdigest())
+            found.append(
+                Material(uri=f"pkg:generic/debian/{suite}", name="InRelease", digest=digest)
+            )
+    return tuple(found)
+
+
+def _apt(
+    packages: Packages, workshop: Workshop, root: Path, *, env: Mapping[str, str], limit: float
+) -> tuple[Material, ...]:
+    suite = _suite(root)
+    if not suite:
+        raise BuildError(
+            "the base has no apt of Debian",
+            hint="apt packages want a Debian base",
+            code="build/no-apt",
+        )
+    placed = {
+        _SOURCES: workshop.apt_sources(suite, _KEYRING),
+        # Nothing that is installed may start a service in the build.
+        _POLICY: "#!/bin/sh\nexit 101\n",
+    }
+    for name, text in placed.items():
+        _place(root, name, text)
+    try:
+        wanted = shlex.join(packages.install)
+        script = (
+            f"set -e; {_APT} update --error-on=any; "
+            f"{_APT} install --yes --no-install-recommends -- {wanted}"
+        )
+        ran = workshop.run(["/bin/sh", "-c", script], env=env, stage="packages", limit=limit)
+        check(ran, "apt-get", hint="is the name right, and does the mirror answer?")
+        materials = lists_of(root)
+        clean = "apt-get clean; rm -rf /var/lib/apt/lists/*"
+        check(
+            workshop.run(["/bin/sh", "-c", clean], env=env, stage="", limit=60.0), "apt-get clean"
+        )
+    finally:
+        for name in placed:
+            (root / name).unlink(missing_ok=True)
+    return materials
+
+
+def _pip(
+    packages: Packages, workshop: Workshop, *, env: Mapping[str, str], limit: float
+) -> tuple[Material, ...]:
+    began = time.monotonic()
+    asked = workshop.run(
+        ["/usr/bin/env", "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        env=env,
+        stage="",
+        limit=60.0,
+    )
+    if asked.status != 0:
+        raise BuildError(
+            "the image has no python3 for pip to install into",
+            hint="install python3 by apt in an entry before this one",
+            code="build/no-python",
+        )
+    folder, materials = workshop.wheels(packages.install, asked.output.split()[-1])
+    # The folder brings pip itself too, so that the image needs none.
+    script = (
+        "PYTHONPATH=/run/imagekit/pip exec python3 -m pip install --no-index --no-deps "
+        "--require-hashes --no-compile --no-cache-dir --no-warn-script-location "
+        "--root-user-action=ignore --break-system-packages --disable-pip-version-check "
+        "--find-links /run/imagekit/wheels -r /run/imagekit/requirements.txt"
+    )
+    ran = workshop.run(
+        ["/bin/sh", "-c", script],
+        env=env,
+        stage="packages",
+        limit=max(1.0, limit - (time.monotonic() - began)),
+        mounts=((folder, "/run/imagekit"),),
+    )
+    check(ran, "pip", hint="are the hashes those of wheels for the image's Python?")
+    return materials
+
+
+def check(ran: Ran, what: str, *, hint: str = "") -> None:
+    """Raise where a command in the container failed.
+
+    Raises:
+        BuildError: it did.
+    """
+    if ran.status != 0:
+        raise BuildError(
+            f"{what} ended with {ran.status} after {ran.seconds:.1f} s",
+            hint=hint,
+            code="build/packages-failed",
+            status=ran.status,
+            output=ran.output,
+        )
+
+
+def _env(epoch: int) -> dict[str, str]:
+    return {
+        "DEBIAN_FRONTEND": "noninteractive",
+        "LC_ALL": "C.UTF-8",
+        "SOURCE_DATE_EPOCH": str(epoch),
+    }
+
+
+def _suite(root: Path) -> str:
+    """Return the image's release of Debian, from its os-release; empty where it is none."""
+    path = root / "usr/lib/os-release"
+    if path.is_symlink() or not path.is_file() or not (root / "usr/bin/apt-get").exists():
+        return ""
+    fields = dict(
+        line.partition("=")[::2] for line in path.read_text(errors="replace")[:65536].splitlines()
+    )
+    values = {key: value.strip("\"'") for key, value in fields.items()}
+    if values.get("ID") != "debian":
+        return ""
+    return values.get("VERSION_CODENAME", "sid")
+
+
+def _place(root: Path, name: str, text: str) -> None:
+    path = root / name
+    if path.parent.is_symlink() or not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+    path.unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755 if text.startswith("#!") else 0o644)

@@ -1,0 +1,95 @@
+"""From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
+
+from imagekit.formats import strictjson
+from imagekit.formats.record import to_document
+from imagekit.model.digest import Digest
+from imagekit.model.image import BuiltLayer, Origin
+from imagekit.model.oci import Platform
+from imagekit.model.plan import BuildPlan, LayerPlan
+from imagekit.model.recipe import (
+    BootstrapBase,
+    CopyStep,
+    FetchStep,
+    Packages,
+    Recipe,
+    RunStep,
+    Step,
+)
+
+FORMAT = 1
+"""Raised whenever layers are written differently, so that no older cache is taken for today's."""
+
+
+def make_plan(
+    recipe: Recipe,
+    *,
+    platform: Platform,
+    epoch: int,
+    base: tuple[BuiltLayer, ...] = (),
+    base_env: tuple[str, ...] = (),
+) -> BuildPlan:
+    """Return what building the recipe means.
+
+    Args:
+        recipe: the recipe.
+        platform: what it is built for.
+        epoch: the image's time, in seconds since 1970.
+        base: the layers of the base, where it is an image or another recipe.
+        base_env: the environment of that base.
+    """
+    layers: list[LayerPlan] = []
+    below = [str(layer.diff_id) for layer in base]
+
+    def add(origin: Origin, title: str, made_of: object, **what: object) -> None:
+        previous = str(layers[-1].key) if layers else below
+        key = _key(previous, made_of, epoch=epoch, platform=platform)
+        layers.append(LayerPlan(origin=origin, title=title, key=key, **what))  # type: ignore[arg-type]  # the fields are LayerPlan's own
+
+    if isinstance(recipe.base, BootstrapBase):
+        title = f"{recipe.base.distribution} {recipe.base.suite}"
+        made_of = ["bootstrap", recipe.base.distribution, recipe.base.suite]
+        add(Origin.BASE, title, made_of, bootstrap=recipe.base)
+    if recipe.packages:
+        wanted = [[entry.manager, *entry.install] for entry in recipe.packages]
+        add(Origin.PACKAGES, packages_title(recipe.packages), wanted, packages=recipe.packages)
+    inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
+    if recipe.steps:
+        add(Origin.RECIPE, steps_title(recipe.steps), inputs, steps=recipe.steps)
+    if recipe.containerfile:
+        add(Origin.RECIPE, recipe.containerfile, inputs, containerfile=recipe.containerfile)
+    return BuildPlan(
+        recipe=recipe,
+        platform=platform,
+        epoch=epoch,
+        base=base,
+        layers=tuple(layers),
+        base_env=base_env,
+    )
+
+
+def packages_title(packages: tuple[Packages, ...]) -> str:
+    """Say what is installed, for a screen: ``apt gcc, openmpi-bin; pip tabulate``."""
+    return "; ".join(
+        f"{entry.manager} {', '.join(text.split()[0] for text in entry.install)}"
+        for entry in packages
+    )
+
+
+def steps_title(steps: tuple[Step, ...]) -> str:
+    """Say what the steps are, for a screen."""
+    return "; ".join(step_title(step) for step in steps)
+
+
+def step_title(step: Step) -> str:
+    """Say what a step does, for a screen."""
+    match step:
+        case RunStep():
+            return step.command if isinstance(step.command, str) else " ".join(step.command)
+        case CopyStep():
+            return f"copy {step.source} to {step.to}"
+        case FetchStep():
+            return f"fetch {step.url} to {step.to}"
+
+
+def _key(previous: object, made_of: object, *, epoch: int, platform: Platform) -> Digest:
+    return Digest.of(strictjson.dumps([FORMAT, previous, made_of, epoch, str(platform)]))

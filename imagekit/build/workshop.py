@@ -1,0 +1,74 @@
+"""The port of the build stage: a working container, and what goes into it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.plan import CachedLayer, Ran
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
+
+
+class Workshop(Protocol):
+    """Makes one image in one working container."""
+
+    @property
+    def blobs(self) -> Path:
+        """The folder that layers are written into."""
+        ...
+
+    def cached(self, layer_key: str) -> CachedLayer | None:
+        """Return the layer that was made for the key before, if it is still good."""
+        ...
+
+    def keep(self, layer_key: str, layer: CachedLayer) -> None:
+        """Remember a layer."""
+        ...
+
+    def open(self, layers: Sequence[BuiltLayer]) -> Path:
+        """Start the working container on these layers and return its mounted root."""
+        ...
+
+    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+        """Fill the empty root with a distribution's minimal system."""
+        ...
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        limit: float,
+        mounts: Sequence[tuple[Path, str]] = (),
+    ) -> Ran:
+        """Run a command in the working container."""
+        ...
+
+    def copy(self, step: CopyStep) -> None:
+        """Copy from the recipe's folder."""
+        ...
+
+    def fetch(self, step: FetchStep) -> Material:
+        """Download, check and place a file, or unpack it."""
+        ...
+
+    def apt_sources(self, suite: str, keyring: str) -> str:
+        """Return a sources.list of the host's mirrors for the suite."""
+        ...
+
+    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
+        """Download wheels whose hashes are right, with pip and its requirements beside them."""
+        ...
+
+    def secrets(self) -> Sequence[tuple[Path, str]]:
+        """Return the files of the secrets and where a step finds them."""
+        ...
+
+    def containerfile(self, name: str, layers: Sequence[BuiltLayer]) -> Path:
+        """Build a Containerfile on these layers and return the mounted root of the result."""
+        ...
+
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """Return names and versions of what makes the image."""
+        ...

@@ -1,0 +1,103 @@
+"""Frozen values as JSON and back, by their own type hints: what the worker and its parent say.
+
+Both ends are this same package, so the form needs no version; it is strict all the same.
+"""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from imagekit.errors import DocumentError
+
+_KIND = "kind"
+_T = TypeVar("_T")
+
+
+def to_document(value: object) -> Any:
+    """Return a value of dataclasses, tuples, mappings, enums and paths as JSON's types."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [to_document(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_document(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        document = {entry.name: to_document(getattr(value, entry.name)) for entry in fields(value)}
+        return {_KIND: type(value).__name__} | document
+    return value
+
+
+def from_document(kind: type[_T], document: object) -> _T:
+    """Return the value of that type which the document tells.
+
+    Raises:
+        DocumentError: the document does not fit the type.
+    """
+    return cast("_T", _read(kind, document))
+
+
+def _read(hint: Any, document: Any) -> Any:  # noqa: PLR0911 - one line a kind of type
+    origin = typing.get_origin(hint)
+    if origin in {types.UnionType, typing.Union}:
+        return _read(_member(hint, document), document)
+    if origin is typing.Literal:
+        return _checked(document, document in typing.get_args(hint), hint)
+    if origin is tuple:
+        return _read_tuple(hint, document)
+    if origin is not None and issubclass(origin, Mapping):
+        _checked(document, isinstance(document, dict), hint)
+        return {key: _read(typing.get_args(hint)[1], item) for key, item in document.items()}
+    if hint is type(None):
+        return _checked(document, document is None, hint)
+    if is_dataclass(hint):
+        return _read_dataclass(hint, document)
+    if hint is float:
+        return float(_checked(document, isinstance(document, int | float), hint))
+    if issubclass(hint, Enum | Path):
+        return hint(_checked(document, isinstance(document, str), hint))
+    return _checked(document, type(document) is hint, hint)
+
+
+def _read_tuple(hint: Any, document: Any) -> tuple[Any, ...]:
+    _checked(document, isinstance(document, list), hint)
+    arguments = typing.get_args(hint)
+    if arguments[-1] is Ellipsis:
+        return tuple(_read(arguments[0], item) for item in document)
+    _checked(document, len(document) == len(arguments), hint)
+    return tuple(_read(kind, item) for kind, item in zip(arguments, document, strict=True))
+
+
+def _read_dataclass(hint: Any, document: Any) -> Any:
+    _checked(document, isinstance(document, dict) and document.get(_KIND) == hint.__name__, hint)
+    hints = typing.get_type_hints(hint)
+    names = {entry.name for entry in fields(hint)}
+    _checked(document, set(document) == names | {_KIND}, hint)
+    return hint(**{name: _read(hints[name], document[name]) for name in names})
+
+
+def _member(hint: Any, document: Any) -> Any:
+    """Return the member of a union that the document is of."""
+    members = typing.get_args(hint)
+    if document is None and type(None) in members:
+        return type(None)
+    for member in members:
+        if isinstance(document, dict) and document.get(_KIND) == getattr(member, "__name__", ""):
+            return member
+    for member in members:
+        if (typing.get_origin(member) is tuple) == isinstance(document, list) and not (
+            is_dataclass(member) or member is type(None)
+        ):
+            return member
+    raise DocumentError(f"no member of {hint} fits", code="BAD_DOCUMENT")
+
+
+def _checked(document: Any, good: bool, hint: object) -> Any:  # noqa: FBT001 - the claim itself
+    if not good:
+        raise DocumentError(f"{str(document)[:100]!r} is not {hint}", code="BAD_DOCUMENT")
+    return document
