@@ -151,6 +151,15 @@ class Buildah:
         listed = json.loads(self._run(["containers", "--json"]).stdout or "[]")
         return tuple(entry["containername"] for entry in listed or ())
 
+    def images(self) -> tuple[str, ...]:
+        """Return the names of the images in the storage.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        listed = json.loads(self._run(["images", "--json"]).stdout or "[]")
+        return tuple(name for entry in listed or () for name in entry.get("names") or ())
+
     def _run(self, argv: Sequence[str], *, limit: float = _QUICK) -> Outcome:
         try:
             return self.runner.run(["buildah", *argv], limit=limit)

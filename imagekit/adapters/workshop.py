@@ -33,7 +33,7 @@ from imagekit.model.oci import (
     Index,
     Manifest,
 )
-from imagekit.model.plan import CachedLayer, Job, Ran
+from imagekit.model.plan import CachedLayer, Job, Ran, Store
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
 
 _CHAIN = "localhost/chain:1"
@@ -237,9 +237,7 @@ class RealWorkshop:
             env=tuple(f"{key}={value}" for key, value in env.items()),
         )
         store = LayoutStore(self.job.layout)
-        return chain_layout(
-            self.job.work / "chain", store, config=config_bytes(config), layers=layers
-        )
+        return chain_layout(self.job.store, store, config=config_bytes(config), layers=layers)
 
     def _wheel_platforms(self) -> tuple[str, ...]:
         machine = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le"}.get(
@@ -258,12 +256,15 @@ class RealWorkshop:
 
 
 def chain_layout(
-    folder: Path, store: LayoutStore, *, config: bytes, layers: Sequence[BuiltLayer]
+    storage: Store, store: LayoutStore, *, config: bytes, layers: Sequence[BuiltLayer]
 ) -> str:
     """Make a layout of one image over the blobs of another layout; nothing is copied.
 
+    The image is called after its content, so that Buildah's storage has it once. Buildah makes a
+    name of the folder's path, which is why it lies where the path has no dots.
+
     Args:
-        folder: where it is made.
+        storage: the container storage that will read it.
         store: whose blobs it uses.
         config: the image's configuration.
         layers: its layers.
@@ -274,6 +275,7 @@ def chain_layout(
     Raises:
         RegistryError: the disk cannot be written.
     """
+    folder = storage.run / "chains" / Digest.of(config).hex[:24]
     _clear(folder)
     folder.mkdir(parents=True)
     (folder / "blobs").symlink_to(store.folder.resolve() / "blobs")

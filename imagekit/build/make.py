@@ -74,7 +74,9 @@ def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Prog
         summary = f"{made.layer.title} (from the cache)" if cached else made.layer.title
         progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
     return Made(
-        layers=tuple(state.layers), materials=tuple(state.materials), tools=(*workshop.tools(), layer.COMPRESSOR)
+        layers=tuple(state.layers),
+        materials=tuple(state.materials),
+        tools=(*workshop.tools(), layer.COMPRESSOR),
     )
 
 

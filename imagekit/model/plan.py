@@ -100,3 +100,12 @@ class Ran:
     output: str
     """Its last lines."""
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRan:
+    """How a test's command ended."""
+
+    status: int
+    stdout: str
+    stderr: str

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,7 @@ from imagekit.model.event import Event
 from imagekit.model.plan import Job, Made
 
 _MAX_JOB = 64 << 20
+_KEEP_SECONDS = 7 * 86400
 
 
 def main() -> int:
@@ -88,10 +90,28 @@ def _sweep(buildah: Buildah, folder: Path) -> None:
         if name.startswith(PREFIX) and owner.isdigit() and not _alive(int(owner)):
             with suppress(ToolError):
                 buildah.remove(name)
+    _sweep_images(buildah)
     for path in folder.glob("job-*"):
         owner = path.name.split("-")[1]
         if owner.isdigit() and not _alive(int(owner)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep_images(buildah: Buildah) -> None:
+    """Remove images that were kept to start on and that no build has used for a week."""
+    for name in buildah.images():
+        mark = "/chains/"
+        if mark not in name:
+            continue
+        folder = buildah.store.run / "chains" / name.rpartition(mark)[2].partition(":")[0]
+        try:
+            old = time.time() - folder.stat().st_mtime > _KEEP_SECONDS
+        except FileNotFoundError:
+            old = True
+        if old:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(ToolError):
+                buildah.remove_image(name)
 
 
 def _alive(pid: int) -> bool:

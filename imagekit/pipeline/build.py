@@ -1,0 +1,210 @@
+"""From a recipe to a tested image in the local image store."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagekit.adapters.git import commit_time
+from imagekit.adapters.layout import LayoutStore
+from imagekit.adapters.process import Runner
+from imagekit.adapters.storage import Folders, container_store, host_platform
+from imagekit.adapters.worker import run_job
+from imagekit.build.assemble import image_config, image_manifest
+from imagekit.build.plan import make_plan
+from imagekit.errors import RecipeError
+from imagekit.formats.oci import config_bytes, manifest_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.event import Progress, silent
+from imagekit.model.image import BuiltImage, BuiltLayer, Material
+from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
+from imagekit.model.plan import BuildPlan, Job, Made, SecretValue
+from imagekit.model.recipe import ImageBase, Recipe, RecipeBase
+
+LONG_AGO = 315532800
+"""1980-01-01, the oldest time that every archive format can say."""
+_MAX_SECRET = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """How a build is done; none of it changes what is built."""
+
+    test: bool = True
+    use_cache: bool = True
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What a recipe stands on."""
+
+    layers: tuple[BuiltLayer, ...] = ()
+    env: tuple[str, ...] = ()
+    materials: tuple[Material, ...] = ()
+
+
+def build(
+    recipe: Recipe, *, progress: Progress = silent, options: BuildOptions | None = None
+) -> BuiltImage:
+    """Build and test a recipe.
+
+    Args:
+        recipe: the recipe.
+        progress: told of everything that happens.
+        options: how it is done.
+
+    Returns:
+        The image, which lies in the local image store under its digest.
+
+    Raises:
+        BuildError: a step or a test failed.
+        ToolError: a tool failed, or the disk is full.
+        RecipeError: a base or a secret is not there.
+    """
+    options = options or BuildOptions()
+    folders = Folders.of(options.env)
+    store = LayoutStore.create(folders.images)
+    started = time.time()
+    base = _base(recipe, progress=progress, options=options)
+    plan = plan_of(recipe, base.layers, base.env, env=options.env)
+    made = _make(plan, folders, progress=progress, options=options)
+    image = _assemble(plan, made, base=base, store=store, started=started)
+    if options.test:
+        from imagekit.pipeline.check import check_image
+
+        check_image(image, recipe, progress=progress, env=options.env)
+    return image
+
+
+def plan_of(
+    recipe: Recipe,
+    base: tuple[BuiltLayer, ...] = (),
+    base_env: tuple[str, ...] = (),
+    *,
+    env: Mapping[str, str],
+) -> BuildPlan:
+    """Return the plan of a recipe for this host; nothing is done.
+
+    Raises:
+        RecipeError: the recipe is for other platforms, or SOURCE_DATE_EPOCH is no number.
+    """
+    platform = host_platform()
+    if recipe.platforms and platform not in recipe.platforms:
+        wanted = ", ".join(str(entry) for entry in recipe.platforms)
+        raise RecipeError(
+            f"{recipe.file}: the recipe is for {wanted}, and this host is {platform}",
+            hint="build it on such a host, or add this platform to `platforms`",
+        )
+    epoch = _epoch(recipe, env)
+    return make_plan(recipe, platform=platform, epoch=epoch, base=base, base_env=base_env)
+
+
+def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
+    """Return the image's time: what the user says, the last commit, the recipe's date, or 1980."""
+    said = env.get("SOURCE_DATE_EPOCH", "")
+    if said:
+        if not said.isdigit():
+            raise RecipeError(f"SOURCE_DATE_EPOCH is {said!r:.40} and no number of seconds")
+        return int(said)
+    committed = commit_time(Runner(), recipe.folder)
+    if committed is not None:
+        return committed
+    return LONG_AGO if recipe.date is None else recipe.date
+
+
+def _base(recipe: Recipe, *, progress: Progress, options: BuildOptions) -> _Base:
+    match recipe.base:
+        case RecipeBase():
+            from imagekit.pipeline.bases import recipe_below
+
+            below = build(recipe_below(recipe, recipe.base), progress=progress, options=options)
+            return _Base(
+                layers=below.layers,
+                env=below.env,
+                materials=(
+                    *below.materials,
+                    Material(
+                        uri=f"recipe:{below.name}@{below.version}",
+                        digest=below.manifest.digest,
+                        name=below.name,
+                    ),
+                ),
+            )
+        case ImageBase():
+            from imagekit.pipeline.bases import image_below
+
+            found = image_below(recipe.base, options.env, progress=progress)
+            return _Base(layers=found.layers, env=found.env, materials=found.materials)
+        case _:
+            return _Base()
+
+
+def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:
+    if not plan.layers:
+        return Made(layers=plan.base, materials=(), tools=())
+    job = Job(
+        plan=plan,
+        layout=folders.images.resolve(),
+        cache=folders.cache,
+        work=folders.state / "work" / f"job-{os.getpid()}-{time.monotonic_ns()}",
+        store=container_store(folders, options.env),
+        secrets=_secrets(plan.recipe, options.env),
+        use_cache=options.use_cache,
+    )
+    return run_job(job, progress=progress, state=folders.state)
+
+
+def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
+    """Read the secrets of the recipe, for the time of the build.
+
+    Raises:
+        RecipeError: one is not there.
+    """
+    found = []
+    for secret in recipe.secrets:
+        if secret.env:
+            value = env.get(secret.env)
+        else:
+            path = Path(secret.file).expanduser()
+            value = path.read_text()[:_MAX_SECRET] if path.is_file() else None
+        if value is None:
+            place = f"{secret.place.file}:{secret.place.line}"
+            where = f"${secret.env}" if secret.env else secret.file
+            raise RecipeError(
+                f"{place}: the secret {secret.id!r} is not there: {where}",
+                hint="set it for the time of the build; it goes into no layer, history or log",
+            )
+        found.append(SecretValue(id=secret.id, value=value.rstrip("\n")))
+    return tuple(found)
+
+
+def _assemble(
+    plan: BuildPlan, made: Made, *, base: _Base, store: LayoutStore, started: float
+) -> BuiltImage:
+    config = image_config(plan, made.layers)
+    config_descriptor = _add(store, CONFIG, config_bytes(config))
+    manifest = _add(store, MANIFEST, manifest_bytes(image_manifest(config_descriptor, made.layers)))
+    return BuiltImage(
+        layout=store.folder,
+        manifest=manifest,
+        config=config_descriptor,
+        layers=made.layers,
+        platform=plan.platform,
+        name=plan.recipe.name,
+        version=plan.recipe.version,
+        epoch=plan.epoch,
+        recipe_digest=plan.recipe.digest,
+        materials=(*base.materials, *made.materials),
+        tools=made.tools,
+        started=started,
+        finished=time.time(),
+        env=config.env,
+    )
+
+
+def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
+    digest = Digest.of(raw)
+    store.add(digest, iter((raw,)))
+    return Descriptor(media_type=media_type, digest=digest, size=len(raw))

@@ -1,0 +1,74 @@
+"""The recipe's tests, in the image as it will be pushed."""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from imagekit.adapters.layout import LayoutStore
+from imagekit.adapters.process import Runner
+from imagekit.adapters.storage import Folders, container_store, storage_conf
+from imagekit.adapters.testbed import Testbed
+from imagekit.adapters.workshop import chain_layout
+from imagekit.check.tests import TEST_UID, run_tests
+from imagekit.errors import BuildError, Diagnostic
+from imagekit.model.event import Note, Progress
+from imagekit.model.image import BuiltImage
+from imagekit.model.recipe import Recipe
+
+
+def check_image(
+    image: BuiltImage, recipe: Recipe, *, progress: Progress, env: Mapping[str, str]
+) -> None:
+    """Run the recipe's tests in the image.
+
+    Raises:
+        BuildError: a test failed.
+        ToolError: Podman could not run them.
+    """
+    if not recipe.tests:
+        progress(Note(message=f"{recipe.name} has no tests: nothing shows that it runs"))
+        return
+    folders = Folders.of(env)
+    store = LayoutStore(image.layout)
+    work = folders.state / "work" / f"job-{os.getpid()}-{time.monotonic_ns()}"
+    work.mkdir(parents=True)
+    try:
+        config = store.path(image.config.digest).read_bytes()
+        storage = container_store(folders, env)
+        storage_conf(storage, folders.state)
+        source = chain_layout(storage, store, config=config, layers=image.layers)
+        with Testbed(
+            runner=Runner(progress=progress),
+            store=storage,
+            work=work,
+            source=source,
+            uid=TEST_UID,
+            limit=float(recipe.time_limit),
+        ) as testbed:
+            run_tests(image, recipe.tests, testbed, progress=progress)
+    except BuildError as error:
+        raise _with_line(error) from error.__cause__
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _with_line(error: BuildError) -> BuildError:
+    """Add the text of the test's line, for the code frame."""
+    diagnostic = error.diagnostic
+    if diagnostic is not None:
+        error.diagnostic = with_source(diagnostic)
+    return error
+
+
+def with_source(diagnostic: Diagnostic) -> Diagnostic:
+    """Return the diagnostic with the text of its line, where the file can be read."""
+    try:
+        lines = Path(diagnostic.file).read_text(encoding="utf-8").splitlines()
+        source = lines[diagnostic.line - 1]
+    except (OSError, ValueError, IndexError):
+        return diagnostic
+    word = source[diagnostic.column - 1 :].split(":")[0].split()
+    return replace(diagnostic, source=source, length=len(word[0]) if word else 1)
