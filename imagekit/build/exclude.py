@@ -34,6 +34,8 @@ class Exclude:
         return False
 
 
+NOTHING = Exclude()
+
 LEFTOVERS = Exclude(
     inside=frozenset(
         {

@@ -19,7 +19,6 @@ from typing import BinaryIO, Protocol, Self
 
 from isal import isal_zlib
 
-from imagekit.build.exclude import Exclude
 from imagekit.build.snapshot import Changes
 from imagekit.errors import ToolError
 from imagekit.model.digest import Digest
@@ -59,9 +58,7 @@ class Sink(Protocol):
         ...
 
 
-def write(
-    root: Path, changes: Changes, blobs: Path, *, epoch: int, exclude: Exclude
-) -> WrittenLayer:
+def write(root: Path, changes: Changes, blobs: Path, *, epoch: int) -> WrittenLayer:
     """Write the changed paths of a tree as a compressed layer.
 
     Args:
@@ -69,7 +66,6 @@ def write(
         changes: which of its paths the layer has, and what it removes.
         blobs: the folder ``blobs/sha256`` of a layout.
         epoch: the image's time; no entry is newer.
-        exclude: what is left out.
 
     Returns:
         The layer, which lies in the folder under its digest.
@@ -80,7 +76,7 @@ def write(
     try:
         with NamedTemporaryFile(dir=blobs, prefix=".part-", delete=False) as part:
             try:
-                layer = _write(root, changes, _raw(part), epoch=epoch, exclude=exclude)
+                layer = _write(root, changes, _raw(part), epoch=epoch)
                 Path(part.name).chmod(0o644)
                 Path(part.name).rename(blobs / layer.descriptor.digest.hex)
             finally:
@@ -97,11 +93,9 @@ def _raw(part: object) -> BinaryIO:
     return part.file  # type: ignore[attr-defined, no-any-return]  # typeshed hides the attribute
 
 
-def _write(
-    root: Path, changes: Changes, file: BinaryIO, *, epoch: int, exclude: Exclude
-) -> WrittenLayer:
+def _write(root: Path, changes: Changes, file: BinaryIO, *, epoch: int) -> WrittenLayer:
     with _Compressor(file) as sink:
-        for header, content in _entries(root, changes, epoch=epoch, exclude=exclude):
+        for header, content in _entries(root, changes, epoch=epoch):
             sink.write(header)
             if content is not None:
                 content(sink)
@@ -177,18 +171,14 @@ class _Compressor:
 Content = Callable[[Sink], None]
 
 
-def _entries(
-    root: Path, changes: Changes, *, epoch: int, exclude: Exclude
-) -> Iterator[tuple[bytes, Content | None]]:
+def _entries(root: Path, changes: Changes, *, epoch: int) -> Iterator[tuple[bytes, Content | None]]:
     """Yield every entry's header and what writes its content, in the order of the archive."""
     first: dict[tuple[int, int], str] = {}
-    for path in _whiteouts(changes, exclude):
+    for path in _whiteouts(changes):
         whiteout = tarfile.TarInfo(path)
         whiteout.mtime = epoch
         yield _header(whiteout), None
     for path in changes.present:
-        if exclude.matches(path):
-            continue
         full = f"{root}/{path}"
         status = os.lstat(full)
         info = _info(path, status, full=full, epoch=epoch)
@@ -211,11 +201,10 @@ def _link(info: tarfile.TarInfo, first: str) -> None:
         info.pax_headers = {}
 
 
-def _whiteouts(changes: Changes, exclude: Exclude) -> Iterator[str]:
+def _whiteouts(changes: Changes) -> Iterator[str]:
     for path in changes.removed:
-        if not exclude.matches(path):
-            folder, slash, name = path.rpartition("/")
-            yield f"{folder}{slash}{_WHITEOUT}{name}"
+        folder, slash, name = path.rpartition("/")
+        yield f"{folder}{slash}{_WHITEOUT}{name}"
 
 
 def _info(path: str, status: os.stat_result, *, full: str, epoch: int) -> tarfile.TarInfo | None:

@@ -90,7 +90,7 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     title, materials = _fill(wanted, work, root)
     tidy_mount_points(root, state.before)
     after = snapshot.take(root)
-    changed = snapshot.changes(state.before, after)
+    changed = snapshot.changes(state.before, after, LEFTOVERS)
     state.before = after
     return _written(wanted, work, root=root, changed=changed, told=(title, materials))
 
@@ -103,9 +103,7 @@ def _written(
     changed: snapshot.Changes,
     told: tuple[str, tuple[Material, ...]],
 ) -> CachedLayer:
-    written = layer.write(
-        root, changed, work.workshop.blobs, epoch=work.plan.epoch, exclude=LEFTOVERS
-    )
+    written = layer.write(root, changed, work.workshop.blobs, epoch=work.plan.epoch)
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
@@ -128,7 +126,11 @@ def _from_containerfile(
         result = work.workshop.containerfile(wanted.containerfile, state.layers)
     except ToolError as error:
         raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
-    changed = snapshot.compare(base, result) if state.layers else snapshot.all_of(result)
+    changed = (
+        snapshot.compare(base, result, LEFTOVERS)
+        if state.layers
+        else snapshot.all_of(result, LEFTOVERS)
+    )
     return _written(wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()))
 
 

@@ -16,7 +16,7 @@ from imagekit.model.recipe import (
     Step,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""
 
 

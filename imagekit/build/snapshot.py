@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.build.exclude import NOTHING, Exclude
 from imagekit.errors import ToolError
 
 MAX_ENTRIES = 5_000_000
@@ -72,9 +73,12 @@ def take(root: Path) -> Snapshot:
     return Snapshot(entries)
 
 
-def changes(before: Snapshot, after: Snapshot) -> Changes:
-    """Return what has to be written, and what removed, to come from ``before`` to ``after``."""
-    old, new = before.entries, after.entries
+def changes(before: Snapshot, after: Snapshot, exclude: Exclude = NOTHING) -> Changes:
+    """Return what has to be written, and what removed, to come from ``before`` to ``after``.
+
+    What is excluded changes nothing, not even the folders above it.
+    """
+    old, new = _without(before.entries, exclude), _without(after.entries, exclude)
     present = {path for path, entry in new.items() if not _same(old.get(path), entry)}
     for path in tuple(present):
         present.update(_parents(path))
@@ -86,12 +90,12 @@ def changes(before: Snapshot, after: Snapshot) -> Changes:
     return Changes(present=tuple(sorted(present, key=_order)), removed=tuple(sorted(top)))
 
 
-def all_of(root: Path) -> Changes:
+def all_of(root: Path, exclude: Exclude = NOTHING) -> Changes:
     """Return everything below the root, as the changes that a first layer holds."""
-    return changes(EMPTY, take(root))
+    return changes(EMPTY, take(root), exclude)
 
 
-def compare(old: Path, new: Path) -> Changes:
+def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
     """Return what differs between two trees, which never were the same folder, by content.
 
     Raises:
@@ -107,7 +111,11 @@ def compare(old: Path, new: Path) -> Changes:
     }
     # What is the same in both counts as one entry in both.
     known = {path: after[path] if path in same else entry for path, entry in before.items()}
-    return changes(Snapshot(known), Snapshot(after))
+    return changes(Snapshot(known), Snapshot(after), exclude)
+
+
+def _without(entries: Mapping[str, Entry], exclude: Exclude) -> dict[str, Entry]:
+    return {path: entry for path, entry in entries.items() if not exclude.matches(path)}
 
 
 def _alike(old: Entry, new: Entry) -> bool:

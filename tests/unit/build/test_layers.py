@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from imagekit.build import layer, snapshot
-from imagekit.build.exclude import LEFTOVERS, Exclude
+from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.snapshot import Changes
 from imagekit.errors import ToolError
 
 EPOCH = 1_000_000_000
-ALL = Exclude()
 
 
 def _tree(root: Path) -> Path:
@@ -30,9 +29,9 @@ def _tree(root: Path) -> Path:
     return root
 
 
-def _write(root: Path, changes: Changes, to: Path, *, exclude: Exclude = ALL) -> bytes:
+def _write(root: Path, changes: Changes, to: Path) -> bytes:
     to.mkdir(exist_ok=True)
-    written = layer.write(root, changes, to, epoch=EPOCH, exclude=exclude)
+    written = layer.write(root, changes, to, epoch=EPOCH)
     packed = (to / written.descriptor.digest.hex).read_bytes()
     written.descriptor.digest.check(packed, what="the layer")
     plain = zlib.decompress(packed, 31)
@@ -46,8 +45,8 @@ def _members(plain: bytes) -> dict[str, tarfile.TarInfo]:
         return {member.name: member for member in archive}
 
 
-def _base(root: Path, to: Path, *, exclude: Exclude = ALL) -> bytes:
-    return _write(root, snapshot.changes(snapshot.EMPTY, snapshot.take(root)), to, exclude=exclude)
+def _base(root: Path, to: Path) -> bytes:
+    return _write(root, snapshot.changes(snapshot.EMPTY, snapshot.take(root)), to)
 
 
 def test_a_layer_extracts_to_its_tree(tmp_path: Path) -> None:
@@ -167,6 +166,32 @@ def test_nothing_changed_is_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_excluded_changes_nothing_above_it(tmp_path: Path) -> None:
+    """A build's log does not bring the folder of logs into the layer."""
+    root = _tree(tmp_path / "root")
+    (root / "var/log").mkdir(parents=True)
+    before = snapshot.take(root)
+    (root / "var/log/build.log").write_text("x")
+    (root / "etc/new").write_text("x")
+
+    changes = snapshot.changes(before, snapshot.take(root), LEFTOVERS)
+
+    assert changes.present == ("etc", "etc/new")
+
+
+def test_two_trees_are_compared_by_content(tmp_path: Path) -> None:
+    """Where inodes mean nothing, what is the same to the byte is the same."""
+    old, new = _tree(tmp_path / "old"), _tree(tmp_path / "new")
+    for path in (*old.rglob("*"), *new.rglob("*")):
+        os.utime(path, (5, 5), follow_symlinks=False)
+    (new / "usr/bin/tool").write_text("#!/bin/xx\n")
+    os.utime(new / "usr/bin/tool", (5, 5))
+
+    changes = snapshot.compare(old, new)
+
+    assert changes.present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
+
+
 def test_links_are_never_followed(tmp_path: Path) -> None:
     """A link to a folder of the host brings nothing of it into the image."""
     (tmp_path / "host").mkdir()
@@ -187,7 +212,7 @@ def test_a_file_that_is_gone_is_an_error_and_no_partial_layer_stays(tmp_path: Pa
     (tmp_path / "blobs").mkdir()
 
     with pytest.raises(ToolError, match="cannot write a layer"):
-        layer.write(root, changes, tmp_path / "blobs", epoch=EPOCH, exclude=ALL)
+        layer.write(root, changes, tmp_path / "blobs", epoch=EPOCH)
     assert list((tmp_path / "blobs").iterdir()) == []
 
 
