@@ -97,7 +97,6 @@ class Buildah:
         containerfile: Path,
         context: Path,
         *,
-        base: str,
         build_args: Mapping[str, str],
         secrets: Sequence[tuple[str, Path]],
         limit: float,
@@ -111,9 +110,6 @@ class Buildah:
         iid = self.work / "iid"
         argv = ["bud", "--isolation", self.store.isolation, "--layers=false", "--no-cache"]
         argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(containerfile)]
-        argv += ["--signature-policy", str(self._policy())]
-        if base:
-            argv += ["--from", base]
         for key, value in build_args.items():
             argv += ["--build-arg", f"{key}={value}"]
         for identifier, path in secrets:
@@ -124,6 +120,23 @@ class Buildah:
         if outcome.status != 0:
             raise failure(outcome)
         return iid.read_text().strip()
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image of the storage another name.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        self._run(["tag", image, name])
+
+    def config_of(self, image: str) -> str:
+        """Return the configuration of an image of the storage, as OCI's JSON.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        inspected = json.loads(self._run(["inspect", "--type", "image", image]).stdout)
+        return json.dumps(inspected["OCIv1"])
 
     def remove(self, *names: str) -> None:
         """Remove working containers, mounted or not.

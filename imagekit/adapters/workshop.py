@@ -19,7 +19,7 @@ from imagekit.adapters.fetch import download
 from imagekit.adapters.layout import LayoutStore, write_whole
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, ImagekitError, ToolError
-from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes
+from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes, parse_config
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
@@ -191,21 +191,25 @@ class RealWorkshop:
             found.append((path, f"/run/secrets/{secret.id}"))
         return found
 
-    def containerfile(self, name: str, layers: Sequence[BuiltLayer]) -> Path:
+    def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
         """Build a Containerfile by ``buildah bud`` and mount the result."""
+        buildah = self._buildah()
+        for context in self.job.plan.contexts:
+            source = self._layout(context.layers, context.config)
+            buildah.tag(buildah.pull(source), f"localhost/{context.name}")
         recipe = self.job.plan.recipe
         secrets = [(Path(target).name, path) for path, target in self.secrets()]
-        image = self._buildah().bud(
+        image = buildah.bud(
             recipe.folder / name,
             recipe.folder,
-            base=self._chain(layers) if layers else "",
             build_args=recipe.build_args,
             secrets=secrets,
             limit=recipe.time_limit,
             epoch=self.job.plan.epoch,
         )
         self._images.append(image)
-        return self._open("result", image)
+        config = parse_config(buildah.config_of(image).encode())
+        return self._open("result", image), config
 
     def tools(self) -> tuple[tuple[str, str], ...]:
         """Return what makes the image, with versions."""
@@ -229,13 +233,17 @@ class RealWorkshop:
     def _chain(self, layers: Sequence[BuiltLayer]) -> str:
         """Return ``oci:FOLDER:NAME`` of an image of just these layers, for Buildah to start on."""
         plan = self.job.plan
-        env = dict(text.partition("=")[::2] for text in plan.base_env) | dict(plan.recipe.env)
+        inherited = plan.inherited.env if plan.inherited is not None else ()
+        env = dict(text.partition("=")[::2] for text in inherited)
         config = ImageConfig(
             platform=plan.platform,
             created="1980-01-01T00:00:00Z",
             diff_ids=tuple(layer.diff_id for layer in layers),
             env=tuple(f"{key}={value}" for key, value in env.items()),
         )
+        return self._layout(layers, config)
+
+    def _layout(self, layers: Sequence[BuiltLayer], config: ImageConfig) -> str:
         store = LayoutStore(self.job.layout)
         return chain_layout(self.job.store, store, config=config_bytes(config), layers=layers)
 

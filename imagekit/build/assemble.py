@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from imagekit.model.image import BuiltLayer
 from imagekit.model.oci import MANIFEST, Descriptor, History, ImageConfig, Manifest
-from imagekit.model.plan import BuildPlan
+from imagekit.model.plan import BuildPlan, Made
 from imagekit.model.recipe import Recipe
 
 ORIGIN = "dev.imagekit.layer.origin"
@@ -13,25 +13,32 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OCI = "org.opencontainers.image."
 
 
-def image_config(plan: BuildPlan, layers: tuple[BuiltLayer, ...]) -> ImageConfig:
-    """Return the configuration: how the image is run, and what its layers are."""
+def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
+    """Return the configuration: how the image is run, and what its layers are.
+
+    What the recipe does not say comes from its Containerfile or its base, as with Docker's FROM;
+    a recipe that says an entrypoint does not inherit the arguments of another one.
+    """
+    layers = made.layers
     recipe = plan.recipe
     created = _time(plan.epoch)
-    env = dict(text.partition("=")[::2] for text in (_PATH, *plan.base_env)) | dict(recipe.env)
+    below = made.config or plan.inherited or _nothing(plan)
+    env = dict(text.partition("=")[::2] for text in (_PATH, *below.env)) | dict(recipe.env)
     return ImageConfig(
         platform=plan.platform,
         created=created,
         diff_ids=tuple(layer.diff_id for layer in layers),
         env=tuple(f"{key}={value}" for key, value in env.items()),
-        entrypoint=recipe.entrypoint,
-        cmd=recipe.cmd,
-        workdir=recipe.workdir,
-        user=recipe.user,
+        entrypoint=recipe.entrypoint or below.entrypoint,
+        cmd=recipe.cmd or (() if recipe.entrypoint else below.cmd),
+        workdir=recipe.workdir or below.workdir,
+        user=recipe.user or below.user,
         labels=labels(recipe, created),
-        exposed_ports=tuple(sorted(recipe.expose)),
-        volumes=tuple(sorted(recipe.volumes)),
+        exposed_ports=tuple(sorted({*recipe.expose, *below.exposed_ports})),
+        volumes=tuple(sorted({*recipe.volumes, *below.volumes})),
+        stop_signal=below.stop_signal,
         history=tuple(
-            History(created=created, created_by=f"imagekit {layer.origin}: {layer.title}")
+            History(created=created, created_by=layer.title, comment=f"imagekit: {layer.origin}")
             for layer in layers
         ),
     )
@@ -66,6 +73,10 @@ def labels(recipe: Recipe, created: str) -> dict[str, str]:
     }
     found = {f"{_OCI}{key}": value for key, value in standard.items() if value}
     return found | dict(recipe.labels)
+
+
+def _nothing(plan: BuildPlan) -> ImageConfig:
+    return ImageConfig(platform=plan.platform, created="", diff_ids=())
 
 
 def _time(epoch: int) -> str:

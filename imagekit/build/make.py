@@ -15,6 +15,7 @@ from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.model.event import Done, Failed, Progress, Started
 from imagekit.model.image import BuiltLayer, Material, Origin
+from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
 from imagekit.model.recipe import CopyStep, FetchStep, Place, RunStep, Step
 
@@ -39,6 +40,7 @@ class _State:
     materials: list[Material]
     root: Path | None = None
     before: Snapshot = EMPTY
+    config: ImageConfig | None = None
 
 
 def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Progress) -> Made:
@@ -71,11 +73,13 @@ def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Prog
             raise
         state.layers.append(made.layer)
         state.materials += made.materials
+        state.config = made.config
         summary = f"{made.layer.title} (from the cache)" if cached else made.layer.title
         progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
     return Made(
         layers=tuple(state.layers),
         materials=tuple(state.materials),
+        config=state.config,
         tools=(*workshop.tools(), layer.COMPRESSOR),
     )
 
@@ -102,6 +106,7 @@ def _written(
     root: Path,
     changed: snapshot.Changes,
     told: tuple[str, tuple[Material, ...]],
+    config: ImageConfig | None = None,
 ) -> CachedLayer:
     written = layer.write(root, changed, work.workshop.blobs, epoch=work.plan.epoch)
     made = CachedLayer(
@@ -113,6 +118,7 @@ def _written(
         ),
         materials=told[1],
         made=time.time(),
+        config=config,
     )
     work.workshop.keep(str(wanted.key), made)
     return made
@@ -123,7 +129,7 @@ def _from_containerfile(
 ) -> CachedLayer:
     """Let Buildah build it, and write what differs from the base as one layer of ours."""
     try:
-        result = work.workshop.containerfile(wanted.containerfile, state.layers)
+        result, config = work.workshop.containerfile(wanted.containerfile)
     except ToolError as error:
         raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
     changed = (
@@ -131,7 +137,9 @@ def _from_containerfile(
         if state.layers
         else snapshot.all_of(result, LEFTOVERS)
     )
-    return _written(wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()))
+    return _written(
+        wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()), config=config
+    )
 
 
 def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:

@@ -4,8 +4,8 @@ from imagekit.formats import strictjson
 from imagekit.formats.record import to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
-from imagekit.model.oci import Platform
-from imagekit.model.plan import BuildPlan, LayerPlan
+from imagekit.model.oci import ImageConfig, Platform
+from imagekit.model.plan import BaseContext, BuildPlan, LayerPlan
 from imagekit.model.recipe import (
     BootstrapBase,
     CopyStep,
@@ -16,7 +16,7 @@ from imagekit.model.recipe import (
     Step,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""
 
 
@@ -26,7 +26,8 @@ def make_plan(
     platform: Platform,
     epoch: int,
     base: tuple[BuiltLayer, ...] = (),
-    base_env: tuple[str, ...] = (),
+    inherited: ImageConfig | None = None,
+    contexts: tuple[BaseContext, ...] = (),
 ) -> BuildPlan:
     """Return what building the recipe means.
 
@@ -35,7 +36,8 @@ def make_plan(
         platform: what it is built for.
         epoch: the image's time, in seconds since 1970.
         base: the layers of the base, where it is an image or another recipe.
-        base_env: the environment of that base.
+        inherited: the configuration of that base.
+        contexts: the other recipes that a Containerfile names.
     """
     layers: list[LayerPlan] = []
     below = [str(layer.diff_id) for layer in base]
@@ -56,6 +58,7 @@ def make_plan(
     if recipe.steps:
         add(Origin.RECIPE, steps_title(recipe.steps), inputs, steps=recipe.steps)
     if recipe.containerfile:
+        inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
         add(Origin.RECIPE, recipe.containerfile, inputs, containerfile=recipe.containerfile)
     return BuildPlan(
         recipe=recipe,
@@ -63,7 +66,8 @@ def make_plan(
         epoch=epoch,
         base=base,
         layers=tuple(layers),
-        base_env=base_env,
+        inherited=inherited,
+        contexts=contexts,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
 
@@ -65,8 +66,8 @@ class Workshop(Protocol):
         """Return the files of the secrets and where a step finds them."""
         ...
 
-    def containerfile(self, name: str, layers: Sequence[BuiltLayer]) -> Path:
-        """Build a Containerfile on these layers and return the mounted root of the result."""
+    def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
+        """Build a Containerfile; return the mounted root of the result and its configuration."""
         ...
 
     def tools(self) -> tuple[tuple[str, str], ...]:

@@ -57,5 +57,3 @@ class BuiltImage:
     started: float = 0.0
     finished: float = 0.0
     """When the build began and ended, in seconds since 1970: for the provenance only."""
-    env: tuple[str, ...] = ()
-    """The environment of the image's configuration, which images on top of it inherit."""

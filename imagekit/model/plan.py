@@ -5,7 +5,7 @@ from pathlib import Path
 
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.oci import Platform
+from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.recipe import BootstrapBase, Packages, Recipe, Step
 
 
@@ -24,6 +24,15 @@ class LayerPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaseContext:
+    """A recipe that was built already, as a Containerfile's FROM finds it."""
+
+    name: str
+    config: ImageConfig
+    layers: tuple[BuiltLayer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
     """A recipe, resolved for one platform."""
 
@@ -34,8 +43,10 @@ class BuildPlan:
     base: tuple[BuiltLayer, ...]
     """Layers that are there already: of a base image or another recipe."""
     layers: tuple[LayerPlan, ...]
-    base_env: tuple[str, ...] = ()
-    """The environment of the base image, which its children inherit."""
+    inherited: ImageConfig | None = None
+    """The configuration of the base, which its children inherit where they say nothing else."""
+    contexts: tuple[BaseContext, ...] = ()
+    """The other recipes that a Containerfile names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +91,8 @@ class Made:
     layers: tuple[BuiltLayer, ...]
     materials: tuple[Material, ...]
     tools: tuple[tuple[str, str], ...]
+    config: ImageConfig | None = None
+    """What a Containerfile says of how the image is run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +103,7 @@ class CachedLayer:
     materials: tuple[Material, ...]
     made: float
     """When, in seconds since 1970."""
+    config: ImageConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,17 @@ from imagekit.errors import RecipeError
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.event import Progress, silent
-from imagekit.model.image import BuiltImage, BuiltLayer, Material
+from imagekit.model.image import BuiltImage
 from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
 from imagekit.model.plan import BuildPlan, Job, Made, SecretValue
 from imagekit.model.recipe import ImageBase, Recipe, RecipeBase
+from imagekit.pipeline.bases import (
+    Below,
+    image_below,
+    named_by_containerfile,
+    on_top_of,
+    recipe_below,
+)
 
 LONG_AGO = 315532800
 """1980-01-01, the oldest time that every archive format can say."""
@@ -34,15 +41,6 @@ class BuildOptions:
     test: bool = True
     use_cache: bool = True
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
-    """What a recipe stands on."""
-
-    layers: tuple[BuiltLayer, ...] = ()
-    env: tuple[str, ...] = ()
-    materials: tuple[Material, ...] = ()
 
 
 def build(
@@ -67,8 +65,8 @@ def build(
     folders = Folders.of(options.env)
     store = LayoutStore.create(folders.images)
     started = time.time()
-    base = _base(recipe, progress=progress, options=options)
-    plan = plan_of(recipe, base.layers, base.env, env=options.env)
+    base = _base(recipe, store, progress=progress, options=options)
+    plan = plan_of(recipe, base, env=options.env)
     made = _make(plan, folders, progress=progress, options=options)
     image = _assemble(plan, made, base=base, store=store, started=started)
     if options.test:
@@ -78,13 +76,7 @@ def build(
     return image
 
 
-def plan_of(
-    recipe: Recipe,
-    base: tuple[BuiltLayer, ...] = (),
-    base_env: tuple[str, ...] = (),
-    *,
-    env: Mapping[str, str],
-) -> BuildPlan:
+def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan:
     """Return the plan of a recipe for this host; nothing is done.
 
     Raises:
@@ -98,7 +90,14 @@ def plan_of(
             hint="build it on such a host, or add this platform to `platforms`",
         )
     epoch = _epoch(recipe, env)
-    return make_plan(recipe, platform=platform, epoch=epoch, base=base, base_env=base_env)
+    return make_plan(
+        recipe,
+        platform=platform,
+        epoch=epoch,
+        base=base.layers,
+        inherited=base.config,
+        contexts=base.contexts,
+    )
 
 
 def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
@@ -114,31 +113,19 @@ def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
     return LONG_AGO if recipe.date is None else recipe.date
 
 
-def _base(recipe: Recipe, *, progress: Progress, options: BuildOptions) -> _Base:
-    match recipe.base:
-        case RecipeBase():
-            from imagekit.pipeline.bases import recipe_below
-
-            below = build(recipe_below(recipe, recipe.base), progress=progress, options=options)
-            return _Base(
-                layers=below.layers,
-                env=below.env,
-                materials=(
-                    *below.materials,
-                    Material(
-                        uri=f"recipe:{below.name}@{below.version}",
-                        digest=below.manifest.digest,
-                        name=below.name,
-                    ),
-                ),
-            )
-        case ImageBase():
-            from imagekit.pipeline.bases import image_below
-
-            found = image_below(recipe.base, options.env, progress=progress)
-            return _Base(layers=found.layers, env=found.env, materials=found.materials)
-        case _:
-            return _Base()
+def _base(
+    recipe: Recipe, store: LayoutStore, *, progress: Progress, options: BuildOptions
+) -> Below:
+    """Have what the recipe stands on built or fetched."""
+    if isinstance(recipe.base, ImageBase):
+        return image_below(recipe.base, store, progress=progress)
+    built = {
+        need.name: build(recipe_below(recipe, need), progress=progress, options=options)
+        for need in recipe.needs
+    }
+    if isinstance(recipe.base, RecipeBase):
+        return on_top_of(built[recipe.base.name], store)
+    return named_by_containerfile(recipe, built, store)
 
 
 def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:
@@ -181,9 +168,9 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
 
 
 def _assemble(
-    plan: BuildPlan, made: Made, *, base: _Base, store: LayoutStore, started: float
+    plan: BuildPlan, made: Made, *, base: Below, store: LayoutStore, started: float
 ) -> BuiltImage:
-    config = image_config(plan, made.layers)
+    config = image_config(plan, made)
     config_descriptor = _add(store, CONFIG, config_bytes(config))
     manifest = _add(store, MANIFEST, manifest_bytes(image_manifest(config_descriptor, made.layers)))
     return BuiltImage(
@@ -200,7 +187,6 @@ def _assemble(
         tools=made.tools,
         started=started,
         finished=time.time(),
-        env=config.env,
     )
 
 

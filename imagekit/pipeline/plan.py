@@ -1,0 +1,41 @@
+"""What building a recipe would do, and which of it was done before."""
+
+import os
+from dataclasses import dataclass
+
+from imagekit.adapters.storage import Folders
+from imagekit.model.plan import BuildPlan
+from imagekit.model.recipe import Recipe
+from imagekit.pipeline.bases import Below
+from imagekit.pipeline.build import plan_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and the keys of the layers that a cache has."""
+
+    plan: BuildPlan
+    cached: frozenset[str]
+
+
+def plan(recipe: Recipe) -> tuple[Planned, ...]:
+    """Return the plans of a recipe and of those that it stands on, in the order of building.
+
+    The keys of layers on top of a base are only known when the base is: they count as not cached.
+
+    Raises:
+        RecipeError: a base is missing, or the recipe is for another platform.
+    """
+    from imagekit.recipe import with_bases
+
+    folders = Folders.of(os.environ)
+    found = []
+    for entry in with_bases(recipe):
+        made = plan_of(entry, Below(), env=os.environ)
+        cached = frozenset(
+            str(layer.key)
+            for layer in made.layers
+            if not entry.needs and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
+        )
+        found.append(Planned(plan=made, cached=cached))
+    return tuple(found)
