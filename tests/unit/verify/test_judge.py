@@ -324,6 +324,28 @@ class TestImage:
 
         assert _denied_for(world.judge(), "image") in {"AMBIGUOUS_JSON", "BAD_DOCUMENT"}
 
+    def test_ambiguous_configuration_in_an_index(self, world: World) -> None:
+        """The configuration of each platform is read as strictly."""
+        config = world.registry.put_bytes(world.repository, CONFIG, b'{"os": "a", "OS": "b"}')
+        _replace_config(world, config)
+        child = world.registry.manifest(world.image).descriptor
+        _replace_image(world, index_bytes(Index(media_type=INDEX, manifests=(child,))), INDEX)
+
+        assert _denied_for(world.judge(), "image") == "AMBIGUOUS_JSON"
+
+    def test_reader_that_does_not_check_parts(self, world: World) -> None:
+        """Configurations and the manifests of an index are hashed here as well."""
+        config = _Unchecked(**vars(world.registry), wrong_blob=True)
+        world.sign()
+        child = world.registry.manifest(world.image).descriptor
+        by_config = world.judge(registry=config)
+        _replace_image(world, index_bytes(Index(media_type=INDEX, manifests=(child,))), INDEX)
+        manifests = _Unchecked(**vars(world.registry), wrong_manifest=child.digest)
+
+        assert _denied_for(by_config, "image") == "CONTENT_DIGEST_MISMATCH"
+        verdict = world.judge(registry=manifests)
+        assert _denied_for(verdict, "image") == "CONTENT_DIGEST_MISMATCH"
+
     def test_index_with_a_manifest_that_is_not_there(self, world: World) -> None:
         """An image that was copied in part can be used, with a remark."""
         there = world.registry.manifest(world.image).descriptor
@@ -466,6 +488,10 @@ class TestSignature:
         assert _denied_for(world.judge(policy), "signature") == "THRESHOLD_NOT_MET"
         world.sign_legacy(world.signer, second)
         assert world.judge(policy).allowed
+
+    def test_threshold_of_nobody(self, world: World) -> None:
+        """An empty set never passes, whatever a policy made in memory says."""
+        assert _denied_for(world.judge(world.policy(threshold=0)), "signature") == "NO_SIGNATURE"
 
     def test_threshold_counts_only_what_holds(self, world: World) -> None:
         """A second key that signed another image is not counted."""
@@ -726,6 +752,37 @@ class TestReferrers:
         assert _denied_for(world.judge(registry=registry), "signature") == "TOO_LARGE"
         assert document["layers"][0]["digest"] not in registry.asked
 
+    def test_beyond_the_bound_nothing_is_read(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What lies behind the flood is not read, and so proves nothing."""
+        monkeypatch.setattr(collect, "MAX_CANDIDATES", 1)
+        world.sign(signer=MemorySigner())
+        world.sign()
+
+        assert _denied_for(world.judge(), "signature") == "TOO_MANY"
+
+    def test_referrer_with_a_huge_manifest(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An honest referrer has one kilobyte; a huge one is not read."""
+        monkeypatch.setattr(collect, "MAX_REFERRER", 100)
+        world.sign()
+
+        assert _denied_for(world.judge(), "signature") == "TOO_LARGE"
+
+    def test_referrer_with_two_layers(self, world: World) -> None:
+        """A bundle stands alone in its manifest, as for cosign."""
+        world.sign()
+        (referrer,) = world.registry.referrers(world.image)
+        document = json.loads(world.registry.manifests[world.repository.name, referrer.digest].raw)
+        document["layers"] *= 2
+        del world.registry.manifests[world.repository.name, referrer.digest]
+        raw = json.dumps(document).encode()
+        world.registry.put_manifest(world.repository, MANIFEST, raw)
+
+        assert _denied_for(world.judge(), "signature") == "NO_SIGNATURE"
+
     def test_too_many(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """A flood of referrers is cut, and the refusal says so."""
         monkeypatch.setattr(collect, "MAX_CANDIDATES", 3)
@@ -784,6 +841,26 @@ class _Lying(MemoryRegistry):
             return found
         evil = super().manifest(self._evil)
         return RawManifest(media_type=evil.media_type, digest=self._wanted, raw=evil.raw)
+
+
+class _Unchecked(MemoryRegistry):
+    """Passes altered bytes on, which differ by a space at the end."""
+
+    def __init__(
+        self, *, wrong_blob: bool = False, wrong_manifest: Digest | None = None, **kept: object
+    ) -> None:
+        super().__init__(**kept)  # type: ignore[arg-type]  # the fields of another registry
+        self._wrong_blob = wrong_blob
+        self._wrong_manifest = wrong_manifest
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        found = super().manifest(reference)
+        space = b" " if found.digest == self._wrong_manifest else b""
+        return RawManifest(media_type=found.media_type, digest=found.digest, raw=found.raw + space)
+
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        space = b" " if self._wrong_blob else b""
+        return super().blob(repository, descriptor, limit=limit) + space
 
 
 class _FailingListing(MemoryRegistry):
