@@ -1,0 +1,91 @@
+"""Build, test, push, attest, sign and verify recipes, and only then write their tags.
+
+Prints the pinned reference of each image, and nothing else, on stdout:
+
+  imagekit publish recipes/hello-mpi --to registry.example.org/apps --key imagekit.key
+  imagekit publish recipes/* --to oci:images --key imagekit.key
+
+It may be run again at any time: what is there already is not done twice, and what a killed run
+left out is completed. A version that was published from another state of the recipe is refused.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from imagekit.cli.build import add_build_options
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_key_options, add_registry_options
+from imagekit.model.published import PublishedImage
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("recipe", type=Path, nargs="+", metavar="RECIPE", help="folders or files")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="DESTINATION",
+        help="HOST[:PORT]/PREFIX, or oci:FOLDER for an OCI image layout on disk",
+    )
+    parser.add_argument(
+        "--as",
+        dest="alias",
+        default="",
+        metavar="HOST/PREFIX",
+        help="with oci:FOLDER, the registry that the layout will be copied to: images are "
+        "signed for names there",
+    )
+    parser.add_argument(
+        "--builder", default="", metavar="URI", help="who the provenance names as the builder"
+    )
+    add_key_options(parser, required=True)
+    add_build_options(parser)
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Publish every recipe, in the order given."""
+    from imagekit.adapters.keys import KeySigner
+    from imagekit.cli.password import password_source
+    from imagekit.model.reference import Destination
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.build import BuildOptions
+    from imagekit.pipeline.publish import PublishOptions, publish
+    from imagekit.recipe import load
+
+    destination = Destination.parse(arguments.to, alias=arguments.alias)
+    # All recipes are read before the first is built: a fault in the last one costs no hour.
+    recipes = [load(path) for path in arguments.recipe]
+    signer = KeySigner.from_file(arguments.key, password_source(arguments.password_file))
+    options = PublishOptions(
+        registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        build=BuildOptions(test=not arguments.no_test, use_cache=not arguments.no_cache),
+        builder=arguments.builder,
+    )
+    done = []
+    for recipe in recipes:
+        began = time.monotonic()
+        console.note(f"  {recipe.name} {recipe.version}")
+        image = publish(
+            recipe, to=destination, signer=signer, progress=console.progress, options=options
+        )
+        done.append(image)
+        if not console.json:
+            console.result(str(image.reference), {})
+        console.note(f"  {image.status} in {time.monotonic() - began:.1f} s")
+    if console.json:
+        console.result("", {"schema": 1, "published": [_document(image) for image in done]})
+    return 0
+
+
+def _document(image: PublishedImage) -> dict[str, object]:
+    return {
+        "name": image.name,
+        "version": image.version,
+        "reference": str(image.reference),
+        "digest": str(image.reference.digest),
+        "tags": list(image.tags),
+        "status": image.status,
+        "written": list(image.written),
+    }

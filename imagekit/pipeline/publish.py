@@ -1,0 +1,291 @@
+"""From a recipe to a signed, attested and tagged image in a registry or layout.
+
+The order is what protects users: nothing is tagged before everything else is there and holds.
+
+1. The immutable tags are looked at. If they are there and belong to this very recipe, only what
+   is missing is completed; if they belong to something else, publish refuses.
+2. The image is built and tested.
+3. It is pushed by digest, without a tag.
+4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms.
+5. It is verified as a node would, for every tag.
+6. The tags are written, the immutable ones last.
+
+Killed anywhere, the next run goes through the same steps and writes only what is missing.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from imagekit.errors import InputError
+from imagekit.model.event import Done, Progress, Started, silent
+from imagekit.model.image import BuiltImage
+from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.published import PublishedImage, Status
+from imagekit.model.recipe import Recipe
+from imagekit.model.reference import Destination, PinnedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.statement import CYCLONEDX, Statement
+from imagekit.pipeline.build import BuildOptions, build
+from imagekit.ports import Clock, RegistryWriter, Signer
+from imagekit.publish.check import own_policy, require
+from imagekit.publish.push import push, write_tags
+from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
+from imagekit.sign.attach import Attached, attach_sbom
+from imagekit.sign.provenance import provenance, recipe_digests
+from imagekit.sign.signing import attest, sign, subjects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How publishing is done."""
+
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
+    build: BuildOptions = field(default_factory=BuildOptions)
+    builder: str = ""
+    """URI that the provenance names as the builder; empty for this machine."""
+
+
+def publish(
+    recipe: Recipe,
+    *,
+    to: Destination,
+    signer: Signer,
+    progress: Progress = silent,
+    options: PublishOptions | None = None,
+    writer: RegistryWriter | None = None,
+    clock: Clock | None = None,
+) -> PublishedImage:
+    """Publish a recipe.
+
+    Args:
+        recipe: what to publish.
+        to: where.
+        signer: signs; the same key is asked again by whoever verifies.
+        progress: told of everything that happens.
+        options: how it is done.
+        writer: the way to the registry; made for the destination where it is not given.
+        clock: the time of signatures; the machine's where it is not given.
+
+    Raises:
+        InputError: an immutable tag belongs to something else.
+        BuildError: a step or a test failed; nothing was pushed.
+        RegistryError: the registry refused or did not answer.
+        VerificationError: what was pushed does not verify; nothing was tagged.
+    """
+    from imagekit.adapters.clock import SystemClock
+    from imagekit.pipeline.registries import writer as make_writer
+
+    options = options or PublishOptions()
+    repository = to.repository(recipe.name)
+    work = _Work(
+        recipe=recipe,
+        signer=signer,
+        writer=writer or make_writer(repository, options.registry),
+        clock=clock or SystemClock(),
+        progress=progress,
+        options=options,
+    )
+    if not recipe.tags.immutable:
+        raise InputError(
+            f"{recipe.file}: the recipe has no immutable tag",
+            hint='write: tags: {immutable: ["{version}"]}',
+            code="publish/no-immutable-tag",
+        )
+    existing = find_release(work.writer, repository, recipe.tags)
+    if existing is not None:
+        return work.complete(existing)
+    return work.release(to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One recipe on its way."""
+
+    recipe: Recipe
+    signer: Signer
+    writer: RegistryWriter
+    clock: Clock
+    progress: Progress
+    options: PublishOptions
+
+    def release(self, to: Destination) -> PublishedImage:
+        """Build, push, attest, sign, verify and tag."""
+        from imagekit.adapters.layout import LayoutStore
+
+        image = build(self.recipe, progress=self.progress, options=self.options.build)
+        sbom = self._sbom(image)
+        repository = to.repository(self.recipe.name)
+        store = LayoutStore(image.layout)
+        pushed = push(self.writer, store, image, repository=repository, progress=self.progress)
+        written = self._attest(pushed.reference, pushed.manifest, image, sbom=sbom)
+        written += self._sign(pushed.reference, pushed.manifest)
+        return self._finish(pushed.reference, pushed.manifest, written, status="published")
+
+    def complete(self, existing: PinnedReference) -> PublishedImage:
+        """Write what is missing of a release that is there, if it is this recipe's."""
+        began = time.monotonic()
+        found = recipe_digests(self.writer, existing, self.signer.public_key)
+        own = self.recipe.digest
+        published = own if own in found else next(iter(found), None)
+        refuse_other_recipe(existing, published=published, recipe=own)
+        image = PinnedReference(existing.repository, existing.digest)
+        manifest = self.writer.manifest(image)
+        missing = missing_tags(self.writer, image, self.recipe.tags)
+        written = self._sbom_again(image, manifest)
+        written += self._sign(image, manifest, quiet=True)
+        new = tuple(one.what for one in written if one.new)
+        if missing or new:
+            return self._finish(image, manifest, written, status="completed")
+        self._verify(image)
+        name = f"{self.recipe.name} {self.recipe.version}"
+        summary = f"{name} is published already: same recipe, signatures good"
+        self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
+        return self._published(image, (), status="unchanged")
+
+    def _sbom(self, image: BuiltImage) -> bytes:
+        from imagekit.pipeline.sbom import catalogue_image, render
+
+        self.progress(Started(stage="sbom"))
+        began = time.monotonic()
+        sbom = catalogue_image(image, self.recipe)
+        raw = render(sbom)
+        self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
+        return raw
+
+    def _sbom_again(self, image: PinnedReference, manifest: RawManifest) -> list[Attached]:
+        """Attach the SBOM again where it or its attestation was lost."""
+        from imagekit.sign.own import own_statements
+
+        key = self.signer.public_key
+        statements = [own.statement for own in own_statements(self.writer, image, key)]
+        found = [entry for entry in statements if entry.predicate_type == CYCLONEDX]
+        if found:
+            return []
+        from imagekit.pipeline.sbom import sbom_of_reference
+
+        return self._attest_sbom(image, manifest, sbom_of_reference(self.writer, image))
+
+    def _attest(
+        self, image: PinnedReference, manifest: RawManifest, built: BuiltImage, *, sbom: bytes
+    ) -> list[Attached]:
+        self.progress(Started(stage="attest"))
+        began = time.monotonic()
+        written = self._attest_sbom(image, manifest, sbom)
+        statement = provenance(
+            self.recipe,
+            built,
+            subjects=subjects(image, ()),
+            invocation=uuid.uuid4().urn,
+            **({"builder": self.options.builder} if self.options.builder else {}),
+        )
+        written.append(self._attested(image, manifest.descriptor, statement))
+        self.progress(
+            Done(
+                stage="attest",
+                summary="CycloneDX SBOM, SLSA provenance",
+                seconds=time.monotonic() - began,
+            )
+        )
+        return written
+
+    def _attest_sbom(
+        self, image: PinnedReference, manifest: RawManifest, sbom: bytes
+    ) -> list[Attached]:
+        from imagekit.formats.strictjson import loads_object
+
+        descriptor = manifest.descriptor
+        attached = attach_sbom(self.writer, image, manifest=descriptor, sbom=sbom)
+        statement = Statement(
+            subjects=subjects(image, ()),
+            predicate_type=CYCLONEDX,
+            predicate=loads_object(sbom, what="the SBOM"),
+        )
+        return [attached, self._attested(image, descriptor, statement)]
+
+    def _attested(
+        self, image: PinnedReference, descriptor: Descriptor, statement: Statement
+    ) -> Attached:
+        return attest(
+            self.writer,
+            self.signer,
+            image,
+            manifest=descriptor,
+            statement=statement,
+            clock=self.clock,
+        )
+
+    def _sign(
+        self, image: PinnedReference, manifest: RawManifest, *, quiet: bool = False
+    ) -> list[Attached]:
+        began = time.monotonic()
+        written = sign(
+            self.writer,
+            self.signer,
+            image,
+            manifest=manifest.descriptor,
+            tags=self.recipe.tags.all,
+            clock=self.clock,
+        )
+        if not quiet:
+            summary = f"{self.signer.public_key.fingerprint[:19]}…: bundle and legacy form"
+            self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
+        return list(written)
+
+    def _finish(
+        self,
+        image: PinnedReference,
+        manifest: RawManifest,
+        written: Sequence[Attached],
+        *,
+        status: Status,
+    ) -> PublishedImage:
+        self._verify(image)
+        began = time.monotonic()
+        tags = self.recipe.tags
+        if status == "completed":
+            lost = missing_tags(self.writer, image, tags)
+            tags = replace(
+                tags,
+                immutable=tuple(tag for tag in tags.immutable if tag in lost),
+                moving=tuple(tag for tag in tags.moving if tag in lost),
+            )
+        write_tags(self.writer, image, manifest=manifest, tags=tags)
+        self.progress(
+            Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
+        )
+        new = tuple(one.what for one in written if one.new)
+        return self._published(image, new, status=status)
+
+    def _verify(self, image: PinnedReference) -> None:
+        """Judge the image as a node would, for every tag that it is to have."""
+        from imagekit.verify.judge import judge
+
+        self.progress(Started(stage="verify"))
+        began = time.monotonic()
+        now = self.clock.now()
+        policy = own_policy(image.repository.name, self.signer.public_key, now)
+        for tag in self.recipe.tags.all:
+            tagged = PinnedReference(image.repository, image.digest, tag=tag)
+            verdict = judge(tagged, policy, now=now, open_reader=lambda: self.writer)
+            require(verdict, tagged)
+        self.progress(
+            Done(
+                stage="verify",
+                summary="as a node would: allowed",
+                seconds=time.monotonic() - began,
+            )
+        )
+
+    def _published(
+        self, image: PinnedReference, written: tuple[str, ...], *, status: Status
+    ) -> PublishedImage:
+        return PublishedImage(
+            reference=image,
+            name=self.recipe.name,
+            version=self.recipe.version,
+            tags=self.recipe.tags.all,
+            status=status,
+            written=written,
+        )

@@ -1,0 +1,58 @@
+"""The publisher's own policy: what it just published must hold by the rules that nodes use."""
+
+from datetime import datetime, timedelta
+
+from imagekit.errors import VerificationError
+from imagekit.model.digest import Digest
+from imagekit.model.key import PublicKey
+from imagekit.model.policy import Authority, ImageRule, Policy, RequiredAttestation
+from imagekit.model.reference import PinnedReference
+from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.model.verdict import Verdict
+
+_NAME = "published-by-this-key"
+_REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
+
+
+def own_policy(repository: str, key: PublicKey, now: datetime) -> Policy:
+    """Return the strictest policy that the image must pass: this key, SBOM and provenance.
+
+    Args:
+        repository: the full name of the repository.
+        key: the publisher's public key.
+        now: the present time, with its zone.
+    """
+    authority = Authority(name=_NAME, key=key)
+    rule = ImageRule(
+        glob=repository,
+        authorities=(authority,),
+        attestations=tuple(
+            RequiredAttestation(type=word, predicate_type=kind, authorities=(authority,))
+            for word, kind in _REQUIRED
+        ),
+    )
+    return Policy(
+        name=_NAME,
+        version=1,
+        expires=now + timedelta(days=1),
+        images=(rule,),
+        digest=Digest.of(key.der),
+    )
+
+
+def require(verdict: Verdict, image: PinnedReference) -> None:
+    """Refuse to go on where the verifier says no.
+
+    Raises:
+        VerificationError: it does; no tag was written.
+    """
+    if verdict.allowed:
+        return
+    faults = [finding for finding in verdict.findings if finding.severity == "error"]
+    said = "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
+    raise VerificationError(
+        f"{image} was pushed and signed, and does not verify: {said}",
+        hint="no tag was written; publish again, and if it fails again the registry loses or "
+        "alters what is attached to images",
+        code=faults[0].code if faults else "",
+    )
