@@ -1,0 +1,106 @@
+"""Every document of ``--json`` has the shape that docs/json.md promises."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+RECIPE = """\
+schema: 1
+name: hello
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: hello.txt, to: /hello.txt}
+tags: {immutable: ["{version}"], moving: [latest]}
+"""
+IMAGE = "oci:images:hello:1.0.0"
+CASES = {
+    "a failure": ["lint", "nowhere"],
+    "lint": ["lint", "recipe"],
+    "plan": ["plan", "recipe"],
+    "build": ["build", "recipe"],
+    "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
+    "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
+    "sign": ["sign", IMAGE, "--key", "imagekit.key"],
+    "verify": ["verify", IMAGE, "--policy", "policy.yaml"],
+    "inspect": ["inspect", IMAGE],
+    "key generate": ["key", "generate", "--out", "new"],
+    "key show": ["key", "show", "imagekit.pub"],
+    "policy new": ["policy", "new", "--image", "localhost/**", "--key", "imagekit.pub"],
+}
+
+
+def _documented(project: Path) -> dict[str, Any]:
+    text = (project / "docs/json.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (.+?)\n.*?```json\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    return {title: json.loads(example) for title, example in sections}
+
+
+def _shape(value: object) -> object:
+    """Return a value with every scalar replaced by its type."""
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return type(value).__name__
+
+
+def _fits(got: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict) and set(wanted) == {"*"}:
+        return isinstance(got, dict) and all(_fits(item, wanted["*"]) for item in got.values())
+    if isinstance(wanted, dict):
+        same = isinstance(got, dict) and list(got) == list(wanted)
+        return same and all(_fits(got[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return isinstance(got, list) and all(_fits(item, wanted[0]) for item in got)
+    return bool(got == wanted)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small recipe, a key, a published image and a policy."""
+    folder = tmp_path_factory.mktemp("shapes")
+    (folder / "recipe").mkdir()
+    (folder / "recipe/recipe.yaml").write_text(RECIPE)
+    (folder / "recipe/hello.txt").write_text("hello\n")
+    (folder / "new").mkdir()
+    _imagekit(folder, "key", "generate", "--out", ".")
+    _imagekit(folder, "publish", "recipe", "--to", "oci:images", "--key", "imagekit.key")
+    policy = _imagekit(folder, *CASES["policy new"]).stdout
+    (folder / "policy.yaml").write_text(policy)
+    return folder
+
+
+def _imagekit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    return subprocess.run(
+        [sys.executable, "-m", "imagekit", *words],
+        cwd=folder,
+        env={**env, "HOME": str(folder), "IMAGEKIT_KEY_PASSWORD": "x"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("section", CASES)
+def test_document_is_as_promised(project: Path, folder: Path, section: str) -> None:
+    """What programs read is what the page says, key by key and in that order."""
+    outcome = _imagekit(folder, *CASES[section], "--json", "--quiet")
+
+    got = json.loads(outcome.stdout)
+    assert _fits(_shape(got), _shape(_documented(project)[section])), json.dumps(got, indent=1)
+
+
+def test_every_documented_command_is_compared(project: Path) -> None:
+    """A section that no test reads would promise nothing."""
+    assert set(CASES) == set(_documented(project))
