@@ -3,6 +3,8 @@
 from imagekit.model.host import Host, Limits
 
 _PODMAN_OPEN_FILES = 1_048_576
+# Seen with Podman 4.3: 32768 was allowed under a hard limit of 96365, 65536 was refused.
+_PROCESSES = 32_768
 
 
 def runtime(host: Host) -> str:
@@ -24,9 +26,16 @@ def run_options(host: Host) -> tuple[str, ...]:
     if host.root and 0 <= host.open_files.hard < _PODMAN_OPEN_FILES:
         # Podman gives root's containers its own limits, which this root may not raise.
         options += ["--ulimit", f"nofile={_limit(host.open_files)}"]
-        options += ["--ulimit", f"nproc={_limit(host.processes)}"]
+        options += ["--ulimit", f"nproc={_limit(_bounded(host.processes))}"]
     return tuple(options)
 
 
 def _limit(limits: Limits) -> str:
     return f"{limits.soft}:{limits.hard}"
+
+
+def _bounded(limits: Limits) -> Limits:
+    def bound(value: int) -> int:
+        return _PROCESSES if value < 0 else min(value, _PROCESSES)
+
+    return Limits(soft=bound(limits.soft), hard=bound(limits.hard))

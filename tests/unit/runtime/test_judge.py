@@ -92,4 +92,4 @@ def test_root_with_few_files_keeps_its_own_limits() -> None:
     """A root that may not raise limits must not ask for more."""
     host = replace(GOOD, root=True, open_files=Limits(soft=10, hard=20))
 
-    assert run_options(host) == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=-1:-1")
+    assert run_options(host) == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")
