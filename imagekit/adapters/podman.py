@@ -1,8 +1,11 @@
 """Podman as the container runtime: images by digest only, whatever tags say meanwhile."""
 
 import json
+import secrets
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -108,8 +111,7 @@ class Podman:
         # Without a name Podman makes one of the folder's path, which may not be one at all.
         tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
         named = {REF_NAME: f"{reference.repository.name}:{tag}"}
-        with tempfile.TemporaryDirectory(prefix="imagekit-one-") as name:
-            folder = Path(name)
+        with _folder() as folder:
             with storage_errors(f"the layout {layout}"):
                 (folder / "blobs").symlink_to(layout.resolve() / "blobs")
                 (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
@@ -127,6 +129,17 @@ class Podman:
                 hint=f"remove it: podman rmi {image[:12]}",
                 code="CONTENT_DIGEST_MISMATCH",
             )
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder whose name can be a repository's: Podman makes one of it."""
+    folder = Path(tempfile.gettempdir()) / f"imagekit-{secrets.token_hex(8)}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _digests(shown: str) -> frozenset[str]:

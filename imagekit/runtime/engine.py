@@ -20,9 +20,6 @@ def run_options(host: Host) -> tuple[str, ...]:
     options: list[str] = []
     if name := runtime(host):
         options += ["--runtime", name]
-    if not host.network:
-        # Less than asked for, never more: the host's own network would be more.
-        options += ["--network", "none"]
     if host.root and 0 <= host.open_files.hard < _PODMAN_OPEN_FILES:
         # Podman gives root's containers its own limits, which this root may not raise.
         options += ["--ulimit", f"nofile={_limit(host.open_files)}"]

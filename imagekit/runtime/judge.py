@@ -84,13 +84,18 @@ def _ids(host: Host) -> HostCheck:
 
 def _network(host: Host) -> HostCheck:
     if host.network:
-        return _check("network", "ok", "Podman's default")
+        return _check("network", "ok", "run uses the host's; Podman's own work too")
     need = (
         "iptables, and netavark or CNI plugins"
         if host.root
         else "slirp4netns and access to /dev/net/tun"
     )
-    return _check("network", "remark", "containers start without network", f"it needs {need}")
+    return _check(
+        "network",
+        "remark",
+        "Podman's own networks do not start; run uses the host's",
+        f"for --network bridge or slirp4netns it needs {need}",
+    )
 
 
 def _fuse(host: Host) -> HostCheck:

@@ -1,0 +1,29 @@
+"""Tell what this host can do for imagekit, and the remedy for what it cannot.
+
+Ends with 0 where nothing is in the way, and with 6 where something is.
+"""
+
+import argparse
+
+from imagekit.cli.console import Console
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command has no options of its own."""
+    del parser
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Look at the host and print what was found."""
+    import os
+    from pathlib import Path
+
+    from imagekit.adapters.host import read
+    from imagekit.adapters.process import Runner
+    from imagekit.pipeline.doctor import diagnose, document, text
+
+    del arguments
+    runner = Runner(progress=console.progress)
+    diagnosis = diagnose(read(runner, os.environ, Path("/")))
+    console.result(text(diagnosis), document(diagnosis))
+    return diagnosis.exit_code

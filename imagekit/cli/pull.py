@@ -1,0 +1,77 @@
+"""Verify an image, then pull it by its digest into Podman's storage.
+
+  imagekit pull registry.example.org/apps/solver:2.1 --policy /etc/imagekit/policy.yaml
+
+Ends with 3, and pulls nothing, where the policy says no.
+"""
+
+import argparse
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_policy_option, add_registry_options
+from imagekit.errors import DeniedError
+from imagekit.model.reference import Reference
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.run import Judge
+from imagekit.ports import ContainerRuntime
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        help="HOST/NAME:TAG, HOST/NAME@sha256:... or oci:FOLDER:NAME:TAG",
+    )
+    add_policy_option(parser)
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Verify and pull."""
+    from imagekit.model.reference import parse_reference
+    from imagekit.pipeline.run import pull
+    from imagekit.verify.explain import document, text
+
+    pulled = pull(
+        parse_reference(arguments.reference),
+        judge=make_judge(arguments),
+        runtime=make_runtime(arguments, console),
+    )
+    report = dict(document(pulled.verdict))
+    if pulled.reference is None:
+        console.result(text(pulled.verdict), report)
+        return DeniedError.exit_code
+    console.note(text(pulled.verdict))
+    console.result(str(pulled.reference), report | {"image": pulled.image})
+    return 0
+
+
+def make_judge(arguments: argparse.Namespace) -> Judge:
+    """Return what judges a reference by the policy of the command line.
+
+    Raises:
+        PolicyError: the policy cannot be accepted.
+    """
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.verify import verify
+    from imagekit.verify.load import load_policy
+
+    policy = load_policy(arguments.policy)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+
+    def judge(reference: Reference) -> Verdict:
+        return verify(reference, policy=policy, options=options)
+
+    return judge
+
+
+def make_runtime(
+    arguments: argparse.Namespace, console: Console, *, network: str = ""
+) -> ContainerRuntime:
+    """Return Podman, with what this host needs."""
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.engine import podman
+
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    return podman(options, network=network, progress=console.progress)

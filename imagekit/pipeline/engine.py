@@ -1,0 +1,28 @@
+"""Podman, as this host needs it."""
+
+import os
+import sys
+from pathlib import Path
+
+from imagekit.adapters.host import read
+from imagekit.adapters.podman import Podman
+from imagekit.adapters.process import Runner
+from imagekit.model.event import Progress
+from imagekit.model.registry import RegistryOptions
+from imagekit.runtime.engine import run_options
+
+
+def podman(options: RegistryOptions, *, network: str, progress: Progress) -> Podman:
+    """Return the runtime that pulls and runs.
+
+    Args:
+        options: how registries are reached.
+        network: what a container sees of the network, in Podman's words; empty for Podman's own.
+        progress: told of the commands.
+    """
+    runner = Runner(progress=progress)
+    words = run_options(read(runner, os.environ, Path("/")))
+    if network:
+        words = (*words, "--network", network)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return Podman(programs=runner, options=options, run_options=words, terminal=terminal)
