@@ -7,6 +7,8 @@ Signatures are shown as they claim to be; `imagekit verify` judges them.
 """
 
 import argparse
+import base64
+import hashlib
 from collections.abc import Iterator
 
 from imagekit.cli.console import Console
@@ -102,10 +104,11 @@ def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
 def _attached_rows(found: Inspection) -> Iterator[tuple[str, str]]:
     if not found.signatures:
         yield "signatures", "none"
+    name = found.reference.repository.name
     for claim in found.signatures:
-        yield "signature", _shown(claim)
+        yield "signature", _shown(claim, name)
     for claim in found.attestations:
-        yield "attestation", f"{claim.predicate_type}  {_shown(claim)}"
+        yield "attestation", f"{claim.predicate_type}  {_shown(claim, name)}"
     for sbom in found.sboms:
         yield "sbom", f"CycloneDX {sbom.version}, {sbom.components} components, {sbom.digest.short}"
     for note in found.notes:
@@ -126,13 +129,23 @@ def _config_rows(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "label", f"{name}={value}"
 
 
-def _shown(claim: Claim) -> str:
-    words = [claim.form, ", ".join(claim.identities) or "no name"]
+def _shown(claim: Claim, repository: str) -> str:
+    names = [name.removeprefix(f"{repository}:") for name in claim.identities]
+    words = [f"{claim.form:<7}", "for " + (", ".join(names) or "no name")]
     if claim.hint:
-        words.append(f"key {claim.hint}")
+        words.append(f"key {_fingerprint(claim.hint)}")
     if not claim.about:
         words.append("about ANOTHER digest")
     return "  ".join(words)
+
+
+def _fingerprint(hint: str) -> str:
+    """Return a key hint as policies and verdicts write keys, where it is a digest of one."""
+    try:
+        raw = base64.b64decode(hint, validate=True)
+    except ValueError:
+        return hint
+    return f"SHA256:{raw.hex()[:12]}..." if len(raw) == hashlib.sha256().digest_size else hint
 
 
 def _plain(text: str) -> str:

@@ -177,7 +177,7 @@ def _unsigned(case: Case, refusals: Sequence[Refusal]) -> Finding:
         "signature",
         "NO_SIGNATURE",
         "the image has no signature",
-        hint=f"publish it with imagekit, or: {_sign(case)}",
+        hint=f"if you know who made it and trust it: {_sign(case)}",
     )
 
 
