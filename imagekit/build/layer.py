@@ -216,7 +216,8 @@ def _info(path: str, status: os.stat_result, *, full: str, epoch: int) -> tarfil
     info.type = kind
     info.mode = stat.S_IMODE(status.st_mode)
     info.uid, info.gid = status.st_uid, status.st_gid
-    info.mtime = min(int(status.st_mtime), epoch)
+    # A folder's time tells of what came and went in it, which may have been left out.
+    info.mtime = epoch if kind == tarfile.DIRTYPE else min(int(status.st_mtime), epoch)
     if kind == tarfile.SYMTYPE:
         info.linkname = os.fspath(Path(full).readlink())
     elif kind == tarfile.REGTYPE:

@@ -16,7 +16,7 @@ from imagekit.model.recipe import (
     Step,
 )
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""
 
 

@@ -97,6 +97,15 @@ def test_no_time_is_newer_than_the_image(tmp_path: Path) -> None:
     assert members["new"].mtime == EPOCH
 
 
+def test_a_folder_does_not_tell_what_came_and_went_in_it(tmp_path: Path) -> None:
+    """What is left out leaves no trace in the time of the folder that it lay in."""
+    root = tmp_path / "root"
+    (root / "dev").mkdir(parents=True)
+    os.utime(root / "dev", (5, 5))
+
+    assert _members(_base(root, tmp_path / "blobs"))["dev"].mtime == EPOCH
+
+
 def test_owners_have_no_names(tmp_path: Path) -> None:
     """The builder's user names say nothing inside an image."""
     root = _tree(tmp_path / "root")

@@ -81,7 +81,7 @@ def test_screen_is_plain_and_says_unverified(
 
     assert "\x1b" not in shown
     assert "unverified" in shown
-    assert "localhost/demo:1" in shown
+    assert "for 1" in shown
     assert "CycloneDX 1.6, 2 components" in shown
 
 
