@@ -1,5 +1,6 @@
 """Real registries on loopback for tests: started, and stopped by their own process id."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -34,9 +35,11 @@ class RegistryServer:
         self.host = f"127.0.0.1:{port}"
         self._port = port
         self._log = log
+        # docker-registry takes every variable REGISTRY_... for a setting of its own.
+        env = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
 
     @classmethod
