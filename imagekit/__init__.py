@@ -1,1 +1,95 @@
-"""imagekit: recipes to self-contained OCI images, verified before any runtime pulls them."""
+"""imagekit: recipes to self-contained OCI images, verified before any runtime pulls them.
+
+The pipeline, as the library tells it:
+
+    recipe = load_recipe("recipes/hello-mpi")                 read, every fault at its place
+    image = build_recipe(recipe)                              built and tested, in a local layout
+    released = publish_recipe(recipe, to=..., signer=...)     pushed, attested, signed, tagged
+    verdict = verify_image(reference, policy=load_policy(f))  judged as a node would
+    verdict.allowed, explain(verdict)                         and only then pulled, by digest
+
+Nothing prints; what happens is told to a ``progress`` callback as events of
+``imagekit.model.event``. Every error is an ``ImagekitError`` with a hint. Names are imported when
+they are first used, so that ``import imagekit`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagekit.adapters.keys import KeySigner
+    from imagekit.errors import ImagekitError
+    from imagekit.model.published import PublishedImage
+    from imagekit.model.recipe import Recipe
+    from imagekit.model.reference import Destination, parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.model.verdict import Verdict
+    from imagekit.pipeline.build import BuildOptions
+    from imagekit.pipeline.build import build as build_recipe
+    from imagekit.pipeline.publish import PublishOptions
+    from imagekit.pipeline.publish import publish as publish_recipe
+    from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_reference
+    from imagekit.pipeline.sign import sign_reference as sign_image
+    from imagekit.pipeline.verify import verify as verify_image
+    from imagekit.recipe import load as load_recipe
+    from imagekit.recipe.lint import lint as lint_recipes
+    from imagekit.verify.explain import text as explain
+    from imagekit.verify.load import load_policy
+
+__all__ = [
+    "BuildOptions",
+    "Destination",
+    "ImagekitError",
+    "KeySigner",
+    "PublishOptions",
+    "PublishedImage",
+    "Recipe",
+    "RegistryOptions",
+    "Verdict",
+    "build_recipe",
+    "explain",
+    "lint_recipes",
+    "load_policy",
+    "load_recipe",
+    "parse_reference",
+    "publish_recipe",
+    "sbom_of_folder",
+    "sbom_of_reference",
+    "sign_image",
+    "verify_image",
+]
+
+# Where each name lives; behind the colon, what it is called there.
+_HOMES = {
+    "BuildOptions": "pipeline.build",
+    "Destination": "model.reference",
+    "ImagekitError": "errors",
+    "KeySigner": "adapters.keys",
+    "PublishOptions": "pipeline.publish",
+    "PublishedImage": "model.published",
+    "Recipe": "model.recipe",
+    "RegistryOptions": "model.registry",
+    "Verdict": "model.verdict",
+    "build_recipe": "pipeline.build:build",
+    "explain": "verify.explain:text",
+    "lint_recipes": "recipe.lint:lint",
+    "load_policy": "verify.load",
+    "load_recipe": "recipe:load",
+    "parse_reference": "model.reference",
+    "publish_recipe": "pipeline.publish:publish",
+    "sbom_of_folder": "pipeline.sbom",
+    "sbom_of_reference": "pipeline.sbom",
+    "sign_image": "pipeline.sign:sign_reference",
+    "verify_image": "pipeline.verify:verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'imagekit' has no attribute {name!r}")
+    home, _, own = _HOMES[name].partition(":")
+    return getattr(import_module(f"imagekit.{home}"), own or name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -39,7 +39,7 @@ class KeySigner:
         self._public = public_key_of(key.public_key(), what=what)
 
     @classmethod
-    def from_file(cls, path: Path, password: Password) -> Self:
+    def from_file(cls, path: Path | str, password: Password) -> Self:
         """Open a private key file: cosign's format, PKCS#8, SEC1 or PKCS#1.
 
         Args:
@@ -49,7 +49,7 @@ class KeySigner:
         Raises:
             SigningKeyError: there is no such file, the password is wrong, or the key may not sign.
         """
-        raw = read_key_file(path)
+        raw = read_key_file(Path(path))
         asked = password() if is_encrypted(raw, what=str(path)) else None
         return cls(load_private_key(raw, password=asked, what=str(path)), what=str(path))
 

@@ -34,7 +34,7 @@ from imagekit.model.oci import (
     Manifest,
 )
 from imagekit.model.plan import CachedLayer, Job, Ran, Store
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, is_excluded
 
 _CHAIN = "localhost/chain:1"
 _LAST_LINES = 40
@@ -118,7 +118,7 @@ class RealWorkshop:
         staged.mkdir()
         target = staged / source.name
         if source.is_dir():
-            shutil.copytree(source, target, symlinks=True)
+            shutil.copytree(source, target, symlinks=True, ignore=_no_part)
         else:
             shutil.copyfile(source, target)
             target.chmod(source.stat().st_mode)
@@ -316,6 +316,12 @@ def _clear(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _no_part(folder: str, names: list[str]) -> set[str]:
+    """Return what the recipe's digest does not cover either."""
+    del folder
+    return {name for name in names if is_excluded(name)}
 
 
 def _settle(path: Path, *, mode: int | None, epoch: int) -> None:

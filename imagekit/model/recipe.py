@@ -5,12 +5,20 @@ Each part keeps its place in the file, so that an error much later can still poi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from imagekit.model.digest import Digest
 from imagekit.model.oci import NOTHING, Platform
 from imagekit.model.reference import PinnedReference
+
+EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
+
+
+def is_excluded(name: str) -> bool:
+    """Tell whether a file of this name is no part of a recipe: version control, editor backups."""
+    return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class PublishOptions:
 def publish(
     recipe: Recipe,
     *,
-    to: Destination,
+    to: Destination | str,
     signer: Signer,
     progress: Progress = silent,
     options: PublishOptions | None = None,
@@ -61,7 +61,7 @@ def publish(
 
     Args:
         recipe: what to publish.
-        to: where.
+        to: where; as text, ``HOST[:PORT]/PREFIX`` or ``oci:FOLDER``.
         signer: signs; the same key is asked again by whoever verifies.
         progress: told of everything that happens.
         options: how it is done.
@@ -78,6 +78,7 @@ def publish(
     from imagekit.pipeline.registries import writer as make_writer
 
     options = options or PublishOptions()
+    to = Destination.parse(to) if isinstance(to, str) else to
     repository = to.repository(recipe.name)
     work = _Work(
         recipe=recipe,

@@ -7,6 +7,8 @@ from imagekit.model.reference import Repository
 from imagekit.model.registry import RegistryOptions
 from imagekit.ports import RegistryReader, RegistryWriter
 
+_HELPER_SECONDS = 30.0
+
 
 def reader(repository: Repository, options: RegistryOptions) -> RegistryReader:
     """Return what reads from the repository's registry or layout; it starts in milliseconds."""
@@ -47,7 +49,14 @@ def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> 
 
 
 def _run_helper(argv: Sequence[str], given: bytes) -> bytes:
-    raise ToolError(
-        f"{argv[0]} keeps this registry's login ({len(given)} bytes asked), and is not run",
-        hint="log in with podman login --authfile FILE, and name it in REGISTRY_AUTH_FILE",
-    )
+    """Ask a credential helper (docker-credential-helpers, "get"); no event tells its answer."""
+    from imagekit.adapters.process import Runner
+
+    outcome = Runner().run(argv, stdin=given, limit=_HELPER_SECONDS, check=False)
+    if outcome.status != 0:
+        raise ToolError(
+            f"{argv[0]} ended with {outcome.status}",
+            hint="log in again, or name another login file in REGISTRY_AUTH_FILE",
+            output=outcome.last_lines,
+        )
+    return outcome.stdout.encode()

@@ -1,6 +1,6 @@
 """Recipes: reading and judging them, ``imagekit lint``."""
 
-from imagekit.recipe.digest import is_excluded
+from imagekit.model.recipe import is_excluded
 from imagekit.recipe.find import discover, find_by_name, with_bases
 from imagekit.recipe.parse import load
 

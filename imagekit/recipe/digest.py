@@ -15,23 +15,17 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from imagekit.errors import RecipeError
 from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
+from imagekit.model.recipe import is_excluded
 
-EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
 MAX_FILES = 20_000
 MAX_BYTES = 2 << 30
 MAX_DEPTH = 32
 _CHUNK = 1 << 20
-
-
-def is_excluded(name: str) -> bool:
-    """Tell whether a file of this name is no part of a recipe: version control, editor backups."""
-    return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
 
 
 def digest(folder: Path) -> Digest:

@@ -18,7 +18,7 @@ FILE_NAME = "recipe.yaml"
 _NO_DIGEST = Digest.of(b"")
 
 
-def load(path: Path) -> Recipe:
+def load(path: Path | str) -> Recipe:
     """Read a recipe and check it whole.
 
     Args:
@@ -31,7 +31,7 @@ def load(path: Path) -> Recipe:
         RecipeError: it cannot be read, or cannot be accepted; all faults at once, each with its
             place.
     """
-    recipe, report = judge(path)
+    recipe, report = judge(Path(path))
     report.check(RecipeError, what="the recipe")
     if recipe is None:
         raise RecipeError(f"{path} cannot be read", code="recipe/invalid")

@@ -7,9 +7,8 @@ from imagekit.errors import InputError
 from imagekit.formats.report import Report
 from imagekit.formats.scalars import Found
 from imagekit.formats.shape import Values
-from imagekit.model.recipe import Tags
+from imagekit.model.recipe import Tags, is_excluded
 from imagekit.model.reference import Repository, TaggedReference
-from imagekit.recipe.digest import is_excluded
 from imagekit.recipe.values import package
 
 SET_BY_KEYS = {
