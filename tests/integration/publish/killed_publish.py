@@ -1,0 +1,61 @@
+"""Publishes a recipe and kills its own process, as kill -9 would, after the N-th write.
+
+Arguments: RECIPE DESTINATION KEY N; with N 0 nothing is killed. Run by test_killed.py.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from imagekit.adapters.keys import KeySigner
+from imagekit.model.reference import Destination
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline.build import BuildOptions
+from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.pipeline.registries import writer
+from imagekit.recipe import load
+
+WRITES = ("put_blob", "put_bytes", "put_manifest", "tag")
+
+
+class Mortal:
+    """A registry's writer that does not survive its N-th write."""
+
+    def __init__(self, real: Any, left: int) -> None:
+        self._real = real
+        self._left = left
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name not in WRITES:
+            return method
+
+        def write(*arguments: Any, **words: Any) -> Any:
+            result = method(*arguments, **words)
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return write
+
+
+def main() -> None:
+    """Publish, as far as it goes."""
+    folder, to, key, left = sys.argv[1:]
+    recipe = load(Path(folder))
+    destination = Destination.parse(to)
+    repository = destination.repository(recipe.name)
+    publish(
+        recipe,
+        to=destination,
+        signer=KeySigner.from_file(key, lambda: "secret"),
+        options=PublishOptions(build=BuildOptions(test=False)),
+        writer=Mortal(writer(repository, RegistryOptions()), int(left)),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""kill -9 of publish after every write: no tag without a signature, and the next run completes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.keys import KeySigner, generate
+from imagekit.errors import NotFoundError
+from imagekit.formats.oci import parse_manifest
+from imagekit.model.oci import Manifest
+from imagekit.model.policy import Policy
+from imagekit.model.reference import Destination, PinnedReference, TaggedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.pipeline.registries import writer
+from imagekit.pipeline.verify import verify
+from imagekit.publish.check import own_policy
+from imagekit.sign.legacy import legacy_tag
+from imagekit.sign.own import own_statements
+from tests.servers import RegistryServer
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+RECIPE = """\
+schema: 1
+name: hello
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: hello.txt, to: /hello.txt}
+tags: {immutable: ["{version}"], moving: [latest]}
+"""
+DRIVER = Path(__file__).with_name("killed_publish.py")
+MOST_WRITES = 60
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A recipe, a key and a place to publish to."""
+
+    recipe: Path
+    key: Path
+    destination: str
+    home: Path
+
+    def publish(self, prefix: str, *, die_after: int) -> int:
+        """Publish in a process of its own and return how that ended."""
+        to = self.to(prefix)
+        env = {**os.environ, "HOME": str(self.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+        outcome = subprocess.run(
+            [sys.executable, DRIVER, self.recipe, to, self.key, str(die_after)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert outcome.returncode in {0, -signal.SIGKILL}, outcome.stderr
+        return outcome.returncode
+
+    def to(self, prefix: str) -> str:
+        """Return a destination that no other round uses."""
+        layout = self.destination.startswith("oci:")
+        return f"{self.destination}{prefix}" if layout else f"{self.destination}/{prefix}"
+
+    @property
+    def signer(self) -> KeySigner:
+        """The key, opened."""
+        return KeySigner.from_file(self.key, lambda: "secret")
+
+
+@pytest.fixture(scope="module", params=["docker-registry", "referrers", "layout"])
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """A registry without the referrers API, one with it, and a folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "recipe").mkdir()
+    (folder / "server").mkdir()
+    (folder / "recipe/recipe.yaml").write_text(RECIPE)
+    (folder / "recipe/hello.txt").write_text("hello\n")
+    generate(folder, lambda: "secret")
+    key = folder / "imagekit.key"
+    if request.param == "layout":
+        yield Bed(folder / "recipe", key, f"oci:{folder}/images-", folder)
+        return
+    if request.param == "docker-registry":
+        server = RegistryServer.docker_registry(folder / "server")
+    else:
+        program = request.getfixturevalue("bench") / "refregistry"
+        server = RegistryServer.refregistry(program, folder / "server")
+    with server as registry:
+        yield Bed(folder / "recipe", key, registry.host, folder)
+
+
+def test_killed_after_every_write(bed: Bed) -> None:
+    """Wherever it dies, no user can get an unsigned image by a tag, and nothing is done twice."""
+    bed.publish("warm", die_after=0)  # the local store has the image from here on
+    for number in range(1, MOST_WRITES):
+        prefix = f"round{number}"
+        died = bed.publish(prefix, die_after=number) != 0
+        _no_unsigned_tag(bed, prefix)
+        if not died:
+            assert number > 5, "publish made no writes that could be interrupted"
+            return
+        assert bed.publish(prefix, die_after=0) == 0
+        _complete(bed, prefix)
+    pytest.fail(f"publish made over {MOST_WRITES} writes")
+
+
+def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    reader = writer(repository, RegistryOptions())
+    try:
+        tags = reader.tags(repository)
+    except NotFoundError:
+        return
+    for tag in tags:
+        if not tag.startswith("sha256-"):
+            verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+            assert verdict.allowed, (prefix, tag, verdict.findings)
+
+
+def _complete(bed: Bed, prefix: str) -> None:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    reader = writer(repository, RegistryOptions())
+    for tag in ("1.0.0", "latest"):
+        verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+        assert verdict.allowed, (prefix, tag, verdict.findings)
+    image = reader.resolve(TaggedReference(repository, "1.0.0"))
+    own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer.public_key)
+    kinds = Counter(entry.statement.predicate_type for entry in own)
+    assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1}, prefix
+    found = reader.manifest(legacy_tag(image))
+    legacy = parse_manifest(found.raw, found.media_type)
+    assert isinstance(legacy, Manifest)
+    assert len(legacy.layers) == 2, prefix
+    assert len(reader.referrers(image)) == 4, prefix
+
+
+def _policy(bed: Bed, prefix: str) -> Policy:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    return own_policy(repository.name, bed.signer.public_key, SystemClock().now())
