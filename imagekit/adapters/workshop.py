@@ -1,12 +1,10 @@
 """The workshop with real tools: Buildah, mmdebstrap, pip, and a cache of layers in a folder."""
 
-import json
 import os
 import shutil
 import stat
 import sys
 import tarfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +13,12 @@ from typing import Self
 
 from imagekit.adapters.bootstrap import bootstrap, host_mirrors
 from imagekit.adapters.buildah import PREFIX, Buildah
+from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.fetch import download
-from imagekit.adapters.layout import LayoutStore, write_whole
+from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes, parse_config
-from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.oci import (
@@ -65,23 +63,13 @@ class RealWorkshop:
         """The folder that layers are written into."""
         return self.job.layout / "blobs" / "sha256"
 
-    def cached(self, layer_key: str) -> CachedLayer | None:
-        """Return the layer of the cache, if it is young enough and its blob is there."""
-        try:
-            document = json.loads(self._cache_path(layer_key).read_bytes())
-            found = from_document(CachedLayer, document)
-        except (OSError, ValueError, ImagekitError):
-            return None
-        blob = self.blobs / found.layer.descriptor.digest.hex
-        fresh = time.time() - found.made < self.job.max_age
-        whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
-        return found if fresh and whole else None
+    def cached(self, key: Digest) -> CachedLayer | None:
+        """Return the layer of the cache, if it is still good."""
+        return self._cache().find(key)
 
-    def keep(self, layer_key: str, layer: CachedLayer) -> None:
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Remember a layer in the cache."""
-        path = self._cache_path(layer_key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(to_document(layer)).encode())
+        self._cache().keep(key, layer)
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
         """Start the working container on these layers and mount it."""
@@ -227,8 +215,9 @@ class RealWorkshop:
         self._containers.append(name)
         return self._buildah().create(name, source)
 
-    def _cache_path(self, layer_key: str) -> Path:
-        return self.job.cache / "layers" / f"{Digest.parse(layer_key).hex}.json"
+    def _cache(self) -> LayerCache:
+        folder = self.job.cache / "layers"
+        return LayerCache(folder=folder, blobs=self.blobs, max_age=self.job.max_age)
 
     def _chain(self, layers: Sequence[BuiltLayer]) -> str:
         """Return ``oci:FOLDER:NAME`` of an image of just these layers, for Buildah to start on."""

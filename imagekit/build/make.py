@@ -1,7 +1,7 @@
 """Making the layers of a plan, one after the other, in one working container."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from imagekit.build.snapshot import EMPTY, Snapshot
 from imagekit.build.tidy import tidy_bootstrap, tidy_mount_points
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
+from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Failed, Progress, Started
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import ImageConfig
@@ -36,11 +37,15 @@ class _Work:
 class _State:
     """How far the work is: the layers so far, and the container once it is needed."""
 
-    layers: list[BuiltLayer]
-    materials: list[Material]
+    base: list[BuiltLayer]
+    made: list[CachedLayer]
     root: Path | None = None
     before: Snapshot = EMPTY
-    config: ImageConfig | None = None
+
+    @property
+    def layers(self) -> list[BuiltLayer]:
+        """All layers so far."""
+        return [*self.base, *(entry.layer for entry in self.made)]
 
 
 def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Progress) -> Made:
@@ -65,22 +70,47 @@ def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Prog
         stage = _STAGES[wanted.origin]
         began = time.monotonic()
         progress(Started(stage=stage, detail=wanted.title))
-        cached = workshop.cached(str(wanted.key)) if use_cache and state.root is None else None
+        cached = workshop.cached(wanted.key) if use_cache and state.root is None else None
         try:
             made = cached or _make_layer(wanted, work, state)
         except ToolError as error:
             progress(Failed(stage=stage, summary=error.message, seconds=time.monotonic() - began))
             raise
-        state.layers.append(made.layer)
-        state.materials += made.materials
-        state.config = made.config
+        state.made.append(made)
         summary = f"{made.layer.title} (from the cache)" if cached else made.layer.title
         progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
+    return made_of(plan, state.made)
+
+
+def all_cached(
+    plan: BuildPlan, find: Callable[[Digest], CachedLayer | None], *, progress: Progress
+) -> Made | None:
+    """Return what the plan makes where every layer was made before; then nothing need be started.
+
+    Args:
+        plan: what is wanted.
+        find: looks a layer up by its key.
+        progress: told of every layer, if all are there.
+    """
+    found = []
+    for wanted in plan.layers:
+        cached = find(wanted.key)
+        if cached is None:
+            return None
+        found.append(cached)
+    for cached in found:
+        stage = _STAGES[cached.layer.origin]
+        progress(Done(stage=stage, summary=f"{cached.layer.title} (from the cache)", seconds=0.0))
+    return made_of(plan, found)
+
+
+def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> Made:
+    """Return all layers of the image, with everything that they were made of and by."""
     return Made(
-        layers=tuple(state.layers),
-        materials=tuple(state.materials),
-        config=state.config,
-        tools=(*workshop.tools(), layer.COMPRESSOR),
+        layers=(*plan.base, *(entry.layer for entry in made)),
+        materials=tuple(dict.fromkeys(m for entry in made for m in entry.materials)),
+        config=made[-1].config if made else None,
+        tools=tuple(dict.fromkeys(tool for entry in made for tool in entry.tools)),
     )
 
 
@@ -119,8 +149,9 @@ def _written(
         materials=told[1],
         made=time.time(),
         config=config,
+        tools=(*work.workshop.tools(), layer.COMPRESSOR),
     )
-    work.workshop.keep(str(wanted.key), made)
+    work.workshop.keep(wanted.key, made)
     return made
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import CachedLayer, Ran
@@ -18,11 +19,11 @@ class Workshop(Protocol):
         """The folder that layers are written into."""
         ...
 
-    def cached(self, layer_key: str) -> CachedLayer | None:
+    def cached(self, key: Digest) -> CachedLayer | None:
         """Return the layer that was made for the key before, if it is still good."""
         ...
 
-    def keep(self, layer_key: str, layer: CachedLayer) -> None:
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Remember a layer."""
         ...
 

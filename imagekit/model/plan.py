@@ -104,6 +104,8 @@ class CachedLayer:
     made: float
     """When, in seconds since 1970."""
     config: ImageConfig | None = None
+    tools: tuple[tuple[str, str], ...] = ()
+    """Names and versions of what made it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.git import commit_time
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import Folders, container_store, host_platform
 from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
+from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
 from imagekit.formats.oci import config_bytes, manifest_bytes
@@ -31,6 +33,8 @@ from imagekit.pipeline.bases import (
 
 LONG_AGO = 315532800
 """1980-01-01, the oldest time that every archive format can say."""
+CACHE_SECONDS = 86400
+"""How long a layer that was made before is good for: mirrors move on."""
 _MAX_SECRET = 1 << 20
 
 
@@ -131,6 +135,12 @@ def _base(
 def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:
     if not plan.layers:
         return Made(layers=plan.base, materials=(), tools=())
+    if options.use_cache:
+        blobs = folders.images / "blobs" / "sha256"
+        cache = LayerCache(folder=folders.cache / "layers", blobs=blobs, max_age=CACHE_SECONDS)
+        made = all_cached(plan, cache.find, progress=progress)
+        if made is not None:
+            return made
     job = Job(
         plan=plan,
         layout=folders.images.resolve(),
@@ -139,6 +149,7 @@ def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: Bui
         store=container_store(folders, options.env),
         secrets=_secrets(plan.recipe, options.env),
         use_cache=options.use_cache,
+        max_age=CACHE_SECONDS,
     )
     return run_job(job, progress=progress, state=folders.state)
 

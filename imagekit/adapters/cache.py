@@ -1,0 +1,47 @@
+"""Layers that were made before, by the key of everything that determines them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.adapters.layout import write_whole
+from imagekit.errors import ImagekitError
+from imagekit.formats.record import from_document, to_document
+from imagekit.model.digest import Digest
+from imagekit.model.plan import CachedLayer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCache:
+    """A folder of small documents, beside the layout that has the layers themselves."""
+
+    folder: Path
+    blobs: Path
+    max_age: float
+    """Seconds that a layer is good for: mirrors move on."""
+
+    def find(self, key: Digest) -> CachedLayer | None:
+        """Return the layer of the key, if it is young enough and its blob is there whole."""
+        try:
+            found: CachedLayer = from_document(
+                CachedLayer, json.loads(self._path(key).read_bytes())
+            )
+        except (OSError, ValueError, ImagekitError):
+            return None
+        blob = self.blobs / found.layer.descriptor.digest.hex
+        fresh = 0 <= time.time() - found.made < self.max_age
+        whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
+        return found if fresh and whole else None
+
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
+        """Remember a layer.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path(key), json.dumps(to_document(layer)).encode())
+
+    def _path(self, key: Digest) -> Path:
+        return self.folder / f"{key.hex}.json"
