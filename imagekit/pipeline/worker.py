@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.process import Runner
@@ -35,7 +35,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     source, sink = sys.stdin.buffer, sys.stdout
     job = from_document(Job, json.loads(source.readline(_MAX_JOB)))
-    threading.Thread(target=_watch, args=(source,), daemon=True).start()
+    threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
     lock = threading.Lock()
 
     def tell(kind: str, document: object) -> None:
@@ -122,8 +122,9 @@ def _values(job: Job) -> tuple[str, ...]:
     return tuple(secret.value for secret in job.secrets)
 
 
-def _watch(source: BinaryIO) -> None:
-    source.read(1)
+def _watch(handle: int) -> None:
+    """Wait until stdin closes; by its number, as a buffer's lock would hold up our own end."""
+    os.read(handle, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

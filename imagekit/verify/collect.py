@@ -53,6 +53,8 @@ class _Haul:
     candidates: list[Candidate] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     bytes: int = 0
+    known: dict[Digest, bytes] = field(default_factory=dict)
+    """Blobs that were read: all signatures of one tag are of the same payload."""
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
         self.refusals.append(Refusal(code=code, message=message, hint=hint))
@@ -169,6 +171,8 @@ def _blob(haul: _Haul, layer: Descriptor, *, limit: int) -> bytes | None:
     if layer.size > limit:
         haul.refuse("TOO_LARGE", f"{layer.digest} has {layer.size} bytes; at most {limit} are read")
         return None
+    if layer.digest in haul.known and len(haul.known[layer.digest]) == layer.size:
+        return haul.known[layer.digest]
     if not _affordable(layer, haul):
         return None
     try:
@@ -180,6 +184,7 @@ def _blob(haul: _Haul, layer: Descriptor, *, limit: int) -> bytes | None:
         haul.refuse(error.code or "CONTENT_DIGEST_MISMATCH", error.message)
         return None
     haul.bytes += len(raw)
+    haul.known[layer.digest] = raw
     return raw
 
 

@@ -1,0 +1,241 @@
+"""Builds with the real Buildah: what comes out, what is left behind, and what is not."""
+
+import gzip
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+HEAD = """\
+schema: 1
+name: {name}
+version: 1.0.0
+"""
+ON_DEBIAN = HEAD + "base: {{recipe: base/debian}}\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
+    """A HOME with the project's Debian base in its recipes; the first build fills its cache."""
+    home = tmp_path_factory.mktemp("site")
+    shutil.copytree(project / "recipes/base", home / "recipes/base")
+    return home
+
+
+def _recipe(site: Path, name: str, text: str) -> Path:
+    folder = site / "recipes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(text.format(name=name))
+    return folder
+
+
+def _env(home: Path, **more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
+
+
+def _imagekit(home: Path, *words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "imagekit", *map(str, words)],
+        env=_env(home, **more),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _left_behind(home: Path) -> list[str]:
+    """Return working containers and folders that a build should have removed."""
+    state = home / ".local/state/imagekit"
+    work = [str(path) for path in (state / "work").glob("job-*")]
+    conf = state / "storage.conf"
+    listed = subprocess.run(
+        ["buildah", "containers", "--quiet"],
+        env=_env(home, CONTAINERS_STORAGE_CONF=str(conf)),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    mounts = Path("/proc/self/mounts").read_text()
+    return work + listed + [line for line in mounts.splitlines() if str(home) in line]
+
+
+def test_failing_step_says_where_and_leaves_nothing(site: Path) -> None:
+    """The step's line, its last output and exit code 6; no container, mount or folder."""
+    recipe = _recipe(site, "failing", ON_DEBIAN + "steps:\n  - run: echo almost; exit 7\n")
+
+    outcome = _imagekit(site, "build", recipe, "--no-test")
+
+    assert outcome.returncode == 6, outcome.stderr
+    assert "recipe.yaml:6:" in outcome.stderr
+    assert "ended with 7" in outcome.stderr
+    assert "almost" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert _left_behind(site) == []
+
+
+def test_time_limit_ends_a_step(site: Path) -> None:
+    """What takes too long is ended with everything that it started."""
+    text = ON_DEBIAN + "time_limit: 2\nsteps:\n  - run: sleep 4242 & sleep 4242\n"
+    recipe = _recipe(site, "slow", text)
+
+    began = time.monotonic()
+    outcome = _imagekit(site, "build", recipe, "--no-test")
+
+    assert outcome.returncode == 6
+    assert "time_limit" in outcome.stderr
+    assert time.monotonic() - began < 60
+    assert not _processes("4242")
+    assert _left_behind(site) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_build_leaves_nothing(site: Path, number: signal.Signals) -> None:
+    """Ctrl-C, a kill, and a kill -9 of the command: the worker cleans up by itself."""
+    recipe = _recipe(site, "interrupted", ON_DEBIAN + "steps:\n  - run: sleep 3131\n")
+    argv = [sys.executable, "-m", "imagekit", "build", str(recipe), "--no-test"]
+    process = subprocess.Popen(argv, env=_env(site), stderr=subprocess.DEVNULL)
+    _until(lambda: bool(_processes("sleep 3131")), 90)
+
+    process.send_signal(number)
+    process.wait(60)
+
+    _until(lambda: not _processes("sleep 3131") and not _left_behind(site), 30)
+
+
+def test_a_secret_is_nowhere(site: Path) -> None:
+    """The step reads it; no layer, configuration, log or message has it."""
+    secret = "hunter2-hunter2"
+    text = (
+        ON_DEBIAN
+        + "secrets: {{token: {{env: SITE_TOKEN}}}}\n"
+        + "steps:\n"
+        + "  - run: cat /run/secrets/token; test -s /run/secrets/token; date > /stamp; exit 3\n"
+    )
+    failing = _recipe(site, "secret-failing", text)
+    good = _recipe(site, "secret", text.replace("; exit 3", ""))
+
+    said = _imagekit(site, "build", failing, "--no-test", "--verbose", SITE_TOKEN=secret)
+    built = _imagekit(site, "build", good, "--no-test", "--verbose", SITE_TOKEN=secret)
+
+    assert (said.returncode, built.returncode) == (6, 0), built.stderr
+    assert secret not in said.stdout + said.stderr + built.stdout + built.stderr
+    assert "***" in said.stderr
+    for path in (site / ".local").rglob("*"):
+        if path.is_file() and not path.is_symlink() and "containers" not in path.parts:
+            raw = path.read_bytes()
+            plain = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+            assert secret.encode() not in plain, path
+
+
+def test_missing_secret_is_told_before_anything_is_built(site: Path) -> None:
+    """Bad input, with the place in the recipe."""
+    text = ON_DEBIAN + "secrets: {{token: {{env: NO_SUCH}}}}\nsteps:\n  - run: 'true'\n"
+
+    outcome = _imagekit(site, "build", _recipe(site, "missing-secret", text), "--no-test")
+
+    assert outcome.returncode == 2
+    assert "NO_SUCH" in outcome.stderr
+
+
+def test_a_failing_test_stops_the_build(site: Path) -> None:
+    """The recipe's test is shown with its line and what it printed."""
+    text = ON_DEBIAN + 'steps:\n  - run: "true"\ntests:\n  - run: id -u\n    stdout: ^0$\n'
+
+    outcome = _imagekit(site, "build", _recipe(site, "untrue", text))
+
+    assert outcome.returncode == 6
+    assert "48211" in outcome.stderr
+    assert "recipe.yaml:8:" in outcome.stderr
+
+
+def test_plan_does_nothing(site: Path, tmp_path: Path) -> None:
+    """No folder is made."""
+    outcome = _imagekit(tmp_path, "plan", site / "recipes/base/debian", "--json")
+
+    assert json.loads(outcome.stdout)["plans"][0]["name"] == "base/debian"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def user() -> Iterator[pwd.struct_passwd]:
+    """A user without privileges, made for the test and removed with all it has."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make users")
+    name = f"imagekit-test-{os.getpid()}"
+    subprocess.run(["useradd", "--create-home", name], check=True)
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+        subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
+
+
+def test_root_and_a_user_build_the_same_digest(
+    site: Path, project: Path, user: pwd.struct_passwd, tmp_path: Path
+) -> None:
+    """The Debian base, made anew by each."""
+    home = Path(user.pw_dir)
+    shutil.copytree(project / "recipes/base", home / "recipes/base")
+    packages = home / "site-packages"
+    for folder in dict.fromkeys(Path(entry) for entry in sys.path if entry):
+        if (folder / "yaml").is_dir() or (folder / "imagekit").is_dir():
+            _copy_packages(folder, packages)
+    subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", home], check=True)
+    build = ["-m", "imagekit", "build", "recipes/base/debian", "--no-cache", "--no-test", "--quiet"]
+    env = {"HOME": str(home), "PYTHONPATH": str(packages), "PATH": os.environ["PATH"]}
+    as_user = subprocess.run(
+        ["/usr/bin/python3", *build],
+        cwd=home,
+        env={**env, "SOURCE_DATE_EPOCH": "1700000000"},
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    as_root = _imagekit(
+        tmp_path,
+        "build",
+        site / "recipes/base/debian",
+        "--no-cache",
+        "--no-test",
+        "--quiet",
+        SOURCE_DATE_EPOCH="1700000000",
+    )
+
+    assert (as_user.returncode, as_root.returncode) == (0, 0), as_user.stderr + as_root.stderr
+    assert as_user.stdout.partition("@")[2] == as_root.stdout.partition("@")[2]
+
+
+def _copy_packages(source: Path, target: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__", ".git", ".tox", "tests", "mypy*", "ruff*")
+    shutil.copytree(source, target, ignore=ignore, dirs_exist_ok=True, symlinks=True)
+
+
+def _processes(words: str) -> list[str]:
+    listed = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [line for line in listed if line.startswith("sleep") and words in line]
+
+
+def _until(claim: "object", seconds: float) -> None:
+    assert callable(claim)
+    end = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.2)
