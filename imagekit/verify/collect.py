@@ -52,7 +52,7 @@ class _Haul:
     image: PinnedReference
     candidates: list[Candidate] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    bytes: int = 0
+    cost: int = 0
     known: dict[Digest, bytes] = field(default_factory=dict)
     """Blobs that were read: all signatures of one tag are of the same payload."""
 
@@ -101,7 +101,7 @@ def _referrer(haul: _Haul, entry: Descriptor) -> Manifest | None:
         return None
     try:
         raw = haul.reader.manifest(haul.image.with_digest(entry.digest))
-        haul.bytes += len(raw.raw)
+        haul.cost += len(raw.raw)
         manifest = parse_manifest(raw.raw, raw.media_type)
     except NotFoundError:
         haul.refuse(
@@ -183,13 +183,13 @@ def _blob(haul: _Haul, layer: Descriptor, *, limit: int) -> bytes | None:
     except IntegrityError as error:
         haul.refuse(error.code or "CONTENT_DIGEST_MISMATCH", error.message)
         return None
-    haul.bytes += len(raw)
+    haul.cost += len(raw)
     haul.known[layer.digest] = raw
     return raw
 
 
 def _affordable(descriptor: Descriptor, haul: _Haul) -> bool:
-    if haul.bytes + descriptor.size <= MAX_TOTAL:
+    if haul.cost + descriptor.size <= MAX_TOTAL:
         return True
     haul.refuse("TOO_LARGE", f"{descriptor.digest} was not read: {MAX_TOTAL} bytes are the most")
     return False
