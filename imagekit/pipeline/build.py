@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.git import commit_time
+from imagekit.adapters.journal import journal
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import Folders, container_store, host_platform
@@ -151,7 +152,8 @@ def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: Bui
         use_cache=options.use_cache,
         max_age=CACHE_SECONDS,
     )
-    return run_job(job, progress=progress, state=folders.state)
+    with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
+        return run_job(job, progress=tell, state=folders.state)
 
 
 def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:

@@ -82,6 +82,8 @@ def test_failing_step_says_where_and_leaves_nothing(site: Path) -> None:
     assert "ended with 7" in outcome.stderr
     assert "almost" in outcome.stderr
     assert "Traceback" not in outcome.stderr
+    log = Path(outcome.stderr.rpartition("the whole log: ")[2].strip())
+    assert "almost" in log.read_text()
     assert _left_behind(site) == []
 
 

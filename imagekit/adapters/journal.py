@@ -1,0 +1,56 @@
+"""The log of a build: every command and every line, kept in the state folder."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from imagekit.errors import BuildError
+from imagekit.model.event import Command, Event, Output, Progress
+
+_KEPT = 50
+_MOST = 64 << 20
+
+
+@contextmanager
+def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
+    """Write down what happens, and pass it on.
+
+    What is told has no secrets in it any more. The newest 50 logs are kept.
+
+    Args:
+        folder: where logs are kept.
+        name: what is built.
+        progress: who else is told.
+
+    Raises:
+        BuildError: what the work raised, with the path of the log in its hint.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
+        old.unlink(missing_ok=True)
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+    path = folder / f"{stamp}-{name.replace('/', '-')}.log"
+    with path.open("w", encoding="utf-8") as file:
+
+        def tell(event: Event) -> None:
+            _write(file, event)
+            progress(event)
+
+        try:
+            yield tell
+        except BuildError as error:
+            error.hint = f"{error.hint}\n   = " if error.hint else ""
+            error.hint += f"the whole log: {path}"
+            raise
+
+
+def _write(file: TextIO, event: Event) -> None:
+    if file.tell() > _MOST:
+        return
+    if isinstance(event, Command):
+        file.write(f"$ {' '.join(event.argv)}\n")
+    elif isinstance(event, Output):
+        file.write(f"{event.line}\n")
