@@ -89,10 +89,15 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
     except ToolNotFoundError:
         raise
     except ToolError as error:
+        hint = (
+            "the disk is full: make room and run it again"
+            if "No space left on device" in error.output
+            else "does the mirror of the host's apt configuration answer, and does it have "
+            f"the suite {suite}? try: apt-get update"
+        )
         raise ToolError(
             f"the bootstrap of debian {suite} failed",
-            hint="does the mirror of the host's apt configuration answer, and does it have "
-            f"the suite {suite}? try: apt-get update",
+            hint=hint,
             argv=error.argv,
             status=error.status,
             output=error.output,

@@ -176,7 +176,10 @@ def _from_containerfile(
 def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
     """Put into the tree what the layer is to have; return its title and what came from outside."""
     if wanted.bootstrap is not None:
-        materials = work.workshop.bootstrap(wanted.bootstrap, root) + lists_of(root)
+        try:
+            materials = work.workshop.bootstrap(wanted.bootstrap, root) + lists_of(root)
+        except ToolError as error:
+            raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
         return f"{wanted.title}, {count_packages(root)} packages", materials
     if wanted.packages:
