@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -24,10 +25,13 @@ OnLine = Callable[[Stream, str], None]
 
 _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
-_KEPT_LINES = 400
-_KEPT_OUTPUT = 64 << 20
+_KEPT_OUTPUT = 8 << 20
+_LINE_COST = 64
+"""What a kept line costs beside its text."""
+_SHORTEST_SECRET_LINE = 4
 _SIGNALLED = 128
-_GRACE_SECONDS = 5.0
+_HELD_GRACE_SECONDS = 60.0
+_DRAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,10 @@ class Runner:
     secrets: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
     """The whole environment of the programs; None for that of this process."""
+    end_strays: Callable[[], None] | None = None
+    """Ends what a program left running outside of its process group."""
+    grace: float = 5.0
+    """Seconds between asking a program to end and ending it."""
 
     def run(
         self,
@@ -107,8 +115,12 @@ class Runner:
         limit: float = 60.0,
         cwd: Path | None = None,
         hold_stdin: bool = False,
+        longest: int = _LONGEST_LINE,
     ) -> Outcome:
         """Run a program and hand over its lines as they come, in this thread's place.
+
+        What ``on_line`` raises ends the program and is raised here. When the program has ended,
+        whatever it left running is ended too.
 
         Args:
             argv: the program and its arguments.
@@ -116,7 +128,9 @@ class Runner:
             stdin: what it reads.
             limit: seconds that it may take.
             cwd: the folder that it runs in.
-            hold_stdin: leave its stdin open until it ended, so that it sees when we are gone.
+            hold_stdin: leave its stdin open until it ended, so that it sees when we are gone;
+                it is then asked to end by closing it, and given time to clean up.
+            longest: characters after which a line is cut.
 
         Returns:
             How it ended, whatever its exit code.
@@ -128,22 +142,24 @@ class Runner:
         shown = tuple(self.redact(word) for word in argv)
         self.progress(Command(argv=shown))
         began = time.monotonic()
-        with _Child(argv, env=self.env, cwd=cwd, stdin=stdin, hold_stdin=hold_stdin) as child:
-
-            def take(stream: Stream, line: str) -> None:
-                on_line(stream, self.redact(line))
-
-            out = _Reader("stdout", child.stdout, take)
-            err = _Reader("stderr", child.stderr, take)
+        with _Child(argv, self, cwd=cwd, stdin=stdin, hold_stdin=hold_stdin) as child:
+            lines = self._lines(on_line, longest)
+            out = _Reader("stdout", child.stdout, lines, give_up=child.give_up)
+            err = _Reader("stderr", child.stderr, lines, give_up=child.give_up)
             status = child.wait(limit)
-            out.join()
-            err.join()
+            # Before the streams are read to their end: what still runs may hold them open.
+            child.end()
+            if self.end_strays is not None:
+                self.end_strays()
+            out.join(_DRAIN_SECONDS)
+            err.join(_DRAIN_SECONDS)
+        _raise_faults(out, err)
         seconds = time.monotonic() - began
         outcome = Outcome(
             argv=shown,
             status=0 if status is None else status,
-            stdout=self.redact(out.text),
-            stderr=self.redact(err.text),
+            stdout=out.text,
+            stderr=err.text,
             seconds=seconds,
         )
         if status is None:
@@ -172,11 +188,29 @@ class Runner:
         return 0
 
     def redact(self, text: str) -> str:
-        """Replace every secret in the text."""
-        for secret in self.secrets:
-            if secret:
-                text = text.replace(secret, "***")
+        """Replace every secret in the text, and every line of a secret of several lines."""
+        for secret in _needles(self.secrets):
+            text = text.replace(secret, "***")
         return text
+
+    def _lines(self, on_line: OnLine, longest: int) -> "_Lines":
+        margin = max(map(len, _needles(self.secrets)), default=0)
+        return _Lines(on_line, self.redact, max(longest, 2 * margin), margin)
+
+
+@lru_cache
+def _needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what has to be replaced, the longest first; output comes by the line."""
+    lines = {line.strip() for secret in secrets for line in secret.splitlines()}
+    long = {line for line in lines if len(line) >= _SHORTEST_SECRET_LINE}
+    wanted = {text for text in (*secrets, *long) if text.strip("*")}
+    return tuple(sorted(wanted, key=len, reverse=True))
+
+
+def _raise_faults(*readers: "_Reader") -> None:
+    for reader in readers:
+        if reader.fault is not None:
+            raise reader.fault
 
 
 def failure(outcome: Outcome) -> ToolError:
@@ -223,17 +257,17 @@ class _Child:
     def __init__(
         self,
         argv: Sequence[str],
+        runner: Runner,
         *,
-        env: Mapping[str, str] | None,
         cwd: Path | None,
         stdin: bytes,
         hold_stdin: bool,
     ) -> None:
-        self._argv, self._env, self._cwd = argv, env, cwd
+        self._argv, self._env, self._cwd, self._grace = argv, runner.env, cwd, runner.grace
         self._stdin, self._hold = stdin, hold_stdin
         self._process: Any = None
         self._held: int | None = None
-        self._ended = threading.Event()
+        self._ended, self._wake = threading.Event(), threading.Event()
         self._status: int | None = None
 
     def __enter__(self) -> Self:
@@ -243,37 +277,67 @@ class _Child:
         self.stdout, self.stderr = os.fdopen(read_out, "rb"), os.fdopen(read_err, "rb")
         source = self._source()
         with os.fdopen(write_out, "wb") as out, os.fdopen(write_err, "wb") as err, source:
-            self._process = command(
-                *self._argv[1:],
-                _in=source,
-                _out=out,
-                _err=err,
-                _bg=True,
-                _bg_exc=False,
-                _new_session=True,
-                _env=dict(self._env) if self._env is not None else None,
-                _cwd=None if self._cwd is None else os.fspath(self._cwd),
-                _ok_code=list(range(-65, 256)),
-            )
+            try:
+                self._process = command(
+                    *self._argv[1:],
+                    _in=source,
+                    _out=out,
+                    _err=err,
+                    _bg=True,
+                    _bg_exc=False,
+                    _new_session=True,
+                    _env=dict(self._env) if self._env is not None else None,
+                    _cwd=None if self._cwd is None else os.fspath(self._cwd),
+                    _ok_code=list(range(-65, 256)),
+                )
+            except (_sh().ForkException, OSError, ValueError) as error:
+                self._close()
+                # sh shows the traceback of the child: its last line says what happened.
+                said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+                raise ToolError(f"{self._argv[0]} cannot be started: {said[0]}") from error
         # sh's own notice of an end comes up to a second late; waiting for it comes at once.
         threading.Thread(target=self._await, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._end_group()
+            self.end()
         finally:
-            self.stdout.close()
-            self.stderr.close()
-            if self._held is not None:
-                os.close(self._held)
+            self._close()
 
     def wait(self, limit: float) -> int | None:
-        """Return the exit code, or None when the limit was reached and the group was ended."""
-        if self._ended.wait(limit):
-            return self._status
-        self._end_group()
-        return None
+        """Return the exit code, or None when the limit was reached or the reading failed."""
+        self._wake.wait(limit)
+        return self._status if self._ended.is_set() else None
+
+    def give_up(self) -> None:
+        """Let whoever waits go on: nobody listens to the program any more."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """End what is left of the group: politely, then for good."""
+        if self._process is None:
+            return
+        if not self._ended.is_set() and self._held is not None:
+            self._let_go()
+            self._ended.wait(_HELD_GRACE_SECONDS)
+        group = self._process.pid
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(group, number)
+            except (ProcessLookupError, PermissionError):
+                return
+            self._ended.wait(self._grace)
+
+    def _close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
 
     def _source(self) -> IO[bytes]:
         if self._hold:
@@ -290,18 +354,7 @@ class _Child:
         self._process.wait()
         self._status = self._process.exit_code
         self._ended.set()
-
-    def _end_group(self) -> None:
-        """End what is left of the group: politely, then for good."""
-        if self._process is None:
-            return
-        group = self._process.pid
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(group, number)
-            except (ProcessLookupError, PermissionError):
-                return
-            self._ended.wait(_GRACE_SECONDS)
+        self._wake.set()
 
 
 def _feed(handle: int, raw: bytes) -> None:
@@ -313,47 +366,85 @@ def _feed(handle: int, raw: bytes) -> None:
         return  # the program ended without reading all of it
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """What becomes of lines: secrets are replaced, long ones are cut, and somebody is told."""
+
+    on_line: OnLine
+    redact: Callable[[str], str]
+    longest: int
+    margin: int
+    """Length of the longest secret: no cut goes through one."""
+
+    def cut(self, text: str) -> tuple[str, str]:
+        """Return what of an unfinished line is told now, and what waits for the rest."""
+        text = self.redact(text)
+        if len(text) <= self.longest:
+            return "", text
+        return text[: self.longest - self.margin], text[self.longest - self.margin :]
+
+
 class _Reader(threading.Thread):
     """Reads one stream by the line, keeps its last lines, and hands each over."""
 
     _turn = threading.Lock()
 
-    def __init__(self, stream: Stream, file: IO[bytes], on_line: OnLine) -> None:
+    def __init__(
+        self, stream: Stream, file: IO[bytes], lines: _Lines, *, give_up: Callable[[], None]
+    ) -> None:
         super().__init__(daemon=True)
-        self._stream, self._file, self._on_line = stream, file, on_line
-        self._lines: deque[str] = deque()
-        self._kept = 0
+        self._stream, self._file, self._lines, self._give_up = stream, file, lines, give_up
+        self._kept: deque[str] = deque()
+        self._cost = 0
+        self.fault: Exception | None = None
+        """What stopped the reading before the end."""
         self.start()
 
     @property
     def text(self) -> str:
         """What was kept."""
-        return "\n".join(self._lines) + ("\n" if self._lines else "")
+        return "\n".join(self._kept) + ("\n" if self._kept else "")
 
     def run(self) -> None:
-        rest = b""
-        # read1 returns what is there; a file's iterator would wait for whole lines for ever.
+        try:
+            self._read_all()
+        except Exception as fault:  # noqa: BLE001 - a thread has no caller: the waiting one raises it
+            self.fault = fault
+            # The program sees at once that nobody listens.
+            self._file.close()
+            self._give_up()
+
+    def _read_all(self) -> None:
+        rest = bytearray()
         while piece := self._read():
-            *lines, rest = (rest + piece).split(b"\n")
+            first, *lines = piece.split(b"\n")
+            rest += first
             for line in lines:
-                self._take(line)
-            while len(rest) > _LONGEST_LINE:
-                self._take(rest[:_LONGEST_LINE])
-                rest = rest[_LONGEST_LINE:]
+                self._take(rest)
+                rest = bytearray(line)
+            while len(rest) > self._lines.longest and len(shorter := self._cut(rest)) < len(rest):
+                rest = shorter
         if rest:
             self._take(rest)
 
     def _read(self) -> bytes:
+        # What is there already: a file's iterator would wait for whole lines for ever.
         try:
             return os.read(self._file.fileno(), _PIECE)
         except (OSError, ValueError):
             return b""
 
-    def _take(self, raw: bytes) -> None:
-        line = raw.decode("utf-8", "replace").rstrip("\r")
-        self._lines.append(line)
-        self._kept += len(line) + 1
-        while self._kept > _KEPT_OUTPUT:
-            self._kept -= len(self._lines.popleft()) + 1
+    def _cut(self, rest: bytearray) -> bytearray:
+        now, later = self._lines.cut(rest.decode("utf-8", "surrogateescape"))
+        if now:
+            self._take(bytearray(now.encode("utf-8", "surrogateescape")))
+        return bytearray(later.encode("utf-8", "surrogateescape"))
+
+    def _take(self, raw: bytearray) -> None:
+        line = self._lines.redact(raw.decode("utf-8", "replace").rstrip("\r"))
+        self._kept.append(line)
+        self._cost += len(line) + _LINE_COST
+        while self._cost > _KEPT_OUTPUT and len(self._kept) > 1:
+            self._cost -= len(self._kept.popleft()) + _LINE_COST
         with self._turn:
-            self._on_line(self._stream, line)
+            self._lines.on_line(self._stream, line)

@@ -27,6 +27,7 @@ from imagekit.model.plan import Job, Made
 _EVENTS: tuple[type[Event], ...] = (Started, Output, Advanced, Done, Failed, Command, Note)
 _DAY = 86400.0
 _MODULE = "imagekit.pipeline.worker"
+_LONGEST_MESSAGE = 256 << 20
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ def run_job(job: Job, *, progress: Progress, state: Path) -> Made:
     secrets = tuple(secret.value for secret in job.secrets)
     raw = json.dumps(to_document(job)).encode() + b"\n"
     outcome = Runner(env=env, secrets=()).stream(
-        argv, on_line=line, stdin=raw, limit=_DAY, hold_stdin=True
+        argv, on_line=line, stdin=raw, limit=_DAY, hold_stdin=True, longest=_LONGEST_MESSAGE
     )
     if told.error is not None:
         raise told.error

@@ -19,6 +19,7 @@ from typing import NoReturn, TextIO
 
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.process import Runner
+from imagekit.adapters.strays import adopt_strays, end_strays
 from imagekit.adapters.workshop import RealWorkshop
 from imagekit.build.make import make
 from imagekit.errors import BuildError, ImagekitError, ToolError
@@ -46,9 +47,12 @@ def main() -> int:
         tell("event", to_document(event))
 
     try:
-        made = _work(job, Runner(progress=progress, secrets=_values(job)))
+        adopt_strays()
+        made = _work(job, Runner(progress=progress, secrets=_values(job), end_strays=end_strays))
     except ImagekitError as error:
         tell("error", error_document(error))
+    except Exception as error:  # noqa: BLE001 - this process's outermost border, told as it is
+        tell("error", error_document(_fault(error)))
     else:
         tell("made", to_document(made))
     return 0
@@ -67,6 +71,14 @@ def error_document(error: ImagekitError) -> dict[str, object]:
     if isinstance(error, BuildError) and error.diagnostic is not None:
         document["diagnostic"] = to_document(error.diagnostic)
     return document
+
+
+def _fault(error: Exception) -> ImagekitError:
+    return ImagekitError(
+        f"a fault in imagekit: {type(error).__name__}: {error}",
+        hint="please report it, with the recipe",
+        code="internal",
+    )
 
 
 def _work(job: Job, runner: Runner) -> Made:
