@@ -1,11 +1,12 @@
 """Installing packages in the working container, from the host's mirrors and nothing else."""
 
-import hashlib
+import re
 import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from imagekit.build import inside
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError
 from imagekit.model.digest import Digest
@@ -16,7 +17,10 @@ from imagekit.model.recipe import Packages
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCES = "etc/apt/sources.list.d/imagekit.list"
 _POLICY = "usr/sbin/policy-rc.d"
+_LISTS = "var/lib/apt/lists"
 _MAX_STATUS = 256 << 20
+_MAX_SMALL = 16 << 20
+_MAX_LISTS = 100
 _APT = (
     "apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
@@ -48,23 +52,20 @@ def install(
 
 def count_packages(root: Path) -> int:
     """Return how many Debian packages the tree has."""
-    path = root / "var/lib/dpkg/status"
-    if path.is_symlink() or not path.is_file():
-        return 0
-    with path.open("rb") as file:
-        return file.read(_MAX_STATUS).count(b"\nStatus: install ok installed\n")
+    status = inside.read(root, "var/lib/dpkg/status", limit=_MAX_STATUS) or b""
+    return status.count(b"\nStatus: install ok installed\n")
 
 
 def lists_of(root: Path) -> tuple[Material, ...]:
     """Return the state of the archive that packages came from: its signed InRelease files."""
     found = []
-    for path in sorted((root / "var/lib/apt/lists").glob("*_InRelease")):
-        if path.is_file() and not path.is_symlink():
-            suite = path.name.removesuffix("_InRelease").rpartition("_dists_")[2]
-            digest = Digest("sha256", hashlib.sha256(path.read_bytes()).hexdigest())
-            found.append(
-                Material(uri=f"pkg:generic/debian/{suite}", name="InRelease", digest=digest)
-            )
+    names = [name for name in inside.files(root, _LISTS) if name.endswith("_InRelease")]
+    for name in names[:_MAX_LISTS]:
+        raw = inside.read(root, f"{_LISTS}/{name}", limit=_MAX_SMALL)
+        if raw is not None:
+            suite = name.removesuffix("_InRelease").rpartition("_dists_")[2]
+            uri = f"pkg:generic/debian/{suite}"
+            found.append(Material(uri=uri, name="InRelease", digest=Digest.of(raw)))
     return tuple(found)
 
 
@@ -78,14 +79,13 @@ def _apt(
             hint="apt packages want a Debian base",
             code="build/no-apt",
         )
-    placed = {
-        _SOURCES: workshop.apt_sources(suite, _KEYRING),
-        # Nothing that is installed may start a service in the build.
-        _POLICY: "#!/bin/sh\nexit 101\n",
-    }
-    for name, text in placed.items():
-        _place(root, name, text)
+    placed = {_SOURCES: workshop.apt_sources(suite, _KEYRING)}
+    # Nothing that is installed may start a service in the build; some images say so themselves.
+    if not inside.is_file(root, _POLICY):
+        placed[_POLICY] = "#!/bin/sh\nexit 101\n"
     try:
+        for name, text in placed.items():
+            inside.place(root, name, text, mode=0o755 if text.startswith("#!") else 0o644)
         wanted = shlex.join(packages.install)
         script = (
             f"set -e; {_APT} update --error-on=any; "
@@ -100,7 +100,7 @@ def _apt(
         )
     finally:
         for name in placed:
-            (root / name).unlink(missing_ok=True)
+            inside.remove(root, name)
     return materials
 
 
@@ -114,13 +114,14 @@ def _pip(
         stage="",
         limit=60.0,
     )
-    if asked.status != 0:
+    python = "".join(asked.output.split()[-1:])
+    if asked.status != 0 or not re.fullmatch(r"3\.\d{1,3}", python):
         raise BuildError(
             "the image has no python3 for pip to install into",
             hint="install python3 by apt in an entry before this one",
             code="build/no-python",
         )
-    folder, materials = workshop.wheels(packages.install, asked.output.split()[-1])
+    folder, materials = workshop.wheels(packages.install, python)
     # The folder brings pip itself too, so that the image needs none.
     script = (
         "PYTHONPATH=/run/imagekit/pip exec python3 -m pip install --no-index --no-deps "
@@ -165,22 +166,12 @@ def _env(epoch: int) -> dict[str, str]:
 
 def _suite(root: Path) -> str:
     """Return the image's release of Debian, from its os-release; empty where it is none."""
-    path = root / "usr/lib/os-release"
-    if path.is_symlink() or not path.is_file() or not (root / "usr/bin/apt-get").exists():
+    raw = inside.read(root, "usr/lib/os-release", limit=_MAX_SMALL)
+    if raw is None or not inside.is_file(root, "usr/bin/apt-get"):
         return ""
-    fields = dict(
-        line.partition("=")[::2] for line in path.read_text(errors="replace")[:65536].splitlines()
-    )
+    lines = raw.decode("utf-8", "replace").splitlines()
+    fields = dict(line.partition("=")[::2] for line in lines)
     values = {key: value.strip("\"'") for key, value in fields.items()}
-    if values.get("ID") != "debian":
-        return ""
-    return values.get("VERSION_CODENAME", "sid")
-
-
-def _place(root: Path, name: str, text: str) -> None:
-    path = root / name
-    if path.parent.is_symlink() or not path.parent.is_dir():
-        path.parent.mkdir(parents=True)
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o755 if text.startswith("#!") else 0o644)
+    suite = values.get("VERSION_CODENAME", "sid")
+    known = values.get("ID") == "debian" and re.fullmatch(r"[a-z][a-z0-9-]*", suite)
+    return suite if known else ""

@@ -1,9 +1,10 @@
 """Taking out of a tree what only this build on this host put there."""
 
-import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from imagekit.build import inside
 from imagekit.build.snapshot import Snapshot
 
 _MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname")
@@ -20,13 +21,14 @@ def tidy_bootstrap(root: Path) -> None:
     """Give a new system the host files of no host, and no identity.
 
     Raises:
+        BuildError: the tree is not that of a system.
         OSError: the tree cannot be written.
     """
     for name, text in _CANONICAL.items():
-        _write(root, name, text)
+        inside.place(root, name, text)
     for name in _EMPTIED:
-        if _is_file(root / name):
-            _write(root, name, "")
+        if inside.is_file(root, name):
+            inside.place(root, name, "")
 
 
 def tidy_mount_points(root: Path, before: Snapshot) -> None:
@@ -36,27 +38,9 @@ def tidy_mount_points(root: Path, before: Snapshot) -> None:
         OSError: the tree cannot be written.
     """
     for name in _MOUNT_POINTS:
-        path = root / name
-        if name not in before.entries and _is_file(path) and path.lstat().st_size == 0:
-            path.unlink()
+        if name not in before.entries and inside.is_empty_file(root, name):
+            inside.remove(root, name)
     etc = root / "etc"
-    if "etc" not in before.entries and etc.is_dir() and not any(etc.iterdir()):
-        etc.rmdir()
-
-
-def _write(root: Path, name: str, text: str) -> None:
-    """Replace a file of the tree; a link in its place is removed and never followed."""
-    folder = (root / name).parent
-    if not folder.is_dir() or folder.is_symlink():
-        return
-    path = root / name
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o644)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    if "etc" not in before.entries and not etc.is_symlink() and etc.is_dir():
+        with suppress(OSError):  # it holds something
+            etc.rmdir()

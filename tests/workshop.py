@@ -1,0 +1,155 @@
+"""A workshop whose container is a folder, and what to make in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagekit.errors import BuildError
+from imagekit.model.digest import Digest
+from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.oci import ImageConfig, Platform
+from imagekit.model.plan import CachedLayer, Ran
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Place, Recipe, Tags
+
+PLACE = Place("recipe.yaml", 7, 3)
+
+
+@dataclass
+class FakeWorkshop:
+    """A Workshop whose container is a folder; each call is written down."""
+
+    folder: Path
+    calls: list[str] = field(default_factory=list)
+    cache: dict[Digest, CachedLayer] = field(default_factory=dict)
+    runs: Callable[[str, Path], Ran] | None = None
+    """What a command does to the root, and how it ends."""
+    result: Callable[[Path], None] | None = None
+    """What a Containerfile adds to a copy of nothing."""
+
+    def __post_init__(self) -> None:
+        self.blobs.mkdir(parents=True)
+        self.root.mkdir()
+
+    @property
+    def root(self) -> Path:
+        """The mounted tree."""
+        return self.folder / "root"
+
+    @property
+    def blobs(self) -> Path:
+        """The folder that layers are written into."""
+        return self.folder / "blobs"
+
+    def cached(self, key: Digest) -> CachedLayer | None:
+        """Return the layer that was kept under the key."""
+        return self.cache.get(key)
+
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
+        """Keep the layer."""
+        self.cache[key] = layer
+
+    def open(self, layers: Sequence[BuiltLayer]) -> Path:
+        """Say on how many layers it starts."""
+        self.calls.append(f"open on {len(layers)}")
+        return self.root
+
+    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+        """Make a small system."""
+        self.calls.append(f"bootstrap {base.suite}")
+        debian(root)
+        return ()
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        limit: float,
+        mounts: Sequence[tuple[Path, str]] = (),
+    ) -> Ran:
+        """Do what the test says."""
+        del env, stage, limit, mounts
+        self.calls.append(f"run {' '.join(command)}")
+        if self.runs is not None:
+            return self.runs(" ".join(command), self.root)
+        return Ran(status=0, output="", seconds=0.1)
+
+    def copy(self, step: CopyStep) -> None:
+        """Write a file where the step wants it."""
+        self.calls.append(f"copy {step.source}")
+        (self.root / step.to.strip("/")).write_text(step.source)
+
+    def fetch(self, step: FetchStep) -> Material:
+        """Write a file where the step wants it."""
+        self.calls.append(f"fetch {step.url}")
+        (self.root / step.to.strip("/")).write_text(step.url)
+        return Material(uri=step.url, digest=step.sha256, name="file")
+
+    def apt_sources(self, suite: str, keyring: str) -> str:
+        """Return one source."""
+        return f"deb [signed-by={keyring}] http://mirror.example/debian {suite} main\n"
+
+    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
+        """Return what would have been downloaded."""
+        self.calls.append(f"wheels for {python}")
+        return self.folder, tuple(
+            Material(uri=f"pkg:pypi/{text.split('==')[0]}", name=text, digest=Digest.of(b"wheel"))
+            for text in requirements
+        )
+
+    def secrets(self) -> Sequence[tuple[Path, str]]:
+        """Return none."""
+        return ()
+
+    def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
+        """Return the tree that the test makes, or fail."""
+        self.calls.append(f"containerfile {name}")
+        if self.result is None:
+            raise BuildError("buildah bud: ended with 1", output="no such file")
+        result = self.folder / "result"
+        result.mkdir()
+        self.result(result)
+        platform = Platform(os="linux", architecture="amd64")
+        return result, ImageConfig(platform=platform, created="", diff_ids=(), cmd=("serve",))
+
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """Return the one tool."""
+        return (("fake", "1"),)
+
+
+def debian(root: Path) -> None:
+    """Make what looks like a small Debian."""
+    for name in ("usr/lib", "usr/bin", "usr/sbin", "etc/apt", "var/lib/dpkg", "var/lib/apt/lists"):
+        (root / name).mkdir(parents=True)
+    (root / "usr/lib/os-release").write_text('ID=debian\nVERSION_CODENAME="bookworm"\n')
+    (root / "usr/bin/apt-get").write_text("")
+    (root / "var/lib/dpkg/status").write_text(
+        "Package: a\nStatus: install ok installed\n\n"
+        "Package: b\nStatus: deinstall ok config-files\n"
+    )
+    (root / "var/lib/apt/lists/m_debian_dists_bookworm_InRelease").write_text("signed")
+
+
+def small_recipe(folder: Path) -> Recipe:
+    """Return a recipe on Debian that does nothing yet."""
+    return Recipe(
+        folder=folder,
+        file=folder / "recipe.yaml",
+        digest=Digest.of(b"recipe"),
+        name="app",
+        version="1.0",
+        place=PLACE,
+        base=BootstrapBase(distribution="debian", suite="bookworm", place=PLACE),
+        tags=Tags(immutable=("1.0",), moving=("latest",)),
+    )
+
+
+def ends(status: int, output: str = "") -> Callable[[str, Path], Ran]:
+    """Return what every command does: it ends like this."""
+
+    def runs(command: str, root: Path) -> Ran:
+        del command, root
+        return Ran(status=status, output=output, seconds=0.1)
+
+    return runs
