@@ -17,7 +17,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imagekit.adapters.keys import KeySigner
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
     from imagekit.model.recipe import Recipe
@@ -40,7 +39,6 @@ __all__ = [
     "BuildOptions",
     "Destination",
     "ImagekitError",
-    "KeySigner",
     "PublishOptions",
     "PublishedImage",
     "Recipe",
@@ -51,6 +49,7 @@ __all__ = [
     "lint_recipes",
     "load_policy",
     "load_recipe",
+    "open_signer",
     "parse_reference",
     "publish_recipe",
     "sbom_of_folder",
@@ -64,7 +63,7 @@ _HOMES = {
     "BuildOptions": "pipeline.build",
     "Destination": "model.reference",
     "ImagekitError": "errors",
-    "KeySigner": "adapters.keys",
+    "open_signer": "pipeline.signers",
     "PublishOptions": "pipeline.publish",
     "PublishedImage": "model.published",
     "Recipe": "model.recipe",

@@ -6,6 +6,7 @@
     │ ├ RecipeError  PolicyError  SigningKeyError  InvalidReferenceError  DocumentError
     ├ DeniedError 3            a verdict that says no, where a caller asked for an exception
     ├ VerificationError 4      a signature or attestation that does not hold, outside of a verdict
+    ├ MemoryFaultError 6       what a verifier remembers cannot be read or written
     ├ IntegrityError 5         bytes that differ from their digest or size; never retried
     └ ToolError 6              a program or a registry failed
       ├ ToolNotFoundError      the program is not installed
@@ -124,6 +125,12 @@ class VerificationError(ImagekitError):
     """A signature or attestation does not hold, outside of a policy decision."""
 
     exit_code = 4
+
+
+class MemoryFaultError(ImagekitError):
+    """What a verifier remembers of earlier verdicts cannot be read or written."""
+
+    exit_code = 6
 
 
 class IntegrityError(ImagekitError):

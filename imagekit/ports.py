@@ -4,16 +4,19 @@ Each is small and named by its capability. ``imagekit.adapters`` implements them
 ``tests.fakes`` in memory, and the same contract tests run on both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from imagekit.model.digest import Digest
+from imagekit.model.evidence import Certified, Witness
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.policy import Authority, TrustRoot
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.model.release import Seen
 
 
 class Clock(Protocol):
@@ -24,8 +27,8 @@ class Clock(Protocol):
         ...
 
 
-class Signer(Protocol):
-    """A private key that signs; it never leaves its holder."""
+class PrivateKey(Protocol):
+    """A private key, which never leaves its holder: a file, a token (PKCS #11), a cloud's KMS."""
 
     @property
     def public_key(self) -> PublicKey:
@@ -33,7 +36,97 @@ class Signer(Protocol):
         ...
 
     def sign(self, message: bytes) -> bytes:
-        """Return the signature of the message: for P-256, ECDSA with SHA-256 in ASN.1 DER."""
+        """Return the signature of a bundle: for ECDSA in ASN.1 DER, the hash by the curve.
+
+        Raises:
+            SigningKeyError: the holder refused.
+        """
+        ...
+
+    def sign_legacy(self, message: bytes) -> bytes:
+        """Return the signature of a ``.sig`` payload: SHA-256 whatever the curve.
+
+        Raises:
+            SigningKeyError: the holder refused, or cannot sign so.
+        """
+        ...
+
+
+class Signer(Protocol):
+    """Signs statements about images: with a private key, or keyless under a certificate."""
+
+    @property
+    def authority(self) -> Authority:
+        """What a policy must list so that these signatures count."""
+        ...
+
+    def bundle(self, statement: bytes) -> bytes:
+        """Sign an in-toto statement and return the Sigstore bundle.
+
+        Raises:
+            SigningKeyError: the key refused.
+            ToolError: a service of Sigstore refused or did not answer.
+        """
+        ...
+
+    def legacy(self, payload: bytes) -> Mapping[str, str]:
+        """Sign a simple signing payload; return the annotations of its layer, or none at all.
+
+        None at all are returned where this signer has no legacy form.
+
+        Raises:
+            SigningKeyError, ToolError: as ``bundle``.
+        """
+        ...
+
+    def made(self, bundle: bytes) -> bool:
+        """Tell whether this signer made a bundle, so that nothing is signed twice.
+
+        Raises:
+            DocumentError: it is not a bundle.
+        """
+        ...
+
+    def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
+        """Tell whether this signer made a legacy signature."""
+        ...
+
+
+class CertificateVerifier(Protocol):
+    """Verifies what was signed under certificates: Sigstore, offline, by a trusted root."""
+
+    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+        """Verify a bundle: chain, log entry, times and the envelope's signature.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        ...
+
+    def legacy(
+        self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
+    ) -> tuple[Certified, Witness]:
+        """Verify a legacy signature by its certificate and the log's promise beside it.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        ...
+
+
+class Memory(Protocol):
+    """What a verifier has seen before, so that nothing goes back in silence.
+
+    A memory that cannot be read or written raises MemoryFaultError; whether that denies is the
+    policy's to say.
+    """
+
+    def highest(self, name: str) -> Seen | None:
+        """Return the highest that was seen under a name, or None where it is new."""
+        ...
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Keep what was seen, unless the same or something higher is kept already."""
         ...
 
 

@@ -15,8 +15,10 @@ from imagekit.formats.pem import public_key_of
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descriptor, RawManifest
+from imagekit.model.policy import Authority
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.ports import RegistryWriter
+from imagekit.sign.keyed import KeySigner
 
 
 @dataclass
@@ -32,7 +34,7 @@ class FixedClock:
 
 @dataclass
 class MemorySigner:
-    """A P-256 key in memory; counts how often it signed."""
+    """A P-256 key in memory, and the signer with it; counts how often it signed."""
 
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
@@ -48,6 +50,31 @@ class MemorySigner:
         """Sign the message."""
         self.signed += 1
         return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+    def sign_legacy(self, message: bytes) -> bytes:
+        """Sign a payload."""
+        return self.sign(message)
+
+    @property
+    def authority(self) -> Authority:
+        """What a policy must list."""
+        return KeySigner(self).authority
+
+    def bundle(self, statement: bytes) -> bytes:
+        """Sign a statement."""
+        return KeySigner(self).bundle(statement)
+
+    def legacy(self, payload: bytes) -> Mapping[str, str]:
+        """Sign a payload."""
+        return KeySigner(self).legacy(payload)
+
+    def made(self, bundle: bytes) -> bool:
+        """Tell whether this key made it."""
+        return KeySigner(self).made(bundle)
+
+    def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
+        """Tell whether this key made it."""
+        return KeySigner(self).made_legacy(payload, annotations)
 
 
 class Killed(BaseException):

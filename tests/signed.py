@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
@@ -32,7 +33,7 @@ from imagekit.model.statement import (
     full_type,
 )
 from imagekit.model.verdict import Finding, Verdict
-from imagekit.verify.judge import judge
+from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -184,13 +185,13 @@ class World:
         reference: Reference | None = None,
         registry: MemoryRegistry | None = None,
         now: datetime = NOW,
+        **bench: Any,
     ) -> Verdict:
         """Judge the image, by a policy that wants one signature unless told otherwise."""
         return judge(
             reference or self.reference,
             policy or self.policy(),
-            now=now,
-            open_reader=lambda: registry or self.registry,
+            Bench(now=now, open_reader=lambda: registry or self.registry, **bench),
         )
 
 

@@ -31,8 +31,8 @@ Password = Callable[[], str]
 """Finds the password of a key; it is only called where a key asks for one."""
 
 
-class KeySigner:
-    """A private key in this process: an implementation of ``ports.Signer``."""
+class FileKey:
+    """A private key in this process: an implementation of ``ports.PrivateKey``."""
 
     def __init__(self, key: Signing, *, what: str = "the key") -> None:
         self._key = key
@@ -68,8 +68,12 @@ class KeySigner:
             case never:
                 assert_never(never)
 
+    def sign_legacy(self, message: bytes) -> bytes:
+        """Return the signature of a ``.sig`` payload, which is the same for these keys."""
+        return self.sign(message)
+
     def __repr__(self) -> str:
-        return f"KeySigner({self._public.fingerprint})"
+        return f"FileKey({self._public.fingerprint})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
     private = b"PRIVATE KEY-----" in keys.read_key_file(arguments.file)
     if private:
         password = password_source(arguments.password_file)
-        public_key = keys.KeySigner.from_file(arguments.file, password).public_key
+        public_key = keys.FileKey.from_file(arguments.file, password).public_key
     else:
         public_key = keys.read_public_key(arguments.file)
     kind = describe(public_key)

@@ -46,18 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
-    from imagekit.adapters.keys import KeySigner
     from imagekit.cli.password import password_source
     from imagekit.model.reference import Destination
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.publish import PublishOptions, publish
+    from imagekit.pipeline.signers import open_signer
     from imagekit.recipe import load
 
     destination = Destination.parse(arguments.to, alias=arguments.alias)
     # All recipes are read before the first is built: a fault in the last one costs no hour.
     recipes = [load(path) for path in arguments.recipe]
-    signer = KeySigner.from_file(arguments.key, password_source(arguments.password_file))
+    signer = open_signer(arguments.key, password_source(arguments.password_file))
     options = PublishOptions(
         registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
         build=BuildOptions(test=not arguments.no_test, use_cache=not arguments.no_cache),

@@ -16,6 +16,12 @@ MAX_PAYLOAD = 64 << 10
 """Largest payload that is read, in bytes; honest ones have a few hundred."""
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 """Annotation of the layer: the signature of the payload, in base64."""
+CERTIFICATE_ANNOTATION = "dev.sigstore.cosign/certificate"
+"""Keyless: the certificate of the signer, in PEM."""
+CHAIN_ANNOTATION = "dev.sigstore.cosign/chain"
+"""Keyless: the certificates above it, in PEM."""
+LOG_ANNOTATION = "dev.sigstore.cosign/bundle"
+"""The log's promise (SET) and the entry that it is for, in JSON."""
 
 _TYPE = "cosign container image signature"
 _WHAT = "the signature's payload"

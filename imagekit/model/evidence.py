@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Form(StrEnum):
@@ -25,8 +29,8 @@ class Candidate:
     source: Digest
     """Digest of the blob, to name it by."""
     raw: bytes
-    signature: str = ""
-    """The legacy form's signature in base64, which stands beside its payload."""
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
+    """Of the legacy form's layer: its signature, and certificate and log entry if there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +55,48 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certified:
+    """Who a certificate of Fulcio says signed: no key stays, but this identity."""
+
+    subject: str
+    """The subject alternative name: an e-mail address or a URI."""
+    issuer: str
+    """The OIDC issuer that vouched for it."""
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.issuer})"
+
+
+Signatory = PublicKey | Certified
+"""Who signed: what a policy lists, and what a threshold counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """What the services of one trusted root testify of a signature."""
+
+    root: Digest
+    """Digest of the trusted root."""
+    logged: bool = False
+    """A transparency log has it: entry, inclusion proof or promise were verified."""
+    times: tuple[datetime, ...] = ()
+    """Verified moments at which the signature was there: by a timestamp authority or a log."""
+    timestamped: bool = False
+    """At least one of the times is a timestamp authority's (RFC 3161)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A statement under a signature that was verified with this key."""
+    """A statement under a signature that was verified with this key or certificate."""
 
     form: Form
     source: Digest
-    key: PublicKey
+    signatory: Signatory
     about: bool
     """Whether the image's digest is among its subjects."""
     identities: tuple[str, ...]
     """Names of the subjects that have the image's digest; those of others say nothing."""
     predicate_type: str
     predicate: Mapping[str, object] = field(hash=False)
+    witnesses: tuple[Witness, ...] = ()
+    """One for each trusted root of the policy that verifies it."""

@@ -4,11 +4,13 @@ Values only, already checked; ``imagekit.verify.load`` reads them from YAML.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from imagekit.model.condition import Condition
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
+from imagekit.model.reference import Repository
 
 
 class SignedIdentity(StrEnum):
@@ -20,16 +22,87 @@ class SignedIdentity(StrEnum):
     """Exactly the reference that was asked for."""
     MATCH_REPOSITORY = "matchRepository"
     """The repository, under any tag."""
+    REMAP_IDENTITY = "remapIdentity"
+    """As matchRepoDigestOrExact, after a prefix was replaced: for mirrors."""
     DIGEST_ONLY = "digestOnly"
     """Nothing: for images that others sign without a name."""
 
 
+class Need(StrEnum):
+    """Whether a proof besides the signature is wanted: a log entry, a timestamp, a memory."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    """It may be missing; where it is there, it must hold."""
+    OFF = "off"
+    """It is not looked at."""
+
+
+class Level(StrEnum):
+    """Which manifests of an image must be signed and attested."""
+
+    TOP = "top"
+    """What the reference points to: an index, or the only manifest."""
+    MANIFESTS = "manifests"
+    """The manifest of each platform; of an index only these."""
+    ALL = "all"
+    """Both."""
+
+
+class Proof(StrEnum):
+    """What makes an image acceptable."""
+
+    SIGNATURE = "signature"
+    VSA = "vsa"
+    """A verification summary: another node's signed verdict."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """Somebody whose signature counts: a name for people, a key for the verifier."""
+class TrustRoot:
+    """A Sigstore trusted root, as the file that a policy names: nothing is fetched."""
 
     name: str
-    key: PublicKey
+    raw: bytes
+    """The JSON document, already read strictly."""
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """A text that must be met wholly: as it is, or as a regular expression (RE2)."""
+
+    text: str
+    regexp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose certificates count: the issuer of the identity, and the subject."""
+
+    issuer: Pattern
+    subject: Pattern
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """Somebody whose signature counts: a name for people, a key or identities for the verifier.
+
+    Exactly one of ``key`` and ``identities`` is there.
+    """
+
+    name: str
+    key: PublicKey | None = None
+    identities: tuple[Identity, ...] = ()
+    """Keyless: certificates for one of these, under ``trust_root``."""
+    trust_root: TrustRoot | None = None
+    """What verifies certificates, log entries and timestamps."""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    """Signatures count that were made in this time; without a trusted time, now must be in it."""
+    tlog: Need = Need.OPTIONAL
+    """Entry in a transparency log; keyless signatures always need one."""
+    timestamp: Need = Need.OPTIONAL
+    """Signed timestamp (RFC 3161)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +114,46 @@ class RequiredAttestation:
     predicate_type: str
     """The URI that the statement must have."""
     authorities: tuple[Authority, ...]
+    condition: Condition | None = None
+    """What its predicate must say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remap:
+    """Mirrors: ``prefix`` of the name asked for stands for ``signed_prefix`` in signatures."""
+
+    prefix: str
+    signed_prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How old an image may be, and whether its tag may go back."""
+
+    max_age: timedelta | None = None
+    """Since the newest release or trusted time of a signature."""
+    monotonic: bool = False
+    """A tag never goes back behind the highest release that this verifier has seen."""
+    remember: Need = Need.OPTIONAL
+    """Whether the verifier must be able to remember what it saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platforms:
+    """Which platforms an image must have, and which of its manifests must be signed."""
+
+    verify: Level = Level.TOP
+    require: tuple[str, ...] = ()
+    """As ``linux/amd64`` or ``linux/arm64/v8``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """A CEL expression that must be true of the image."""
+
+    cel: str
+    message: str = ""
+    """What a person reads where it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +164,19 @@ class ImageRule:
     authorities: tuple[Authority, ...]
     exclude: tuple[str, ...] = ()
     threshold: int = 1
-    """How many distinct keys must have signed."""
+    """How many distinct authorities must have signed, each by a signer of its own."""
     signed_identity: SignedIdentity = SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT
+    remap: Remap | None = None
+    """With remapIdentity only."""
+    proof: Proof = Proof.SIGNATURE
+    vsa: Condition | None = None
+    """With proof vsa: what the summary must say."""
     attestations: tuple[RequiredAttestation, ...] = ()
+    freshness: Freshness = Freshness()
+    platforms: Platforms = Platforms()
+    expressions: tuple[Expression, ...] = ()
+    warn_until: datetime | None = None
+    """Until then what this rule refuses is only warned of; None enforces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +186,18 @@ class Deny:
     digests: frozenset[Digest] = frozenset()
     keys: frozenset[str] = frozenset()
     """Fingerprints as ``PublicKey.fingerprint`` writes them."""
+    identities: tuple[Identity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A dated exception: one image, by its digest, is allowed without signatures."""
+
+    repository: Repository
+    digest: Digest
+    reason: str
+    owner: str
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +211,6 @@ class Policy:
     digest: Digest
     """Digest of the policy file's bytes, so that a verdict says what it was judged by."""
     deny: Deny = Deny()
+    exceptions: tuple[Waiver, ...] = ()
+    issued: datetime | None = None
+    """Before it nothing is allowed: a clock that says so was set back."""

@@ -14,6 +14,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 CYCLONEDX = "https://cyclonedx.org/bom"
 SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
+VSA = "https://slsa.dev/verification_summary/v1"
 
 SHORT_TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -25,6 +26,7 @@ SHORT_TYPES: Mapping[str, str] = MappingProxyType(
         "slsaprovenance1": SLSA_PROVENANCE,
         "spdx": "https://spdx.dev/Document",
         "spdxjson": "https://spdx.dev/Document",
+        "vsa": VSA,
         "vuln": "https://cosign.sigstore.dev/attestation/vuln/v1",
     }
 )

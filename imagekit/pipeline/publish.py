@@ -127,7 +127,7 @@ class _Work:
     def complete(self, existing: PinnedReference) -> PublishedImage:
         """Write what is missing of a release that is there, if it is this recipe's."""
         began = time.monotonic()
-        found = recipe_digests(self.writer, existing, self.signer.public_key)
+        found = recipe_digests(self.writer, existing, self.signer)
         own = self.recipe.digest
         published = own if own in found else next(iter(found), None)
         refuse_other_recipe(existing, published=published, recipe=own)
@@ -159,8 +159,7 @@ class _Work:
         """Attach the SBOM again where it or its attestation was lost."""
         from imagekit.sign.own import own_statements
 
-        key = self.signer.public_key
-        statements = [own.statement for own in own_statements(self.writer, image, key)]
+        statements = [own.statement for own in own_statements(self.writer, image, self.signer)]
         found = [entry for entry in statements if entry.predicate_type == CYCLONEDX]
         if found:
             return []
@@ -230,7 +229,8 @@ class _Work:
             clock=self.clock,
         )
         if not quiet:
-            summary = f"{self.signer.public_key.fingerprint[:19]}…: bundle and legacy form"
+            forms = "bundle and legacy form" if len(written) > 1 else "bundle"
+            summary = f"{self.signer}: {forms}"
             self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
         return list(written)
 
@@ -261,15 +261,15 @@ class _Work:
 
     def _verify(self, image: PinnedReference) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
-        from imagekit.verify.judge import judge
+        from imagekit.verify.judge import Bench, judge
 
         self.progress(Started(stage="verify"))
         began = time.monotonic()
         now = self.clock.now()
-        policy = own_policy(image.repository.name, self.signer.public_key, now)
+        policy = own_policy(image.repository.name, self.signer.authority, now)
         for tag in self.recipe.tags.all:
             tagged = PinnedReference(image.repository, image.digest, tag=tag)
-            verdict = judge(tagged, policy, now=now, open_reader=lambda: self.writer)
+            verdict = judge(tagged, policy, Bench(now=now, open_reader=lambda: self.writer))
             require(verdict, tagged)
         self.progress(
             Done(

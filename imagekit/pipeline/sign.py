@@ -58,10 +58,10 @@ def sign_reference(
         DocumentError: the reference points to no image.
     """
     from imagekit.adapters.clock import SystemClock
-    from imagekit.adapters.keys import KeySigner
     from imagekit.pipeline.registries import light
+    from imagekit.pipeline.signers import open_signer
 
-    signer = KeySigner.from_file(key, password)
+    signer = open_signer(key, password)
     return sign_image(
         light(reference.repository, options),
         signer,

@@ -7,7 +7,7 @@ from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline import registries
 from imagekit.ports import Clock, RegistryReader
-from imagekit.verify.judge import judge
+from imagekit.verify.judge import Bench, judge
 
 
 def verify(
@@ -42,4 +42,4 @@ def verify(
         return registries.reader(wanted.repository, options or RegistryOptions())
 
     now = (clock or SystemClock()).now()
-    return judge(wanted, policy, now=now, open_reader=open_reader)
+    return judge(wanted, policy, Bench(now=now, open_reader=open_reader))

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
 from imagekit.model.digest import Digest
-from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, ImageRule, Policy, RequiredAttestation
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
@@ -14,15 +13,14 @@ _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
 
 
-def own_policy(repository: str, key: PublicKey, now: datetime) -> Policy:
-    """Return the strictest policy that the image must pass: this key, SBOM and provenance.
+def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
+    """Return the strictest policy that the image must pass: this signer, SBOM and provenance.
 
     Args:
         repository: the full name of the repository.
-        key: the publisher's public key.
+        authority: the publisher's.
         now: the present time, with its zone.
     """
-    authority = Authority(name=_NAME, key=key)
     rule = ImageRule(
         glob=repository,
         authorities=(authority,),
@@ -36,7 +34,7 @@ def own_policy(repository: str, key: PublicKey, now: datetime) -> Policy:
         version=1,
         expires=now + timedelta(days=1),
         images=(rule,),
-        digest=Digest.of(key.der),
+        digest=Digest.of(repr(authority).encode()),
     )
 
 

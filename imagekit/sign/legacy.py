@@ -10,12 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
-from imagekit.formats.fields import base64_text, strict_base64
 from imagekit.formats.oci import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
-from imagekit.formats.signature import verify_legacy_signature
-from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
+from imagekit.formats.simplesigning import SimpleSigning, payload_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.key import PublicKey
 from imagekit.model.oci import (
     CONFIG,
     MANIFEST,
@@ -56,6 +53,8 @@ def signed_layers(
 ) -> tuple[Descriptor, ...]:
     """Return a layer for each identity: those that are there and verify, else newly signed ones.
 
+    There are none where the signer has no legacy form.
+
     Raises:
         DocumentError: the tag holds something that is no manifest of signatures.
         RegistryError: the registry refused or did not answer.
@@ -64,10 +63,10 @@ def signed_layers(
     layers = []
     for identity in identities:
         payload = payload_bytes(SimpleSigning(identity=identity, digest=image.digest))
-        good = [layer for layer in there if _holds(layer, payload, signer.public_key)]
-        layers.append(
-            good[0] if good else _new_layer(writer, signer, image.repository, payload=payload)
-        )
+        good = [layer for layer in there if _holds(layer, payload, signer)]
+        layer = good[0] if good else _new_layer(writer, signer, image.repository, payload=payload)
+        if layer is not None:
+            layers.append(layer)
     return tuple(layers)
 
 
@@ -105,28 +104,29 @@ def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descr
 
 def _new_layer(
     writer: RegistryWriter, signer: Signer, repository: Repository, *, payload: bytes
-) -> Descriptor:
+) -> Descriptor | None:
+    annotations = signer.legacy(payload)
+    if not annotations:
+        return None
     stored = writer.put_bytes(repository, SIMPLE_SIGNING, payload)
     return Descriptor(
         media_type=SIMPLE_SIGNING,
         digest=stored.digest,
         size=stored.size,
-        annotations={SIGNATURE_ANNOTATION: base64_text(signer.sign(payload))},
+        annotations=annotations,
     )
 
 
-def _holds(layer: Descriptor, payload: bytes, public_key: PublicKey, /) -> bool:
-    """Tell whether the layer is this payload, signed by the key; its bytes are known by digest."""
+def _holds(layer: Descriptor, payload: bytes, signer: Signer, /) -> bool:
+    """Tell whether the layer is this payload, by this signer; its bytes are known by digest."""
     if layer.media_type != SIMPLE_SIGNING or layer.digest != Digest.of(payload):
         return False
-    signature = strict_base64(layer.annotations.get(SIGNATURE_ANNOTATION, ""))
-    return bool(signature) and verify_legacy_signature(public_key, signature or b"", payload)
+    return signer.made_legacy(payload, layer.annotations)
 
 
 def _contains(layers: Sequence[Descriptor], wanted: Descriptor) -> bool:
-    signature = wanted.annotations[SIGNATURE_ANNOTATION]
     return any(
-        layer.digest == wanted.digest and layer.annotations.get(SIGNATURE_ANNOTATION) == signature
+        layer.digest == wanted.digest and layer.annotations == wanted.annotations
         for layer in layers
     )
 

@@ -1,18 +1,16 @@
-"""What a key has signed about an image already, so that nothing is signed twice."""
+"""What a signer has signed about an image already, so that nothing is signed twice."""
 
 import logging
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, NotFoundError
-from imagekit.formats.bundle import MAX_BUNDLE, KeyBundle, parse_bundle
+from imagekit.formats.bundle import MAX_BUNDLE, parse_bundle
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.oci import parse_manifest
-from imagekit.formats.signature import verify_signature
-from imagekit.model.key import PublicKey
 from imagekit.model.oci import Descriptor, Manifest
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import Statement
-from imagekit.ports import RegistryReader
+from imagekit.ports import RegistryReader, Signer
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +21,7 @@ MAX_EXAMINED = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnStatement:
-    """A statement about an image, verified with the key that was asked for."""
+    """A statement about an image, by the signer that was asked for."""
 
     reference: PinnedReference
     """The artifact that holds it."""
@@ -31,9 +29,9 @@ class OwnStatement:
 
 
 def own_statements(
-    reader: RegistryReader, image: PinnedReference, public_key: PublicKey
+    reader: RegistryReader, image: PinnedReference, signer: Signer
 ) -> tuple[OwnStatement, ...]:
-    """Return the statements about the image whose bundle verifies with the key.
+    """Return the statements about the image whose bundle this signer made.
 
     What others attached, and what cannot be read, is passed over: here it is only asked what need
     not be written again.
@@ -47,7 +45,7 @@ def own_statements(
     for referrer in reader.referrers(image)[:MAX_EXAMINED]:
         reference = image.with_digest(referrer.digest)
         try:
-            statement = _verified(reader, reference, public_key)
+            statement = _verified(reader, reference, signer)
         except (DocumentError, NotFoundError) as error:
             _log.debug("passed over %s: %s", reference, error)
             continue
@@ -59,19 +57,13 @@ def own_statements(
 
 
 def _verified(
-    reader: RegistryReader, reference: PinnedReference, public_key: PublicKey
+    reader: RegistryReader, reference: PinnedReference, signer: Signer
 ) -> Statement | None:
     layer = _bundle_layer(reader, reference)
     if layer is None:
         return None
-    bundle = parse_bundle(reader.blob(reference.repository, layer, limit=MAX_BUNDLE))
-    if not isinstance(bundle, KeyBundle):
-        return None
-    signed = bundle.envelope.signed_bytes
-    (signature,) = bundle.envelope.signatures
-    if not verify_signature(public_key, signature, signed):
-        return None
-    return statement_of(bundle.envelope)
+    raw = reader.blob(reference.repository, layer, limit=MAX_BUNDLE)
+    return statement_of(parse_bundle(raw).envelope) if signer.made(raw) else None
 
 
 def _bundle_layer(reader: RegistryReader, reference: PinnedReference) -> Descriptor | None:

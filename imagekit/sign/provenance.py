@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from imagekit.errors import InvalidReferenceError
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, Material
-from imagekit.model.key import PublicKey
 from imagekit.model.recipe import Recipe
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
-from imagekit.ports import RegistryReader
+from imagekit.ports import RegistryReader, Signer
 from imagekit.sign.own import own_statements
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
@@ -77,9 +76,9 @@ def recipe_digest_of(statement: Statement) -> Digest | None:
 
 
 def recipe_digests(
-    reader: RegistryReader, image: PinnedReference, public_key: PublicKey
+    reader: RegistryReader, image: PinnedReference, signer: Signer
 ) -> frozenset[Digest]:
-    """Return the digests of all recipes that the key says the image was built from.
+    """Return the digests of all recipes that the signer says the image was built from.
 
     There can be several: two states of a recipe may build the same bytes.
 
@@ -87,7 +86,7 @@ def recipe_digests(
         RegistryError: the registry did not answer.
         IntegrityError: bytes differ from their digest.
     """
-    found = (recipe_digest_of(o.statement) for o in own_statements(reader, image, public_key))
+    found = (recipe_digest_of(o.statement) for o in own_statements(reader, image, signer))
     return frozenset(digest for digest in found if digest is not None)
 
 

@@ -7,10 +7,8 @@ the same is kept, so that a publish that was killed completes without signing an
 from collections.abc import Sequence
 from datetime import UTC
 
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.dsse import pae
 from imagekit.formats.intoto import statement_bytes
-from imagekit.model.oci import BUNDLE, IN_TOTO, Descriptor
+from imagekit.model.oci import BUNDLE, Descriptor
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE, Statement, Subject
 from imagekit.ports import Clock, RegistryWriter, Signer
@@ -46,27 +44,29 @@ def sign(
     manifest: Descriptor,
     tags: Sequence[str],
     clock: Clock,
-) -> tuple[Attached, Attached]:
+) -> tuple[Attached, ...]:
     """Sign an image for its tags, as Sigstore bundle and in the legacy form.
 
     Args:
         writer: where the image is.
-        signer: the key.
+        signer: who signs.
         image: the image; a tag in the reference means nothing here.
         manifest: what points to the image's manifest or index.
         tags: the tags to sign for, whether they exist yet or not.
         clock: for the time in the bundle's annotations.
 
     Returns:
-        The bundle and the legacy signature.
+        The bundle, and the legacy signature where the signer has that form.
 
     Raises:
         RegistryError: the registry refused or did not answer.
         DocumentError: the legacy tag holds something that is no manifest of signatures.
     """
     layers = signed_layers(writer, signer, image, identities=identities(image, tags))
-    first = merge(writer, image, layers)
+    first = merge(writer, image, layers) if layers else None
     bundle = _sign_bundle(writer, signer, image, manifest=manifest, tags=tags, clock=clock)
+    if first is None:
+        return (bundle,)
     # Somebody who read the tag before our write may have overwritten it after our look.
     second = merge(writer, image, layers)
     legacy = Attached(
@@ -92,7 +92,7 @@ def attest(
         RegistryError: the registry refused or did not answer.
     """
     same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
-    for own in own_statements(writer, image, signer.public_key):
+    for own in own_statements(writer, image, signer):
         if same(own.statement, statement):
             return Attached(what=statement.predicate_type, reference=own.reference, new=False)
     return _attach_bundle(
@@ -117,7 +117,7 @@ def _sign_bundle(
 ) -> Attached:
     signed = [
         own
-        for own in own_statements(writer, image, signer.public_key)
+        for own in own_statements(writer, image, signer)
         if own.statement.predicate_type == COSIGN_SIGN
     ]
     there = {(subject.name, subject.digest) for own in signed for subject in own.statement.subjects}
@@ -146,13 +146,12 @@ def _attach_bundle(
     what: str,
 ) -> Attached:
     payload = statement_bytes(statement)
-    signature = signer.sign(pae(IN_TOTO, payload))
     return attach(
         writer,
         image,
         manifest=manifest,
         media_type=BUNDLE,
-        raw=key_bundle_bytes(payload, signature, signer.public_key),
+        raw=signer.bundle(payload),
         what=what,
         annotations={
             "dev.sigstore.bundle.content": "dsse-envelope",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.formats.bundle import MAX_BUNDLE
 from imagekit.formats.oci import parse_manifest
-from imagekit.formats.simplesigning import MAX_PAYLOAD, SIGNATURE_ANNOTATION
+from imagekit.formats.simplesigning import MAX_PAYLOAD
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Form, Gathered, Refusal
 from imagekit.model.oci import (
@@ -132,9 +132,13 @@ def _legacy(haul: _Haul) -> None:
     for layer in _bounded(layers, haul, what="layers of the .sig image"):
         payload = _blob(haul, layer, limit=MAX_PAYLOAD)
         if payload is not None:
-            signature = layer.annotations.get(SIGNATURE_ANNOTATION, "")
             haul.candidates.append(
-                Candidate(form=Form.LEGACY, source=layer.digest, raw=payload, signature=signature)
+                Candidate(
+                    form=Form.LEGACY,
+                    source=layer.digest,
+                    raw=payload,
+                    annotations=layer.annotations,
+                )
             )
 
 

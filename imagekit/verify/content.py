@@ -7,6 +7,9 @@ What must hold:
    holds for the manifests that an index lists and for the configurations, which decide what runs.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
@@ -16,6 +19,7 @@ from imagekit.model.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST,
+    Descriptor,
     Index,
     Manifest,
     RawManifest,
@@ -31,9 +35,29 @@ MAX_PLATFORMS = 64
 _CHECK = "image"
 
 
-def check_image(
-    reader: RegistryReader, image: PinnedReference, raw: RawManifest
-) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The image of one platform."""
+
+    reference: PinnedReference
+    platform: str
+    """As ``linux/arm64/v8``; empty where neither index nor configuration says it."""
+    raw: RawManifest
+    config: Mapping[str, object] = field(hash=False)
+    """The configuration as JSON; empty where it is of no kind that runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What an image consists of, all read and checked."""
+
+    findings: tuple[Finding, ...]
+    is_index: bool = False
+    parts: tuple[Part, ...] = ()
+    """The image of each platform; of an image of one platform that itself."""
+
+
+def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest) -> Content:
     """Check the manifest that was received, and what it consists of.
 
     Raises:
@@ -41,21 +65,23 @@ def check_image(
     """
     try:
         image.digest.check(raw.raw, what=f"the manifest of {image}")
-        document = parse_manifest(raw.raw, raw.media_type)
-        missing = _check_parts(reader, image, document)
+        parts, missing = _parts(reader, image, raw)
     except (DocumentError, IntegrityError) as fault:
-        return (refusal(fault),)
-    kind = "an index" if isinstance(document, Index) else "a manifest"
+        return Content(findings=(refusal(fault),))
+    is_index = raw.media_type in INDEX_TYPES
+    kind = "an index" if is_index else "a manifest"
     passed = ok(_CHECK, f"{kind}, {len(raw.raw)} bytes, as its digest says")
-    if not missing:
-        return (passed,)
     lacking = warning(
         "platforms",
         "MISSING_MANIFEST",
         f"the index lists manifests that the registry does not have: {', '.join(missing)}",
         hint="the image was copied in part: these platforms cannot be pulled",
     )
-    return (passed, lacking)
+    return Content(
+        findings=(passed, lacking) if missing else (passed,),
+        is_index=is_index,
+        parts=parts,
+    )
 
 
 def refusal(fault: DocumentError | IntegrityError) -> Finding:
@@ -65,39 +91,66 @@ def refusal(fault: DocumentError | IntegrityError) -> Finding:
     return error(_CHECK, code, fault.message, hint=hint)
 
 
-def _check_parts(
-    reader: RegistryReader, image: PinnedReference, document: Manifest | Index
-) -> tuple[str, ...]:
-    """Read manifests and configurations; return the digests that are not there."""
+def _parts(
+    reader: RegistryReader, image: PinnedReference, raw: RawManifest
+) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Read manifests and configurations; return them, and the digests that are not there."""
+    document = parse_manifest(raw.raw, raw.media_type)
     if isinstance(document, Manifest):
-        _check_config(reader, image, document)
-        return ()
+        config = _config(reader, image, document)
+        part = Part(reference=image, platform=_said_by(config), raw=raw, config=config)
+        return (part,), ()
     if len(document.manifests) > MAX_PLATFORMS:
         raise DocumentError(
             f"the index lists {len(document.manifests)} manifests; {MAX_PLATFORMS} are the most",
             code="TOO_MANY",
         )
-    missing = []
+    parts, missing = [], []
     for entry in document.manifests:
         if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
             continue
-        child = image.with_digest(entry.digest)
         try:
-            raw = reader.manifest(child)
+            parts.append(_part(reader, image, entry))
         except NotFoundError:
             missing.append(entry.digest.short)
-            continue
-        entry.digest.check(raw.raw, what=f"the manifest {entry.digest.short}")
-        part = parse_manifest(raw.raw, entry.media_type)
-        if isinstance(part, Index):
-            raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
-        _check_config(reader, image, part)
-    return tuple(missing)
+    return tuple(parts), tuple(missing)
 
 
-def _check_config(reader: RegistryReader, image: PinnedReference, manifest: Manifest) -> None:
+def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> Part:
+    child = PinnedReference(image.repository, entry.digest, tag=image.tag)
+    raw = reader.manifest(image.with_digest(entry.digest))
+    entry.digest.check(raw.raw, what=f"the manifest {entry.digest.short}")
+    manifest = parse_manifest(raw.raw, entry.media_type)
+    if isinstance(manifest, Index):
+        raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
+    config = _config(reader, image, manifest)
+    platform = str(entry.platform) if entry.platform else _said_by(config)
+    if entry.platform and config and not _agree(platform, _said_by(config)):
+        raise DocumentError(
+            f"the index says that {entry.digest.short} is for {platform}, and its configuration "
+            f"that it is for {_said_by(config)}",
+            hint="runtimes choose by the one or the other",
+            code="PLATFORM_MISMATCH",
+        )
+    return Part(reference=child, platform=platform, raw=raw, config=config)
+
+
+def _config(
+    reader: RegistryReader, image: PinnedReference, manifest: Manifest
+) -> Mapping[str, object]:
     config = manifest.config
-    if config.media_type in {CONFIG, DOCKER_CONFIG}:
-        raw = reader.blob(image.repository, config, limit=MAX_MANIFEST)
-        config.digest.check(raw, what=f"the configuration {config.digest.short}")
-        strictjson.loads_object(raw, what="the image's configuration")
+    if config.media_type not in {CONFIG, DOCKER_CONFIG}:
+        return {}
+    raw = reader.blob(image.repository, config, limit=MAX_MANIFEST)
+    config.digest.check(raw, what=f"the configuration {config.digest.short}")
+    return strictjson.loads_object(raw, what="the image's configuration")
+
+
+def _said_by(config: Mapping[str, object]) -> str:
+    parts = [config.get(key) for key in ("os", "architecture", "variant")]
+    return "/".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _agree(listed: str, said: str) -> bool:
+    """Tell whether index and configuration mean one platform; many leave the variant out."""
+    return listed.split("/")[:2] == said.split("/")[:2]

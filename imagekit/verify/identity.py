@@ -7,11 +7,11 @@ The rules are those of containers-policy.json(5), "signedIdentity". A name is ``
 from collections.abc import Sequence
 from typing import assert_never
 
-from imagekit.model.policy import SignedIdentity
+from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.model.reference import PinnedReference
 
 
-def accepts(rule: SignedIdentity, image: PinnedReference, names: Sequence[str]) -> bool:
+def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:
     """Tell whether one of the signed names is good for the image.
 
     Args:
@@ -19,33 +19,49 @@ def accepts(rule: SignedIdentity, image: PinnedReference, names: Sequence[str]) 
         image: what was asked for; ``tag`` where it was by tag.
         names: names of the subjects that have the image's digest.
     """
-    match rule:
+    repository = signed_name(rule, image)
+    exact = _exact(repository, image)
+    match rule.signed_identity:
         case SignedIdentity.DIGEST_ONLY:
             return True
         case SignedIdentity.MATCH_REPOSITORY:
-            return _in_repository(image, names)
+            return _in_repository(repository, names)
         case SignedIdentity.MATCH_EXACT:
-            return _exact(image) in names
-        case SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT:
-            return _exact(image) in names if image.tag else _in_repository(image, names)
-    assert_never(rule)
+            return exact in names
+        case SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT | SignedIdentity.REMAP_IDENTITY:
+            return exact in names if image.tag else _in_repository(repository, names)
+    assert_never(rule.signed_identity)
 
 
-def wanted(rule: SignedIdentity, image: PinnedReference) -> str:
+def wanted(rule: ImageRule, image: PinnedReference) -> str:
     """Return what the name should have been, for a message."""
-    by_digest = rule is SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT and not image.tag
-    if by_digest or rule is SignedIdentity.MATCH_REPOSITORY:
-        return f"the repository {image.repository.name}"
-    return _exact(image)
+    repository = signed_name(rule, image)
+    exact = rule.signed_identity is SignedIdentity.MATCH_EXACT
+    if rule.signed_identity is SignedIdentity.MATCH_REPOSITORY or not (exact or image.tag):
+        return f"the repository {repository}"
+    return _exact(repository, image)
 
 
-def _exact(image: PinnedReference) -> str:
+def signed_name(rule: ImageRule, image: PinnedReference) -> str:
+    """Return the repository's full name as signatures have it: a mirror's is translated."""
     name = image.repository.name
-    return f"{name}:{image.tag}" if image.tag else f"{name}@{image.digest}"
+    remap = rule.remap
+    if rule.signed_identity is SignedIdentity.REMAP_IDENTITY and remap and _under(name, remap):
+        return remap.signed_prefix + name.removeprefix(remap.prefix)
+    return name
 
 
-def _in_repository(image: PinnedReference, names: Sequence[str]) -> bool:
-    return any(_repository_of(name) == image.repository.name for name in names)
+def _under(name: str, remap: Remap) -> bool:
+    """Tell whether the prefix ends where a component of the name does."""
+    return name == remap.prefix or name.startswith(f"{remap.prefix}/")
+
+
+def _exact(repository: str, image: PinnedReference) -> str:
+    return f"{repository}:{image.tag}" if image.tag else f"{repository}@{image.digest}"
+
+
+def _in_repository(repository: str, names: Sequence[str]) -> bool:
+    return any(_repository_of(name) == repository for name in names)
 
 
 def _repository_of(name: str) -> str:

@@ -2,63 +2,80 @@
 
 What must hold, in this order; what fails early costs no request:
 
-1. ``policy``: the policy has not expired, and exactly one of its rules has the longest match of
-   the repository's full name. What no rule speaks of is refused.
-2. ``deny``: the digest is not denied. It is looked up before any signature is asked for.
+1. ``policy``: the policy has been issued and has not expired, and exactly one of its rules has the
+   longest match of the repository's full name. What no rule speaks of is refused.
+2. ``deny``: the digest is not denied. It is looked up before any signature is asked for, and so
+   are exceptions: an image that has one is not asked for signatures.
 3. The tag is resolved once, by hashing the bytes that came; from then on only the digest is used,
    and the verdict's digest is what may be pulled. Of ``NAME:TAG@DIGEST`` the digest is judged;
    a tag that points elsewhere by now is a warning.
-4. ``image``: see ``content``.
-5. ``signature`` and one check for each attestation: see ``collect``, ``weigh`` and ``decide``.
+4. ``image``: see ``content``. ``platforms``: see there.
+5. ``withdrawal``, ``freshness``, ``signature`` and one check for each attestation: see ``collect``,
+   ``weigh``, ``fresh`` and ``decide``; on the levels that the rule names.
+
+A rule that only warns turns what 5 refuses into warnings, until its date; never what 1 to 4 do,
+nor a withdrawal.
 
 A registry that cannot be asked leads to no verdict at all but to its error; bytes of the image
 that differ from their digest are a verdict, and it says no.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.model.digest import Digest
 from imagekit.model.oci import RawManifest
-from imagekit.model.policy import ImageRule, Policy
+from imagekit.model.policy import ImageRule, Level, Policy
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
-from imagekit.ports import RegistryReader
+from imagekit.ports import CertificateVerifier, Memory, RegistryReader
+from imagekit.verify.case import Case, authorities_of
 from imagekit.verify.collect import gather
-from imagekit.verify.content import check_image, refusal
-from imagekit.verify.decide import Case, decide, keys_of
+from imagekit.verify.content import Content, Part, read_image, refusal
+from imagekit.verify.decide import decide
 from imagekit.verify.findings import error, ok, warning
+from imagekit.verify.fresh import Fresh, NoMemory, check_freshness, check_withdrawal, remember
 from imagekit.verify.glob import applicable
-from imagekit.verify.weigh import weigh
+from imagekit.verify.platforms import check_platforms
+from imagekit.verify.trust import CLOCK_SKEW
+from imagekit.verify.weigh import Scales, weigh
 
 
-def judge(
-    reference: Reference,
-    policy: Policy,
-    *,
-    now: datetime,
-    open_reader: Callable[[], RegistryReader],
-) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a judge needs besides the reference and the policy."""
+
+    now: datetime
+    """The present time, with its zone."""
+    open_reader: Callable[[], RegistryReader]
+    """Makes the way to the registry; called only where it is needed."""
+    certificates: CertificateVerifier | None = None
+    """Verifies keyless signatures; without it none counts."""
+    memory: Memory = field(default_factory=NoMemory)
+    """What was seen before; without it a rule that wants ``monotonic`` says so."""
+
+
+def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
     """Verify an image against a policy.
 
     Args:
         reference: what somebody wants to use.
         policy: what decides.
-        now: the present time, with its zone.
-        open_reader: makes the way to the registry; called only where it is needed.
+        bench: the time, and the ways to everything that is asked.
 
     Raises:
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
     digest = reference.digest if isinstance(reference, PinnedReference) else None
-    found, rule = _rule(reference, policy, now)
+    found, rule = _rule(reference, policy, bench.now)
     findings = [found]
     if digest is not None:
         findings += _denied(policy, digest)
     if rule is None or _refused(findings):
         return _verdict(reference, policy, findings, digest=digest)
-    reader = open_reader()
+    reader = bench.open_reader()
     try:
         raw = reader.manifest(reference)
     except (IntegrityError, DocumentError) as fault:
@@ -69,10 +86,129 @@ def judge(
     else:
         findings += _moved(reader, image)
     if not _refused(findings):
-        findings += check_image(reader, image, raw)
-    if not _refused(findings):
-        findings += _trust(reader, image, policy=policy, rule=rule)
+        court = _Court(reader=reader, image=image, policy=policy, rule=rule, bench=bench)
+        findings += court.findings(raw)
     return _verdict(reference, policy, findings, digest=image.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Court:
+    """One image that nothing speaks against so far, and the rule that it is judged by."""
+
+    reader: RegistryReader
+    image: PinnedReference
+    policy: Policy
+    rule: ImageRule
+    bench: Bench
+
+    def findings(self, raw: RawManifest) -> tuple[Finding, ...]:
+        """Return the findings on the image, its signatures and attestations."""
+        content = read_image(self.reader, self.image, raw)
+        found = (*content.findings, *check_platforms(self.rule, content))
+        if _refused(found):
+            return found
+        waived = self._waiver()
+        return (*found, *(waived or self._trust(content)))
+
+    def _waiver(self) -> tuple[Finding, ...]:
+        """Return the finding that a dated exception allows the image, if one does."""
+        for one in self.policy.exceptions:
+            same = one.repository.name == self.image.repository.name
+            if same and one.digest == self.image.digest and self.bench.now < one.expires:
+                message = (
+                    f"allowed without signatures until {one.expires.isoformat()} "
+                    f"by {one.owner}: {one.reason}"
+                )
+                return (warning("exception", "EXCEPTION", message),)
+        return ()
+
+    def _trust(self, content: Content) -> tuple[Finding, ...]:
+        top = self._case(self.image)
+        if isinstance(top, Finding):
+            return (top,)
+        withdrawn = check_withdrawal(top)
+        if withdrawn:
+            return withdrawn
+        fresh = check_freshness(top, self.bench.memory)
+        judged = self._warned([*fresh.findings, *self._levels(top, content)])
+        if _refused(judged):
+            return judged
+        return (*judged, *self._remembered(top, fresh))
+
+    def _remembered(self, top: Case, fresh: Fresh) -> tuple[Finding, ...]:
+        return self._warned(remember(top, fresh, self.bench.memory))
+
+    def _levels(self, top: Case, content: Content) -> list[Finding]:
+        """Judge the index, the manifests in it, or both, as the rule says."""
+        level = self.rule.platforms.verify
+        if not content.is_index:
+            return [*decide(top)]
+        findings: list[Finding] = []
+        if level in {Level.TOP, Level.ALL}:
+            # What an index refers to is attested; where manifests are looked at, by each of them.
+            findings += decide(top, attestations=level is Level.TOP)
+        if level in {Level.MANIFESTS, Level.ALL}:
+            for part in content.parts:
+                findings += self._part(part)
+        return findings
+
+    def _part(self, part: Part) -> Iterable[Finding]:
+        if part.platform == "unknown/unknown":
+            # What BuildKit attaches to an index so; no runtime ever chooses it.
+            return ()
+        case = self._case(part.reference)
+        found = (case,) if isinstance(case, Finding) else decide(case)
+        where = part.platform or part.reference.digest.short
+        return (replace(each, message=f"{where}: {each.message}") for each in found)
+
+    def _case(self, image: PinnedReference) -> Case | Finding:
+        """Gather and weigh what is beside a manifest or index."""
+        try:
+            gathered = gather(self.reader, image)
+        except (DocumentError, IntegrityError) as fault:
+            return _unlisted(image, fault)
+        scales = Scales(
+            authorities=authorities_of(self.rule),
+            digest=image.digest,
+            certificates=self.bench.certificates,
+        )
+        return Case(
+            image=image,
+            policy=self.policy,
+            rule=self.rule,
+            gathered=gathered,
+            weighed=weigh(gathered.candidates, scales),
+            now=self.bench.now,
+        )
+
+    def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Turn refusals into warnings where the rule only warns today."""
+        until = self.rule.warn_until
+        found = tuple(findings)
+        if until is None or self.bench.now >= until or not _refused(found):
+            return found
+        said = warning(
+            "mode",
+            "WOULD_DENY",
+            f"this rule only warns; from {until.isoformat()} on the image is refused",
+            hint="mend it before then",
+        )
+        eased = (
+            replace(each, severity="warning") if each.severity == "error" else each
+            for each in found
+        )
+        return (*eased, said)
+
+
+def _unlisted(image: PinnedReference, fault: DocumentError | IntegrityError) -> Finding:
+    return error(
+        "referrers",
+        "REFERRERS_LOST",
+        "the image's referrers were lost: what the registry has in the place of their "
+        f"list cannot be read: {fault.message}",
+        hint=f"ask who writes the tag sha256-{image.digest.hex[:12]}..., then sign again: "
+        f"imagekit sign {image} --key FILE",
+    )
 
 
 def _rule(reference: Reference, policy: Policy, now: datetime) -> tuple[Finding, ImageRule | None]:
@@ -84,6 +220,14 @@ def _rule(reference: Reference, policy: Policy, now: datetime) -> tuple[Finding,
             f"the policy {version} expired at {policy.expires.isoformat()}",
             hint="get the present version of the policy; if it is yours, review it, raise "
             "metadata.version and set metadata.expires anew",
+        ), None
+    if policy.issued is not None and now < policy.issued - CLOCK_SKEW:
+        return error(
+            "policy",
+            "CLOCK",
+            f"this machine's clock says {now.isoformat()}, which is before the policy {version} "
+            f"was issued ({policy.issued.isoformat()})",
+            hint="set the clock",
         ), None
     name = reference.repository.name
     rules = applicable(policy, name)
@@ -148,28 +292,7 @@ def _moved(reader: RegistryReader, image: PinnedReference) -> list[Finding]:
     ]
 
 
-def _trust(
-    reader: RegistryReader, image: PinnedReference, *, policy: Policy, rule: ImageRule
-) -> tuple[Finding, ...]:
-    try:
-        gathered = gather(reader, image)
-    except (DocumentError, IntegrityError) as fault:
-        return (
-            error(
-                "referrers",
-                "REFERRERS_LOST",
-                "the image's referrers were lost: what the registry has in the place of their "
-                f"list cannot be read: {fault.message}",
-                hint=f"ask who writes the tag sha256-{image.digest.hex[:12]}..., then sign again: "
-                f"imagekit sign {image} --key FILE",
-            ),
-        )
-    weighed = weigh(gathered.candidates, keys_of(rule), digest=image.digest)
-    case = Case(image=image, policy=policy, rule=rule, gathered=gathered, weighed=weighed)
-    return decide(case)
-
-
-def _refused(findings: list[Finding]) -> bool:
+def _refused(findings: Iterable[Finding]) -> bool:
     return any(finding.severity == "error" for finding in findings)
 
 

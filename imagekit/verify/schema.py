@@ -285,7 +285,11 @@ _IMAGE: Record[_Placed] = Record(
         "signedIdentity": item(
             Choice(
                 "what the name in the signature must be",
-                tuple(each.value for each in SignedIdentity),
+                tuple(
+                    each.value
+                    for each in SignedIdentity
+                    if each is not SignedIdentity.REMAP_IDENTITY
+                ),
             ),
             "matchRepoDigestOrExact: by tag exactly that reference, by digest the repository; "
             "digestOnly: for images that others sign without a name",

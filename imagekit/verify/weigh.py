@@ -1,52 +1,82 @@
-"""Turns candidates into evidence: pure, and the only place where signatures are verified.
+"""Turns candidates into evidence: the only place where signatures are verified.
 
 What must hold before anything in a candidate is believed:
 
 1. Its bytes are a bundle or a payload that every reader reads alike.
-2. A key of the policy, and nothing that came with the candidate, verifies the signature over
-   exactly these bytes.
+2. A key of the policy verifies the signature over exactly these bytes, and nothing that came with
+   the candidate has a say; or a certificate does, under a trusted root that the policy names.
 3. What was signed is an in-toto statement with a subject, or a simple signing payload.
+4. Log entries and timestamps that came along are of this very signature, where the policy names
+   a trusted root to verify them by.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from imagekit.errors import DocumentError
+from imagekit.errors import DocumentError, VerificationError
 from imagekit.formats.bundle import CertificateBundle, KeyBundle, parse_bundle
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.fields import strict_base64
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
-from imagekit.formats.simplesigning import parse_payload
+from imagekit.formats.simplesigning import (
+    CERTIFICATE_ANNOTATION,
+    SIGNATURE_ANNOTATION,
+    parse_payload,
+)
 from imagekit.model.digest import Digest
-from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
+from imagekit.model.evidence import Candidate, Certified, Evidence, Form, Refusal, Witness
 from imagekit.model.key import PublicKey
+from imagekit.model.policy import Authority, Need, TrustRoot
 from imagekit.model.statement import COSIGN_SIGN
+from imagekit.ports import CertificateVerifier
 
 Weighed = Evidence | Refusal
+_Verified = tuple[Certified, tuple[Witness, ...]]
 
 
-def weigh(
-    candidates: Iterable[Candidate], keys: Sequence[PublicKey], *, digest: Digest
-) -> tuple[Weighed, ...]:
-    """Judge each candidate by the keys of a policy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """What candidates are weighed by.
 
-    Args:
-        candidates: what the registry offered.
-        keys: all that the policy lists for this image.
-        digest: the image's.
-
-    Returns:
-        For each candidate the evidence that it is, or why it is none.
+    ``certificates`` verifies keyless signatures; without it none counts.
     """
-    return tuple(_weigh(candidate, keys, digest) for candidate in candidates)
+
+    authorities: tuple[Authority, ...]
+    digest: Digest
+    """The image's."""
+    certificates: CertificateVerifier | None = None
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """All keys that the policy lists for this image."""
+        return tuple(dict.fromkeys(one.key for one in self.authorities if one.key is not None))
+
+    @property
+    def certificate_roots(self) -> tuple[TrustRoot, ...]:
+        """The trusted roots of those who sign keyless."""
+        return _distinct(one.trust_root for one in self.authorities if one.identities)
+
+    def witness_roots(self, key: PublicKey) -> tuple[TrustRoot, ...]:
+        """Return the trusted roots whose logs and timestamps are looked at for a key."""
+        return _distinct(
+            one.trust_root
+            for one in self.authorities
+            if one.key == key and {one.tlog, one.timestamp} != {Need.OFF}
+        )
 
 
-def _weigh(candidate: Candidate, keys: Sequence[PublicKey], digest: Digest) -> Weighed:
+def weigh(candidates: Iterable[Candidate], scales: Scales) -> tuple[Weighed, ...]:
+    """Judge each candidate: the evidence that it is, or why it is none."""
+    return tuple(_weigh(candidate, scales) for candidate in candidates)
+
+
+def _weigh(candidate: Candidate, scales: Scales) -> Weighed:
     try:
         if candidate.form is Form.LEGACY:
-            return _legacy(candidate, keys, digest)
-        return _bundle(candidate, keys, digest)
-    except DocumentError as error:
+            return _legacy(candidate, scales)
+        return _bundle(candidate, scales)
+    except (DocumentError, VerificationError) as error:
         return Refusal(
             code=error.code or "BAD_DOCUMENT",
             message=f"{candidate.source.short}: {error.message}",
@@ -54,31 +84,53 @@ def _weigh(candidate: Candidate, keys: Sequence[PublicKey], digest: Digest) -> W
         )
 
 
-def _bundle(candidate: Candidate, keys: Sequence[PublicKey], digest: Digest) -> Weighed:
+def _bundle(candidate: Candidate, scales: Scales) -> Weighed:
     bundle = parse_bundle(candidate.raw)
     if isinstance(bundle, CertificateBundle):
-        return Refusal(
-            code="UNTRUSTED_KEY",
-            message=f"{candidate.source.short} is signed under a certificate; "
-            "this policy lists keys only",
-            claim=_claim(bundle.envelope),
-        )
-    key = _signer(bundle, keys)
+        return _certificate_bundle(candidate, bundle, scales)
+    key = _signer(bundle, scales.keys)
     if key is None:
         return _unknown(candidate, claim=_claim(bundle.envelope))
-    statement = statement_of(bundle.envelope)
+    return _evidence(candidate, bundle.envelope, scales, signatory=key)
+
+
+def _certificate_bundle(candidate: Candidate, bundle: CertificateBundle, scales: Scales) -> Weighed:
+    if not scales.certificate_roots or scales.certificates is None:
+        return _keys_only(candidate, claim=_claim(bundle.envelope))
+    verifier = scales.certificates
+    try:
+        certified, witnesses = _certified(
+            scales.certificate_roots, lambda root: verifier.bundle(candidate.raw, root)
+        )
+    except VerificationError as error:
+        return Refusal(
+            code=error.code or "BAD_BUNDLE",
+            message=f"{candidate.source.short}: {error.message}",
+            hint=error.hint,
+            claim=_claim(bundle.envelope),
+        )
+    return _evidence(candidate, bundle.envelope, scales, signatory=certified, witnesses=witnesses)
+
+
+def _evidence(
+    candidate: Candidate,
+    envelope: Envelope,
+    scales: Scales,
+    *,
+    signatory: PublicKey | Certified,
+    witnesses: tuple[Witness, ...] = (),
+) -> Evidence:
+    statement = statement_of(envelope)
+    mine = [subject for subject in statement.subjects if subject.digest == scales.digest]
     return Evidence(
         form=candidate.form,
         source=candidate.source,
-        key=key,
-        about=any(subject.digest == digest for subject in statement.subjects),
-        identities=tuple(
-            subject.name
-            for subject in statement.subjects
-            if subject.digest == digest and subject.name
-        ),
+        signatory=signatory,
+        about=bool(mine),
+        identities=tuple(subject.name for subject in mine if subject.name),
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
+        witnesses=witnesses,
     )
 
 
@@ -91,27 +143,71 @@ def _signer(bundle: KeyBundle, keys: Sequence[PublicKey]) -> PublicKey | None:
     return None
 
 
-def _legacy(candidate: Candidate, keys: Sequence[PublicKey], digest: Digest) -> Weighed:
-    signature = strict_base64(candidate.signature)
+def _certified(
+    roots: Sequence[TrustRoot], verify: Callable[[TrustRoot], tuple[Certified, Witness]]
+) -> _Verified:
+    """Verify under each trusted root; it holds where one of them verifies it.
+
+    Raises:
+        VerificationError: none does; the first one's reason.
+    """
+    found, faults = [], []
+    for root in roots:
+        try:
+            found.append(verify(root))
+        except VerificationError as error:
+            faults.append(error)
+    if not found:
+        raise faults[0]
+    return found[0][0], tuple(witness for _, witness in found)
+
+
+def _legacy(candidate: Candidate, scales: Scales) -> Weighed:
+    signature = strict_base64(candidate.annotations.get(SIGNATURE_ANNOTATION, ""))
     if not signature:
         return Refusal(
             code="BAD_PAYLOAD",
             message=f"{candidate.source.short}: the layer carries no signature in base64",
         )
-    for key in keys:
+    if CERTIFICATE_ANNOTATION in candidate.annotations:
+        return _legacy_certificate(candidate, scales)
+    for key in scales.keys:
         if verify_legacy_signature(key, signature, candidate.raw):
-            payload = parse_payload(candidate.raw)
-            about = payload.digest == digest
-            return Evidence(
-                form=candidate.form,
-                source=candidate.source,
-                key=key,
-                about=about,
-                identities=(payload.identity,) if about else (),
-                predicate_type=COSIGN_SIGN,
-                predicate={},
-            )
+            return _legacy_evidence(candidate, scales, key)
     return _unknown(candidate, claim=COSIGN_SIGN)
+
+
+def _legacy_certificate(candidate: Candidate, scales: Scales) -> Weighed:
+    if not scales.certificate_roots or scales.certificates is None:
+        return _keys_only(candidate, claim=COSIGN_SIGN)
+    verifier = scales.certificates
+    certified, witnesses = _certified(
+        scales.certificate_roots,
+        lambda root: verifier.legacy(candidate.raw, candidate.annotations, root),
+    )
+    return _legacy_evidence(candidate, scales, certified, witnesses=witnesses)
+
+
+def _legacy_evidence(
+    candidate: Candidate,
+    scales: Scales,
+    signatory: PublicKey | Certified,
+    /,
+    *,
+    witnesses: tuple[Witness, ...] = (),
+) -> Evidence:
+    payload = parse_payload(candidate.raw)
+    about = payload.digest == scales.digest
+    return Evidence(
+        form=candidate.form,
+        source=candidate.source,
+        signatory=signatory,
+        about=about,
+        identities=(payload.identity,) if about else (),
+        predicate_type=COSIGN_SIGN,
+        predicate={},
+        witnesses=witnesses,
+    )
 
 
 def _unknown(candidate: Candidate, *, claim: str) -> Refusal:
@@ -123,9 +219,23 @@ def _unknown(candidate: Candidate, *, claim: str) -> Refusal:
     )
 
 
+def _keys_only(candidate: Candidate, *, claim: str) -> Refusal:
+    return Refusal(
+        code="UNTRUSTED_KEY",
+        message=f"{candidate.source.short} is signed under a certificate; "
+        "this policy lists keys only",
+        claim=claim,
+    )
+
+
 def _claim(envelope: Envelope) -> str:
     """Return the predicate type that an unverified statement claims; for the message only."""
     try:
         return statement_of(envelope).predicate_type
     except DocumentError:
         return ""
+
+
+def _distinct(roots: Iterable[TrustRoot | None]) -> tuple[TrustRoot, ...]:
+    found = {root.digest: root for root in roots if root is not None}
+    return tuple(found.values())

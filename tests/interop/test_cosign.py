@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import KeySigner, generate, read_public_key
+from imagekit.adapters.keys import generate, read_public_key
 from imagekit.errors import NotFoundError
 from imagekit.formats.bundle import KeyBundle, parse_bundle
 from imagekit.formats.intoto import statement_of
@@ -19,6 +19,8 @@ from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement
+from imagekit.pipeline.signers import open_signer
+from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.signing import attest, sign, subjects
 from tests.fakes import FixedClock, MemoryRegistry, push_image
@@ -114,7 +116,7 @@ def cosign(bench: Path) -> Path:
 def signer(tmp_path: Path) -> KeySigner:
     """A key that imagekit generated in the test's folder."""
     files = generate(tmp_path, lambda: PASSWORD)
-    return KeySigner.from_file(files.private, lambda: PASSWORD)
+    return open_signer(files.private, lambda: PASSWORD)
 
 
 def _run(cosign: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -246,7 +248,7 @@ def test_we_open_the_key_of_cosign_and_verify_its_bundle(cosign: Path, tmp_path:
     )
     assert done.returncode == 0, done.stderr
 
-    signer = KeySigner.from_file(tmp_path / "cosign.key", lambda: PASSWORD)
+    signer = open_signer(tmp_path / "cosign.key", lambda: PASSWORD)
     bundle = parse_bundle((tmp_path / "bundle").read_bytes())
 
     assert signer.public_key == read_public_key(tmp_path / "cosign.pub")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import KeySigner, generate
+from imagekit.adapters.keys import generate
 from imagekit.model.reference import Destination, PinnedReference
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
 from tests.servers import RegistryServer
 
@@ -67,7 +68,7 @@ def published(
         image = publish(
             load(folder),
             to=Destination.parse(f"{registry.host}/site"),
-            signer=KeySigner.from_file(keys / "imagekit.key", lambda: "secret"),
+            signer=open_signer(keys / "imagekit.key", lambda: "secret"),
             options=PublishOptions(build=BuildOptions(test=False, env=env)),
         )
         yield Published(image.reference, registry.host, keys / "imagekit.pub")

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.keys import KeySigner
 from imagekit.model.reference import Destination
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.registries import writer
+from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
 
 WRITES = ("put_blob", "put_bytes", "put_manifest", "tag")
@@ -51,7 +51,7 @@ def main() -> None:
     publish(
         recipe,
         to=destination,
-        signer=KeySigner.from_file(key, lambda: "secret"),
+        signer=open_signer(key, lambda: "secret"),
         options=PublishOptions(build=BuildOptions(test=False)),
         writer=Mortal(writer(repository, RegistryOptions()), int(left)),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.keys import KeySigner, generate
+from imagekit.adapters.keys import generate
 from imagekit.errors import NotFoundError
 from imagekit.formats.oci import parse_manifest
 from imagekit.model.oci import Manifest
@@ -21,8 +21,10 @@ from imagekit.model.reference import Destination, PinnedReference, TaggedReferen
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.pipeline.registries import writer
+from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
 from imagekit.publish.check import own_policy
+from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
 from tests.servers import RegistryServer
@@ -75,7 +77,7 @@ class Bed:
     @property
     def signer(self) -> KeySigner:
         """The key, opened."""
-        return KeySigner.from_file(self.key, lambda: "secret")
+        return open_signer(self.key, lambda: "secret")
 
 
 @pytest.fixture(scope="module", params=["docker-registry", "referrers", "layout"])
@@ -139,7 +141,7 @@ def _complete(bed: Bed, prefix: str) -> None:
         verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
         assert verdict.allowed, (prefix, tag, verdict.findings)
     image = reader.resolve(TaggedReference(repository, "1.0.0"))
-    own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer.public_key)
+    own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer)
     kinds = Counter(entry.statement.predicate_type for entry in own)
     assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1}, prefix
     found = reader.manifest(legacy_tag(image))
@@ -151,4 +153,4 @@ def _complete(bed: Bed, prefix: str) -> None:
 
 def _policy(bed: Bed, prefix: str) -> Policy:
     repository = Destination.parse(bed.to(prefix)).repository("hello")
-    return own_policy(repository.name, bed.signer.public_key, SystemClock().now())
+    return own_policy(repository.name, bed.signer.authority, SystemClock().now())

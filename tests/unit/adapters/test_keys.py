@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from imagekit.adapters.keys import KeySigner, generate, read_public_key
+from imagekit.adapters.keys import FileKey, generate, read_public_key
 from imagekit.errors import SigningKeyError
 from imagekit.formats.cosignkey import cosign_key_pem
 from imagekit.formats.pem import public_key_of
@@ -40,9 +40,9 @@ def _never() -> str:
     raise AssertionError("no password is needed here")
 
 
-def _opened(path: Path, raw: bytes, password: str | None = None) -> KeySigner:
+def _opened(path: Path, raw: bytes, password: str | None = None) -> FileKey:
     path.write_bytes(raw)
-    return KeySigner.from_file(path, _never if password is None else lambda: password)
+    return FileKey.from_file(path, _never if password is None else lambda: password)
 
 
 def _resealed(**changes: Any) -> bytes:
@@ -187,7 +187,7 @@ def test_generate_writes_a_pair_that_opens(tmp_path: Path) -> None:
     """The private file is the owner's alone, the public one everybody's; no more is left."""
     files = generate(tmp_path / "new", lambda: "secret")
 
-    signer = KeySigner.from_file(files.private, lambda: "secret")
+    signer = FileKey.from_file(files.private, lambda: "secret")
     assert signer.public_key == read_public_key(files.public) == files.public_key
     assert stat.S_IMODE(files.private.stat().st_mode) == 0o600
     assert stat.S_IMODE(files.public.stat().st_mode) == 0o644
@@ -230,4 +230,4 @@ def test_generate_leaves_no_half_pair(tmp_path: Path) -> None:
 
 def test_a_signer_shows_no_secret() -> None:
     """What lands in a log is the fingerprint of the public half."""
-    assert repr(KeySigner(KEY)) == f"KeySigner({public_key_of(KEY.public_key()).fingerprint})"
+    assert repr(FileKey(KEY)) == f"FileKey({public_key_of(KEY.public_key()).fingerprint})"

@@ -53,7 +53,7 @@ def _push_index(registry: MemoryRegistry, *children: PinnedReference) -> RawMani
 def _names(registry: MemoryRegistry, signer: MemorySigner, image: PinnedReference) -> list[str]:
     return [
         subject.name
-        for own in own_statements(registry, image, signer.public_key)
+        for own in own_statements(registry, image, signer)
         if own.statement.predicate_type == COSIGN_SIGN
         for subject in own.statement.subjects
     ]
@@ -132,7 +132,7 @@ def test_the_sbom_is_attached_and_attested() -> None:
     assert CYCLONEDX in {referrer.artifact_type for referrer in registry.referrers(image)}
     predicates = [
         own.statement.predicate
-        for own in own_statements(registry, image, signer.public_key)
+        for own in own_statements(registry, image, signer)
         if own.statement.predicate_type == SBOM_TYPE
     ]
     assert predicates == [{"bomFormat": "CycloneDX", "of": str(image.digest)}]

@@ -183,5 +183,5 @@ def test_a_second_run_attests_nothing_again_and_only_our_key_is_believed() -> No
         ).new
 
     assert [attested(1.0), attested(2.0)] == [True, False]
-    assert recipe_digests(registry, image, signer.public_key) == {RECIPE.digest}
-    assert recipe_digests(registry, image, MemorySigner().public_key) == frozenset()
+    assert recipe_digests(registry, image, signer) == {RECIPE.digest}
+    assert recipe_digests(registry, image, MemorySigner()) == frozenset()

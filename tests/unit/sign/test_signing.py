@@ -58,7 +58,7 @@ def signer() -> MemorySigner:
 
 def _sign(
     registry: MemoryRegistry, signer: MemorySigner, image: PinnedReference, *tags: str
-) -> tuple[Attached, Attached]:
+) -> tuple[Attached, ...]:
     manifest = registry.manifest(image).descriptor
     return sign(registry, signer, image, manifest=manifest, tags=tags, clock=CLOCK)
 
@@ -234,7 +234,7 @@ def test_a_new_tag_is_signed_alone(
 
     names = [
         [subject.name for subject in own.statement.subjects]
-        for own in own_statements(registry, image, signer.public_key)
+        for own in own_statements(registry, image, signer)
     ]
     assert names == [[f"{REPOSITORY.name}:1"], [f"{REPOSITORY.name}:latest"]]
     assert len(_signature_layers(registry, image)) == 2
@@ -352,7 +352,7 @@ def test_a_statement_of_ours_about_another_image_is_not_about_this_one(
     registry.put_manifest(REPOSITORY, MANIFEST, json.dumps(moved).encode())
 
     assert len(registry.referrers(image)) == 1
-    assert own_statements(registry, image, signer.public_key) == ()
+    assert own_statements(registry, image, signer) == ()
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"not json"], ids=["no bundle", "no JSON"])

@@ -3,7 +3,7 @@
 import pytest
 
 from imagekit.model.digest import Digest
-from imagekit.model.policy import SignedIdentity
+from imagekit.model.policy import ImageRule, SignedIdentity
 from imagekit.model.reference import PinnedReference, Repository
 from imagekit.verify.identity import accepts
 
@@ -41,4 +41,6 @@ _EXACT, _EITHER = SignedIdentity.MATCH_EXACT, SignedIdentity.MATCH_REPO_DIGEST_O
 )
 def test_table(rule: SignedIdentity, image: PinnedReference, name: str, *, good: bool) -> None:
     """The rules are those of containers-policy.json."""
-    assert accepts(rule, image, (name,) if name else ()) is good
+    image_rule = ImageRule(glob="**", authorities=(), signed_identity=rule)
+
+    assert accepts(image_rule, image, (name,) if name else ()) is good

@@ -29,7 +29,7 @@ from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.ports import RegistryReader
 from imagekit.verify import collect
-from imagekit.verify.judge import judge
+from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 from tests.signed import NOW, PROVENANCE, SBOM, World, finding, signed_world
 
@@ -134,7 +134,9 @@ class TestPolicy:
         """An expired policy allows nothing, from that very second on."""
         expires = datetime(2027, 1, 1, tzinfo=UTC)
 
-        verdict = judge(signed.reference, signed.policy(), now=expires, open_reader=_no_registry)
+        verdict = judge(
+            signed.reference, signed.policy(), Bench(now=expires, open_reader=_no_registry)
+        )
 
         assert _denied_for(verdict, "policy") == "POLICY_EXPIRED"
         assert signed.judge(now=expires - timedelta(seconds=1)).allowed
@@ -143,7 +145,7 @@ class TestPolicy:
         """What no rule speaks of is refused, and nothing is asked."""
         reference = parse_reference("r.site/other/demo:1")
 
-        verdict = judge(reference, signed.policy(), now=NOW, open_reader=_no_registry)
+        verdict = judge(reference, signed.policy(), Bench(now=NOW, open_reader=_no_registry))
 
         assert _denied_for(verdict, "policy") == "NO_POLICY"
         assert verdict.digest is None
@@ -173,7 +175,7 @@ class TestDeny:
         """A denied digest is refused before anything is asked."""
         policy = signed.policy(deny=Deny(digests=frozenset({signed.image.digest})))
 
-        verdict = judge(signed.image, policy, now=NOW, open_reader=_no_registry)
+        verdict = judge(signed.image, policy, Bench(now=NOW, open_reader=_no_registry))
 
         assert _denied_for(verdict, "deny") == "REVOKED"
 

@@ -1,0 +1,77 @@
+"""What a policy may demand of an attestation's predicate.
+
+Values only; ``imagekit.verify.conditions`` judges by them.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+
+class Severity(IntEnum):
+    """How bad a vulnerability is, in the words of CVSS; ``UNKNOWN`` counts as the worst."""
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+    UNKNOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageRange:
+    """Packages by purl without a version, and the versions of them that are meant."""
+
+    purl: str
+    """``pkg:TYPE/[NAMESPACE/]NAME``."""
+    versions: str = ""
+    """Version range specifier (``vers:``), such as ``vers:deb/<3.0.15-1``; empty for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SbomCondition:
+    """What an SBOM must hold."""
+
+    min_components: int = 0
+    deny_licences: frozenset[str] = frozenset()
+    """SPDX identifiers."""
+    allow_licences: frozenset[str] = frozenset()
+    """Where it is not empty, each component that names a licence names one of these."""
+    deny_packages: tuple[PackageRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceCondition:
+    """What a SLSA provenance must say."""
+
+    builder_ids: tuple[str, ...] = ()
+    build_types: tuple[str, ...] = ()
+    base_images: tuple[str, ...] = ()
+    """Globs of repositories; every base image among the dependencies must match one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VulnerabilityCondition:
+    """What a vulnerability report may say."""
+
+    max_severity: Severity | None = None
+    fixed_only: bool = False
+    """Only those count that have a fix."""
+    max_age: timedelta | None = None
+    """Of the scan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsaCondition:
+    """Whose verification summaries count, and which."""
+
+    verifier_ids: tuple[str, ...]
+    policy_digests: tuple[str, ...] = ()
+    """``sha256:...`` of the policies that it may have been judged by; empty for any."""
+    levels: tuple[str, ...] = ()
+    """Each must be among ``verifiedLevels``."""
+    max_age: timedelta | None = None
+
+
+Condition = SbomCondition | ProvenanceCondition | VulnerabilityCondition | VsaCondition

@@ -1,0 +1,66 @@
+"""Signing with a private key, wherever it is: in a file, on a token, in a cloud."""
+
+from collections.abc import Mapping
+
+from imagekit.formats.bundle import KeyBundle, key_bundle_bytes, parse_bundle
+from imagekit.formats.dsse import pae
+from imagekit.formats.fields import base64_text, strict_base64
+from imagekit.formats.signature import verify_legacy_signature, verify_signature
+from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
+from imagekit.model.key import PublicKey
+from imagekit.model.oci import IN_TOTO
+from imagekit.model.policy import Authority
+from imagekit.ports import PrivateKey
+
+
+class KeySigner:
+    """Signs with a private key: an implementation of ``ports.Signer``.
+
+    Args:
+        key: the holder of the key.
+        name: how findings call who signs.
+    """
+
+    def __init__(self, key: PrivateKey, *, name: str = "publisher") -> None:
+        self._key = key
+        self._name = name
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        return self._key.public_key
+
+    @property
+    def authority(self) -> Authority:
+        """What a policy must list: the public key."""
+        return Authority(name=self._name, key=self.public_key)
+
+    def bundle(self, statement: bytes) -> bytes:
+        """Sign a statement; the bundle has the key's hint and no log entry."""
+        signature = self._key.sign(pae(IN_TOTO, statement))
+        return key_bundle_bytes(statement, signature, self.public_key)
+
+    def legacy(self, payload: bytes) -> Mapping[str, str]:
+        """Sign a payload; the annotation is the signature."""
+        return {SIGNATURE_ANNOTATION: base64_text(self._key.sign_legacy(payload))}
+
+    def made(self, bundle: bytes) -> bool:
+        """Tell whether the key made a bundle."""
+        parsed = parse_bundle(bundle)
+        return isinstance(parsed, KeyBundle) and any(
+            verify_signature(self.public_key, each, parsed.envelope.signed_bytes)
+            for each in parsed.envelope.signatures
+        )
+
+    def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
+        """Tell whether the key made a legacy signature."""
+        signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, ""))
+        return bool(signature) and verify_legacy_signature(
+            self.public_key, signature or b"", payload
+        )
+
+    def __str__(self) -> str:
+        return f"key {self.public_key.fingerprint[:19]}…"
+
+    def __repr__(self) -> str:
+        return f"KeySigner({self.public_key.fingerprint})"

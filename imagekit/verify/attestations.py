@@ -1,0 +1,75 @@
+"""One check for each attestation that a rule requires.
+
+Somebody of its authorities has signed a statement of exactly that predicate type about the
+image's digest, and its predicate is a document of that type that meets the rule's condition. No
+attestation at all is a refusal, never a pass.
+
+Of several attestations of the type one that holds is enough: whoever may attest may attest anew.
+"""
+
+from imagekit.model.evidence import Evidence, Refusal
+from imagekit.model.policy import RequiredAttestation
+from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.model.verdict import Finding
+from imagekit.verify.case import Case, lost, nearest, other_image
+from imagekit.verify.findings import error, ok
+
+_CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
+
+
+def check_attestation(case: Case, required: RequiredAttestation) -> Finding:
+    """Return the finding on one attestation that the rule requires."""
+    check = _CHECKS.get(required.predicate_type, required.type)
+    refusals = [each for each in case.refusals if each.claim == required.predicate_type]
+    for each in case.evidence:
+        if each.predicate_type != required.predicate_type:
+            continue
+        fault = _fault(case, each, required)
+        if fault is None:
+            return ok(check, f"{required.type}, signed by {case.signer(each)}")
+        refusals.append(fault)
+    return _missing(case, required, refusals, check=check)
+
+
+def _missing(
+    case: Case, required: RequiredAttestation, refusals: list[Refusal], *, check: str
+) -> Finding:
+    names = ", ".join(authority.name for authority in required.authorities)
+    wants = f"the policy wants an attestation of type {required.type} signed by {names}"
+    sbom = " --sbom" if required.predicate_type == CYCLONEDX else ""
+    hint = f"publish again with imagekit, or: {case.remedy}{sbom}"
+    reason = nearest(refusals)
+    if reason is not None:
+        return error(check, reason.code, f"{wants}; {reason.message}", hint=reason.hint or hint)
+    gone = lost(case)
+    if gone:
+        return error(
+            check, "REFERRERS_LOST", f"{wants}; the image's referrers were lost: {gone}", hint=hint
+        )
+    return error(check, "MISSING_ATTESTATION", f"{wants}; the registry lists none", hint=hint)
+
+
+def _fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal | None:
+    counts = case.counting(each, required.authorities)
+    if isinstance(counts, Refusal):
+        return counts
+    if not each.about:
+        return other_image(case, each)
+    return _content_fault(each)
+
+
+def _content_fault(each: Evidence) -> Refusal | None:
+    """Check that the predicate is a document of its type: an empty one attests nothing."""
+    predicate = each.predicate
+    if each.predicate_type == CYCLONEDX:
+        good = predicate.get("bomFormat") == "CycloneDX"
+        needs = 'a CycloneDX document ("bomFormat": "CycloneDX")'
+    elif each.predicate_type == SLSA_PROVENANCE:
+        parts = (predicate.get("buildDefinition"), predicate.get("runDetails"))
+        good = all(isinstance(part, dict) and part for part in parts)
+        needs = "a provenance with buildDefinition and runDetails"
+    else:
+        good, needs = bool(predicate), "anything: it is empty"
+    if good:
+        return None
+    return Refusal(code="BAD_STATEMENT", message=f"what was signed does not hold {needs}")

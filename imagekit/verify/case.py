@@ -1,0 +1,119 @@
+"""All that a decision is made from, and the words that findings share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit.model.evidence import Evidence, Form, Gathered, Refusal
+from imagekit.model.policy import Authority, ImageRule, Policy
+from imagekit.model.reference import PinnedReference
+from imagekit.verify.trust import counting, name_of
+from imagekit.verify.weigh import Weighed
+
+SHOWN = 3
+"""How many of many things a message names."""
+
+# Which reason is told where there are several: the nearer to a good signature, the more it helps.
+_NEAREST = (
+    "REVOKED",
+    "KEY_NOT_VALID",
+    "CLOCK",
+    "NO_TRUSTED_TIME",
+    "NO_TLOG_ENTRY",
+    "REFERENCE_MISMATCH",
+    "DIGEST_MISMATCH",
+    "BAD_STATEMENT",
+    "WRONG_PREDICATE_TYPE",
+    "ISSUER_MISMATCH",
+    "IDENTITY_MISMATCH",
+    "BAD_TLOG_ENTRY",
+    "BAD_TIMESTAMP",
+    "BAD_CERTIFICATE",
+    "AMBIGUOUS_JSON",
+    "CONTENT_DIGEST_MISMATCH",
+    "UNTRUSTED_KEY",
+    "REFERRERS_LOST",
+)
+ORDINARY = frozenset({"UNTRUSTED_KEY", "IDENTITY_MISMATCH"})
+"""What strangers' signatures are refused for: nothing odd about them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One image or index, a rule, and what was found beside it."""
+
+    image: PinnedReference
+    policy: Policy
+    rule: ImageRule
+    gathered: Gathered
+    weighed: tuple[Weighed, ...]
+    now: datetime
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What was verified."""
+        return tuple(each for each in self.weighed if isinstance(each, Evidence))
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What proves nothing, with the reasons."""
+        unread = self.gathered.refusals
+        return unread + tuple(each for each in self.weighed if isinstance(each, Refusal))
+
+    def counting(
+        self, each: Evidence, authorities: Sequence[Authority]
+    ) -> tuple[Authority, ...] | Refusal:
+        """Return the authorities for whom the evidence counts, or why it counts for none."""
+        return counting(each, authorities, deny=self.policy.deny, now=self.now)
+
+    def signer(self, each: Evidence) -> str:
+        """Return how people call who signed the evidence."""
+        return name_of(each.signatory, authorities_of(self.rule))
+
+    @property
+    def remedy(self) -> str:
+        """The command that signs the image."""
+        return f"imagekit sign {self.image} --key FILE"
+
+
+def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
+    """Return everybody who may count for something under the rule."""
+    authorities = [*rule.authorities]
+    for required in rule.attestations:
+        authorities += required.authorities
+    return tuple(dict.fromkeys(authorities))
+
+
+def other_image(case: Case, each: Evidence) -> Refusal:
+    """Return the refusal of what was signed about another image."""
+    return Refusal(
+        code="DIGEST_MISMATCH",
+        message=f"{case.signer(each)} signed another image and not {case.image.digest}",
+        hint="the tag or the signature was copied from another image: ask who pushed it, "
+        f"or: {case.remedy}",
+    )
+
+
+def nearest(refusals: Sequence[Refusal]) -> Refusal | None:
+    """Return the refusal that helps most."""
+
+    def rank(refusal: Refusal) -> int:
+        known = refusal.code in _NEAREST
+        # What is not listed is some kind of broken document: better than a stranger's key.
+        return _NEAREST.index(refusal.code if known else "CONTENT_DIGEST_MISMATCH")
+
+    return min(refusals, key=rank, default=None)
+
+
+def lost(case: Case) -> str:
+    """Return what shows that the image once had referrers, or an empty text.
+
+    imagekit and cosign attach attestations as referrers. An image that is signed in the legacy
+    form and has not one bundle was copied without them, or they were overwritten.
+    """
+    if case.gathered.trace:
+        return case.gathered.trace
+    bundles = any(each.form is Form.BUNDLE for each in case.gathered.candidates)
+    if not bundles and any(each.form is Form.LEGACY and each.about for each in case.evidence):
+        return "its .sig tag is there and signed, but no bundle is listed"
+    return ""

@@ -1,0 +1,35 @@
+"""The check ``platforms``: whether an image has the platforms that a rule requires."""
+
+from collections.abc import Iterable
+
+from imagekit.model.policy import ImageRule
+from imagekit.model.verdict import Finding
+from imagekit.verify.content import Content
+from imagekit.verify.findings import error, ok
+
+_CHECK = "platforms"
+
+
+def check_platforms(rule: ImageRule, content: Content) -> tuple[Finding, ...]:
+    """Return the finding on the required platforms; none where the rule requires none."""
+    required = rule.platforms.require
+    if not required:
+        return ()
+    there = [part.platform for part in content.parts]
+    missing = [wanted for wanted in required if not _has(there, wanted)]
+    if not missing:
+        return (ok(_CHECK, f"has {', '.join(required)}"),)
+    return (
+        error(
+            _CHECK,
+            "MISSING_PLATFORM",
+            f"the policy requires {', '.join(missing)}; the image has "
+            f"{', '.join(filter(None, there)) or 'none that it names'}",
+            hint="publish the image for every platform that the policy requires",
+        ),
+    )
+
+
+def _has(there: Iterable[str], wanted: str) -> bool:
+    """Tell whether a platform is there; one that is required without variant has any."""
+    return any(one == wanted or one.startswith(f"{wanted}/") for one in there)

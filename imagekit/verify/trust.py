@@ -1,0 +1,170 @@
+"""Whose evidence counts for whom: keys, identities, their validity and what witnesses it.
+
+What must hold before evidence counts for an authority of the policy:
+
+1. The signer is not on the deny list, be it a key or an identity.
+2. The key is the authority's; or the certificate's issuer and subject are, both wholly, of one of
+   its identities, under the authority's own trusted root.
+3. Log entry and timestamp are there where the authority needs them.
+4. The signature was made while the authority was valid: at its earliest trusted time, or, where
+   nobody testifies of one, now.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from imagekit.model.evidence import Certified, Evidence, Refusal, Signatory, Witness
+from imagekit.model.key import PublicKey
+from imagekit.model.policy import Authority, Deny, Identity, Need
+from imagekit.verify.patterns import matches
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far clocks of honest machines may be apart."""
+
+
+def name_of(signatory: Signatory, authorities: Iterable[Authority]) -> str:
+    """Return how people call who signed."""
+    names = (one.name for one in authorities if is_of(signatory, one))
+    name = next(names, "somebody")
+    if isinstance(signatory, PublicKey):
+        return f"{name} (key {signatory.fingerprint[:19]}...)"
+    return f"{name} ({signatory.subject} by {signatory.issuer})"
+
+
+def is_of(signatory: Signatory, authority: Authority) -> bool:
+    """Tell whether the authority lists who signed; nothing else is looked at."""
+    if isinstance(signatory, PublicKey):
+        return authority.key == signatory
+    return any(identifies(signatory, identity) for identity in authority.identities)
+
+
+def identifies(certified: Certified, identity: Identity) -> bool:
+    """Tell whether issuer and subject are, wholly, what is listed."""
+    return matches(identity.issuer, certified.issuer) and matches(
+        identity.subject, certified.subject
+    )
+
+
+def denied(evidence: Evidence, deny: Deny) -> Refusal | None:
+    """Return why the signer may sign nothing any more, or None."""
+    signatory = evidence.signatory
+    if isinstance(signatory, PublicKey):
+        if signatory.fingerprint not in deny.keys:
+            return None
+        who = f"the key {signatory.fingerprint}"
+    else:
+        if not any(identifies(signatory, identity) for identity in deny.identities):
+            return None
+        who = f"the identity {signatory}"
+    return Refusal(
+        code="REVOKED",
+        message=f"{who} is on the policy's deny list",
+        hint="sign with a key or an identity that is not revoked",
+    )
+
+
+def counting(
+    evidence: Evidence, authorities: Sequence[Authority], *, deny: Deny, now: datetime
+) -> tuple[Authority, ...] | Refusal:
+    """Return the authorities for whom the evidence counts, or why it counts for none.
+
+    Args:
+        evidence: a verified statement.
+        authorities: those that may make it.
+        deny: who may not any more.
+        now: the present time.
+    """
+    refusal = denied(evidence, deny)
+    if refusal is not None:
+        return refusal
+    listed = [one for one in authorities if is_of(evidence.signatory, one)]
+    if not listed:
+        return _stranger(evidence.signatory, authorities)
+    faults = [(one, _fault(evidence, one, now)) for one in listed]
+    good = tuple(one for one, fault in faults if fault is None)
+    return good or next(fault for _, fault in faults if fault is not None)
+
+
+def times_of(evidence: Evidence, authority: Authority) -> tuple[datetime, ...]:
+    """Return the trusted times of the signature, as the authority's trusted root has them."""
+    witness = _witness(evidence, authority)
+    return witness.times if witness is not None else ()
+
+
+def _witness(evidence: Evidence, authority: Authority) -> Witness | None:
+    if authority.trust_root is None:
+        return None
+    root = authority.trust_root.digest
+    return next((one for one in evidence.witnesses if one.root == root), None)
+
+
+def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal:
+    if isinstance(signatory, PublicKey):
+        return Refusal(
+            code="UNTRUSTED_KEY",
+            message=f"the key {signatory.fingerprint} is trusted for other things, not for this",
+        )
+    wanted = [identity for one in authorities for identity in one.identities]
+    if any(matches(identity.subject, signatory.subject) for identity in wanted):
+        return Refusal(
+            code="ISSUER_MISMATCH",
+            message=f"{signatory.subject} was vouched for by {signatory.issuer}, "
+            "which the policy does not list for this subject",
+            hint="anybody can run an issuer that vouches for any name",
+        )
+    code = "IDENTITY_MISMATCH" if wanted else "UNTRUSTED_KEY"
+    return Refusal(code=code, message=f"{signatory} is not an identity that the policy lists")
+
+
+def _fault(evidence: Evidence, authority: Authority, now: datetime) -> Refusal | None:
+    witness = _witness(evidence, authority)
+    if isinstance(evidence.signatory, Certified) and witness is None:
+        return Refusal(
+            code="UNTRUSTED_KEY",
+            message=f"the certificate of {evidence.signatory} is not of the trusted root that "
+            f"{authority.name} has",
+        )
+    return _witness_fault(witness, authority) or _time_fault(witness, authority, now)
+
+
+def _witness_fault(witness: Witness | None, authority: Authority) -> Refusal | None:
+    if authority.tlog is Need.REQUIRED and not (witness and witness.logged):
+        return Refusal(
+            code="NO_TLOG_ENTRY",
+            message=f"the signature of {authority.name} is in no transparency log "
+            "of the trusted root, and the policy wants it to be",
+            hint="sign with a log (cosign sign --key, without --tlog-upload=false), "
+            "or say tlog: optional",
+        )
+    if authority.timestamp is Need.REQUIRED and not (witness and witness.timestamped):
+        return Refusal(
+            code="NO_TRUSTED_TIME",
+            message=f"the signature of {authority.name} has no timestamp of an authority "
+            "of the trusted root, and the policy wants one",
+        )
+    return None
+
+
+def _time_fault(witness: Witness | None, authority: Authority, now: datetime) -> Refusal | None:
+    times = witness.times if witness else ()
+    if any(time > now + CLOCK_SKEW for time in times):
+        return Refusal(
+            code="CLOCK",
+            message=f"the signature's trusted time, {max(times).isoformat()}, is in the future: "
+            f"this machine's clock says {now.isoformat()}",
+            hint="set the clock",
+        )
+    moment = min(times, default=now)
+    before = authority.not_before is not None and moment < authority.not_before
+    after = authority.not_after is not None and moment >= authority.not_after
+    if not (before or after):
+        return None
+    limit = authority.not_before if before else authority.not_after
+    word = "notBefore" if before else "notAfter"
+    return Refusal(
+        code="KEY_NOT_VALID",
+        message=f"{authority.name} is not valid at {moment.isoformat()}: {word} is "
+        f"{limit.isoformat() if limit else ''}"
+        + ("" if times else ", and nobody testifies of when the signature was made"),
+        hint="sign again with the present key; a timestamp would keep old signatures good",
+    )
