@@ -277,7 +277,7 @@ def _read_manifest(store: LayoutStore, digest: Digest) -> RawManifest:
     document = strictjson.loads_object(raw, what="the manifest")
     guess = INDEX if "manifests" in document else MANIFEST
     media_type = document.get("mediaType", guess)
-    if media_type not in MANIFEST_TYPES | INDEX_TYPES:
+    if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES | INDEX_TYPES:
         raise DocumentError(f"{digest} is no manifest", code="BAD_MEDIA_TYPE")
     return RawManifest(media_type=media_type, digest=digest, raw=raw)
 

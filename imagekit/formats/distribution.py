@@ -332,7 +332,7 @@ def _check_realm(realm: str, registry: str) -> None:
     parts, own = _split(realm), _split(registry)
     own_host = own.scheme == "http" and parts.hostname == own.hostname
     good = parts.scheme == "https" or (parts.scheme == "http" and own_host)
-    if not good or not parts.hostname or parts.username is not None or not realm.isprintable():
+    if not good or not parts.hostname or parts.username is not None or not _is_sendable(realm):
         raise AuthError(
             f"the registry wants the login to be sent to {shown(realm) or 'nowhere'}",
             hint="a token server has to be reached by https; nothing was sent",
@@ -370,9 +370,17 @@ def _split(url: str) -> SplitResult:
 
 def _joined(base: str, target: str) -> str:
     try:
-        return urljoin(base, target)
+        url = urljoin(base, target)
     except ValueError as error:
         raise RegistryError(f"{shown(target)} is not a URL", code=_BAD) from error
+    if not _is_sendable(url):
+        raise RegistryError(f"{shown(target)} is not a URL", code=_BAD)
+    return url
+
+
+def _is_sendable(url: str) -> bool:
+    """Tell whether a request can be made of it (RFC 3986 section 2: characters of ASCII)."""
+    return url.isascii() and url.isprintable() and " " not in url
 
 
 def _said(raw: bytes) -> tuple[str, str]:

@@ -51,7 +51,9 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
     if len(raw) > MAX_MANIFEST:
         raise DocumentError(f"{what} is larger than {MAX_MANIFEST} bytes", code="BAD_DOCUMENT")
     document = strictjson.loads_object(raw, what=what)
-    if document.get("schemaVersion") != _SCHEMA_VERSION or document["schemaVersion"] is True:
+    version = document.get("schemaVersion")
+    # Go reads no whole number in 2.0, nor do the strict.
+    if type(version) is not int or version != _SCHEMA_VERSION:
         raise DocumentError(f"{what} is not of schemaVersion 2", code="BAD_DOCUMENT")
     stated = document.get("mediaType")
     if stated is None and media_type in {MANIFEST, INDEX}:

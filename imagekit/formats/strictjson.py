@@ -6,9 +6,13 @@ the runtime never see two different images in the same bytes (RFC 8259 section 4
 """
 
 import json
+import math
 from typing import Any, NoReturn
 
 from imagekit.errors import DocumentError
+
+# How half a surrogate pair begins; a text in UTF-8 can hold one as an escape only.
+_HALVES = (r"\ud", r"\uD")
 
 
 def loads(raw: bytes, *, what: str) -> Any:
@@ -35,10 +39,18 @@ def loads(raw: bytes, *, what: str) -> Any:
     def refuse_constant(text: str) -> NoReturn:
         raise DocumentError(f"{what} holds {text}, which is not JSON", code="BAD_DOCUMENT")
 
+    def finite(text: str) -> float:
+        return _finite(text, what=what)
+
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=refuse_constant)
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_constant=refuse_constant, parse_float=finite
+        )
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{what} is not JSON: {error}", code="BAD_DOCUMENT") from error
+    if any(half in text for half in _HALVES):
+        _refuse_halves(value, what=what)
+    return value
 
 
 def loads_object(raw: bytes, *, what: str) -> dict[str, Any]:
@@ -57,6 +69,32 @@ def dumps(value: object) -> bytes:
     """Write compact JSON with sorted keys: the same value gives the same bytes."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
+
+
+def _finite(text: str, *, what: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise DocumentError(
+            f"{what} holds the number {text[:40]}, which is too large to be read",
+            code="BAD_DOCUMENT",
+        )
+    return value
+
+
+def _refuse_halves(value: object, *, what: str) -> None:
+    """Refuse half a surrogate pair anywhere: Go reads another character, and UTF-8 has none."""
+    left = [value]
+    while left:
+        found = left.pop()
+        if isinstance(found, dict):
+            left += [*found, *found.values()]
+        elif isinstance(found, list):
+            left += found
+        elif isinstance(found, str) and any("\ud800" <= each <= "\udfff" for each in found):
+            raise DocumentError(
+                f"{what} holds half a surrogate pair, which programs read differently",
+                code="BAD_DOCUMENT",
+            )
 
 
 def _unambiguous(items: list[tuple[str, Any]], *, what: str) -> dict[str, Any]:

@@ -114,7 +114,8 @@ def compose(raw: bytes, report: Report) -> Node:
         pass
     except yaml.MarkedYAMLError as error:
         _syntax(error, report)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # The latter two are PyYAML's for "\\UFFFFFFFF" and for %YAML with a number without end.
         report.error(Span(), "syntax", f"this is not YAML: {shown(str(error))}")
     return Broken(span=Span())
 
@@ -242,6 +243,10 @@ class _Composer:
         text: str = event.value
         if plain and len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
             self._report.error(span, "number-too-long", f"a number of {len(text)} digits")
+            return Broken(span=span)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            message = "half a surrogate pair is no character"
+            self._report.error(span, "surrogate", message, hint="write the character itself")
             return Broken(span=span)
         value = resolve(text) if plain else text
         return Scalar(value=value, text=text, plain=plain, span=span)

@@ -6,7 +6,6 @@ store.
 """
 
 import base64
-import binascii
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -142,7 +141,7 @@ def _credential(entry: Mapping[str, Any], path: Path, key: str) -> Credential:
         return Credential(identity_token=str(token))
     try:
         pair = base64.b64decode(str(entry["auth"]), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path}: the login for {key} is not base64", hint=f"podman login {key}"
         ) from error

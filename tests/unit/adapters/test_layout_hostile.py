@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.layout import LayoutRegistry
-from imagekit.errors import ImagekitError, NotFoundError, RegistryError
+from imagekit.errors import DocumentError, ImagekitError, NotFoundError, RegistryError
 from imagekit.model.digest import Digest
 from imagekit.model.oci import LAYER, Descriptor
-from imagekit.model.reference import Repository
+from imagekit.model.reference import PinnedReference, Repository
 
 _RAW = b"content"
 _BLOB = Descriptor(media_type=LAYER, digest=Digest.of(_RAW), size=len(_RAW))
@@ -63,3 +63,12 @@ def test_index_that_is_none_is_refused(repository: Repository, raw: bytes) -> No
     (_folder(repository) / "index.json").write_bytes(raw)
     with pytest.raises(ImagekitError):
         LayoutRegistry().tags(repository)
+
+
+@pytest.mark.parametrize("kind", [b"[]", b"{}", b"1", b"null", b'"text/plain"'])
+def test_manifest_of_no_kind_is_refused(repository: Repository, kind: bytes) -> None:
+    """What the manifest says of itself may be of any of JSON's types."""
+    raw = b'{"schemaVersion":2,"mediaType":%b,"layers":[]}' % kind
+    stored = LayoutRegistry().put_bytes(repository, LAYER, raw)
+    with pytest.raises(DocumentError):
+        LayoutRegistry().manifest(PinnedReference(repository, stored.digest))

@@ -76,6 +76,21 @@ def test_redirect_where_none_may_go(target: str) -> None:
         distribution.redirected(f"{_OWN}/v2/x", target)
 
 
+@pytest.mark.parametrize(
+    "target", ["/v2/caf\xe9", "?last=a b", "/\x7f", "https://\xfc.example.org/"]
+)
+def test_what_no_request_can_be_made_of_is_no_url(target: str) -> None:
+    """Such a target is the registry's fault, and no traceback of the HTTP library's."""
+    with pytest.raises(RegistryError):
+        distribution.redirected(f"{_OWN}/v2/x", target)
+    with pytest.raises(RegistryError):
+        distribution.next_page(f'<{target}>; rel="next"', f"{_OWN}/v2/x")
+    challenge = distribution.Challenge("bearer", {"realm": f"https://t.example.org/{target}"})
+    with pytest.raises(AuthError) as caught:
+        distribution.token_request(challenge, _LOGIN, registry=_OWN, wanted="x")
+    assert caught.value.code == "UNTRUSTED_REALM"
+
+
 def test_redirect_from_loopback_stays_off_the_link() -> None:
     """A registry on loopback may name loopback, and still not the link-local addresses."""
     own = "http://localhost:5000/v2/x"

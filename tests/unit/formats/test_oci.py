@@ -51,6 +51,7 @@ def _raw(document: dict[str, Any]) -> bytes:
         ({"schemaVersion": 1}, "BAD_DOCUMENT"),
         ({"schemaVersion": True}, "BAD_DOCUMENT"),
         ({"schemaVersion": "2"}, "BAD_DOCUMENT"),
+        ({"schemaVersion": 2.0}, "BAD_DOCUMENT"),
         ({"mediaType": INDEX}, "BAD_MEDIA_TYPE"),
         ({"mediaType": 5}, "BAD_MEDIA_TYPE"),
         ({"manifests": []}, "BAD_DOCUMENT"),

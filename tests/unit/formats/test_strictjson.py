@@ -37,6 +37,30 @@ def test_not_json_is_refused(raw: bytes) -> None:
         strictjson.loads(raw, what="the manifest")
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rb'"\ud800"',
+        rb'{"a":[{"b":"x\uDFFFy"}]}',
+        rb'{"\ud83d":1}',
+        rb'"\ude00\ud83d"',
+        b"1e999",
+        b'{"a":[-1E400]}',
+    ],
+    ids=["half", "nested half", "key", "wrong order", "too large", "too small"],
+)
+def test_what_cannot_be_written_again_is_refused(raw: bytes) -> None:
+    """Half a surrogate pair has no UTF-8, and a number beyond a float's no JSON."""
+    with pytest.raises(DocumentError) as caught:
+        strictjson.loads(raw, what="the manifest")
+    assert caught.value.code == "BAD_DOCUMENT"
+
+
+def test_whole_surrogate_pairs_are_read() -> None:
+    """A pair of escapes is one character, as is an escaped backslash."""
+    assert strictjson.loads(rb'["\ud83d\ude00", "\\ud800"]', what="x") == ["\U0001f600", r"\ud800"]
+
+
 @pytest.mark.parametrize("raw", [b"[]", b"1", b'"a"', b"null"])
 def test_object_is_wanted(raw: bytes) -> None:
     """A document that must be an object is one."""

@@ -38,7 +38,14 @@ def _find(
 
 @pytest.mark.parametrize(
     "document",
-    ["{", "[]", {"auths": [1]}, {"auths": {"registry.example.org": {"auth": "%"}}}],
+    [
+        "{",
+        "[]",
+        {"auths": [1]},
+        {"auths": {"registry.example.org": {"auth": "%"}}},
+        {"auths": {"registry.example.org": {"auth": "\xe9\xe9"}}},
+        {"auths": {"registry.example.org": {"identitytoken": "\ud800"}}},
+    ],
 )
 def test_file_that_cannot_be_understood_is_an_error(tmp_path: Path, document: object) -> None:
     """A broken file is said, and not taken for one without logins."""
