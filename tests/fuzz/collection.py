@@ -1,0 +1,32 @@
+"""All targets, by name. The module of a target is imported only when the target is loaded."""
+
+import importlib
+
+from tests.fuzz.target import Target
+
+_MODULES = {
+    "documents": (
+        "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
+        "envelope", "payload", "record",
+    ),
+    "yamls": ("strictyaml", "policy", "recipe", "containerfile"),
+    "names": ("reference", "digest", "destination", "glob", "identity"),
+    "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
+    "keys": ("public-key", "private-key", "cosign-key", "signature"),
+    "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
+}  # fmt: skip
+
+NAMES = tuple(name for names in _MODULES.values() for name in names)
+
+
+def load(name: str) -> Target:
+    """Return a target.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
+        raise KeyError(name)
+    targets: dict[str, Target] = importlib.import_module(f"tests.fuzz.targets.{module}").TARGETS
+    return targets[name]

@@ -1,0 +1,114 @@
+"""Files that people write: policies, recipes and Containerfiles."""
+
+from pathlib import Path
+
+from imagekit.errors import PolicyError, RecipeError
+from imagekit.formats import strictyaml
+from imagekit.formats.report import Report
+from imagekit.formats.shape import INVALID
+from imagekit.model.digest import Digest
+from imagekit.recipe.containerfile import recipes_named
+from imagekit.recipe.whole import RECIPE, Where, make
+from imagekit.verify.glob import matches
+from imagekit.verify.load import parse_policy
+from imagekit.verify.new import new_policy
+from tests.fakes import MemorySigner
+from tests.fuzz.target import Target, same, texts
+from tests.signed import NOW
+
+_PROJECT = Path(__file__).resolve().parents[3]
+_YAML = """\
+a: {b: [1, 0x1f, 0o17, -2.5e3, .inf, ~, true, "quoted \\u00e9 \\x41", 'it''s']}
+? long key
+: |+
+  block
+   text
+list:
+  - >-
+    folded
+    text
+  - {x: y, "z": [a, b]}
+"""
+_POLICY = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {name: site, version: 3, expires: "2027-01-01T00:00:00+01:00"}
+default: reject
+images:
+  - match: {glob: "r.site/apps/**", exclude: ["r.site/apps/old/*"]}
+    authorities: [{name: a, key: {path: a.pub}}]
+    threshold: 1
+    signedIdentity: matchExact
+    attestations: [{type: cyclonedx, authorities: [a]}, {type: "https://x.org/v1"}]
+deny: {digests: [], keys: []}
+"""
+_CONTAINERFILE = """\
+# syntax=docker/dockerfile:1
+ARG BASE=r.site/base@sha256:{hex}
+FROM ${BASE} AS one
+RUN --mount=type=bind,from=localhost/tools,target=/t \\
+    true
+FROM scratch
+COPY --from=one --chown=1:1 /a /b
+COPY <<EOF /c
+FROM evil
+EOF
+"""
+
+
+def _strictyaml(raw: bytes) -> None:
+    report = Report("fuzz.yaml", "fuzz")
+    node = strictyaml.compose(raw, report)
+    if isinstance(node, strictyaml.Broken):
+        same(report.failed, second=True)
+    report.check(PolicyError, what="it")
+
+
+def _policy(raw: bytes) -> None:
+    policy = parse_policy(raw, file="fuzz.yaml")
+    same(policy.digest, Digest.of(raw))
+    for rule in policy.images:
+        matches(rule.glob, "r.site/apps/demo")
+
+
+def _recipe(raw: bytes) -> None:
+    folder = _PROJECT / "recipes" / "hello-mpi"
+    report = Report("recipe.yaml", "recipe", folder=folder)
+    found = RECIPE.read(strictyaml.compose(raw, report), report)
+    report.check(RecipeError, what="the recipe")
+    same(found is INVALID, second=False)
+    if found is not INVALID:
+        where = Where(folder, folder / "recipe.yaml", Digest.of(raw), ())
+        same(make(found, where).digest, Digest.of(raw))
+
+
+def _containerfile(raw: bytes) -> None:
+    report = Report("Containerfile", "recipe")
+    recipes_named(raw, {"BASE": "scratch"}, report)
+    report.check(RecipeError, what="the Containerfile")
+
+
+TARGETS = {
+    "strictyaml": Target(check=_strictyaml, seeds=texts(_YAML, _POLICY, "[" * 40, "&a [*a]")),
+    "policy": Target(
+        check=_policy,
+        seeds=texts(
+            _POLICY,
+            new_policy(
+                "r.site/apps/**", MemorySigner().public_key, now=NOW, require=("cyclonedx",)
+            ),
+            *(path.read_text() for path in sorted(_PROJECT.glob("policies/*.yaml"))),
+        ),
+    ),
+    "recipe": Target(
+        check=_recipe,
+        seeds=tuple(path.read_bytes() for path in sorted(_PROJECT.glob("recipes/*/recipe.yaml"))),
+    ),
+    "containerfile": Target(
+        check=_containerfile,
+        seeds=texts(
+            _CONTAINERFILE.replace("{hex}", "a" * 64),
+            *(path.read_text() for path in sorted(_PROJECT.glob("recipes/*/Containerfile"))),
+        ),
+    ),
+}
