@@ -1,7 +1,7 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
 from imagekit.model.digest import Digest
-from imagekit.model.policy import SignedIdentity
+from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.model.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.verify import glob as globs
 from imagekit.verify.identity import accepts
@@ -49,10 +49,16 @@ def _glob(raw: bytes) -> None:
 
 def _identity(raw: bytes) -> None:
     names = _text(raw).split("\n")
-    exact = accepts(SignedIdentity.MATCH_EXACT, _IMAGE, names)
+    exact = accepts(_rule(SignedIdentity.MATCH_EXACT), _IMAGE, names)
     same(exact, "r.site/apps/demo:1" in names)
     if exact:
-        same(accepts(SignedIdentity.MATCH_REPOSITORY, _IMAGE, names), second=True)
+        same(accepts(_rule(SignedIdentity.MATCH_REPOSITORY), _IMAGE, names), second=True)
+    accepts(_rule(SignedIdentity.REMAP_IDENTITY), _IMAGE, names)
+
+
+def _rule(identity: SignedIdentity) -> ImageRule:
+    remap = Remap(prefix="r.site", signed_prefix="origin.site/x")
+    return ImageRule(glob="**", authorities=(), signed_identity=identity, remap=remap)
 
 
 TARGETS = {
