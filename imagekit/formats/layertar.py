@@ -82,7 +82,7 @@ class _Reader:
             case EntryKind.OTHER:
                 self._unreadable(path, "no regular file")
             case EntryKind.FOLDER:
-                pass
+                self._stream.skip(entry.size)
 
     def result(self, *, layer: str, origin: Origin | None) -> LayerFiles:
         return LayerFiles(

@@ -32,9 +32,10 @@ class EntryKind(Enum):
     OTHER = auto()
 
 
+_OLD_FILE = b"\0"
 _KINDS = {
     b"0": EntryKind.FILE,
-    b"\0": EntryKind.FILE,
+    _OLD_FILE: EntryKind.FILE,
     b"7": EntryKind.FILE,
     b"1": EntryKind.HARDLINK,
     b"2": EntryKind.SYMLINK,
@@ -115,10 +116,12 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Stream) -> 
         _skip_sparse_map(header, stream)
     has_content = kind in {EntryKind.FILE, EntryKind.SPARSE}
     name = pax.get("GNU.sparse.name") or pax.get("path") or _name(header)
+    if header[156:157] == _OLD_FILE and name.endswith("/"):
+        # Before POSIX a folder was a file whose name ends with a slash; its content is skipped.
+        kind = EntryKind.FOLDER
     return Entry(
         path=normal_path(name, stream),
-        # Before POSIX a folder was a file whose name ends with a slash.
-        kind=EntryKind.FOLDER if kind is EntryKind.FILE and name.endswith("/") else kind,
+        kind=kind,
         size=size if has_content else 0,
         executable=bool(_number(header[100:108], stream) & stat.S_IXUSR),
         target=pax.get("linkpath") or _text(header[157:257]),

@@ -65,7 +65,7 @@ def _tar(raw: bytes) -> None:
     for entry in entries(stream):
         if ".." in entry.path.split("/") or entry.path.startswith("/") or entry.size < 0:
             raise BrokenRuleError(f"an entry that leads out: {entry}")
-        if entry.kind not in {EntryKind.FILE, EntryKind.SPARSE}:
+        if entry.kind in {EntryKind.SYMLINK, EntryKind.HARDLINK, EntryKind.OTHER}:
             same(entry.size, 0)
         stream.skip(entry.size)
     stream.drain()

@@ -230,3 +230,18 @@ def test_one_changed_byte_is_a_layer_or_a_clear_error(at: int, value: int) -> No
     raw[at] = value
 
     assert outcome(bytes(raw)) in {"read", "BAD_LAYER"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.AREGTYPE, tarfile.REGTYPE])
+def test_content_of_a_name_that_ends_with_a_slash_is_no_entry(kind: bytes) -> None:
+    """An old archive's folder has content where a file has: Go, which unpacks images, skips it.
+
+    Python's tarfile does not; by that, an SBOM would list what no runtime sees.
+    """
+    hidden = archive(member(STATUS, b"Package: hidden\n"))[:1024]
+    old = archive(member("old/", hidden, type=kind), form=tarfile.USTAR_FORMAT)
+    raw = old[: 512 + len(hidden)] + archive(member(STATUS, b"Package: real\n"))
+    found = read(raw)
+
+    assert found.documents == {STATUS: b"Package: real\n"}
+    assert ("old" in found.files) == (kind == tarfile.REGTYPE)
