@@ -260,6 +260,11 @@ class RegistryClient:
             with self._session.send(repository, "GET", at, headers=headers) as response:
                 _check_status(response, (_OK,), what=what)
                 got = distribution.media_type(response.header("Content-Type"))
+                if kind and not got:
+                    # Perhaps the headers were cut off: that is no word on what the registry can.
+                    raise RegistryError(
+                        f"{what}: the registry does not say what it sent", code="BAD_ANSWER"
+                    )
                 if kind and got != kind:
                     raise (
                         _NoApiError(what)

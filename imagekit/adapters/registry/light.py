@@ -38,7 +38,10 @@ class LightTransport:
         if kept is not None:
             try:
                 return self._exchange(kept, request)
-            except ConnectionFaultError:
+            except ConnectionFaultError as error:
+                # Who was too slow is not waited for again.
+                if error.code == "TIMEOUT":
+                    raise
                 if request.body is not None:
                     request.body.rewind()
         return self._exchange(self._connect(key, outside=request.outside), request)
@@ -58,6 +61,10 @@ class LightTransport:
             limit.end()
             connection.close()
             raise
+        if limit.passed:
+            # To http.client, headers that were cut in the middle are whole.
+            connection.close()
+            raise _fault(request, None, late=True)
         return LightResponse(
             request=request,
             answer=answer,

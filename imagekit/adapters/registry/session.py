@@ -215,7 +215,8 @@ class Session:
             else:
                 if last or response.status not in distribution.TRANSIENT:
                     return response
-                pause = _pause(response.header("Retry-After"), pause)
+                longest = min(_LONGEST_PAUSE, self._options.deadline_seconds)
+                pause = min(_pause(response.header("Retry-After"), pause), longest)
                 response.close()
             self._sleep(pause)
             if request.body is not None:
@@ -244,5 +245,5 @@ def read_bounded(response: Response, limit: int, *, what: str) -> bytes:
 
 
 def _pause(retry_after: str, default: float) -> float:
-    seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else default
-    return min(seconds, _LONGEST_PAUSE)
+    good = retry_after.isascii() and retry_after.isdigit()
+    return float(retry_after) if good else default
