@@ -1,5 +1,6 @@
 """A registry of the attacker's: every answer is a function of the request, chosen by the test."""
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Callable, Mapping
@@ -19,12 +20,16 @@ class Asked:
 
 @dataclass
 class Answer:
-    """An answer; ``drip`` writes the body itself, for bodies that never end."""
+    """An answer; ``drip`` writes the body itself, for bodies that never end.
+
+    With ``raw`` it writes the status line and the headers as well.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     drip: Callable[[Callable[[bytes], None]], None] | None = None
+    raw: bool = False
 
 
 Script = Callable[[Asked], Answer]
@@ -35,7 +40,7 @@ class HostileRegistry:
 
     def __init__(self, script: Script) -> None:
         self.asked: list[Asked] = []
-        self._server = _server(script, self.asked)
+        self._server = _Server(script, self.asked)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
 
@@ -54,47 +59,63 @@ class HostileRegistry:
         self._thread.join(10)
 
 
-def _server(script: Script, asked: list[Asked]) -> http.server.ThreadingHTTPServer:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
 
-        def handle_one_request(self) -> None:
-            try:
-                super().handle_one_request()
-            except OSError:
-                # The client went away, which is what many tests want of it.
-                self.close_connection = True
+    def __init__(self, script: Script, asked: list[Asked]) -> None:
+        self.script = script
+        self.asked = asked
+        super().__init__(("127.0.0.1", 0), _Handler)
 
-        def do_GET(self) -> None:
-            request = Asked(
-                self.command, self.path, {k.lower(): v for k, v in self.headers.items()}
-            )
-            asked.append(request)
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = script(request)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            if answer.drip is None:
-                self.send_header("Content-Length", str(len(answer.body)))
-            else:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if answer.drip is not None:
-                answer.drip(self._write)
-                self.close_connection = True
-            elif self.command != "HEAD":
-                self.wfile.write(answer.body)
 
-        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - http.server's names
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body together: else each answer waits for an ACK
+    disable_nagle_algorithm = True
 
-        def _write(self, piece: bytes) -> None:
-            self.wfile.write(piece)
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:
+            # The client went away, which is what many tests want of it.
+            self.close_connection = True
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def do_GET(self) -> None:
+        request = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+        server = self.server
+        assert isinstance(server, _Server)
+        server.asked.append(request)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = server.script(request)
+        if not answer.raw:
+            self._head(answer)
+        if answer.drip is not None:
+            answer.drip(self._write)
+            self.close_connection = True
+        elif self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - http.server's names
+
+    def _head(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.drip is None:
+            self.send_header("Content-Length", str(len(answer.body)))
+        else:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if answer.drip is not None:
             self.wfile.flush()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
-            del format, args
+    def _write(self, piece: bytes) -> None:
+        self.wfile.write(piece)
+        self.wfile.flush()
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    return server
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
+        del format, args

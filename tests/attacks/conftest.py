@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.attacks_kit import Liar, RealStage
+from tests.replay import Stage, started
 from tests.servers import RegistryServer
 
 
@@ -36,3 +37,9 @@ def liar() -> Iterator[Callable[..., Liar]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """An honest image, recorded once."""
+    yield from started()
