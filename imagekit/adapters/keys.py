@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self, assert_never
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from imagekit.errors import SigningKeyError
 from imagekit.formats.cosignkey import (
@@ -22,7 +22,8 @@ from imagekit.formats.cosignkey import (
     load_private_key,
 )
 from imagekit.formats.pem import MAX_KEY_FILE, parse_public_key, public_key_of, public_key_pem
-from imagekit.model.key import PublicKey
+from imagekit.formats.signature import bundle_hash
+from imagekit.model.key import KINDS, PublicKey
 
 KEY_FILE = "imagekit.key"
 PUBLIC_FILE = "imagekit.pub"
@@ -59,18 +60,24 @@ class FileKey:
         return self._public
 
     def sign(self, message: bytes) -> bytes:
-        """Return the signature: ECDSA with SHA-256 in ASN.1 DER, or RSA PKCS #1 v1.5 with it."""
-        match self._key:
-            case ec.EllipticCurvePrivateKey():
-                return self._key.sign(message, ec.ECDSA(hashes.SHA256()))
-            case rsa.RSAPrivateKey():
-                return self._key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-            case never:
-                assert_never(never)
+        """Return the signature of a bundle: the hash goes with the curve, RSA is PKCS #1 v1.5."""
+        return self._signed(message, legacy=False)
 
     def sign_legacy(self, message: bytes) -> bytes:
-        """Return the signature of a ``.sig`` payload, which is the same for these keys."""
-        return self.sign(message)
+        """Return the signature of a ``.sig`` payload: SHA-256 whatever the curve."""
+        return self._signed(message, legacy=True)
+
+    def _signed(self, message: bytes, /, *, legacy: bool) -> bytes:
+        match self._key:
+            case ec.EllipticCurvePrivateKey() as key:
+                hashed = hashes.SHA256() if legacy else bundle_hash(key.curve.name)
+                return key.sign(message, ec.ECDSA(hashed))
+            case rsa.RSAPrivateKey() as key:
+                return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+            case ed25519.Ed25519PrivateKey() as key:
+                return key.sign(message)
+            case never:
+                assert_never(never)
 
     def __repr__(self) -> str:
         return f"FileKey({self._public.fingerprint})"
@@ -96,21 +103,22 @@ def check_generate(folder: Path) -> None:
             raise _exists(path)
 
 
-def generate(folder: Path, password: Password) -> KeyFiles:
-    """Make a P-256 key pair: ``imagekit.key``, encrypted and mode 0600, and ``imagekit.pub``.
+def generate(folder: Path, password: Password, *, kind: str = KINDS[0]) -> KeyFiles:
+    """Make a key pair: ``imagekit.key``, encrypted and mode 0600, and ``imagekit.pub``.
 
     Nothing is ever overwritten: whoever lost a key has lost what it signed.
 
     Args:
         folder: where to; it is made if it does not exist.
         password: of the private key.
+        kind: one of ``model.key.KINDS``.
 
     Raises:
-        SigningKeyError: a file exists, or cannot be written.
+        SigningKeyError: a file exists, or cannot be written, or the kind is none.
     """
     check_generate(folder)
     secret = password()
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _new(kind)
     public_key = public_key_of(key.public_key())
     sealed = cosign_key_pem(
         key,
@@ -129,6 +137,24 @@ def generate(folder: Path, password: Password) -> KeyFiles:
             files.private.unlink(missing_ok=True)
             raise
     return files
+
+
+def _new(kind: str, /) -> Signing:
+    match kind:
+        case "ecdsa-p256":
+            return ec.generate_private_key(ec.SECP256R1())
+        case "ecdsa-p384":
+            return ec.generate_private_key(ec.SECP384R1())
+        case "ed25519":
+            return ed25519.Ed25519PrivateKey.generate()
+        case "rsa-3072":
+            return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+        case _:
+            raise SigningKeyError(
+                f"{kind!r} is no kind of key",
+                hint=f"taken are {', '.join(KINDS)}",
+                code="BAD_KEY",
+            )
 
 
 def read_public_key(path: Path) -> PublicKey:

@@ -11,16 +11,16 @@ from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from imagekit.errors import DocumentError, SigningKeyError
 from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields, base64_text, strict_base64
-from imagekit.formats.pem import MAX_KEY_FILE
+from imagekit.formats.pem import MAX_KEY_FILE, public_key_of
 
-Signing = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Signing = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 SALT_SIZE: Final = 32
 NONCE_SIZE: Final = SecretBox.NONCE_SIZE
@@ -34,8 +34,8 @@ _SCRYPT_R, _SCRYPT_P = 8, 1
 _WRITTEN_N = 1 << 16
 _BAD_KEY = "BAD_KEY"
 _MAY_SIGN = (
-    "sign with ECDSA P-256 (imagekit key generate, cosign generate-key-pair) or RSA: "
-    "podman checks other curves with another hash than cosign does"
+    "sign with ECDSA P-256 (imagekit key generate, cosign generate-key-pair), P-384, P-521, "
+    "Ed25519, or RSA of 2048 to 8192 bits"
 )
 
 
@@ -78,9 +78,7 @@ def load_private_key(raw: bytes, *, password: str | None, what: str) -> Signing:
     return _signing(loaded, what=what)
 
 
-def cosign_key_pem(
-    key: ec.EllipticCurvePrivateKey, *, password: str, salt: bytes, nonce: bytes
-) -> bytes:
+def cosign_key_pem(key: Signing, *, password: str, salt: bytes, nonce: bytes) -> bytes:
     """Write a private key in cosign's encrypted format.
 
     Args:
@@ -196,9 +194,9 @@ def _load_der(der: bytes, *, what: str) -> object:
 
 def _signing(loaded: object, *, what: str) -> Signing:
     match loaded:
-        case ec.EllipticCurvePrivateKey() if loaded.curve.name == "secp256r1":
-            return loaded
-        case rsa.RSAPrivateKey():
+        case ec.EllipticCurvePrivateKey() | ed25519.Ed25519PrivateKey() | rsa.RSAPrivateKey():
+            # What nobody may verify with, by its curve or size, is not signed with either.
+            public_key_of(loaded.public_key(), what=what)
             return loaded
         case _:
             raise SigningKeyError(

@@ -39,11 +39,16 @@ def verify_legacy_signature(public_key: PublicKey, signature: bytes, message: by
     return _verify(public_key, signature, message, legacy=True)
 
 
+def bundle_hash(curve: str) -> hashes.HashAlgorithm:
+    """Return the hash that goes with a curve, by the name that cryptography gives it."""
+    return _CURVE_HASHES[curve]
+
+
 def _verify(public_key: PublicKey, signature: bytes, message: bytes, /, *, legacy: bool) -> bool:
     try:
         match verifying_key(public_key):
             case ec.EllipticCurvePublicKey() as key:
-                hashed = hashes.SHA256() if legacy else _CURVE_HASHES[key.curve.name]
+                hashed = hashes.SHA256() if legacy else bundle_hash(key.curve.name)
                 key.verify(signature, message, ec.ECDSA(hashed))
             case rsa.RSAPublicKey() as key:
                 key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())

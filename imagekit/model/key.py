@@ -4,6 +4,9 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
+KINDS = ("ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072")
+"""The kinds of keys that can be generated; the first is the default."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 
 from imagekit.adapters.keys import FileKey, generate, read_public_key
 from imagekit.errors import SigningKeyError
-from imagekit.formats.cosignkey import cosign_key_pem
-from imagekit.formats.pem import public_key_of
-from imagekit.formats.signature import verify_signature
+from imagekit.formats.cosignkey import Signing, cosign_key_pem
+from imagekit.formats.pem import describe, public_key_of
+from imagekit.formats.signature import verify_legacy_signature, verify_signature
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
+WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505 - it is to be refused
 SEALED = cosign_key_pem(KEY, password="secret", salt=b"s" * 32, nonce=b"n" * 24)
 
 
 def _pem(
-    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey,
+    key: Signing | x25519.X25519PrivateKey,
     form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
     password: bytes = b"",
 ) -> bytes:
@@ -112,8 +113,9 @@ def test_a_wrong_password_is_told_as_such(tmp_path: Path, raw: bytes, password: 
         pytest.param(b"\xff" * 100, "0 private keys", id="binary"),
         pytest.param(b"x" * 65537, "too large", id="huge"),
         pytest.param(_pem(KEY) * 2, "2 private keys", id="two keys"),
-        pytest.param(_pem(ed25519.Ed25519PrivateKey.generate()), "does not sign", id="Ed25519"),
-        pytest.param(_pem(ec.generate_private_key(ec.SECP384R1())), "does not sign", id="P-384"),
+        pytest.param(_pem(x25519.X25519PrivateKey.generate()), "does not sign", id="X25519"),
+        pytest.param(_pem(ec.generate_private_key(ec.SECP224R1())), "secp224r1", id="P-224"),
+        pytest.param(_pem(WEAK), "1024 bits", id="RSA 1024"),
         pytest.param(
             b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
             "cannot be read",
@@ -176,11 +178,71 @@ def test_every_format_opens_the_same_key(tmp_path: Path, raw: bytes, password: s
     assert verify_signature(signer.public_key, signer.sign(b"m"), b"m")
 
 
-def test_rsa_signs_too(tmp_path: Path) -> None:
-    """RSA of 2048 bits makes signatures that verify."""
-    signer = _opened(tmp_path / "k", _pem(RSA, serialization.PrivateFormat.TraditionalOpenSSL))
+EVERY_KIND = [
+    pytest.param(KEY, id="P-256"),
+    pytest.param(ec.generate_private_key(ec.SECP384R1()), id="P-384"),
+    pytest.param(ec.generate_private_key(ec.SECP521R1()), id="P-521"),
+    pytest.param(ed25519.Ed25519PrivateKey.generate(), id="Ed25519"),
+    pytest.param(RSA, id="RSA"),
+]
 
-    assert verify_signature(signer.public_key, signer.sign(b"m"), b"m")
+
+@pytest.mark.parametrize("key", EVERY_KIND)
+@pytest.mark.parametrize("sealed", ["cosign", "PKCS #8", "encrypted PKCS #8"])
+def test_every_kind_signs_from_every_file(tmp_path: Path, key: Signing, sealed: str) -> None:
+    """Both signatures hold, each in its own form and over its own message."""
+    if sealed == "cosign":
+        raw = cosign_key_pem(key, password="secret", salt=b"s" * 32, nonce=b"n" * 24)
+    else:
+        raw = _pem(key, password=b"secret" if "encrypted" in sealed else b"")
+    holder = _opened(tmp_path / "k", raw, None if sealed == "PKCS #8" else "secret")
+
+    assert verify_signature(holder.public_key, holder.sign(b"m"), b"m")
+    assert verify_legacy_signature(holder.public_key, holder.sign_legacy(b"m"), b"m")
+    assert not verify_signature(holder.public_key, holder.sign(b"m"), b"n")
+    assert not verify_legacy_signature(holder.public_key, holder.sign_legacy(b"m"), b"n")
+
+
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()])
+def test_legacy_signatures_hash_with_sha256(curve: ec.EllipticCurve) -> None:
+    """Podman and cosign hash a payload with SHA-256 on every curve, a bundle goes by the curve."""
+    holder = FileKey(ec.generate_private_key(curve))
+
+    assert not verify_signature(holder.public_key, holder.sign_legacy(b"m"), b"m")
+    assert not verify_legacy_signature(holder.public_key, holder.sign(b"m"), b"m")
+
+
+def test_an_old_rsa_file_opens(tmp_path: Path) -> None:
+    """PKCS #1, as openssl genrsa -traditional writes it."""
+    holder = _opened(tmp_path / "k", _pem(RSA, serialization.PrivateFormat.TraditionalOpenSSL))
+
+    assert holder.public_key == public_key_of(RSA.public_key())
+
+
+@pytest.mark.parametrize(
+    ("kind", "described"),
+    [
+        ("ecdsa-p256", "ECDSA P-256"),
+        ("ecdsa-p384", "ECDSA P-384"),
+        ("ed25519", "Ed25519"),
+        ("rsa-3072", "RSA 3072"),
+    ],
+)
+def test_every_kind_is_generated(tmp_path: Path, kind: str, described: str) -> None:
+    """The name of a kind is what comes out, encrypted, and it opens."""
+    files = generate(tmp_path, lambda: "secret", kind=kind)
+
+    assert describe(read_public_key(files.public)) == described
+    assert FileKey.from_file(files.private, lambda: "secret").public_key == files.public_key
+
+
+def test_an_unknown_kind_generates_nothing(tmp_path: Path) -> None:
+    """The kinds that there are are listed."""
+    with pytest.raises(SigningKeyError, match="no kind of key") as caught:
+        generate(tmp_path, lambda: "secret", kind="dsa")
+
+    assert "ecdsa-p256, ecdsa-p384, ed25519, rsa-3072" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_generate_writes_a_pair_that_opens(tmp_path: Path) -> None:

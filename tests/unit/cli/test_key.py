@@ -109,3 +109,26 @@ def test_generating_twice_ends_with_2(
 def test_a_missing_verb_is_wrong_usage() -> None:
     """``imagekit key`` alone says what it lacks, with 64."""
     assert main(["key"]) == 64
+
+
+def test_an_unknown_type_ends_with_64_and_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The types that there are are named, and nobody is asked for a password."""
+    assert main(["key", "generate", "--out", str(tmp_path), "--type", "dsa"]) == 64
+
+    assert "ecdsa-p256" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_generate_makes_the_type_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kind that ``show`` tells is the one of ``--type``."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "secret")
+
+    assert main(["key", "generate", "--out", str(tmp_path), "--type", "ed25519"]) == 0
+    capsys.readouterr()
+    assert main(["key", "show", str(tmp_path / "imagekit.key")]) == 0
+
+    assert "private key, Ed25519" in capsys.readouterr().out
