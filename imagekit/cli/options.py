@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagekit.ports import Signer
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,53 @@ def add_policy_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--policy FILE``, which has no default: no policy, no verdict."""
     parser.add_argument(
         "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
+    )
+
+
+def add_signer_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says who signs: a key, or an identity."""
+    add_key_options(parser, required=False)
+    group = parser.add_argument_group("keyless")
+    group.add_argument(
+        "--keyless",
+        action="store_true",
+        help="sign as an identity, without a key: with a token, a certificate of Fulcio and an "
+        "entry of Rekor (the public good instance, unless --trust-config says another)",
+    )
+    group.add_argument(
+        "--identity-token",
+        default="",
+        metavar="TOKEN",
+        help="the identity token, or a file that holds it; else that of GitHub Actions or GitLab, "
+        "else by a browser at a terminal",
+    )
+    group.add_argument(
+        "--trust-config",
+        type=Path,
+        metavar="FILE",
+        help="another instance of Sigstore: its ClientTrustConfig in JSON",
+    )
+
+
+def signer_of(arguments: argparse.Namespace) -> "Signer":
+    """Return the signer that the command line asks for.
+
+    Raises:
+        UsageError: it asks for a key and for keyless, or for neither.
+        SigningKeyError: the key does not open, or there is no token.
+    """
+    from imagekit.cli.password import password_source
+    from imagekit.pipeline.signers import KeylessOptions, at_terminal, choose
+
+    return choose(
+        key=arguments.key,
+        keyless=arguments.keyless,
+        options=KeylessOptions(
+            identity_token=arguments.identity_token,
+            trust_config=arguments.trust_config,
+            interactive=at_terminal(),
+        ),
+        password=password_source(arguments.password_file),
     )
 
 

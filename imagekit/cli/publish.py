@@ -4,6 +4,7 @@ Prints the pinned reference of each image, and nothing else, on stdout:
 
   imagekit publish recipes/hello-mpi --to registry.example.org/apps --key imagekit.key
   imagekit publish recipes/* --to oci:images --key imagekit.key
+  imagekit publish recipes/hello-mpi --to registry.example.org/apps --keyless
 
 It may be run again at any time: what is there already is not done twice, and what a killed run
 left out is completed. A version that was published from another state of the recipe is refused.
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from imagekit.cli.build import add_build_options
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_key_options, add_registry_options
+from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
 from imagekit.model.published import PublishedImage
 
 
@@ -39,25 +40,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--builder", default="", metavar="URI", help="who the provenance names as the builder"
     )
-    add_key_options(parser, required=True)
+    add_signer_options(parser)
     add_build_options(parser)
     add_registry_options(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
-    from imagekit.cli.password import password_source
     from imagekit.model.reference import Destination
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.publish import PublishOptions, publish
-    from imagekit.pipeline.signers import open_signer
     from imagekit.recipe import load
 
     destination = Destination.parse(arguments.to, alias=arguments.alias)
     # All recipes are read before the first is built: a fault in the last one costs no hour.
     recipes = [load(path) for path in arguments.recipe]
-    signer = open_signer(arguments.key, password_source(arguments.password_file))
+    signer = signer_of(arguments)
     options = PublishOptions(
         registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
         build=BuildOptions(test=not arguments.no_test, use_cache=not arguments.no_cache),

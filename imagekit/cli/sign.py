@@ -2,6 +2,7 @@
 
   imagekit sign registry.example.org/apps/solver:2.1 --key imagekit.key
   imagekit sign oci:images:apps/solver:2.1 --key imagekit.key --sbom
+  imagekit sign registry.example.org/apps/solver:2.1 --keyless
 
 By a tag, it is signed for that tag; by a digest, for its repository. Of an index, the index and
 the image of every platform are signed. What the key has signed already is not signed again.
@@ -10,7 +11,7 @@ the image of every platform are signed. What the key has signed already is not s
 import argparse
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_key_options, add_registry_options
+from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sbom", action="store_true", help="make the image's SBOM, attach it and attest to it"
     )
-    add_key_options(parser, required=True)
+    add_signer_options(parser)
     add_registry_options(parser)
 
 
@@ -29,15 +30,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
-    from imagekit.cli.password import password_source
     from imagekit.model.reference import parse_reference
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.sign import sign_reference
 
     done = sign_reference(
         parse_reference(arguments.reference),
-        key=arguments.key,
-        password=password_source(arguments.password_file),
+        signer=signer_of(arguments),
         options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
         sbom=arguments.sbom,
         progress=console.progress,

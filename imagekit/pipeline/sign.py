@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
@@ -35,33 +34,29 @@ class SignedImage:
 def sign_reference(
     reference: Reference,
     *,
-    key: Path,
-    password: Callable[[], str],
+    signer: Signer,
     options: RegistryOptions,
     sbom: bool,
     progress: Progress,
 ) -> SignedImage:
-    """Sign an image with a key file, in the registry or layout that its reference names.
+    """Sign an image in the registry or layout that its reference names.
 
     Args:
         reference: the image.
-        key: the private key's file; it is opened before the registry is asked anything.
-        password: asked where the key is encrypted.
+        signer: who signs.
         options: how the registry is reached.
         sbom: whether to make the SBOM, attach it and attest to it.
         progress: is told what happens.
 
     Raises:
-        SigningKeyError: the key does not open, or may not sign.
+        SigningKeyError: the key refuses, or there is no identity token.
         RegistryError: the registry refused or did not answer.
         IntegrityError: bytes differ from their digest.
         DocumentError: the reference points to no image.
     """
     from imagekit.adapters.clock import SystemClock
     from imagekit.pipeline.registries import light
-    from imagekit.pipeline.signers import open_signer
 
-    signer = open_signer(key, password)
     return sign_image(
         light(reference.repository, options),
         signer,
@@ -98,7 +93,7 @@ def sign_image(
 
     Args:
         writer: where the image is, and its signatures go.
-        signer: the key.
+        signer: who signs.
         reference: the image.
         clock: for the time in annotations.
         progress: is told what happens.

@@ -1,9 +1,32 @@
-"""Making signers: with a key file, for now and for the library's users."""
+"""Making signers: with a key file, or keyless with an identity token."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from imagekit.errors import SigningKeyError, UsageError
+from imagekit.ports import Signer
 from imagekit.sign.keyed import KeySigner
+
+if TYPE_CHECKING:
+    from imagekit.adapters.keyless import TrustConfig
+
+_MAX_TOKEN = 64 << 10
+_JWT_DOTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeylessOptions:
+    """How to sign keyless."""
+
+    identity_token: str = ""
+    """A token (JWT) or the path of a file that holds one; empty to find one."""
+    trust_config: Path | None = None
+    """Sigstore's ClientTrustConfig; None for the public good instance."""
+    interactive: bool = False
+    """Whether somebody may be asked to log in by a browser."""
 
 
 def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
@@ -19,3 +42,84 @@ def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
     from imagekit.adapters.keys import FileKey
 
     return KeySigner(FileKey.from_file(key, password))
+
+
+def keyless_signer(options: KeylessOptions) -> Signer:
+    """Return a signer whose keys live for minutes, certified for an identity.
+
+    A token is looked for before anything is built: the one that is given, then that of the CI
+    that this runs in, then by a browser where somebody sits at a terminal.
+
+    Raises:
+        InputError: the trust configuration is none.
+        SigningKeyError: there is no token.
+        ToolError: a service does not answer.
+    """
+    from imagekit.adapters.keyless import KeylessSigner, TrustConfig
+
+    path = options.trust_config
+    config = TrustConfig.public() if path is None else TrustConfig.from_file(path)
+    return KeylessSigner(config, _token_source(options, config))
+
+
+def _token_source(options: KeylessOptions, config: "TrustConfig") -> Callable[[], str]:
+    from imagekit.adapters.keyless import ambient_token, interactive_token
+
+    if options.identity_token:
+        given = _given(options.identity_token)
+        return lambda: given
+    if ambient_token() is not None:
+        # It is asked for again: a CI's token lives for minutes, and a build may take an hour.
+        return lambda: ambient_token() or ""
+    if options.interactive:
+        return lambda: interactive_token(config)
+    raise SigningKeyError(
+        "there is no identity token to sign keyless with",
+        hint="give one with --identity-token or SIGSTORE_ID_TOKEN; in GitHub Actions allow "
+        "`id-token: write`, in GitLab declare `id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore`; "
+        "or sign with --key FILE",
+        code="NO_TOKEN",
+    )
+
+
+def _given(text: str) -> str:
+    """Return the token, or what the file of that name holds."""
+    path = Path(text)
+    try:
+        if text.count(".") == _JWT_DOTS and not path.is_file():
+            return text
+        with path.open("rb") as file:
+            raw = file.read(_MAX_TOKEN)
+    except OSError as error:
+        raise SigningKeyError(
+            f"--identity-token is neither a token nor a file that can be read: {error.strerror}",
+            hint="a token is a JWT: three parts with dots between them",
+            code="BAD_TOKEN",
+        ) from error
+    return raw.decode("ascii", "replace").strip()
+
+
+def choose(
+    *,
+    key: Path | None,
+    keyless: bool,
+    options: KeylessOptions,
+    password: Callable[[], str],
+) -> Signer:
+    """Return the signer that a command line asks for.
+
+    Raises:
+        UsageError: it asks for both or neither.
+    """
+    wants = keyless or bool(options.identity_token) or options.trust_config is not None
+    if (key is None) != wants:
+        raise UsageError(
+            "sign with --key FILE, or keyless: with one of them",
+            hint="--keyless, --identity-token and --trust-config sign keyless",
+        )
+    return open_signer(key, password) if key is not None else keyless_signer(options)
+
+
+def at_terminal() -> bool:
+    """Tell whether somebody sits there who can log in by a browser."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,115 @@
+"""What a verifier has seen, in a small SQLite database: per user, or shared by a gate.
+
+Each name has the highest sequence that was seen, and what it was. A write is one transaction that
+only ever raises: several processes may verify at once, and a crash loses the last write at most.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagekit.errors import InvalidReferenceError, MemoryFaultError
+from imagekit.model.digest import Digest
+from imagekit.model.release import Seen
+
+_SECONDS = 5.0
+"""How long a write of another process is waited for."""
+_VERSION = 1
+_TABLE = """
+CREATE TABLE IF NOT EXISTS seen (
+  name TEXT PRIMARY KEY,
+  sequence INTEGER NOT NULL,
+  digest TEXT NOT NULL
+) WITHOUT ROWID
+"""
+_RAISE = """
+INSERT INTO seen (name, sequence, digest) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest
+WHERE excluded.sequence > seen.sequence
+"""
+
+
+def default_path() -> Path:
+    """Return where a user's memory lies: $XDG_STATE_HOME/imagekit/seen.db."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    folder = Path(state) if Path(state).is_absolute() else Path("~/.local/state")
+    with contextlib.suppress(RuntimeError):
+        folder = folder.expanduser()
+    return folder / "imagekit" / "seen.db"
+
+
+class SqliteMemory:
+    """An implementation of ``ports.Memory``; nothing is opened before it is asked.
+
+    Args:
+        path: the database; it and its folder are made when something is remembered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def highest(self, name: str) -> Seen | None:
+        """Return the highest that was seen under a name, or None where it is new.
+
+        Raises:
+            MemoryFaultError: the database is there and cannot be read, or could not be written.
+        """
+        with self._faults(), self._open() as database:
+            found = database.execute("SELECT sequence, digest FROM seen WHERE name = ?", (name,))
+            row = found.fetchone()
+        return None if row is None else self._seen(row)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Keep what was seen, unless something as high is kept already.
+
+        Raises:
+            MemoryFaultError: it cannot be written.
+        """
+        with self._faults(), self._open() as database, database:
+            database.execute(_RAISE, (name, seen.sequence, str(seen.digest)))
+
+    def _seen(self, row: tuple[object, ...]) -> Seen:
+        sequence, digest = row
+        try:
+            if isinstance(sequence, int) and isinstance(digest, str):
+                return Seen(sequence=sequence, digest=Digest.parse(digest))
+        except InvalidReferenceError as error:
+            raise self._broken(error.message) from error
+        raise self._broken("a row of another kind")
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = sqlite3.connect(self._path, timeout=_SECONDS)
+        try:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, _VERSION}:
+                raise self._broken(f"it is of version {version}, which this imagekit does not know")
+            if version == 0:
+                self._prepare(database)
+            yield database
+        finally:
+            database.close()
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        # What was remembered survives a crash of the machine, too.
+        database.execute("PRAGMA synchronous = FULL")
+        with database:
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise self._broken(str(error)) from error
+
+    def _broken(self, why: str) -> MemoryFaultError:
+        return MemoryFaultError(
+            f"{self._path} cannot be used: {why}",
+            hint="it holds which releases were seen; name another file with --state",
+            code="MEMORY",
+        )
