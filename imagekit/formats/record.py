@@ -59,7 +59,9 @@ def _read(hint: Any, document: Any) -> Any:  # noqa: PLR0911 - one line a kind o
         return _read_dataclass(hint, document)
     if hint is float:
         return float(_checked(document, isinstance(document, int | float), hint))
-    if issubclass(hint, Enum | Path):
+    if issubclass(hint, Enum):
+        return hint(_checked(document, document in [one.value for one in hint], hint))
+    if issubclass(hint, Path):
         return hint(_checked(document, isinstance(document, str), hint))
     return _checked(document, type(document) is hint, hint)
 

@@ -69,7 +69,8 @@ def withdrawal_predicate(withdrawal: Withdrawal) -> Mapping[str, object]:
 
 def moment_text(moment: datetime) -> str:
     """Write a time in UTC to the second (RFC 3339)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    whole = moment.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{whole.isoformat()}Z"
 
 
 def _moment(fields: Fields, key: str) -> datetime:
@@ -80,4 +81,7 @@ def _moment(fields: Fields, key: str) -> datetime:
         raise fields.fault(f"has no time in {key!r}") from error
     if moment.tzinfo is None:
         raise fields.fault(f"has a time without a zone in {key!r}")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise fields.fault(f"has a time beyond the calendar in {key!r}") from error

@@ -1,0 +1,75 @@
+"""What the worker says, read back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagekit.errors import ImagekitError
+from imagekit.formats.record import from_document, to_document
+from imagekit.model.digest import Digest
+from imagekit.model.event import Command, Done, Note, Output
+from imagekit.model.image import BuiltLayer, Material, Origin
+from imagekit.model.oci import LAYER, Descriptor
+from imagekit.model.plan import CachedLayer, Made
+
+_LAYERS = st.builds(
+    BuiltLayer,
+    descriptor=st.builds(
+        Descriptor,
+        media_type=st.just(LAYER),
+        digest=st.binary().map(Digest.of),
+        size=st.integers(min_value=0),
+        annotations=st.dictionaries(st.text(), st.text(), max_size=2),
+    ),
+    diff_id=st.binary().map(Digest.of),
+    origin=st.sampled_from(Origin),
+    title=st.text(),
+)
+_VALUES = (
+    st.builds(Output, stage=st.text(), line=st.text())
+    | st.builds(Command, argv=st.lists(st.text()).map(tuple))
+    | st.builds(Done, stage=st.text(), summary=st.text(), seconds=st.floats(allow_nan=False))
+    | st.builds(
+        Made,
+        layers=st.lists(_LAYERS, max_size=2).map(tuple),
+        materials=st.lists(st.builds(Material, uri=st.text(), name=st.text())).map(tuple),
+        tools=st.lists(st.tuples(st.text(), st.text())).map(tuple),
+    )
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("kind", "stage", "line", "message", "layers", "made")), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(_VALUES)
+def test_what_is_said_is_understood(value: object) -> None:
+    """A value goes through JSON and comes out as it was."""
+    document = json.loads(json.dumps(to_document(value)))
+
+    assert from_document(type(value), document) == value
+
+
+@given(_JSON, st.sampled_from((Output, Note, Command, Made, CachedLayer)))
+def test_anything_else_is_refused(document: object, kind: type[object]) -> None:
+    """What does not fit the type is told by one of imagekit's errors, and nothing else happens."""
+    try:
+        value = from_document(kind, document)
+    except ImagekitError:
+        return
+    assert isinstance(value, kind)
+
+
+@pytest.mark.parametrize("origin", ["recipu", "", None, 1, [], {}])
+def test_a_word_that_is_none_of_the_choices_is_refused(origin: object) -> None:
+    """An enumeration takes its own words only."""
+    with pytest.raises(ImagekitError):
+        from_document(Origin, origin)
