@@ -46,6 +46,7 @@ def _compiled(text: str) -> Callable[[str], bool] | None:
     options.max_mem = _MEMORY
     try:
         found = re2.compile(text, options)
-    except re2.error:
+    except (re2.error, UnicodeEncodeError):
+        # The latter is for half a surrogate pair, which no UTF-8 has.
         return None
     return lambda subject: found.fullmatch(subject) is not None

@@ -6,11 +6,12 @@ from tests.fuzz.target import Target
 
 _MODULES = {
     "documents": (
+        "release",
         "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
         "envelope", "payload", "record",
     ),
     "yamls": ("strictyaml", "policy", "recipe", "containerfile"),
-    "names": ("reference", "digest", "destination", "glob", "identity"),
+    "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
     "keys": ("public-key", "private-key", "cosign-key", "signature"),
     "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),

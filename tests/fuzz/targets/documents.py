@@ -8,6 +8,12 @@ from imagekit.formats.bundle import CertificateBundle, key_bundle_bytes, parse_b
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.intoto import parse_statement, statement_bytes, statement_of
 from imagekit.formats.record import from_document, to_document
+from imagekit.formats.release import (
+    parse_release,
+    parse_withdrawal,
+    release_predicate,
+    withdrawal_predicate,
+)
 from imagekit.formats.simplesigning import SimpleSigning, parse_payload, payload_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.event import Command, Done, Note, Output
@@ -88,6 +94,7 @@ _STATEMENT = statement_bytes(
     )
 )
 _KEY = PublicKey(b"der")
+_TIME = "2026-11-23T00:00:00Z"
 _BUILT = BuiltLayer(
     descriptor=Descriptor(media_type=LAYER, digest=Digest.of(b"a"), size=1),
     diff_id=Digest.of(b"b"),
@@ -168,6 +175,16 @@ def _payload(raw: bytes) -> None:
     same(parse_payload(payload_bytes(parsed)), parsed)
 
 
+def _release(raw: bytes) -> None:
+    predicate = strictjson.loads_object(raw, what="the predicate")
+    if "reason" in predicate:
+        withdrawn = parse_withdrawal(predicate)
+        again = parse_withdrawal(withdrawal_predicate(withdrawn))
+        same(again.reason, withdrawn.reason)
+    released = parse_release(predicate)
+    same(parse_release(release_predicate(released)).tags, released.tags)
+
+
 def _record(raw: bytes) -> None:
     document = strictjson.loads(raw, what="what the worker said")
     for kind in (Output, Done, Note, Command, Made, CachedLayer):
@@ -222,6 +239,19 @@ TARGETS = {
     "payload": Target(
         check=_payload,
         seeds=(payload_bytes(SimpleSigning(identity="r.site/a:1", digest=Digest.of(b""))),),
+        json=True,
+    ),
+    "release": Target(
+        check=_release,
+        seeds=documents(
+            {
+                "repository": "r.site/a",
+                "sequence": 3,
+                "tags": ["1"],
+                "time": "2026-11-23T00:00:00Z",
+            },
+            {"reason": "broken", "time": "2026-11-23T00:00:00.5+01:00"},
+        ),
         json=True,
     ),
     "record": Target(

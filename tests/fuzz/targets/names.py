@@ -1,9 +1,10 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
 from imagekit.model.digest import Digest
-from imagekit.model.policy import ImageRule, Remap, SignedIdentity
+from imagekit.model.policy import ImageRule, Pattern, Remap, SignedIdentity
 from imagekit.model.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.verify import glob as globs
+from imagekit.verify import patterns
 from imagekit.verify.identity import accepts
 from tests.fuzz.target import Target, same, texts
 
@@ -61,6 +62,17 @@ def _rule(identity: SignedIdentity) -> ImageRule:
     return ImageRule(glob="**", authorities=(), signed_identity=identity, remap=remap)
 
 
+def _pattern(raw: bytes) -> None:
+    text, _, subject = _text(raw).partition("\n")
+    pattern = Pattern(text=text, regexp=True)
+    found = patterns.matches(pattern, subject)
+    if patterns.problem(text):
+        same(found, second=False)
+    if found:
+        same(len(subject) <= patterns.MAX_TEXT and subject.isprintable(), second=True)
+    same(patterns.matches(Pattern(text=text), text), text.isprintable())
+
+
 TARGETS = {
     "reference": Target(
         check=_reference,
@@ -80,6 +92,16 @@ TARGETS = {
     "glob": Target(
         check=_glob,
         seeds=texts("r.site/**\nr.site/a/b", "r.site/*a*b*\nr.site/xaxb", "**/x\na/b/x"),
+    ),
+    "pattern": Target(
+        check=_pattern,
+        seeds=texts(
+            "https://github\\.com/org/[^/]+/\\.github/workflows/.*@refs/heads/main\nhttps://x",
+            "(a|b)*c\nababc",
+            "((a{1,9}){1,9}){1,9}\naaaa",
+            "[[:alpha:]]+@example[.]org\nme@example.org",
+        ),
+        max_length=2048,
     ),
     "identity": Target(
         check=_identity, seeds=texts("r.site/apps/demo:1", f"r.site/apps/demo@{_DIGEST}\nx")
