@@ -2,7 +2,7 @@
 
 What must hold where a rule asks for it:
 
-1. Nobody whom the rule trusts has withdrawn the image. A registry can hide a withdrawal; the
+1. Nobody whom the rule lists has withdrawn the image. A registry can hide a withdrawal; the
    policy's deny list cannot be hidden.
 2. ``monotonic``: asked for by tag, the image has a release of that tag whose sequence is not
    below the highest that this verifier has seen, and the same sequence is the same image.
@@ -29,7 +29,7 @@ from imagekit.verify.case import Case
 from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.identity import signed_name
 from imagekit.verify.signatures import accepted
-from imagekit.verify.trust import CLOCK_SKEW, times_of
+from imagekit.verify.trust import CLOCK_SKEW, is_of, times_of
 
 _CHECK = "freshness"
 _CLOCK = "@clock"
@@ -60,7 +60,9 @@ def check_withdrawal(case: Case) -> tuple[Finding, ...]:
     for each in case.evidence:
         if each.predicate_type != WITHDRAWAL or not each.about:
             continue
-        if isinstance(case.counting(each, case.rule.authorities), Refusal):
+        # Neither a key that is denied by now nor one that has expired brings an image back: what is
+        # added to a policy never allows more. Who must not withdraw is no authority of the rule.
+        if not any(is_of(each.signatory, one) for one in case.rule.authorities):
             continue
         try:
             said = parse_withdrawal(each.predicate)

@@ -1,0 +1,37 @@
+"""Containerfiles: whatever stands in one, each image that it builds on is pinned or refused."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagekit.formats.report import Report
+from imagekit.recipe.containerfile import recipes_named
+
+_PINNED = "r.site/base@sha256:" + "a" * 64
+_WORDS = ("FROM", "from", "ARG", "COPY", "RUN", "AS", "--from=", "--mount=type=bind,from=", "#")
+_PIECES = st.sampled_from(
+    (
+        *(*_WORDS, _PINNED, "r.site/base:latest", "localhost/tools", "scratch", "one", "0"),
+        *(" ", "\n", "\\\n", "\t", "\r", "$X", "${X}", "${X:-y}", "X=", "<<EOF", "EOF"),
+        *('"', "'", "="),
+    )
+)
+_TEXTS = st.lists(_PIECES | st.characters(max_codepoint=0x2100).map(str), max_size=25).map("".join)
+
+
+@given(st.binary(max_size=200) | _TEXTS.map(lambda text: text.encode("utf-8", "replace")))
+def test_anything_is_read_or_reported(raw: bytes) -> None:
+    """No bytes make anything happen but reports that a terminal can show."""
+    report = Report("Containerfile", "recipe")
+    recipes_named(raw, {"X": "scratch"}, report)
+
+    assert all(each.message.isprintable() for each in report.diagnostics)
+
+
+@given(st.lists(st.sampled_from(("r.site/evil:1", "evil", "docker.io/x", "$UNKNOWN")), min_size=1))
+def test_an_image_that_is_not_pinned_is_never_passed_over(images: list[str]) -> None:
+    """Wherever it stands, what is named by no digest is an error."""
+    lines = [f"FROM {_PINNED} AS s{n}\nCOPY --from={image} /a /b" for n, image in enumerate(images)]
+    report = Report("Containerfile", "recipe")
+    recipes_named("\n".join(lines).encode(), {}, report)
+
+    assert report.errors >= len(set(images))
