@@ -167,6 +167,8 @@ class Record(Generic[T]):
     rules: tuple[Rule, ...] = field(default=(), kw_only=True)
     aliases: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """Keys that people know from elsewhere, and the ones that are meant."""
+    one_of: tuple[tuple[str, ...], ...] = field(default=(), kw_only=True)
+    """Groups of keys, of each of which exactly one stands there."""
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read a mapping; report unknown, missing and bad keys."""
@@ -174,6 +176,8 @@ class Record(Generic[T]):
             return wrong_kind(node, report, f"a mapping: {self.name}")
         before = report.errors
         values = self._values(node, report)
+        for group in self.one_of:
+            self._one_of(group, values, report)
         for rule in self.rules:
             rule(values, report)
         bad = report.errors > before or not values.whole
@@ -189,7 +193,17 @@ class Record(Generic[T]):
             "properties": properties,
             "additionalProperties": False,
             **({"required": required} if required else {}),
+            **({"allOf": [_exactly_one(group) for group in self.one_of]} if self.one_of else {}),
         }
+
+    def _one_of(self, group: tuple[str, ...], values: Values, report: Report) -> None:
+        found = [name for name in group if name in values]
+        if len(found) != 1:
+            words = " or ".join(f"`{name}`" for name in group)
+            number = f"{len(found)} of them" if found else "none"
+            message = f"{self.name} has either {words}; here is {number}"
+            span = values.key(found[-1]) if found else values.span
+            report.error(span, "one-key", message, hint=f"write one: {words}")
 
     def _values(self, node: strictyaml.Mapping, report: Report) -> Values:
         good: dict[str, Any] = {}
@@ -270,6 +284,10 @@ class OneKey(Generic[T]):
         message = f"`{shown(entry.key)}` is not a key of {self.name}"
         report.error(entry.key_span, "unknown-key", message, hint=hint or f"write {self._choice}")
         return INVALID
+
+
+def _exactly_one(group: tuple[str, ...]) -> dict[str, Any]:
+    return {"oneOf": [{"required": [name]} for name in group]}
 
 
 def _described(part: Field[Any]) -> dict[str, Any]:

@@ -44,18 +44,14 @@ images:
     # matchRepository ignores the tag; digestOnly is for images that others sign without a name.
     signedIdentity: matchRepoDigestOrExact
 {attestations}
-# Refused whoever signed it, looked up before anything else. A revoked key goes here as its
-# fingerprint, SHA256:...
-deny:
-  digests: []
-  keys: []
+# Refused whoever signed it, looked up before anything else:
+# deny: {{digests: ["sha256:..."], keys: ["SHA256:..."]}}
 """
 _REQUIRED = """\
     # What must be there besides, signed by the authorities named, or by all where none is."""
 _NOT_REQUIRED = """\
     # An SBOM and a provenance can be demanded as well:
-    # attestations: [{type: cyclonedx}, {type: slsaprovenance1}]
-    attestations: []"""
+    # attestations: [{type: cyclonedx}, {type: slsaprovenance1}]"""
 
 
 def new_policy(

@@ -40,7 +40,6 @@ images:
     threshold: 1
     signedIdentity: matchExact
     attestations: [{type: cyclonedx, authorities: [a]}, {type: "https://x.org/v1"}]
-deny: {digests: [], keys: []}
 """
 _CONTAINERFILE = """\
 # syntax=docker/dockerfile:1
