@@ -3,6 +3,7 @@
   imagekit key generate --out ~/keys
   imagekit key generate --type ed25519
   imagekit key show ~/keys/imagekit.pub
+  imagekit key show 'pkcs11:token=site;object=images?module-path=/usr/lib/softhsm/libsofthsm2.so'
 
 The private key is encrypted in cosign's format: cosign, skopeo and Podman can use it too. The
 password comes from IMAGEKIT_KEY_PASSWORD, else COSIGN_PASSWORD, else --password-file, else from a
@@ -12,13 +13,18 @@ The default, ecdsa-p256, is what every verifier takes. ed25519 and rsa-3072 were
 cosign 3 and skopeo too, though what cosign itself signs with an Ed25519 key is another scheme
 (Ed25519ph), which no verifier takes by default. For the bundles of ecdsa-p384 cosign verify wants
 --signature-digest-algorithm sha384.
+
+Keys that never leave a token or a cloud are named by a URI, and their PIN comes from where
+passwords come from: hsm:ID?label=TOKEN (the library in PYKCS11LIB) and pkcs11:... (RFC 7512) want
+imagekit[pkcs11]; awskms:, gcpkms:, azurekms: and hv: want imagekit[kms-aws], [kms-gcp],
+[kms-azure], [kms-vault].
 """
 
 import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.model.key import KINDS
+from imagekit.model.key import KINDS, PublicKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"kind of the key (default: {KINDS[0]}, which every verifier takes)",
     )
     _add_common(generate)
-    show = verbs.add_parser("show", help="tell the kind and fingerprint of a key file")
-    show.add_argument("file", type=Path, metavar="FILE", help="a public or private key")
+    show = verbs.add_parser("show", help="tell the kind and fingerprint of a key")
+    show.add_argument(
+        "file", metavar="FILE|URI", help="a public or private key, also one on a token or in a KMS"
+    )
     _add_common(show)
 
 
@@ -77,16 +85,9 @@ def _generate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _show(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.adapters import keys
-    from imagekit.cli.password import password_source
     from imagekit.formats.pem import describe, public_key_pem
 
-    private = b"PRIVATE KEY-----" in keys.read_key_file(arguments.file)
-    if private:
-        password = password_source(arguments.password_file)
-        public_key = keys.FileKey.from_file(arguments.file, password).public_key
-    else:
-        public_key = keys.read_public_key(arguments.file)
+    public_key, private = _found(arguments)
     kind = describe(public_key)
     half = "private" if private else "public"
     pem = public_key_pem(public_key).decode()
@@ -94,7 +95,7 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
         f"{arguments.file}: {half} key, {kind}\nfingerprint {public_key.fingerprint}\n{pem}",
         {
             "schema": 1,
-            "file": str(arguments.file),
+            "file": arguments.file,
             "half": half,
             "kind": kind,
             "fingerprint": public_key.fingerprint,
@@ -102,6 +103,20 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
         },
     )
     return 0
+
+
+def _found(arguments: argparse.Namespace) -> tuple[PublicKey, bool]:
+    """Return the public half, and whether it is a private key that was named."""
+    from imagekit.adapters import keyholders, keys
+    from imagekit.cli.password import password_source
+    from imagekit.formats.keyuri import is_key_uri
+
+    password = password_source(arguments.password_file)
+    if is_key_uri(arguments.file):
+        return keyholders.find_key(arguments.file, password).public_key, True
+    if b"PRIVATE KEY-----" in keys.read_key_file(Path(arguments.file)):
+        return keys.FileKey.from_file(arguments.file, password).public_key, True
+    return keys.read_public_key(Path(arguments.file)), False
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
