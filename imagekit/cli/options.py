@@ -79,15 +79,16 @@ def signer_of(arguments: argparse.Namespace) -> "Signer":
 
 
 def add_key_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add ``--key FILE`` and ``--password-file FILE``."""
+    """Add ``--key FILE|URI`` and ``--password-file FILE``."""
     group = parser.add_argument_group("key")
     group.add_argument(
         "--key",
         type=Path,
         required=required,
-        metavar="FILE",
-        help="private key: cosign's encrypted file or PEM; the password comes from "
-        "IMAGEKIT_KEY_PASSWORD, else COSIGN_PASSWORD, --password-file or a prompt",
+        metavar="FILE|URI",
+        help="private key: cosign's encrypted file or PEM, or hsm:, pkcs11:, awskms:, gcpkms:, "
+        "azurekms:, hv: for one on a token or in a cloud (see: imagekit key --help); password and "
+        "PIN come from IMAGEKIT_KEY_PASSWORD, else COSIGN_PASSWORD, --password-file or a prompt",
     )
     group.add_argument(
         "--password-file", type=Path, metavar="FILE", help="file whose first line is the password"

@@ -1,4 +1,4 @@
-"""Making signers: with a key file, or keyless with an identity token."""
+"""Making signers: with a private key, or keyless with an identity token."""
 
 import sys
 from collections.abc import Callable
@@ -33,15 +33,15 @@ def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
     """Open a private key to sign with.
 
     Args:
-        key: the key's file.
-        password: asked where the key is encrypted, and not otherwise.
+        key: the key's file, or its URI where it never leaves a token or a cloud.
+        password: asked where the key is encrypted or a token has a PIN, and not otherwise.
 
     Raises:
         SigningKeyError: the key does not open, or may not sign.
     """
-    from imagekit.adapters.keys import FileKey
+    from imagekit.adapters.keyholders import open_key
 
-    return KeySigner(FileKey.from_file(key, password))
+    return KeySigner(open_key(key, password))
 
 
 def keyless_signer(options: KeylessOptions) -> Signer:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keyholders import find_key, open_key
+from imagekit.adapters.layout import LayoutRegistry, LayoutStore
 from imagekit.cli.main import main
 from imagekit.errors import SigningKeyError
 from imagekit.formats.pem import public_key_pem
@@ -206,3 +207,44 @@ def test_the_command_shows_a_key_on_a_token(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["half"], shown["kind"]) == ("private", "ECDSA P-384")
     assert shown["fingerprint"] == public_key.fingerprint
+
+
+def test_the_commands_sign_and_verify_with_a_token(
+    box: TokenBox, pin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the URI on the command line to a verdict; nothing of the PIN is seen."""
+    box.add("images", "01", ec.generate_private_key(ec.SECP384R1()))
+    folder = box.folder / "layout"
+    LayoutStore.create(folder)
+    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    registry.tag(
+        TaggedReference(repository, "1"), registry.manifest(push_image(registry, repository))
+    )
+    reference, uri = f"oci:{folder}:app:1", box.uri("object=images")
+    assert main(["key", "show", uri, "--json"]) == 0
+    (box.folder / "token.pub").write_text(json.loads(capsys.readouterr().out)["public_key"])
+    words = ["policy", "new", "--image", "localhost/**", "--key", str(box.folder / "token.pub")]
+    assert main(words) == 0
+    (box.folder / "policy.yaml").write_text(capsys.readouterr().out)
+    verify = ["verify", reference, "--policy", str(box.folder / "policy.yaml")]
+
+    assert main(verify) == 3
+    assert main(["sign", reference, "--key", uri]) == 0
+    assert main(verify) == 0
+
+    said = capsys.readouterr()
+    assert pin not in said.out + said.err
+
+
+def test_a_wrong_pin_ends_the_command_with_2(
+    box: TokenBox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is asked of a registry, which does not exist here."""
+    box.add("images", "01", ec.generate_private_key(ec.SECP256R1()))
+    monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "271828")
+
+    assert main(["sign", "127.0.0.1:9/app:1", "--key", box.uri("object=images")]) == 2
+
+    said = capsys.readouterr().err
+    assert "[WRONG_PASSWORD]: the PIN does not open" in said
+    assert "271828" not in said

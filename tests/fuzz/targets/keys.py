@@ -4,6 +4,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from imagekit.formats.cosignkey import cosign_key_pem, is_encrypted, load_private_key
+from imagekit.formats.keyuri import is_key_uri, parse_key_uri
 from imagekit.formats.pem import describe, parse_public_key, public_key_of, public_key_pem
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.model.key import PublicKey
@@ -45,6 +46,12 @@ def _signature(raw: bytes) -> None:
         verify(key, signature, _MESSAGE)
 
 
+def _key_uri(raw: bytes) -> None:
+    text = raw.decode("utf-8", "replace")
+    if is_key_uri(text):
+        same(parse_key_uri(text).text, text)
+
+
 def _signed(der: bytes, signature: bytes) -> bytes:
     return len(der).to_bytes(2, "big") + der + signature
 
@@ -67,6 +74,17 @@ TARGETS = {
     ),
     "private-key": Target(
         check=_private_key, seeds=(_pem(_SIGNER.key), _pem(_P384), _pem(_EDWARDS), _COSIGN)
+    ),
+    "key-uri": Target(
+        check=_key_uri,
+        seeds=(
+            b"hsm:10?label=YubiKey+PIV+%2315",
+            b"pkcs11:model=a%20b;id=%0A%01;object=c?module-path=/d.so&pin-source=file:///e",
+            b"awskms:///alias/images",
+            b"gcpkms:projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+            b"azurekms://v.vault.azure.net/keys/k/0a",
+            b"hv:images/3",
+        ),
     ),
     "cosign-key": Target(check=_cosign_key, seeds=(_COSIGN, b"e30=")),
     "signature": Target(
