@@ -22,6 +22,7 @@ COMMANDS = {
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
     "sign": "sign an image that something else built",
+    "withdraw": "sign that an image must not be used any more",
     "verify": "judge an image by a policy",
     "pull": "verify, then pull by digest into Podman's storage",
     "run": "verify, then run by digest with Podman",

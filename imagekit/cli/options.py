@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagekit.ports import Signer
+    from imagekit.ports import Memory, Signer
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,20 @@ def add_policy_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
     )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="where it is remembered which releases were seen, for policies that ask for "
+        "freshness (default: imagekit/seen.db in XDG_STATE_HOME)",
+    )
+
+
+def memory_of(arguments: argparse.Namespace) -> "Memory":
+    """Return where the command line says that seen releases are remembered."""
+    from imagekit.adapters.memory import SqliteMemory, default_path
+
+    return SqliteMemory(arguments.state or default_path())
 
 
 def add_signer_options(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ The order is what protects users: nothing is tagged before everything else is th
    is missing is completed; if they belong to something else, publish refuses.
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
-4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms.
+4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms, and
+   a release is signed, whose sequence is higher than that of any earlier one of these tags.
 5. It is verified as a node would, for every tag.
 6. The tags are written, the immutable ones last.
 
@@ -28,13 +29,15 @@ from imagekit.model.reference import Destination, PinnedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.pipeline.build import BuildOptions, build
-from imagekit.ports import Clock, RegistryWriter, Signer
+from imagekit.ports import Clock, Memory, RegistryWriter, Signer
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import push, write_tags
 from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import provenance, recipe_digests
+from imagekit.sign.release import release
 from imagekit.sign.signing import attest, sign, subjects
+from imagekit.verify.judge import Bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ def publish(
     options: PublishOptions | None = None,
     writer: RegistryWriter | None = None,
     clock: Clock | None = None,
+    memory: Memory | None = None,
 ) -> PublishedImage:
     """Publish a recipe.
 
@@ -67,6 +71,7 @@ def publish(
         options: how it is done.
         writer: the way to the registry; made for the destination where it is not given.
         clock: the time of signatures; the machine's where it is not given.
+        memory: what was released before; the user's where it is not given.
 
     Raises:
         InputError: an immutable tag belongs to something else.
@@ -75,6 +80,7 @@ def publish(
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
     from imagekit.adapters.clock import SystemClock
+    from imagekit.adapters.memory import SqliteMemory, default_path
     from imagekit.pipeline.registries import writer as make_writer
 
     options = options or PublishOptions()
@@ -85,6 +91,7 @@ def publish(
         signer=signer,
         writer=writer or make_writer(repository, options.registry),
         clock=clock or SystemClock(),
+        memory=memory or SqliteMemory(default_path()),
         progress=progress,
         options=options,
     )
@@ -108,6 +115,7 @@ class _Work:
     signer: Signer
     writer: RegistryWriter
     clock: Clock
+    memory: Memory
     progress: Progress
     options: PublishOptions
 
@@ -230,9 +238,20 @@ class _Work:
         )
         if not quiet:
             forms = "bundle and legacy form" if len(written) > 1 else "bundle"
-            summary = f"{self.signer}: {forms}"
+            summary = f"{self.signer}: {forms}, release"
             self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
-        return list(written)
+        return [*written, self._release(image, manifest)]
+
+    def _release(self, image: PinnedReference, manifest: RawManifest) -> Attached:
+        return release(
+            self.writer,
+            self.signer,
+            image,
+            manifest=manifest.descriptor,
+            tags=self.recipe.tags.all,
+            clock=self.clock,
+            memory=self.memory,
+        )
 
     def _finish(
         self,
@@ -261,15 +280,14 @@ class _Work:
 
     def _verify(self, image: PinnedReference) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
-        from imagekit.verify.judge import Bench, judge
+        from imagekit.verify.judge import judge
 
         self.progress(Started(stage="verify"))
         began = time.monotonic()
-        now = self.clock.now()
-        policy = own_policy(image.repository.name, self.signer.authority, now)
+        policy = own_policy(image.repository.name, self.signer.authority, self.clock.now())
         for tag in self.recipe.tags.all:
             tagged = PinnedReference(image.repository, image.digest, tag=tag)
-            verdict = judge(tagged, policy, Bench(now=now, open_reader=lambda: self.writer))
+            verdict = judge(tagged, policy, self._bench())
             require(verdict, tagged)
         self.progress(
             Done(
@@ -277,6 +295,16 @@ class _Work:
                 summary="as a node would: allowed",
                 seconds=time.monotonic() - began,
             )
+        )
+
+    def _bench(self) -> Bench:
+        from imagekit.adapters.sigstore import SigstoreVerifier
+
+        return Bench(
+            now=self.clock.now(),
+            open_reader=lambda: self.writer,
+            certificates=SigstoreVerifier(),
+            memory=self.memory,
         )
 
     def _published(

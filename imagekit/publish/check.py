@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
 from imagekit.model.digest import Digest
-from imagekit.model.policy import Authority, ImageRule, Policy, RequiredAttestation
+from imagekit.model.policy import Authority, Freshness, ImageRule, Policy, RequiredAttestation
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
@@ -14,7 +14,9 @@ _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
 
 
 def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
-    """Return the strictest policy that the image must pass: this signer, SBOM and provenance.
+    """Return the strictest policy that the image must pass.
+
+    This very signer must have made signature, release, SBOM and provenance.
 
     Args:
         repository: the full name of the repository.
@@ -24,6 +26,7 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
     rule = ImageRule(
         glob=repository,
         authorities=(authority,),
+        freshness=Freshness(monotonic=True),
         attestations=tuple(
             RequiredAttestation(type=word, predicate_type=kind, authorities=(authority,))
             for word, kind in _REQUIRED

@@ -27,7 +27,7 @@ from datetime import datetime
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.model.digest import Digest
 from imagekit.model.oci import RawManifest
-from imagekit.model.policy import ImageRule, Level, Policy
+from imagekit.model.policy import ImageRule, Level, Policy, Proof
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import CertificateVerifier, Memory, RegistryReader
@@ -129,6 +129,9 @@ class _Court:
         withdrawn = check_withdrawal(top)
         if withdrawn:
             return withdrawn
+        unknown = _unjudged(self.rule)
+        if unknown:
+            return unknown
         fresh = check_freshness(top, self.bench.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
         if _refused(judged):
@@ -198,6 +201,29 @@ class _Court:
             for each in found
         )
         return (*eased, said)
+
+
+def _unjudged(rule: ImageRule) -> tuple[Finding, ...]:
+    """Refuse by a rule that asks for what is not judged here: half a rule allows nothing."""
+    asked = [
+        word
+        for word, there in (
+            ("expressions", bool(rule.expressions)),
+            ("conditions of attestations", any(one.condition for one in rule.attestations)),
+            ("proof: vsa", rule.proof is Proof.VSA),
+        )
+        if there
+    ]
+    if not asked:
+        return ()
+    return (
+        error(
+            "policy",
+            "NOT_SUPPORTED",
+            f"the rule {rule.glob} asks for {', '.join(asked)}, which this version cannot judge",
+            hint="take it out of the rule, or use a version that can",
+        ),
+    )
 
 
 def _unlisted(image: PinnedReference, fault: DocumentError | IntegrityError) -> Finding:

@@ -1,0 +1,36 @@
+"""Withdrawing an image: ``imagekit withdraw``."""
+
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.ports import Signer
+from imagekit.sign.attach import Attached
+from imagekit.sign.release import withdrawal
+from imagekit.sign.signing import attest
+
+
+def withdraw(
+    reference: Reference, *, signer: Signer, reason: str, options: RegistryOptions
+) -> tuple[PinnedReference, Attached]:
+    """Sign and attach a statement that an image must not be used any more.
+
+    A registry can hide it. Verifiers who cannot trust the registry to show it need the digest in
+    their policy's deny list.
+
+    Args:
+        reference: the image.
+        signer: who signs; verifiers heed those whom their policy trusts for the image.
+        reason: why, as people will read it.
+        options: how the registry is reached.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        SigningKeyError: the key refused.
+    """
+    from imagekit.adapters.clock import SystemClock
+    from imagekit.pipeline.registries import light
+
+    writer, clock = light(reference.repository, options), SystemClock()
+    image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
+    manifest = writer.manifest(image.with_digest(image.digest)).descriptor
+    statement = withdrawal(image, reason=reason, time=clock.now())
+    return image, attest(writer, signer, image, manifest=manifest, statement=statement, clock=clock)

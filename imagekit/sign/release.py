@@ -1,0 +1,106 @@
+"""Signing releases: statements with a sequence that only rises, one for each publish.
+
+The next sequence of a set of tags is one more than the highest that their images have in the
+registry, by releases of the same signer, or that the publisher remembers.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
+from imagekit.formats.release import parse_release, release_predicate, withdrawal_predicate
+from imagekit.model.oci import Descriptor
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
+from imagekit.model.statement import Statement, Subject
+from imagekit.ports import Clock, Memory, RegistryReader, RegistryWriter, Signer
+from imagekit.sign.attach import Attached
+from imagekit.sign.own import own_statements
+from imagekit.sign.signing import attest, subjects
+
+
+def release(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    tags: Sequence[str],
+    clock: Clock,
+    memory: Memory,
+) -> Attached:
+    """Sign a release of the image under these tags, unless it has one that names them all.
+
+    Args:
+        writer: where the image is.
+        signer: who signs.
+        image: the image; a tag in the reference means nothing here.
+        manifest: what points to the image's manifest or index.
+        tags: the tags that get the image now.
+        clock: for the time of the release.
+        memory: what this publisher has released before; one that cannot be read is passed over.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+    """
+    for attached, known in _releases(writer, signer, image):
+        if set(tags) <= set(known.tags):
+            return Attached(what=RELEASE, reference=attached, new=False)
+    tagged = [TaggedReference(image.repository, tag) for tag in tags]
+    highest = max((_highest(writer, signer, one) for one in tagged), default=0)
+    remembered = max((_remembered(memory, image.repository, tag) for tag in tags), default=0)
+    statement = _statement(image, tags, sequence=max(highest, remembered) + 1, time=clock.now())
+    return attest(writer, signer, image, manifest=manifest, statement=statement, clock=clock)
+
+
+def withdrawal(image: PinnedReference, *, reason: str, time: datetime) -> Statement:
+    """Return the statement that withdraws an image: whoever verifies it is refused."""
+    return Statement(
+        subjects=(Subject(name=image.repository.name, digest=image.digest),),
+        predicate_type=WITHDRAWAL,
+        predicate=withdrawal_predicate(Withdrawal(reason=reason, time=time)),
+    )
+
+
+def _statement(
+    image: PinnedReference, tags: Sequence[str], *, sequence: int, time: datetime
+) -> Statement:
+    known = Release(
+        repository=image.repository.name, sequence=sequence, tags=tuple(tags), time=time
+    )
+    return Statement(
+        subjects=subjects(image, tags), predicate_type=RELEASE, predicate=release_predicate(known)
+    )
+
+
+def _highest(reader: RegistryReader, signer: Signer, tagged: TaggedReference) -> int:
+    try:
+        image = reader.resolve(tagged)
+    except NotFoundError:
+        return 0
+    known = [each for _, each in _releases(reader, signer, image) if tagged.tag in each.tags]
+    return max((each.sequence for each in known), default=0)
+
+
+def _remembered(memory: Memory, repository: Repository, tag: str) -> int:
+    try:
+        seen = memory.highest(f"{repository.name}:{tag}")
+    except MemoryFaultError:
+        return 0
+    return seen.sequence if seen else 0
+
+
+def _releases(
+    reader: RegistryReader, signer: Signer, image: PinnedReference
+) -> tuple[tuple[PinnedReference, Release], ...]:
+    found = []
+    for own in own_statements(reader, image, signer):
+        if own.statement.predicate_type != RELEASE:
+            continue
+        try:
+            known = parse_release(own.statement.predicate)
+        except DocumentError:
+            continue
+        if known.repository == image.repository.name:
+            found.append((own.reference, known))
+    return tuple(found)

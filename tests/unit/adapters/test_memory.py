@@ -1,0 +1,78 @@
+"""What a verifier remembers: it only rises, and a fault is told."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.memory import SqliteMemory, default_path
+from imagekit.errors import MemoryFaultError
+from imagekit.model.digest import Digest
+from imagekit.model.release import Seen
+
+
+def _seen(sequence: int) -> Seen:
+    return Seen(sequence=sequence, digest=Digest.of(str(sequence).encode()))
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> SqliteMemory:
+    """A memory in a folder that does not exist yet."""
+    return SqliteMemory(tmp_path / "state" / "seen.db")
+
+
+def test_only_rises(memory: SqliteMemory) -> None:
+    """The highest is kept, in whatever order they come; a new name was never seen."""
+    assert memory.highest("a:1") is None
+
+    for sequence in (3, 7, 5):
+        memory.remember("a:1", _seen(sequence))
+    memory.remember("a:1", Seen(sequence=7, digest=Digest.of(b"other")))
+
+    assert memory.highest("a:1") == _seen(7)
+    assert memory.highest("a:2") is None
+
+
+def test_many_at_once(memory: SqliteMemory) -> None:
+    """Writers at the same time lose nothing."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: memory.remember("a:1", _seen(n)), range(1, 41)))
+
+    assert memory.highest("a:1") == _seen(40)
+
+
+def test_no_database(tmp_path: Path) -> None:
+    """A file that is none is a fault, and not an empty memory."""
+    path = tmp_path / "seen.db"
+    path.write_text("no database at all, but long enough to be looked at" * 40)
+
+    with pytest.raises(MemoryFaultError, match="cannot be used"):
+        SqliteMemory(path).highest("a:1")
+
+
+def test_of_the_future(tmp_path: Path) -> None:
+    """A database of a later version is not guessed at."""
+    path = tmp_path / "seen.db"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 9")
+    database.close()
+
+    with pytest.raises(MemoryFaultError, match="version 9"):
+        SqliteMemory(path).highest("a:1")
+
+
+def test_folder_in_the_way(tmp_path: Path) -> None:
+    """What cannot be made is a fault with its path."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(MemoryFaultError, match="file"):
+        SqliteMemory(tmp_path / "file" / "seen.db").remember("a", _seen(1))
+
+
+def test_default_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It follows XDG, and takes no relative path."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "imagekit" / "seen.db"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert default_path().is_absolute()
