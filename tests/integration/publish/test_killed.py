@@ -19,6 +19,7 @@ from imagekit.model.oci import Manifest
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Destination, PinnedReference, TaggedReference
 from imagekit.model.registry import RegistryOptions
+from imagekit.model.release import RELEASE
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.pipeline.registries import writer
 from imagekit.pipeline.signers import open_signer
@@ -143,12 +144,12 @@ def _complete(bed: Bed, prefix: str) -> None:
     image = reader.resolve(TaggedReference(repository, "1.0.0"))
     own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer)
     kinds = Counter(entry.statement.predicate_type for entry in own)
-    assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1}, prefix
+    assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1, RELEASE: 1}, prefix
     found = reader.manifest(legacy_tag(image))
     legacy = parse_manifest(found.raw, found.media_type)
     assert isinstance(legacy, Manifest)
     assert len(legacy.layers) == 2, prefix
-    assert len(reader.referrers(image)) == 4, prefix
+    assert len(reader.referrers(image)) == 5, prefix
 
 
 def _policy(bed: Bed, prefix: str) -> Policy:
