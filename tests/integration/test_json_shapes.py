@@ -35,6 +35,8 @@ CASES = {
     "key generate": ["key", "generate", "--out", "new"],
     "key show": ["key", "show", "imagekit.pub"],
     "policy new": ["policy", "new", "--image", "localhost/**", "--key", "imagekit.pub"],
+    # Last: nothing verifies what was withdrawn.
+    "withdraw": ["withdraw", IMAGE, "--key", "imagekit.key", "--reason", "wrong results"],
 }
 
 
