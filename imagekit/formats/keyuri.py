@@ -87,7 +87,7 @@ def parse_key_uri(text: str) -> TokenUri | CloudUri:
             hint="leave it out and set IMAGEKIT_KEY_PASSWORD, or name a file: pin-source=file:PATH",
             code="BAD_KEY",
         )
-    if _CONTROL.search(text):
+    if _CONTROL.search(text) or not text.isprintable():
         _refuse(text, "has blanks or control characters in it", hint="write them as %20 and so on")
     match scheme:
         case "hsm":
