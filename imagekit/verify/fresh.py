@@ -176,8 +176,7 @@ def _monotonic(
                     "NO_RELEASE",
                     f"nobody trusted has signed a release of this image as {tag}"
                     + (f": {why}" if why else ""),
-                    hint="publish with imagekit, which signs one; or sign it: "
-                    f"{case.remedy} --release",
+                    hint="publish it with imagekit, which signs one for each of its tags",
                 ),
             )
         )
