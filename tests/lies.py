@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -217,8 +218,21 @@ def page(link: str) -> Change:
 
 
 def flood(count: int) -> Change:
-    """List so many that nobody can read, in one page."""
-    return listing(lambda entries: [*many(entries[0], count), *entries])
+    """List so many that nobody can read, in one page; made beforehand, so that it comes at once."""
+    digests = [f"sha256:{number:064x}" for number in range(count)]
+
+    def change(answer: Answer) -> Answer:
+        like = json.dumps(entry_of(answer, "manifests") | {"digest": "@"})
+        begin, end = like.split("@")
+        entries = f"{end},{begin}".join(digests)
+        plain = document(manifests=json.loads(answer.body)["manifests"])(answer)
+        opened = re.search(rb'"manifests":\s*\[', plain.body)
+        assert opened is not None
+        cut = opened.end()
+        body = plain.body[:cut] + f"{begin}{entries}{end},".encode() + plain.body[cut:]
+        return replace(plain, body=body)
+
+    return change
 
 
 def login(realm: str) -> Answer:
