@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imagekit.adapters.layout import write_whole
 from imagekit.errors import ImagekitError
+from imagekit.formats import strictjson
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.plan import CachedLayer
@@ -25,7 +26,8 @@ class LayerCache:
         """Return the layer of the key, if it is young enough and its blob is there whole."""
         try:
             found: CachedLayer = from_document(
-                CachedLayer, json.loads(self._path(key).read_bytes())
+                CachedLayer,
+                strictjson.loads(self._path(key).read_bytes(), what="a remembered layer"),
             )
         except (OSError, ValueError, ImagekitError):
             return None

@@ -3,6 +3,7 @@
 Both ends are this same package, so the form needs no version; it is strict all the same.
 """
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -58,12 +59,22 @@ def _read(hint: Any, document: Any) -> Any:  # noqa: PLR0911 - one line a kind o
     if is_dataclass(hint):
         return _read_dataclass(hint, document)
     if hint is float:
-        return float(_checked(document, isinstance(document, int | float), hint))
+        return _read_float(document)
     if issubclass(hint, Enum):
         return hint(_checked(document, document in [one.value for one in hint], hint))
     if issubclass(hint, Path):
         return hint(_checked(document, isinstance(document, str), hint))
     return _checked(document, type(document) is hint, hint)
+
+
+def _read_float(document: Any) -> float:
+    """Return a finite number: JSON knows no other, and its integers have no end."""
+    _checked(document, type(document) in {int, float}, float)
+    try:
+        value = float(document)
+    except OverflowError as error:
+        raise DocumentError("a number is too large to be read", code="BAD_DOCUMENT") from error
+    return cast("float", _checked(value, math.isfinite(value), float))
 
 
 def _read_tuple(hint: Any, document: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.errors import ImagekitError
+from imagekit.errors import DocumentError, ImagekitError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.event import Command, Done, Note, Output
@@ -27,10 +27,11 @@ _LAYERS = st.builds(
     origin=st.sampled_from(Origin),
     title=st.text(),
 )
+_NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 _VALUES = (
     st.builds(Output, stage=st.text(), line=st.text())
     | st.builds(Command, argv=st.lists(st.text()).map(tuple))
-    | st.builds(Done, stage=st.text(), summary=st.text(), seconds=st.floats(allow_nan=False))
+    | st.builds(Done, stage=st.text(), summary=st.text(), seconds=_NUMBERS)
     | st.builds(
         Made,
         layers=st.lists(_LAYERS, max_size=2).map(tuple),
@@ -73,3 +74,23 @@ def test_a_word_that_is_none_of_the_choices_is_refused(origin: object) -> None:
     """An enumeration takes its own words only."""
     with pytest.raises(ImagekitError):
         from_document(Origin, origin)
+
+
+@pytest.mark.parametrize(
+    "seconds", [10**400, -(10**400), float("inf"), float("nan"), True, "1", None]
+)
+def test_a_number_that_no_clock_shows_is_refused(seconds: object) -> None:
+    """JSON's integers have no end, and Python reads words for what is no number."""
+    document = to_document(Done(stage="build", summary="", seconds=1.0)) | {"seconds": seconds}
+
+    with pytest.raises(DocumentError) as refused:
+        from_document(Done, document)
+
+    assert refused.value.code == "BAD_DOCUMENT"
+
+
+def test_a_whole_number_is_a_number_of_seconds() -> None:
+    """A writer may leave the fraction out."""
+    document = to_document(Done(stage="build", summary="", seconds=1.0)) | {"seconds": 2}
+
+    assert from_document(Done, document).seconds == 2.0
