@@ -28,7 +28,7 @@ COMMANDS = {
     "run": "verify, then run by digest with Podman",
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
-    "policy": "write a policy",
+    "policy": "write, check, test, explain and sign policies",
     "schema": "print the JSON Schema of recipes or policies",
     "doctor": "tell what this host can do, and the remedy for what it cannot",
 }

@@ -1,66 +1,59 @@
-"""Write a policy: complete, strict and commented, with the public key inside.
+"""Policies: write, check, test, explain and sign them.
 
-  imagekit policy new --image 'registry.example.org/apps/**' --key imagekit.pub
-  imagekit policy new --image 'localhost/**' --key imagekit.pub --require cyclonedx > site.yaml
+  imagekit policy new --image 'registry.example.org/apps/**' --key imagekit.pub > site.yaml
+  imagekit policy lint site.yaml                      every fault, and what is easily overlooked
+  imagekit policy test cases.yaml                     a table of images and the verdicts they get
+  imagekit policy save REFERENCE --to evidence        an image's signatures, for such a table
+  imagekit policy explain REFERENCE --policy site.yaml     every check, and why it ends as it does
+  imagekit policy sign site.yaml --key admin.key      for verifiers that take signed policies only
 
-It is printed on stdout; put it into a file and give that to `imagekit verify --policy`.
+`imagekit policy VERB --help` explains each of them. docs/policy-commands.md shows them at work.
 """
 
 import argparse
-from pathlib import Path
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
+
+VERBS = {
+    "new": "print a policy for the images of a glob",
+    "lint": "check policies and show every fault with its place",
+}
+"""Each verb has a module of its own, ``imagekit.cli.policy_VERB``: ``configure`` and ``run``."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the command."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="new")
-    new = verbs.add_parser("new", help="print a policy for the images of a glob")
-    new.add_argument(
-        "--image",
-        required=True,
-        metavar="GLOB",
-        help="repositories: `*` within a component, `**` for several; quote it for the shell",
-    )
-    new.add_argument(
-        "--key", type=Path, required=True, metavar="PUBLIC", help="public key that must have signed"
-    )
-    new.add_argument(
-        "--require",
-        default="",
-        metavar="TYPES",
-        help="attestations that must be there: cyclonedx, slsaprovenance1 or URIs, by commas",
-    )
-    new.add_argument("--name", default="site", help="name of the policy (default: site)")
-    # Meant behind the verb as well; without a default, which would overwrite what stood before.
-    for option in ("--json", "--quiet", "--verbose"):
-        new.add_argument(
-            option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    add_verbs(parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS)))
+
+
+def add_verbs(verbs: "Verbs") -> None:
+    """Declare every verb with its words."""
+    for name, text in VERBS.items():
+        module = _module(name)
+        verb = verbs.add_parser(
+            name,
+            help=text,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        module.configure(verb)
+        # Meant behind the verb as well; without a default, which would overwrite what stood before.
+        for option in ("--json", "--quiet", "--verbose"):
+            verb.add_argument(
+                option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+            )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the policy."""
-    from datetime import UTC, datetime
+    """Run the verb."""
+    return int(_module(arguments.verb).run(arguments, console))
 
-    from imagekit.adapters.keys import read_public_key
-    from imagekit.verify.load import parse_policy
-    from imagekit.verify.new import new_policy
 
-    key = read_public_key(arguments.key)
-    require = [word.strip() for word in arguments.require.split(",") if word.strip()]
-    text = new_policy(
-        arguments.image, key, now=datetime.now(UTC), require=require, name=arguments.name
-    )
-    policy = parse_policy(text.encode(), file="the new policy")
-    console.result(
-        text,
-        {
-            "schema": 1,
-            "name": policy.name,
-            "version": policy.version,
-            "expires": policy.expires.isoformat(),
-            "policy": text,
-        },
-    )
-    return 0
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"imagekit.cli.policy_{verb}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.errors import Diagnostic, InputError
+from imagekit.model.digest import Digest
 from imagekit.model.recipe import Place
 
 MAX_DIAGNOSTICS = 100
@@ -29,6 +30,7 @@ class _Faults:
     lines: tuple[str, ...] = ()
     errors: int = 0
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    files: dict[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ class Report:
     def set_source(self, text: str) -> None:
         """Give the text of the file, so that faults can show their line."""
         self._faults.lines = tuple(line.removesuffix("\r") for line in text.split("\n"))
+
+    def note_file(self, path: str, raw: bytes) -> None:
+        """Note that another file was read for this one, and which bytes it had."""
+        self._faults.files[path] = Digest.of(raw)
+
+    @property
+    def files(self) -> tuple[tuple[str, Digest], ...]:
+        """The other files that were read, by their paths as they are written here."""
+        return tuple(sorted(self._faults.files.items()))
 
     def line(self, number: int) -> str:
         """Return the text of a line, which counts from 1; empty where there is none."""

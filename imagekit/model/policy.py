@@ -11,6 +11,7 @@ from imagekit.model.condition import Condition
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.reference import Repository
+from imagekit.model.verdict import Finding
 
 
 class SignedIdentity(StrEnum):
@@ -214,3 +215,8 @@ class Policy:
     exceptions: tuple[Waiver, ...] = ()
     issued: datetime | None = None
     """Before it nothing is allowed: a clock that says so was set back."""
+    files: tuple[tuple[str, Digest], ...] = ()
+    """The files that it names, by their paths, with the digests of what was read of them."""
+    standing: tuple[Finding, ...] = ()
+    """What was found of the policy itself: its signature, and whether it went back. They stand
+    in every verdict; a policy with an error among them allows nothing."""

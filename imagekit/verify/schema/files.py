@@ -57,6 +57,7 @@ class File(Generic[T]):
                     f"{self.what} `{shown(path)}` has more than {self.limit} bytes",
                     hint="is it the right file?",
                 )
+            report.note_file(path, raw)
             return self.parse(raw, f"`{shown(path)}`")
         except OSError as error:
             why = error.strerror or type(error).__name__

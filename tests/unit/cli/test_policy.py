@@ -62,3 +62,43 @@ def test_bad_words(
 
     assert cli.main([*words, *change]) == code
     assert capsys.readouterr().out == ""
+
+
+_LINTED = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {name: site, version: 1, expires: 2999-01-01T00:00:00Z}
+images:
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "words", "code", "errors", "warnings"),
+    [
+        (["r.site/**"], [], 0, 0, 0),
+        (["*/**"], [], 0, 0, 1),
+        (["*/**"], ["--strict"], 2, 0, 1),
+        (["r.site/a*", "r.site/*a"], [], 2, 1, 0),
+    ],
+)
+def test_lint(
+    public: Path,
+    capsys: pytest.CaptureFixture[str],
+    rules: list[str],
+    words: list[str],
+    code: int,
+    errors: int,
+    warnings: int,
+) -> None:
+    """Errors end with 2, warnings only where they are asked to; the document counts both."""
+    file = public.parent / "policy.yaml"
+    rule = "  - match: {{glob: '{}'}}\n    authorities: [{{name: a, key: {{path: {}}}}}]\n"
+    file.write_text(_LINTED + "".join(rule.format(glob, public.name) for glob in rules))
+
+    assert cli.main(["policy", "lint", str(file), *words, "--json"]) == code
+
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    assert (document["policies"], document["errors"], document["warnings"]) == (1, errors, warnings)
+    assert len(document["diagnostics"]) == errors + warnings
+    assert shown.err.count(f"--> {file}") == errors + warnings

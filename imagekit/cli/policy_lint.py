@@ -1,0 +1,59 @@
+"""Check policies and show every fault with its place; no registry is asked.
+
+A FILE is a policy, or a folder of policies. Besides what keeps a policy from loading, errors are
+rules that overlap (every image that both match equally well is refused), a policy that has expired,
+and rules that nobody can meet any more. Warnings are what is easily overlooked: rules that never
+hold, patterns that match too much, dates that end soon.
+
+  imagekit policy lint policies/
+  imagekit policy lint site.yaml --strict      in CI: warnings fail, too
+
+Ends with 2 where there are errors; with warnings alone only under --strict.
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console, diagnostic_document
+from imagekit.errors import PolicyError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of the verb."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="policy or folder")
+    parser.add_argument("--strict", action="store_true", help="warnings fail, too")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Lint.
+
+    Raises:
+        PolicyError: a folder holds no policy.
+    """
+    from datetime import UTC, datetime
+
+    from imagekit.verify.lint import lint
+
+    linted = lint(arguments.paths, now=datetime.now(UTC))
+    console.diagnostics(linted.diagnostics)
+    document = {
+        "schema": 1,
+        "policies": linted.policies,
+        "errors": linted.errors,
+        "warnings": linted.warnings,
+        "diagnostics": [diagnostic_document(each) for each in linted.diagnostics],
+    }
+    policies = _count(linted.policies, "policy", "policies")
+    if linted.errors:
+        text = f"{_count(linted.errors, 'error')} in {linted.faulty} of {policies}"
+    else:
+        text = f"{policies}, no errors"
+    if linted.warnings:
+        text += f", {_count(linted.warnings, 'warning')}"
+    console.result(text, document)
+    failed = linted.errors or (arguments.strict and linted.warnings)
+    return PolicyError.exit_code if failed else 0
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
