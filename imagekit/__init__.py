@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from imagekit.model.verdict import Verdict
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.build import build as build_recipe
+    from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
     from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_reference
@@ -49,6 +50,7 @@ __all__ = [
     "lint_recipes",
     "load_policy",
     "load_recipe",
+    "open_policy",
     "open_signer",
     "parse_reference",
     "publish_recipe",
@@ -74,6 +76,7 @@ _HOMES = {
     "lint_recipes": "recipe.lint:lint",
     "load_policy": "verify.load",
     "load_recipe": "recipe:load",
+    "open_policy": "pipeline.policy",
     "parse_reference": "model.reference",
     "publish_recipe": "pipeline.publish:publish",
     "sbom_of_folder": "pipeline.sbom",

@@ -29,7 +29,7 @@ COMMANDS = {
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
-    "schema": "print the JSON Schema of recipes or policies",
+    "schema": "print the JSON Schema of recipes, policies and their like",
     "doctor": "tell what this host can do, and the remedy for what it cannot",
 }
 

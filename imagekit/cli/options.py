@@ -1,11 +1,17 @@
 """Options that several commands share, so that they are spelled and explained once."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imagekit.model.policy import Policy
     from imagekit.ports import Memory, Signer
+    from imagekit.verify.signed import PolicySigners
+
+POLICY_KEY = "IMAGEKIT_POLICY_KEY"
+"""Variable that names the public keys which must have signed policies."""
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +32,32 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
 
 def add_policy_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--policy FILE``, which has no default: no policy, no verdict."""
-    parser.add_argument(
+    group = parser.add_argument_group("policy")
+    group.add_argument(
         "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
     )
-    parser.add_argument(
+    who = group.add_mutually_exclusive_group()
+    who.add_argument(
+        "--policy-key",
+        type=Path,
+        action="append",
+        metavar="PUBLIC",
+        help="obey the policy only if this key signed it (imagekit policy sign); may be repeated, "
+        f"then any one of them (default: the files of {POLICY_KEY}, parted by `{os.pathsep}`)",
+    )
+    who.add_argument(
+        "--policy-authority",
+        type=Path,
+        metavar="FILE",
+        help="the same by a file of authorities, also keyless ones (imagekit schema "
+        "policy-authority)",
+    )
+    group.add_argument(
         "--state",
         type=Path,
         metavar="FILE",
-        help="where it is remembered which releases were seen, for policies that ask for "
-        "freshness (default: imagekit/seen.db in XDG_STATE_HOME)",
+        help="where it is remembered which releases and versions of policies were seen "
+        "(default: imagekit/seen.db in XDG_STATE_HOME)",
     )
 
 
@@ -43,6 +66,44 @@ def memory_of(arguments: argparse.Namespace) -> "Memory":
     from imagekit.adapters.memory import SqliteMemory, default_path
 
     return SqliteMemory(arguments.state or default_path())
+
+
+def policy_of(arguments: argparse.Namespace, *, memory: "Memory | None" = None) -> "Policy":
+    """Return the policy of the command line, judged itself: see ``Policy.standing``.
+
+    Args:
+        arguments: what ``add_policy_option`` declared.
+        memory: what was accepted before; that of the command line where it is left out.
+
+    Raises:
+        PolicyError: the policy, or who may sign it, cannot be accepted.
+    """
+    from imagekit.pipeline.policy import open_policy
+
+    return open_policy(
+        arguments.policy,
+        signers=_policy_signers(arguments),
+        memory=memory or memory_of(arguments),
+    )
+
+
+def _policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
+    if arguments.policy_authority is not None:
+        from imagekit.verify.signers import load_signers
+
+        return load_signers(arguments.policy_authority)
+    given = arguments.policy_key
+    if given is None:
+        given = [Path(name) for name in os.environ.get(POLICY_KEY, "").split(os.pathsep) if name]
+    if not given:
+        return None
+    from imagekit.adapters.keys import read_public_key
+    from imagekit.model.policy import Authority
+    from imagekit.verify.signed import PolicySigners
+
+    return PolicySigners(
+        authorities=tuple(Authority(name=file.stem, key=read_public_key(file)) for file in given)
+    )
 
 
 def add_signer_options(parser: argparse.ArgumentParser) -> None:

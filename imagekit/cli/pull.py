@@ -8,7 +8,7 @@ Ends with 3, and pulls nothing, where the policy says no.
 import argparse
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of
+from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
 from imagekit.errors import DeniedError
 from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
@@ -55,12 +55,10 @@ def make_judge(arguments: argparse.Namespace) -> Judge:
     """
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.verify import verify
-    from imagekit.verify.load import load_policy
-
-    policy = load_policy(arguments.policy)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
 
     memory = memory_of(arguments)
+    policy = policy_of(arguments, memory=memory)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
 
     def judge(reference: Reference) -> Verdict:
         return verify(reference, policy=policy, options=options, memory=memory)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of
+from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
 from imagekit.errors import DeniedError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -50,14 +50,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.verify import verify, verify_many
     from imagekit.verify.explain import document, text
-    from imagekit.verify.load import load_policy
 
     references = [*arguments.reference, *_listed(arguments.from_file)]
     if not references:
         raise UsageError("which image?", hint="name a REFERENCE, or a list with --from-file")
-    policy = load_policy(arguments.policy)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
     memory = memory_of(arguments)
+    policy = policy_of(arguments, memory=memory)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
     if len(references) == 1 and arguments.from_file is None:
         verdict = verify(references[0], policy=policy, options=options, memory=memory)
         console.result(text(verdict), document(verdict))

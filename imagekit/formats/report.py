@@ -30,7 +30,7 @@ class _Faults:
     lines: tuple[str, ...] = ()
     errors: int = 0
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    files: dict[str, Digest] = field(default_factory=dict)
+    files: set[tuple[str, Digest]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ class Report:
 
     def note_file(self, path: str, raw: bytes) -> None:
         """Note that another file was read for this one, and which bytes it had."""
-        self._faults.files[path] = Digest.of(raw)
+        # Whoever changes a file between two looks at it is seen by its two digests.
+        self._faults.files.add((path, Digest.of(raw)))
 
     @property
     def files(self) -> tuple[tuple[str, Digest], ...]:
         """The other files that were read, by their paths as they are written here."""
-        return tuple(sorted(self._faults.files.items()))
+        return tuple(sorted(self._faults.files))
 
     def line(self, number: int) -> str:
         """Return the text of a line, which counts from 1; empty where there is none."""

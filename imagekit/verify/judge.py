@@ -2,7 +2,8 @@
 
 What must hold, in this order; what fails early costs no request:
 
-1. ``policy``: the policy has been issued and has not expired, and exactly one of its rules has the
+1. ``policy``: nothing speaks against the policy itself (its signature and version: see
+   ``signed``), it has been issued and has not expired, and exactly one of its rules has the
    longest match of the repository's full name. What no rule speaks of is refused.
 2. ``deny``: the digest is not denied. It is looked up before any signature is asked for, and so
    are exceptions: an image that has one is not asked for signatures.
@@ -70,7 +71,8 @@ def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
     """
     digest = reference.digest if isinstance(reference, PinnedReference) else None
     found, rule = _rule(reference, policy, bench.now)
-    findings = [found]
+    # What speaks against the policy itself speaks against everything that it would allow.
+    findings = [*policy.standing, found]
     if digest is not None:
         findings += _denied(policy, digest)
     if rule is None or _refused(findings):

@@ -1,0 +1,130 @@
+"""Policies as verifiers take them: loaded, their signature verified, and never an older one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.memory import SqliteMemory, default_path
+from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.errors import PolicyError
+from imagekit.formats.bundle import parse_bundle
+from imagekit.formats.intoto import statement_bytes, statement_of
+from imagekit.model.policy import Policy
+from imagekit.ports import CertificateVerifier, Clock, Memory, Signer
+from imagekit.verify.load import load_policy
+from imagekit.verify.signed import (
+    MAX_SIGNATURE,
+    SUFFIX,
+    PolicySigners,
+    check_signature,
+    check_version,
+    in_force,
+    policy_statement,
+)
+
+
+def open_policy(
+    path: Path | str,
+    *,
+    signers: PolicySigners | None = None,
+    memory: Memory | None = None,
+    clock: Clock | None = None,
+    certificates: CertificateVerifier | None = None,
+) -> Policy:
+    """Read a policy, and judge the policy itself before it judges images.
+
+    What is found stands in ``Policy.standing`` and so in every verdict: a policy whose signature
+    does not hold, or that went back, allows nothing.
+
+    Args:
+        path: the file; its signature is looked for beside it, as ``FILE.sigstore.json``.
+        signers: who must have signed it; without them it may be anybody's, as long as its version
+            does not fall.
+        memory: what was accepted before; the user's where it is left out.
+        clock: the time; the system's where it is left out.
+        certificates: verifies keyless signatures; the usual one where it is left out.
+
+    Raises:
+        PolicyError: the policy cannot be read or accepted, with the place of every fault.
+    """
+    file = Path(path)
+    policy = load_policy(file)
+    now = (clock or SystemClock()).now()
+    slot = f"@policy:{policy.name}:{file.resolve()}"
+    standing = []
+    if signers is not None:
+        slot = f"@policy:{policy.name}"
+        verifier = certificates or SigstoreVerifier()
+        signature = _signature(file)
+        finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
+        standing.append(finding)
+    accepted = in_force(policy, now) and all(one.severity == "ok" for one in standing)
+    if accepted:
+        remembered = memory or SqliteMemory(default_path())
+        standing += check_version(policy, remembered, slot=slot, signed=signers is not None)
+    return replace(policy, standing=tuple(standing))
+
+
+def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
+    """Sign a policy and the files that it names, unless this signer has done so already.
+
+    Returns:
+        The file of the signature, the policy, and whether it was signed anew.
+
+    Raises:
+        PolicyError: the policy cannot be accepted, or the signature not be written.
+        SigningKeyError: the key refused.
+    """
+    from imagekit.adapters.layout import write_whole
+
+    policy = load_policy(path)
+    statement = policy_statement(policy)
+    target = _beside(path)
+    known = _signature(path)
+    if known is not None and _holds(known, signer, policy):
+        return target, policy, False
+    bundle = signer.bundle(statement_bytes(statement))
+    try:
+        write_whole(target, bundle)
+    except OSError as error:
+        raise PolicyError(
+            f"{target} cannot be written: {error.strerror or type(error).__name__}",
+            code="policy/unwritable",
+        ) from error
+    return target, policy, True
+
+
+def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
+    from imagekit.errors import DocumentError
+
+    try:
+        said = statement_of(parse_bundle(bundle).envelope)
+        return signer.made(bundle) and said == policy_statement(policy)
+    except DocumentError:
+        return False
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(file.name + SUFFIX)
+
+
+def _signature(file: Path) -> bytes | None:
+    """Return the bytes of the signature, or None where there is none.
+
+    Raises:
+        PolicyError: it is there and cannot be read.
+    """
+    path = _beside(file)
+    if not path.exists():
+        return None
+    try:
+        # A pipe or a device would be waited for without end.
+        if not path.is_file():
+            raise PolicyError(f"{path} is not a file", code="policy/unreadable")
+        with path.open("rb") as stream:
+            return stream.read(MAX_SIGNATURE + 1)
+    except OSError as error:
+        raise PolicyError(
+            f"{path} cannot be read: {error.strerror or type(error).__name__}",
+            code="policy/unreadable",
+        ) from error

@@ -1,0 +1,213 @@
+"""Signed policies: who wrote the policy that a verifier obeys, and that it never goes back.
+
+A policy's signature is a Sigstore bundle in a file beside it, over an in-toto statement of the type
+``https://imagekit.dev/policy/v1``. What must hold before a signed policy is obeyed:
+
+1. The bundle is by one of the signers that the verifier names, by key or keyless, as the signature
+   of an image would be: nothing that the policy itself says has a part in it.
+2. Among the statement's subjects is the digest of the policy's bytes, and, by path and digest, each
+   file that the policy names: whoever exchanges a key file exchanges the policy.
+3. The statement's predicate has the name, version and expiry that the policy has, and the name is
+   one that these signers may give.
+4. The version is not below the highest that was accepted here under the name, and a version that
+   was accepted is still the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit.errors import MemoryFaultError
+from imagekit.formats.bundle import parse_bundle
+from imagekit.formats.intoto import statement_of
+from imagekit.formats.release import moment_text
+from imagekit.model.digest import Digest
+from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
+from imagekit.model.policy import Authority, Deny, Policy
+from imagekit.model.release import Seen
+from imagekit.model.statement import Statement, Subject
+from imagekit.model.verdict import Finding
+from imagekit.ports import CertificateVerifier, Memory
+from imagekit.verify.case import ORDINARY
+from imagekit.verify.findings import error, ok, warning
+from imagekit.verify.trust import CLOCK_SKEW, counting, name_of
+from imagekit.verify.weigh import Scales, weigh
+
+POLICY_TYPE = "https://imagekit.dev/policy/v1"
+SUFFIX = ".sigstore.json"
+"""What the name of the signature's file has behind that of the policy."""
+MAX_SIGNATURE = 4 << 20
+
+_CHECK = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySigners:
+    """Who may sign policies for this verifier."""
+
+    authorities: tuple[Authority, ...]
+    policies: tuple[str, ...] = ()
+    """The names that a policy of theirs may have; any where none is listed."""
+
+
+def policy_statement(policy: Policy) -> Statement:
+    """Return what is signed of a policy."""
+    named = tuple(Subject(name=path, digest=digest) for path, digest in policy.files)
+    return Statement(
+        subjects=(Subject(name=policy.name, digest=policy.digest), *named),
+        predicate_type=POLICY_TYPE,
+        predicate=_predicate(policy),
+    )
+
+
+def check_signature(
+    policy: Policy,
+    bundle: bytes | None,
+    signers: PolicySigners,
+    /,
+    *,
+    now: datetime,
+    certificates: CertificateVerifier | None = None,
+) -> Finding:
+    """Return the finding on a policy's signature.
+
+    Args:
+        policy: the policy, with the digests of the files that it names.
+        bundle: the bytes of its signature; None where it has none.
+        signers: who may have signed it.
+        now: the present time.
+        certificates: verifies keyless signatures; without it none counts.
+    """
+    if bundle is None:
+        return error(
+            _CHECK,
+            "POLICY_NOT_SIGNED",
+            f"the policy {policy.name} has no signature, and this verifier obeys signed ones only",
+            hint=f"get its file {SUFFIX}, too; or sign it: imagekit policy sign FILE --key KEY",
+        )
+    scales = Scales(
+        authorities=signers.authorities, digest=policy.digest, certificates=certificates
+    )
+    candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
+    (found,) = weigh((candidate,), scales)
+    if isinstance(found, Evidence):
+        counts = counting(found, signers.authorities, deny=Deny(), now=now)
+        refusal = counts if isinstance(counts, Refusal) else None
+        fault = refusal.message if refusal else _fault(policy, found, bundle, signers=signers)
+        if not fault:
+            who = name_of(found.signatory, signers.authorities)
+            return ok(_CHECK, f"{policy.name} version {policy.version} is signed by {who}")
+    else:
+        fault = found.message if found.code not in ORDINARY else _stranger(signers)
+    return error(
+        _CHECK,
+        "BAD_POLICY_SIGNATURE",
+        f"the signature of the policy {policy.name} does not hold: {fault}",
+        hint="get policy, signature and the files that it names anew, from whoever signs policies; "
+        "if you do: imagekit policy sign FILE --key KEY",
+    )
+
+
+def check_version(
+    policy: Policy, memory: Memory, *, slot: str, signed: bool
+) -> tuple[Finding, ...]:
+    """Return what is wrong with a policy's version, and remember it where nothing is.
+
+    Args:
+        policy: the policy; accepted but for this.
+        memory: what was accepted here before.
+        slot: the name that it is remembered under.
+        signed: whether it is signed: then one version is one policy for ever, and a verifier that
+            cannot remember says so. Of one that is not, versions must not fall.
+    """
+    sealed = seal(policy)
+    try:
+        highest = memory.highest(slot)
+        if highest is not None:
+            went_back = _went_back(policy, highest, sealed if signed else highest.digest)
+            if went_back:
+                return (went_back,)
+        if highest is None or policy.version > highest.sequence:
+            memory.remember(slot, Seen(sequence=policy.version, digest=sealed))
+    except MemoryFaultError as fault:
+        return (_unremembered(policy, fault),) if signed else ()
+    return ()
+
+
+def in_force(policy: Policy, now: datetime) -> bool:
+    """Tell whether a policy has been issued and has not expired: only then it is accepted."""
+    early = policy.issued is not None and now < policy.issued - CLOCK_SKEW
+    return now < policy.expires and not early
+
+
+def seal(policy: Policy) -> Digest:
+    """Return one digest of the policy and of all files that it names."""
+    if not policy.files:
+        return policy.digest
+    lines = [str(policy.digest), *(f"{digest} {path}" for path, digest in policy.files)]
+    return Digest.of("\n".join(lines).encode())
+
+
+def _stranger(signers: PolicySigners) -> str:
+    names = ", ".join(one.name for one in signers.authorities)
+    return f"it is by none of those who may sign policies here: {names}"
+
+
+def _fault(policy: Policy, found: Evidence, bundle: bytes, /, *, signers: PolicySigners) -> str:
+    """Return why a statement by a trusted signer does not speak for the policy."""
+    if found.predicate_type != POLICY_TYPE:
+        return f"it is a statement of type {found.predicate_type} and not {POLICY_TYPE}"
+    if not found.about:
+        return "the policy is not the one that was signed"
+    said = _predicate(policy)
+    if {key: found.predicate.get(key) for key in said} != said:
+        return "name, version or expiry in the signature are not the policy's"
+    if signers.policies and policy.name not in signers.policies:
+        allowed = ", ".join(signers.policies)
+        return f"it is the policy {policy.name}, and its signer may sign {allowed} here"
+    return _exchanged(policy, bundle)
+
+
+def _exchanged(policy: Policy, bundle: bytes) -> str:
+    """Return which of the files that the policy names is not the one that was signed."""
+    subjects = statement_of(parse_bundle(bundle).envelope).subjects
+    signed = {(subject.name, subject.digest) for subject in subjects}
+    for path, digest in policy.files:
+        if (path, digest) not in signed:
+            return f"{path}, which the policy names, is not the file that was signed with it"
+    return ""
+
+
+def _predicate(policy: Policy) -> Mapping[str, object]:
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "expires": moment_text(policy.expires),
+    }
+
+
+def _went_back(policy: Policy, highest: Seen, sealed: Digest) -> Finding | None:
+    if policy.version < highest.sequence:
+        message = (
+            f"the policy {policy.name} went back: this is version {policy.version}, and version "
+            f"{highest.sequence} was accepted here"
+        )
+        hint = "get the present policy; to go back on purpose, publish the old one as a new version"
+    elif policy.version == highest.sequence and sealed != highest.digest:
+        message = (
+            f"version {policy.version} of the policy {policy.name} was another one when it was "
+            "accepted here"
+        )
+        hint = "raise metadata.version with every change, and sign it again"
+    else:
+        return None
+    return error(_CHECK, "POLICY_ROLLBACK", message, hint=hint)
+
+
+def _unremembered(policy: Policy, fault: MemoryFaultError) -> Finding:
+    return warning(
+        _CHECK,
+        "NOT_REMEMBERED",
+        f"whether the policy {policy.name} goes back cannot be told later: {fault.message}",
+        hint="let the verifier write its state (XDG_STATE_HOME), or say --state FILE",
+    )
