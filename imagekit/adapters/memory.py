@@ -7,12 +7,13 @@ only ever raises: several processes may verify at once, and a crash loses the la
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from imagekit.errors import InvalidReferenceError, MemoryFaultError
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
+from imagekit.ports import Memory
 
 _SECONDS = 5.0
 """How long a write of another process is waited for."""
@@ -38,6 +39,41 @@ def default_path() -> Path:
     with contextlib.suppress(RuntimeError):
         folder = folder.expanduser()
     return folder / "imagekit" / "seen.db"
+
+
+class ScratchMemory:
+    """An implementation of ``ports.Memory`` that ends with the process: for tests of policies.
+
+    Args:
+        seen: what it has seen to begin with.
+    """
+
+    def __init__(self, seen: Mapping[str, Seen] | None = None) -> None:
+        self._seen = dict(seen or {})
+
+    def highest(self, name: str) -> Seen | None:
+        """Return the highest that was seen under a name, or None where it is new."""
+        return self._seen.get(name)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Keep what was seen, unless something as high is kept already."""
+        known = self._seen.get(name)
+        if known is None or seen.sequence > known.sequence:
+            self._seen[name] = seen
+
+
+class ReadOnlyMemory:
+    """Another memory, of which nothing is changed: for commands that only tell."""
+
+    def __init__(self, inner: Memory) -> None:
+        self._inner = inner
+
+    def highest(self, name: str) -> Seen | None:
+        """Return what the other memory has seen."""
+        return self._inner.highest(name)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Forget it."""
 
 
 class SqliteMemory:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 VERBS = {
     "new": "print a policy for the images of a glob",
     "lint": "check policies and show every fault with its place",
+    "test": "test policies by tables of cases",
+    "save": "save an image's signatures, for such tables",
     "sign": "sign a policy, for verifiers that obey signed ones only",
 }
 """Each verb has a module of its own, ``imagekit.cli.policy_VERB``: ``configure`` and ``run``."""

@@ -9,7 +9,7 @@ import argparse
 
 from imagekit.cli.console import Console
 
-KINDS = ("recipe", "policy", "policy-authority")
+KINDS = ("recipe", "policy", "policy-test", "policy-authority")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,10 @@ def _schema(kind: str) -> dict[str, object]:
         from imagekit.verify.schema import policy_schema
 
         return policy_schema()
+    if kind == "policy-test":
+        from imagekit.verify.expected import table_schema
+
+        return table_schema()
     if kind == "policy-authority":
         from imagekit.verify.signers import signers_schema
 

@@ -1,6 +1,7 @@
 """Chooses what reaches a repository: a layout on disk, or a registry by one of two transports."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from imagekit.errors import ToolError
 from imagekit.model.reference import Repository
@@ -23,6 +24,28 @@ def writer(repository: Repository, options: RegistryOptions) -> RegistryWriter:
 def light(repository: Repository, options: RegistryOptions) -> RegistryWriter:
     """Return what writes to a registry without oras: for few bytes, where every start counts."""
     return _layout() if repository.layout is not None else _client(repository, options, oras=False)
+
+
+def saved_reader(folder: Path) -> RegistryReader:
+    """Return what reads saved evidence as if it were every reference's registry.
+
+    Args:
+        folder: a layout that ``imagekit policy save`` or another tool wrote.
+    """
+    from imagekit.adapters.saved import SavedReader
+
+    return SavedReader(folder)
+
+
+def recorder(inner: RegistryReader, folder: Path) -> RegistryReader:
+    """Return a reader that keeps what is read through it, for ``saved_reader``.
+
+    Raises:
+        RegistryError: the folder cannot be made.
+    """
+    from imagekit.adapters.saved import Recorder
+
+    return Recorder(inner, folder)
 
 
 def _layout() -> RegistryWriter:

@@ -10,7 +10,7 @@ _MODULES = {
         "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
         "envelope", "payload", "record",
     ),
-    "yamls": ("strictyaml", "policy", "recipe", "containerfile"),
+    "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
     "keys": ("public-key", "private-key", "cosign-key", "signature"),

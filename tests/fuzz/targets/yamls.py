@@ -9,6 +9,7 @@ from imagekit.formats.shape import INVALID
 from imagekit.model.digest import Digest
 from imagekit.recipe.containerfile import recipes_named
 from imagekit.recipe.whole import RECIPE, Where, make
+from imagekit.verify.expected import parse_table
 from imagekit.verify.glob import matches
 from imagekit.verify.load import parse_policy
 from imagekit.verify.new import new_policy
@@ -41,6 +42,20 @@ images:
     signedIdentity: matchExact
     attestations: [{type: cyclonedx, authorities: [a]}, {type: "https://x.org/v1"}]
 """
+_TABLE = f"""\
+apiVersion: imagekit/v1
+kind: PolicyTest
+policy: ../site.yaml
+now: "2026-11-25T00:00:00Z"
+cases:
+  - name: a
+    reference: r.site/apps/demo:1
+    evidence: .
+    expect: deny
+    code: ROLLBACK
+    seen: {{"r.site/apps/demo:1": 7, "r.site/b:2": {{sequence: 1, digest: "sha256:{"0" * 64}"}}}}
+  - {{name: b, reference: "oci:x:b:1", expect: allow, now: "2026-11-25T00:00:00+01:00"}}
+"""
 _CONTAINERFILE = """\
 # syntax=docker/dockerfile:1
 ARG BASE=r.site/base@sha256:{hex}
@@ -68,6 +83,11 @@ def _policy(raw: bytes) -> None:
     same(policy.digest, Digest.of(raw))
     for rule in policy.images:
         matches(rule.glob, "r.site/apps/demo")
+
+
+def _table(raw: bytes) -> None:
+    table = parse_table(raw, file=Path("fuzz.yaml"))
+    same(len(table.cases), len({case.name for case in table.cases}))
 
 
 def _recipe(raw: bytes) -> None:
@@ -99,6 +119,7 @@ TARGETS = {
             *(path.read_text() for path in sorted(_PROJECT.glob("policies/*.yaml"))),
         ),
     ),
+    "policy-test": Target(check=_table, seeds=texts(_TABLE)),
     "recipe": Target(
         check=_recipe,
         seeds=tuple(path.read_bytes() for path in sorted(_PROJECT.glob("recipes/*/recipe.yaml"))),

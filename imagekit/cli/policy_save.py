@@ -1,0 +1,56 @@
+"""Save what a verifier reads of an image, for tests of policies: its evidence.
+
+  imagekit policy save registry.example.org/apps/solver:2.1 --to evidence
+
+The folder is an OCI image layout with the manifests, configurations, signatures and attestations,
+in both forms, of the image and of its platforms. No layers: it is small enough for a repository.
+Several images may go into one folder. Nothing is verified; `imagekit policy test` does that.
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_registry_options
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of the verb."""
+    parser.add_argument("reference", metavar="REFERENCE", help="HOST/NAME:TAG or @sha256:...")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="the folder; made where need be"
+    )
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Save.
+
+    Raises:
+        ImagekitError: the registry does not answer, or the folder cannot be written.
+    """
+    from imagekit.model.reference import parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.policy_save import save_evidence
+    from imagekit.verify.findings import plain
+
+    saved = save_evidence(
+        parse_reference(arguments.reference),
+        arguments.to,
+        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+    )
+    console.note(f"  {saved.signatures} signatures and attestations in {arguments.to}")
+    for text in (*(one.message for one in saved.notes), *saved.unread):
+        console.note(f"  {console.paint('!', 'warn')} not as it should be: {plain(text)}")
+    console.result(
+        str(saved.reference),
+        {
+            "schema": 1,
+            "reference": str(saved.reference),
+            "digest": str(saved.reference.digest),
+            "folder": str(arguments.to),
+            "signatures": saved.signatures,
+            "notes": [plain(text) for text in (*(n.message for n in saved.notes), *saved.unread)],
+        },
+    )
+    return 0

@@ -1,0 +1,144 @@
+"""Test a policy by a table of cases: images, and the verdicts that are expected.
+
+  imagekit policy test tests/policy.yaml
+  imagekit policy test tests/*.yaml --junit report.xml
+
+A table is a file of YAML (imagekit schema policy-test):
+
+  apiVersion: imagekit/v1
+  kind: PolicyTest
+  policy: ../site.yaml                  # paths are relative to this file
+  now: 2026-11-25T12:00:00Z             # else the present: policies and signatures end some day
+  cases:
+    - name: the release is allowed
+      reference: registry.example.org/apps/solver:2.1
+      evidence: evidence                # saved by: imagekit policy save REFERENCE --to evidence
+      expect: allow
+    - name: a tag that went back is refused
+      reference: registry.example.org/apps/solver:2.1
+      evidence: evidence
+      seen: {"registry.example.org/apps/solver:2.1": 9}     # a later release was seen here
+      expect: deny
+      code: ROLLBACK
+
+Cases without evidence ask the registry. What you have seen yourself is neither asked nor changed.
+Ends with 3 where a verdict is not as expected, and with 2 where a table or its policy has faults.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_registry_options
+from imagekit.errors import DeniedError
+
+if TYPE_CHECKING:
+    from imagekit.model.policy import Policy
+    from imagekit.pipeline.policy_test import Tested
+    from imagekit.verify.expected import Table
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of the verb."""
+    parser.add_argument("tables", nargs="+", type=Path, metavar="CASES", help="tables of cases")
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write what came of it as JUnit's XML, too"
+    )
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Test.
+
+    Raises:
+        ImagekitError: a table or a policy cannot be accepted; then nothing is tested.
+    """
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.policy_test import policy_of, run_table
+    from imagekit.verify.expected import load_table
+
+    tables = [load_table(file) for file in arguments.tables]
+    policies = [policy_of(table) for table in tables]
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    done: list[tuple[Table, Policy, list[Tested]]] = []
+    for table, policy in zip(tables, policies, strict=True):
+        console.note(f"{table.file}: {policy.name} version {policy.version}")
+        tested = []
+        for one in run_table(table, policy, options):
+            tested.append(one)
+            if not console.json:
+                console.result(_line(one, console), {})
+        done.append((table, policy, tested))
+    _finish(done, arguments.junit, console)
+    return 0 if all(one.passed for *_, tested in done for one in tested) else DeniedError.exit_code
+
+
+def _finish(
+    done: "list[tuple[Table, Policy, list[Tested]]]", junit: Path | None, console: Console
+) -> None:
+    if junit is not None:
+        from imagekit.cli.junit import write
+
+        write(junit, [(str(table.file), tested) for table, _, tested in done])
+    every = [one for *_, tested in done for one in tested]
+    failed = sum(not one.passed for one in every)
+    if console.json:
+        console.result("", _document(done, failed=failed, passed=len(every) - failed))
+    else:
+        console.result(f"{len(every) - failed} as expected, {failed} not", {})
+
+
+def _line(one: "Tested", console: Console) -> str:
+    """Return the line of a case; where it failed, with all that was found."""
+    from imagekit.verify.explain import text
+    from imagekit.verify.findings import plain
+
+    name = plain(one.case.name)
+    if one.passed:
+        code = f" {one.case.code}" if one.case.code else ""
+        return f"  {console.paint('✓', 'good')} {name}: {one.case.expect}{code}"
+    lines = [f"  {console.paint('✗', 'bad')} {name}: {one.why_not}"]
+    if one.verdict is not None:
+        lines += [f"      {line}" for line in text(one.verdict).splitlines()]
+    if one.error is not None:
+        lines.append(f"      {plain(one.error.message)}")
+        lines += [f"      {plain(one.error.hint)}"] if one.error.hint else []
+    return "\n".join(lines)
+
+
+def _document(
+    done: "list[tuple[Table, Policy, list[Tested]]]", *, passed: int, failed: int
+) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "passed": passed,
+        "failed": failed,
+        "tables": [
+            {
+                "file": str(table.file),
+                "policy": {
+                    "name": policy.name,
+                    "version": policy.version,
+                    "digest": str(policy.digest),
+                },
+                "cases": [_case(one) for one in tested],
+            }
+            for table, policy, tested in done
+        ],
+    }
+
+
+def _case(one: "Tested") -> dict[str, object]:
+    from imagekit.verify.explain import document
+
+    error = one.error
+    return {
+        "name": one.case.name,
+        "passed": one.passed,
+        "why_not": one.why_not,
+        "verdict": document(one.verdict) if one.verdict is not None else None,
+        "error": {"code": error.code, "message": error.message, "hint": error.hint}
+        if error
+        else None,
+    }

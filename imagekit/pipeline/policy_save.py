@@ -1,0 +1,64 @@
+"""Saving the evidence of an image: what a verifier reads of it, in a small layout folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.verdict import Finding
+from imagekit.pipeline import registries
+from imagekit.ports import RegistryReader
+from imagekit.verify.collect import gather
+from imagekit.verify.content import read_image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedEvidence:
+    """What was saved."""
+
+    reference: PinnedReference
+    signatures: int
+    """How many signatures and attestations there are, of the image and of its platforms."""
+    notes: tuple[Finding, ...]
+    """What is wrong with the image, as a verifier finds it."""
+    unread: tuple[str, ...]
+    """What could not be read, and so was not saved."""
+
+
+def save_evidence(
+    reference: Reference,
+    folder: Path,
+    *,
+    reader: RegistryReader | None = None,
+    options: RegistryOptions | None = None,
+) -> SavedEvidence:
+    """Read what any policy may look at, and keep it: manifests, configurations, signatures.
+
+    Args:
+        reference: the image; it is saved under its full name.
+        folder: the layout, made where it is not there; other images in it stay.
+        reader: the way to the registry; made from ``options`` where it is left out.
+        options: how the registry is reached.
+
+    Raises:
+        RegistryError: the registry did not answer, or the folder cannot be written.
+        DocumentError, IntegrityError: the image is not one that can be kept.
+    """
+    inner = reader or registries.reader(reference.repository, options or RegistryOptions())
+    recorder = registries.recorder(inner, folder)
+    raw = recorder.manifest(reference)
+    if isinstance(reference, TaggedReference):
+        image = reference.pin(raw.digest)
+    else:
+        image = reference
+        if image.tag is not None:
+            recorder.resolve(TaggedReference(image.repository, image.tag))
+    content = read_image(recorder, image, raw)
+    each = dict.fromkeys((image, *(part.reference for part in content.parts)))
+    gathered = [gather(recorder, one) for one in each]
+    return SavedEvidence(
+        reference=image,
+        signatures=sum(len(one.candidates) for one in gathered),
+        notes=tuple(one for one in content.findings if one.severity != "ok"),
+        unread=tuple(refusal.message for one in gathered for refusal in one.refusals),
+    )

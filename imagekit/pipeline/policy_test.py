@@ -1,0 +1,86 @@
+"""Testing policies: each case of a table is judged, and compared with what is expected of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.memory import ScratchMemory
+from imagekit.errors import ImagekitError
+from imagekit.model.policy import Policy
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline import registries
+from imagekit.pipeline.verify import verify
+from imagekit.verify.expected import Expected, Table
+from imagekit.verify.load import load_policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What came of one case."""
+
+    case: Expected
+    why_not: str
+    """How it differs from what was expected; empty where it does not."""
+    verdict: Verdict | None = None
+    error: ImagekitError | None = None
+    """Why there is no verdict."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it came as expected."""
+        return not self.why_not
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A clock that stands."""
+
+    time: datetime
+
+    def now(self) -> datetime:
+        return self.time
+
+
+def policy_of(table: Table) -> Policy:
+    """Read the policy of a table.
+
+    Raises:
+        PolicyError: it cannot be accepted.
+    """
+    return load_policy(table.policy)
+
+
+def run_table(table: Table, policy: Policy, options: RegistryOptions) -> Iterator[Tested]:
+    """Judge every case, and yield what came of it.
+
+    Each case has a verifier of its own, who has seen what the case says and remembers nothing. The
+    user's own memory is neither asked nor written.
+
+    Args:
+        table: the cases.
+        policy: what is tested.
+        options: how registries are reached, for cases without evidence.
+    """
+    present = SystemClock().now()
+    for case in table.cases:
+        yield _run(case, policy, options, now=case.now or table.now or present)
+
+
+def _run(case: Expected, policy: Policy, options: RegistryOptions, *, now: datetime) -> Tested:
+    reader = None if case.evidence is None else registries.saved_reader(case.evidence)
+    try:
+        verdict = verify(
+            case.reference,
+            policy=policy,
+            reader=reader,
+            options=options,
+            clock=_At(now),
+            memory=ScratchMemory(case.seen),
+        )
+    except ImagekitError as error:
+        return Tested(
+            case=case, error=error, why_not=f"expected {case.expect}, came no verdict at all"
+        )
+    return Tested(case=case, verdict=verdict, why_not=case.why_not(verdict))
