@@ -25,6 +25,7 @@ VERBS = {
     "lint": "check policies and show every fault with its place",
     "test": "test policies by tables of cases",
     "save": "save an image's signatures, for such tables",
+    "explain": "show every check of an image, and why it ends as it does",
     "sign": "sign a policy, for verifiers that obey signed ones only",
 }
 """Each verb has a module of its own, ``imagekit.cli.policy_VERB``: ``configure`` and ``run``."""

@@ -11,13 +11,7 @@ _WORDS = {"allow": "allowed", "deny": "denied"}
 
 def text(verdict: Verdict) -> str:
     """Return the verdict as a person reads it: the decision, then a line for each check."""
-    word = _WORDS[verdict.decision]
-    digest = verdict.digest.short + "…" if verdict.digest else "no digest"
-    policy = f"{plain(verdict.policy)} version {verdict.policy_version}"
-    lines = [
-        f"{word}  {_asked_for(verdict)}",
-        " " * len(word) + f"  {digest}, policy {policy}",
-    ]
+    lines = heading(verdict)
     for finding in verdict.findings:
         code = "" if finding.severity == "ok" else f"{finding.code}: "
         head = f"  {_MARKS[finding.severity]} {finding.check:<{_WIDTH}} "
@@ -25,6 +19,14 @@ def text(verdict: Verdict) -> str:
         if finding.hint:
             lines.append(" " * len(head) + finding.hint)
     return "\n".join(lines)
+
+
+def heading(verdict: Verdict) -> list[str]:
+    """Return the two lines that every verdict begins with: the decision, and of what by what."""
+    word = _WORDS[verdict.decision]
+    digest = verdict.digest.short + "…" if verdict.digest else "no digest"
+    policy = f"{plain(verdict.policy)} version {verdict.policy_version}"
+    return [f"{word}  {_asked_for(verdict)}", " " * len(word) + f"  {digest}, policy {policy}"]
 
 
 def document(verdict: Verdict) -> dict[str, object]:

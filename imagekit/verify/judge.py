@@ -56,6 +56,8 @@ class Bench:
     """Verifies keyless signatures; without it none counts."""
     memory: Memory = field(default_factory=NoMemory)
     """What was seen before; without it a rule that wants ``monotonic`` says so."""
+    watch: Callable[[Case], None] | None = None
+    """Is shown each manifest or index with what was found beside it: see ``account``."""
 
 
 def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
@@ -177,7 +179,7 @@ class _Court:
             digest=image.digest,
             certificates=self.bench.certificates,
         )
-        return Case(
+        case = Case(
             image=image,
             policy=self.policy,
             rule=self.rule,
@@ -185,6 +187,9 @@ class _Court:
             weighed=weigh(gathered.candidates, scales),
             now=self.bench.now,
         )
+        if self.bench.watch is not None:
+            self.bench.watch(case)
+        return case
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Turn refusals into warnings where the rule only warns today."""

@@ -1,0 +1,62 @@
+"""Explain a verdict: every check with its reason, and what would have to change.
+
+  imagekit policy explain registry.example.org/apps/solver:2.1 --policy site.yaml
+  imagekit policy explain registry.example.org/apps/solver:2.1 --policy site.yaml --evidence saved
+
+Shows which rule holds and why no other does; all checks, also those that passed without a word
+(✓), that the rule does not ask for (-) and that were not reached (·); and of each signature and
+attestation beside the image who signed it, what it counts for, and why not.
+
+Judges as `imagekit verify` does and ends as it does, with 0 or 3; nothing is remembered.
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.errors import DeniedError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of the verb."""
+    parser.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        help="HOST/NAME:TAG, HOST/NAME@sha256:... or oci:FOLDER:NAME:TAG",
+    )
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="FOLDER",
+        help="read what `imagekit policy save` wrote instead of the registry",
+    )
+    add_policy_option(parser)
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Explain.
+
+    Raises:
+        ImagekitError: the policy cannot be accepted, or there is no verdict.
+    """
+    from imagekit.adapters.memory import ReadOnlyMemory
+    from imagekit.model.reference import parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.policy_explain import explain
+    from imagekit.pipeline.registries import saved_reader
+    from imagekit.verify.explain_account import account_document, account_text
+
+    reference = parse_reference(arguments.reference)
+    memory = ReadOnlyMemory(memory_of(arguments))
+    policy = policy_of(arguments, memory=memory)
+    told = explain(
+        reference,
+        policy=policy,
+        memory=memory,
+        reader=saved_reader(arguments.evidence) if arguments.evidence else None,
+        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+    )
+    console.result(account_text(told, policy), account_document(told, policy))
+    return 0 if told.verdict.allowed else DeniedError.exit_code

@@ -1,0 +1,50 @@
+"""Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.memory import ReadOnlyMemory
+from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.model.policy import Policy
+from imagekit.model.reference import Reference
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline import registries
+from imagekit.ports import Clock, Memory, RegistryReader
+from imagekit.verify.account import Account, account
+from imagekit.verify.case import Case
+from imagekit.verify.judge import Bench, judge
+
+
+def explain(
+    reference: Reference,
+    *,
+    policy: Policy,
+    memory: Memory,
+    reader: RegistryReader | None = None,
+    options: RegistryOptions | None = None,
+    clock: Clock | None = None,
+) -> Account:
+    """Judge an image, remember nothing, and return the account of it.
+
+    Args:
+        reference: the image.
+        policy: what decides.
+        memory: what was seen before; it is only read.
+        reader: the way to the registry; made from ``options`` where it is left out.
+        options: how the registry is reached.
+        clock: the time; the system's where it is left out.
+
+    Raises:
+        RegistryError: the registry did not answer as it should, so that there is no verdict.
+    """
+    cases: list[Case] = []
+
+    def open_reader() -> RegistryReader:
+        return reader or registries.reader(reference.repository, options or RegistryOptions())
+
+    bench = Bench(
+        now=(clock or SystemClock()).now(),
+        open_reader=open_reader,
+        certificates=SigstoreVerifier(),
+        memory=ReadOnlyMemory(memory),
+        watch=cases.append,
+    )
+    return account(judge(reference, policy, bench), policy, cases)

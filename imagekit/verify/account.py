@@ -1,0 +1,193 @@
+"""An account of a verdict: the rules that were looked at, every check, and all that was offered.
+
+A verdict says what each check found. This says besides which other rules there are and why they
+do not hold here, which checks passed without a word or were not reached, and of every signature
+and attestation that the registry has what it counts for, and why not.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from imagekit.errors import DocumentError
+from imagekit.formats.release import parse_release
+from imagekit.model.evidence import Evidence, Gathered, Refusal
+from imagekit.model.policy import ImageRule, Policy, Proof
+from imagekit.model.release import RELEASE, WITHDRAWAL
+from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.model.verdict import Finding, Verdict
+from imagekit.verify.attestations import check_attestation
+from imagekit.verify.case import Case
+from imagekit.verify.findings import plain
+from imagekit.verify.glob import applicable, literal_length, matches
+from imagekit.verify.signatures import accepted
+from imagekit.verify.trust import is_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleLook:
+    """A rule of the policy, and why it holds for the image or does not."""
+
+    glob: str
+    chosen: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a signature or attestation could count for, and whether it does."""
+
+    purpose: str
+    """``signature``, the type of an attestation, ``release`` or ``withdrawal``."""
+    counts: bool
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Something that the registry has beside the image."""
+
+    image: str
+    """Digest of the manifest or index that it was found beside."""
+    form: str
+    digest: str
+    signer: str
+    """Who signed it, as far as the policy knows them; empty where nobody known did."""
+    predicate_type: str
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A verdict with everything that it rests on."""
+
+    verdict: Verdict
+    rules: tuple[RuleLook, ...]
+    offered: tuple[Offered, ...]
+    unread: tuple[str, ...]
+    """What was listed and could not be read."""
+    asked: bool = True
+    """Whether the registry was asked for signatures; what fails early costs no request."""
+
+    @property
+    def change(self) -> tuple[str, ...]:
+        """What would have to change for the image to be allowed, as far as checks were made."""
+        errors = (one for one in self.verdict.findings if one.severity == "error")
+        return tuple(dict.fromkeys(f"{one.check}: {one.hint or one.message}" for one in errors))
+
+
+def account(verdict: Verdict, policy: Policy, cases: Sequence[Case]) -> Account:
+    """Return the account of a verdict.
+
+    Args:
+        verdict: what was decided.
+        policy: by what.
+        cases: what ``judge.Bench.watch`` was shown on the way.
+    """
+    return Account(
+        verdict=verdict,
+        rules=tuple(_rules(policy, verdict.reference.repository.name)),
+        offered=tuple(offered for case in cases for offered in _offered(case)),
+        unread=tuple(
+            plain(f"{refusal.code}: {refusal.message}")
+            for case in cases
+            for refusal in case.gathered.refusals
+        ),
+        asked=bool(cases),
+    )
+
+
+def _rules(policy: Policy, name: str) -> Iterator[RuleLook]:
+    """Yield every rule; those that match first, the longest before the others."""
+    chosen = applicable(policy, name)
+    fitting = [rule for rule in policy.images if matches(rule.glob, name)]
+    for rule in sorted(fitting, key=lambda rule: -literal_length(rule.glob)):
+        yield RuleLook(glob=rule.glob, chosen=chosen == (rule,), why=_why(rule, chosen, name))
+    for rule in policy.images:
+        if rule not in fitting:
+            yield RuleLook(glob=rule.glob, chosen=False, why=f"does not match {name}")
+
+
+def _why(rule: ImageRule, chosen: Sequence[ImageRule], name: str) -> str:
+    out = next((glob for glob in rule.exclude if matches(glob, name)), None)
+    length = literal_length(rule.glob)
+    if out is not None:
+        return f"matches, but excludes {out}"
+    if rule not in chosen:
+        return f"matches, but {length} characters of it stand for themselves: another has more"
+    if len(chosen) > 1:
+        return f"matches as well as {len(chosen) - 1} other: {length} characters each"
+    return f"matches best: {length} characters of it stand for themselves"
+
+
+def _offered(case: Case) -> Iterator[Offered]:
+    for candidate, weighed in zip(case.gathered.candidates, case.weighed, strict=True):
+        uses: tuple[Use, ...]
+        if isinstance(weighed, Refusal):
+            signer, kind, uses = "", weighed.claim, (_refused("", weighed),)
+        else:
+            signer, kind = case.signer(weighed), weighed.predicate_type
+            uses = tuple(_uses(case, weighed))
+        yield Offered(
+            image=str(case.image.digest),
+            form=candidate.form.value,
+            digest=str(candidate.source),
+            signer=plain(signer),
+            predicate_type=plain(kind),
+            uses=uses,
+        )
+
+
+def _uses(case: Case, each: Evidence) -> Iterator[Use]:
+    """Yield what evidence could count for under the rule, judged as if it were alone."""
+    alone = replace(case, gathered=Gathered(), weighed=(each,))
+    wanted = VSA if case.rule.proof is Proof.VSA else COSIGN_SIGN
+    if each.predicate_type == wanted:
+        yield from _signature(alone)
+    for required in case.rule.attestations:
+        if each.predicate_type == required.predicate_type:
+            yield _of_finding(required.type, check_attestation(alone, required))
+    if each.predicate_type == RELEASE:
+        yield _release(case, each)
+    if each.predicate_type == WITHDRAWAL:
+        yield _withdrawal(case, each)
+
+
+def _withdrawal(case: Case, each: Evidence) -> Use:
+    listed = any(is_of(each.signatory, one) for one in case.rule.authorities)
+    counts = listed and each.about
+    why = "the image is withdrawn" if counts else "of another image, or by nobody listed here"
+    return Use(purpose="withdrawal", counts=counts, code="WITHDRAWN" if counts else "", why=why)
+
+
+def _signature(alone: Case) -> Iterator[Use]:
+    good, refusals = accepted(alone)
+    for _, authorities in good:
+        names = ", ".join(one.name for one in authorities)
+        yield Use(purpose="signature", counts=True, code="OK", why=f"counts for {plain(names)}")
+    for refusal in refusals:
+        yield _refused("signature", refusal)
+
+
+def _release(case: Case, each: Evidence) -> Use:
+    counts = case.counting(each, case.rule.authorities)
+    if isinstance(counts, Refusal):
+        return _refused("release", counts)
+    try:
+        said = parse_release(each.predicate)
+    except DocumentError as fault:
+        return Use(purpose="release", counts=False, code="BAD_STATEMENT", why=plain(fault.message))
+    why = f"release {said.sequence} of {said.repository} as {', '.join(said.tags)}"
+    return Use(
+        purpose="release", counts=each.about, code="OK" if each.about else "", why=plain(why)
+    )
+
+
+def _of_finding(purpose: str, finding: Finding) -> Use:
+    counts = finding.severity != "error"
+    why = finding.message if counts else finding.message.partition("; ")[2] or finding.message
+    return Use(purpose=purpose, counts=counts, code=finding.code, why=why)
+
+
+def _refused(purpose: str, refusal: Refusal) -> Use:
+    return Use(purpose=purpose, counts=False, code=refusal.code, why=plain(refusal.message))
