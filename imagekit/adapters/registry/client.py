@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.adapters.registry.bodies import BytesBody, FileBody
+from imagekit.adapters.registry.known import Known
 from imagekit.adapters.registry.session import Session, read_bounded
 from imagekit.adapters.registry.transport import Body, Response
 from imagekit.errors import (
@@ -35,8 +35,10 @@ from imagekit.model.reference import PinnedReference, Reference, Repository, Tag
 
 _PIECE = 1 << 20
 _CHUNK = 8 << 20
-_KEPT = 64
+_MANIFESTS = 16 << 20
 _READ_BACK = 20
+_WITHOUT_API_SECONDS = 300.0
+"""How long a registry's word is taken that it has no referrers API: a fault may look the same."""
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
 _NO_MONOLITH = frozenset({405, 411, 413, 501})
@@ -53,9 +55,9 @@ class RegistryClient:
     def __init__(self, session: Session, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._session = session
         self._sleep = sleep
-        self._manifests: dict[tuple[str, Digest], RawManifest] = {}
-        self._without_api: set[str] = set()
-        self._lock = threading.Lock()
+        self._manifests: Known[RawManifest] = Known(most=_MANIFESTS)
+        self._blobs: Known[bytes] = Known()
+        self._without_api: dict[str, float] = {}
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to now."""
@@ -68,21 +70,26 @@ class RegistryClient:
             if known is not None:
                 return known
         found = self._get_manifest(reference)
-        with self._lock:
-            if len(self._manifests) >= _KEPT:
-                self._manifests.clear()
-            self._manifests[reference.repository.name, found.digest] = found
+        key = (reference.repository.name, found.digest)
+        self._manifests.keep(key, found, size=len(found.raw))
         return found
 
     def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
-        """Return a small blob whole."""
+        """Return a small blob whole; one that is known by digest is not asked for again."""
         if descriptor.size > limit:
             raise IntegrityError(
                 f"the blob {descriptor.digest} has {descriptor.size} bytes, more than {limit}",
                 code="TOO_LARGE",
             )
+        # Another repository may not have it, or not for this user: that is an answer, too.
+        key = (repository.name, descriptor.digest, descriptor.size)
+        known = self._blobs.get(key)
+        if known is not None:
+            return known
         with self.stream(repository, descriptor) as pieces:
-            return b"".join(pieces)
+            raw = b"".join(pieces)
+        self._blobs.keep(key, raw, size=len(raw))
+        return raw
 
     @contextmanager
     def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
@@ -183,11 +190,12 @@ class RegistryClient:
 
     def _listing(self, reference: PinnedReference) -> tuple[bool, tuple[Descriptor, ...]]:
         """Return whether the registry has the API, and the referrers."""
-        if reference.repository.host not in self._without_api:
+        host, now = reference.repository.host, time.monotonic()
+        if self._without_api.get(host, 0.0) <= now:
             found = self._from_api(reference)
             if found is not None:
                 return True, found
-            self._without_api.add(reference.repository.host)
+            self._without_api[host] = now + _WITHOUT_API_SECONDS
         return False, self._from_tag(reference)
 
     def _from_api(self, reference: PinnedReference) -> tuple[Descriptor, ...] | None:

@@ -7,9 +7,10 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 from urllib.parse import urlsplit
 
+from imagekit.adapters.registry.patient import Limit, PatientSocket
 from imagekit.adapters.registry.transport import ConnectionFaultError, Request
 from imagekit.errors import InputError, RegistryError
 from imagekit.formats.distribution import is_inner_address, origin, shown
@@ -17,6 +18,8 @@ from imagekit.model.registry import RegistryOptions
 
 _BLOCK = 1 << 20
 _SHORT = 8 << 10
+_MAX_IDLE = 32
+"""Most connections that are kept open while nothing is asked, whatever hosts they lead to."""
 _Origin = tuple[str, str, int]
 
 
@@ -25,7 +28,7 @@ class LightTransport:
 
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
-        self._idle: dict[_Origin, list[http.client.HTTPConnection]] = {}
+        self._idle: list[tuple[_Origin, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
         # Nobody has to close it: what is kept open ends with it.
@@ -49,27 +52,22 @@ class LightTransport:
     def _exchange(
         self, connection: http.client.HTTPConnection, request: Request
     ) -> "LightResponse":
-        limit = _Limit(connection, request.deadline)
+        limit = Limit(request.deadline, silence=self._options.read_seconds)
+        cast("PatientSocket", connection.sock).limit = limit
         try:
             _write(connection, request)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            limit.end()
             connection.close()
             raise _fault(request, error, late=limit.passed) from error
         except BaseException:
-            limit.end()
             connection.close()
             raise
-        if limit.passed:
-            # To http.client, headers that were cut in the middle are whole.
-            connection.close()
-            raise _fault(request, None, late=True)
         return LightResponse(
             request=request,
             answer=answer,
             limit=limit,
-            release=lambda: self._release(connection, request),
+            give_back=lambda good: self._give_back(connection, request, good=good),
         )
 
     def _connect(self, key: _Origin, *, outside: bool) -> http.client.HTTPConnection:
@@ -101,7 +99,9 @@ class LightTransport:
                 hint="blobs may lie on another server, but not on this machine's own addresses",
                 code="FOREIGN_REDIRECT",
             )
-        connection.sock.settimeout(self._options.read_seconds)
+        # A connection that broke must not be made again behind our back, without the limit.
+        connection.auto_open = 0
+        connection.sock = PatientSocket(connection.sock)
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -110,16 +110,26 @@ class LightTransport:
         return self._context
 
     def _take(self, key: _Origin, *, outside: bool) -> http.client.HTTPConnection | None:
+        if outside:
+            return None
         with self._lock:
-            idle = self._idle.get(key)
-            return idle.pop() if idle and not outside else None
+            # The one that was used last is the least likely to have been closed by the server.
+            for number in reversed(range(len(self._idle))):
+                if self._idle[number][0] == key:
+                    return self._idle.pop(number)[1]
+        return None
 
-    def _release(self, connection: http.client.HTTPConnection, request: Request) -> None:
-        if request.outside:
+    def _give_back(
+        self, connection: http.client.HTTPConnection, request: Request, *, good: bool
+    ) -> None:
+        if request.outside or not good:
             connection.close()
             return
         with self._lock:
-            self._idle.setdefault(origin(request.url), []).append(connection)
+            self._idle.append((origin(request.url), connection))
+            oldest = self._idle.pop(0)[1] if len(self._idle) > _MAX_IDLE else None
+        if oldest is not None:
+            oldest.close()
 
 
 class LightResponse:
@@ -130,13 +140,13 @@ class LightResponse:
         *,
         request: Request,
         answer: http.client.HTTPResponse,
-        limit: "_Limit",
-        release: Callable[[], None],
+        limit: Limit,
+        give_back: Callable[[bool], None],
     ) -> None:
         self._request = request
         self._answer = answer
         self._limit = limit
-        self._release = release
+        self._give_back = give_back
 
     @property
     def status(self) -> int:
@@ -150,22 +160,15 @@ class LightResponse:
     def read(self, amount: int) -> bytes:
         """Return the next bytes."""
         try:
-            piece = self._answer.read(amount)
+            return self._answer.read(amount)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise _fault(self._request, error, late=self._limit.passed) from error
-        if self._limit.passed:
-            raise _fault(self._request, None, late=True)
-        return piece
 
     def close(self) -> None:
         """Give the connection back, or close it where the body was not read."""
         drained = self._drain()
-        self._limit.end()
         self._answer.close()
-        if drained and not self._answer.will_close and not self._limit.passed:
-            self._release()
-        else:
-            self._limit.cut()
+        self._give_back(drained and not self._answer.will_close)
 
     def _drain(self) -> bool:
         """Read a short rest, so that the connection can serve again."""
@@ -191,38 +194,8 @@ class LightResponse:
         self.close()
 
 
-class _Limit:
-    """Cuts the connection when the time is over: a byte a second resets every other clock."""
-
-    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
-        self.passed = False
-        # The answer takes the socket away from the connection; it is kept here.
-        self._socket = connection.sock
-        self._connection = connection
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def end(self) -> None:
-        self._timer.cancel()
-
-    def cut(self) -> None:
-        self._connection.close()
-        self._socket.close()
-
-    def _expire(self) -> None:
-        import socket
-
-        self.passed = True
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            # It is closed already, which is as good.
-            return
-
-
-def _close_all(idle: dict[_Origin, list[http.client.HTTPConnection]]) -> None:
-    for connection in [one for kept in idle.values() for one in kept]:
+def _close_all(idle: list[tuple[_Origin, http.client.HTTPConnection]]) -> None:
+    for _, connection in idle:
         connection.close()
 
 
@@ -255,7 +228,7 @@ def _write(connection: http.client.HTTPConnection, request: Request) -> None:
     connection.request(request.method, target, body=request.body, headers=headers)
 
 
-def _fault(request: Request, error: Exception | None, *, late: bool) -> ConnectionFaultError:
+def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFaultError:
     where = f"{request.method} {shown(request.url.partition('?')[0])}"
     if late:
         return ConnectionFaultError(
