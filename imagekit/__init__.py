@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagekit.pipeline.publish import publish as publish_recipe
     from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.pipeline.sign import sign_reference as sign_image
+    from imagekit.pipeline.verify import Verifier
     from imagekit.pipeline.verify import verify as verify_image
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
@@ -45,6 +46,7 @@ __all__ = [
     "Recipe",
     "RegistryOptions",
     "Verdict",
+    "Verifier",
     "build_recipe",
     "explain",
     "lint_recipes",
@@ -71,6 +73,7 @@ _HOMES = {
     "Recipe": "model.recipe",
     "RegistryOptions": "model.registry",
     "Verdict": "model.verdict",
+    "Verifier": "pipeline.verify",
     "build_recipe": "pipeline.build:build",
     "explain": "verify.explain:text",
     "lint_recipes": "recipe.lint:lint",

@@ -6,14 +6,17 @@ only ever raises: several processes may verify at once, and a crash loses the la
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.errors import InvalidReferenceError, MemoryFaultError
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
 from imagekit.ports import Memory
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SECONDS = 5.0
 """How long a write of another process is waited for."""
@@ -116,7 +119,9 @@ class SqliteMemory:
         raise self._broken("a row of another kind")
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> "Iterator[sqlite3.Connection]":
+        import sqlite3
+
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = sqlite3.connect(self._path, timeout=_SECONDS)
         try:
@@ -129,7 +134,7 @@ class SqliteMemory:
         finally:
             database.close()
 
-    def _prepare(self, database: sqlite3.Connection) -> None:
+    def _prepare(self, database: "sqlite3.Connection") -> None:
         # What was remembered survives a crash of the machine, too.
         database.execute("PRAGMA synchronous = FULL")
         with database:
@@ -138,6 +143,9 @@ class SqliteMemory:
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
+        # Most policies ask for no freshness, and then nothing is remembered.
+        import sqlite3
+
         try:
             yield
         except (OSError, sqlite3.Error) as error:

@@ -67,16 +67,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _many(judged: Iterable["Judged"], console: Console) -> int:
     """Print each as it comes, the document of all at the end; return the worst exit code."""
-    documents, codes = [], [0]
+    documents, worst = [], 0
     for one in judged:
         shown, shown_document, code = _shown(one)
-        documents.append(shown_document)
-        codes.append(code)
-        if not console.json:
+        worst = max(worst, code)
+        if console.json:
+            documents.append(shown_document)
+        else:
             console.result(shown, {})
     if console.json:
         console.result("", {"schema": 1, "verdicts": documents})
-    return max(codes)
+    return worst
 
 
 def _shown(one: "Judged") -> tuple[str, dict[str, object], int]:

@@ -1,24 +1,116 @@
-"""Verifying an image by a policy: what ``imagekit verify``, ``pull`` and ``run`` ask first."""
+"""Verifying images by a policy: what ``imagekit verify``, ``pull`` and ``run`` ask first."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.memory import SqliteMemory, default_path
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import ImagekitError
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Reference, Repository, parse_reference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline import registries
-from imagekit.ports import Clock, Memory, RegistryReader
+from imagekit.ports import CertificateVerifier, Clock, Memory, RegistryReader
+from imagekit.verify.case import authorities_of
+from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge
 
 MAX_REFERENCES = 10_000
-_WORKERS = 16
+_IMAGES = 16
+"""How many images are judged at once."""
+_REQUESTS = 8
+"""How many requests about one image are under way at once, where there is only one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came of one of many references: a verdict, or why there is none."""
+
+    reference: str
+    verdict: Verdict | None = None
+    error: ImagekitError | None = None
+
+
+class Verifier:
+    """Judges images by one policy, as often as it is asked; safe in several threads.
+
+    Connections are kept open, what was read by digest is remembered (in this process, and bounded),
+    and trusted roots are read once: the second look at an image costs a request for its tag and
+    those for the lists of what is attached to it, which can change.
+
+    Args:
+        policy: what decides.
+        options: how registries are reached.
+        reader: the way to registries; made from ``options`` where it is left out.
+        clock: the time; the system's where it is left out.
+        memory: what was seen before; the user's where it is left out.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        options: RegistryOptions | None = None,
+        reader: RegistryReader | None = None,
+        clock: Clock | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        self._policy = policy
+        self._options = options or RegistryOptions()
+        self._reader = reader
+        self._readers: dict[bool, RegistryReader] = {}
+        self._lock = threading.Lock()
+        self._clock = clock or SystemClock()
+        self._memory = memory or _memory()
+        self._certificates = _certificates(policy)
+
+    def verify(self, reference: Reference | str) -> Verdict:
+        """Judge one image; its documents are asked for at once.
+
+        Raises:
+            InvalidReferenceError: the reference is not one; nothing was asked.
+            RegistryError: the registry did not answer as it should, so that there is no verdict.
+        """
+        return self._judge(reference, at_once=_REQUESTS)
+
+    def verify_many(self, references: Iterable[str]) -> Iterator[Judged]:
+        """Judge many images at once, and yield what came of each in the order of the references.
+
+        An image without a verdict does not keep the others from theirs. No more references are
+        taken than can soon be judged.
+        """
+
+        def one(text: str) -> Judged:
+            try:
+                # The images themselves are asked for at once.
+                return Judged(reference=text, verdict=self._judge(text, at_once=1))
+            except ImagekitError as error:
+                return Judged(reference=text, error=error)
+
+        return in_order(one, references, at_once=_IMAGES)
+
+    def _judge(self, reference: Reference | str, *, at_once: int) -> Verdict:
+        wanted = parse_reference(reference) if isinstance(reference, str) else reference
+        in_registry = wanted.repository.layout is None
+        bench = Bench(
+            now=self._clock.now(),
+            open_reader=lambda: self._reader_of(wanted.repository),
+            certificates=self._certificates,
+            memory=self._memory,
+            at_once=at_once if in_registry else 1,
+        )
+        return judge(wanted, self._policy, bench)
+
+    def _reader_of(self, repository: Repository) -> RegistryReader:
+        """Return the reader of layouts, or that of all registries."""
+        if self._reader is not None:
+            return self._reader
+        with self._lock:
+            key = repository.layout is None
+            if key not in self._readers:
+                self._readers[key] = registries.reader(repository, self._options)
+            return self._readers[key]
 
 
 def verify(
@@ -31,6 +123,8 @@ def verify(
     memory: Memory | None = None,
 ) -> Verdict:
     """Judge an image by a policy. Nothing is pulled, and no signature service is asked.
+
+    Whoever judges more than one image does it by a ``Verifier``, which keeps its connections.
 
     Args:
         reference: the image, by tag or digest, in a registry or a layout.
@@ -47,42 +141,18 @@ def verify(
         InvalidReferenceError: the reference is not one; nothing was asked.
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
-    wanted = parse_reference(reference) if isinstance(reference, str) else reference
-
-    def open_reader() -> RegistryReader:
-        if reader is not None:
-            return reader
-        return registries.reader(wanted.repository, options or RegistryOptions())
-
-    bench = Bench(
-        now=(clock or SystemClock()).now(),
-        open_reader=open_reader,
-        certificates=SigstoreVerifier(),
-        memory=memory or SqliteMemory(default_path()),
-    )
-    return judge(wanted, policy, bench)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What came of one of many references: a verdict, or why there is none."""
-
-    reference: str
-    verdict: Verdict | None = None
-    error: ImagekitError | None = None
+    verifier = Verifier(policy, options=options, reader=reader, clock=clock, memory=memory)
+    return verifier.verify(reference)
 
 
 def verify_many(
-    references: Sequence[str],
+    references: Iterable[str],
     *,
     policy: Policy,
     options: RegistryOptions | None = None,
     memory: Memory | None = None,
 ) -> Iterator[Judged]:
-    """Judge many images at once, and yield what came of each in the order that they were given.
-
-    All that lie in one registry are asked for over the same connections. An image without a
-    verdict does not keep the others from theirs.
+    """Judge many images at once; see ``Verifier.verify_many``.
 
     Args:
         references: the images.
@@ -90,24 +160,20 @@ def verify_many(
         options: how registries are reached.
         memory: what was seen before; the user's where it is left out.
     """
-    readers: dict[tuple[str, object], RegistryReader] = {}
-    lock = threading.Lock()
+    return Verifier(policy, options=options, memory=memory).verify_many(references)
 
-    def reader_of(repository: Repository) -> RegistryReader:
-        with lock:
-            key = (repository.host, repository.layout)
-            if key not in readers:
-                readers[key] = registries.reader(repository, options or RegistryOptions())
-            return readers[key]
 
-    def one(text: str) -> Judged:
-        try:
-            reference = parse_reference(text)
-            reader = reader_of(reference.repository)
-            verdict = verify(reference, policy=policy, reader=reader, memory=memory)
-        except ImagekitError as error:
-            return Judged(reference=text, error=error)
-        return Judged(reference=text, verdict=verdict)
+def _memory() -> Memory:
+    from imagekit.adapters.memory import SqliteMemory, default_path
 
-    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-        yield from pool.map(one, references)
+    return SqliteMemory(default_path())
+
+
+def _certificates(policy: Policy) -> CertificateVerifier | None:
+    """Return what verifies under trusted roots, where the policy names any: it is not light."""
+    authorities = [one for rule in policy.images for one in authorities_of(rule)]
+    if all(one.trust_root is None for one in authorities):
+        return None
+    from imagekit.adapters.sigstore import SigstoreVerifier
+
+    return SigstoreVerifier()

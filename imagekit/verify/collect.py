@@ -6,16 +6,20 @@ What must hold:
 2. A registry that does not answer is an error. It never means "there is nothing", and one form
    never stands in silence for the other.
 3. Whatever strangers attached costs a bounded number of requests and bytes: ``MAX_CANDIDATES``
-   documents, ``MAX_BUNDLE`` bytes each and ``MAX_TOTAL`` bytes together. What lies beyond is not
-   read and proves nothing, and a refusal says so.
+   documents of each form, ``MAX_BUNDLE`` bytes each and ``MAX_TOTAL`` bytes together. What lies
+   beyond is not read and proves nothing, and a refusal says so.
 4. A document that cannot be read is left out with its reason: anybody who may push can attach
    junk, and junk beside a good signature does not take it away.
+5. What is found has the order of the registry's lists, bundles first, however many requests were
+   under way at once.
+
+A registry is waited for three times: for the two lists, for what they list, and for the blobs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from imagekit.errors import DocumentError, IntegrityError, NotFoundError
+from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
 from imagekit.formats.bundle import MAX_BUNDLE
 from imagekit.formats.oci import parse_manifest
 from imagekit.formats.simplesigning import MAX_PAYLOAD
@@ -32,6 +36,7 @@ from imagekit.model.oci import (
 )
 from imagekit.model.reference import PinnedReference, TaggedReference
 from imagekit.ports import RegistryReader
+from imagekit.verify.inorder import in_order
 
 MAX_CANDIDATES = 256
 MAX_TOTAL = 128 << 20
@@ -42,107 +47,206 @@ _BUNDLES = "application/vnd.dev.sigstore.bundle"
 # These are documents themselves and hold no bundle; cosign's index entries name the empty
 # configuration's type instead of the bundle's, so no other filter by type is right.
 _NO_BUNDLES = frozenset({CYCLONEDX, "application/spdx+json"})
+_LIMITS = {Form.BUNDLE: MAX_BUNDLE, Form.LEGACY: MAX_PAYLOAD}
+Fault = NotFoundError | DocumentError | IntegrityError
+"""Why there is no document where one should be."""
+_Wanted = tuple[Form, Descriptor]
+"""A blob that may be a candidate, and of which form it would be."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Haul:
     """What was found so far beside an image, and how many bytes it cost."""
 
     reader: RegistryReader
     image: PinnedReference
-    candidates: list[Candidate] = field(default_factory=list)
+    at_once: int
+    listed: tuple[Descriptor, ...] = ()
+    legacy: RawManifest | Fault | None = None
     refusals: list[Refusal] = field(default_factory=list)
     cost: int = 0
-    known: dict[Digest, bytes] = field(default_factory=dict)
-    """Blobs that were read: all signatures of one tag are of the same payload."""
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
         self.refusals.append(Refusal(code=code, message=message, hint=hint))
 
+    def read(
+        self, entries: Sequence[Descriptor], question: Callable[[Descriptor], bytes]
+    ) -> Iterator[tuple[Descriptor, bytes | Fault]]:
+        """Yield each entry with its bytes or with why there are none; several are asked at once.
 
-def gather(reader: RegistryReader, image: PinnedReference) -> Gathered:
+        What could cost too much is refused. A registry whose lists belie the sizes gets at most
+        ``at_once`` answers more than it should.
+        """
+
+        def answer(entry: Descriptor) -> bytes | Fault:
+            try:
+                return question(entry)
+            except (NotFoundError, DocumentError, IntegrityError) as error:
+                return error
+
+        for start in range(0, len(entries), self.at_once):
+            wave = [one for one in entries[start : start + self.at_once] if self._reserve(one)]
+            for entry, got in zip(wave, in_order(answer, wave, at_once=self.at_once), strict=True):
+                self.cost += (len(got) if isinstance(got, bytes) else 0) - entry.size
+                yield entry, got
+
+    def _reserve(self, entry: Descriptor) -> bool:
+        if self.cost + entry.size <= MAX_TOTAL:
+            self.cost += entry.size
+            return True
+        self.refuse("TOO_LARGE", f"{entry.digest} was not read: {MAX_TOTAL} bytes are the most")
+        return False
+
+
+def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) -> Gathered:
     """Read the candidates of both forms.
+
+    Args:
+        reader: the way to the registry; it must bear several threads where ``at_once`` is above 1.
+        image: the manifest or index, by its digest.
+        at_once: how many requests are under way at the same time.
 
     Raises:
         RegistryError: the registry did not answer; there can be no verdict.
         DocumentError, IntegrityError: it answered with something that is no list of referrers.
     """
-    haul = _Haul(reader, image)
-    listed = reader.referrers(image)
-    _bundles(haul, listed)
-    trace = "" if haul.candidates else _trace(haul, listed)
-    _legacy(haul)
-    return Gathered(candidates=tuple(haul.candidates), refusals=tuple(haul.refusals), trace=trace)
+    haul = _Haul(reader=reader, image=image, at_once=at_once)
+    for _ in in_order(lambda look: look(haul), (_list, _look_for_legacy), at_once=at_once):
+        pass
+    candidates = _candidates(haul, [*_bundles(haul), *_signatures(haul)])
+    proven = any(one.form is Form.BUNDLE for one in candidates)
+    return Gathered(
+        candidates=candidates,
+        refusals=tuple(haul.refusals),
+        trace="" if proven else _trace(haul),
+    )
 
 
-def _bundles(haul: _Haul, listed: Sequence[Descriptor]) -> None:
+def _list(haul: _Haul) -> None:
+    haul.listed = haul.reader.referrers(haul.image)
+
+
+def _look_for_legacy(haul: _Haul) -> None:
+    haul.legacy = _by_tag(haul, suffix=".sig")
+
+
+def _bundles(haul: _Haul) -> Iterator[_Wanted]:
+    """Return the blobs that referrers hold as bundles."""
     likely = [
         entry
-        for entry in listed
+        for entry in haul.listed
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in _NO_BUNDLES
     ]
-    for entry in _bounded(likely, haul, what="referrers"):
-        manifest = _referrer(haul, entry)
-        if manifest is None or len(manifest.layers) != 1:
-            continue
-        if manifest.layers[0].media_type.startswith(_BUNDLES):
-            raw = _blob(haul, manifest.layers[0], limit=MAX_BUNDLE)
-            if raw is not None:
-                haul.candidates.append(
-                    Candidate(form=Form.BUNDLE, source=manifest.layers[0].digest, raw=raw)
-                )
+    for manifest in _referrers(haul, _bounded(likely, haul, what="referrers")):
+        if len(manifest.layers) == 1 and manifest.layers[0].media_type.startswith(_BUNDLES):
+            yield Form.BUNDLE, manifest.layers[0]
 
 
-def _referrer(haul: _Haul, entry: Descriptor) -> Manifest | None:
-    if entry.size > MAX_REFERRER:
-        haul.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
-        return None
-    if not _affordable(entry, haul):
-        return None
-    try:
+def _referrers(haul: _Haul, entries: Iterable[Descriptor]) -> Iterator[Manifest]:
+    kinds: dict[Digest, str] = {}
+
+    def manifest(entry: Descriptor) -> bytes:
         raw = haul.reader.manifest(haul.image.with_digest(entry.digest))
-        haul.cost += len(raw.raw)
-        manifest = parse_manifest(raw.raw, raw.media_type)
-    except NotFoundError:
+        kinds[entry.digest] = raw.media_type
+        return raw.raw
+
+    small = []
+    for entry in entries:
+        if entry.size > MAX_REFERRER:
+            haul.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
+        else:
+            small.append(entry)
+    for entry, got in haul.read(small, manifest):
+        parsed = _referrer(haul, entry, got, kind=kinds.get(entry.digest, ""))
+        if isinstance(parsed, Manifest):
+            yield parsed
+
+
+def _referrer(
+    haul: _Haul, entry: Descriptor, got: bytes | Fault, *, kind: str
+) -> Manifest | Index | None:
+    if isinstance(got, NotFoundError):
         haul.refuse(
             "REFERRERS_LOST",
             f"the referrer {entry.digest} is listed, but the registry does not have it",
             "somebody deleted it, or a copy was incomplete: sign the image again",
         )
         return None
-    except (DocumentError, IntegrityError) as error:
-        haul.refuse(error.code or "BAD_DOCUMENT", f"the referrer {entry.digest}: {error.message}")
-        return None
-    return None if isinstance(manifest, Index) else manifest
+    return _parsed(haul, got, kind=kind, what=f"the referrer {entry.digest}")
 
 
-def _legacy(haul: _Haul) -> None:
-    raw = _by_tag(haul, suffix=".sig")
+def _signatures(haul: _Haul) -> Iterator[_Wanted]:
+    """Return the layers of the legacy form's image."""
+    raw = haul.legacy
     if raw is None:
         return
-    try:
-        manifest = parse_manifest(raw.raw, raw.media_type)
-    except DocumentError as error:
-        haul.refuse(error.code, f"the .sig image {raw.digest}: {error.message}")
-        return
+    if isinstance(raw, RawManifest):
+        manifest = _parsed(haul, raw.raw, kind=raw.media_type, what=f"the .sig image {raw.digest}")
+    else:
+        manifest = _parsed(haul, raw, kind="", what="the .sig tag")
     if isinstance(manifest, Index):
-        haul.refuse("BAD_DOCUMENT", f"the .sig tag points to an index, {raw.digest}")
+        haul.refuse("BAD_DOCUMENT", "the .sig tag points to an index")
+    if not isinstance(manifest, Manifest):
         return
     layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
     for layer in _bounded(layers, haul, what="layers of the .sig image"):
-        payload = _blob(haul, layer, limit=MAX_PAYLOAD)
-        if payload is not None:
-            haul.candidates.append(
-                Candidate(
-                    form=Form.LEGACY,
-                    source=layer.digest,
-                    raw=payload,
-                    annotations=layer.annotations,
-                )
+        yield Form.LEGACY, layer
+
+
+def _parsed(haul: _Haul, got: bytes | Fault, *, kind: str, what: str) -> Manifest | Index | None:
+    try:
+        if isinstance(got, ImagekitError):
+            raise got
+        return parse_manifest(got, kind)
+    except (DocumentError, IntegrityError) as error:
+        haul.refuse(error.code or "BAD_DOCUMENT", f"{what}: {error.message}")
+        return None
+
+
+def _candidates(haul: _Haul, wanted: Sequence[_Wanted]) -> tuple[Candidate, ...]:
+    """Read the blobs, each once: all signatures of one tag are of the same payload."""
+    limits: dict[Digest, int] = {}
+    layers: dict[tuple[Digest, int], Descriptor] = {}
+    for form, layer in wanted:
+        if layer.size > _LIMITS[form]:
+            haul.refuse(
+                "TOO_LARGE",
+                f"{layer.digest} has {layer.size} bytes; at most {_LIMITS[form]} are read",
             )
+            continue
+        limits[layer.digest] = max(_LIMITS[form], limits.get(layer.digest, 0))
+        layers.setdefault((layer.digest, layer.size), layer)
+
+    def blob(layer: Descriptor) -> bytes:
+        return haul.reader.blob(haul.image.repository, layer, limit=limits[layer.digest])
+
+    found = {}
+    for layer, got in haul.read(tuple(layers.values()), blob):
+        if isinstance(got, bytes):
+            found[layer.digest] = got
+        else:
+            _refuse_blob(haul, layer, got)
+    return tuple(
+        _candidate(form, layer, found[layer.digest])
+        for form, layer in wanted
+        if layer.digest in found and len(found[layer.digest]) == layer.size <= _LIMITS[form]
+    )
 
 
-def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | None:
+def _candidate(form: Form, layer: Descriptor, raw: bytes) -> Candidate:
+    if form is Form.BUNDLE:
+        return Candidate(form=form, source=layer.digest, raw=raw)
+    return Candidate(form=form, source=layer.digest, raw=raw, annotations=layer.annotations)
+
+
+def _refuse_blob(haul: _Haul, layer: Descriptor, fault: Fault) -> None:
+    if isinstance(fault, NotFoundError):
+        haul.refuse("REFERRERS_LOST", f"the registry does not have {layer.digest} any more")
+    else:
+        haul.refuse(fault.code or "CONTENT_DIGEST_MISMATCH", fault.message)
+
+
+def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | Fault | None:
     """Read what the tag ``ALGORITHM-HEX`` and the suffix points to, or None without such a tag."""
     image = haul.image
     if image.digest.algorithm != Digest.of(b"").algorithm:
@@ -154,11 +258,10 @@ def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | None:
     except NotFoundError:
         return None
     except (DocumentError, IntegrityError) as error:
-        haul.refuse(error.code or "BAD_DOCUMENT", f"the tag {tag[:19]}...{suffix}: {error.message}")
-        return None
+        return error
 
 
-def _trace(haul: _Haul, listed: Sequence[Descriptor]) -> str:
+def _trace(haul: _Haul) -> str:
     """Look for what shows that bundles were attached once.
 
     Whoever attaches something writes the fallback tag with an entry in it; only somebody who
@@ -166,37 +269,14 @@ def _trace(haul: _Haul, listed: Sequence[Descriptor]) -> str:
     """
     if any(refusal.code == "REFERRERS_LOST" for refusal in haul.refusals):
         return "referrers are listed that the registry does not have"
-    if listed or _by_tag(haul, suffix="") is None:
+    if haul.listed:
+        return ""
+    tagged = _by_tag(haul, suffix="")
+    if isinstance(tagged, DocumentError | IntegrityError):
+        _parsed(haul, tagged, kind="", what=f"the tag sha256-{haul.image.digest.hex[:12]}...")
+    if not isinstance(tagged, RawManifest):
         return ""
     return f"the fallback tag sha256-{haul.image.digest.hex[:12]}... is there, but lists nothing"
-
-
-def _blob(haul: _Haul, layer: Descriptor, *, limit: int) -> bytes | None:
-    if layer.size > limit:
-        haul.refuse("TOO_LARGE", f"{layer.digest} has {layer.size} bytes; at most {limit} are read")
-        return None
-    if layer.digest in haul.known and len(haul.known[layer.digest]) == layer.size:
-        return haul.known[layer.digest]
-    if not _affordable(layer, haul):
-        return None
-    try:
-        raw = haul.reader.blob(haul.image.repository, layer, limit=limit)
-    except NotFoundError:
-        haul.refuse("REFERRERS_LOST", f"the registry does not have {layer.digest} any more")
-        return None
-    except IntegrityError as error:
-        haul.refuse(error.code or "CONTENT_DIGEST_MISMATCH", error.message)
-        return None
-    haul.cost += len(raw)
-    haul.known[layer.digest] = raw
-    return raw
-
-
-def _affordable(descriptor: Descriptor, haul: _Haul) -> bool:
-    if haul.cost + descriptor.size <= MAX_TOTAL:
-        return True
-    haul.refuse("TOO_LARGE", f"{descriptor.digest} was not read: {MAX_TOTAL} bytes are the most")
-    return False
 
 
 def _bounded(listed: list[Descriptor], haul: _Haul, *, what: str) -> Iterator[Descriptor]:

@@ -58,6 +58,8 @@ class Bench:
     """What was seen before; without it a rule that wants ``monotonic`` says so."""
     watch: Callable[[Case], None] | None = None
     """Is shown each manifest or index with what was found beside it: see ``account``."""
+    at_once: int = 1
+    """How many requests about one image are under way at the same time."""
 
 
 def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
@@ -171,7 +173,7 @@ class _Court:
     def _case(self, image: PinnedReference) -> Case | Finding:
         """Gather and weigh what is beside a manifest or index."""
         try:
-            gathered = gather(self.reader, image)
+            gathered = gather(self.reader, image, at_once=self.bench.at_once)
         except (DocumentError, IntegrityError) as fault:
             return _unlisted(image, fault)
         scales = Scales(
