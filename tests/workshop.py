@@ -8,8 +8,9 @@ from imagekit.errors import BuildError
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.oci import ImageConfig, Platform
+from imagekit.model.place import Place
 from imagekit.model.plan import CachedLayer, Ran
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Place, Recipe, Tags
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 
 PLACE = Place("recipe.yaml", 7, 3)
 

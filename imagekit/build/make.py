@@ -17,8 +17,9 @@ from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Failed, Progress, Started
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import ImageConfig
+from imagekit.model.place import Place
 from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
-from imagekit.model.recipe import CopyStep, FetchStep, Place, RunStep, Step
+from imagekit.model.recipe import CopyStep, FetchStep, RunStep, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

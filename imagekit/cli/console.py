@@ -4,16 +4,16 @@ Under ``--json`` exactly one document goes to stdout, also where the command fai
 nothing that the text does not say too; it is off under NO_COLOR and where stderr is no terminal.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from imagekit.cli.frame import frame
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, InputError, ToolError
-from imagekit.model.event import Event, Progress, silent
+
+if TYPE_CHECKING:
+    from imagekit.model.event import Event, Progress
 
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\33[31m", "\33[33m", "\33[32m", "\33[1m", "\33[0m"
 
@@ -34,7 +34,7 @@ class Console:
         """Print the result of the command: the text, or the document under ``--json``."""
         self.settle()
         self._answered = True
-        shown = json.dumps(document, indent=2, ensure_ascii=False) if self.json else text
+        shown = _json(document) if self.json else text
         if shown:
             print(shown.rstrip("\n"), file=self.out, flush=True)
 
@@ -46,6 +46,8 @@ class Console:
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Show faults of files as code frames on stderr."""
+        from imagekit.cli.frame import frame
+
         self.settle()
         for diagnostic in diagnostics:
             print(frame(diagnostic, paint=self.paint), file=self.err)
@@ -69,9 +71,11 @@ class Console:
             self.result("", _document(error))
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> "Progress":
         """The callback that shows events, live where stderr is a terminal."""
         if self.quiet:
+            from imagekit.model.event import silent
+
             return silent
         if self._live is None:
             self._live = _Live(self)
@@ -97,6 +101,12 @@ class Console:
             print("   the last lines that it printed:", file=self.err)
             for line in error.output.rstrip("\n").splitlines()[-12:]:
                 print(f"     {line}", file=self.err)
+
+
+def _json(document: Mapping[str, object]) -> str:
+    import json
+
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def _document(error: ImagekitError) -> dict[str, object]:
@@ -134,7 +144,7 @@ class _Live:
         self._console = console
         self._display: Progress | None = None
 
-    def show(self, event: Event) -> None:
+    def show(self, event: "Event") -> None:
         if self._display is None:
             from imagekit.cli.display import Lines, LiveLines
 

@@ -1,13 +1,12 @@
 """Faults of a file that a person wrote: collected with their places, raised all at once."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.errors import Diagnostic, InputError
 from imagekit.model.digest import Digest
-from imagekit.model.recipe import Place
+from imagekit.model.place import Place
 
 MAX_DIAGNOSTICS = 100
 """More faults than this help nobody; the last one then says so."""
@@ -161,6 +160,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean `packages`?``, or nothing where no known word is close."""
     if len(word) > _LONGEST:
         return ""
+    import difflib  # noqa: PLC0415 - whoever made no fault does not wait for it
+
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean `{close[0]}`?" if close else ""
 

@@ -39,7 +39,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from imagekit.formats import strictyaml
 from imagekit.formats.report import Report, Span, did_you_mean, shown
 from imagekit.formats.strictyaml import Node
-from imagekit.model.recipe import Place
+from imagekit.model.place import Place
 
 MAX_ITEMS = 1000
 

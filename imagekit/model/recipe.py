@@ -11,6 +11,7 @@ from typing import Literal
 
 from imagekit.model.digest import Digest
 from imagekit.model.oci import NOTHING, Platform
+from imagekit.model.place import Place
 from imagekit.model.reference import PinnedReference
 
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
@@ -19,15 +20,6 @@ EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
 def is_excluded(name: str) -> bool:
     """Tell whether a file of this name is no part of a recipe: version control, editor backups."""
     return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a file that a person wrote; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from imagekit.formats.scalars import (
     plain,
 )
 from imagekit.formats.shape import OneKey, Record, Values, item
+from imagekit.model.place import Place
 from imagekit.model.recipe import (
     Base,
     BootstrapBase,
@@ -24,7 +25,6 @@ from imagekit.model.recipe import (
     ImageBase,
     ImageTest,
     Packages,
-    Place,
     RecipeBase,
     RunStep,
     Secret,

@@ -12,7 +12,8 @@ from pathlib import Path
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.formats import strictyaml
 from imagekit.formats.report import Report, did_you_mean
-from imagekit.model.recipe import Place, Recipe, is_excluded
+from imagekit.model.place import Place
+from imagekit.model.recipe import Recipe, is_excluded
 from imagekit.recipe.parse import FILE_NAME, load, read_file, recipe_file
 
 MAX_DEPTH = 8

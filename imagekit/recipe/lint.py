@@ -7,7 +7,8 @@ from pathlib import Path
 
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.formats.report import Report, Span
-from imagekit.model.recipe import Place, Recipe
+from imagekit.model.place import Place
+from imagekit.model.recipe import Recipe
 from imagekit.recipe.find import discover, with_bases
 from imagekit.recipe.parse import judge
 

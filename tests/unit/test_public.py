@@ -1,11 +1,19 @@
 """The library's front: its names, and that they cost nothing until they are used."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 import imagekit
+from imagekit.adapters.layout import LayoutRegistry
+from imagekit.formats.pem import public_key_pem
+from imagekit.model.reference import Repository
+from tests.replay import Stage
+from tests.signed import World
 
 HEAVY = ("oras", "sigstore", "cyclonedx", "requests", "sh", "yaml", "cryptography", "rich", "json")
 
@@ -33,3 +41,98 @@ def test_import_is_light(code: str) -> None:
     ).stdout.split()
 
     assert not set(shown) & set(heavy)
+
+
+COSTLY = {
+    "key": "oras requests urllib3 sigstore univers cyclonedx celpy re2 rich sh sqlite3 "
+    "concurrent.futures asyncio imagekit.model.recipe imagekit.model.event "
+    "imagekit.adapters.process",
+    "layout": "http.client ssl socket",
+    "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.model.policy "
+    "imagekit.model.recipe imagekit.pipeline",
+}
+"""What a command must not load. A policy of keys that asks for no freshness needs none of it."""
+PROBE = """
+import contextlib, io, sys
+from imagekit.cli.main import main
+code = 0
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    code = main(sys.argv[2:])
+print(code, *[name for name in sys.argv[1].split() if name in sys.modules])
+"""
+
+
+def _run(unwanted: str, words: Sequence[str]) -> list[str]:
+    """Run a command in an interpreter of its own; return its exit code, and what it loaded."""
+    return subprocess.run(
+        [sys.executable, "-c", PROBE, unwanted, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+
+def _policy(folder: Path, world: World) -> str:
+    (folder / "signer.pub").write_bytes(public_key_pem(world.signer.public_key))
+    path = folder / "policy.yaml"
+    document = {
+        "apiVersion": "imagekit/v1",
+        "kind": "ImagePolicy",
+        "metadata": {"name": "site", "version": 1, "expires": "2999-01-01T00:00:00Z"},
+        "default": "reject",
+        "images": [
+            {
+                "match": {"glob": f"{world.repository.host}/**"},
+                "authorities": [{"name": "release", "key": {"path": "signer.pub"}}],
+            }
+        ],
+    }
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_verify_by_key_in_a_registry_is_light(tmp_path: Path) -> None:
+    """Nothing is loaded that verifies certificates, pushes, judges versions or remembers."""
+    stage = Stage()
+    with stage.server:
+        policy = _policy(tmp_path, stage.world)
+        words = ["verify", str(stage.world.reference), "--policy", policy]
+        several = ["verify", str(stage.world.reference), *words[1:]]
+
+        assert _run(COSTLY["key"], words) == ["0"]
+        assert _run(COSTLY["key"], several) == ["0"]
+
+
+def test_verify_by_key_in_a_layout_is_light(tmp_path: Path) -> None:
+    """No network is asked, so nothing is loaded that could."""
+    repository = Repository("localhost", "apps/demo", tmp_path / "layout")
+    world = World(registry=LayoutRegistry(), repository=repository)  # type: ignore[arg-type] # alike
+    world.sign()
+    words = ["verify", str(world.reference), "--policy", _policy(tmp_path, world)]
+
+    assert _run(f"{COSTLY['key']} {COSTLY['layout']}", words) == ["0"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["verify"], ["verify", "--no-such-option"], ["no"]])
+def test_whoever_asks_for_nothing_loads_nothing(words: list[str]) -> None:
+    """Help and a wrong word on the command line are answered at once."""
+    assert _run(COSTLY["nothing"], words) == ["0" if words == ["--help"] else "64"]
+
+
+def test_a_refused_policy_is_light(tmp_path: Path) -> None:
+    """A policy that cannot be read is refused before a registry or a key is thought of."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("kind: ImagePolicy\n")
+
+    words = ["verify", "r.site/a:1", "--policy", str(path)]
+
+    assert _run(f"{COSTLY['key']} {COSTLY['layout']}", words) == ["2"]
+
+
+def test_a_refused_recipe_is_light(tmp_path: Path) -> None:
+    """Neither the tools of building nor those of verifying are loaded for a fault in a recipe."""
+    (tmp_path / "recipe.yaml").write_text("schema: 1\nnam: hello\n")
+
+    unwanted = "oras requests sigstore univers cyclonedx sh sqlite3 ssl http.client cryptography"
+
+    assert _run(unwanted, ["lint", str(tmp_path)]) == ["2"]

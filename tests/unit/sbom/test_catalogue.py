@@ -12,7 +12,8 @@ from imagekit.errors import DocumentError
 from imagekit.formats.layertar import read_layer
 from imagekit.model.digest import Digest
 from imagekit.model.image import Origin
-from imagekit.model.recipe import FetchStep, Packages, Place, Recipe, ScratchBase, Tags
+from imagekit.model.place import Place
+from imagekit.model.recipe import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.model.sbom import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.sbom.catalogue import catalogue
 

@@ -10,7 +10,8 @@ from imagekit.formats.intoto import parse_statement, statement_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
-from imagekit.model.recipe import Place, Recipe, ScratchBase, Secret, Tags
+from imagekit.model.place import Place
+from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.model.reference import Repository
 from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
 from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
