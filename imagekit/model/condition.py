@@ -35,9 +35,10 @@ class SbomCondition:
 
     min_components: int = 0
     deny_licences: frozenset[str] = frozenset()
-    """SPDX identifiers."""
+    """SPDX identifiers; no component names one of these, also not as a choice."""
     allow_licences: frozenset[str] = frozenset()
-    """Where it is not empty, each component that names a licence names one of these."""
+    """Where it is not empty, every licence that a component names is one of these; of a choice
+    one suffices."""
     deny_packages: tuple[PackageRange, ...] = ()
 
 

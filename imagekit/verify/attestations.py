@@ -5,13 +5,17 @@ image's digest, and its predicate is a document of that type that meets the rule
 attestation at all is a refusal, never a pass.
 
 Of several attestations of the type one that holds is enough: whoever may attest may attest anew.
+An older one that does not meet a condition denies nothing, since a registry that is asked could
+hide it: what is hidden must not make an image acceptable.
 """
 
+from imagekit.model.condition import Condition
 from imagekit.model.evidence import Evidence, Refusal
 from imagekit.model.policy import RequiredAttestation
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Finding
 from imagekit.verify.case import Case, lost, nearest, other_image
+from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok
 
 _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
@@ -55,7 +59,14 @@ def _fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal
         return counts
     if not each.about:
         return other_image(case, each)
-    return _content_fault(each)
+    return _content_fault(each) or _condition_fault(case, each, required.condition)
+
+
+def _condition_fault(case: Case, each: Evidence, condition: Condition | None) -> Refusal | None:
+    if condition is None:
+        return None
+    question = Question(image=case.image, rule=case.rule, now=case.now)
+    return condition_fault(condition, each.predicate, question)
 
 
 def _content_fault(each: Evidence) -> Refusal | None:

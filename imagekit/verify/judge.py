@@ -28,7 +28,7 @@ from datetime import datetime
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.model.digest import Digest
 from imagekit.model.oci import RawManifest
-from imagekit.model.policy import ImageRule, Level, Policy, Proof
+from imagekit.model.policy import ImageRule, Level, Policy
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import CertificateVerifier, Memory, RegistryReader
@@ -214,15 +214,7 @@ class _Court:
 
 def _unjudged(rule: ImageRule) -> tuple[Finding, ...]:
     """Refuse by a rule that asks for what is not judged here: half a rule allows nothing."""
-    asked = [
-        word
-        for word, there in (
-            ("expressions", bool(rule.expressions)),
-            ("conditions of attestations", any(one.condition for one in rule.attestations)),
-            ("proof: vsa", rule.proof is Proof.VSA),
-        )
-        if there
-    ]
+    asked = [word for word, there in (("expressions", bool(rule.expressions)),) if there]
     if not asked:
         return ()
     return (

@@ -11,6 +11,7 @@ from imagekit.model.policy import Authority, Proof
 from imagekit.model.statement import COSIGN_SIGN, VSA
 from imagekit.model.verdict import Finding
 from imagekit.verify.case import ORDINARY, SHOWN, Case, nearest, other_image
+from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok
 from imagekit.verify.identity import accepts, wanted
 
@@ -95,7 +96,14 @@ def _vsa_fault(case: Case, each: Evidence) -> Refusal | None:
         )
     if not each.about:
         return other_image(case, each)
-    return None
+    if case.rule.vsa is None:
+        return Refusal(
+            code="VERIFIER_NOT_ALLOWED",
+            message="the rule relies on verification summaries, and lists no verifier",
+            hint="add vsa: {verifierIds: [URI]}",
+        )
+    question = Question(image=case.image, rule=case.rule, now=case.now)
+    return condition_fault(case.rule.vsa, each.predicate, question)
 
 
 def _name_fault(case: Case, each: Evidence) -> Refusal | None:

@@ -38,6 +38,8 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         full_type("spdx"): _SBOM,
         full_type("slsaprovenance1"): _PROVENANCE,
         full_type("vuln"): _VULNERABILITIES,
+        "https://in-toto.io/attestation/vulns/v0.1": _VULNERABILITIES,
+        "https://in-toto.io/attestation/vulns/v0.2": _VULNERABILITIES,
         full_type("vsa"): _SUMMARY,
     }
 )
@@ -90,7 +92,7 @@ _LICENSES: Record[tuple[frozenset[str], frozenset[str]]] = Record(
     {
         "deny": item(_LICENCES, "no component has one of these", default=()),
         "allow": item(
-            _LICENCES, "each component that names a licence names one of these", default=()
+            _LICENCES, "every licence that a component names is one of these", default=()
         ),
     },
     make=lambda values: (frozenset(values["deny"]), frozenset(values["allow"])),

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imagekit.formats.release import release_predicate, withdrawal_predicate
+from imagekit.model.condition import Condition, PackageRange, SbomCondition
 from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
@@ -66,7 +67,7 @@ class Item:
 
 _PREDICATES: Mapping[str, Mapping[str, object]] = {
     COSIGN_SIGN: {},
-    CYCLONEDX: SBOM,
+    CYCLONEDX: {**SBOM, "components": [{"name": "openssl", "version": "3.0.14-1"}]},
     SLSA_PROVENANCE: PROVENANCE,
     RELEASE: release_predicate(
         Release(repository="r.site/apps/demo", sequence=3, tags=("1",), time=NOW)
@@ -74,6 +75,13 @@ _PREDICATES: Mapping[str, Mapping[str, object]] = {
     WITHDRAWAL: withdrawal_predicate(Withdrawal(reason="broken", time=NOW)),
 }
 _PROOFS = (COSIGN_SIGN, _LEGACY, CYCLONEDX, SLSA_PROVENANCE, RELEASE)
+_SBOM_CONDITIONS = (
+    SbomCondition(min_components=1),
+    SbomCondition(min_components=2),
+    SbomCondition(deny_packages=(PackageRange(purl="pkg:deb/debian/openssl"),)),
+    SbomCondition(deny_packages=(PackageRange(purl="pkg:deb/debian/zlib"),)),
+    SbomCondition(allow_licences=frozenset({"MIT"})),
+)
 
 
 def _items(*kinds: str, signers: range = range(4)) -> st.SearchStrategy[Item]:
@@ -171,6 +179,22 @@ def _wanting(required: RequiredAttestation) -> Callable[[Policy], Policy]:
     return lambda policy: _ruled(policy, attestations=(*policy.images[0].attestations, required))
 
 
+def _conditioned(condition: Condition) -> Callable[[Policy], Policy]:
+    """Give each SBOM that is required a condition, and require one."""
+
+    def stricter(policy: Policy) -> Policy:
+        wanted = (*policy.images[0].attestations, _attestation(CYCLONEDX, [0, 1]))
+        return _ruled(
+            policy,
+            attestations=tuple(
+                replace(one, condition=condition) if one.predicate_type == CYCLONEDX else one
+                for one in wanted
+            ),
+        )
+
+    return stricter
+
+
 def _denying(deny: Deny) -> Callable[[Policy], Policy]:
     return lambda policy: replace(policy, deny=deny)
 
@@ -180,6 +204,7 @@ _STRICTER: Mapping[str, Callable[[Policy], Policy]] = {
     "sbom": _wanting(_attestation(CYCLONEDX, [0])),
     "provenance": _wanting(_attestation(SLSA_PROVENANCE, [0, 1, 2])),
     "attestation of another type": _wanting(_attestation("https://x.org/v1", [0])),
+    **{f"condition {n}": _conditioned(one) for n, one in enumerate(_SBOM_CONDITIONS)},
     "denied digest": _denying(Deny(digests=frozenset({_WORLD.image.digest}))),
     "denied digest of another image": _denying(Deny(digests=frozenset({_OTHER}))),
     "denied key": _denying(Deny(keys=frozenset({_SIGNERS[0].public_key.fingerprint}))),
@@ -314,6 +339,15 @@ def test_the_properties_speak_of_allowed_images() -> None:
         Item(RELEASE, 0),
     ]
     policy = _ruled(_WORLD.policy(), authorities=_authorities([0]))
-    for how in ("sbom", "provenance", "exact name", "exclusion of others", "age"):
+    for how in (
+        "sbom",
+        "provenance",
+        "exact name",
+        "exclusion of others",
+        "age",
+        "condition 0",
+        "condition 3",
+        "condition 4",
+    ):
         assert _allowed(_STRICTER[how](policy), allowed, _WORLD.reference), how
     assert not _allowed(policy, [*allowed, Item(WITHDRAWAL, 0)], _WORLD.reference)

@@ -1,0 +1,68 @@
+"""What a policy demands of a predicate: one module for each kind of condition.
+
+Each is a function of predicate, condition and time, and returns why the predicate does not do, or
+None. What must hold of all of them:
+
+1. Everything in a predicate is a stranger's text until its type was looked at. A document that is
+   not what its type promises is refused (``BAD_STATEMENT``), and never taken for an empty one.
+2. Counts are bounded, and no work grows faster than the document.
+3. What cannot be told is refused: a version that cannot be compared, a severity that nobody
+   states, a time that is missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from imagekit.errors import DocumentError
+from imagekit.model.condition import (
+    Condition,
+    ProvenanceCondition,
+    SbomCondition,
+    VsaCondition,
+    VulnerabilityCondition,
+)
+from imagekit.model.evidence import Refusal
+from imagekit.model.policy import ImageRule
+from imagekit.model.reference import PinnedReference
+from imagekit.verify.conditions.provenance import check_provenance
+from imagekit.verify.conditions.sbom import check_sbom
+from imagekit.verify.conditions.summary import check_summary
+from imagekit.verify.conditions.vulnerabilities import check_vulnerabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a condition is judged for: the image, the rule and the time."""
+
+    image: PinnedReference
+    rule: ImageRule
+    now: datetime
+
+
+def condition_fault(
+    condition: Condition, predicate: Mapping[str, object], question: Question
+) -> Refusal | None:
+    """Return why a predicate does not meet a condition, or None where it does.
+
+    Args:
+        condition: what the policy demands.
+        predicate: of a statement that was verified and counts.
+        question: the image that is judged, by which rule and when.
+    """
+    try:
+        match condition:
+            case SbomCondition():
+                return check_sbom(predicate, condition)
+            case ProvenanceCondition():
+                return check_provenance(predicate, condition)
+            case VulnerabilityCondition():
+                return check_vulnerabilities(predicate, condition, now=question.now)
+            case VsaCondition():
+                return check_summary(
+                    predicate, condition, image=question.image, rule=question.rule, now=question.now
+                )
+    except DocumentError as fault:
+        return Refusal(code=fault.code, message=fault.message, hint=fault.hint)
+    assert_never(condition)

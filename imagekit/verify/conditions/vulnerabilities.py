@@ -1,0 +1,166 @@
+"""The conditions of a vulnerability report: the worst that it may hold, and its age.
+
+Read are cosign's ``vuln/v1`` with the result of Trivy or Grype in it, and in-toto's ``vulns/v0.1``
+and ``v0.2``. A severity that is not stated, or in a word that nobody knows, is the worst of all.
+A report whose form is not known says nothing, and neither does one of a scan that found nothing
+to look at.
+
+https://github.com/sigstore/cosign/blob/main/specs/COSIGN_VULN_ATTESTATION_SPEC.md
+https://github.com/in-toto/attestation/blob/main/spec/predicates/vulns_02.md
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit.formats.fields import Fields
+from imagekit.model.condition import Severity, VulnerabilityCondition
+from imagekit.model.evidence import Refusal
+from imagekit.verify.conditions.words import (
+    age_fault,
+    by_lower_case,
+    exactly,
+    fields_of,
+    moment,
+    objects,
+    shown,
+)
+
+MAX_FOUND = 200_000
+MAX_RATINGS = 100
+_COMMON = by_lower_case("scanner", "result", "metadata", "scanFinishedOn")
+_TRIVY = by_lower_case("Results", "Vulnerabilities", "VulnerabilityID", "Severity", "FixedVersion")
+_GRYPE = by_lower_case("matches", "vulnerability", "id", "severity", "fix", "state")
+_INTOTO = by_lower_case("id", "severity", "method", "score")
+_UNFIXED = frozenset({"not-fixed", "wont-fix", "unknown"})
+_WORDS = {
+    "none": Severity.NONE,
+    # Grype's word for what distributions do not mend: it is there all the same.
+    "negligible": Severity.LOW,
+    "low": Severity.LOW,
+    "medium": Severity.MEDIUM,
+    "moderate": Severity.MEDIUM,
+    "high": Severity.HIGH,
+    "important": Severity.HIGH,
+    "critical": Severity.CRITICAL,
+}
+_SCORES = (
+    (0.0, Severity.NONE),
+    (3.9, Severity.LOW),
+    (6.9, Severity.MEDIUM),
+    (8.9, Severity.HIGH),
+    (10.0, Severity.CRITICAL),
+)
+"""The highest score of each severity (CVSS v3.1 section 5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """One vulnerability that a scanner found."""
+
+    name: str
+    severity: Severity
+    fixed: bool = True
+    """Whether there is a fix, or nothing says that there is none."""
+
+
+def check_vulnerabilities(
+    predicate: Mapping[str, object], condition: VulnerabilityCondition, *, now: datetime
+) -> Refusal | None:
+    """Return why a vulnerability report does not do, or None.
+
+    Raises:
+        DocumentError: it is no report that can be read whole.
+    """
+    document = exactly(fields_of(predicate, "the vulnerability report"), _COMMON)
+    if condition.max_severity is not None:
+        for one in _found(document):
+            counts = one.fixed or not condition.fixed_only
+            if counts and one.severity > condition.max_severity:
+                return _too_bad(one, condition.max_severity)
+    if condition.max_age is None:
+        return None
+    finished = moment(exactly(document.object("metadata"), _COMMON), "scanFinishedOn")
+    return age_fault(finished, condition.max_age, now=now, what="the scan for vulnerabilities")
+
+
+def _too_bad(one: _Found, worst: Severity) -> Refusal:
+    said = "of no stated severity" if one.severity is Severity.UNKNOWN else one.severity.name
+    return Refusal(
+        code="SEVERITY_TOO_HIGH",
+        message=f"the scan found {shown(one.name)}, {said.lower()}; "
+        f"the policy allows {worst.name.lower()} at most",
+        hint="rebuild the image with packages that have it mended, then scan it again",
+    )
+
+
+def _found(document: Fields) -> Iterator[_Found]:
+    """Yield what a scanner found, in whichever form it says it.
+
+    Raises:
+        DocumentError: the form is not known.
+    """
+    scanner = exactly(document.object("scanner"), _COMMON)
+    result = scanner.get("result")
+    if isinstance(result, list):
+        return _intoto(scanner)
+    fields = scanner.object("result")
+    if isinstance(fields.get("matches"), list):
+        return _grype(exactly(fields, _GRYPE))
+    if isinstance(fields.get("Results"), list):
+        return _trivy(exactly(fields, _TRIVY))
+    raise fields.fault(
+        "is of no form that is known: neither Trivy's nor Grype's, nor in-toto's list",
+        hint="trivy image --format cosign-vuln, or the JSON of grype as scanner.result",
+    )
+
+
+def _trivy(report: Fields) -> Iterator[_Found]:
+    looked_at = False
+    for target in objects(report, "Results", limit=MAX_FOUND):
+        looked_at = True
+        exactly(target, _TRIVY)
+        for one in objects(target, "Vulnerabilities", limit=MAX_FOUND):
+            exactly(one, _TRIVY)
+            yield _Found(
+                name=one.optional_text("VulnerabilityID"),
+                severity=_severity(one.get("Severity")),
+                fixed=bool(one.optional_text("FixedVersion")),
+            )
+    if not looked_at:
+        raise report.fault("has no Results: the scanner found nothing that it could look at")
+
+
+def _grype(report: Fields) -> Iterator[_Found]:
+    for match in objects(report, "matches", limit=MAX_FOUND):
+        one = exactly(exactly(match, _GRYPE).object("vulnerability"), _GRYPE)
+        state = exactly(one.optional_object("fix"), _GRYPE).get("state")
+        yield _Found(
+            name=one.optional_text("id"),
+            severity=_severity(one.get("severity")),
+            fixed=state not in _UNFIXED,
+        )
+
+
+def _intoto(scanner: Fields) -> Iterator[_Found]:
+    for one in objects(scanner, "result", limit=MAX_FOUND):
+        ratings = objects(exactly(one, _INTOTO), "severity", limit=MAX_RATINGS)
+        severities = [_severity(exactly(each, _INTOTO).get("score")) for each in ratings]
+        yield _Found(
+            name=one.optional_text("id"), severity=max(severities, default=Severity.UNKNOWN)
+        )
+
+
+def _severity(stated: object) -> Severity:
+    """Return a severity from a word or a score of CVSS; what is neither is the worst."""
+    if isinstance(stated, bool):
+        return Severity.UNKNOWN
+    if isinstance(stated, str) and stated.strip().casefold() in _WORDS:
+        return _WORDS[stated.strip().casefold()]
+    try:
+        score = float(stated) if isinstance(stated, str | int | float) else -1.0
+    except (ValueError, OverflowError):
+        return Severity.UNKNOWN
+    if score < 0:
+        return Severity.UNKNOWN
+    return next((severity for top, severity in _SCORES if score <= top), Severity.UNKNOWN)
