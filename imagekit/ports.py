@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from imagekit.formats.bundle import KeyBundle
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Witness
 from imagekit.model.key import PublicKey
@@ -93,7 +94,7 @@ class Signer(Protocol):
 
 
 class CertificateVerifier(Protocol):
-    """Verifies what was signed under certificates: Sigstore, offline, by a trusted root."""
+    """Verifies by Sigstore's trusted roots, offline: certificates, log entries, timestamps."""
 
     def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
         """Verify a bundle: chain, log entry, times and the envelope's signature.
@@ -110,6 +111,22 @@ class CertificateVerifier(Protocol):
 
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
+        """
+        ...
+
+    def key_bundle(self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot) -> Witness:
+        """Judge the log entries and timestamps of a bundle whose envelope this key signed.
+
+        What does not hold is in the witness, as a fault: only a policy knows whether it matters.
+        """
+        ...
+
+    def key_legacy(
+        self, payload: bytes, annotations: Mapping[str, str], key: PublicKey, *, root: TrustRoot
+    ) -> Witness:
+        """Judge the log's promise and the timestamp beside a legacy signature of this key.
+
+        Faults are in the witness, as ``key_bundle`` has them.
         """
         ...
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from imagekit.errors import IntegrityError, NotFoundError
+from imagekit.errors import IntegrityError, NotFoundError, VerificationError
 from imagekit.formats.pem import public_key_of
 from imagekit.model.digest import Digest
+from imagekit.model.evidence import Certified, Witness, Witnessed
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descriptor, RawManifest
-from imagekit.model.policy import Authority
+from imagekit.model.policy import Authority, TrustRoot
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.ports import RegistryWriter
 from imagekit.sign.keyed import KeySigner
@@ -75,6 +76,36 @@ class MemorySigner:
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
         """Tell whether this key made it."""
         return KeySigner(self).made_legacy(payload, annotations)
+
+
+@dataclass
+class FixedWitness:
+    """A CertificateVerifier that says the same of every key's signature; it counts the looks.
+
+    Of certificates it refuses all.
+    """
+
+    log: Witnessed = field(default_factory=Witnessed)
+    stamps: Witnessed = field(default_factory=Witnessed)
+    looks: int = 0
+
+    def bundle(self, *_: object) -> tuple[Certified, Witness]:
+        """Refuse a certificate."""
+        raise VerificationError("no certificate is taken here", code="BAD_CERTIFICATE")
+
+    def legacy(self, *_: object) -> tuple[Certified, Witness]:
+        """Refuse a certificate."""
+        return self.bundle()
+
+    def key_bundle(self, *_: object, root: TrustRoot) -> Witness:
+        """Say it of a bundle."""
+        self.looks += 1
+        return Witness(root=root.digest, log=self.log, stamps=self.stamps)
+
+    def key_legacy(self, *_: object, root: TrustRoot) -> Witness:
+        """Say it of a legacy signature."""
+        self.looks += 1
+        return Witness(root=root.digest, log=self.log, stamps=self.stamps)
 
 
 class Killed(BaseException):

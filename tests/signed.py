@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -120,21 +120,22 @@ class World:
         identity: str | None = None,
         digest: Digest | None = None,
         payload: bytes | None = None,
+        beside: Callable[[bytes, bytes], Mapping[str, str]] | None = None,
     ) -> None:
-        """Write the .sig tag with a layer for each signer."""
+        """Write the .sig tag with a layer for each signer.
+
+        ``beside`` makes more annotations of a payload and its signature.
+        """
         identity = self.reference.identity if identity is None else identity
         claim = SimpleSigning(identity=identity, digest=digest or self.image.digest)
         payload = payload_bytes(claim) if payload is None else payload
         layer = _plain(self.registry.put_bytes(self.repository, SIMPLE_SIGNING, payload))
-        layers = [
-            layer
-            | {
-                "annotations": {
-                    SIGNATURE_ANNOTATION: base64.b64encode(signer.sign(payload)).decode()
-                }
-            }
-            for signer in signers or (self.signer,)
-        ]
+        layers = []
+        for signer in signers or (self.signer,):
+            signature = signer.sign(payload)
+            text = base64.b64encode(signature).decode()
+            more = {SIGNATURE_ANNOTATION: text} | dict(beside(payload, signature) if beside else {})
+            layers.append(layer | {"annotations": more})
         config = self.registry.put_bytes(self.repository, CONFIG, b"{}")
         manifest = {
             "schemaVersion": 2,

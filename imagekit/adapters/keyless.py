@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from imagekit.adapters.certificate import certified
 from imagekit.adapters.promise import Promise
-from imagekit.adapters.sigstore import SigstoreVerifier, certified
+from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import InputError, SigningKeyError, ToolError, VerificationError
 from imagekit.formats import strictjson
 from imagekit.formats.bundle import CertificateBundle, parse_bundle

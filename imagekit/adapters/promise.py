@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from imagekit.errors import DocumentError, VerificationError
 from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields, base64_text
-from imagekit.model.digest import Digest
+from imagekit.formats.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
-    from sigstore.models import TrustedRoot
+    from sigstore._internal.trust import RekorKeyring
 
-_CODE = "BAD_TLOG_ENTRY"
+_CODE = BAD_TLOG_ENTRY
 _LATEST = 1 << 40
 
 
@@ -41,7 +41,7 @@ class Promise:
         """
         if not text:
             raise DocumentError(
-                "the certificate's signature has no entry of a log beside it", code="NO_TLOG_ENTRY"
+                "the signature has no entry of a log beside it", code="NO_TLOG_ENTRY"
             )
         fields = Fields.of(
             strictjson.loads(text.encode(), what="the log entry"), what="the log entry", code=_CODE
@@ -73,21 +73,22 @@ class Promise:
         document = {"SignedEntryTimestamp": base64_text(self.signature), "Payload": self.payload}
         return strictjson.dumps(document).decode()
 
-    def check_signature(self, trusted: "TrustedRoot") -> None:
-        """Verify the promise by the keys of the trusted root's logs.
+    def check_signature(self, keys: "RekorKeyring") -> None:
+        """Verify the promise.
+
+        Args:
+            keys: those of the log that it says to be of.
 
         Raises:
             VerificationError: none of them signed it.
         """
-        from sigstore._internal.trust import KeyringPurpose
         from sigstore._utils import KeyID
         from sigstore.errors import VerificationError as Refused
 
         # Sorted keys and no blanks: for these four values that is RFC 8785's canonical form.
         signed = strictjson.dumps(self.payload)
-        keyring = trusted.rekor_keyring(KeyringPurpose.VERIFY)
         try:
-            keyring.verify(key_id=KeyID(self.log_id), signature=self.signature, data=signed)
+            keys.verify(key_id=KeyID(self.log_id), signature=self.signature, data=signed)
         except Refused as error:
             raise VerificationError("the log did not sign this promise", code=_CODE) from error
 
@@ -95,23 +96,12 @@ class Promise:
         """Check that the entry is of this certificate, signature and payload.
 
         Raises:
-            DocumentError: it is no entry of the kind hashedrekord.
+            DocumentError: it cannot be read.
             VerificationError: it is of something else (CVE-2026-22703).
         """
-        entry = Fields.of(
-            strictjson.loads(self.body, what="the log entry"), what="the log entry", code=_CODE
-        )
-        if (entry.text("kind"), entry.text("apiVersion")) != ("hashedrekord", "0.0.1"):
-            raise entry.fault("is not of the kind hashedrekord 0.0.1")
-        spec = entry.object("spec")
-        hashed, signed = spec.object("data").object("hash"), spec.object("signature")
-        same = (
-            hashed.text("algorithm") == "sha256"
-            and hashed.text("value") == Digest.of(payload).hex
-            and signed.base64("content") == signature
-            and _certificate_of(signed.object("publicKey").base64("content")) == certificate
-        )
-        if not same:
+        recorded = parse_recorded(self.body)
+        same = recorded.is_of(Signed(signature=signature, message=payload))
+        if not (same and _certificate_of(recorded.signer) == certificate):
             raise VerificationError(
                 "the log entry is of another signature, certificate or payload", code=_CODE
             )

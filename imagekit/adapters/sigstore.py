@@ -9,59 +9,47 @@ valid, by the trusted root, at the time that they testify of. Who signed, and wh
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from imagekit.adapters.certificate import certified
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.keywitness import Inquest
 from imagekit.adapters.promise import Promise
-from imagekit.errors import ImagekitError, VerificationError
+from imagekit.adapters.trustedroot import guarded, load_root, log_keys, within
+from imagekit.errors import VerificationError
+from imagekit.formats.bundle import KeyBundle, Proofs
 from imagekit.formats.fields import strict_base64
+from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import public_key_of
 from imagekit.formats.signature import verify_legacy_signature
 from imagekit.formats.simplesigning import (
     CERTIFICATE_ANNOTATION,
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
+    TIMESTAMP_ANNOTATION,
+    parse_timestamp,
 )
 from imagekit.model.digest import Digest
-from imagekit.model.evidence import Certified, Witness
+from imagekit.model.evidence import Certified, Refusal, Witness, Witnessed
+from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot
+from imagekit.ports import Clock
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
-    from sigstore.models import Bundle, TrustedRoot
+    from sigstore.models import Bundle
+    from sigstore.verify import Verifier
 
-_Result = TypeVar("_Result")
 _Time = tuple[datetime, bool]
 """A moment, and whether a timestamp authority testifies of it; else it is a log."""
-
-# https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
-_ISSUER_V1 = "1.3.6.1.4.1.57264.1.1"
-_ISSUER_V2 = "1.3.6.1.4.1.57264.1.8"
-_USER_NAME = "1.3.6.1.4.1.57264.1.7"
-_UTF8_STRING = 0x0C
-_LONG_FORM = 0x80
-
-# Which part a message of the library is about; the first that fits names the code.
-_CODES = (
-    ("SCT", "BAD_CERTIFICATE"),
-    ("log entry", "BAD_TLOG_ENTRY"),
-    ("ransparency log", "BAD_TLOG_ENTRY"),
-    ("inclusion", "BAD_TLOG_ENTRY"),
-    ("checkpoint", "BAD_TLOG_ENTRY"),
-    ("log type", "BAD_TLOG_ENTRY"),
-    ("certificate chain", "BAD_CERTIFICATE"),
-    ("signing cert", "BAD_CERTIFICATE"),
-    ("usage", "BAD_CERTIFICATE"),
-    ("imestamp", "NO_TRUSTED_TIME"),
-    ("verified time", "NO_TRUSTED_TIME"),
-    ("signature", "BAD_SIGNATURE"),
-    ("certificate", "BAD_CERTIFICATE"),
-)
 
 
 class SigstoreVerifier:
     """An implementation of ``ports.CertificateVerifier``; each trusted root is read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._roots: dict[Digest, _Root] = {}
 
     def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
@@ -70,7 +58,7 @@ class SigstoreVerifier:
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
         """
-        return _guarded(lambda: self._root(root).bundle(raw))
+        return guarded(lambda: self._root(root).bundle(raw))
 
     def legacy(
         self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
@@ -80,7 +68,64 @@ class SigstoreVerifier:
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
         """
-        return _guarded(lambda: self._root(root).legacy(payload, annotations))
+        return guarded(lambda: self._root(root).legacy(payload, annotations))
+
+    def key_bundle(self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot) -> Witness:
+        """Judge what came along in a bundle that a key signed; faults are in the witness."""
+        envelope = bundle.envelope
+        signed = Signed(
+            signature=envelope.signatures[0],
+            message=envelope.signed_bytes,
+            payload=envelope.payload,
+        )
+        return self.key_proofs(bundle.proofs, signed, key, root=root)
+
+    def key_proofs(
+        self, proofs: Proofs, signed: Signed, key: PublicKey, *, root: TrustRoot
+    ) -> Witness:
+        """Judge log entries and timestamps of whatever a key has signed; see ``key_bundle``."""
+        if proofs.none:
+            return Witness(root=root.digest)
+
+        def judge(inquest: Inquest) -> Witness:
+            stamps = inquest.stamps(lambda: proofs.timestamps)
+            log = inquest.log(lambda: proofs.log_entries, stamps.times)
+            return Witness(root=root.digest, log=log, stamps=stamps)
+
+        return self._inquest(signed, key, root, judge=judge)
+
+    def key_legacy(
+        self, payload: bytes, annotations: Mapping[str, str], key: PublicKey, *, root: TrustRoot
+    ) -> Witness:
+        """Judge the promise and the timestamp beside a legacy signature; see ``key_bundle``."""
+        promise = annotations.get(LOG_ANNOTATION, "")
+        stamp = annotations.get(TIMESTAMP_ANNOTATION, "")
+        if not (promise or stamp):
+            return Witness(root=root.digest)
+
+        def judge(inquest: Inquest) -> Witness:
+            stamps = inquest.stamps(lambda: [parse_timestamp(stamp)] if stamp else [])
+            return Witness(root=root.digest, log=inquest.promise(promise), stamps=stamps)
+
+        signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
+        return self._inquest(Signed(signature=signature, message=payload), key, root, judge=judge)
+
+    def _inquest(
+        self,
+        signed: Signed,
+        key: PublicKey,
+        root: TrustRoot,
+        /,
+        *,
+        judge: Callable[[Inquest], Witness],
+    ) -> Witness:
+        try:
+            trusted = self._root(root).trusted
+        except VerificationError as error:
+            refusal = Refusal(code=error.code, message=error.message, hint=error.hint)
+            fault = Witnessed(fault=refusal)
+            return Witness(root=root.digest, log=fault, stamps=fault)
+        return judge(Inquest(trusted=trusted, key=key, signed=signed, now=self._clock.now()))
 
     def _root(self, root: TrustRoot) -> "_Root":
         known = self._roots.get(root.digest)
@@ -93,13 +138,15 @@ class _Root:
     """One trusted root, as the library has it."""
 
     def __init__(self, root: TrustRoot) -> None:
-        from sigstore.models import TrustedRoot
-        from sigstore.verify import Verifier
-        from sigstore_models.trustroot.v1 import TrustedRoot as Document
-
         self._digest = root.digest
-        self._trusted = TrustedRoot(Document.from_json(root.raw))
-        self._verifier = Verifier(trusted_root=self._trusted)
+        self.trusted = load_root(root)
+
+    @cached_property
+    def _verifier(self) -> "Verifier":
+        """The library's; it wants an authority in the root, which keys do without."""
+        from sigstore.verify import Verifier
+
+        return Verifier(trusted_root=self.trusted)
 
     def bundle(self, raw: bytes) -> tuple[Certified, Witness]:
         """Verify a bundle with an envelope."""
@@ -108,10 +155,23 @@ class _Root:
         bundle = Bundle.from_json(raw)
         # Who signed is judged afterwards, by the policy and not in this library's words.
         self._verifier.verify_dsse(bundle, _Anybody())
+        return self._certified(bundle)
+
+    def artifact(self, raw: bytes, artifact: bytes) -> tuple[Certified, Witness]:
+        """Verify a bundle with the signature of bare bytes."""
+        from sigstore.models import Bundle
+
+        bundle = Bundle.from_json(raw)
+        self._verifier.verify_artifact(artifact, bundle, _Anybody())
+        return self._certified(bundle)
+
+    def _certified(self, bundle: "Bundle") -> tuple[Certified, Witness]:
+        """Check what the library leaves out, and tell who signed and when."""
         times = self._times(bundle)
         entry = bundle.log_entry._inner  # noqa: SLF001  # the library has no public way to it
         log_times = [time for time, stamped in times if not stamped]
-        _check_log(self._trusted, entry.log_id.key_id, log_times or [t for t, _ in times])
+        keys = log_keys(self.trusted, entry.log_id.key_id, log_times or [t for t, _ in times])
+        bundle.log_entry._verify(keys)  # noqa: SLF001  # see above
         self._check_authority(bundle.signing_certificate, [time for time, _ in times])
         return certified(bundle.signing_certificate), self._witness(times)
 
@@ -124,8 +184,7 @@ class _Root:
         certificate = load_pem_x509_certificate(pem)
         promise = Promise.parse(annotations.get(LOG_ANNOTATION, ""))
         promise.check_entry(certificate, signature=signature, payload=payload)
-        promise.check_signature(self._trusted)
-        _check_log(self._trusted, promise.log_id, [promise.time])
+        promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
         chain = self._check_authority(certificate, [promise.time])
         self._check_leaf(certificate, chain)
         key = public_key_of(certificate.public_key(), what="the certificate's key")
@@ -136,12 +195,12 @@ class _Root:
         return certified(certificate), self._witness([(promise.time, False)])
 
     def _witness(self, times: Iterable[_Time]) -> Witness:
-        found = tuple(times)
+        found = sorted(times)
+        stamps = tuple(time for time, stamped in found if stamped)
         return Witness(
             root=self._digest,
-            logged=True,
-            times=tuple(sorted(time for time, _ in found)),
-            timestamped=any(stamped for _, stamped in found),
+            log=Witnessed(there=True, times=tuple(time for time, stamped in found if not stamped)),
+            stamps=Witnessed(there=bool(stamps), times=stamps),
         )
 
     def _times(self, bundle: "Bundle") -> tuple[_Time, ...]:
@@ -160,7 +219,7 @@ class _Root:
         from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
 
         chain: list[Certificate] = []
-        authorities = self._trusted._inner.certificate_authorities  # noqa: SLF001  # see _times
+        authorities = self.trusted._inner.certificate_authorities  # noqa: SLF001  # see _times
         for time in times:
             source = TimestampSource.TRANSPARENCY_SERVICE
             moment = TimestampVerificationResult(source=source, time=time)
@@ -171,7 +230,7 @@ class _Root:
                 for each in authorities
                 if issuer in [bytes(one.raw_bytes) for one in each.cert_chain.certificates]
             ]
-            if not any(_within(period, time) for period in periods):
+            if not any(within(period, time) for period in periods):
                 raise VerificationError(
                     f"the certificate's authority was not valid at {time.isoformat()}, "
                     "as the trusted root says",
@@ -186,7 +245,7 @@ class _Root:
         from sigstore._internal.sct import verify_sct
         from sigstore._internal.trust import KeyringPurpose
 
-        verify_sct(certificate, chain, self._trusted.ct_keyring(KeyringPurpose.VERIFY))
+        verify_sct(certificate, chain, self.trusted.ct_keyring(KeyringPurpose.VERIFY))
         usage = certificate.extensions.get_extension_for_class(KeyUsage).value
         extended = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
         if not usage.digital_signature or ExtendedKeyUsageOID.CODE_SIGNING not in extended:
@@ -203,111 +262,7 @@ class _Anybody:
         certified(cert)
 
 
-def certified(certificate: "Certificate") -> Certified:
-    """Return whom a certificate of Fulcio names, and who vouched for that.
-
-    Raises:
-        VerificationError: it names nobody, or several, or no issuer of the identity.
-    """
-    from cryptography.x509 import SubjectAlternativeName
-
-    names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
-    subjects = [_subject(name) for name in names]
-    if len(subjects) != 1 or not subjects[0]:
-        raise VerificationError(
-            f"the certificate names {len(subjects)} subjects; exactly one counts",
-            code="IDENTITY_MISMATCH",
-        )
-    return Certified(subject=subjects[0], issuer=_issuer(certificate))
-
-
-def _subject(name: object) -> str:
-    from cryptography.x509 import OtherName, RFC822Name, UniformResourceIdentifier
-
-    match name:
-        case RFC822Name() | UniformResourceIdentifier():
-            return str(name.value)
-        case OtherName() if name.type_id.dotted_string == _USER_NAME:
-            return _utf8_string(name.value)
-    return ""
-
-
-def _issuer(certificate: "Certificate") -> str:
-    """Return the OIDC issuer; where both extensions say one, they must agree."""
-    from cryptography.x509 import UnrecognizedExtension
-
-    found = {}
-    for extension in certificate.extensions:
-        if isinstance(extension.value, UnrecognizedExtension):
-            found[extension.oid.dotted_string] = extension.value.value
-    said = set()
-    if _ISSUER_V1 in found:
-        said.add(found[_ISSUER_V1].decode())
-    if _ISSUER_V2 in found:
-        said.add(_utf8_string(found[_ISSUER_V2]))
-    if len(said) != 1 or not min(said):
-        raise VerificationError(
-            "the certificate does not name one issuer of the identity", code="ISSUER_MISMATCH"
-        )
-    return said.pop()
-
-
-def _utf8_string(raw: bytes) -> str:
-    """Read a DER UTF8String (ITU-T X.690) that fills the bytes."""
-    from cryptography.hazmat.asn1 import decode_der
-
-    return decode_der(str, raw)
-
-
-def _check_log(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -> None:
-    """Check that the trusted root had the log for valid at these times.
-
-    Raises:
-        VerificationError: it did not, or does not know the log.
-    """
-    logs = [
-        log
-        for log in trusted._inner.tlogs  # noqa: SLF001  # the library has no public way to it
-        if bytes(log.log_id.key_id) == bytes(log_id)
-    ]
-    if not logs:
-        raise VerificationError(
-            "the log entry is of a log that the trusted root does not know", code="UNKNOWN_LOG"
-        )
-    for time in times:
-        if not any(_within(log.public_key.valid_for, time) for log in logs):
-            raise VerificationError(
-                f"the log was not valid at {time.isoformat()}, as the trusted root says",
-                code="BAD_TLOG_ENTRY",
-            )
-
-
-def _within(period: Any, time: datetime) -> bool:
-    """Tell whether a time is in a period, of which the end may be open; no period has none."""
-    if period is None or period.start is None:
-        return False
-    return bool(period.start <= time and (period.end is None or time <= period.end))
-
-
 def _der(certificate: "Certificate") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.DER)
-
-
-def _guarded(verify: Callable[[], _Result]) -> _Result:
-    """Let every fault be a refusal.
-
-    Strangers' bytes go through other people's parsers here: whatever one of these raises means
-    that the signature does not hold.
-    """
-    try:
-        return verify()
-    except VerificationError:
-        raise
-    except ImagekitError as error:
-        raise VerificationError(error.message, hint=error.hint, code=error.code) from error
-    except Exception as error:  # see above
-        said = " ".join(str(error).split()) or type(error).__name__
-        code = next((code for word, code in _CODES if word in said), "BAD_BUNDLE")
-        raise VerificationError(f"{said:.300}", code=code) from error

@@ -6,16 +6,20 @@ tell what they claim; sigstore-python reads the exact same bytes again to verify
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.fields import Fields, base64_text
+from imagekit.formats.logentry import BAD_TLOG_ENTRY
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import BUNDLE, IN_TOTO
 
 BAD_BUNDLE = "BAD_BUNDLE"
+BAD_TIMESTAMP = "BAD_TIMESTAMP"
+MAX_PROOFS = 32
+"""Most log entries, and most timestamps, that are read of a bundle; honest ones have one."""
 MAX_BUNDLE = 32 << 20
 """Largest bundle that is read, in bytes: an SBOM of a big image has some megabytes."""
 MEDIA_TYPES = frozenset(
@@ -34,11 +38,56 @@ _EVIDENCE = ("tlogEntries", "timestampVerificationData")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """Log entries and timestamps that came along with a signature; nobody has looked at them."""
+
+    material: Fields
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing of the kind came along."""
+        entries = self.material.get("tlogEntries")
+        return not (entries or self.material.get("timestampVerificationData"))
+
+    @property
+    def log_entries(self) -> tuple[object, ...]:
+        """The entries, as JSON.
+
+        Raises:
+            DocumentError: they are no list, or too many (``BAD_TLOG_ENTRY``).
+        """
+        if self.material.get("tlogEntries") is None:
+            return ()
+        fields = replace(self.material, code=BAD_TLOG_ENTRY)
+        return tuple(fields.array("tlogEntries", limit=MAX_PROOFS))
+
+    @property
+    def timestamps(self) -> tuple[bytes, ...]:
+        """The timestamps' responses (RFC 3161, section 2.4.2), in DER.
+
+        Raises:
+            DocumentError: they are no list of these, or too many (``BAD_TIMESTAMP``).
+        """
+        fields = replace(self.material, code=BAD_TIMESTAMP)
+        stamps = fields.optional_object("timestampVerificationData")
+        stamps.only(("rfc3161Timestamps",))
+        if stamps.get("rfc3161Timestamps") is None:
+            return ()
+        found = stamps.array("rfc3161Timestamps", limit=MAX_PROOFS)
+        what = "the timestamp"
+        return tuple(
+            Fields.of(each, what=what, code=BAD_TIMESTAMP).base64("signedTimestamp")
+            for each in found
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBundle:
     """An envelope that a plain key signed; ``hint`` says which, and is only a hint."""
 
     envelope: Envelope
     hint: str
+    proofs: Proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +137,11 @@ def parse_bundle(raw: bytes) -> Bundle:
     if _only_one(material, _MATERIALS) == "publicKey":
         key = material.object("publicKey")
         key.only(("hint",))
-        return KeyBundle(envelope=envelope, hint=key.optional_text("hint"))
+        return KeyBundle(
+            envelope=envelope,
+            hint=key.optional_text("hint"),
+            proofs=Proofs(material=material),
+        )
     return CertificateBundle(raw=raw, envelope=envelope)
 
 

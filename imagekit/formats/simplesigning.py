@@ -12,6 +12,7 @@ from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 
 BAD_PAYLOAD = "BAD_PAYLOAD"
+BAD_TIMESTAMP = "BAD_TIMESTAMP"
 MAX_PAYLOAD = 64 << 10
 """Largest payload that is read, in bytes; honest ones have a few hundred."""
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
@@ -22,6 +23,8 @@ CHAIN_ANNOTATION = "dev.sigstore.cosign/chain"
 """Keyless: the certificates above it, in PEM."""
 LOG_ANNOTATION = "dev.sigstore.cosign/bundle"
 """The log's promise (SET) and the entry that it is for, in JSON."""
+TIMESTAMP_ANNOTATION = "dev.sigstore.cosign/rfc3161timestamp"
+"""The timestamp of the signature (RFC 3161), in JSON."""
 
 _TYPE = "cosign container image signature"
 _WHAT = "the signature's payload"
@@ -77,6 +80,22 @@ def parse_payload(raw: bytes) -> SimpleSigning:
     except InvalidReferenceError as error:
         raise image.fault(f"is malformed: {error.message}") from error
     return SimpleSigning(identity=identity.text("docker-reference"), digest=digest)
+
+
+def parse_timestamp(text: str) -> bytes:
+    """Read the timestamp (RFC 3161, a response in DER) of the annotation beside a signature.
+
+    Raises:
+        DocumentError: it is not what cosign writes (code ``BAD_TIMESTAMP``).
+    """
+    what = "the timestamp beside the signature"
+    try:
+        document = strictjson.loads(text.encode(), what=what)
+    except (DocumentError, UnicodeEncodeError) as error:
+        raise DocumentError(f"{what} is not read: {error}", code=BAD_TIMESTAMP) from error
+    fields = Fields.of(document, what=what, code=BAD_TIMESTAMP)
+    fields.exactly(("SignedRFC3161Timestamp",))
+    return fields.base64("SignedRFC3161Timestamp")
 
 
 def _check_optional(fields: Fields) -> None:

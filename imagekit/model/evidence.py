@@ -72,17 +72,29 @@ Signatory = PublicKey | Certified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Witnessed:
+    """What services of one kind, logs or timestamp authorities, testify of a signature."""
+
+    there: bool = False
+    """At least one that the trusted root knows testifies of this very signature."""
+    times: tuple[datetime, ...] = ()
+    """Verified moments at which the signature was there."""
+    fault: Refusal | None = None
+    """Why something that bears the name of a service of the trusted root does not hold."""
+    foreign: bool = False
+    """Something is of a service that the trusted root does not know: it proves nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
     """What the services of one trusted root testify of a signature."""
 
     root: Digest
     """Digest of the trusted root."""
-    logged: bool = False
-    """A transparency log has it: entry, inclusion proof or promise were verified."""
-    times: tuple[datetime, ...] = ()
-    """Verified moments at which the signature was there: by a timestamp authority or a log."""
-    timestamped: bool = False
-    """At least one of the times is a timestamp authority's (RFC 3161)."""
+    log: Witnessed = Witnessed()
+    """Transparency logs: entry, inclusion proof or promise were verified."""
+    stamps: Witnessed = Witnessed()
+    """Timestamp authorities (RFC 3161)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ class Verifier:
         self._lock = threading.Lock()
         self._clock = clock or SystemClock()
         self._memory = memory or _memory()
-        self._certificates = _certificates(policy)
+        self._certificates = _certificates(policy, self._clock)
 
     def verify(self, reference: Reference | str) -> Verdict:
         """Judge one image; its documents are asked for at once.
@@ -169,11 +169,11 @@ def _memory() -> Memory:
     return SqliteMemory(default_path())
 
 
-def _certificates(policy: Policy) -> CertificateVerifier | None:
+def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:
     """Return what verifies under trusted roots, where the policy names any: it is not light."""
     authorities = [one for rule in policy.images for one in authorities_of(rule)]
     if all(one.trust_root is None for one in authorities):
         return None
     from imagekit.adapters.sigstore import SigstoreVerifier
 
-    return SigstoreVerifier()
+    return SigstoreVerifier(clock)

@@ -5,7 +5,8 @@ What must hold before evidence counts for an authority of the policy:
 1. The signer is not on the deny list, be it a key or an identity.
 2. The key is the authority's; or the certificate's issuer and subject are, both wholly, of one of
    its identities, under the authority's own trusted root.
-3. Log entry and timestamp are there where the authority needs them.
+3. Log entry and timestamp are there where the authority needs them, and hold where they are
+   there, unless it says that they are not looked at.
 4. The signature was made while the authority was valid: at its earliest trusted time, or, where
    nobody testifies of one, now.
 """
@@ -13,7 +14,7 @@ What must hold before evidence counts for an authority of the policy:
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from imagekit.model.evidence import Certified, Evidence, Refusal, Signatory, Witness
+from imagekit.model.evidence import Certified, Evidence, Refusal, Signatory, Witness, Witnessed
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, Deny, Identity, Need
 from imagekit.verify.patterns import matches
@@ -87,8 +88,14 @@ def counting(
 
 def times_of(evidence: Evidence, authority: Authority) -> tuple[datetime, ...]:
     """Return the trusted times of the signature, as the authority's trusted root has them."""
-    witness = _witness(evidence, authority)
-    return witness.times if witness is not None else ()
+    return _times(_witness(evidence, authority), authority)
+
+
+def _times(witness: Witness | None, authority: Authority) -> tuple[datetime, ...]:
+    if witness is None:
+        return ()
+    log = witness.log.times if authority.tlog is not Need.OFF else ()
+    return log + (witness.stamps.times if authority.timestamp is not Need.OFF else ())
 
 
 def _witness(evidence: Evidence, authority: Authority) -> Witness | None:
@@ -124,29 +131,52 @@ def _fault(evidence: Evidence, authority: Authority, now: datetime) -> Refusal |
             message=f"the certificate of {evidence.signatory} is not of the trusted root that "
             f"{authority.name} has",
         )
-    return _witness_fault(witness, authority) or _time_fault(witness, authority, now)
+    return _witness_fault(witness, authority) or _time_fault(
+        _times(witness, authority), authority, now
+    )
 
 
 def _witness_fault(witness: Witness | None, authority: Authority) -> Refusal | None:
-    if authority.tlog is Need.REQUIRED and not (witness and witness.logged):
-        return Refusal(
-            code="NO_TLOG_ENTRY",
-            message=f"the signature of {authority.name} is in no transparency log "
-            "of the trusted root, and the policy wants it to be",
-            hint="sign with a log (cosign sign --key, without --tlog-upload=false), "
-            "or say tlog: optional",
-        )
-    if authority.timestamp is Need.REQUIRED and not (witness and witness.timestamped):
-        return Refusal(
-            code="NO_TRUSTED_TIME",
-            message=f"the signature of {authority.name} has no timestamp of an authority "
-            "of the trusted root, and the policy wants one",
-        )
+    log, stamps = (witness.log, witness.stamps) if witness else (Witnessed(), Witnessed())
+    for need, told in ((authority.tlog, log), (authority.timestamp, stamps)):
+        if need is not Need.OFF and told.fault is not None:
+            return told.fault
+    if authority.tlog is Need.REQUIRED and not log.there:
+        return _unlogged(authority, foreign=log.foreign)
+    if authority.timestamp is Need.REQUIRED and not stamps.there:
+        return _unstamped(authority, foreign=stamps.foreign)
     return None
 
 
-def _time_fault(witness: Witness | None, authority: Authority, now: datetime) -> Refusal | None:
-    times = witness.times if witness else ()
+def _unlogged(authority: Authority, *, foreign: bool) -> Refusal:
+    if foreign:
+        return Refusal(
+            code="UNKNOWN_LOG",
+            message=f"the signature of {authority.name} is in a transparency log that the trusted "
+            "root does not know",
+            hint="is the policy's trusted root that of the Sigstore which the image was signed by?",
+        )
+    return Refusal(
+        code="NO_TLOG_ENTRY",
+        message=f"the signature of {authority.name} is in no transparency log "
+        "of the trusted root, and the policy wants it to be",
+        hint="sign with a log (cosign sign --key, without --tlog-upload=false), "
+        "or say tlog: optional",
+    )
+
+
+def _unstamped(authority: Authority, *, foreign: bool) -> Refusal:
+    more = "; the one that it has is of an authority that the root does not know"
+    return Refusal(
+        code="NO_TRUSTED_TIME",
+        message=f"the signature of {authority.name} has no timestamp of an authority "
+        f"of the trusted root, and the policy wants one{more if foreign else ''}",
+        hint="sign with a timestamp authority (cosign sign --key, with a signing configuration "
+        "that has one), or say timestamp: optional",
+    )
+
+
+def _time_fault(times: Sequence[datetime], authority: Authority, now: datetime) -> Refusal | None:
     if any(time > now + CLOCK_SKEW for time in times):
         return Refusal(
             code="CLOCK",

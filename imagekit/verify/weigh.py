@@ -39,7 +39,8 @@ _Verified = tuple[Certified, tuple[Witness, ...]]
 class Scales:
     """What candidates are weighed by.
 
-    ``certificates`` verifies keyless signatures; without it none counts.
+    ``certificates`` verifies keyless signatures, log entries and timestamps; without it none
+    counts.
     """
 
     authorities: tuple[Authority, ...]
@@ -57,13 +58,21 @@ class Scales:
         """The trusted roots of those who sign keyless."""
         return _distinct(one.trust_root for one in self.authorities if one.identities)
 
-    def witness_roots(self, key: PublicKey) -> tuple[TrustRoot, ...]:
-        """Return the trusted roots whose logs and timestamps are looked at for a key."""
-        return _distinct(
+    def witnesses(
+        self, key: PublicKey, judge: Callable[[CertificateVerifier, TrustRoot], Witness]
+    ) -> tuple[Witness, ...]:
+        """Judge what came along with a key's signature, by each trusted root that a policy has.
+
+        A key without a trusted root, or whose logs and timestamps are not looked at, has none.
+        """
+        if self.certificates is None:
+            return ()
+        roots = _distinct(
             one.trust_root
             for one in self.authorities
             if one.key == key and {one.tlog, one.timestamp} != {Need.OFF}
         )
+        return tuple(judge(self.certificates, root) for root in roots)
 
 
 def weigh(candidates: Iterable[Candidate], scales: Scales) -> tuple[Weighed, ...]:
@@ -91,7 +100,10 @@ def _bundle(candidate: Candidate, scales: Scales) -> Weighed:
     key = _signer(bundle, scales.keys)
     if key is None:
         return _unknown(candidate, claim=_claim(bundle.envelope))
-    return _evidence(candidate, bundle.envelope, scales, signatory=key)
+    witnesses = scales.witnesses(
+        key, lambda verifier, root: verifier.key_bundle(bundle, key, root=root)
+    )
+    return _evidence(candidate, bundle.envelope, scales, signatory=key, witnesses=witnesses)
 
 
 def _certificate_bundle(candidate: Candidate, bundle: CertificateBundle, scales: Scales) -> Weighed:
@@ -173,8 +185,17 @@ def _legacy(candidate: Candidate, scales: Scales) -> Weighed:
         return _legacy_certificate(candidate, scales)
     for key in scales.keys:
         if verify_legacy_signature(key, signature, candidate.raw):
-            return _legacy_evidence(candidate, scales, key)
+            return _legacy_evidence(
+                candidate, scales, key, witnesses=_legacy_witnesses(candidate, scales, key)
+            )
     return _unknown(candidate, claim=COSIGN_SIGN)
+
+
+def _legacy_witnesses(candidate: Candidate, scales: Scales, key: PublicKey) -> tuple[Witness, ...]:
+    def judge(verifier: CertificateVerifier, root: TrustRoot) -> Witness:
+        return verifier.key_legacy(candidate.raw, candidate.annotations, key, root=root)
+
+    return scales.witnesses(key, judge)
 
 
 def _legacy_certificate(candidate: Candidate, scales: Scales) -> Weighed:
