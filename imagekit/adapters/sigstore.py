@@ -60,6 +60,18 @@ class SigstoreVerifier:
         """
         return guarded(lambda: self._root(root).bundle(raw))
 
+    def artifact(
+        self, raw: bytes, artifact: bytes | Digest, root: TrustRoot
+    ) -> tuple[Certified, Witness]:
+        """Verify a bundle with the signature of bare bytes, or of the digest given for them.
+
+        No image is ever verified so: it says nothing of what the bytes are.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        return guarded(lambda: self._root(root).artifact(raw, artifact))
+
     def legacy(
         self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
     ) -> tuple[Certified, Witness]:
@@ -157,12 +169,16 @@ class _Root:
         self._verifier.verify_dsse(bundle, _Anybody())
         return self._certified(bundle)
 
-    def artifact(self, raw: bytes, artifact: bytes) -> tuple[Certified, Witness]:
+    def artifact(self, raw: bytes, artifact: bytes | Digest) -> tuple[Certified, Witness]:
         """Verify a bundle with the signature of bare bytes."""
+        from sigstore.hashes import Hashed
         from sigstore.models import Bundle
+        from sigstore_models.common.v1 import HashAlgorithm
 
         bundle = Bundle.from_json(raw)
-        self._verifier.verify_artifact(artifact, bundle, _Anybody())
+        digest = artifact if isinstance(artifact, Digest) else Digest.of(artifact)
+        hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
+        self._verifier.verify_artifact(hashed, bundle, _Anybody())
         return self._certified(bundle)
 
     def _certified(self, bundle: "Bundle") -> tuple[Certified, Witness]:

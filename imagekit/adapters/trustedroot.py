@@ -25,6 +25,7 @@ _CODES = (
     ("SCT", "BAD_CERTIFICATE"),
     ("log entry", BAD_TLOG_ENTRY),
     ("ransparency log", BAD_TLOG_ENTRY),
+    ("Integrated time", BAD_TLOG_ENTRY),
     ("inclusion", BAD_TLOG_ENTRY),
     ("checkpoint", BAD_TLOG_ENTRY),
     ("log type", BAD_TLOG_ENTRY),
@@ -34,6 +35,7 @@ _CODES = (
     ("imestamp", "NO_TRUSTED_TIME"),
     ("verified time", "NO_TRUSTED_TIME"),
     ("signature", "BAD_SIGNATURE"),
+    ("Signature is invalid", "BAD_SIGNATURE"),
     ("certificate", "BAD_CERTIFICATE"),
 )
 
