@@ -1,0 +1,42 @@
+"""The formats that a policy can be exported to, by the words of the command line."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from imagekit.errors import UsageError
+from imagekit.model.policy import Policy
+from imagekit.verify.export import containers
+from imagekit.verify.export.podman import Podman
+from imagekit.verify.export.result import Export
+
+_Exporter = Callable[[Policy, str, datetime], Export]
+
+
+def export_policy(policy: Policy, target: str, *, now: datetime) -> Export:
+    """Write a policy in the words of another tool.
+
+    Args:
+        policy: what is exported.
+        target: one of ``FORMATS``, with ``:VERSION`` where it has versions.
+        now: the present time.
+
+    Raises:
+        UsageError: there is no such format or version.
+        PolicyError: the policy is not in force, or names a trusted root that cannot be read.
+    """
+    name, colon, version = target.partition(":")
+    exporter = FORMATS.get(name)
+    if exporter is None or (colon and not version):
+        raise UsageError(
+            f"{target!r:.80} is not a format that policies can be exported to",
+            hint=f"one of: {', '.join(FORMATS)}; containers-policy:5.4 is for Podman 5.4 and newer",
+        )
+    return exporter(policy, version, now)
+
+
+def _containers(policy: Policy, version: str, now: datetime) -> Export:
+    return containers.export(policy, podman=Podman.parse(version), now=now)
+
+
+FORMATS: Mapping[str, _Exporter] = MappingProxyType({"containers-policy": _containers})
