@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from imagekit.errors import UsageError
 from imagekit.model.policy import Policy
-from imagekit.verify.export import containers
+from imagekit.verify.export import containers, controller, kyverno, page
 from imagekit.verify.export.podman import Podman
 from imagekit.verify.export.result import Export
 
@@ -39,4 +39,23 @@ def _containers(policy: Policy, version: str, now: datetime) -> Export:
     return containers.export(policy, podman=Podman.parse(version), now=now)
 
 
-FORMATS: Mapping[str, _Exporter] = MappingProxyType({"containers-policy": _containers})
+def _unversioned(export: Callable[..., Export]) -> _Exporter:
+    def exporter(policy: Policy, version: str, now: datetime) -> Export:
+        if version:
+            raise UsageError(
+                f"{version!r:.40}: only containers-policy has versions",
+                hint="leave the version out",
+            )
+        return export(policy, now=now)
+
+    return exporter
+
+
+FORMATS: Mapping[str, _Exporter] = MappingProxyType(
+    {
+        "containers-policy": _containers,
+        "cluster-image-policy": _unversioned(controller.export),
+        "kyverno": _unversioned(kyverno.export),
+        "docs": _unversioned(page.export),
+    }
+)

@@ -1,0 +1,49 @@
+"""What the exporters for Kubernetes share: names of objects, trusted roots, identities."""
+
+import hashlib
+import re
+
+from imagekit.model.policy import Identity, Pattern, Policy
+from imagekit.verify import patterns
+
+_LONGEST = 52
+"""Longest beginning of a name: with what follows it has at most 63 characters (RFC 1123)."""
+
+
+def object_name(*words: str) -> str:
+    """Return a name that an object of Kubernetes can have: lower case, digits and hyphens."""
+    text = "-".join(words)
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "policy"
+    if plain == text and len(plain) <= _LONGEST:
+        return plain
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{plain[:_LONGEST].rstrip('-')}-{mark}"
+
+
+def rule_name(policy: Policy, number: int, *words: str) -> str:
+    """Return the name of what is made of a rule, counted from 1."""
+    return object_name(policy.name, f"rule{number}", *words)
+
+
+def identity_words(identity: Identity) -> dict[str, str]:
+    """Return an identity as cosign's relatives have it; their expressions match any part."""
+    return {**_words("issuer", identity.issuer), **_words("subject", identity.subject)}
+
+
+def anchorable(identity: Identity) -> bool:
+    """Tell whether the patterns can be bound to the whole text."""
+    return all(_anchored(each) for each in (identity.issuer, identity.subject))
+
+
+def _anchored(pattern: Pattern) -> bool:
+    return not pattern.regexp or not patterns.problem(_whole(pattern.text))
+
+
+def _words(name: str, pattern: Pattern) -> dict[str, str]:
+    if pattern.regexp:
+        return {f"{name}RegExp": _whole(pattern.text)}
+    return {name: pattern.text}
+
+
+def _whole(text: str) -> str:
+    return f"^(?:{text})$"

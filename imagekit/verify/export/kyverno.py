@@ -1,0 +1,339 @@
+"""Policies for Kyverno: ImageValidatingPolicy, policies.kyverno.io/v1.
+
+https://kyverno.io/docs/policy-types/image-validating-policy/ This API and not ClusterPolicy's
+verifyImages, which it replaces: its CEL can say exactly which names a rule speaks of, count
+distinct authorities, and look at the time. ``trustedRoot`` and the served v1 want Kyverno 1.19.
+What must hold of the objects:
+
+1. A policy matches just the references whose repository the rule is the only longest match of;
+   one more policy refuses what no rule speaks of.
+2. Every validation holds for every image of every kind of container.
+3. A signature is a statement of the type that cosign signs with: verifyImageSignatures would take
+   any attestation by the key for one.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from imagekit.formats.pem import public_key_pem
+from imagekit.model.policy import Authority, ImageRule, Need, Policy, Proof
+from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.verify.export.demands import in_force, policy_losses, rule_losses
+from imagekit.verify.export.globs import covers, longer, overlap, regexp
+from imagekit.verify.export.kubernetes import (
+    anchorable,
+    identity_words,
+    object_name,
+    rule_name,
+)
+from imagekit.verify.export.result import Document, Export, Loss, remark, stricter
+from imagekit.verify.export.signers import same_person, undenied, window_losses
+from imagekit.verify.export.text import headline, lost_lines, yaml_text
+from imagekit.verify.export.trustroot import services
+
+_MADE = frozenset(
+    {
+        "expiry",
+        "issued",
+        "deny-digests",
+        "ambiguous",
+        "attestations",
+        "warn-until",
+        "timestamp",
+    }
+)
+_IMAGES = "(images.containers + images.initContainers + images.ephemeralContainers)"
+_RESERVED = frozenset(
+    ["as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "null", "namespace", "package", "return", "true", "var", "void", "while"]
+)
+"""Words that CEL selects nothing by."""
+Value = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def export(policy: Policy, *, now: datetime) -> Export:
+    """Write ImageValidatingPolicy objects.
+
+    Args:
+        policy: what decides here.
+        now: the present time.
+
+    Raises:
+        PolicyError: the policy is not in force, or a trusted root of it cannot be read.
+    """
+    in_force(policy, now)
+    losses: list[Loss] = list(policy_losses(policy, _MADE))
+    objects: list[Value] = []
+    for number, rule in enumerate(policy.images, start=1):
+        if any(covers(glob, rule.glob) for glob in rule.exclude):
+            continue
+        made = _Rule(policy=policy, rule=rule, now=now, losses=losses)
+        objects += made.objects(number)
+    objects.append(_rest(policy))
+    found = tuple(dict.fromkeys((*losses, *_remarks())))
+    text = yaml_text(objects, head=[headline(policy), *lost_lines(found)])
+    return Export(
+        target="ImageValidatingPolicy (policies.kyverno.io/v1, Kyverno 1.19)",
+        documents=(Document(name="image-validating-policy.yaml", text=text),),
+        losses=found,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """One rule on its way; attestors and attestations are those that its checks name."""
+
+    policy: Policy
+    rule: ImageRule
+    now: datetime
+    losses: list[Loss]
+    attestors: dict[str, Value] = field(default_factory=dict)
+    """By their names, which CEL selects them by."""
+    attestations: dict[str, str] = field(default_factory=dict)
+    """Their predicate types by their names."""
+
+    def objects(self, number: int) -> Iterator[Value]:
+        """Yield the policy of the rule, and the one that warns until the rule refuses."""
+        rule, until = self.rule, self.rule.warn_until
+        self.losses.extend(rule_losses(rule, self.now, _MADE))
+        checks = [*self._conditions(), *self._signatures(), *self._attested()]
+        where = _applies(self.policy, rule)
+        warns = until is not None and self.now < until
+        first = f"time.now() < {_moment(until)} || " if until is not None and warns else ""
+        deny = [_check(f"{first}{check}", message) for check, message in checks]
+        name = rule_name(self.policy, number)
+        yield self._object(name, where, deny, warns=warns)
+        if warns:
+            warn = [_check(check, message) for check, message in checks]
+            name = rule_name(self.policy, number, "warn")
+            yield self._object(name, where, warn, warns=warns, action="Warn")
+
+    def _object(
+        self, name: str, where: str, checks: list[Value], *, warns: bool, action: str = "Deny"
+    ) -> Value:
+        spec = _spec(where, checks, action=action, required=not warns)
+        spec["attestors"] = [
+            {"name": name, "cosign": entry} for name, entry in self.attestors.items()
+        ] or [_NOBODY]
+        if self.attestations:
+            spec["attestations"] = [
+                {"name": name, "intoto": {"type": kind}} for name, kind in self.attestations.items()
+            ]
+        return _object(name, spec)
+
+    def _conditions(self) -> Iterator[tuple[str, str]]:
+        policy = self.policy
+        yield (
+            f"time.now() < {_moment(policy.expires)}",
+            f"the policy {policy.name} version {policy.version} has expired",
+        )
+        if policy.issued is not None:
+            message = f"the clock is before the policy {policy.name} was issued"
+            yield f"time.now() >= {_moment(policy.issued)}", message
+        if policy.deny.digests:
+            digests = json.dumps(sorted(f"@{digest}" for digest in policy.deny.digests))
+            yield f"!{digests}.exists(d, i.endsWith(d))", "the digest is on the deny list"
+
+    def _signatures(self) -> Iterator[tuple[str, str]]:
+        rule = self.rule
+        known = self._known(rule.authorities)
+        self.losses.extend(same_person(known, rule.threshold, rule=rule.glob))
+        kind = VSA if rule.proof is Proof.VSA else COSIGN_SIGN
+        names = ", ".join(one.name for one in rule.authorities)
+        message = f"{rule.threshold} of {names} must have signed it"
+        if rule.threshold > len(known):
+            yield "false", message
+        elif len(known) == 1:
+            yield self._counts(known[0], kind), message
+        else:
+            counts = " + ".join(f"({self._counts(one, kind)} ? 1 : 0)" for one in known)
+            yield f"{counts} >= {rule.threshold}", message
+
+    def _attested(self) -> Iterator[tuple[str, str]]:
+        for each in self.rule.attestations:
+            known = self._known(each.authorities)
+            names = ", ".join(one.name for one in each.authorities)
+            message = f"an attestation of type {each.type} by {names} is missing"
+            checks = [self._counts(one, each.predicate_type) for one in known]
+            yield " || ".join(checks) or "false", message
+
+    def _known(self, authorities: Sequence[Authority]) -> tuple[Authority, ...]:
+        kept, denied = undenied(self.policy, authorities, rule=self.rule.glob)
+        self.losses.extend(denied)
+        known = []
+        for one in kept:
+            why = _why_not(one)
+            if why:
+                message = f"signatures of {one.name} do not count for the target: {why}"
+                self.losses.append(stricter("authorities", message, rule=self.rule.glob))
+            else:
+                known.append(one)
+                self.losses.extend(window_losses(one, rule=self.rule.glob, ends=False))
+        return tuple(known)
+
+    def _counts(self, one: Authority, kind: str) -> str:
+        """Return the CEL of whether the authority has made a statement of this type."""
+        attestors = ", ".join(f"attestors.{name}" for name in self._attestors(one))
+        word = "signature" if kind == COSIGN_SIGN else kind.rpartition("//")[2]
+        name = _named(word, kind, self.attestations)
+        check = f"verifyAttestationSignatures(i, attestations.{name}, [{attestors}]) > 0"
+        if one.not_before is not None:
+            check = f"time.now() >= {_moment(one.not_before)} && {check}"
+        if one.not_after is not None:
+            check = f"time.now() < {_moment(one.not_after)} && {check}"
+        return f"({check})"
+
+    def _attestors(self, one: Authority) -> list[str]:
+        """Return the names of an authority's attestors: one for its key or each identity."""
+        trust = _trust(one)
+        if one.key is not None:
+            return [_named(one.name, {**_key(one), **trust}, self.attestors)]
+        return [
+            _named(
+                one.name,
+                {"keyless": {"identities": [identity_words(each)]}, **trust},
+                self.attestors,
+            )
+            for each in one.identities
+            if anchorable(each)
+        ]
+
+
+def _key(one: Authority) -> Value:
+    pem = public_key_pem(one.key).decode() if one.key else ""
+    return {"key": {"data": pem, "hashAlgorithm": "sha256"}}
+
+
+def _trust(one: Authority) -> dict[str, Any]:
+    """Return what log entries, certificates and timestamps are verified by."""
+    logged = one.tlog is Need.REQUIRED or one.key is None
+    stamped = one.timestamp is Need.REQUIRED
+    root = one.trust_root
+    if root is None or not (logged or stamped):
+        # Neither the network nor a TUF repository is asked for a key alone.
+        return {"ctlog": {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True}}
+    found: dict[str, Any] = {"trustedRoot": {"value": root.raw.decode()}}
+    if stamped:
+        ctlog: dict[str, Any] = {"tsaCertChain": services(root).timestamps[0].chain}
+        logs = services(root).logs
+        ctlog |= {"url": logs[0].url} if logged else {"insecureIgnoreTlog": True}
+        found["ctlog"] = ctlog
+    return found
+
+
+def _why_not(one: Authority) -> str:
+    needs_root = one.key is None or Need.REQUIRED in {one.tlog, one.timestamp}
+    if needs_root and one.trust_root is None:
+        return "it has no trusted root"
+    if one.key is None and not any(anchorable(identity) for identity in one.identities):
+        return "no pattern of it can be bound to the whole subject there"
+    if one.timestamp is Need.REQUIRED and one.trust_root is not None:
+        known = services(one.trust_root)
+        if not known.timestamps or not known.logs or not known.logs[0].url:
+            return "its trusted root names no timestamp authority, or no log by its URL"
+    return ""
+
+
+_NOBODY: Value = {
+    "name": "nobody",
+    "cosign": {"keyless": {"identities": [{"issuer": "https://nobody.invalid", "subject": "-"}]}},
+}
+"""Kyverno wants one attestor at least; no check names it."""
+
+
+def _applies(policy: Policy, rule: ImageRule) -> str:
+    """Return the CEL of whether the rule is the only longest match of a reference."""
+    others = [f"!({_matches(other)})" for other in longer(rule, policy.images)]
+    return " && ".join([_matches(rule), *others])
+
+
+def _matches(rule: ImageRule) -> str:
+    excluded = [f"!{_fits(glob)}" for glob in rule.exclude if overlap(glob, rule.glob)]
+    return " && ".join([_fits(rule.glob), *excluded])
+
+
+def _fits(glob: str) -> str:
+    return f"ref.matches({_raw(regexp(glob))})"
+
+
+def _rest(policy: Policy) -> Value:
+    """Return the policy that refuses what no rule speaks of."""
+    rules = [f"({_applies(policy, rule)})" for rule in policy.images]
+    checks = [_check("false", f"no rule of the policy {policy.name} speaks of this image")]
+    spec = _spec(f"!({' || '.join(rules)})", checks, action="Deny", required=False)
+    spec["attestors"] = [_NOBODY]
+    return _object(object_name(policy.name, "default"), spec)
+
+
+def _spec(where: str, checks: list[Value], *, action: str, required: bool) -> dict[str, Any]:
+    return {
+        "failurePolicy": "Fail",
+        "validationActions": [action],
+        "validationConfigurations": {
+            "mutateDigest": True,
+            "verifyDigest": True,
+            "required": required,
+        },
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["pods", "pods/ephemeralcontainers"],
+                }
+            ]
+        },
+        "matchImageReferences": [{"expression": where}],
+        "validations": checks,
+    }
+
+
+def _object(name: str, spec: Value) -> Value:
+    return {
+        "apiVersion": "policies.kyverno.io/v1",
+        "kind": "ImageValidatingPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def _check(expression: str, message: str) -> Value:
+    return {"expression": f"{_IMAGES}.all(i, {expression})", "message": message}
+
+
+def _moment(moment: datetime | None) -> str:
+    text = "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"timestamp('{text}')"
+
+
+def _raw(text: str) -> str:
+    return f"r'{text}'"
+
+
+def _named(text: str, value: T, known: dict[str, T]) -> str:
+    """Return the name of a value, which CEL can select it by; it is given one where it has none."""
+    word = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+    word = word if word[:1].isalpha() and word not in _RESERVED else f"the_{word}"
+    name, number = word, 1
+    while known.setdefault(name, value) != value:
+        number += 1
+        name = f"{word}_{number}"
+    return name
+
+
+def _remarks() -> Iterator[Loss]:
+    yield remark(
+        "bundles",
+        "signatures are read from bundles, which imagekit and cosign 3 write; an image that is "
+        "signed in the legacy form only is refused",
+    )
+    yield remark(
+        "default",
+        "what no rule speaks of is refused in every namespace that Kyverno's webhooks watch",
+    )
+    yield remark("withdrawal", "signed withdrawals are not seen; deny the digest instead")
