@@ -9,7 +9,6 @@ https://docs.sigstore.dev/policy-controller/overview/ What must hold of the obje
    it is said that its statement is a signature, since any other would do as well.
 """
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +32,9 @@ from imagekit.verify.export.kubernetes import (
     anchorable,
     identity_words,
     object_name,
+    root_name,
     rule_name,
+    trust_root,
 )
 from imagekit.verify.export.result import (
     Document,
@@ -46,7 +47,7 @@ from imagekit.verify.export.result import (
 )
 from imagekit.verify.export.signers import Clause, counted, open_now, same_person, undenied
 from imagekit.verify.export.text import headline, lost_lines, yaml_text
-from imagekit.verify.export.trustroot import CertificateAuthority, Log, services
+from imagekit.verify.export.trustroot import services
 
 _MADE = frozenset({"deny-digests", "attestations", "warn-until"})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:/*.")
@@ -70,7 +71,7 @@ def export(policy: Policy, *, now: datetime) -> Export:
     objects.deny()
     losses = (*policy_losses(policy, _MADE), *objects.losses, *_overlaps(policy), *_remarks())
     losses = tuple(dict.fromkeys(losses))
-    roots = [_trust_root(policy, root) for root in objects.roots.values()]
+    roots = [trust_root(policy, root) for root in objects.roots.values()]
     head = [headline(policy), *lost_lines(losses)]
     text = yaml_text([*roots, *objects.policies], head=head)
     return Export(
@@ -216,7 +217,7 @@ class _Objects:
             return
         authorities = services(one.trust_root).authorities
         url = {"url": authorities[0].uri} if authorities and authorities[0].uri else {}
-        root = {"trustRootRef": _root_name(self.policy, one.trust_root)}
+        root = {"trustRootRef": root_name(self.policy, one.trust_root)}
         several = len(one.identities) > 1
         for number, identity in enumerate(filter(anchorable, one.identities), start=1):
             yield {
@@ -230,7 +231,7 @@ class _Objects:
     def _log(self, root: TrustRoot) -> Value:
         logs = services(root).logs
         url = {"url": logs[0].url} if logs and logs[0].url else {}
-        return {**url, "trustRootRef": _root_name(self.policy, root)}
+        return {**url, "trustRootRef": root_name(self.policy, root)}
 
     def _exclude(self, number: int, rule: ImageRule) -> None:
         for count, glob in enumerate(rule.exclude, start=1):
@@ -279,42 +280,6 @@ def _attestation(predicate_type: str) -> Value:
         "name": object_name(predicate_type.rpartition("//")[2]),
         "predicateType": predicate_type,
     }
-
-
-def _root_name(policy: Policy, root: TrustRoot) -> str:
-    return object_name(policy.name, root.name or "root")
-
-
-def _trust_root(policy: Policy, root: TrustRoot) -> Value:
-    found = services(root)
-    keys: dict[str, Any] = {
-        "certificateAuthorities": [_authority(each) for each in found.authorities],
-        "tLogs": [_log(each) for each in found.logs],
-        "ctLogs": [_log(each) for each in found.certificate_logs],
-        "timestampAuthorities": [_authority(each) for each in found.timestamps],
-    }
-    return {
-        "apiVersion": "policy.sigstore.dev/v1alpha1",
-        "kind": "TrustRoot",
-        "metadata": {"name": _root_name(policy, root)},
-        "spec": {"sigstoreKeys": {name: each for name, each in keys.items() if each}},
-    }
-
-
-def _authority(each: CertificateAuthority) -> Value:
-    return {
-        "subject": {"organization": each.organization, "commonName": each.common_name},
-        "uri": each.uri,
-        "certChain": _base64(each.chain),
-    }
-
-
-def _log(each: Log) -> Value:
-    return {"baseURL": each.url, "hashAlgorithm": "sha-256", "publicKey": _base64(each.key)}
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def _overlaps(policy: Policy) -> Iterator[Loss]:

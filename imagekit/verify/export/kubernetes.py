@@ -1,10 +1,16 @@
 """What the exporters for Kubernetes share: names of objects, trusted roots, identities."""
 
+import base64
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from imagekit.model.policy import Identity, Pattern, Policy
+from imagekit.model.policy import Identity, Pattern, Policy, TrustRoot
 from imagekit.verify import patterns
+from imagekit.verify.export.trustroot import CertificateAuthority, Log, services
+
+Value = Mapping[str, Any]
 
 _LONGEST = 52
 """Longest beginning of a name: with what follows it has at most 63 characters (RFC 1123)."""
@@ -33,6 +39,48 @@ def identity_words(identity: Identity) -> dict[str, str]:
 def anchorable(identity: Identity) -> bool:
     """Tell whether the patterns can be bound to the whole text."""
     return all(_anchored(each) for each in (identity.issuer, identity.subject))
+
+
+def root_name(policy: Policy, root: TrustRoot) -> str:
+    """Return the name of the object that a trusted root becomes."""
+    return object_name(policy.name, root.name or "root")
+
+
+def trust_root(policy: Policy, root: TrustRoot) -> Value:
+    """Return policy-controller's TrustRoot of a trusted root.
+
+    Raises:
+        PolicyError: it cannot be read.
+    """
+    found = services(root)
+    keys: dict[str, Any] = {
+        "certificateAuthorities": [_authority(each) for each in found.authorities],
+        "tLogs": [_log(each) for each in found.logs],
+        "ctLogs": [_log(each) for each in found.certificate_logs],
+        "timestampAuthorities": [_authority(each) for each in found.timestamps],
+    }
+    return {
+        "apiVersion": "policy.sigstore.dev/v1alpha1",
+        "kind": "TrustRoot",
+        "metadata": {"name": root_name(policy, root)},
+        "spec": {"sigstoreKeys": {name: each for name, each in keys.items() if each}},
+    }
+
+
+def _authority(each: CertificateAuthority) -> Value:
+    return {
+        "subject": {"organization": each.organization, "commonName": each.common_name},
+        "uri": each.uri,
+        "certChain": _base64(each.chain),
+    }
+
+
+def _log(each: Log) -> Value:
+    return {"baseURL": each.url, "hashAlgorithm": "sha-256", "publicKey": _base64(each.key)}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _anchored(pattern: Pattern) -> bool:

@@ -13,17 +13,17 @@ What must hold of the objects:
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 from imagekit.formats.pem import public_key_pem
 from imagekit.model.policy import Authority, ImageRule, Need, Policy, Proof
 from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.verify.export.cel import applies, moment, named
 from imagekit.verify.export.demands import in_force, policy_losses, rule_losses
-from imagekit.verify.export.globs import covers, longer, overlap, regexp
+from imagekit.verify.export.globs import covers
 from imagekit.verify.export.kubernetes import (
     anchorable,
     identity_words,
@@ -47,12 +47,7 @@ _MADE = frozenset(
     }
 )
 _IMAGES = "(images.containers + images.initContainers + images.ephemeralContainers)"
-_RESERVED = frozenset(
-    ["as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "null", "namespace", "package", "return", "true", "var", "void", "while"]
-)
-"""Words that CEL selects nothing by."""
 Value = Mapping[str, Any]
-T = TypeVar("T")
 
 
 def export(policy: Policy, *, now: datetime) -> Export:
@@ -101,9 +96,9 @@ class _Rule:
         rule, until = self.rule, self.rule.warn_until
         self.losses.extend(rule_losses(rule, self.now, _MADE))
         checks = [*self._conditions(), *self._signatures(), *self._attested()]
-        where = _applies(self.policy, rule)
+        where = applies(self.policy, rule)
         warns = until is not None and self.now < until
-        first = f"time.now() < {_moment(until)} || " if until is not None and warns else ""
+        first = f"time.now() < {moment(until)} || " if until is not None and warns else ""
         deny = [_check(f"{first}{check}", message) for check, message in checks]
         name = rule_name(self.policy, number)
         yield self._object(name, where, deny, warns=warns)
@@ -128,12 +123,12 @@ class _Rule:
     def _conditions(self) -> Iterator[tuple[str, str]]:
         policy = self.policy
         yield (
-            f"time.now() < {_moment(policy.expires)}",
+            f"time.now() < {moment(policy.expires)}",
             f"the policy {policy.name} version {policy.version} has expired",
         )
         if policy.issued is not None:
             message = f"the clock is before the policy {policy.name} was issued"
-            yield f"time.now() >= {_moment(policy.issued)}", message
+            yield f"time.now() >= {moment(policy.issued)}", message
         if policy.deny.digests:
             digests = json.dumps(sorted(f"@{digest}" for digest in policy.deny.digests))
             yield f"!{digests}.exists(d, i.endsWith(d))", "the digest is on the deny list"
@@ -179,21 +174,21 @@ class _Rule:
         """Return the CEL of whether the authority has made a statement of this type."""
         attestors = ", ".join(f"attestors.{name}" for name in self._attestors(one))
         word = "signature" if kind == COSIGN_SIGN else kind.rpartition("//")[2]
-        name = _named(word, kind, self.attestations)
+        name = named(word, kind, self.attestations)
         check = f"verifyAttestationSignatures(i, attestations.{name}, [{attestors}]) > 0"
         if one.not_before is not None:
-            check = f"time.now() >= {_moment(one.not_before)} && {check}"
+            check = f"time.now() >= {moment(one.not_before)} && {check}"
         if one.not_after is not None:
-            check = f"time.now() < {_moment(one.not_after)} && {check}"
+            check = f"time.now() < {moment(one.not_after)} && {check}"
         return f"({check})"
 
     def _attestors(self, one: Authority) -> list[str]:
         """Return the names of an authority's attestors: one for its key or each identity."""
         trust = _trust(one)
         if one.key is not None:
-            return [_named(one.name, {**_key(one), **trust}, self.attestors)]
+            return [named(one.name, {**_key(one), **trust}, self.attestors)]
         return [
-            _named(
+            named(
                 one.name,
                 {"keyless": {"identities": [identity_words(each)]}, **trust},
                 self.attestors,
@@ -245,24 +240,9 @@ _NOBODY: Value = {
 """Kyverno wants one attestor at least; no check names it."""
 
 
-def _applies(policy: Policy, rule: ImageRule) -> str:
-    """Return the CEL of whether the rule is the only longest match of a reference."""
-    others = [f"!({_matches(other)})" for other in longer(rule, policy.images)]
-    return " && ".join([_matches(rule), *others])
-
-
-def _matches(rule: ImageRule) -> str:
-    excluded = [f"!{_fits(glob)}" for glob in rule.exclude if overlap(glob, rule.glob)]
-    return " && ".join([_fits(rule.glob), *excluded])
-
-
-def _fits(glob: str) -> str:
-    return f"ref.matches({_raw(regexp(glob))})"
-
-
 def _rest(policy: Policy) -> Value:
     """Return the policy that refuses what no rule speaks of."""
-    rules = [f"({_applies(policy, rule)})" for rule in policy.images]
+    rules = [f"({applies(policy, rule)})" for rule in policy.images]
     checks = [_check("false", f"no rule of the policy {policy.name} speaks of this image")]
     spec = _spec(f"!({' || '.join(rules)})", checks, action="Deny", required=False)
     spec["attestors"] = [_NOBODY]
@@ -304,26 +284,6 @@ def _object(name: str, spec: Value) -> Value:
 
 def _check(expression: str, message: str) -> Value:
     return {"expression": f"{_IMAGES}.all(i, {expression})", "message": message}
-
-
-def _moment(moment: datetime | None) -> str:
-    text = "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"timestamp('{text}')"
-
-
-def _raw(text: str) -> str:
-    return f"r'{text}'"
-
-
-def _named(text: str, value: T, known: dict[str, T]) -> str:
-    """Return the name of a value, which CEL can select it by; it is given one where it has none."""
-    word = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
-    word = word if word[:1].isalpha() and word not in _RESERVED else f"the_{word}"
-    name, number = word, 1
-    while known.setdefault(name, value) != value:
-        number += 1
-        name = f"{word}_{number}"
-    return name
 
 
 def _remarks() -> Iterator[Loss]:
