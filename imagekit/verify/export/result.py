@@ -39,7 +39,6 @@ CODES = frozenset(
         "sct",
         "signed-identity",
         "timestamp",
-        "tlog",
         "warn-until",
     }
 )
