@@ -226,7 +226,16 @@ class _Root:
         # There is no public way to them; were this one gone, nothing would verify any more.
         found = self._verifier._establish_time(bundle)  # noqa: SLF001
         authority = TimestampSource.TIMESTAMP_AUTHORITY
-        return tuple((each.time, each.source is authority) for each in found)
+        times = tuple((each.time, each.source is authority) for each in found)
+        stamped = sum(stamped for _, stamped in times)
+        given = bundle.verification_material.timestamp_verification_data
+        # The library passes over timestamps that do not hold, as long as the log says a time.
+        if stamped != len(given.rfc3161_timestamps if given else ()):
+            raise VerificationError(
+                "a timestamp is not of this signature, or of no authority of the trusted root",
+                code="BAD_TIMESTAMP",
+            )
+        return times
 
     def _check_authority(
         self, certificate: "Certificate", times: Iterable[datetime]

@@ -22,6 +22,8 @@ _SERVICES = ("tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities"
 
 # Which part a message of the library is about; the first that fits names the code.
 _CODES = (
+    ("signed timestamp(s)", "NO_TRUSTED_TIME"),
+    ("Integrated time", "BAD_TLOG_ENTRY"),
     ("SCT", "BAD_CERTIFICATE"),
     ("log entry", BAD_TLOG_ENTRY),
     ("ransparency log", BAD_TLOG_ENTRY),

@@ -130,10 +130,9 @@ def statement(change: Callable[[Json], object]) -> Change:
 
 
 def flipped(text: str) -> str:
-    """Return base64 with one bit of its bytes changed, about the middle."""
-    raw = bytearray(base64.b64decode(text))
-    raw[len(raw) // 2] ^= 1
-    return base64_text(bytes(raw))
+    """Return base64 with one bit changed in the last byte, where DER has the signature."""
+    raw = base64.b64decode(text)
+    return base64_text(raw[:-1] + bytes([raw[-1] ^ 1]))
 
 
 def statement_of(attack: Attack) -> Json:

@@ -2,6 +2,7 @@
 
 from tests.differential.table_bundle import BUNDLE_CASES
 from tests.differential.table_image import IMAGE_CASES
+from tests.differential.table_keyless import KEYLESS_CASES
 from tests.differential.table_legacy import LEGACY_CASES
 
-CASES = (*IMAGE_CASES, *BUNDLE_CASES, *LEGACY_CASES)
+CASES = (*IMAGE_CASES, *BUNDLE_CASES, *LEGACY_CASES, *KEYLESS_CASES)
