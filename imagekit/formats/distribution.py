@@ -7,7 +7,7 @@ hostile registry may answer is judged here, once for all of them.
 
 import base64
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
@@ -120,7 +120,12 @@ def parse_challenge(header: str) -> Challenge:
 
 
 def token_request(
-    challenge: Challenge, credential: Credential | None, *, registry: str, wanted: str
+    challenge: Challenge,
+    credential: Credential | None,
+    *,
+    registry: str,
+    wanted: str,
+    realms: Collection[str] | None = None,
 ) -> TokenRequest:
     """Return the request for a token.
 
@@ -129,12 +134,14 @@ def token_request(
         credential: the user's, where there is one.
         registry: scheme and host of the registry.
         wanted: the scope; the one in the challenge could ask for more.
+        realms: hosts that may see credentials, besides the registry's; None for any by TLS.
 
     Raises:
         AuthError: the realm is a place that must not see credentials.
     """
     realm = challenge.parameters.get("realm", "")
     _check_realm(realm, registry)
+    _check_listed(realm, registry, realms)
     words = {"scope": wanted}
     if service := challenge.parameters.get("service", ""):
         words["service"] = service
@@ -346,6 +353,21 @@ def _check_realm(realm: str, registry: str) -> None:
             code="UNTRUSTED_REALM",
             http_status=401,
         )
+
+
+def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> None:
+    """Only hosts that somebody listed may see a credential that is nobody's own at a prompt."""
+    if realms is None:
+        return
+    host, port = urlsplit(realm).hostname or "", origin(realm)[2]
+    if host == urlsplit(registry).hostname or host in realms or f"{host}:{port}" in realms:
+        return
+    raise AuthError(
+        f"the registry wants the login to be sent to {shown(realm)}, which is not listed",
+        hint=f"nothing was sent; if that is right, list {shown(host)} among the upstream's realms",
+        code="UNTRUSTED_REALM",
+        http_status=401,
+    )
 
 
 def _is_inner(target: SplitResult, before: SplitResult) -> bool:

@@ -83,13 +83,7 @@ class TaggedReference:
         Raises:
             InvalidReferenceError: the tag is not of the grammar.
         """
-        good = 0 < len(self.tag) <= _MAX_TAG and _TAG.issuperset(self.tag)
-        if not good or self.tag[0] in ".-":
-            raise InvalidReferenceError(
-                f"{_shown(self.tag)} is not a tag",
-                hint="a tag has at most 128 letters, digits, '_', '.' and '-', "
-                "and begins with a letter, a digit or '_'",
-            )
+        check_tag(self.tag)
 
     @property
     def identity(self) -> str:
@@ -209,6 +203,21 @@ def parse_reference(text: str) -> Reference:
             hint="write NAME:TAG or NAME@sha256:...; there is no default tag",
         )
     return TaggedReference(repository, tag)
+
+
+def check_tag(tag: str) -> None:
+    """Check a tag against the grammar of the distribution-spec.
+
+    Raises:
+        InvalidReferenceError: it does not fit.
+    """
+    good = 0 < len(tag) <= _MAX_TAG and _TAG.issuperset(tag)
+    if not good or tag[0] in ".-":
+        raise InvalidReferenceError(
+            f"{_shown(tag)} is not a tag",
+            hint="a tag has at most 128 letters, digits, '_', '.' and '-', "
+            "and begins with a letter, a digit or '_'",
+        )
 
 
 def is_host(text: str) -> bool:

@@ -28,3 +28,5 @@ class RegistryOptions:
     """The longest that one answer may take, more for what is large."""
     attempts: int = 4
     """How often a request is made whose fault may pass by itself."""
+    realms: tuple[str, ...] | None = None
+    """Hosts that may see logins for tokens, besides the registry's own; None for any by TLS."""

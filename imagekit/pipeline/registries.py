@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.errors import ToolError
 from imagekit.model.reference import Repository
 from imagekit.model.registry import RegistryOptions
 from imagekit.ports import RegistryReader, RegistryWriter
+
+if TYPE_CHECKING:
+    from imagekit.adapters.registry.credentials import CredentialFinder
 
 _HELPER_SECONDS = 30.0
 
@@ -48,6 +52,13 @@ def recorder(inner: RegistryReader, folder: Path) -> RegistryReader:
     return Recorder(inner, folder)
 
 
+def credential_finder() -> "CredentialFinder":
+    """Return what finds the logins that podman and docker keep."""
+    from imagekit.adapters.registry.credentials import CredentialFinder
+
+    return CredentialFinder(_run_helper)
+
+
 def _layout() -> RegistryWriter:
     from imagekit.adapters.layout import LayoutRegistry
 
@@ -56,7 +67,6 @@ def _layout() -> RegistryWriter:
 
 def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> RegistryWriter:
     from imagekit.adapters.registry.client import RegistryClient
-    from imagekit.adapters.registry.credentials import CredentialFinder
     from imagekit.adapters.registry.light import LightTransport
     from imagekit.adapters.registry.session import Session
     from imagekit.adapters.registry.transport import Transport
@@ -67,8 +77,8 @@ def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> 
         from imagekit.adapters.registry.oras import OrasTransport
 
         transport = OrasTransport(repository.host, options)
-    find = CredentialFinder(_run_helper).find
-    return RegistryClient(Session(transport, light, options=options, credentials=find))
+    session = Session(transport, light, options=options, credentials=credential_finder().find)
+    return RegistryClient(session)
 
 
 def _run_helper(argv: Sequence[str], given: bytes) -> bytes:

@@ -45,6 +45,7 @@ class Verifier:
         reader: the way to registries; made from ``options`` where it is left out.
         clock: the time; the system's where it is left out.
         memory: what was seen before; the user's where it is left out.
+        certificates: verifies keyless signatures; one of its own where it is left out.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Verifier:
         reader: RegistryReader | None = None,
         clock: Clock | None = None,
         memory: Memory | None = None,
+        certificates: CertificateVerifier | None = None,
     ) -> None:
         self._policy = policy
         self._options = options or RegistryOptions()
@@ -63,7 +65,7 @@ class Verifier:
         self._lock = threading.Lock()
         self._clock = clock or SystemClock()
         self._memory = memory or _memory()
-        self._certificates = _certificates(policy, self._clock)
+        self._certificates = certificates or _certificates(policy, self._clock)
 
     def verify(self, reference: Reference | str) -> Verdict:
         """Judge one image; its documents are asked for at once.
@@ -121,6 +123,7 @@ def verify(
     options: RegistryOptions | None = None,
     clock: Clock | None = None,
     memory: Memory | None = None,
+    certificates: CertificateVerifier | None = None,
 ) -> Verdict:
     """Judge an image by a policy. Nothing is pulled, and no signature service is asked.
 
@@ -133,6 +136,8 @@ def verify(
         options: how the registry is reached.
         clock: the time; the system's where it is left out.
         memory: what was seen before; the user's where it is left out.
+        certificates: verifies keyless signatures; who judges often keeps one, as each reads its
+            trust roots anew.
 
     Returns:
         The verdict. Use ``verdict.digest`` and not the tag for all that follows.
@@ -141,7 +146,14 @@ def verify(
         InvalidReferenceError: the reference is not one; nothing was asked.
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
-    verifier = Verifier(policy, options=options, reader=reader, clock=clock, memory=memory)
+    verifier = Verifier(
+        policy,
+        options=options,
+        reader=reader,
+        clock=clock,
+        memory=memory,
+        certificates=certificates,
+    )
     return verifier.verify(reference)
 
 

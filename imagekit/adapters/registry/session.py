@@ -184,7 +184,11 @@ class Session:
         from imagekit.adapters.registry.bodies import BytesBody
 
         asked = distribution.token_request(
-            challenge, credential, registry=self.base(repository), wanted=scope
+            challenge,
+            credential,
+            registry=self.base(repository),
+            wanted=scope,
+            realms=self._options.realms,
         )
         request = Request(
             method="GET" if asked.form is None else "POST",
