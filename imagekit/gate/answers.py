@@ -1,0 +1,103 @@
+"""What the gate answers: whole answers, and refusals in the specification's form."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imagekit.errors import ImagekitError
+from imagekit.model.digest import Digest
+
+OCTETS = "application/octet-stream"
+_JSON = "application/json"
+_NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer of few bytes."""
+
+    status: int = 200
+    content_type: str = _JSON
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+class RefusedError(ImagekitError):
+    """A request is answered with a refusal.
+
+    Args:
+        status: of HTTP.
+        code: of the distribution-spec, "Error Codes".
+        message: what the user at the prompt reads.
+        detail: more for programs.
+        headers: besides the usual ones.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        detail: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    @property
+    def answer(self) -> Answer:
+        """The answer with the body of the specification."""
+        error: dict[str, object] = {"code": self.code, "message": self.message}
+        if self.detail is not None:
+            error["detail"] = self.detail
+        body = json.dumps({"errors": [error]}, ensure_ascii=False).encode()
+        return Answer(status=self.status, body=body, headers={**_NO_STORE, **self.headers})
+
+
+def no_such_path() -> RefusedError:
+    """Return the refusal of a path that is not of the API."""
+    return RefusedError(404, "UNSUPPORTED", "imagekit gate: no such path")
+
+
+def bad_name(message: str) -> RefusedError:
+    """Return the refusal of a path that nothing can be called by."""
+    return RefusedError(400, "NAME_INVALID", f"imagekit gate: {message}")
+
+
+def bad_digest(message: str) -> RefusedError:
+    """Return the refusal of a digest that is none."""
+    return RefusedError(400, "DIGEST_INVALID", f"imagekit gate: {message}")
+
+
+def not_allowed() -> RefusedError:
+    """Return the refusal of a method."""
+    return RefusedError(
+        405,
+        "UNSUPPORTED",
+        "imagekit gate: only GET and HEAD are served here; push to the registry itself",
+        headers={"Allow": "GET, HEAD"},
+    )
+
+
+def unknown_blob(digest: Digest) -> RefusedError:
+    """Return the refusal of a blob that no allowed manifest consists of."""
+    message = f"imagekit gate: no image that is allowed here consists of {digest}"
+    return RefusedError(404, "BLOB_UNKNOWN", message)
+
+
+def unknown_manifest(message: str) -> RefusedError:
+    """Return the answer for what the upstream does not have."""
+    return RefusedError(404, "MANIFEST_UNKNOWN", f"imagekit gate: {message}")
+
+
+def unavailable(message: str, *, seconds: int = 5) -> RefusedError:
+    """Return the answer where nothing can be decided now."""
+    return RefusedError(
+        503,
+        "UNAVAILABLE",
+        f"imagekit gate: {message}",
+        headers={"Retry-After": str(seconds)},
+    )

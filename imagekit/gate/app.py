@@ -1,0 +1,204 @@
+"""The gate's handler of requests: from the grammar to the answer."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from imagekit.errors import ImagekitError
+from imagekit.gate import listing
+from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable
+from imagekit.gate.audit import Audit
+from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.desk import Desk, Served
+from imagekit.gate.guard import Client, Guard
+from imagekit.gate.lru import Lru
+from imagekit.gate.metrics import Metrics
+from imagekit.gate.paths import (
+    Ask,
+    AskBlob,
+    AskCatalog,
+    AskManifest,
+    AskReferrers,
+    AskTags,
+    Ping,
+    Probe,
+    parse,
+)
+from imagekit.gate.refusals import DenialError
+from imagekit.gate.upstreams import Site, Upstreams
+from imagekit.model.digest import Digest
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+
+_log = logging.getLogger(__name__)
+_HOT_BYTES = 64 << 20
+_OVERHEAD = 2048
+_API = {"Docker-Distribution-API-Version": "registry/2.0"}
+_PING = Answer(body=b"{}", headers=_API)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hot:
+    """An answer that is given again without a further look, for a while."""
+
+    answer: Answer
+    until: datetime
+    policy: str
+    path: str
+    """The repository's name here, for the rights of clients."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """Answers the requests of one listener.
+
+    Args:
+        upstreams: what is in front of which.
+        desk: decides.
+        shelf: has the blobs.
+        guard: knows the clients.
+        audit: is told of every decision and refusal.
+        metrics: counts.
+        listings: which lists are given.
+        policy: returns the fingerprint of the policy in force.
+        probes: answers what is not of the registry; empty where another listener does.
+        contact: whom users ask, for refusals.
+    """
+
+    upstreams: Upstreams
+    desk: Desk
+    shelf: Shelf
+    guard: Guard
+    audit: Audit
+    metrics: Metrics
+    listings: listing.Listings
+    policy: Callable[[], str]
+    probes: Mapping[str, Callable[[], Answer]]
+    contact: str = ""
+    _hot: Lru[str, _Hot] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; nothing that it brings can make this fail."""
+        target = request.raw_path
+        if request.method not in {"GET", "HEAD"}:
+            return self._plain(request, not_allowed().answer)
+        try:
+            client = await self.guard.client(request)
+            hot = self._hot.get(target)
+            if hot is not None and self._is_hot(hot, client):
+                self.metrics.count("manifest", "cached")
+                return self._plain(request, hot.answer)
+            return await self._answer(request, parse(target), client)
+        except RefusedError as error:
+            return self._plain(request, self._refusal(request, error))
+        except ImagekitError as error:
+            _log.warning("%s %s: %s", request.method, target, error.message)
+            refusal = unavailable(error.message)
+            return self._plain(request, self._refusal(request, refusal))
+        except (ConnectionError, asyncio.CancelledError):
+            # The client went away.
+            raise
+        except Exception:  # noqa: BLE001 - the outermost border: an answer, whatever happens
+            _log.exception("a fault of the gate, at %s", target)
+            fault = RefusedError(500, "UNKNOWN", "imagekit gate: a fault of the gate itself")
+            return self._plain(request, fault.answer)
+
+    def _is_hot(self, hot: _Hot, client: Client) -> bool:
+        good = hot.policy == self.policy() and datetime.now(UTC) < hot.until
+        return good and self.guard.allows(client, hot.path)
+
+    async def _answer(
+        self, request: web.BaseRequest, ask: Ask, client: Client
+    ) -> web.StreamResponse:
+        match ask:
+            case Probe():
+                return self._plain(request, self._probe(ask))
+            case Ping():
+                self.guard.check(client, None)
+                return self._plain(request, _PING)
+            case AskCatalog():
+                self.guard.check(client, None)
+                return self._plain(request, self.listings.catalog(ask, self.upstreams))
+            case AskBlob():
+                return await self._blob(request, self._located(ask, client), ask.digest)
+            case AskManifest():
+                return await self._manifest(request, self._located(ask, client), ask.reference)
+            case AskTags() | AskReferrers():
+                site = self._located(ask, client)
+                return self._plain(request, await self.listings.answer(ask, site, self.desk))
+
+    def _located(self, ask: AskManifest | AskBlob | AskTags | AskReferrers, client: Client) -> Site:
+        self.guard.check(client, ask.path)
+        return self.upstreams.locate(ask)
+
+    def _probe(self, ask: Probe) -> Answer:
+        probe = self.probes.get(ask.name)
+        if probe is None:
+            return Answer(status=404)
+        return probe()
+
+    async def _manifest(
+        self, request: web.BaseRequest, site: Site, name: str | Digest
+    ) -> web.StreamResponse:
+        reference: Reference = (
+            PinnedReference(site.repository, name)
+            if isinstance(name, Digest)
+            else TaggedReference(site.repository, name)
+        )
+        served = await self.desk.manifest(site.upstream, reference)
+        answer = _manifest_answer(served)
+        self.metrics.count("manifest", "stale" if served.stale else "served")
+        hot = _Hot(answer=answer, until=served.until, policy=served.policy, path=site.path)
+        self._hot.put(request.raw_path, hot)
+        return self._plain(request, answer)
+
+    async def _blob(
+        self, request: web.BaseRequest, site: Site, digest: Digest
+    ) -> web.StreamResponse:
+        blob = await self.desk.blob(site.upstream, site.repository, digest)
+        return await self.shelf.send(request, site, blob)
+
+    def _refusal(self, request: web.BaseRequest, error: RefusedError) -> Answer:
+        self.metrics.count("refused", error.code)
+        self.audit.refused(request, error)
+        answer = error.answer
+        if self.contact and isinstance(error, DenialError):
+            document = json.loads(answer.body)
+            document["errors"][0]["message"] += f" (ask {self.contact})"
+            body = json.dumps(document, ensure_ascii=False).encode()
+            return Answer(status=answer.status, body=body, headers=answer.headers)
+        return answer
+
+    def _plain(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        headers = {
+            "Content-Type": answer.content_type,
+            "Content-Length": str(len(answer.body)),
+            "Server": "imagekit",
+            **_API,
+            **answer.headers,
+        }
+        if request.method == "HEAD":
+            return web.StreamResponse(status=answer.status, headers=headers)
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
+
+
+def _manifest_answer(served: Served) -> Answer:
+    manifest = served.manifest
+    return Answer(
+        content_type=manifest.media_type,
+        body=manifest.raw,
+        headers={
+            "Docker-Content-Digest": str(manifest.digest),
+            "ETag": f'"{manifest.digest}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-cache",
+        },
+    )
+
+
+def _hot_weight(hot: _Hot) -> int:
+    return len(hot.answer.body) + _OVERHEAD

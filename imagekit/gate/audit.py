@@ -1,0 +1,87 @@
+"""The audit log: one JSON document a line, for every decision and every refusal."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO
+
+from aiohttp import web
+
+from imagekit.errors import ImagekitError
+from imagekit.gate.answers import RefusedError
+from imagekit.gate.decision import Decision
+from imagekit.gate.metrics import Metrics
+from imagekit.gate.refusals import shown
+from imagekit.model.reference import Reference
+from imagekit.verify.findings import plain
+
+_log = logging.getLogger(__name__)
+_AUDITED = frozenset({401, 403, 404, 503})
+
+
+class Audit:
+    """Writes what was decided, and who was refused.
+
+    Args:
+        stream: where the lines go.
+        metrics: counts.
+        now: the time.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._stream = stream
+        self._metrics = metrics
+        self._now = now
+
+    def decided(self, how: str, outcome: Decision | ImagekitError, reference: Reference) -> None:
+        """Write a decision, or why there is none."""
+        line: dict[str, object] = {"event": how, "reference": shown(reference)}
+        if isinstance(outcome, Decision):
+            self._metrics.count("decision", "allowed" if outcome.allowed else "denied")
+            line |= {
+                "decision": "allow" if outcome.allowed else "deny",
+                "digest": str(outcome.digest) if outcome.digest else None,
+                "policy": outcome.policy_name,
+                "policy_fingerprint": outcome.policy,
+                "until": outcome.fresh.isoformat(),
+                "findings": [
+                    {"check": each.check, "code": each.code, "message": each.message}
+                    for each in outcome.findings
+                    if each.severity != "ok"
+                ],
+            }
+        else:
+            self._metrics.count("decision", "undecided")
+            line |= {"decision": None, "code": outcome.code, "message": plain(outcome.message)}
+        self.write(line)
+
+    def refused(self, request: web.BaseRequest, error: RefusedError) -> None:
+        """Write that a request was refused."""
+        self.write(
+            {
+                "event": "refused",
+                "client": request.remote or "",
+                "method": request.method,
+                "target": plain(request.raw_path),
+                "status": error.status,
+                "code": error.code,
+                "message": plain(error.message),
+            }
+        )
+
+    def write(self, line: dict[str, object]) -> None:
+        """Write one line; a log that cannot be written stops nothing, but is said and counted."""
+        text = json.dumps({"time": self._now().isoformat(), **line}, ensure_ascii=False)
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._metrics.count("audit", "lost")
+            _log.error("the audit log cannot be written: %s", error)

@@ -1,0 +1,1 @@
+"""Blobs: from where they come, the cache that they go into, and how they are sent."""

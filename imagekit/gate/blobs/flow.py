@@ -1,0 +1,305 @@
+"""A blob on its way: one hashes and writes it, many send it.
+
+What must hold:
+
+1. Nobody is sent the last bytes before all of them had the right digest.
+2. All who want one blob at once share one download.
+3. When the last of them goes away, the download ends and lets go of its upstream.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Self
+
+from imagekit.errors import ImagekitError, IntegrityError, RegistryError
+from imagekit.gate.blobs.cache import BlobCache, Part
+from imagekit.gate.blobs.origin import Origin
+from imagekit.model.digest import Digest
+from imagekit.model.reference import Repository
+
+HELD_BACK = 64 << 10
+"""The last bytes, which are sent when the digest was right; a smaller blob waits as a whole."""
+_RECHECK = 4 << 20
+_THREADS = 8
+_RESUMES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A blob that may be served: where it is from, and what it has to be."""
+
+    origin: Origin
+    repository: Repository
+    digest: Digest
+    size: int
+
+
+class Flow:
+    """How far a blob has come."""
+
+    def __init__(self, file: BinaryIO, size: int, *, whole: bool = False) -> None:
+        self.file = file
+        self.size = size
+        self.ready = size if whole else 0
+        """Bytes from the beginning that may be sent."""
+        self.whole = whole
+        self.error: ImagekitError | None = None
+        self.followers = 0
+        self.task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    def advance(self, received: int) -> None:
+        """Note how many bytes are there."""
+        ready = min(received, self.size - HELD_BACK)
+        if ready > self.ready:
+            self.ready = ready
+            self._wake()
+
+    def finish(self) -> None:
+        """Note that all bytes are there and right."""
+        self.ready, self.whole = self.size, True
+        self._wake()
+
+    def fail(self, error: ImagekitError) -> None:
+        """Note that there will be no more."""
+        self.error = error
+        self._wake()
+
+    async def beyond(self, position: int) -> int:
+        """Wait until more than ``position`` bytes may be sent, and return how many.
+
+        Raises:
+            ImagekitError: there will be no more.
+        """
+        while self.ready <= position and not self.whole:
+            if self.error is not None:
+                raise self.error
+            await self._changed.wait()
+        return self.ready
+
+    def _wake(self) -> None:
+        # Whoever waits now is woken; who comes later waits for the next change.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Flows:
+    """All blobs that are on their way, through a cache.
+
+    Args:
+        cache: where they are written.
+    """
+
+    def __init__(self, cache: BlobCache) -> None:
+        self._cache = cache
+        self._running: dict[Digest, Flow] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, "gate-blob")
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.shutdown(wait=True)
+
+    @asynccontextmanager
+    async def follow(self, wanted: Wanted) -> AsyncIterator[Flow | None]:
+        """Yield the flow of a blob; None where the cache has no room for it.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        flow = self._running.get(wanted.digest) or self._begin(wanted)
+        if flow is None:
+            yield None
+            return
+        flow.followers += 1
+        try:
+            yield flow
+        finally:
+            flow.followers -= 1
+            if flow.followers == 0:
+                await self._end(wanted.digest, flow)
+
+    def _begin(self, wanted: Wanted) -> Flow | None:
+        found = self._cache.open(wanted.digest, wanted.size)
+        if found is not None:
+            file, checked = found
+            flow = Flow(file, wanted.size, whole=checked)
+            if not checked:
+                self._start(wanted, flow, self._recheck(wanted, flow))
+            return flow
+        part = self._cache.begin(wanted.size)
+        if part is None:
+            return None
+        flow = Flow(part.file, wanted.size)
+        self._start(wanted, flow, self._download(wanted, flow, part))
+        return flow
+
+    def _start(self, wanted: Wanted, flow: Flow, work: Coroutine[None, None, None]) -> None:
+        self._running[wanted.digest] = flow
+        flow.task = asyncio.create_task(self._run(wanted.digest, flow, work))
+
+    async def _run(self, digest: Digest, flow: Flow, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except ImagekitError as error:
+            flow.fail(error)
+        except OSError as error:
+            flow.fail(RegistryError(f"the gate's cache: {error}", code="CACHE"))
+        finally:
+            if self._running.get(digest) is flow:
+                del self._running[digest]
+
+    async def _end(self, digest: Digest, flow: Flow) -> None:
+        if flow.task is not None:
+            if self._running.get(digest) is flow:
+                del self._running[digest]
+            flow.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await flow.task
+        flow.file.close()
+
+    async def _download(self, wanted: Wanted, flow: Flow, part: Part) -> None:
+        committed = False
+        try:
+            await self._receive(wanted, flow, part.file)
+            self._cache.commit(part, wanted.digest)
+            committed = True
+            flow.finish()
+        finally:
+            if not committed:
+                self._cache.abandon(part)
+
+    async def _receive(self, wanted: Wanted, flow: Flow, file: BinaryIO) -> None:
+        """Write and hash a blob: one piece in a thread, while the next one comes in."""
+        hasher = hashlib.new(wanted.digest.algorithm)
+        handle, at = file.fileno(), 0
+
+        def add(piece: bytes, offset: int) -> None:
+            hasher.update(piece)
+            _write(handle, piece, offset)
+
+        async with aclosing(resumed(wanted)) as pieces, _Worker(self._pool) as worker:
+            async for piece in pieces:
+                if at + len(piece) > wanted.size:
+                    raise _mismatch(wanted, "at the upstream")
+                await worker.ready()
+                flow.advance(at)
+                worker.start(add, piece, at)
+                at += len(piece)
+            await worker.ready()
+        if at != wanted.size or hasher.hexdigest() != wanted.digest.hex:
+            raise _mismatch(wanted, "at the upstream")
+
+    async def _recheck(self, wanted: Wanted, flow: Flow) -> None:
+        """Hash what an earlier process left, and advance as far as that is done."""
+        hasher = hashlib.new(wanted.digest.algorithm)
+        handle = flow.file.fileno()
+
+        def step(offset: int) -> None:
+            hasher.update(os.pread(handle, _RECHECK, offset))
+
+        async with _Worker(self._pool) as worker:
+            for at in range(0, wanted.size, _RECHECK):
+                worker.start(step, at)
+                await worker.ready()
+                flow.advance(at + _RECHECK)
+        if hasher.hexdigest() != wanted.digest.hex:
+            self._cache.discard(wanted.digest)
+            raise _mismatch(wanted, "in the cache")
+        self._cache.checked(wanted.digest)
+        flow.finish()
+
+
+class _Worker:
+    """One piece of work at a time in a thread; a file is not closed while it still runs."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._running: asyncio.Future[None] | None = None
+
+    def start(self, work: Callable[..., None], *arguments: object) -> None:
+        loop = asyncio.get_running_loop()
+        self._running = loop.run_in_executor(self._pool, work, *arguments)
+
+    async def ready(self) -> None:
+        """Wait for what was started.
+
+        Raises:
+            OSError: it failed.
+        """
+        if self._running is not None:
+            await asyncio.shield(self._running)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self._running is not None:
+            await asyncio.wait([self._running])
+            self._running.exception()
+
+
+async def resumed(wanted: Wanted) -> AsyncGenerator[bytes]:
+    """Yield the pieces of a blob; a connection that breaks is made again for the rest.
+
+    Raises:
+        RegistryError: it broke too often, or there is no good answer.
+    """
+    at, left = 0, _RESUMES
+    while True:
+        try:
+            async with wanted.origin.open(
+                wanted.repository, wanted.digest, size=wanted.size, start=at
+            ) as pieces:
+                async for piece in pieces:
+                    at += len(piece)
+                    yield piece
+        except RegistryError as error:
+            if error.code != "CONNECTION" or left == 0 or at >= wanted.size:
+                raise
+            left -= 1
+        else:
+            return
+
+
+async def checked(wanted: Wanted) -> AsyncGenerator[bytes]:
+    """Yield the pieces of a blob without a cache, the last bytes when the digest was right.
+
+    Raises:
+        IntegrityError: it was not; the last bytes do not come.
+    """
+    hasher = hashlib.new(wanted.digest.algorithm)
+    held, at = b"", 0
+    async with aclosing(resumed(wanted)) as pieces:
+        async for piece in pieces:
+            at += len(piece)
+            if at > wanted.size:
+                break
+            await asyncio.to_thread(hasher.update, piece)
+            if held:
+                yield held
+            held = piece
+    if at != wanted.size or hasher.hexdigest() != wanted.digest.hex:
+        raise _mismatch(wanted, "at the upstream")
+    yield held
+
+
+def _mismatch(wanted: Wanted, where: str) -> IntegrityError:
+    return IntegrityError(
+        f"the bytes {where} are not those of {wanted.digest}",
+        hint="something altered or cut them: do not use them",
+        code="CONTENT_DIGEST_MISMATCH",
+    )
+
+
+def _write(handle: int, piece: bytes, offset: int) -> None:
+    # By offset: sendfile moves the position of the file.
+    view = memoryview(piece)
+    while view:
+        count = os.pwrite(handle, view, offset)
+        view, offset = view[count:], offset + count

@@ -1,0 +1,192 @@
+"""Sending a blob, or a part of it: by sendfile from the cache, or piece by piece.
+
+Always as application/octet-stream, so that nobody takes a manifest for one (containerd 1.6 does),
+and never whole and wrong: where the digest turns out not to be right, the connection is cut before
+the last bytes.
+"""
+
+import asyncio
+import logging
+import os
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from imagekit.errors import ImagekitError, IntegrityError
+from imagekit.gate.answers import OCTETS, RefusedError
+from imagekit.gate.blobs.flow import Flow, Wanted, checked
+from imagekit.model.digest import Digest
+
+_log = logging.getLogger(__name__)
+_TLS_PIECE = 256 << 10
+_WINDOW = 8 << 20
+_DIGITS = frozenset("0123456789")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which bytes are wanted: from ``start`` up to but without ``end``."""
+
+    start: int
+    end: int
+    size: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether a part was asked for."""
+        return self.end - self.start != self.size
+
+
+def span_of(header: str | None, size: int) -> Span:
+    """Read a Range header (RFC 9110 section 14.2); several ranges are answered by the whole.
+
+    Raises:
+        RefusedError: the range lies outside (416).
+    """
+    whole = Span(0, size, size)
+    if header is None:
+        return whole
+    unit, _, text = header.partition("=")
+    first, dash, last = text.strip().partition("-")
+    numbers = all(_DIGITS.issuperset(each) and len(each) < 19 for each in (first, last))  # noqa: PLR2004
+    if unit.strip() != "bytes" or not dash or not numbers or not (first or last):
+        return whole
+    if not first:
+        start, end = max(0, size - int(last)), size
+        bad = int(last) == 0
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+        bad = bool(last) and int(last) < int(first)
+        if bad:
+            return whole
+    if bad or start >= size:
+        raise RefusedError(
+            416,
+            "RANGE_INVALID",
+            f"imagekit gate: the blob has {size} bytes",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return Span(start, end, size)
+
+
+def headers_of(digest: Digest, span: Span) -> dict[str, str]:
+    """Return the headers of a blob."""
+    headers = {
+        "Content-Type": OCTETS,
+        "Content-Length": str(span.end - span.start),
+        "Docker-Content-Digest": str(digest),
+        "ETag": f'"{digest}"',
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        # What has a digest for a name never changes, but not everybody may have it.
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+    if span.partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{span.size}"
+    return headers
+
+
+async def send_flow(
+    request: web.BaseRequest, flow: Flow, digest: Digest, *, span: Span
+) -> web.StreamResponse:
+    """Send what a flow brings.
+
+    Raises:
+        ImagekitError: there will be nothing, and nothing was sent.
+    """
+    # What is small is only answered at all when it is right.
+    await flow.beyond(min(span.start, max(0, flow.size - 1)))
+    response = _response(digest, span)
+    await response.prepare(request)
+    at = span.start
+    try:
+        while at < span.end:
+            upto = min(await flow.beyond(at), span.end, at + _WINDOW)
+            await _copy(request, response, flow, offset=at, count=upto - at)
+            at = upto
+    except ImagekitError as error:
+        _cut(request, error)
+    return response
+
+
+async def send_pieces(request: web.BaseRequest, wanted: Wanted) -> web.StreamResponse:
+    """Send a whole blob without a cache.
+
+    Raises:
+        ImagekitError: there is nothing, and nothing was sent.
+    """
+    response = _response(wanted.digest, Span(0, wanted.size, wanted.size))
+    async with aclosing(checked(wanted)) as pieces:
+        try:
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(piece)
+        except ImagekitError as error:
+            if not response.prepared:
+                raise
+            _cut(request, error)
+    return response
+
+
+async def send_part(request: web.BaseRequest, wanted: Wanted, span: Span) -> web.StreamResponse:
+    """Send a part of a blob without a cache: the digest of a part cannot be known.
+
+    Raises:
+        ImagekitError: there is nothing, and nothing was sent.
+    """
+    response = _response(wanted.digest, span)
+    left = span.end - span.start
+    opened = wanted.origin.open(
+        wanted.repository, wanted.digest, size=wanted.size, start=span.start
+    )
+    async with opened as pieces:
+        try:
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(piece[:left])
+                left -= min(left, len(piece))
+                if left == 0:
+                    return response
+        except ImagekitError as error:
+            if not response.prepared:
+                raise
+            _cut(request, error)
+            return response
+    raise IntegrityError("the upstream's blob ends early", code="CONTENT_DIGEST_MISMATCH")
+
+
+def _cut(request: web.BaseRequest, error: ImagekitError) -> None:
+    """Cut the connection, so that what was sent is seen to be incomplete."""
+    _log.warning("%s was cut off: %s", request.raw_path, error.message)
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _response(digest: Digest, span: Span) -> web.StreamResponse:
+    status = 206 if span.partial else 200
+    return web.StreamResponse(status=status, headers=headers_of(digest, span))
+
+
+async def _copy(
+    request: web.BaseRequest,
+    response: web.StreamResponse,
+    flow: Flow,
+    *,
+    offset: int,
+    count: int,
+) -> None:
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client went away")
+    if transport.get_extra_info("sslcontext") is None:
+        await asyncio.get_running_loop().sendfile(transport, flow.file, offset, count)
+        return
+    while count:
+        piece = os.pread(flow.file.fileno(), min(count, _TLS_PIECE), offset)
+        if not piece:
+            raise ConnectionResetError("the file ended early")
+        await response.write(piece)
+        offset, count = offset + len(piece), count - len(piece)

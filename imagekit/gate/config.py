@@ -1,0 +1,356 @@
+"""The gate's configuration: a strict YAML file, with a schema (``imagekit schema gate``).
+
+What the command line says goes before what the file says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from imagekit.errors import InputError
+from imagekit.formats import strictyaml
+from imagekit.formats.report import Report, shown
+from imagekit.formats.scalars import Boolean, Choice, Integer, ListOf, Text, plain
+from imagekit.formats.shape import INVALID, Record, Values, item
+from imagekit.gate.decide import Lifetimes
+from imagekit.gate.desk import Times
+from imagekit.gate.guard import Grant
+from imagekit.gate.listing import Listings
+from imagekit.gate.upstreams import Upstream
+from imagekit.model.registry import RegistryOptions
+
+MAX_UPSTREAMS = 64
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a listener listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Certificate and key of the gate, and who signs its clients'."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    client_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All that a gate is told."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    listen: Address | None = None
+    admin: Address | None = None
+    """Where probes and metrics are, if not beside the registry."""
+    tls: Tls | None = None
+    htpasswd: Path | None = None
+    tokens: Path | None = None
+    grants: tuple[Grant, ...] = ()
+    listings: Listings = field(default_factory=Listings)
+    times: Times = field(default_factory=Times)
+    contact: str = ""
+    audit: Path | None = None
+    """The audit log's file; standard output without one."""
+    redis: str = ""
+    places: Mapping[str, Path] = field(default_factory=dict, hash=False)
+
+
+def parse_address(text: str) -> Address:
+    """Read ``HOST:PORT``.
+
+    Raises:
+        InputError: it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    digits = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 1 << 16  # noqa: PLR2004
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not digits or not bare:
+        raise InputError(
+            f"`{shown(text)}` is no address to listen on",
+            hint="write HOST:PORT, such as 127.0.0.1:5443 or [::]:5443",
+            code="gate/listen",
+        )
+    return Address(host=bare, port=int(port))
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: the file; paths in it are relative to its folder.
+
+    Raises:
+        InputError: it cannot be read or accepted, with the place of every fault.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(strictyaml.MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"the configuration {path} cannot be read: {error.strerror}",
+            hint="imagekit schema gate prints what may stand in it",
+            code="gate/unreadable",
+        ) from error
+    report = Report(str(path), "gate", folder=path.parent)
+    config = CONFIG.read(strictyaml.compose(raw, report), report)
+    report.check(InputError, what="the configuration")
+    if config is INVALID:
+        raise InputError(f"the configuration {path} cannot be accepted", code="gate/invalid")
+    return _rooted(config, path.parent)
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    """Return the configuration with its paths relative to its folder."""
+
+    def at(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    tls = config.tls
+    if tls is not None:
+        tls = replace(
+            tls,
+            certificate=folder / tls.certificate,
+            key=folder / tls.key,
+            client_ca=at(tls.client_ca),
+        )
+    upstreams = tuple(
+        replace(
+            each,
+            layout=at(each.layout),
+            options=replace(each.options, ca_file=at(each.options.ca_file)),
+        )
+        for each in config.upstreams
+    )
+    return replace(
+        config,
+        upstreams=upstreams,
+        tls=tls,
+        htpasswd=at(config.htpasswd),
+        tokens=at(config.tokens),
+        audit=at(config.audit),
+    )
+
+
+def _duration(text: str) -> timedelta:
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+_DURATION: Text[timedelta] = Text(
+    "a time span: a number and d, h, m or s",
+    pattern=r"[0-9]{1,5}[dhms]",
+    parse=_duration,
+    examples=("30s", "10m", "1h"),
+)
+_PATH: Text[Path] = Text("a path, relative to this file", parse=Path, examples=("tls.key",))
+_ADDRESS: Text[Address] = Text(
+    "an address to listen on", parse=parse_address, code="bad-address", examples=("0.0.0.0:5443",)
+)
+_NAME = plain("a name", pattern=r"[a-z0-9]+(?:[._-][a-z0-9]+)*", max_length=64)
+_HOST = plain("a host, with a port or without", pattern=r"[A-Za-z0-9.:\[\]-]+", max_length=255)
+_GLOB = plain("a glob of repositories as they are called here", max_length=512)
+
+
+def _upstream(values: Values) -> Upstream:
+    options = RegistryOptions(
+        plain_http=values["plainHttp"],
+        ca_file=values["caFile"],
+        realms=values["realms"],
+        connect_seconds=5,
+        read_seconds=values["readSeconds"],
+        attempts=2,
+    )
+    return Upstream(
+        name=values["name"],
+        host=values["registry"] or "",
+        layout=values["layout"],
+        options=options,
+    )
+
+
+_UPSTREAM: Record[Upstream] = Record(
+    "an upstream",
+    {
+        "name": item(_NAME, "first component of its images' names here", default=""),
+        "registry": item(_HOST, "the registry's host"),
+        "layout": item(_PATH, "the folder of an OCI layout"),
+        "plainHttp": item(Boolean("whether it speaks HTTP without TLS"), "no TLS", default=False),
+        "caFile": item(_PATH, "certificate authorities to trust besides the system's"),
+        "realms": item(
+            ListOf(_HOST, max_items=16),
+            "hosts that may see the gate's login for a token, besides the registry's own",
+            default=(),
+        ),
+        "readSeconds": item(
+            Integer("seconds", minimum=1, maximum=600), "the longest silence", default=15
+        ),
+    },
+    make=_upstream,
+    one_of=(("registry", "layout"),),
+)
+_TLS: Record[Tls] = Record(
+    "the gate's certificate",
+    {
+        "certFile": item(_PATH, "certificate chain in PEM", required=True),
+        "keyFile": item(_PATH, "private key in PEM", required=True),
+        "clientCaFile": item(_PATH, "authorities that sign clients' certificates"),
+        "clientCertificates": item(
+            Choice("the word", ("optional", "required")),
+            "whether a client without certificate is served at all",
+            default="optional",
+        ),
+    },
+    make=lambda values: Tls(
+        certificate=values["certFile"],
+        key=values["keyFile"],
+        client_ca=values["clientCaFile"],
+        client_required=values["clientCertificates"] == "required",
+    ),
+)
+_GRANT: Record[Grant] = Record(
+    "a right",
+    {
+        "users": item(
+            ListOf(plain("a user", max_length=255), min_items=1, max_items=_MAX_LISTED),
+            "who: names, `*` for all that are known, `anonymous` for everybody",
+            required=True,
+        ),
+        "repositories": item(
+            ListOf(_GLOB, min_items=1, max_items=_MAX_LISTED),
+            "what: globs of names as they are called here",
+            required=True,
+        ),
+    },
+    make=lambda values: Grant(users=values["users"], repositories=values["repositories"]),
+)
+_LISTS: Record[Listings] = Record(
+    "lists",
+    {
+        "tags": item(Boolean("given"), "tags of a repository", default=True),
+        "referrers": item(Boolean("given"), "referrers of a manifest", default=True),
+        "catalog": item(Boolean("given"), "the repositories of layouts", default=False),
+    },
+    make=lambda values: Listings(
+        with_tags=values["tags"],
+        with_referrers=values["referrers"],
+        with_catalog=values["catalog"],
+    ),
+)
+
+
+def _times(values: Values) -> Times:
+    default = Times()
+    lifetimes = Lifetimes(
+        allowed=values["allowed"] or default.lifetimes.allowed,
+        denied=values["denied"] or default.lifetimes.denied,
+        stale=default.lifetimes.stale if values["maxStale"] is None else values["maxStale"],
+    )
+    pin = default.pin if values["pin"] is None else values["pin"]
+    return Times(lifetimes=lifetimes, pin=pin, wait=values["wait"] or default.wait)
+
+
+_TIMES: Record[Times] = Record(
+    "times",
+    {
+        "pin": item(_DURATION, "how long a tag means one digest (30s)"),
+        "allowed": item(_DURATION, "how long an allowed image is not judged again (10m)"),
+        "denied": item(_DURATION, "how long a denied image is not judged again (30s)"),
+        "maxStale": item(_DURATION, "how long an image is served while its upstream is down (1h)"),
+        "wait": item(_DURATION, "the longest that a request waits for a judgement (60s)"),
+    },
+    make=_times,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    htpasswd: Path | None = None
+    tokens: Path | None = None
+
+
+_CLIENTS: Record[_Clients] = Record(
+    "how clients are known",
+    {
+        "htpasswd": item(_PATH, "names and bcrypt hashes, as htpasswd -B writes them"),
+        "tokens": item(_PATH, "a line for each token: NAME:sha256:HEX of the token"),
+    },
+    make=lambda values: _Clients(values["htpasswd"], values["tokens"]),
+)
+
+
+def _config(values: Values) -> Config:
+    clients: _Clients = values["clients"] or _Clients()
+    return Config(
+        upstreams=values["upstreams"],
+        listen=values["listen"],
+        admin=values["adminListen"],
+        tls=values["tls"],
+        htpasswd=clients.htpasswd,
+        tokens=clients.tokens,
+        grants=values["access"],
+        listings=values["lists"] or Listings(),
+        times=values["times"] or Times(),
+        contact=values["contact"],
+        audit=values["auditFile"],
+        redis=values["redis"],
+    )
+
+
+CONFIG: Record[Config] = Record(
+    "a gate's configuration",
+    {
+        "apiVersion": item(
+            Choice("the version", ("imagekit/v1",)), "always imagekit/v1", required=True
+        ),
+        "kind": item(Choice("the kind", ("Gate",)), "always Gate", required=True),
+        "contact": item(
+            plain("a person or an address", max_length=200),
+            "whom users ask about a refusal",
+            default="",
+        ),
+        "upstreams": item(
+            ListOf(_UPSTREAM, min_items=1, max_items=MAX_UPSTREAMS),
+            "what images are served from",
+            default=(),
+        ),
+        "listen": item(_ADDRESS, "where clients connect"),
+        "adminListen": item(_ADDRESS, "where /metrics, /healthz and /readyz are, and only they"),
+        "tls": item(_TLS, "certificate and key"),
+        "clients": item(_CLIENTS, "logins; without any, everybody is served"),
+        "access": item(
+            ListOf(_GRANT, max_items=_MAX_LISTED),
+            "who may pull what; without any, everybody who is known may pull all",
+            default=(),
+        ),
+        "lists": item(_LISTS, "which lists are given"),
+        "times": item(_TIMES, "how long what is kept"),
+        "auditFile": item(_PATH, "the audit log; standard output without it"),
+        "redis": item(
+            plain("a URL", pattern=r"(?:rediss?|unix)://[!-~]+", max_length=512),
+            "shares decisions with other gates",
+            default="",
+        ),
+    },
+    make=_config,
+)
+
+
+def gate_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of configurations."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "imagekit gate",
+        **CONFIG.schema(),
+    }

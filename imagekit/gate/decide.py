@@ -1,0 +1,170 @@
+"""Deciding: the verdict on a reference, and for how long it holds.
+
+A verdict holds as long as the same evidence would lead to the same verdict, and that is found out
+by judging again, with the same bytes and a later clock: whatever a policy makes depend on time,
+now or in later versions, ends the decision (its expiry, ages, dated exceptions and warnings, keys'
+lifetimes). The times that a policy names end it in any case.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from imagekit.errors import ImagekitError
+from imagekit.gate.decision import Closure, Decision, closure_of, moments
+from imagekit.gate.recorder import Recorder
+from imagekit.model.policy import Policy
+from imagekit.model.reference import Reference
+from imagekit.model.release import Seen
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.verify import verify
+from imagekit.ports import CertificateVerifier, Memory
+
+_STEP = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long decisions are kept at most."""
+
+    allowed: timedelta = timedelta(minutes=10)
+    """An image that is allowed is judged again after so long."""
+    denied: timedelta = timedelta(seconds=30)
+    """One that is denied: somebody may just be signing it."""
+    stale: timedelta = timedelta(hours=1)
+    """With the upstream down, an allowed image is served for so long after it was judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulebook:
+    """A policy as it is used here."""
+
+    policy: Policy
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """What a judgement needs besides the policy and the registry."""
+
+    memory: Memory
+    certificates: CertificateVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A clock that stands."""
+
+    time: datetime
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class _Frozen:
+    """A memory that learns nothing: a look into the future must not be remembered."""
+
+    def __init__(self, inner: Memory) -> None:
+        self._inner = inner
+
+    def highest(self, name: str) -> Seen | None:
+        return self._inner.highest(name)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        del name, seen
+
+
+def decide(
+    reference: Reference,
+    book: Rulebook,
+    recorder: Recorder,
+    *,
+    senses: Senses,
+    now: datetime,
+    lifetimes: Lifetimes,
+) -> Decision:
+    """Judge a reference.
+
+    Args:
+        reference: what a client asked for, by the upstream's name.
+        book: the policy.
+        recorder: reads from the upstream; what a tag points to may have been read already.
+        senses: what was seen before, and what verifies certificates.
+        now: the time.
+        lifetimes: how long the decision is kept at most.
+
+    Raises:
+        RegistryError: there is no verdict.
+    """
+    verdict = _judged(reference, book, recorder, now=now, senses=senses)
+    manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
+    allowed = verdict.allowed and manifest is not None
+    closure = Closure()
+    if allowed and manifest is not None:
+        closure = closure_of(manifest, recorder.manifests)
+        fresh = now + lifetimes.allowed
+        later = _Later(reference, book, recorder, senses)
+        until = later.holds_until(now, now + max(lifetimes.allowed, lifetimes.stale))
+    else:
+        fresh = until = now + lifetimes.denied
+    return Decision(
+        reference=reference,
+        digest=verdict.digest,
+        allowed=allowed,
+        policy=book.fingerprint,
+        policy_name=f"{verdict.policy} version {verdict.policy_version}",
+        findings=verdict.findings,
+        made=now,
+        fresh=min(fresh, until),
+        until=until,
+        manifest=manifest if allowed else None,
+        closure=closure,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """The same judgement at a later time."""
+
+    reference: Reference
+    book: Rulebook
+    recorder: Recorder
+    senses: Senses
+
+    def holds_until(self, now: datetime, longest: datetime) -> datetime:
+        """Return when the verdict ends, ``longest`` at the latest; to the second."""
+        self.recorder.seal()
+        end = min([longest, *(time for time in moments(self.book.policy) if time > now)])
+        if end - now <= _STEP or self._allowed(end - _STEP):
+            return end
+        return _last(now, end, self._allowed)
+
+    def _allowed(self, time: datetime) -> bool:
+        senses = replace(self.senses, memory=_Frozen(self.senses.memory))
+        try:
+            verdict = _judged(self.reference, self.book, self.recorder, now=time, senses=senses)
+        except ImagekitError:
+            # What would be asked for then is not known now.
+            return False
+        return verdict.allowed
+
+
+def _judged(
+    reference: Reference, book: Rulebook, recorder: Recorder, *, now: datetime, senses: Senses
+) -> Verdict:
+    return verify(
+        reference,
+        policy=book.policy,
+        reader=recorder,
+        clock=_At(now),
+        memory=senses.memory,
+        certificates=senses.certificates,
+    )
+
+
+def _last(good: datetime, bad: datetime, holds: Callable[[datetime], bool]) -> datetime:
+    """Return the last time that holds, between one that does and one that does not."""
+    while bad - good > _STEP:
+        middle = good + (bad - good) / 2
+        good, bad = (middle, bad) if holds(middle) else (good, middle)
+    return good

@@ -1,0 +1,151 @@
+"""What the gate decided about a reference: values only."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+
+from imagekit.formats.oci import parse_manifest
+from imagekit.model.digest import Digest
+from imagekit.model.oci import Descriptor, Manifest, RawManifest
+from imagekit.model.policy import Policy
+from imagekit.model.reference import Reference, Repository
+from imagekit.model.verdict import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a decision is about: a digest in a repository, and the tag that it was asked for by."""
+
+    repository: Repository
+    digest: Digest
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob that an allowed image consists of."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """What an allowed manifest consists of."""
+
+    manifests: Mapping[Digest, RawManifest] = field(default_factory=dict, hash=False)
+    """Those that an index lists, as far as they were judged with it."""
+    blobs: Mapping[Digest, int] = field(default_factory=dict, hash=False)
+    """Configurations and layers, with their sizes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A verdict, and how long it holds."""
+
+    reference: Reference
+    digest: Digest | None
+    allowed: bool
+    policy: str
+    """Fingerprint of the policy with all keys and trust roots."""
+    findings: tuple[Finding, ...] = ()
+    policy_name: str = ""
+    made: datetime
+    fresh: datetime
+    """From then on it is judged again."""
+    until: datetime
+    """From then on it holds no more, whatever cannot be reached."""
+    manifest: RawManifest | None = None
+    """The very bytes that were judged."""
+    closure: Closure = field(default_factory=Closure, hash=False)
+
+    @property
+    def tag(self) -> str:
+        """The tag that the image was asked for by, if any."""
+        return self.reference.tag or ""
+
+    @property
+    def subject(self) -> Subject | None:
+        """What it is about; None where nothing was found to judge."""
+        if self.digest is None:
+            return None
+        return Subject(self.reference.repository, self.digest, self.tag)
+
+    def is_fresh(self, policy: str, now: datetime) -> bool:
+        """Tell whether it may be used without another look."""
+        return self.policy == policy and self.made <= now < min(self.fresh, self.until)
+
+    def holds(self, policy: str, now: datetime) -> bool:
+        """Tell whether it may be used while the upstream cannot be asked."""
+        return self.policy == policy and self.made <= now < self.until
+
+
+def closure_of(top: RawManifest, read: Mapping[Digest, RawManifest]) -> Closure:
+    """Return what a manifest consists of.
+
+    Args:
+        top: an index or a manifest, allowed as a whole.
+        read: the manifests that were read and judged with it.
+
+    Raises:
+        DocumentError: it is neither.
+    """
+    document = parse_manifest(top.raw, top.media_type)
+    if isinstance(document, Manifest):
+        return Closure(blobs=dict(_blobs(document)))
+    manifests: dict[Digest, RawManifest] = {}
+    blobs: dict[Digest, int] = {}
+    for entry in document.manifests:
+        found = read.get(entry.digest)
+        if found is None or found.media_type != entry.media_type:
+            continue
+        child = parse_manifest(found.raw, found.media_type)
+        if isinstance(child, Manifest):
+            manifests[entry.digest] = found
+            blobs.update(_blobs(child))
+    return Closure(manifests=manifests, blobs=blobs)
+
+
+def _blobs(manifest: Manifest) -> Iterator[tuple[Digest, int]]:
+    parts: tuple[Descriptor, ...] = (manifest.config, *manifest.layers)
+    return ((part.digest, part.size) for part in parts)
+
+
+def fingerprint(policy: Policy) -> str:
+    """Return a digest of all that a policy decides by: also of keys and trust roots in files."""
+    return str(Digest.of("\n".join(_told(policy)).encode()))
+
+
+def moments(value: object) -> Iterator[datetime]:
+    """Yield every time that a policy names: at each of them it may begin to say something else."""
+    if isinstance(value, datetime):
+        yield value
+    elif is_dataclass(value):
+        for part in fields(value):
+            yield from moments(getattr(value, part.name))
+    elif isinstance(value, (tuple, frozenset)):
+        for part in value:
+            yield from moments(part)
+
+
+def _told(value: object) -> Iterator[str]:
+    """Yield a text that is the same for equal values, in every process."""
+    if is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__name__
+        for part in fields(value):
+            yield part.name
+            yield from _told(getattr(value, part.name))
+    elif isinstance(value, (tuple, list)):
+        yield f"{len(value)}:"
+        for each in value:
+            yield from _told(each)
+    elif isinstance(value, (set, frozenset)):
+        yield from sorted("\n".join(_told(each)) for each in value)
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from (repr(key), *_told(value[key]))
+    elif isinstance(value, Enum):
+        yield str(value.value)
+    else:
+        yield repr(value)

@@ -1,0 +1,379 @@
+"""The desk: who asks for a manifest or a blob learns here whether it is served.
+
+What must hold:
+
+1. What is served was judged, under the policy that is in force, and is the judged bytes.
+2. All who ask for one thing at once wait for one judgement.
+3. For a short while a tag means one digest, so that one pull sees one image.
+4. A child of an allowed index, a configuration or a layer is served because of that image, and
+   only while that image is allowed.
+5. An upstream that cannot be asked never makes anything allowed: what was allowed before is
+   served for a bounded time, under the same policy.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from imagekit.errors import ImagekitError, RegistryError
+from imagekit.gate.answers import RefusedError, unknown_blob
+from imagekit.gate.attached import served_with, subject_of
+from imagekit.gate.crew import Crew
+from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
+from imagekit.gate.decision import Blob, Decision, Subject
+from imagekit.gate.ledger import Ledger
+from imagekit.gate.lru import Lru
+from imagekit.gate.recorder import Recorder
+from imagekit.gate.refusals import denial, is_outage
+from imagekit.gate.upstreams import Readers, Upstream
+from imagekit.model.digest import Digest
+from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.verify.glob import applicable
+
+_KEPT_PINS = 20_000
+_UNAVAILABLE = 503
+_OUTAGE = timedelta(seconds=5)
+"""For so long after an upstream did not answer, what may be stale is served at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A manifest that is allowed, and until when the same answer may be given again."""
+
+    manifest: RawManifest
+    until: datetime
+    policy: str
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long what is kept at the desk."""
+
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    pin: timedelta = timedelta(seconds=30)
+    wait: timedelta = timedelta(seconds=60)
+    """The longest that one request waits for a judgement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pin:
+    digest: Digest
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A reference to be judged by the policy that was in force when the request came."""
+
+    upstream: Upstream
+    reference: Reference
+    book: Rulebook
+
+    @property
+    def repository(self) -> Repository:
+        return self.reference.repository
+
+    def of(self, reference: Reference) -> "_Case":
+        return replace(self, reference=reference)
+
+
+Heard = Callable[[str, Decision | ImagekitError, Reference], None]
+"""Is told what was decided: a word for how, the decision or why there is none, of what."""
+
+
+class Desk:
+    """Decisions for all clients of a gate, on one event loop.
+
+    Args:
+        ledger: what was decided before.
+        senses: what judgements need.
+        times: how long what is kept.
+        rulebook: returns the policy in force.
+        heard: is told of every decision.
+        took: is told how many seconds each judgement took.
+        attachments: whether what is attached to allowed images is served.
+        now: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        senses: Senses,
+        times: Times,
+        rulebook: Callable[[], Rulebook],
+        heard: Heard,
+        took: Callable[[float], None],
+        attachments: bool = True,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ledger = ledger
+        self._senses = senses
+        self._times = times
+        self._rulebook = rulebook
+        self._heard = heard
+        self._took = took
+        self._attachments = attachments
+        self._now = now
+        self._crew = Crew(times.wait)
+        self._readers = Readers()
+        self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
+        self._down: dict[str, datetime] = {}
+
+    async def manifest(self, upstream: Upstream, reference: Reference) -> Served:
+        """Return a manifest that is allowed.
+
+        Raises:
+            RefusedError: it is denied, not there, or nothing can be decided now.
+        """
+        case = _Case(upstream, reference, self._rulebook())
+        if isinstance(reference, TaggedReference):
+            decision, until = await self._by_tag(case, reference)
+        else:
+            part = await self._as_part(case, reference.digest)
+            if part is not None:
+                return part
+            decision = await self._by_digest(case, reference)
+            if not decision.allowed and self._attachments:
+                decision = await self._attached(case, reference) or decision
+            until = decision.fresh
+        if not decision.allowed or decision.manifest is None:
+            raise denial(decision)
+        return self._served(case, decision, decision.manifest, until=until)
+
+    async def blob(self, upstream: Upstream, repository: Repository, digest: Digest) -> Blob:
+        """Return a blob that an allowed image consists of.
+
+        Raises:
+            RefusedError: no allowed image does, or nothing can be decided now.
+        """
+        case = _Case(upstream, PinnedReference(repository, digest), self._rulebook())
+        async for root in self._ledger.roots(repository, digest):
+            decision = await self._confirmed(case, root)
+            if decision is not None and digest in decision.closure.blobs:
+                return Blob(digest, decision.closure.blobs[digest])
+        raise unknown_blob(digest)
+
+    async def tags(self, upstream: Upstream, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository that some rule speaks of.
+
+        Raises:
+            RefusedError: no rule does, or the upstream does not give them.
+        """
+        self._check_ruled(repository)
+        reader = self._readers.of(upstream, repository)
+        found = await self._crew.once(
+            ("tags", repository),
+            lambda: self._crew.in_thread(upstream, lambda: reader.tags(repository)),
+        )
+        if not found:
+            message = f"imagekit gate: {repository.path} is not there, or has no tags"
+            raise RefusedError(404, "NAME_UNKNOWN", message)
+        return found
+
+    async def referrers(
+        self, upstream: Upstream, subject: PinnedReference
+    ) -> tuple[Descriptor, ...]:
+        """Return what names a manifest as its subject; nothing of it has been verified.
+
+        Raises:
+            RefusedError: no rule speaks of the repository, or the upstream fails.
+        """
+        self._check_ruled(subject.repository)
+        reader = self._readers.of(upstream, subject.repository)
+        return await self._crew.once(
+            ("referrers", subject),
+            lambda: self._crew.in_thread(upstream, lambda: reader.referrers(subject)),
+        )
+
+    def close(self) -> None:
+        """End what runs."""
+        self._crew.close()
+        self._ledger.close()
+
+    # By tag: which digest, then that digest's verdict under the tag's name.
+
+    async def _by_tag(self, case: _Case, reference: TaggedReference) -> tuple[Decision, datetime]:
+        key = (reference.repository, reference.tag)
+        pin = self._pins.get(key)
+        if pin is not None and self._now() < pin.until:
+            known = await self._ledger.find(Subject(key[0], pin.digest, reference.tag))
+            if known is not None and self._is_fresh(case, known):
+                return known, min(pin.until, known.fresh)
+        decision = await self._crew.once(
+            ("tag", reference, case.book.fingerprint), lambda: self._resolve(case, reference)
+        )
+        pin = self._pins.get(key)
+        return decision, min(decision.fresh, pin.until if pin else decision.made)
+
+    async def _resolve(self, case: _Case, reference: TaggedReference) -> Decision:
+        """Ask the upstream what the tag points to now, and judge that unless it is known."""
+        recorder = Recorder(self._readers.of(case.upstream, case.repository))
+        stale = await self._stale(case, reference) if self._is_down(case.upstream) else None
+        if stale is not None:
+            return stale
+        try:
+            raw = await self._crew.in_thread(case.upstream, lambda: recorder.manifest(reference))
+        except RegistryError as error:
+            return await self._instead(case, reference, error)
+        except ImagekitError:
+            # Bytes that are not what they say they are become a verdict that says no.
+            return await self._judge(case, recorder)
+        key = (reference.repository, reference.tag)
+        pin = self._pins.get(key)
+        known = await self._ledger.find(Subject(key[0], raw.digest, reference.tag))
+        # A tag that moved is judged even if it moved back to what was allowed a moment ago.
+        moved = pin is None or pin.digest != raw.digest
+        if moved or known is None or not self._is_fresh(case, known):
+            known = await self._judge(case, recorder)
+        if known.digest is not None:
+            self._pins.put(key, _Pin(digest=known.digest, until=self._now() + self._times.pin))
+        return known
+
+    async def _instead(
+        self, case: _Case, reference: TaggedReference, error: RegistryError
+    ) -> Decision:
+        """Return what the tag was last, where the upstream is down and that still holds.
+
+        Raises:
+            RegistryError: the upstream's error, where there is nothing else.
+        """
+        if is_outage(error):
+            self._down[case.upstream.name] = self._now() + _OUTAGE
+            stale = await self._stale(case, reference)
+            if stale is not None:
+                return stale
+        self._heard("undecided", error, reference)
+        raise error
+
+    async def _stale(self, case: _Case, reference: TaggedReference) -> Decision | None:
+        known = await self._ledger.latest(reference.repository, reference.tag)
+        if known is None or not self._may_be_stale(case, known):
+            return None
+        self._heard("stale", known, reference)
+        return known
+
+    # By digest: on its own, as a part, or as something that is attached.
+
+    async def _by_digest(self, case: _Case, reference: PinnedReference) -> Decision:
+        subject = Subject(reference.repository, reference.digest, reference.tag or "")
+        known = await self._ledger.find(subject)
+        if known is not None and self._is_fresh(case, known):
+            return known
+        recorder = Recorder(self._readers.of(case.upstream, case.repository))
+        try:
+            return await self._crew.once(
+                ("digest", reference, reference.tag, case.book.fingerprint),
+                lambda: self._judge(case.of(reference), recorder),
+            )
+        except RefusedError as error:
+            stale = known is not None and self._may_be_stale(case, known)
+            if error.status != _UNAVAILABLE or known is None or not stale:
+                raise
+            self._heard("stale", known, reference)
+            return known
+
+    async def _as_part(self, case: _Case, digest: Digest) -> Served | None:
+        """Return a manifest that is part of an image which is allowed, or that image itself."""
+        async for root in self._ledger.roots(case.repository, digest):
+            decision = await self._confirmed(case, root)
+            if decision is None or decision.manifest is None:
+                continue
+            manifest = decision.closure.manifests.get(digest)
+            if root.digest == digest:
+                manifest = decision.manifest
+            if manifest is not None:
+                return self._served(case, decision, manifest, until=decision.fresh)
+        return None
+
+    async def _confirmed(self, case: _Case, root: Subject) -> Decision | None:
+        """Return the decision on an image if it is allowed now; it is judged again if need be."""
+        known = await self._ledger.find(root)
+        if known is not None and self._is_fresh(case, known):
+            return known if known.allowed else None
+        pinned = PinnedReference(root.repository, root.digest, tag=root.tag or None)
+        tries = [pinned] if pinned.tag is None else [pinned, pinned.with_digest(root.digest)]
+        for reference in tries:
+            try:
+                decision = await self._by_digest(case, reference)
+            except RefusedError as error:
+                if error.status == _UNAVAILABLE:
+                    raise
+                continue
+            if decision.allowed:
+                return decision
+        return None
+
+    async def _attached(self, case: _Case, reference: PinnedReference) -> Decision | None:
+        """Return the decision on an artifact that is attached to an allowed image."""
+        reader = self._readers.of(case.upstream, case.repository)
+        try:
+            raw = await self._crew.once(
+                ("attached", reference),
+                lambda: self._crew.in_thread(case.upstream, lambda: reader.manifest(reference)),
+            )
+            subject = subject_of(raw)
+            if subject is None:
+                return None
+            image = await self._by_digest(case, PinnedReference(case.repository, subject))
+        except RefusedError:
+            return None
+        if not image.allowed:
+            return None
+        decision = served_with(raw, image, now=self._now())
+        self._ledger.learn(decision)
+        return decision
+
+    async def _judge(self, case: _Case, recorder: Recorder) -> Decision:
+        def work() -> Decision:
+            decision = decide(
+                case.reference,
+                case.book,
+                recorder,
+                senses=self._senses,
+                now=self._now(),
+                lifetimes=self._times.lifetimes,
+            )
+            self._ledger.write(decision)
+            return decision
+
+        began = time.perf_counter()
+        try:
+            decision = await self._crew.in_thread(case.upstream, work)
+        except ImagekitError as error:
+            self._heard("undecided", error, case.reference)
+            raise
+        self._took(time.perf_counter() - began)
+        self._ledger.learn(decision)
+        self._heard("judged", decision, case.reference)
+        return decision
+
+    def _check_ruled(self, repository: Repository) -> None:
+        if not applicable(self._rulebook().policy, repository.name):
+            message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
+            raise RefusedError(403, "DENIED", message)
+
+    def _is_fresh(self, case: _Case, known: Decision) -> bool:
+        return known.is_fresh(case.book.fingerprint, self._now())
+
+    def _may_be_stale(self, case: _Case, known: Decision) -> bool:
+        now = self._now()
+        recent = now < known.made + self._times.lifetimes.stale
+        return known.allowed and recent and known.holds(case.book.fingerprint, now)
+
+    def _is_down(self, upstream: Upstream) -> bool:
+        until = self._down.get(upstream.name)
+        return until is not None and self._now() < until
+
+    def _served(
+        self, case: _Case, decision: Decision, manifest: RawManifest, *, until: datetime
+    ) -> Served:
+        return Served(
+            manifest=manifest,
+            until=until,
+            policy=case.book.fingerprint,
+            stale=not self._is_fresh(case, decision),
+        )

@@ -1,0 +1,104 @@
+"""The ledger: decisions in memory, those on disk behind them, and what is part of what."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from imagekit.gate.decision import Decision, Subject
+from imagekit.gate.lru import Lru
+from imagekit.gate.store import Store
+from imagekit.model.digest import Digest
+from imagekit.model.reference import Repository
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_KEPT_BYTES = 64 << 20
+_KEPT_MEMBERS = 100_000
+_MOST_ROOTS = 4
+_OVERHEAD = 4096
+
+
+class Ledger:
+    """Decisions; on one event loop, but for ``write``.
+
+    Args:
+        store: what is on disk.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._disk = ThreadPoolExecutor(2, "gate-store")
+        self._decisions: Lru[Subject, Decision] = Lru(_KEPT_BYTES, _weight)
+        self._members: Lru[tuple[Repository, Digest], dict[Subject, None]] = Lru(_KEPT_MEMBERS)
+
+    async def find(self, subject: Subject) -> Decision | None:
+        """Return the decision on a subject, however old it is."""
+        known = self._decisions.get(subject)
+        if known is None:
+            known = await self._ask(lambda: self._store.decision(subject))
+            if known is not None:
+                self.learn(known)
+        return known
+
+    async def latest(self, repository: Repository, tag: str) -> Decision | None:
+        """Return the decision on what a tag pointed to when it was allowed last."""
+        subject = await self._ask(lambda: self._store.latest(repository, tag))
+        return None if subject is None else await self.find(subject)
+
+    async def roots(self, repository: Repository, digest: Digest) -> AsyncIterator[Subject]:
+        """Yield the images that something is part of: those in memory, then those on disk."""
+        members = tuple(self._members.get((repository, digest)) or {})
+        for root in reversed(members):
+            yield root
+        for root in await self._ask(lambda: self._store.roots(repository, digest)) or ():
+            if root not in members:
+                yield root
+
+    def learn(self, decision: Decision) -> None:
+        """Keep a decision in memory."""
+        subject = decision.subject
+        if subject is None:
+            return
+        self._decisions.put(subject, decision)
+        if not decision.allowed:
+            return
+        parts = (subject.digest, *decision.closure.manifests, *decision.closure.blobs)
+        for digest in parts:
+            key = (subject.repository, digest)
+            members = dict(self._members.get(key) or {})
+            members.pop(subject, None)
+            members[subject] = None
+            while len(members) > _MOST_ROOTS:
+                members.pop(next(iter(members)))
+            self._members.put(key, members)
+
+    def write(self, decision: Decision) -> None:
+        """Keep a decision on disk, from any thread; where that fails it is said, and no more."""
+        if decision.subject is None:
+            return
+        try:
+            self._store.keep(decision.subject, decision)
+        except (OSError, sqlite3.Error) as error:
+            _log.error("decisions cannot be kept in %s: %s", self._store.folder, error)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._disk.shutdown(wait=True)
+
+    async def _ask(self, ask: Callable[[], T]) -> T | None:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, ask)
+        except (OSError, sqlite3.Error) as error:
+            _log.error("%s cannot be read: %s", self._store.folder, error)
+            return None
+
+
+def _weight(decision: Decision) -> int:
+    manifests = [*decision.closure.manifests.values()]
+    if decision.manifest is not None:
+        manifests.append(decision.manifest)
+    blobs = 200 * len(decision.closure.blobs)
+    return _OVERHEAD + blobs + sum(len(each.raw) + 1024 for each in manifests)

@@ -1,0 +1,90 @@
+"""Lists: tags, referrers and repositories, as far as the configuration gives them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from imagekit.formats.oci import descriptor_document
+from imagekit.gate.answers import Answer, RefusedError
+from imagekit.gate.desk import Desk
+from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
+from imagekit.gate.upstreams import Site, Upstreams
+from imagekit.model.oci import INDEX
+from imagekit.model.reference import PinnedReference
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listings:
+    """Which lists are given."""
+
+    with_tags: bool = True
+    with_referrers: bool = True
+    with_catalog: bool = False
+
+    def catalog(self, ask: AskCatalog, upstreams: Upstreams) -> Answer:
+        """Answer ``_catalog``: what layouts hold; a registry's is not asked for.
+
+        Raises:
+            RefusedError: it is not given.
+        """
+        names = upstreams.catalog() if self.with_catalog else None
+        if names is None:
+            raise _off("the list of repositories")
+        return _page("repositories", names, count=ask.count, last=ask.last, path="/v2/_catalog")
+
+    async def answer(self, ask: AskTags | AskReferrers, site: Site, desk: Desk) -> Answer:
+        """Answer a list of tags or referrers.
+
+        Raises:
+            RefusedError: it is not given, or the upstream does not give it.
+        """
+        if isinstance(ask, AskTags):
+            if not self.with_tags:
+                raise _off("the list of tags")
+            tags = await desk.tags(site.upstream, site.repository)
+            path = f"/v2/{ask.path}/tags/list"
+            return _page("tags", tags, count=ask.count, last=ask.last, path=path, name=ask.path)
+        if not self.with_referrers:
+            raise _off("the list of referrers")
+        return await self._referrers(ask, site, desk)
+
+    async def _referrers(self, ask: AskReferrers, site: Site, desk: Desk) -> Answer:
+        subject = PinnedReference(site.repository, ask.digest)
+        found = await desk.referrers(site.upstream, subject)
+        wanted = set(ask.artifact_types)
+        listed = [each for each in found if not wanted or each.artifact_type in wanted]
+        document = {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [descriptor_document(each) for each in listed],
+        }
+        headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
+        body = json.dumps(document, separators=(",", ":")).encode()
+        return Answer(content_type=INDEX, body=body, headers=headers)
+
+
+def _page(
+    what: str,
+    names: Sequence[str],
+    *,
+    count: int | None,
+    last: str,
+    path: str,
+    name: str = "",
+) -> Answer:
+    """Return one page (distribution-spec "Listing Tags"), with the way to the next one."""
+    rest = [each for each in names if each > last] if last else [*names]
+    limit = _PAGE if count is None else count
+    page = rest[:limit]
+    document = {**({"name": name} if name else {}), what: page}
+    headers = {}
+    if page and len(rest) > len(page):
+        headers["Link"] = f'<{path}?n={limit}&last={quote(page[-1], safe="")}>; rel="next"'
+    return Answer(body=json.dumps(document).encode(), headers=headers)
+
+
+def _off(what: str) -> RefusedError:
+    return RefusedError(404, "UNSUPPORTED", f"imagekit gate: {what} is not given here")

@@ -1,0 +1,181 @@
+"""The grammar of what may be asked for (distribution-spec v1.1, "Endpoints").
+
+The target of a request is taken apart here and nothing of it is ever passed on: requests to an
+upstream are made anew from the values that come out. What the grammar does not know is refused,
+above all percent signs: registries take ``apps%2Fdemo`` for ``apps/demo``.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from imagekit.errors import InvalidReferenceError
+from imagekit.gate.answers import RefusedError, bad_digest, bad_name, no_such_path
+from imagekit.model.digest import Digest
+from imagekit.model.reference import check_path, check_tag
+
+MAX_TARGET = 4096
+MAX_PAGE = 1000
+_PREFIX = "/v2/"
+_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:")
+_MAX_FIELDS = 16
+_DIGITS = frozenset("0123456789")
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """``/v2/``: is there a registry, and does it know me?"""
+
+
+@dataclass(frozen=True, slots=True)
+class AskManifest:
+    """A manifest by its tag or digest."""
+
+    path: str
+    reference: str | Digest
+    namespace: str = ""
+    """The registry that a client of containerd means (``?ns=``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskBlob:
+    """A blob."""
+
+    path: str
+    digest: Digest
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskReferrers:
+    """What names a manifest as its subject."""
+
+    path: str
+    digest: Digest
+    artifact_types: tuple[str, ...] = ()
+    """Only these, where some are named."""
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskTags:
+    """The tags of a repository, after ``last`` and at most ``count``."""
+
+    path: str
+    count: int | None = None
+    last: str = ""
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCatalog:
+    """The repositories, after ``last`` and at most ``count``."""
+
+    count: int | None = None
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is not of the registry: ``healthz``, ``readyz`` or ``metrics``."""
+
+    name: str
+
+
+Ask = Ping | AskManifest | AskBlob | AskReferrers | AskTags | AskCatalog | Probe
+Named = AskManifest | AskBlob | AskReferrers | AskTags
+
+
+def parse(target: str) -> Ask:
+    """Read the target of a request, exactly as it came over the wire.
+
+    Raises:
+        RefusedError: it is not of the grammar (400 or 404).
+    """
+    path, _, query = target.partition("?")
+    if len(target) > MAX_TARGET or not _CHARACTERS.issuperset(path):
+        raise bad_name("the path has characters that no name has, or is too long")
+    if path in {"/healthz", "/readyz", "/metrics"}:
+        return Probe(path[1:])
+    if path in {"/v2", _PREFIX}:
+        return Ping()
+    if not path.startswith(_PREFIX):
+        raise no_such_path()
+    return _registry(path.removeprefix(_PREFIX), _fields(query))
+
+
+def _registry(rest: str, fields: "_Fields") -> Ask:
+    if rest == "_catalog":
+        return AskCatalog(fields.count(), fields.first("last"))
+    # A name may have components called `manifests`; what comes last tells the kind.
+    parts = rest.rsplit("/", 2)
+    if len(parts) != 3:  # noqa: PLR2004 - name, kind, reference
+        raise no_such_path()
+    name, kind, reference = parts
+    if kind not in {"manifests", "blobs", "referrers", "tags"}:
+        raise no_such_path()
+    _check_name(name)
+    namespace = fields.first("ns")
+    match kind:
+        case "manifests":
+            return AskManifest(name, _reference(reference), namespace)
+        case "blobs":
+            return AskBlob(name, _digest(reference), namespace)
+        case "referrers":
+            kinds = fields.all("artifactType")
+            return AskReferrers(name, _digest(reference), kinds, namespace)
+        case _ if reference == "list":
+            return AskTags(name, fields.count(), fields.first("last"), namespace)
+        case _:
+            raise no_such_path()
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_path(name, whole=name)
+    except InvalidReferenceError as error:
+        raise bad_name(error.message) from error
+
+
+def _reference(text: str) -> str | Digest:
+    if ":" in text:
+        return _digest(text)
+    try:
+        check_tag(text)
+    except InvalidReferenceError as error:
+        # The specification has one code for manifests that cannot be there.
+        raise RefusedError(404, "MANIFEST_UNKNOWN", error.message) from error
+    return text
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except InvalidReferenceError as error:
+        raise bad_digest(error.message) from error
+
+
+class _Fields:
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def first(self, name: str) -> str:
+        return next((value for key, value in self._pairs if key == name), "")
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return tuple(value for key, value in self._pairs if key == name)
+
+    def count(self) -> int | None:
+        text = self.first("n")
+        if not text:
+            return None
+        if not _DIGITS.issuperset(text):
+            raise RefusedError(400, "PAGINATION_NUMBER_INVALID", "n is not a number")
+        # Nobody reads longer pages, and a long number is no better than a large one.
+        return min(int(text[:9]), MAX_PAGE) if len(text) <= 9 else MAX_PAGE  # noqa: PLR2004
+
+
+def _fields(query: str) -> _Fields:
+    try:
+        return _Fields(parse_qsl(query, max_num_fields=_MAX_FIELDS) if query else [])
+    except ValueError as error:
+        raise RefusedError(400, "UNSUPPORTED", "the query cannot be read") from error

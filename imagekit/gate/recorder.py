@@ -1,0 +1,86 @@
+"""A reader that remembers all that it read, so that a judgement can be made again without asking.
+
+What was judged and what is served are the same bytes because both come from here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from imagekit.errors import ImagekitError, RegistryError
+from imagekit.model.digest import Digest
+from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.ports import RegistryReader
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """An implementation of ``ports.RegistryReader`` for one judgement, in one thread."""
+
+    def __init__(self, inner: RegistryReader) -> None:
+        self._inner = inner
+        self._known: dict[object, object] = {}
+        self._sealed = False
+
+    @property
+    def manifests(self) -> dict[Digest, RawManifest]:
+        """The manifests that were read, by digest."""
+        known = self._known.values()
+        return {found.digest: found for found in known if isinstance(found, RawManifest)}
+
+    def seal(self) -> None:
+        """Answer only what is known from now on."""
+        self._sealed = True
+
+    def resolve(self, reference: TaggedReference) -> PinnedReference:
+        """Return what the tag points to."""
+        return reference.pin(self.manifest(reference).digest)
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        """Return a manifest; the same bytes whenever it is asked for again."""
+        if isinstance(reference, TaggedReference):
+            found = self._once(("tag", reference), lambda: self._inner.manifest(reference))
+            self._known.setdefault(("digest", reference.repository, found.digest), found)
+            return found
+        key = ("digest", reference.repository, reference.digest)
+        return self._once(key, lambda: self._inner.manifest(reference))
+
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Return a small blob."""
+        key = ("blob", repository, descriptor.digest, descriptor.size, limit)
+        return self._once(key, lambda: self._inner.blob(repository, descriptor, limit=limit))
+
+    def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        """Return all that name the manifest as their subject."""
+        key = ("referrers", reference.repository, reference.digest)
+        return self._once(key, lambda: self._inner.referrers(reference))
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository."""
+        return self._once(("tags", repository), lambda: self._inner.tags(repository))
+
+    def stream(
+        self, repository: Repository, descriptor: Descriptor
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Refuse: a judgement reads no layers.
+
+        Raises:
+            RegistryError: always.
+        """
+        raise RegistryError(f"{descriptor.digest} of {repository} is not read for a judgement")
+
+    def _once(self, key: object, ask: Callable[[], T]) -> T:
+        if key not in self._known:
+            if self._sealed:
+                raise RegistryError("this was not read before", code="NOT_RECORDED")
+            try:
+                self._known[key] = ask()
+            except ImagekitError as error:
+                self._known[key] = error
+                raise
+        found = self._known[key]
+        if isinstance(found, ImagekitError):
+            raise found
+        return found  # type: ignore[return-value]  # what was put there under this key

@@ -1,0 +1,100 @@
+"""What a person at the podman prompt reads when an image is refused: which check, and whom to ask.
+
+One line, since clients print it as one; the detail is for programs.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
+from imagekit.formats.distribution import TRANSIENT
+from imagekit.gate.answers import RefusedError, unavailable, unknown_manifest
+from imagekit.gate.decision import Decision
+from imagekit.model.reference import PinnedReference, Reference
+from imagekit.model.verdict import Finding
+from imagekit.verify.findings import plain
+
+_FORBIDDEN = 403
+
+
+class DenialError(RefusedError):
+    """An image is denied: the contact is added where the answer is written."""
+
+    def __init__(self, decision: Decision) -> None:
+        errors = [each for each in decision.findings if each.severity == "error"]
+        super().__init__(
+            _FORBIDDEN,
+            "DENIED",
+            _told(decision, errors),
+            detail={
+                "reference": shown(decision.reference),
+                "digest": str(decision.digest) if decision.digest else None,
+                "policy": decision.policy_name,
+                "findings": [
+                    {"check": each.check, "code": each.code, "message": each.message}
+                    for each in errors
+                ],
+            },
+        )
+        self.decision = decision
+
+
+def denial(decision: Decision) -> DenialError:
+    """Return the refusal of a denied image."""
+    return DenialError(decision)
+
+
+def is_outage(error: ImagekitError) -> bool:
+    """Tell whether the upstream cannot be asked now, as against having said something."""
+    if not isinstance(error, RegistryError) or isinstance(error, (NotFoundError, AuthError)):
+        return False
+    if error.http_status is None:
+        return error.code in {"CONNECTION", "TIMEOUT"}
+    return error.http_status in TRANSIENT
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn errors of an upstream into answers.
+
+    Raises:
+        RefusedError: for every other error of imagekit.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except NotFoundError as error:
+        raise unknown_manifest(plain(error.message)) from error
+    except ImagekitError as error:
+        raise _undecided(error, outage=is_outage(error)) from error
+
+
+def _undecided(error: ImagekitError, *, outage: bool) -> RefusedError:
+    """Return the answer where an upstream leads to no verdict: never an image."""
+    said = plain(error.message)
+    if outage:
+        return unavailable(f"the upstream registry cannot be asked: {said}")
+    message = (
+        f"imagekit: no verdict on the image, so it is refused: {error.code or 'ERROR'}: {said}"
+    )
+    return RefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
+
+
+def shown(reference: Reference) -> str:
+    """Return a reference as it was asked for."""
+    if isinstance(reference, PinnedReference) and reference.tag:
+        return f"{reference.repository}:{reference.tag}@{reference.digest}"
+    return str(reference)
+
+
+def _told(decision: Decision, errors: Iterable[Finding]) -> str:
+    found = [*errors]
+    reasons = "; ".join(f"{each.code}: {each.message}" for each in found[:3])
+    hint = next((each.hint for each in found if each.hint), "")
+    digest = f" ({decision.digest.short})" if decision.digest else ""
+    text = (
+        f"imagekit: {shown(decision.reference)}{digest} is refused by policy "
+        f"{decision.policy_name}: {reasons or 'no check passed'}"
+    )
+    return f"{text}. {hint}" if hint else text

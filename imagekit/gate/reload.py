@@ -1,0 +1,121 @@
+"""The policy in force: read anew when it changes, and kept where the new one is broken."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from imagekit.errors import ImagekitError, InputError, PolicyError
+from imagekit.gate.decide import Rulebook
+from imagekit.gate.decision import fingerprint
+from imagekit.gate.metrics import Metrics
+from imagekit.gate.store import Store
+from imagekit.verify.findings import plain
+from imagekit.verify.load import load_policy
+
+_log = logging.getLogger(__name__)
+_LOOKS = 15
+"""After so many looks the files that a policy names are read again, too."""
+
+
+class PolicyInForce:
+    """Holds the policy; requests that are being answered keep the one that they began with.
+
+    Args:
+        file: the policy.
+        store: remembers which version was accepted last.
+        metrics: counts.
+        heard: is told what happened, a line for the audit log.
+
+    Raises:
+        PolicyError: the policy cannot be accepted: a gate does not begin with a broken one.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        store: Store,
+        *,
+        metrics: Metrics,
+        heard: Callable[[dict[str, object]], None],
+    ) -> None:
+        self._file = file
+        self._store = store
+        self._metrics = metrics
+        self._heard = heard
+        self._lock = threading.Lock()
+        self.fault = ""
+        self._looks = 0
+        self._stamp = self._look()
+        self._book: Rulebook | None = None
+        self._book = self._read()
+
+    @property
+    def book(self) -> Rulebook:
+        """The policy in force."""
+        if self._book is None:  # pragma: no cover - it was read when this was made
+            raise PolicyError("there is no policy")
+        return self._book
+
+    def refresh(self) -> None:
+        """Read the policy again if its file changed; now and then also for the files it names."""
+        self._looks += 1
+        if self._look() != self._stamp or self._looks % _LOOKS == 0:
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the policy again; a broken one leaves the old one in force, and is shouted about."""
+        with self._lock:
+            self._stamp = self._look()
+            try:
+                self._book = self._read()
+            except ImagekitError as error:
+                self._keep(error)
+            else:
+                self.fault = ""
+
+    def _keep(self, error: ImagekitError) -> None:
+        said = plain(_all_said(error))
+        if said == self.fault:
+            return
+        self.fault = said
+        self._metrics.count("policy", "kept")
+        _log.error("the new policy is broken, the old one stays in force: %s", said)
+        self._heard({"event": "policy-broken", "message": said})
+
+    def _read(self) -> Rulebook:
+        policy = load_policy(self._file)
+        book = Rulebook(policy=policy, fingerprint=fingerprint(policy))
+        if self._book is not None and self._book.fingerprint == book.fingerprint:
+            return self._book
+        warning = self._store.accept(policy)
+        if warning:
+            _log.warning("%s", warning)
+        self._metrics.count("policy", "loaded")
+        self._heard(
+            {
+                "event": "policy",
+                "name": policy.name,
+                "version": policy.version,
+                "digest": str(policy.digest),
+                "policy_fingerprint": book.fingerprint,
+                "expires": policy.expires.isoformat(),
+                **({"warning": warning} if warning else {}),
+            }
+        )
+        return book
+
+    def _look(self) -> tuple[int, ...]:
+        try:
+            seen = self._file.stat()
+        except OSError:
+            return ()
+        return (seen.st_mtime_ns, seen.st_ino, seen.st_size)
+
+
+def _all_said(error: ImagekitError) -> str:
+    """Return what is wrong, with the first place in the file."""
+    if isinstance(error, InputError) and error.diagnostics:
+        first = error.diagnostics[0]
+        return f"{first.file}:{first.line}:{first.column}: {first.message}"
+    return error.message

@@ -1,0 +1,212 @@
+"""Which upstream a request means, and what its images are called there.
+
+Policies and signatures speak of the upstream's name; the gate's own host takes part in nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from imagekit.errors import ImagekitError, InputError
+from imagekit.gate.answers import RefusedError, unavailable
+from imagekit.gate.paths import Named
+from imagekit.model.oci import REF_NAME
+from imagekit.model.reference import Repository, check_path, is_host
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline import registries
+from imagekit.ports import RegistryReader
+
+_READER_SECONDS = 600.0
+_HINT = "write [NAME=]HOST[:PORT], [NAME=]http://HOST:PORT or [NAME=]oci:FOLDER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A registry, or a layout, that images are served from."""
+
+    name: str = ""
+    """First component of its repositories here; empty for the only one."""
+    host: str = ""
+    layout: Path | None = None
+    options: RegistryOptions = field(default_factory=RegistryOptions)
+
+    @classmethod
+    def parse(cls, text: str, options: RegistryOptions) -> Self:
+        """Read what ``--upstream`` was given.
+
+        Raises:
+            InputError: it is no upstream.
+        """
+        name, equals, place = text.partition("=")
+        if not equals:
+            name, place = "", text
+        else:
+            check_path(name, whole=text)
+            if "/" in name:
+                raise InputError(f"{text}: the name of an upstream has no slash", hint=_HINT)
+        if place.startswith("oci:"):
+            folder = Path(place.removeprefix("oci:"))
+            if not (folder / "oci-layout").is_file():
+                raise InputError(f"{folder} is no OCI layout", hint=_HINT, code="gate/upstream")
+            return cls(name=name, layout=folder.absolute(), options=options)
+        plain = place.startswith("http://")
+        host = place.removeprefix("http://").removeprefix("https://").rstrip("/")
+        if not is_host(host) and not _is_bare_host(host):
+            raise InputError(f"{text} is no upstream", hint=_HINT, code="gate/upstream")
+        return cls(name=name, host=host, options=replace(options, plain_http=plain))
+
+    @property
+    def shown(self) -> str:
+        """The upstream for logs."""
+        return f"oci:{self.layout}" if self.layout is not None else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where something is: the repository by the upstream's name, and what it is called here."""
+
+    upstream: Upstream
+    repository: Repository
+    path: str
+
+
+def _is_bare_host(text: str) -> bool:
+    # `http://registry` in a container network; a name with neither dot nor port needs a scheme.
+    return bool(text) and is_host(f"{text}:80") and ":" not in text
+
+
+class Upstreams:
+    """All upstreams of a gate.
+
+    Raises:
+        InputError: there is none, or their names do not tell them apart.
+    """
+
+    def __init__(self, upstreams: Iterable[Upstream]) -> None:
+        self._by_name: Mapping[str, Upstream] = {each.name: each for each in (*upstreams,)}
+        self.all = tuple(self._by_name.values())
+        self._layouts = _LayoutNames()
+
+    @classmethod
+    def of(cls, upstreams: Iterable[Upstream]) -> Self:
+        """Check and return them.
+
+        Raises:
+            InputError: there is none, or their names do not tell them apart.
+        """
+        given = tuple(upstreams)
+        names = {each.name for each in given}
+        if not given:
+            raise InputError("no upstream", hint="name one with --upstream, or in --config")
+        if len(names) != len(given) or (len(given) > 1 and "" in names):
+            raise InputError(
+                "several upstreams need a name each",
+                hint="write --upstream hub=HOST --upstream site=HOST; images of the first are "
+                "then GATE/hub/...",
+            )
+        return cls(given)
+
+    def locate(self, ask: Named) -> Site:
+        """Return what a request means.
+
+        Raises:
+            RefusedError: there is no such upstream or repository.
+        """
+        upstream, path = self._choose(ask.path, ask.namespace)
+        if upstream.layout is not None:
+            return Site(upstream, self._layouts.repository(upstream.layout, path), ask.path)
+        return Site(upstream, Repository(upstream.host, path), ask.path)
+
+    def catalog(self) -> tuple[str, ...] | None:
+        """Return the repositories under their names here; None where an upstream is a registry."""
+        found: list[str] = []
+        for each in self.all:
+            if each.layout is None:
+                return None
+            prefix = f"{each.name}/" if each.name else ""
+            found += [f"{prefix}{path}" for _, path in self._layouts.of(each.layout)]
+        return tuple(sorted(set(found)))
+
+    def _choose(self, path: str, namespace: str) -> tuple[Upstream, str]:
+        first, _, rest = path.partition("/")
+        only = self._by_name.get("")
+        if namespace:
+            # What containerd means when it asks a mirror; only what is configured is reachable.
+            for each in self.all:
+                if each.host == namespace:
+                    return each, rest if each.name and first == each.name and rest else path
+            raise _unknown(f"{namespace} is none of this gate's upstreams")
+        if only is not None:
+            return only, path
+        named = self._by_name.get(first)
+        if named is None or not rest:
+            known = ", ".join(sorted(self._by_name))
+            raise _unknown(f"{path} is in none of this gate's upstreams: {known}")
+        return named, rest
+
+
+def _unknown(message: str) -> RefusedError:
+    return RefusedError(404, "NAME_UNKNOWN", f"imagekit gate: {message}")
+
+
+class _LayoutNames:
+    """The names in a layout's index, read anew when it was replaced."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], frozenset[tuple[str, str]]]] = {}
+
+    def repository(self, folder: Path, path: str) -> Repository:
+        """Return the repository by the name that the layout gives it, without its host part.
+
+        Raises:
+            RefusedError: there is none or several, or the layout cannot be read.
+        """
+        found = {host for host, name in self.of(folder) if name == path}
+        if len(found) != 1:
+            what = "several images" if found else "no image"
+            raise _unknown(f"the layout has {what} called {path}")
+        return Repository(found.pop(), path, folder)
+
+    def of(self, folder: Path) -> frozenset[tuple[str, str]]:
+        """Return host and path of every image that a layout names.
+
+        Raises:
+            RefusedError: the layout cannot be read.
+        """
+        from imagekit.adapters.layout import entries  # noqa: PLC0415 - gates of layouts only
+
+        try:
+            seen = (folder / "index.json").stat()
+            stamp = (seen.st_mtime_ns, seen.st_ino, seen.st_size)
+            kept = self._known.get(folder)
+            if kept is not None and kept[0] == stamp:
+                return kept[1]
+            texts = [entry.annotations.get(REF_NAME, "") for entry in entries(folder)]
+        except (OSError, ImagekitError) as error:
+            raise unavailable(f"the layout cannot be read: {error}") from error
+        names = (text.rpartition(":")[0].partition("/") for text in texts)
+        found = frozenset((host, path) for host, _, path in names if host and path)
+        self._known[folder] = (stamp, found)
+        return found
+
+
+class Readers:
+    """One reader for each upstream, made when it is first used; safe in several threads.
+
+    Each is made anew after a while: it remembers logins, and what a registry cannot do.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._made: dict[str, tuple[float, RegistryReader]] = {}
+        self._clock = clock
+
+    def of(self, upstream: Upstream, repository: Repository) -> RegistryReader:
+        """Return the way to the upstream."""
+        now = self._clock()
+        made = self._made.get(upstream.name)
+        if made is None or now - made[0] > _READER_SECONDS:
+            made = (now, registries.reader(repository, upstream.options))
+            self._made[upstream.name] = made
+        return made[1]
