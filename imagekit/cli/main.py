@@ -31,6 +31,7 @@ COMMANDS = {
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
     "schema": "print the JSON Schema of recipes, policies and their like",
+    "trust": "send this host's engines to the gate, and take that back",
     "doctor": "tell what this host can do, and the remedy for what it cannot",
 }
 

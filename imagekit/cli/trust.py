@@ -1,0 +1,268 @@
+"""Send this host's engines to the gate and nowhere else, and take that back.
+
+  imagekit trust install --gate https://gate.example.org:5443 --registry registry.example.org
+  imagekit trust install --gate http://127.0.0.1:5443 --registry registry.example.org --dry-run
+  imagekit trust show
+  imagekit trust test --good registry.example.org/apps/hello:1 --bad registry.example.org/apps/bad:1
+  imagekit trust remove
+
+The files are shown before they are written (--dry-run shows only), what was there is kept, a second
+time changes nothing. `test` lets every engine that is installed pull both images and ends with 0
+where all of them pull the good one and refuse the bad one, else with 3.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagekit.cli.console import Console
+from imagekit.errors import DeniedError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from imagekit.adapters.hostfiles import HostFiles
+    from imagekit.model.trust import Engine, Gate, Route
+    from imagekit.pipeline.trust import Installation
+    from imagekit.trust.plan import Wish
+
+_MAX_AUTHORITY = 1 << 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verbs."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="install|show|test|remove")
+    _configure_install(verbs.add_parser("install", help="write the files that ask the gate"))
+    shown = verbs.add_parser("show", help="what is installed, and whether it still is as written")
+    tested = verbs.add_parser("test", help="let every engine pull a good and a bad image")
+    tested.add_argument("--good", metavar="REFERENCE", required=True, help="an image to be pulled")
+    tested.add_argument("--bad", metavar="REFERENCE", required=True, help="one to be refused")
+    removed = verbs.add_parser("remove", help="take back what was installed")
+    removed.add_argument("--force", action="store_true", help="also where a file was changed since")
+    for verb in (removed, verbs.choices["install"]):
+        verb.add_argument("--dry-run", action="store_true", help="only show what would change")
+    for verb in (shown, removed, verbs.choices["install"]):
+        verb.add_argument(
+            "--root",
+            type=Path,
+            default=Path("/"),
+            metavar="FOLDER",
+            help="the host's files are below this folder, such as the image that nodes boot",
+        )
+    # Meant behind the verb as well; without a default, which would overwrite what stood before.
+    for verb in verbs.choices.values():
+        for option in ("--json", "--quiet", "--verbose"):
+            verb.add_argument(
+                option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+            )
+
+
+def _configure_install(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gate", required=True, metavar="URL", help="https://HOST[:PORT]; http:// on loopback"
+    )
+    parser.add_argument(
+        "--registry",
+        action="append",
+        required=True,
+        metavar="[NAME=]HOST",
+        help="a registry that is reached through the gate only; with NAME= where the gate stands "
+        "before several, as its --upstream says; may be repeated",
+    )
+    parser.add_argument(
+        "--gate-ca", type=Path, metavar="FILE", help="authorities (PEM) that vouch for the gate"
+    )
+    parser.add_argument(
+        "--engine",
+        action="append",
+        choices=("containers", "containerd", "docker"),
+        help="only for these; all that are installed where it is left out; containers is Podman, "
+        "Buildah, Skopeo and Apptainer",
+    )
+    parser.add_argument(
+        "--policy-json",
+        type=Path,
+        metavar="FILE",
+        help="a policy.json to install (imagekit policy export); else one that takes only what "
+        "comes through the gate",
+    )
+    parser.add_argument(
+        "--docker-authorization",
+        default="",
+        metavar="PLUGIN",
+        help="let docker ask this authorization plugin",
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the verb.
+
+    Raises:
+        ImagekitError: a file cannot be read or written.
+    """
+    if arguments.verb == "test":
+        return _test(arguments, console)
+    from imagekit.adapters.hostfiles import HostFiles
+
+    files = HostFiles(arguments.root)
+    if arguments.verb == "show":
+        return _show(files, console)
+    return _change(arguments, files, console)
+
+
+def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console) -> int:
+    from imagekit.pipeline.trust import install, remove
+
+    if arguments.verb == "install":
+        done = install(_wish(arguments), files, dry_run=arguments.dry_run)
+    else:
+        done = remove(files, force=arguments.force, dry_run=arguments.dry_run)
+    console.result(_text(done, dry_run=arguments.dry_run), _document(done))
+    return 0
+
+
+def _wish(arguments: argparse.Namespace) -> "Wish":
+    from imagekit.trust.plan import Wish
+
+    policy = _file(arguments.policy_json) if arguments.policy_json else b""
+    if policy:
+        from imagekit.formats import strictjson
+
+        strictjson.loads_object(policy, what=str(arguments.policy_json))
+    return Wish(
+        gate=_gate(arguments),
+        engines=_engines(arguments.engine),
+        authorization=arguments.docker_authorization,
+        policy=policy,
+    )
+
+
+def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
+    from imagekit.adapters.engines import present
+    from imagekit.model.trust import Engine
+
+    engines = frozenset(map(Engine, asked)) if asked else present()
+    if not engines:
+        raise InputError(
+            "no engine is installed on this host",
+            hint="name those that will be: --engine containers",
+            code="NO_ENGINE",
+        )
+    return engines
+
+
+def _gate(arguments: argparse.Namespace) -> "Gate":
+    from imagekit.model.reference import Repository, is_host
+    from imagekit.model.trust import Gate
+
+    scheme, _, address = arguments.gate.rstrip("/").partition("://")
+    if scheme not in {"https", "http"} or not is_host(address):
+        raise UsageError(f"--gate {arguments.gate} is no address", hint="write https://HOST:PORT")
+    if scheme == "http" and not Repository(host=address, path="x").is_loopback:
+        raise UsageError(
+            f"{arguments.gate} would be asked without TLS, and is not on this host",
+            hint="give the gate a certificate (--tls-cert) and write https://",
+        )
+    return Gate(
+        address=address,
+        routes=tuple(_routes(arguments.registry)),
+        tls=scheme == "https",
+        authority=_file(arguments.gate_ca) if arguments.gate_ca else b"",
+    )
+
+
+def _routes(words: Sequence[str]) -> "Sequence[Route]":
+    from imagekit.model.reference import check_path, is_host
+    from imagekit.model.trust import Route
+
+    routes = []
+    for word in words:
+        below, equals, registry = word.rpartition("=")
+        if not is_host(registry):
+            raise UsageError(f"--registry {word} is no HOST[:PORT]", hint="write registry.site")
+        if equals:
+            check_path(below, whole=word)
+        routes.append(Route(registry=registry, below=below))
+    if len(routes) > 1 and not all(route.below for route in routes):
+        raise UsageError(
+            "a gate before several registries has a name for each",
+            hint="write --registry NAME=HOST, as the gate's --upstream says",
+        )
+    return routes
+
+
+def _file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_AUTHORITY + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", code="BAD_FILE") from error
+    if not raw or len(raw) > _MAX_AUTHORITY:
+        raise InputError(f"{path} is empty or too large", code="BAD_FILE")
+    return raw
+
+
+def _text(done: "Installation", *, dry_run: bool) -> str:
+    lines = []
+    for change in done.changes:
+        lines.append(f"{change.verb} {change.path}" + (f"  ({change.why})" if change.why else ""))
+        if dry_run:
+            lines.append(change.diff().rstrip("\n"))
+    if not done.changes:
+        lines.append("nothing to change")
+    for remark in done.remarks:
+        lines.append(f"! {remark.code}: {remark.message}")
+        if remark.hint:
+            lines.append(f"  {remark.hint}")
+    return "\n".join(lines)
+
+
+def _document(done: "Installation") -> dict[str, object]:
+    return {
+        "schema": 1,
+        "changes": [
+            {"path": str(one.path), "change": one.verb, "why": one.why, "diff": one.diff()}
+            for one in done.changes
+        ],
+        "remarks": [
+            {"code": one.code, "message": one.message, "hint": one.hint} for one in done.remarks
+        ],
+    }
+
+
+def _show(files: "HostFiles", console: Console) -> int:
+    from imagekit.pipeline.trust import show
+
+    states = show(files)
+    lines = [f"{one.state:<9} {one.file.path}" for one in states]
+    document = [{"path": str(one.file.path), "state": one.state} for one in states]
+    console.result("\n".join(lines or ["nothing is installed"]), {"schema": 1, "files": document})
+    return 0 if all(one.state == "installed" for one in states) else DeniedError.exit_code
+
+
+def _test(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.model.reference import parse_reference
+    from imagekit.pipeline.trust import try_engines
+
+    good, bad = (str(parse_reference(one)) for one in (arguments.good, arguments.bad))
+    tries = try_engines(good, bad)
+    if not tries:
+        raise InputError("no engine on this host can pull", code="NO_ENGINE")
+    lines = [f"{'engine':<9} {'good image':<11} bad image"]
+    for one in tries:
+        pulled, refused = (
+            "pulled" if one.good.pulled else "REFUSED",
+            "PULLED" if one.bad.pulled else "refused",
+        )
+        lines.append(f"{one.engine:<9} {pulled:<11} {refused}")
+        lines += [f"          {said}" for said in (one.good.said, one.bad.said) if said]
+    document = [
+        {
+            "engine": one.engine,
+            "good": {"pulled": one.good.pulled, "said": one.good.said},
+            "bad": {"pulled": one.bad.pulled, "said": one.bad.said},
+            "right": one.right,
+        }
+        for one in tries
+    ]
+    console.result("\n".join(lines), {"schema": 1, "engines": document})
+    return 0 if all(one.right for one in tries) else DeniedError.exit_code

@@ -1,0 +1,75 @@
+"""What makes a host's engines ask the gate: which files, with which content, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from imagekit.model.digest import Digest
+
+
+class Engine(StrEnum):
+    """What pulls images on a host, or shares its configuration with what does."""
+
+    CONTAINERS = "containers"
+    """Podman, Buildah, Skopeo, CRI-O and Apptainer: /etc/containers."""
+    CONTAINERD = "containerd"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A registry that is reached through the gate only."""
+
+    registry: str
+    """As references name it: ``registry.example.org``, or with a port."""
+    below: str = ""
+    """The gate's name for it, where the gate stands before several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The gate that engines are sent to."""
+
+    address: str
+    """``HOST`` or ``HOST:PORT``."""
+    routes: tuple[Route, ...]
+    tls: bool = True
+    """False for plain HTTP: for a gate on loopback."""
+    authority: bytes = b""
+    """Certificate authorities (PEM) that vouch for the gate; empty for the system's."""
+
+    @property
+    def url(self) -> str:
+        """Where the gate answers."""
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFile:
+    """A file of the host as it should be."""
+
+    path: PurePosixPath
+    """From the root of the host."""
+    content: bytes
+    why: str
+    """What it makes which engine do, for whoever reads the plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A file that was installed, and how to take that back."""
+
+    path: PurePosixPath
+    digest: Digest
+    """Of what was written."""
+    before: Digest | None
+    """Of what was there; its bytes are kept. None where there was nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """What an admin has to know of the plan, or has to do beside it."""
+
+    code: str
+    message: str
+    hint: str = ""
