@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from imagekit.adapters.enginefiles import read_engines
 from imagekit.adapters.podman import Programs
 from imagekit.errors import ToolError
 from imagekit.model.host import Cgroups, Host, Limits
@@ -45,7 +46,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         network=_network(root, superuser=superuser),
         keyring=(root / _KEYRING).is_file(),
         without_sigstore=frozenset(n for n in ("podman", "skopeo") if _lacks_sigstore(n)),
-        own_policy=_own_policy(env),
+        engines=read_engines(env, root),
         open_files=_limits(resource.RLIMIT_NOFILE),
         processes=_limits(resource.RLIMIT_NPROC),
     )
@@ -114,11 +115,6 @@ def _lacks_sigstore(program: str) -> bool:
     ):
         return content.find(_WITHOUT) >= 0
     return False
-
-
-def _own_policy(env: Mapping[str, str]) -> Path | None:
-    path = Path(env.get("HOME") or Path.home()) / ".config/containers/policy.json"
-    return path if path.exists() else None
 
 
 def _limits(which: int) -> Limits:

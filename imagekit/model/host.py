@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 Cgroups = Literal["v2", "hybrid", "v1", "none"]
 Status = Literal["ok", "remark", "problem"]
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,36 @@ class Limits:
 
     soft: int
     hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFile:
+    """A configuration file of an engine, as it reads it."""
+
+    path: Path
+    document: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+    fault: str = ""
+    """Why it cannot be read; the document is empty then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSetup:
+    """How the engines of a host are set up."""
+
+    overrides: tuple[Path, ...] = ()
+    """What users have that wins over the site's policy.json or registries.conf."""
+    registries: tuple[EngineFile, ...] = ()
+    """registries.conf and its drop-ins, in the order in which they are read."""
+    containerd: tuple[EngineFile, ...] = ()
+    """The hosts.toml files."""
+    docker: EngineFile | None = None
+    """daemon.json."""
+    policy: EngineFile | None = None
+    """policy.json of the host."""
+    unverifying: tuple[str, ...] = ()
+    """Engines that are installed and verify nothing."""
+    network_stores: tuple[tuple[Path, str], ...] = ()
+    """Image stores on network file systems, with the type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +73,7 @@ class Host:
     keyring: bool = False
     without_sigstore: frozenset[str] = frozenset()
     """Programs that Debian built without Sigstore."""
-    own_policy: Path | None = None
-    """A policy.json of this user, which overrides the site's."""
+    engines: EngineSetup = field(default_factory=EngineSetup)
     open_files: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
     processes: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
 

@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 from imagekit.model.host import Host, HostCheck, Status
 from imagekit.runtime.engine import run_options, runtime
+from imagekit.runtime.trust import judge_engines
 
 _ENOUGH_IDS = 65_536
 _STORAGE = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
 
 
 def judge(host: Host) -> tuple[HostCheck, ...]:
-    """Return a check for each thing that building and running needs."""
-    return tuple(check(host) for check in _CHECKS)
+    """Return a check for each thing that building, running and trusting needs."""
+    return (*(check(host) for check in _CHECKS), *judge_engines(host.engines))
 
 
 def _check(name: str, status: Status, *said: str) -> HostCheck:
@@ -143,17 +144,6 @@ def _sigstore(host: Host) -> HostCheck:
     )
 
 
-def _policy(host: Host) -> HostCheck:
-    if host.own_policy is None:
-        return _check("policy", "ok", "no policy.json of this user overrides the site's")
-    return _check(
-        "policy",
-        "problem",
-        f"{host.own_policy} overrides the site's policy",
-        f"remove it: rm {host.own_policy}",
-    )
-
-
 _CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
     _program("buildah", "problem"),
     _program("podman", "problem"),
@@ -169,5 +159,4 @@ _CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
     _runtime_dir,
     _keyring,
     _sigstore,
-    _policy,
 )

@@ -9,6 +9,7 @@ import pytest
 
 from imagekit.adapters import host
 from imagekit.errors import ToolError
+from imagekit.model.host import EngineSetup
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def test_programs_that_fail_and_files_that_are_missing_are_no_crash(tmp_path: Pa
     found = host.read(Broken(), {"HOME": str(tmp_path)}, tmp_path)
 
     assert (found.driver, found.cgroups, found.subuids, found.keyring) == ("", "none", 0, False)
-    assert found.own_policy is None
+    assert found.engines == EngineSetup(unverifying=found.engines.unverifying)
 
 
 def test_a_policy_of_this_user_is_seen(tmp_path: Path) -> None:
@@ -70,4 +71,6 @@ def test_a_policy_of_this_user_is_seen(tmp_path: Path) -> None:
     policy.parent.mkdir(parents=True)
     policy.write_text("{}")
 
-    assert host.read(Broken(), {"HOME": str(tmp_path)}, tmp_path).own_policy == policy
+    found = host.read(Broken(), {"HOME": str(tmp_path)}, tmp_path)
+
+    assert policy in found.engines.overrides

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.host import Host, Limits
+from imagekit.model.host import EngineFile, EngineSetup, Host, Limits
 from imagekit.runtime.engine import run_options
 from imagekit.runtime.judge import judge
 
+SAFE = EngineSetup(
+    policy=EngineFile(
+        path=Path("/etc/containers/policy.json"), document={"default": [{"type": "reject"}]}
+    )
+)
 GOOD = Host(
     root=False,
     system="Debian 12",
@@ -22,6 +27,7 @@ GOOD = Host(
     runtime_dir=True,
     network=True,
     keyring=True,
+    engines=SAFE,
 )
 
 
@@ -51,7 +57,6 @@ def test_a_good_host_has_no_remark() -> None:
         (replace(GOOD, runtime_dir=False), "runtime dir", "remark"),
         (replace(GOOD, keyring=False), "keyring", "problem"),
         (replace(GOOD, without_sigstore=frozenset({"podman"})), "sigstore", "remark"),
-        (replace(GOOD, own_policy=Path("/p")), "policy", "problem"),
     ],
 )
 def test_one_fault_is_one_finding_with_a_remedy(host: Host, name: str, status: str) -> None:
