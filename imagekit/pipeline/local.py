@@ -1,0 +1,85 @@
+"""Judging what lies in the local store already: ``imagekit verify --local``.
+
+An engine asks its policy when it pulls, and never again. What was loaded from an archive, built
+here, or pulled before there was a policy has the name of a trusted image and need not be it: the
+digest of the stored manifest tells.
+"""
+
+from collections.abc import Callable, Iterator
+
+from imagekit.errors import DeniedError, ImagekitError, NotFoundError
+from imagekit.formats.localimages import parse_local_images
+from imagekit.model.digest import Digest
+from imagekit.model.local import LocalImage
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference, parse_reference
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.verify import Judged
+
+Judge = Callable[[Reference], Verdict]
+_SECONDS = 60.0
+
+
+def local_images() -> tuple[LocalImage, ...]:
+    """Return the images of this user's Podman.
+
+    Raises:
+        ToolError: Podman is missing or failed.
+        DocumentError: it did not list images.
+    """
+    from imagekit.adapters.process import Runner
+
+    listed = Runner().run(("podman", "images", "--format", "json"), limit=_SECONDS)
+    return parse_local_images(listed.stdout.encode())
+
+
+def verify_local(images: tuple[LocalImage, ...], judge: Judge) -> Iterator[Judged]:
+    """Judge each image under each of its names, and yield what came of it.
+
+    Args:
+        images: the images of the store.
+        judge: judges a reference by a policy.
+    """
+    for image in images:
+        for name in image.names:
+            yield _judged(name, image, judge)
+
+
+def _judged(name: str, image: LocalImage, judge: Judge) -> Judged:
+    try:
+        return _best(name, image, judge)
+    except ImagekitError as error:
+        return Judged(reference=name, error=error)
+
+
+def _best(name: str, image: LocalImage, judge: Judge) -> Judged:
+    """Return the verdict that allows the image, else the last one.
+
+    Of an index, Podman keeps the digest of the index and that of the image that it chose; what is
+    signed may be either.
+    """
+    verdicts = [_verdict(name, digest, judge) for digest in image.digests]
+    known = [verdict for verdict in verdicts if verdict is not None]
+    if not known:
+        raise DeniedError(
+            f"the registry has no image of the name {name} with the digest that is stored here: "
+            "it was built or loaded on this host",
+            hint=f"remove it, and pull it again: podman rmi {image.id[:12]}",
+            code="NOT_PUBLISHED",
+        )
+    good = next((verdict for verdict in known if verdict.allowed), known[-1])
+    return Judged(reference=name, verdict=good)
+
+
+def _verdict(name: str, digest: Digest, judge: Judge) -> Verdict | None:
+    """Return the verdict on one stored manifest, or None where the registry does not have it."""
+    try:
+        return judge(_pinned(name, digest))
+    except NotFoundError:
+        return None
+
+
+def _pinned(name: str, digest: Digest) -> PinnedReference:
+    reference = parse_reference(name)
+    if isinstance(reference, TaggedReference):
+        return reference.pin(digest)
+    return reference.with_digest(digest)
