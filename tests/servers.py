@@ -64,17 +64,7 @@ class RegistryServer:
 
     def wait(self, seconds: float = 20) -> None:
         """Wait until it accepts connections."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > end:
-                    said = self._log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"the registry did not start: {said}") from error
-                time.sleep(0.02)
-            else:
-                return
+        answers(self._process, self._port, self._log, seconds=seconds)
 
     def stop(self) -> None:
         """Stop it, so that nothing is left running."""
@@ -100,6 +90,25 @@ class RegistryServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def answers(process: subprocess.Popen[bytes], port: int, log: Path, *, seconds: float = 20) -> None:
+    """Wait until a process of ours accepts connections on a port of loopback.
+
+    Raises:
+        RuntimeError: it ended, or it takes too long; with the end of its log.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > end:
+                said = log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"the server did not start: {said}") from error
+            time.sleep(0.02)
+        else:
+            return
 
 
 def free_port() -> int:
