@@ -27,6 +27,7 @@ COMMANDS = {
     "pull": "verify, then pull by digest into Podman's storage",
     "run": "verify, then run by digest with Podman",
     "gate": "serve only images that a policy allows, in front of a registry",
+    "webhook": "answer Kubernetes whether an object's images may run",
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",

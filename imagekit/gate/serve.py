@@ -102,11 +102,11 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
         if config.admin is None:
             gate.probes = probes
         else:
-            await _listen(stack, _probe_handler(probes), config.admin)
+            await listen(stack, _probe_handler(probes), config.admin)
         if config.listen is None:
             raise InputError("where shall the gate listen?", hint="say --listen HOST:PORT")
-        tls = None if config.tls is None else _tls(config.tls)
-        address = await _listen(stack, gate.handle, config.listen, tls=tls)
+        tls = None if config.tls is None else tls_context(config.tls)
+        address = await listen(stack, gate.handle, config.listen, tls=tls)
         _signals(stop, policy)
         keeping = asyncio.create_task(_keep_house(policy, parts.store))
         stack.callback(keeping.cancel)
@@ -156,9 +156,14 @@ def _assemble(parts: _Parts) -> Gate:
     )
 
 
-async def _listen(
+async def listen(
     stack: AsyncExitStack, handler: Handler, address: Address, *, tls: ssl.SSLContext | None = None
 ) -> Address:
+    """Serve on an address until the stack ends; return the address with its port.
+
+    Raises:
+        InputError: it cannot be listened on.
+    """
     server = web.Server(
         handler,
         handler_cancellation=True,
@@ -185,7 +190,12 @@ async def _listen(
     return replace(address, port=runner.addresses[0][1])
 
 
-def _tls(tls: Tls) -> ssl.SSLContext:
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return the certificate of a server, and what clients must show.
+
+    Raises:
+        InputError: it cannot be used.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

@@ -1,0 +1,118 @@
+"""AdmissionReview documents (admission.k8s.io/v1): the question of an API server, and the answer.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+
+Objects are read where Kubernetes itself has images: in the specification of a pod, on its own or
+as the template of another object. An object of a kind that is not known is a fault, and not one
+without images.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from imagekit.formats import strictjson
+from imagekit.formats.fields import Fields
+from imagekit.model.admission import Admission, Review, WantedImage
+
+MAX_REVIEW = 7 << 20
+"""Most bytes of a review: two objects of at most 3 MiB (the limit of an API server), and more."""
+MAX_IMAGES = 256
+MAX_WARNING = 256
+"""Longest warning that an API server passes on whole."""
+_CODE = "BAD_REVIEW"
+_API_VERSION = "admission.k8s.io/v1"
+_WHAT = "the review"
+
+_TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Pod": ("spec",),
+        "PodTemplate": ("template", "spec"),
+        "ReplicationController": ("spec", "template", "spec"),
+        "ReplicaSet": ("spec", "template", "spec"),
+        "Deployment": ("spec", "template", "spec"),
+        "StatefulSet": ("spec", "template", "spec"),
+        "DaemonSet": ("spec", "template", "spec"),
+        "Job": ("spec", "template", "spec"),
+        "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    }
+)
+"""Where each kind has the specification of its pods."""
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+
+def parse_review(raw: bytes) -> Review:
+    """Read a review, and the images of its object.
+
+    Raises:
+        DocumentError: it is none, or of a kind whose images are not known (code ``BAD_REVIEW``).
+    """
+    document = Fields.of(strictjson.loads(raw, what=_WHAT), what=_WHAT, code=_CODE)
+    if document.get("apiVersion") != _API_VERSION or document.get("kind") != "AdmissionReview":
+        raise document.fault(f"is no AdmissionReview of {_API_VERSION}")
+    request = document.object("request")
+    operation = request.text("operation")
+    kind = request.object("kind").text("kind")
+    images: tuple[WantedImage, ...] = ()
+    if operation in {"CREATE", "UPDATE"}:
+        images = tuple(_images(request.object("object"), kind))
+    elif operation not in {"DELETE", "CONNECT"}:
+        raise request.fault("has an operation that nobody knows")
+    return Review(
+        uid=request.text("uid"),
+        operation=operation,
+        kind=kind,
+        name=f"{request.optional_text('namespace')}/{request.optional_text('name')}",
+        images=images,
+    )
+
+
+def review_answer(admission: Admission) -> bytes:
+    """Write the answer to a review."""
+    response: dict[str, object] = {"uid": admission.uid, "allowed": admission.allowed}
+    if not admission.allowed:
+        response["status"] = {"code": 403, "reason": "Forbidden", "message": admission.message}
+    if admission.warnings:
+        response["warnings"] = [each[:MAX_WARNING] for each in admission.warnings]
+    if admission.digests:
+        judged = " ".join(f"{image}@{digest}" for image, digest in admission.digests)
+        response["auditAnnotations"] = {"judged": judged}
+    document = {"apiVersion": _API_VERSION, "kind": "AdmissionReview", "response": response}
+    return strictjson.dumps(document)
+
+
+def _images(found: Fields, kind: str) -> Iterator[WantedImage]:
+    if kind not in _TEMPLATES:
+        raise found.fault(
+            f"is of the kind {kind[:80]!r}, and where that has images is not known",
+            hint="let the webhook's rules name pods and workloads only",
+        )
+    place = ""
+    for key in _TEMPLATES[kind]:
+        found = found.object(key)
+        place = f"{place}.{key}" if place else key
+    images = (*_of_containers(found, place), *_of_volumes(found, place))
+    if len(images) > MAX_IMAGES:
+        raise found.fault(f"names more than {MAX_IMAGES} images")
+    yield from images
+
+
+def _of_containers(spec: Fields, place: str) -> Iterator[WantedImage]:
+    for key in _LISTS:
+        if spec.get(key) is None:
+            continue
+        for number, value in enumerate(spec.array(key, limit=MAX_IMAGES)):
+            where = f"{place}.{key}[{number}]"
+            container = Fields.of(value, what=where, code=_CODE)
+            yield WantedImage(reference=container.text("image"), place=f"{where}.image")
+
+
+def _of_volumes(spec: Fields, place: str) -> Iterator[WantedImage]:
+    """Yield the images that are mounted as volumes (since Kubernetes 1.31)."""
+    if spec.get("volumes") is None:
+        return
+    for number, value in enumerate(spec.array("volumes", limit=10 * MAX_IMAGES)):
+        where = f"{place}.volumes[{number}]"
+        volume = Fields.of(value, what=where, code=_CODE)
+        if volume.get("image") is not None:
+            reference = volume.object("image").text("reference")
+            yield WantedImage(reference=reference, place=f"{where}.image.reference")

@@ -1,0 +1,111 @@
+"""Whether an object may be kept by Kubernetes: ``imagekit webhook``.
+
+A webhook that only validates cannot write the digest that it judged into the object, and the node
+resolves the tag again when it pulls. So an image by its tag is refused with the digest to write,
+unless the nodes pull through a gate, which judges it again (``allow_tags``).
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from imagekit.errors import ImagekitError
+from imagekit.model.admission import Admission, Review, WantedImage
+from imagekit.model.reference import Reference, TaggedReference, is_host, parse_reference
+from imagekit.model.verdict import Verdict
+from imagekit.verify.findings import plain
+
+_HUB = "docker.io"
+_SHOWN = 3
+_AT_ONCE = 8
+
+Judge = Callable[[Reference], Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What came of one image of an object."""
+
+    image: WantedImage
+    refusal: str = ""
+    """Why it is refused; empty where it is not."""
+    warning: str = ""
+    digest: str = ""
+
+
+def admit(review: Review, judge: Judge, *, allow_tags: bool, contact: str = "") -> Admission:
+    """Judge every image of an object; one that is refused, or has no verdict, refuses the object.
+
+    Args:
+        review: what the API server asks.
+        judge: judges a reference by a policy.
+        allow_tags: whether images may be named by a tag: the nodes pull through a gate.
+        contact: whom users ask.
+    """
+    wanted = {image.reference: image for image in reversed(review.images)}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        rulings = [*pool.map(lambda one: rule(one, judge, allow_tags=allow_tags), wanted.values())]
+    refused = [ruling for ruling in rulings if ruling.refusal]
+    return Admission(
+        uid=review.uid,
+        allowed=not refused,
+        message=_message(refused, contact) if refused else "",
+        warnings=tuple(ruling.warning for ruling in rulings if ruling.warning),
+        digests=tuple((one.image.reference, one.digest) for one in rulings if one.digest),
+    )
+
+
+def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> Ruling:
+    """Judge one image."""
+    try:
+        reference = as_kubernetes_reads(image.reference)
+        verdict = judge(reference)
+    except ImagekitError as error:
+        said = f"no verdict, so it is refused: {error.code or 'ERROR'}: {plain(error.message)}"
+        return Ruling(image=image, refusal=said)
+    digest = str(verdict.digest) if verdict.digest else ""
+    if not verdict.allowed:
+        return Ruling(image=image, refusal=_reasons(verdict), digest=digest)
+    if isinstance(reference, TaggedReference) and not allow_tags:
+        name = f"{reference.repository}:{reference.tag}@{digest}"
+        said = f"its tag may move before a node pulls it; write {name}"
+        return Ruling(image=image, refusal=said, digest=digest)
+    warned = [each for each in verdict.findings if each.severity == "warning"]
+    warning = f"{image.reference}: {warned[0].code}: {warned[0].message}" if warned else ""
+    return Ruling(image=image, warning=warning, digest=digest)
+
+
+def as_kubernetes_reads(text: str) -> Reference:
+    """Read the name of an image as nodes do: without a host it is Docker Hub's, else ``latest``.
+
+    Raises:
+        InvalidReferenceError: it is no name of an image.
+    """
+    host, slash, path = text.partition("/")
+    if not slash:
+        text = f"{_HUB}/library/{text}"
+    elif not is_host(host):
+        text = f"{_HUB}/{text}"
+    elif host == _HUB and "/" not in path:
+        text = f"{_HUB}/library/{path}"
+    last = text.rpartition("/")[2]
+    return parse_reference(text if ":" in last or "@" in last else f"{text}:latest")
+
+
+def _reasons(verdict: Verdict) -> str:
+    errors = [each for each in verdict.findings if each.severity == "error"]
+    said = "; ".join(f"{each.code}: {each.message}" for each in errors[:_SHOWN])
+    return f"refused by policy {verdict.policy} version {verdict.policy_version}: {said}"
+
+
+def _message(refused: Iterable[Ruling], contact: str) -> str:
+    rulings = [*refused]
+    lines = [
+        f"imagekit: {plain(one.image.place)}: {plain(one.image.reference)}: {one.refusal}"
+        for one in rulings[:_SHOWN]
+    ]
+    if len(rulings) > _SHOWN:
+        lines.append(f"and {len(rulings) - _SHOWN} more images")
+    if contact:
+        lines.append(f"ask {contact}")
+    return "; ".join(lines)
