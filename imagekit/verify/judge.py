@@ -12,7 +12,8 @@ What must hold, in this order; what fails early costs no request:
    a tag that points elsewhere by now is a warning.
 4. ``image``: see ``content``. ``platforms``: see there.
 5. ``withdrawal``, ``freshness``, ``signature`` and one check for each attestation: see ``collect``,
-   ``weigh``, ``fresh`` and ``decide``; on the levels that the rule names.
+   ``weigh``, ``fresh`` and ``decide``; on the levels that the rule names. ``expressions``, of the
+   image of each platform: see there.
 
 A rule that only warns turns what 5 refuses into warnings, until its date; never what 1 to 4 do,
 nor a withdrawal.
@@ -36,6 +37,7 @@ from imagekit.verify.case import Case, authorities_of
 from imagekit.verify.collect import gather
 from imagekit.verify.content import Content, Part, read_image, refusal
 from imagekit.verify.decide import decide
+from imagekit.verify.expressions import check_expressions
 from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.fresh import Fresh, NoMemory, check_freshness, check_withdrawal, remember
 from imagekit.verify.glob import applicable
@@ -135,9 +137,6 @@ class _Court:
         withdrawn = check_withdrawal(top)
         if withdrawn:
             return withdrawn
-        unknown = _unjudged(self.rule)
-        if unknown:
-            return unknown
         fresh = check_freshness(top, self.bench.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
         if _refused(judged):
@@ -151,24 +150,33 @@ class _Court:
         """Judge the index, the manifests in it, or both, as the rule says."""
         level = self.rule.platforms.verify
         if not content.is_index:
-            return [*decide(top)]
+            return [*decide(top), *self._expressions(top, content.parts[0])]
         findings: list[Finding] = []
         if level in {Level.TOP, Level.ALL}:
             # What an index refers to is attested; where manifests are looked at, by each of them.
             findings += decide(top, attestations=level is Level.TOP)
-        if level in {Level.MANIFESTS, Level.ALL}:
-            for part in content.parts:
-                findings += self._part(part)
+        # What BuildKit attaches to an index is of no platform, and no runtime ever chooses it.
+        parts = [part for part in content.parts if part.platform != "unknown/unknown"]
+        if not parts:
+            return [*findings, _nothing_to_run(self.image)]
+        for part in parts:
+            findings += self._part(part, top)
         return findings
 
-    def _part(self, part: Part) -> Iterable[Finding]:
-        if part.platform == "unknown/unknown":
-            # What BuildKit attaches to an index so; no runtime ever chooses it.
-            return ()
-        case = self._case(part.reference)
-        found = (case,) if isinstance(case, Finding) else decide(case)
+    def _part(self, part: Part, top: Case) -> Iterable[Finding]:
+        """Judge the image of one platform: its signatures where they are wanted, and itself."""
+        case: Case | Finding = top
+        found: list[Finding] = []
+        if self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}:
+            case = self._case(part.reference)
+            found += (case,) if isinstance(case, Finding) else decide(case)
+        if isinstance(case, Case):
+            found += self._expressions(case, part)
         where = part.platform or part.reference.digest.short
         return (replace(each, message=f"{where}: {each.message}") for each in found)
+
+    def _expressions(self, case: Case, part: Part) -> tuple[Finding, ...]:
+        return check_expressions(case, part, asked=self.image)
 
     def _case(self, image: PinnedReference) -> Case | Finding:
         """Gather and weigh what is beside a manifest or index."""
@@ -212,18 +220,12 @@ class _Court:
         return (*eased, said)
 
 
-def _unjudged(rule: ImageRule) -> tuple[Finding, ...]:
-    """Refuse by a rule that asks for what is not judged here: half a rule allows nothing."""
-    asked = [word for word, there in (("expressions", bool(rule.expressions)),) if there]
-    if not asked:
-        return ()
-    return (
-        error(
-            "policy",
-            "NOT_SUPPORTED",
-            f"the rule {rule.glob} asks for {', '.join(asked)}, which this version cannot judge",
-            hint="take it out of the rule, or use a version that can",
-        ),
+def _nothing_to_run(image: PinnedReference) -> Finding:
+    return error(
+        "platforms",
+        "MISSING_PLATFORM",
+        f"{image} is an index without an image of any platform",
+        hint="there is nothing in it to run; ask who pushed it",
     )
 
 

@@ -174,9 +174,18 @@ _PLATFORMS: Record[Platforms] = Record(
     },
     make=lambda values: Platforms(verify=Level(values["verify"]), require=values["require"]),
 )
+
+
+def _expression(text: str) -> str:
+    from imagekit.verify.cel import compiled  # noqa: PLC0415  # few policies have expressions
+
+    return compiled(text)
+
+
 _CEL: Text[str] = Text(
     "an expression in CEL that is true or false",
     pattern=LINES,
+    parse=_expression,
     code="bad-expression",
     max_length=_MAX_EXPRESSION,
     examples=("config.config.User != ''",),

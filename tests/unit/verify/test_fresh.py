@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.errors import MemoryFaultError
 from imagekit.model.digest import Digest
-from imagekit.model.policy import Expression, Freshness, Need
+from imagekit.model.policy import Freshness, Need
 from imagekit.model.release import RELEASE, WITHDRAWAL, Seen
 from imagekit.model.verdict import Verdict
 from tests.fakes import MemorySigner
@@ -237,13 +237,6 @@ class TestWithdrawal:
         world.attach(WITHDRAWAL, _WITHDRAWN, digest=Digest.of(b"other"))
 
         assert world.judge().allowed
-
-
-def test_what_cannot_be_judged_denies(world: World) -> None:
-    """A rule that asks for more than this verifier can judge allows nothing."""
-    rule = world.policy(expressions=(Expression(cel="true"),))
-
-    assert _code(world.judge(rule)) == "NOT_SUPPORTED"
 
 
 def test_warning_ends(world: World) -> None:

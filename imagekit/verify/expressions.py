@@ -1,0 +1,104 @@
+"""The check ``expressions``: what a policy says in CEL of an image, and must be true.
+
+Each expression is judged for the image of each platform, with its own manifest and configuration.
+True is the only answer that allows: false is a refusal (``EXPRESSION_FAILED``), and so is an
+expression that comes to something else or to an error (``EXPRESSION_ERROR``), be it that a key is
+not there or that the image holds more than an expression may look at.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from imagekit.errors import DocumentError
+from imagekit.formats import strictjson
+from imagekit.model.evidence import Evidence, Refusal
+from imagekit.model.policy import Expression
+from imagekit.model.reference import PinnedReference
+from imagekit.model.verdict import Finding
+from imagekit.verify.case import Case
+from imagekit.verify.content import Part
+from imagekit.verify.findings import error, ok
+
+_CHECK = "expressions"
+
+
+def check_expressions(case: Case, part: Part, *, asked: PinnedReference) -> tuple[Finding, ...]:
+    """Return the findings on the rule's expressions; none where it has none.
+
+    Args:
+        case: what the expressions are judged with: the rule, the attestations that count, the time.
+        part: the image of one platform.
+        asked: the reference that was asked for, by the digest that it has.
+    """
+    expressions = case.rule.expressions
+    if not expressions:
+        return ()
+    from imagekit.verify.cel import evaluate  # noqa: PLC0415  # few policies have expressions
+
+    variables = _variables(case, part, asked)
+    faults = []
+    for one in expressions:
+        try:
+            if not evaluate(one.cel, variables):
+                faults.append(_failed(one))
+        except DocumentError as fault:
+            faults.append(_in_error(one, fault))
+    return tuple(faults) or (ok(_CHECK, f"{len(expressions)} of {len(expressions)} are true"),)
+
+
+def _failed(one: Expression) -> Finding:
+    return error(
+        _CHECK,
+        "EXPRESSION_FAILED",
+        f"{one.message} ({one.cel})" if one.message else f"this is not true: {one.cel}",
+        hint="mend the image, or the policy's expression",
+    )
+
+
+def _in_error(one: Expression, fault: DocumentError) -> Finding:
+    said = f"{one.message}; " if one.message else ""
+    return error(
+        _CHECK,
+        fault.code,
+        f"{said}{one.cel} cannot be judged: {fault.message}",
+        hint="has(config.config.User) && ... asks first whether a key is there",
+    )
+
+
+def _variables(case: Case, part: Part, asked: PinnedReference) -> Mapping[str, object]:
+    manifest = strictjson.loads_object(part.raw.raw, what="the manifest")
+    name = asked.repository.name
+    return {
+        "reference": f"{name}:{asked.tag}" if asked.tag else f"{name}@{asked.digest}",
+        "repository": name,
+        "tag": asked.tag or "",
+        "digest": str(part.reference.digest),
+        "platform": part.platform,
+        "config": part.config,
+        "manifest": manifest,
+        "annotations": manifest.get("annotations") or {},
+        "attestations": _attestations(case),
+        "now": case.now,
+    }
+
+
+def _attestations(case: Case) -> Mapping[str, list[object]]:
+    """Return the predicates that count, by the type of their statements."""
+    found: dict[str, list[object]] = {}
+    for each in _counted(case):
+        found.setdefault(each.predicate_type, []).append(dict(each.predicate))
+    return found
+
+
+def _counted(case: Case) -> Iterator[Evidence]:
+    """Yield what is about the image, and by somebody who may say it by the rule."""
+    for each in case.evidence:
+        allowed: Iterable[object] = (
+            case.counting(each, case.rule.authorities),
+            *(
+                case.counting(each, required.authorities)
+                for required in case.rule.attestations
+                if required.predicate_type == each.predicate_type
+            ),
+        )
+        if each.about and not all(isinstance(one, Refusal) for one in allowed):
+            yield each
