@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagekit.pipeline.publish import publish as publish_recipe
     from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.pipeline.sign import sign_reference as sign_image
+    from imagekit.pipeline.summary import SummaryOptions, issue_summary
     from imagekit.pipeline.verify import Verifier
     from imagekit.pipeline.verify import verify as verify_image
     from imagekit.recipe import load as load_recipe
@@ -45,10 +46,12 @@ __all__ = [
     "PublishedImage",
     "Recipe",
     "RegistryOptions",
+    "SummaryOptions",
     "Verdict",
     "Verifier",
     "build_recipe",
     "explain",
+    "issue_summary",
     "lint_recipes",
     "load_policy",
     "load_recipe",
@@ -72,11 +75,13 @@ _HOMES = {
     "PublishedImage": "model.published",
     "Recipe": "model.recipe",
     "RegistryOptions": "model.registry",
+    "SummaryOptions": "pipeline.summary",
     "Verdict": "model.verdict",
     "Verifier": "pipeline.verify",
     "build_recipe": "pipeline.build:build",
     "explain": "verify.explain:text",
     "lint_recipes": "recipe.lint:lint",
+    "issue_summary": "pipeline.summary",
     "load_policy": "verify.load",
     "load_recipe": "recipe:load",
     "open_policy": "pipeline.policy",

@@ -40,6 +40,8 @@ class Verdict:
     policy_digest: Digest
     findings: tuple[Finding, ...]
     policy_version: int = 0
+    evidence: tuple[Digest, ...] = ()
+    """Digests of the signed statements that counted, as they lie in the registry."""
 
     @property
     def allowed(self) -> bool:

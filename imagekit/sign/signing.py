@@ -5,6 +5,7 @@ the same is kept, so that a publish that was killed completes without signing an
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC
 
 from imagekit.formats.intoto import statement_bytes
@@ -145,17 +146,41 @@ def _attach_bundle(
     clock: Clock,
     what: str,
 ) -> Attached:
-    payload = statement_bytes(statement)
+    attached = attach_bundle(
+        writer,
+        image,
+        manifest=manifest,
+        bundle=signer.bundle(statement_bytes(statement)),
+        predicate_type=statement.predicate_type,
+        clock=clock,
+    )
+    return replace(attached, what=what)
+
+
+def attach_bundle(
+    writer: RegistryWriter,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    bundle: bytes,
+    predicate_type: str,
+    clock: Clock,
+) -> Attached:
+    """Attach a signed bundle to the image that it is about, as cosign does.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+    """
     return attach(
         writer,
         image,
         manifest=manifest,
         media_type=BUNDLE,
-        raw=signer.bundle(payload),
-        what=what,
+        raw=bundle,
+        what=predicate_type,
         annotations={
             "dev.sigstore.bundle.content": "dsse-envelope",
-            "dev.sigstore.bundle.predicateType": statement.predicate_type,
+            "dev.sigstore.bundle.predicateType": predicate_type,
             _CREATED: clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )

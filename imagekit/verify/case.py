@@ -1,6 +1,6 @@
 """All that a decision is made from, and the words that findings share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,6 +97,20 @@ def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
     for required in rule.attestations:
         authorities += required.authorities
     return tuple(dict.fromkeys(authorities))
+
+
+def counted(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence about the image by somebody who may give it by the rule."""
+    for each in case.evidence:
+        asked = [case.rule.authorities]
+        asked += [
+            required.authorities
+            for required in case.rule.attestations
+            if required.predicate_type == each.predicate_type
+        ]
+        answers = (case.counting(each, authorities) for authorities in asked)
+        if each.about and any(not isinstance(answer, Refusal) for answer in answers):
+            yield each
 
 
 def other_image(case: Case, each: Evidence) -> Refusal:

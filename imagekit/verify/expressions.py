@@ -6,15 +6,14 @@ expression that comes to something else or to an error (``EXPRESSION_ERROR``), b
 not there or that the image holds more than an expression may look at.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
-from imagekit.model.evidence import Evidence, Refusal
 from imagekit.model.policy import Expression
 from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Finding
-from imagekit.verify.case import Case
+from imagekit.verify.case import Case, counted
 from imagekit.verify.content import Part
 from imagekit.verify.findings import error, ok
 
@@ -84,21 +83,6 @@ def _variables(case: Case, part: Part, asked: PinnedReference) -> Mapping[str, o
 def _attestations(case: Case) -> Mapping[str, list[object]]:
     """Return the predicates that count, by the type of their statements."""
     found: dict[str, list[object]] = {}
-    for each in _counted(case):
+    for each in counted(case):
         found.setdefault(each.predicate_type, []).append(dict(each.predicate))
     return found
-
-
-def _counted(case: Case) -> Iterator[Evidence]:
-    """Yield what is about the image, and by somebody who may say it by the rule."""
-    for each in case.evidence:
-        allowed: Iterable[object] = (
-            case.counting(each, case.rule.authorities),
-            *(
-                case.counting(each, required.authorities)
-                for required in case.rule.attestations
-                if required.predicate_type == each.predicate_type
-            ),
-        )
-        if each.about and not all(isinstance(one, Refusal) for one in allowed):
-            yield each

@@ -33,7 +33,7 @@ from imagekit.model.policy import ImageRule, Level, Policy
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import CertificateVerifier, Memory, RegistryReader
-from imagekit.verify.case import Case, authorities_of
+from imagekit.verify.case import Case, authorities_of, counted
 from imagekit.verify.collect import gather
 from imagekit.verify.content import Content, Part, read_image, refusal
 from imagekit.verify.decide import decide
@@ -96,6 +96,9 @@ def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
     if not _refused(findings):
         court = _Court(reader=reader, image=image, policy=policy, rule=rule, bench=bench)
         findings += court.findings(raw)
+        return _verdict(
+            reference, policy, findings, digest=image.digest, evidence=tuple(court.counted)
+        )
     return _verdict(reference, policy, findings, digest=image.digest)
 
 
@@ -108,6 +111,8 @@ class _Court:
     policy: Policy
     rule: ImageRule
     bench: Bench
+    counted: dict[Digest, None] = field(default_factory=dict)
+    """What of the evidence counts for the rule, in the order that it was found."""
 
     def findings(self, raw: RawManifest) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
@@ -199,6 +204,7 @@ class _Court:
         )
         if self.bench.watch is not None:
             self.bench.watch(case)
+        self.counted.update(dict.fromkeys(each.source for each in counted(case)))
         return case
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -326,7 +332,12 @@ def _refused(findings: Iterable[Finding]) -> bool:
 
 
 def _verdict(
-    reference: Reference, policy: Policy, findings: list[Finding], *, digest: Digest | None
+    reference: Reference,
+    policy: Policy,
+    findings: list[Finding],
+    *,
+    digest: Digest | None,
+    evidence: tuple[Digest, ...] = (),
 ) -> Verdict:
     return Verdict(
         reference=reference,
@@ -335,4 +346,5 @@ def _verdict(
         policy_version=policy.version,
         policy_digest=policy.digest,
         findings=tuple(findings),
+        evidence=evidence,
     )

@@ -1,0 +1,172 @@
+"""Issuing verification summaries: ``imagekit verify --vsa``."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.errors import AuthError, InputError, RegistryError
+from imagekit.model.reference import PinnedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.statement import VSA
+from imagekit.model.summary import Summary
+from imagekit.model.verdict import Verdict
+from imagekit.ports import Clock, RegistryWriter, Signer
+from imagekit.sign.attach import Attached
+from imagekit.sign.own import own_statements
+from imagekit.sign.signing import attach_bundle
+from imagekit.sign.summary import (
+    LOCAL_VERIFIER,
+    Verifier,
+    judged_digest,
+    summarize,
+    summary_bundle,
+    young_summary,
+)
+
+_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryOptions:
+    """What a summary says besides the verdict, and where it goes."""
+
+    verifier: str = LOCAL_VERIFIER
+    """URI of this verifier; policies list it as ``verifierIds``."""
+    levels: tuple[str, ...] = ()
+    """What a passed verification means besides, such as ``SLSA_BUILD_LEVEL_3``."""
+    attach: bool = True
+    """Whether to attach it to the image; one that says the same and is younger than an hour is
+    kept instead."""
+    file: Path | None = None
+    """Where to write the Sigstore bundle; nowhere where it is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedSummary:
+    """A verification summary that was signed, and where it is."""
+
+    summary: Summary
+    attached: Attached | None = None
+    """What is beside the image now, if it was attached."""
+    file: Path | None = None
+
+
+def issue_summary(
+    verdict: Verdict,
+    *,
+    signer: Signer,
+    options: SummaryOptions | None = None,
+    registry: RegistryOptions | None = None,
+    writer: RegistryWriter | None = None,
+    clock: Clock | None = None,
+) -> IssuedSummary:
+    """Sign what a verdict says, so that nodes whose policy relies on this verifier need no more.
+
+    Args:
+        verdict: what ``verify`` returned just now, be it yes or no.
+        signer: who signs.
+        options: what the summary says besides, and where it goes; attached where left out.
+        registry: how the registry is reached.
+        writer: the way to the registry; made from ``registry`` where it is left out.
+        clock: the time; the system's where it is left out.
+
+    Raises:
+        InputError: no digest was judged, or the file cannot be written.
+        SigningKeyError: the key refused.
+        RegistryError: the registry refused or did not answer.
+    """
+    from imagekit.adapters.clock import SystemClock
+    from imagekit.pipeline.registries import light
+
+    chosen, time = options or SummaryOptions(), clock or SystemClock()
+    verifier = Verifier(id=chosen.verifier, version=_version(), levels=chosen.levels)
+    summary = summarize(verdict, verifier, time=time.now())
+    if not chosen.attach:
+        bundle = summary_bundle(verdict, summary, signer)
+        return IssuedSummary(summary=summary, file=_write(chosen.file, bundle))
+    place = _Place(
+        writer=writer or light(verdict.reference.repository, registry or RegistryOptions()),
+        image=PinnedReference(verdict.reference.repository, judged_digest(verdict)),
+        clock=time,
+    )
+    try:
+        # A file is asked for anew each time; what is attached stays for a while.
+        known = None if chosen.file else place.known(signer, summary)
+        if known is not None:
+            return IssuedSummary(summary=summary, attached=known)
+        bundle = summary_bundle(verdict, summary, signer)
+        attached = place.attach(bundle)
+    except AuthError as error:
+        raise _read_only(error, place.image) from error
+    return IssuedSummary(summary=summary, attached=attached, file=_write(chosen.file, bundle))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where summaries of one image are attached."""
+
+    writer: RegistryWriter
+    image: PinnedReference
+    clock: Clock
+
+    def known(self, signer: Signer, summary: Summary) -> Attached | None:
+        return young_summary(own_statements(self.writer, self.image, signer), summary)
+
+    def attach(self, bundle: bytes) -> Attached:
+        return attach_bundle(
+            self.writer,
+            self.image,
+            manifest=self.writer.manifest(self.image).descriptor,
+            bundle=bundle,
+            predicate_type=VSA,
+            clock=self.clock,
+        )
+
+
+def _read_only(error: AuthError, image: PinnedReference) -> RegistryError:
+    return AuthError(
+        f"the summary cannot be attached to {image}: {error.message}",
+        hint="log in as somebody who may push, or write it to a file: --vsa-out FILE",
+        code=error.code,
+        http_status=error.http_status,
+        reason=error.reason,
+    )
+
+
+def _write(file: Path | None, bundle: bytes) -> Path | None:
+    """Write the bundle, wholly or not at all."""
+    if file is None:
+        return None
+    try:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, delete=False) as made:
+            try:
+                made.write(bundle)
+                made.flush()
+                os.fchmod(made.fileno(), _MODE & ~_umask())
+                Path(made.name).replace(file)
+            except BaseException:
+                Path(made.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be written: {error.strerror or type(error).__name__}",
+            hint="name a file in a folder that exists: --vsa-out FILE",
+            code="BAD_OUTPUT",
+        ) from error
+    return file
+
+
+def _umask() -> int:
+    now = os.umask(0o077)
+    os.umask(now)
+    return now
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("imagekit")
+    except PackageNotFoundError:
+        return ""
