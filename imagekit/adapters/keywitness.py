@@ -1,15 +1,14 @@
 """What logs and timestamp authorities testify of a signature by a plain key.
 
 sigstore-python verifies these for certificates only. Its parts are used: Merkle proofs,
-checkpoints and promises; timestamps by rfc3161-client. What must hold:
+checkpoints and promises. What must hold:
 
 1. A log entry bears the name of a log of the trusted root that was valid at the signature's
    trusted times, or, where nobody testifies of a time, is valid now.
 2. Its inclusion proof leads to a checkpoint that this log signed; where it has a promise (Rekor
    v1), the log signed that as well, and only then its time counts.
 3. What it records is this very signature, key and message.
-4. A timestamp is of this very signature, by an authority of the trusted root in its time.
-5. No log and no timestamp counts twice.
+4. No log counts twice. Of timestamps see ``stamps``.
 
 What bears no name of the trusted root proves nothing, and spoils nothing.
 """
@@ -20,17 +19,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imagekit.adapters.promise import Promise
-from imagekit.adapters.trustedroot import guarded, knows_log, log_keys, within
+from imagekit.adapters.stamps import judge_stamps, told
+from imagekit.adapters.trustedroot import knows_log, log_keys
 from imagekit.errors import VerificationError
 from imagekit.formats.bundle import BAD_TIMESTAMP
 from imagekit.formats.fields import Fields
 from imagekit.formats.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
-from imagekit.model.evidence import Refusal, Witnessed
+from imagekit.model.evidence import Witnessed
 from imagekit.model.key import PublicKey
 
 if TYPE_CHECKING:
-    from rfc3161_client import TimeStampResponse
-    from sigstore._internal.trust import CertificateAuthority, RekorKeyring
+    from sigstore._internal.trust import RekorKeyring
     from sigstore.models import TransparencyLogEntry, TrustedRoot
 
 _WHAT = "the log entry"
@@ -47,7 +46,9 @@ class Inquest:
 
     def stamps(self, read: Callable[[], Sequence[bytes]]) -> Witnessed:
         """Judge timestamps, each a response in DER."""
-        return _told(lambda: self._stamps(read()), code=BAD_TIMESTAMP)
+        return told(
+            lambda: judge_stamps(self.trusted, read(), self.signed.signature), code=BAD_TIMESTAMP
+        )
 
     def log(self, read: Callable[[], Sequence[object]], times: Sequence[datetime]) -> Witnessed:
         """Judge the log entries of a bundle, each as JSON.
@@ -56,36 +57,11 @@ class Inquest:
             read: gives the entries.
             times: what timestamps testify of; Rekor v2 has no times of its own.
         """
-        return _told(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
+        return told(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
 
     def promise(self, text: str) -> Witnessed:
         """Judge a log's promise as the legacy form has it; an empty text is none."""
-        return _told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else Witnessed()
-
-    def _stamps(self, raws: Sequence[bytes]) -> Witnessed:
-        if len(set(raws)) != len(raws):
-            raise VerificationError("a timestamp is there twice", code=BAD_TIMESTAMP)
-        found = [self._stamp(raw) for raw in raws]
-        times = tuple(sorted(time for time in found if time is not None))
-        return Witnessed(there=bool(times), times=times, foreign=None in found)
-
-    def _stamp(self, raw: bytes) -> datetime | None:
-        """Return the time of a timestamp, or None where the root does not know its authority."""
-        from rfc3161_client import decode_timestamp_response
-
-        response = decode_timestamp_response(raw)
-        known = [
-            authority
-            for authority in self.trusted.get_timestamp_authorities()
-            if _is_by(response, authority)
-        ]
-        if not known:
-            return None
-        faults = [_stamp_fault(response, each, self.signed.signature) for each in known]
-        if all(faults):
-            raise VerificationError(faults[0], code=BAD_TIMESTAMP)
-        time: datetime = response.tst_info.gen_time
-        return time
+        return told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else Witnessed()
 
     def _entries(self, entries: Sequence[object], stamped: Sequence[datetime]) -> Witnessed:
         seen: set[bytes] = set()
@@ -113,7 +89,7 @@ class Inquest:
         if inner.inclusion_promise is not None:
             promised = (datetime.fromtimestamp(inner.integrated_time or 0, UTC),)
         keys = log_keys(self.trusted, log_id, promised or stamped or (self.now,))
-        _check_inclusion(entry, keys)
+        check_inclusion(entry, keys)
         if promised:
             entry._verify_set(keys)  # noqa: SLF001  # see above
         kind = f"{inner.kind_version.kind} {inner.kind_version.version}"
@@ -141,14 +117,6 @@ class Inquest:
             )
 
 
-def _told(judge: Callable[[], Witnessed], *, code: str) -> Witnessed:
-    """Let what does not hold be testimony that is at fault: the policy may not ask for it."""
-    try:
-        return guarded(judge)
-    except VerificationError as error:
-        return Witnessed(fault=Refusal(code=code, message=error.message, hint=error.hint))
-
-
 def _read_entry(fields: Fields) -> "TransparencyLogEntry":
     from sigstore.models import TransparencyLogEntry
     from sigstore_models.rekor.v1 import TransparencyLogEntry as Document
@@ -161,7 +129,16 @@ def _read_entry(fields: Fields) -> "TransparencyLogEntry":
     return TransparencyLogEntry(Document.from_dict(document))
 
 
-def _check_inclusion(entry: "TransparencyLogEntry", keys: "RekorKeyring") -> None:
+def check_inclusion(entry: "TransparencyLogEntry", keys: "RekorKeyring") -> None:
+    """Verify that an entry is in a log: proof, checkpoint and that both are of one tree.
+
+    Args:
+        entry: as the library has it.
+        keys: those of the log.
+
+    Raises:
+        Exception: what the library raises; see ``guarded``.
+    """
     from sigstore._internal.merkle import verify_merkle_inclusion
     from sigstore._internal.rekor.checkpoint import SignedCheckpoint, verify_checkpoint
 
@@ -176,37 +153,3 @@ def _check_inclusion(entry: "TransparencyLogEntry", keys: "RekorKeyring") -> Non
             "the inclusion proof is for another size of the log than its checkpoint",
             code=BAD_TLOG_ENTRY,
         )
-
-
-def _is_by(response: "TimeStampResponse", authority: "CertificateAuthority") -> bool:
-    """Tell whether a timestamp says to be by this authority: by its issuer and number."""
-    leaf = authority.certificates(allow_expired=True)[0]
-    signers = response.signed_data.signer_infos
-    return any(
-        one.issuer == leaf.issuer and one.serial_number == leaf.serial_number for one in signers
-    )
-
-
-def _stamp_fault(
-    response: "TimeStampResponse", authority: "CertificateAuthority", signature: bytes
-) -> str:
-    """Return why a timestamp of the signature does not hold by this authority, or nothing."""
-    from rfc3161_client import VerificationError as Refused
-    from rfc3161_client import VerifierBuilder
-
-    leaf, *above = authority.certificates(allow_expired=True)
-    if not above:
-        return "the trusted root has nothing above the timestamp authority"
-    builder = VerifierBuilder().tsa_certificate(leaf).add_root_certificate(above[-1])
-    for each in above[:-1]:
-        builder = builder.add_intermediate_certificate(each)
-    try:
-        builder.build().verify_message(response, signature)
-    except Refused as error:
-        return f"the timestamp is not of this signature, or not by its authority: {error}"
-    time: datetime = response.tst_info.gen_time
-    if not within(authority._inner.valid_for, time):  # noqa: SLF001  # the library has no other way
-        return (
-            f"the timestamp authority was not valid at {time.isoformat()}, as the trusted root says"
-        )
-    return ""

@@ -7,18 +7,19 @@ valid, by the trusted root, at the time that they testify of. Who signed, and wh
 ``imagekit.verify`` to judge.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from imagekit.adapters.certificate import certified
 from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.keywitness import Inquest
+from imagekit.adapters.keywitness import Inquest, check_inclusion
 from imagekit.adapters.promise import Promise
+from imagekit.adapters.stamps import judge_stamps, told
 from imagekit.adapters.trustedroot import guarded, load_root, log_keys, within
 from imagekit.errors import VerificationError
-from imagekit.formats.bundle import KeyBundle, Proofs
+from imagekit.formats.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
 from imagekit.formats.fields import strict_base64
 from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import public_key_of
@@ -28,7 +29,7 @@ from imagekit.formats.simplesigning import (
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
-    parse_timestamp,
+    legacy_stamps,
 )
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Refusal, Witness, Witnessed
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from sigstore.models import Bundle
     from sigstore.verify import Verifier
-
-_Time = tuple[datetime, bool]
-"""A moment, and whether a timestamp authority testifies of it; else it is a log."""
 
 
 class SigstoreVerifier:
@@ -111,12 +109,11 @@ class SigstoreVerifier:
     ) -> Witness:
         """Judge the promise and the timestamp beside a legacy signature; see ``key_bundle``."""
         promise = annotations.get(LOG_ANNOTATION, "")
-        stamp = annotations.get(TIMESTAMP_ANNOTATION, "")
-        if not (promise or stamp):
+        if not (promise or annotations.get(TIMESTAMP_ANNOTATION)):
             return Witness(root=root.digest)
 
         def judge(inquest: Inquest) -> Witness:
-            stamps = inquest.stamps(lambda: [parse_timestamp(stamp)] if stamp else [])
+            stamps = inquest.stamps(lambda: legacy_stamps(annotations))
             return Witness(root=root.digest, log=inquest.promise(promise), stamps=stamps)
 
         signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
@@ -183,13 +180,26 @@ class _Root:
 
     def _certified(self, bundle: "Bundle") -> tuple[Certified, Witness]:
         """Check what the library leaves out, and tell who signed and when."""
-        times = self._times(bundle)
-        entry = bundle.log_entry._inner  # noqa: SLF001  # the library has no public way to it
-        log_times = [time for time, stamped in times if not stamped]
-        keys = log_keys(self.trusted, entry.log_id.key_id, log_times or [t for t, _ in times])
-        bundle.log_entry._verify(keys)  # noqa: SLF001  # see above
-        self._check_authority(bundle.signing_certificate, [time for time, _ in times])
-        return certified(bundle.signing_certificate), self._witness(times)
+        entry = bundle.log_entry
+        inner = entry._inner  # noqa: SLF001  # the library has no public way to it
+        promised: tuple[datetime, ...] = ()
+        if inner.inclusion_promise is not None and inner.integrated_time:
+            promised = (datetime.fromtimestamp(inner.integrated_time, UTC),)
+        material = bundle._inner.verification_material  # noqa: SLF001  # see above
+        data = material.timestamp_verification_data
+        stamps = self._stamps(
+            lambda: (
+                [bytes(one.signed_timestamp) for one in data.rfc3161_timestamps] if data else []
+            ),
+            bundle.signature,
+        )
+        keys = log_keys(self.trusted, inner.log_id.key_id, promised or stamps.times)
+        check_inclusion(entry, keys)
+        if promised:
+            entry._verify_set(keys)  # noqa: SLF001  # see above
+        certificate = bundle.signing_certificate
+        self._check_authority(certificate, promised + stamps.times)
+        return certified(certificate), self._witness(promised, stamps)
 
     def legacy(self, payload: bytes, annotations: Mapping[str, str]) -> tuple[Certified, Witness]:
         """Verify a payload that a certificate's key signed, with the promise of Rekor v1."""
@@ -201,48 +211,34 @@ class _Root:
         promise = Promise.parse(annotations.get(LOG_ANNOTATION, ""))
         promise.check_entry(certificate, signature=signature, payload=payload)
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
-        chain = self._check_authority(certificate, [promise.time])
+        stamps = self._stamps(lambda: legacy_stamps(annotations), signature)
+        chain = self._check_authority(certificate, (promise.time, *stamps.times))
         self._check_leaf(certificate, chain)
         key = public_key_of(certificate.public_key(), what="the certificate's key")
         if not verify_legacy_signature(key, signature, payload):
             raise VerificationError(
                 "the certificate's key did not sign this payload", code="BAD_SIGNATURE"
             )
-        return certified(certificate), self._witness([(promise.time, False)])
+        return certified(certificate), self._witness((promise.time,), stamps)
 
-    def _witness(self, times: Iterable[_Time]) -> Witness:
-        found = sorted(times)
-        stamps = tuple(time for time, stamped in found if stamped)
-        return Witness(
-            root=self._digest,
-            log=Witnessed(there=True, times=tuple(time for time, stamped in found if not stamped)),
-            stamps=Witnessed(there=bool(stamps), times=stamps),
-        )
+    def _stamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> Witnessed:
+        return told(lambda: judge_stamps(self.trusted, read(), signature), code=BAD_TIMESTAMP)
 
-    def _times(self, bundle: "Bundle") -> tuple[_Time, ...]:
-        """Return the times that the library has verified the bundle by."""
-        from sigstore._internal.timestamp import TimestampSource
-
-        # There is no public way to them; were this one gone, nothing would verify any more.
-        found = self._verifier._establish_time(bundle)  # noqa: SLF001
-        authority = TimestampSource.TIMESTAMP_AUTHORITY
-        times = tuple((each.time, each.source is authority) for each in found)
-        stamped = sum(stamped for _, stamped in times)
-        given = bundle.verification_material.timestamp_verification_data
-        # The library passes over timestamps that do not hold, as long as the log says a time.
-        if stamped != len(given.rfc3161_timestamps if given else ()):
-            raise VerificationError(
-                "a timestamp is not of this signature, or of no authority of the trusted root",
-                code="BAD_TIMESTAMP",
-            )
-        return times
+    def _witness(self, promised: tuple[datetime, ...], stamps: Witnessed) -> Witness:
+        log = Witnessed(there=True, times=promised)
+        return Witness(root=self._digest, log=log, stamps=stamps)
 
     def _check_authority(
-        self, certificate: "Certificate", times: Iterable[datetime]
+        self, certificate: "Certificate", times: Sequence[datetime]
     ) -> list["Certificate"]:
         """Check chain and authority at each time; return the chain above the certificate."""
         from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
 
+        if not times:
+            raise VerificationError(
+                "nobody whom the trusted root knows testifies of when it was signed",
+                code="NO_TRUSTED_TIME",
+            )
         chain: list[Certificate] = []
         authorities = self.trusted._inner.certificate_authorities  # noqa: SLF001  # see _times
         for time in times:

@@ -4,6 +4,7 @@ containers-signature(5) and c/image's signature/internal/sigstore_payload.go: a 
 keys than these is refused there, and so it is here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, InvalidReferenceError
@@ -82,20 +83,23 @@ def parse_payload(raw: bytes) -> SimpleSigning:
     return SimpleSigning(identity=identity.text("docker-reference"), digest=digest)
 
 
-def parse_timestamp(text: str) -> bytes:
-    """Read the timestamp (RFC 3161, a response in DER) of the annotation beside a signature.
+def legacy_stamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Return the timestamp beside a signature (RFC 3161, a response in DER), if there is one.
 
     Raises:
         DocumentError: it is not what cosign writes (code ``BAD_TIMESTAMP``).
     """
+    text = annotations.get(TIMESTAMP_ANNOTATION, "")
+    if not text:
+        return ()
     what = "the timestamp beside the signature"
     try:
         document = strictjson.loads(text.encode(), what=what)
     except (DocumentError, UnicodeEncodeError) as error:
-        raise DocumentError(f"{what} is not read: {error}", code=BAD_TIMESTAMP) from error
+        raise DocumentError(f"{what} cannot be read: {error}", code=BAD_TIMESTAMP) from error
     fields = Fields.of(document, what=what, code=BAD_TIMESTAMP)
     fields.exactly(("SignedRFC3161Timestamp",))
-    return fields.base64("SignedRFC3161Timestamp")
+    return (fields.base64("SignedRFC3161Timestamp"),)
 
 
 def _check_optional(fields: Fields) -> None:

@@ -1,0 +1,97 @@
+"""Log entries and timestamps beside certificates: what the library leaves out is looked at."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagekit.adapters.keyless import KeylessSigner, TrustConfig
+from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.formats.intoto import statement_bytes
+from imagekit.formats.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.evidence import Witness
+from imagekit.model.policy import TrustRoot
+from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from tests.sigstore_stack import Sigstore
+from tests.witnesses import MemoryAuthority, b64
+
+pytestmark = [
+    pytest.mark.real,
+    # sigstore-python says of itself that Rekor v2 is young.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+STATEMENT = statement_bytes(
+    Statement(
+        subjects=(Subject(digest=Digest.of(b"image"), name="r.site/a:1"),),
+        predicate_type=COSIGN_SIGN,
+        predicate={},
+    )
+)
+
+
+def _signer(stack: Sigstore, config: Path) -> tuple[KeylessSigner, TrustRoot]:
+    trust = TrustConfig.from_file(config)
+    return KeylessSigner(trust, stack.token), trust.root
+
+
+def _stamped(raw: bytes, *stamps: dict[str, Any]) -> bytes:
+    """Replace the timestamps of a bundle."""
+    bundle = json.loads(raw)
+    data = {"rfc3161Timestamps": list(stamps)}
+    bundle["verificationMaterial"]["timestampVerificationData"] = data
+    return json.dumps(bundle).encode()
+
+
+def _stamp(raw: bytes) -> dict[str, Any]:
+    data = json.loads(raw)["verificationMaterial"]["timestampVerificationData"]
+    (stamp,) = data["rfc3161Timestamps"]
+    assert isinstance(stamp, dict)
+    return stamp
+
+
+def test_timestamps_of_bundles(sigstore: Sigstore) -> None:
+    """One over another signature is a fault, also where the log's promise tells a time."""
+    signer, root = _signer(sigstore, sigstore.trust_config_v1)
+    mine, other = signer.bundle(STATEMENT), signer.bundle(STATEMENT)
+    foreign = {"signedTimestamp": b64(MemoryAuthority().stamp(b"any"))}
+
+    def witness(raw: bytes) -> Witness:
+        return SigstoreVerifier().bundle(raw, root)[1]
+
+    good = witness(mine)
+    assert good.log.there
+    assert good.stamps.there
+    assert len(good.log.times) == len(good.stamps.times) == 1
+    swapped = witness(_stamped(mine, _stamp(other))).stamps
+    assert swapped.fault is not None
+    assert swapped.fault.code == "BAD_TIMESTAMP"
+    assert not swapped.there
+    bare = witness(_stamped(mine))
+    assert not bare.stamps.there
+    assert bare.log == good.log
+    unknown = witness(_stamped(mine, foreign)).stamps
+    assert (unknown.there, unknown.foreign, unknown.fault) == (False, True, None)
+
+
+def test_timestamps_of_the_legacy_form(sigstore: Sigstore) -> None:
+    """The annotation's timestamp is judged alike."""
+    signer, root = _signer(sigstore, sigstore.trust_config_v1)
+    payload = payload_bytes(SimpleSigning(identity="r.site/a:1", digest=Digest.of(b"image")))
+    annotations = dict(signer.legacy(payload))
+    other = _stamp(signer.bundle(STATEMENT))["signedTimestamp"]
+    assert annotations
+
+    def witness(stamp: str) -> Witness:
+        more = {TIMESTAMP_ANNOTATION: stamp} if stamp else {}
+        return SigstoreVerifier().legacy(payload, annotations | more, root)[1]
+
+    assert not witness("").stamps.there
+    assert witness("").log.there
+    swapped = witness(json.dumps({"SignedRFC3161Timestamp": other})).stamps
+    assert swapped.fault is not None
+    assert swapped.fault.code == "BAD_TIMESTAMP"
+    junk = witness("junk").stamps
+    assert junk.fault is not None
