@@ -43,9 +43,10 @@ class Promise:
             raise DocumentError(
                 "the signature has no entry of a log beside it", code="NO_TLOG_ENTRY"
             )
-        fields = Fields.of(
-            strictjson.loads(text.encode(), what="the log entry"), what="the log entry", code=_CODE
-        )
+        # Half a surrogate pair is no UTF-8, and refused as such.
+        raw = text.encode(errors="surrogatepass")
+        document = strictjson.loads(raw, what="the log entry")
+        fields = Fields.of(document, what="the log entry", code=_CODE)
         fields.exactly(("SignedEntryTimestamp", "Payload"))
         entry = fields.object("Payload")
         entry.exactly(("body", "integratedTime", "logIndex", "logID"))

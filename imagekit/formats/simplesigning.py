@@ -94,9 +94,10 @@ def legacy_stamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
         return ()
     what = "the timestamp beside the signature"
     try:
-        document = strictjson.loads(text.encode(), what=what)
-    except (DocumentError, UnicodeEncodeError) as error:
-        raise DocumentError(f"{what} cannot be read: {error}", code=BAD_TIMESTAMP) from error
+        # Half a surrogate pair is no UTF-8, and refused as such.
+        document = strictjson.loads(text.encode(errors="surrogatepass"), what=what)
+    except DocumentError as error:
+        raise DocumentError(error.message, code=BAD_TIMESTAMP) from error
     fields = Fields.of(document, what=what, code=BAD_TIMESTAMP)
     fields.exactly(("SignedRFC3161Timestamp",))
     return (fields.base64("SignedRFC3161Timestamp"),)

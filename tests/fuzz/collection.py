@@ -14,6 +14,7 @@ _MODULES = {
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
     "keys": ("public-key", "private-key", "cosign-key", "signature"),
+    "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
 }  # fmt: skip
 
