@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.pipeline.policy import sign_policy
 
     target, policy, new = sign_policy(arguments.file, signer_of(arguments))
-    covered = f" and {len(policy.files)} files that it names" if policy.files else ""
-    console.note(f"  {policy.name} version {policy.version}{covered}")
+    files = ", ".join(path for path, _ in policy.files)
+    console.note(f"  {policy.name} version {policy.version}" + (f", with {files}" if files else ""))
     if not new:
         console.note("  it was signed so already")
     if policy.expires <= datetime.now(UTC):

@@ -60,7 +60,7 @@ def test_good_recipes_end_with_0(file: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr() == ("1 recipe, no errors\n", "")
 
 
-@pytest.mark.parametrize("kind", ["recipe", "policy"])
+@pytest.mark.parametrize("kind", ["recipe", "policy", "policy-test", "policy-authority"])
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_schema_is_printed(
     kind: str, option: list[str], capsys: pytest.CaptureFixture[str]

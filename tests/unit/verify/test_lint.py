@@ -1,5 +1,6 @@
 """Linting policies: each remark by a policy that earns only this one."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,22 @@ def test_the_policies_of_the_project(project: Path) -> None:
     linted = lint([project / "policies"], now=NOW)
 
     assert (linted.policies, linted.diagnostics) == (2, ())
+
+
+def test_globs_that_take_too_long(tmp_path: Path) -> None:
+    """Where it cannot be told whether rules overlap, that is said, and soon."""
+    hard = [_rule(f"r.site/{f'*{one}' * 100}*/{'**/' * 20}x") for one in "abcdefgh"]
+
+    codes = {each.code for each in _linted(tmp_path, _document(*hard))}
+
+    assert codes == {"policy/globs-too-complex"}
+
+
+def test_every_code_is_on_the_page(project: Path) -> None:
+    """docs/policy-commands.md has all codes that are tested here, and no other."""
+    tested = {code for code, _ in _CASES.values()} | {code for code, _ in _PATTERNS}
+    page = (project / "docs/policy-commands.md").read_text(encoding="utf-8")
+    table = page.partition("| code |")[2].partition("## Test")[0]
+
+    listed = set(re.findall(r"`policy/([a-z-]+)`", table))
+    assert listed == tested | {"nobody-left", "globs-too-complex"}
