@@ -90,15 +90,12 @@ def check_signature(
     )
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
     (found,) = weigh((candidate,), scales)
-    if isinstance(found, Evidence):
-        counts = counting(found, signers.authorities, deny=Deny(), now=now)
-        refusal = counts if isinstance(counts, Refusal) else None
-        fault = refusal.message if refusal else _fault(policy, found, bundle, signers=signers)
+    fault = _refused(found, signers, now=now)
+    if isinstance(found, Evidence) and not fault:
+        fault = _fault(policy, found, bundle, signers=signers)
         if not fault:
             who = name_of(found.signatory, signers.authorities)
             return ok(_CHECK, f"{policy.name} version {policy.version} is signed by {who}")
-    else:
-        fault = found.message if found.code not in ORDINARY else _stranger(signers)
     return error(
         _CHECK,
         "BAD_POLICY_SIGNATURE",
@@ -148,7 +145,15 @@ def seal(policy: Policy) -> Digest:
     return Digest.of("\n".join(lines).encode())
 
 
-def _stranger(signers: PolicySigners) -> str:
+def _refused(found: Evidence | Refusal, signers: PolicySigners, *, now: datetime) -> str:
+    """Return why the signature is none of the signers', or an empty text."""
+    judged: object = found
+    if isinstance(found, Evidence):
+        judged = counting(found, signers.authorities, deny=Deny(), now=now)
+    if not isinstance(judged, Refusal):
+        return ""
+    if judged.code not in ORDINARY:
+        return judged.message
     names = ", ".join(one.name for one in signers.authorities)
     return f"it is by none of those who may sign policies here: {names}"
 
