@@ -1,0 +1,152 @@
+"""Whatever the policy, what is exported accepts no more than it, unless a loss says so."""
+
+import json
+import re
+from dataclasses import replace
+
+import re2
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagekit.model.policy import Deny, ImageRule, Policy, SignedIdentity
+from imagekit.verify.export import Effect, Export, export_policy
+from imagekit.verify.glob import applicable, matches
+from tests.unit.verify.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
+from tests.unit.verify.export.readers import controller_accepts, podman_accepts
+
+_GLOBS = st.sampled_from(
+    (
+        *("r.site/**", "r.site/a/**", "r.site/a/*", "r.site/a", "r.site/a/b", "r.site/a/b/**"),
+        *("r.site/*/b", "**", "*.site/**", "r.site/a*", "r.site/*b"),
+    )
+)
+NAMES = st.sampled_from(
+    (
+        *("r.site/a", "r.site/b", "r.site/a/a", "r.site/a/b", "r.site/a/b/a", "r.site/a/b/b"),
+        *("r.site/b/b", "s.site/a/b", "r.site:5000/a", "other/a", "r.site/ab"),
+    )
+)
+_AUTHORITIES = st.lists(st.sampled_from((A, B, C)), min_size=1, unique=True).map(tuple)
+_RULES = st.builds(
+    lambda glob, exclude, authorities, threshold: rule(
+        glob=glob,
+        exclude=exclude,
+        authorities=authorities,
+        threshold=min(threshold, len(authorities)),
+    ),
+    _GLOBS,
+    st.lists(_GLOBS, max_size=2, unique=True).map(tuple),
+    _AUTHORITIES,
+    st.integers(1, 3),
+)
+_DENY = st.frozensets(st.sampled_from([key.fingerprint for key in KEYS]), max_size=1)
+POLICIES = st.builds(
+    lambda rules, deny: policy(*rules, deny=Deny(keys=deny)),
+    st.lists(_RULES, min_size=1, max_size=4, unique_by=lambda each: each.glob),
+    _DENY,
+)
+SIGNERS = st.frozensets(st.sampled_from([key.fingerprint for key in KEYS]))
+_EXPLAIN = {"scope", "exclude", "ambiguous", "glob"}
+"""The losses by which another rule or none speaks of a name there."""
+
+
+def _allows(made: Policy, name: str, signers: frozenset[str]) -> bool:
+    """What our own judge says of an image that is signed for its name by these keys."""
+    rules = applicable(made, name)
+    if len(rules) != 1:
+        return False
+    good = {
+        one.key.fingerprint
+        for one in rules[0].authorities
+        if one.key is not None and one.key.fingerprint in signers - made.deny.keys
+    }
+    return len(good) >= rules[0].threshold
+
+
+def _check(
+    made: Policy, found: Export, *, accepts: bool, name: str, signers: frozenset[str]
+) -> None:
+    allows = _allows(made, name, signers)
+    if accepts and not allows:
+        assert codes(found) & _EXPLAIN, "it is weaker, and no loss says so"
+    if allows and not accepts:
+        assert codes(found, Effect.STRICTER, Effect.DROPPED), "it is stricter, and nothing says so"
+
+
+@settings(max_examples=60, deadline=None)
+@given(POLICIES, NAMES, SIGNERS, st.sampled_from(("containers-policy", "containers-policy:4.3")))
+def test_podman(made: Policy, name: str, signers: frozenset[str], target: str) -> None:
+    """A policy.json, read as containers-policy.json(5) says."""
+    found = export_policy(made, target, now=NOW)
+    document = json.loads(found.documents[0].text)
+
+    _check(made, found, accepts=podman_accepts(document, name, signers), name=name, signers=signers)
+
+
+@settings(max_examples=60, deadline=None)
+@given(POLICIES, NAMES, SIGNERS)
+def test_policy_controller(made: Policy, name: str, signers: frozenset[str]) -> None:
+    """ClusterImagePolicy objects, all that match of which must be satisfied."""
+    found = export_policy(made, "cluster-image-policy", now=NOW)
+    objects = list(yaml.safe_load_all(found.documents[0].text))
+
+    _check(
+        made, found, accepts=controller_accepts(objects, name, signers), name=name, signers=signers
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(POLICIES, NAMES, st.sampled_from((":1", f"@sha256:{'0' * 64}", f":1@sha256:{'0' * 64}")))
+def test_kyverno_speaks_of_the_same_images(made: Policy, name: str, tail: str) -> None:
+    """Exactly the policy of the only longest match matches, else exactly the one that refuses."""
+    found = export_policy(made, "kyverno", now=NOW)
+    matching = [
+        each["metadata"]["name"]
+        for each in yaml.safe_load_all(found.documents[0].text)
+        if _true(each["spec"]["matchImageReferences"][0]["expression"], f"{name}{tail}")
+    ]
+
+    rules = applicable(made, name)
+    number = made.images.index(rules[0]) + 1 if len(rules) == 1 else 0
+    assert matching == [f"site-rule{number}" if number else "site-default"]
+
+
+def _true(expression: str, reference: str) -> bool:
+    """Evaluate the little of CEL that names are matched by."""
+
+    def one(found: re.Match[str]) -> str:
+        return str(re2.search(found.group(1), reference) is not None)
+
+    text = re.sub(r"ref\.matches\(r'([^']*)'\)", one, expression)
+    text = text.replace("!", " not ").replace("&&", "and").replace("||", "or")
+    assert set(re.findall("[A-Za-z]+", text)) <= {"True", "False", "not", "and", "or"}
+    return bool(eval(text))  # noqa: S307  # nothing but the words above is in it
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    POLICIES,
+    st.sampled_from(tuple(SignedIdentity)),
+    st.sampled_from(("containers-policy", "cluster-image-policy", "kyverno", "docs")),
+)
+def test_every_authority_is_in_it_or_lost(
+    made: Policy, identity: SignedIdentity, target: str
+) -> None:
+    """A key of a rule that can decide is written, or something is said of its rule."""
+    rules = tuple(replace(each, signed_identity=identity) for each in made.images)
+    made = replace(made, images=rules)
+    found = export_policy(made, target, now=NOW)
+    text = "".join(each.text for each in found.documents)
+    said = {loss.rule for loss in found.losses}
+
+    for each in made.images:
+        assert each.glob in said or _decides_nothing(each) or target == "docs" or "key" in text
+    if target == "docs":
+        for one in (one for each in made.images for one in each.authorities):
+            assert one.key is not None
+            assert one.key.fingerprint in text
+
+
+def _decides_nothing(each: ImageRule) -> bool:
+    return any(matches(glob, each.glob.replace("*", "x")) for glob in each.exclude)
