@@ -1,6 +1,7 @@
 """What a policy demands of an attestation, said in plain words."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import assert_never
 
 from imagekit.model.condition import (
@@ -24,6 +25,16 @@ def say(condition: Condition) -> tuple[str, ...]:
         case VsaCondition():
             return tuple(_summary(condition))
     assert_never(condition)
+
+
+def span(length: timedelta) -> str:
+    """Return a span of time for people: ``180 days``, ``1 hour 30 minutes``."""
+    minutes = length // timedelta(minutes=1)
+    days, minutes = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((days, "day"), (hours, "hour"), (minutes, "minute"))
+    said = [f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count]
+    return " ".join(said) or "0 minutes"
 
 
 def _sbom(condition: SbomCondition) -> Iterator[str]:
@@ -53,7 +64,7 @@ def _vulnerabilities(condition: VulnerabilityCondition) -> Iterator[str]:
         worst = condition.max_severity.name.lower()
         yield f"no vulnerability{fixed} is worse than {worst}; an unknown severity is the worst"
     if condition.max_age is not None:
-        yield f"the scan is not older than {condition.max_age}"
+        yield f"the scan is not older than {span(condition.max_age)}"
 
 
 def _summary(condition: VsaCondition) -> Iterator[str]:
@@ -63,7 +74,7 @@ def _summary(condition: VsaCondition) -> Iterator[str]:
     if condition.levels:
         yield f"the verified levels hold {', '.join(condition.levels)}"
     if condition.max_age is not None:
-        yield f"it is not older than {condition.max_age}"
+        yield f"it is not older than {span(condition.max_age)}"
 
 
 def _or(words: frozenset[str] | tuple[str, ...]) -> str:

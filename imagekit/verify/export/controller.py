@@ -276,10 +276,8 @@ def _never(why: str) -> list[Value]:
 
 
 def _attestation(predicate_type: str) -> Value:
-    return {
-        "name": object_name(predicate_type.rpartition("//")[2]),
-        "predicateType": predicate_type,
-    }
+    word = "signature" if predicate_type == COSIGN_SIGN else predicate_type.rpartition("//")[2]
+    return {"name": object_name(word), "predicateType": predicate_type}
 
 
 def _overlaps(policy: Policy) -> Iterator[Loss]:

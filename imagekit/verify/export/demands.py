@@ -10,7 +10,7 @@ from datetime import datetime
 from imagekit.errors import PolicyError
 from imagekit.model.policy import ImageRule, Level, Need, Policy, Proof, SignedIdentity
 from imagekit.verify.case import authorities_of
-from imagekit.verify.export.conditions import say
+from imagekit.verify.export.conditions import say, span
 from imagekit.verify.export.globs import ambiguous
 from imagekit.verify.export.result import Loss, stricter, weaker
 from imagekit.verify.trust import CLOCK_SKEW
@@ -133,7 +133,7 @@ def _digests(policy: Policy) -> str:
 
 def _max_age(rule: ImageRule) -> str:
     age = rule.freshness.max_age
-    return "" if age is None else f"images older than {age} are refused; not by the target"
+    return "" if age is None else f"images older than {span(age)} are refused; not by the target"
 
 
 def _monotonic(rule: ImageRule) -> str:
@@ -165,7 +165,8 @@ def _expressions(rule: ImageRule) -> str:
 
 
 def _identity(rule: ImageRule) -> str:
-    if rule.signed_identity is SignedIdentity.DIGEST_ONLY:
+    # A verification summary is bound to the digest only.
+    if rule.signed_identity is SignedIdentity.DIGEST_ONLY or rule.proof is Proof.VSA:
         return ""
     return (
         f"a signature counts for the name that it was made for ({rule.signed_identity}); "

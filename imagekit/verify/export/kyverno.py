@@ -18,22 +18,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import Authority, ImageRule, Need, Policy, Proof
+from imagekit.model.policy import Authority, ImageRule, Policy, Proof
 from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.verify.export.attestors import attestors, why_not
 from imagekit.verify.export.cel import applies, moment, named
 from imagekit.verify.export.demands import in_force, policy_losses, rule_losses
 from imagekit.verify.export.globs import covers
 from imagekit.verify.export.kubernetes import (
-    anchorable,
-    identity_words,
     object_name,
     rule_name,
 )
 from imagekit.verify.export.result import Document, Export, Loss, remark, stricter
 from imagekit.verify.export.signers import same_person, undenied, window_losses
 from imagekit.verify.export.text import headline, lost_lines, yaml_text
-from imagekit.verify.export.trustroot import services
 
 _MADE = frozenset(
     {
@@ -95,22 +92,30 @@ class _Rule:
         """Yield the policy of the rule, and the one that warns until the rule refuses."""
         rule, until = self.rule, self.rule.warn_until
         self.losses.extend(rule_losses(rule, self.now, _MADE))
-        checks = [*self._conditions(), *self._signatures(), *self._attested()]
+        checks = [*self._signatures(), *self._attested()]
         where = applies(self.policy, rule)
-        warns = until is not None and self.now < until
-        first = f"time.now() < {moment(until)} || " if until is not None and warns else ""
-        deny = [_check(f"{first}{check}", message) for check, message in checks]
         name = rule_name(self.policy, number)
-        yield self._object(name, where, deny, warns=warns)
-        if warns:
-            warn = [_check(check, message) for check, message in checks]
-            name = rule_name(self.policy, number, "warn")
-            yield self._object(name, where, warn, warns=warns, action="Warn")
+        if until is None or self.now >= until:
+            yield self._object(name, where, [*self._conditions(), *checks])
+            return
+        # What is denied, or judged by an expired policy, is refused under a warning too.
+        later = [(f"time.now() < {moment(until)} || {check}", said) for check, said in checks]
+        yield self._object(name, where, [*self._conditions(), *later], required=False)
+        name = rule_name(self.policy, number, "warn")
+        yield self._object(name, where, checks, required=False, action="Warn")
 
     def _object(
-        self, name: str, where: str, checks: list[Value], *, warns: bool, action: str = "Deny"
+        self,
+        name: str,
+        where: str,
+        checks: Sequence[tuple[str, str]],
+        /,
+        *,
+        required: bool = True,
+        action: str = "Deny",
     ) -> Value:
-        spec = _spec(where, checks, action=action, required=not warns)
+        said = [_check(check, message) for check, message in checks]
+        spec = _spec(where, said, action=action, required=required)
         spec["attestors"] = [
             {"name": name, "cosign": entry} for name, entry in self.attestors.items()
         ] or [_NOBODY]
@@ -161,7 +166,7 @@ class _Rule:
         self.losses.extend(denied)
         known = []
         for one in kept:
-            why = _why_not(one)
+            why = why_not(one)
             if why:
                 message = f"signatures of {one.name} do not count for the target: {why}"
                 self.losses.append(stricter("authorities", message, rule=self.rule.glob))
@@ -184,53 +189,7 @@ class _Rule:
 
     def _attestors(self, one: Authority) -> list[str]:
         """Return the names of an authority's attestors: one for its key or each identity."""
-        trust = _trust(one)
-        if one.key is not None:
-            return [named(one.name, {**_key(one), **trust}, self.attestors)]
-        return [
-            named(
-                one.name,
-                {"keyless": {"identities": [identity_words(each)]}, **trust},
-                self.attestors,
-            )
-            for each in one.identities
-            if anchorable(each)
-        ]
-
-
-def _key(one: Authority) -> Value:
-    pem = public_key_pem(one.key).decode() if one.key else ""
-    return {"key": {"data": pem, "hashAlgorithm": "sha256"}}
-
-
-def _trust(one: Authority) -> dict[str, Any]:
-    """Return what log entries, certificates and timestamps are verified by."""
-    logged = one.tlog is Need.REQUIRED or one.key is None
-    stamped = one.timestamp is Need.REQUIRED
-    root = one.trust_root
-    if root is None or not (logged or stamped):
-        # Neither the network nor a TUF repository is asked for a key alone.
-        return {"ctlog": {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True}}
-    found: dict[str, Any] = {"trustedRoot": {"value": root.raw.decode()}}
-    if stamped:
-        ctlog: dict[str, Any] = {"tsaCertChain": services(root).timestamps[0].chain}
-        logs = services(root).logs
-        ctlog |= {"url": logs[0].url} if logged else {"insecureIgnoreTlog": True}
-        found["ctlog"] = ctlog
-    return found
-
-
-def _why_not(one: Authority) -> str:
-    needs_root = one.key is None or Need.REQUIRED in {one.tlog, one.timestamp}
-    if needs_root and one.trust_root is None:
-        return "it has no trusted root"
-    if one.key is None and not any(anchorable(identity) for identity in one.identities):
-        return "no pattern of it can be bound to the whole subject there"
-    if one.timestamp is Need.REQUIRED and one.trust_root is not None:
-        known = services(one.trust_root)
-        if not known.timestamps or not known.logs or not known.logs[0].url:
-            return "its trusted root names no timestamp authority, or no log by its URL"
-    return ""
+        return [named(word, entry, self.attestors) for word, entry in attestors(one)]
 
 
 _NOBODY: Value = {

@@ -18,7 +18,7 @@ from imagekit.model.policy import (
     Proof,
     SignedIdentity,
 )
-from imagekit.verify.export.conditions import say
+from imagekit.verify.export.conditions import say, span
 from imagekit.verify.export.globs import ambiguous
 from imagekit.verify.export.result import Document, Export
 
@@ -31,9 +31,9 @@ _NAMES = {
     SignedIdentity.DIGEST_ONLY: "any name, or none: only the digest is bound",
 }
 _LEVELS = {
-    Level.TOP: "what the reference points to: the index, or the only manifest",
-    Level.MANIFESTS: "the manifest of every platform",
-    Level.ALL: "the index, and the manifest of every platform",
+    Level.TOP: "Signed and attested is what the reference points to: the index, or the manifest",
+    Level.MANIFESTS: "Signed and attested is the manifest of every platform",
+    Level.ALL: "Signed is the index, and signed and attested the manifest of every platform",
 }
 
 
@@ -139,8 +139,9 @@ def _counts(one: Authority, now: datetime) -> Iterator[str]:
 
 
 def _points(rule: ImageRule, now: datetime) -> Iterator[str]:
-    yield f"- The signature is for {_signed(rule)}."
-    yield f"- Signed and attested is {_LEVELS[rule.platforms.verify]}."
+    if rule.proof is Proof.SIGNATURE:
+        yield f"- The signature is for {_signed(rule)}."
+    yield f"- {_LEVELS[rule.platforms.verify]}."
     if rule.platforms.require:
         yield f"- The image has the platforms {_list(rule.platforms.require)}."
     yield from _attestations(rule, now)
@@ -173,7 +174,7 @@ def _attestations(rule: ImageRule, now: datetime) -> Iterator[str]:
 def _freshness(rule: ImageRule) -> Iterator[str]:
     fresh = rule.freshness
     if fresh.max_age is not None:
-        yield f"- Its newest release or signature is not older than {fresh.max_age}."
+        yield f"- Its newest release or signature is not older than {span(fresh.max_age)}."
     if fresh.monotonic:
         must = " A verifier that cannot remember refuses." * (fresh.remember is Need.REQUIRED)
         yield f"- Its tag never goes back behind a release that was seen.{must}"
