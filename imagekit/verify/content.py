@@ -32,6 +32,9 @@ from imagekit.verify.findings import error, ok, warning
 MAX_PLATFORMS = 64
 """Most manifests of one index that are read."""
 
+NO_PLATFORM = "unknown/unknown"
+"""What BuildKit attaches to an index so; no runtime ever chooses it."""
+
 _CHECK = "image"
 
 
@@ -41,7 +44,8 @@ class Part:
 
     reference: PinnedReference
     platform: str
-    """As ``linux/arm64/v8``; empty where neither index nor configuration says it."""
+    """As ``linux/arm64/v8``; empty where neither index nor configuration says it, and
+    ``unknown/unknown`` only where the index does."""
     raw: RawManifest
     config: Mapping[str, object] = field(hash=False)
     """The configuration as JSON; empty where it is of no kind that runs."""
@@ -55,6 +59,8 @@ class Content:
     is_index: bool = False
     parts: tuple[Part, ...] = ()
     """The image of each platform; of an image of one platform that itself."""
+    unread: tuple[str, ...] = ()
+    """What the index lists besides: not there, or no manifest by its media type."""
 
 
 def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest) -> Content:
@@ -65,7 +71,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
     """
     try:
         image.digest.check(raw.raw, what=f"the manifest of {image}")
-        parts, missing = _parts(reader, image, raw)
+        parts, missing, foreign = _parts(reader, image, raw)
     except (DocumentError, IntegrityError) as fault:
         return Content(findings=(refusal(fault),))
     is_index = raw.media_type in INDEX_TYPES
@@ -81,6 +87,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         findings=(passed, lacking) if missing else (passed,),
         is_index=is_index,
         parts=parts,
+        unread=(*missing, *foreign),
     )
 
 
@@ -93,27 +100,28 @@ def refusal(fault: DocumentError | IntegrityError) -> Finding:
 
 def _parts(
     reader: RegistryReader, image: PinnedReference, raw: RawManifest
-) -> tuple[tuple[Part, ...], tuple[str, ...]]:
-    """Read manifests and configurations; return them, and the digests that are not there."""
+) -> tuple[tuple[Part, ...], tuple[str, ...], tuple[str, ...]]:
+    """Read manifests and configurations; return them, what is not there, and what is neither."""
     document = parse_manifest(raw.raw, raw.media_type)
     if isinstance(document, Manifest):
         config = _config(reader, image, document)
         part = Part(reference=image, platform=_said_by(config), raw=raw, config=config)
-        return (part,), ()
+        return (part,), (), ()
     if len(document.manifests) > MAX_PLATFORMS:
         raise DocumentError(
             f"the index lists {len(document.manifests)} manifests; {MAX_PLATFORMS} are the most",
             code="TOO_MANY",
         )
-    parts, missing = [], []
+    parts, missing, foreign = [], [], []
     for entry in document.manifests:
         if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
+            foreign.append(entry.digest.short)
             continue
         try:
             parts.append(_part(reader, image, entry))
         except NotFoundError:
             missing.append(entry.digest.short)
-    return tuple(parts), tuple(missing)
+    return tuple(parts), tuple(missing), tuple(foreign)
 
 
 def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> Part:
@@ -124,7 +132,9 @@ def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> 
     if isinstance(manifest, Index):
         raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
     config = _config(reader, image, manifest)
-    platform = str(entry.platform) if entry.platform else _said_by(config)
+    # An entry without a platform is chosen by runtimes where no other fits.
+    said = _said_by(config)
+    platform = str(entry.platform) if entry.platform else said if said != NO_PLATFORM else ""
     if entry.platform and config and not _agree(platform, _said_by(config)):
         raise DocumentError(
             f"the index says that {entry.digest.short} is for {platform}, and its configuration "

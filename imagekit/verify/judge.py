@@ -35,7 +35,7 @@ from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import CertificateVerifier, Memory, RegistryReader
 from imagekit.verify.case import Case, authorities_of, counted
 from imagekit.verify.collect import gather
-from imagekit.verify.content import Content, Part, read_image, refusal
+from imagekit.verify.content import NO_PLATFORM, Content, Part, read_image, refusal
 from imagekit.verify.decide import decide
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.findings import error, ok, warning
@@ -117,11 +117,17 @@ class _Court:
     def findings(self, raw: RawManifest) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
         content = read_image(self.reader, self.image, raw)
-        found = (*content.findings, *check_platforms(self.rule, content))
+        denied = [one for part in content.parts for one in self._denied(part)]
+        found = (*content.findings, *denied, *check_platforms(self.rule, content))
         if _refused(found):
             return found
         waived = self._waiver()
         return (*found, *(waived or self._trust(content)))
+
+    def _denied(self, part: Part) -> list[Finding]:
+        """Tell of a manifest in the index that is denied: a runtime would choose it."""
+        digest = part.reference.digest
+        return [] if digest == self.image.digest else _denied(self.policy, digest)
 
     def _waiver(self) -> tuple[Finding, ...]:
         """Return the finding that a dated exception allows the image, if one does."""
@@ -161,12 +167,17 @@ class _Court:
             # What an index refers to is attested; where manifests are looked at, by each of them.
             findings += decide(top, attestations=level is Level.TOP)
         # What BuildKit attaches to an index is of no platform, and no runtime ever chooses it.
-        parts = [part for part in content.parts if part.platform != "unknown/unknown"]
-        if not parts:
-            return [*findings, _nothing_to_run(self.image)]
+        parts = [part for part in content.parts if part.platform != NO_PLATFORM]
+        if self._looks_inside() and (content.unread or not parts):
+            # Nobody could tell of a manifest that was not read what it is, or that it is signed.
+            findings.append(_unjudgeable(content))
         for part in parts:
             findings += self._part(part, top)
         return findings
+
+    def _looks_inside(self) -> bool:
+        """Tell whether the rule asks for something of each manifest in an index."""
+        return self.rule.platforms.verify is not Level.TOP or bool(self.rule.expressions)
 
     def _part(self, part: Part, top: Case) -> Iterable[Finding]:
         """Judge the image of one platform: its signatures where they are wanted, and itself."""
@@ -226,12 +237,15 @@ class _Court:
         return (*eased, said)
 
 
-def _nothing_to_run(image: PinnedReference) -> Finding:
+def _unjudgeable(content: Content) -> Finding:
+    """Refuse an index of which not every manifest can be judged, or none: a registry hides them."""
+    listed = ", ".join(content.unread) or "none that a runtime chooses"
     return error(
-        "platforms",
-        "MISSING_PLATFORM",
-        f"{image} is an index without an image of any platform",
-        hint="there is nothing in it to run; ask who pushed it",
+        "signature",
+        "MISSING_MANIFEST",
+        "the policy asks for something of every manifest in the index, and not all can be "
+        f"judged: {listed}",
+        hint="copy the image whole; or let the policy look at the index: platforms.verify: top",
     )
 
 

@@ -220,7 +220,7 @@ def make(folder: Path, stores: dict[bool, str], stack: Sigstore) -> Bed:
         ),
     )
     store = Store(stores[False], "origin/apps/hello", referrers=False)
-    return Bed(
+    bed = Bed(
         folder=folder,
         stores=stores,
         stack=stack,
@@ -229,3 +229,8 @@ def make(folder: Path, stores: dict[bool, str], stack: Sigstore) -> Bed:
         public=files.public,
         image=take(store, TAG, leave=True),
     )
+    for form in (Form.REKOR1, Form.REKOR2):
+        for email in ("", STRANGER):
+            # Before anything is signed, so that each certificate is valid at every time stamp.
+            bed.signer(form, email)
+    return bed

@@ -13,7 +13,7 @@ from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
 from imagekit.model.oci import IN_TOTO
 from imagekit.ports import PrivateKey
 from imagekit.sign.keyed import KeySigner
-from tests.differential.bed import TAG, Bed, Form
+from tests.differential.bed import STRANGER, TAG, Bed, Form
 from tests.differential.copies import Copy, Json, Layer, packed
 from tests.differential.store import Document
 
@@ -251,13 +251,13 @@ def retagged(attack: Attack) -> None:
 
 def of_stranger(attack: Attack) -> None:
     """Put signatures by somebody whom nobody trusts in the place of the site's."""
-    other = attack.other(before=None, email="mallory@imagekit.test")
+    other = attack.other(before=None, email=STRANGER)
     attack.copy.top.bundles, attack.copy.top.layers = other.top.bundles, other.top.layers
 
 
 def beside_stranger(attack: Attack) -> None:
     """Put a stranger's signatures before the site's."""
-    other = attack.other(before=None, email="mallory@imagekit.test").top
+    other = attack.other(before=None, email=STRANGER).top
     top = attack.copy.top
     top.bundles[:0], top.layers[:0] = other.bundles, other.layers
 

@@ -1,8 +1,17 @@
 """The whole table."""
 
 from tests.differential.table_bundle import BUNDLE_CASES
+from tests.differential.table_certificate import CERTIFICATE_CASES
+from tests.differential.table_fulcio import FULCIO_CASES
 from tests.differential.table_image import IMAGE_CASES
 from tests.differential.table_keyless import KEYLESS_CASES
 from tests.differential.table_legacy import LEGACY_CASES
 
-CASES = (*IMAGE_CASES, *BUNDLE_CASES, *LEGACY_CASES, *KEYLESS_CASES)
+CASES = (
+    *IMAGE_CASES,
+    *BUNDLE_CASES,
+    *LEGACY_CASES,
+    *KEYLESS_CASES,
+    *FULCIO_CASES,
+    *CERTIFICATE_CASES,
+)

@@ -169,8 +169,11 @@ class TestIndex:
 
         assert _judge(world, "annotations.arch == 'amd64' && platform == 'linux/amd64'").allowed
 
-    @pytest.mark.parametrize("level", list(Level))
-    def test_an_index_of_nothing_to_run(self, level: Level) -> None:
+    @pytest.mark.parametrize(
+        ("level", "asked"),
+        [(Level.TOP, ("true",)), (Level.MANIFESTS, ()), (Level.ALL, ())],
+    )
+    def test_an_index_of_nothing_to_run(self, level: Level, asked: tuple[str, ...]) -> None:
         """Where there is no platform nothing was judged, and that is no pass."""
         world = World()
         entry = _platform(world, "amd64", "1")
@@ -188,7 +191,8 @@ class TestIndex:
         attached = world.registry.manifest(pinned).descriptor
         _index(world, replace(attached, platform=unknown.platform))
 
-        verdict = _judge(world, platforms=Platforms(verify=level))
+        verdict = _judge(world, *asked, platforms=Platforms(verify=level))
 
-        assert finding(verdict, "platforms").code == "MISSING_PLATFORM"
+        errors = [each.code for each in verdict.findings if each.severity == "error"]
+        assert "MISSING_MANIFEST" in errors
         assert not verdict.allowed

@@ -1,0 +1,163 @@
+"""Attacks through an index: what a runtime would choose from it is judged, or nothing passes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from imagekit.model.digest import Digest
+from imagekit.model.oci import INDEX, MANIFEST, Descriptor
+from imagekit.model.policy import Deny, Level, Platforms, Policy
+from imagekit.model.reference import PinnedReference
+from tests.attacks_kit import Liar, errors
+from tests.fakes import push_image
+from tests.signed import World
+
+pytestmark = pytest.mark.real
+
+Start = Callable[..., Liar]
+_AMD64 = {"os": "linux", "architecture": "amd64"}
+
+
+def _entry(world: World, image: PinnedReference, **changes: object) -> dict[str, object]:
+    found: Descriptor = world.registry.manifest(image).descriptor
+    plain = {
+        "mediaType": found.media_type,
+        "digest": str(found.digest),
+        "size": found.size,
+        "platform": _AMD64,
+    }
+    return {key: value for key, value in (plain | changes).items() if value is not None}
+
+
+def _index(world: World, *entries: dict[str, object]) -> PinnedReference:
+    """Let the tag name an index."""
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    index = world.registry.put_manifest(world.repository, INDEX, json.dumps(document).encode())
+    world.tag("1", index)
+    return index
+
+
+def _policy(world: World, level: Level) -> Policy:
+    return world.policy(platforms=Platforms(verify=level))
+
+
+def _nameless(world: World) -> PinnedReference:
+    """Push an image whose configuration names no platform that anybody has."""
+    raw = b'{"os":"unknown","architecture":"unknown","rootfs":{"type":"layers","diff_ids":[]}}'
+    config = world.registry.put_bytes(world.repository, "x", raw)
+    manifest = json.loads(world.registry.manifest(world.image).raw)
+    manifest["config"] |= {"digest": str(config.digest), "size": config.size}
+    return world.registry.put_manifest(world.repository, MANIFEST, json.dumps(manifest).encode())
+
+
+def test_29_manifests_signed(liar: Start) -> None:
+    """Attack 29, without an attack: by the manifests alone the index needs no signature."""
+    world = liar().world
+    _index(world, _entry(world, world.image))
+
+    assert world.judge(_policy(world, Level.MANIFESTS)).allowed
+    assert errors(world.judge(_policy(world, Level.ALL))) == {"signature": "NO_SIGNATURE"}
+    assert errors(world.judge(_policy(world, Level.TOP))) == {"signature": "NO_SIGNATURE"}
+
+
+def test_29_unsigned_manifest_beside_a_signed_one(liar: Start) -> None:
+    """Attack 29: the attacker adds a platform to an index of signed manifests."""
+    server = liar()
+    world = server.world
+    evil = push_image(world.registry, world.repository, content=b"evil")
+    _index(world, _entry(world, world.image), _entry(world, evil))
+
+    verdict = server.judge(_policy(world, Level.MANIFESTS))
+
+    assert errors(verdict) == {"signature": "NO_SIGNATURE"}
+
+
+def test_29_index_of_nothing(liar: Start) -> None:
+    """Attack 29: an index that lists nothing has nothing that is signed."""
+    server = liar()
+    _index(server.world)
+
+    verdict = server.judge(_policy(server.world, Level.MANIFESTS))
+
+    assert errors(verdict) == {"signature": "MISSING_MANIFEST"}
+
+
+@pytest.mark.parametrize("level", [Level.MANIFESTS, Level.ALL])
+def test_29_manifest_hidden_from_the_verifier(liar: Start, level: Level) -> None:
+    """Attack 29: the registry has a manifest for runtimes, and none for whoever verifies."""
+    server = liar()
+    world = server.world
+    evil = push_image(world.registry, world.repository, content=b"evil")
+    _index(world, _entry(world, world.image), _entry(world, evil, platform={**_AMD64, "os": "x"}))
+    server.lie = lambda asked, _times: (404, {}, b"{}") if str(evil.digest) in asked else None
+
+    found = errors(server.judge(_policy(world, level)))
+
+    assert set(found) == {"signature"}
+    assert "MISSING_MANIFEST" in {
+        each.code for each in server.judge(_policy(world, level)).findings
+    }
+
+
+def test_29_manifest_under_another_media_type(liar: Start) -> None:
+    """Attack 29: containers/image chooses by platform, whatever the entry's media type."""
+    server = liar()
+    world = server.world
+    evil = push_image(world.registry, world.repository, content=b"evil")
+    _index(world, _entry(world, evil, mediaType="application/json"))
+
+    verdict = server.judge(_policy(world, Level.MANIFESTS))
+
+    assert errors(verdict) == {"signature": "MISSING_MANIFEST"}
+
+
+def test_29_manifest_without_a_platform(liar: Start) -> None:
+    """Attack 29: an entry that names no platform is chosen where none fits, and so it is judged."""
+    server = liar()
+    world = server.world
+    evil = _nameless(world)
+    _index(world, _entry(world, world.image), _entry(world, evil, platform=None))
+
+    verdict = server.judge(_policy(world, Level.MANIFESTS))
+
+    assert errors(verdict) == {"signature": "NO_SIGNATURE"}
+
+
+def test_29_what_buildkit_attaches(liar: Start) -> None:
+    """Attack 29, no attack: what no runtime ever chooses needs no signature."""
+    server = liar()
+    world = server.world
+    nobody = {"os": "unknown", "architecture": "unknown"}
+    _index(world, _entry(world, world.image), _entry(world, _nameless(world), platform=nobody))
+
+    assert server.judge(_policy(world, Level.MANIFESTS)).allowed
+
+
+def test_17_denied_manifest_in_an_index(liar: Start) -> None:
+    """Attack 17: the image was denied by its digest, and comes back inside an index."""
+    server = liar()
+    world = server.world
+    _index(world, _entry(world, world.image))
+    denied = replace(
+        _policy(world, Level.MANIFESTS), deny=Deny(digests=frozenset({world.image.digest}))
+    )
+
+    assert errors(server.judge(denied)) == {"deny": "REVOKED"}
+
+
+def test_25_ambiguous_index(liar: Start) -> None:
+    """Attack 25: an index with two lists of manifests, of which programs read either."""
+    server = liar()
+    world = server.world
+    entry = json.dumps(_entry(world, world.image))
+    raw = (
+        f'{{"schemaVersion":2,"mediaType":"{INDEX}",'
+        f'"manifests":[{entry}],"Manifests":[{entry.replace(world.image.digest.hex, "0" * 64)}]}}'
+    )
+    index = world.registry.put_manifest(world.repository, INDEX, raw.encode())
+    world.tag("1", index)
+
+    assert index.digest == Digest.of(raw.encode())
+    assert errors(server.judge(_policy(world, Level.MANIFESTS))) == {"image": "AMBIGUOUS_JSON"}
