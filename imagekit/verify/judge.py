@@ -185,7 +185,7 @@ class _Court:
         found: list[Finding] = []
         if self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}:
             case = self._case(part.reference)
-            found += (case,) if isinstance(case, Finding) else decide(case)
+            found += (case,) if isinstance(case, Finding) else _judged_part(case)
         if isinstance(case, Case):
             found += self._expressions(case, part)
         where = part.platform or part.reference.digest.short
@@ -231,10 +231,17 @@ class _Court:
             hint="mend it before then",
         )
         eased = (
-            replace(each, severity="warning") if each.severity == "error" else each
+            replace(each, severity="warning")
+            if each.severity == "error" and each.check != "withdrawal"
+            else each
             for each in found
         )
         return (*eased, said)
+
+
+def _judged_part(case: Case) -> tuple[Finding, ...]:
+    """Judge a manifest in an index: whoever wraps an image in one does not undo its withdrawal."""
+    return check_withdrawal(case) or decide(case)
 
 
 def _unjudgeable(content: Content) -> Finding:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,9 +11,10 @@ from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX, MANIFEST, Descriptor
 from imagekit.model.policy import Deny, Level, Platforms, Policy
 from imagekit.model.reference import PinnedReference
+from imagekit.model.release import WITHDRAWAL
 from tests.attacks_kit import Liar, errors
 from tests.fakes import push_image
-from tests.signed import World
+from tests.signed import NOW, World
 
 pytestmark = pytest.mark.real
 
@@ -145,6 +147,23 @@ def test_17_denied_manifest_in_an_index(liar: Start) -> None:
     )
 
     assert errors(server.judge(denied)) == {"deny": "REVOKED"}
+
+
+@pytest.mark.parametrize("warns", [False, True])
+def test_17_withdrawn_manifest_in_an_index(liar: Start, *, warns: bool) -> None:
+    """Attack 17: the image was withdrawn, and comes back inside an index of the attacker's."""
+    server = liar()
+    world = server.world
+    world.attach(WITHDRAWAL, {"reason": "wrong results", "time": NOW.isoformat()})
+    policy = world.policy(
+        platforms=Platforms(verify=Level.MANIFESTS),
+        warn_until=NOW + timedelta(days=1) if warns else None,
+    )
+    assert errors(server.judge(policy)) == {"withdrawal": "WITHDRAWN"}
+
+    _index(world, _entry(world, world.image))
+
+    assert errors(server.judge(policy)) == {"withdrawal": "WITHDRAWN"}
 
 
 def test_25_ambiguous_index(liar: Start) -> None:
