@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from imagekit.formats.bundle import KeyBundle
 from imagekit.model.digest import Digest
@@ -182,6 +182,15 @@ class RegistryReader(Protocol):
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository; none where it does not exist."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A reader that keeps some of what it read by digest."""
+
+    def remembers(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether a manifest or blob is kept, so that nobody is asked for it again."""
         ...
 
 

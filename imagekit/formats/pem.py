@@ -1,5 +1,6 @@
 """Public keys as PEM, and which kinds of keys are taken at all."""
 
+import functools
 from typing import assert_never
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -74,8 +75,9 @@ def public_key_of(loaded: object, *, what: str = "the public key") -> PublicKey:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def verifying_key(public_key: PublicKey) -> Verifying:
-    """Return the key that cryptography verifies with.
+    """Return the key that cryptography verifies with; a policy's few keys are read once.
 
     Raises:
         SigningKeyError: it is not a key of a kind that is taken.

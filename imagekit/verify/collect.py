@@ -34,8 +34,8 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, TaggedReference
-from imagekit.ports import RegistryReader
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.ports import RegistryReader, Remembering
 from imagekit.verify.inorder import in_order
 
 MAX_CANDIDATES = 256
@@ -61,6 +61,7 @@ class _Haul:
     reader: RegistryReader
     image: PinnedReference
     at_once: int
+    remembers: Callable[[Repository, Digest], bool]
     listed: tuple[Descriptor, ...] = ()
     legacy: RawManifest | Fault | None = None
     refusals: list[Refusal] = field(default_factory=list)
@@ -86,7 +87,12 @@ class _Haul:
 
         for start in range(0, len(entries), self.at_once):
             wave = [one for one in entries[start : start + self.at_once] if self._reserve(one)]
-            for entry, got in zip(wave, in_order(answer, wave, at_once=self.at_once), strict=True):
+            # No thread is worth its while where nobody has to be waited for.
+            known = [self.remembers(self.image.repository, one.digest) for one in wave]
+            asked = [one for one, is_known in zip(wave, known, strict=True) if not is_known]
+            answers = in_order(answer, asked, at_once=self.at_once)
+            for entry, is_known in zip(wave, known, strict=True):
+                got = answer(entry) if is_known else next(answers)
                 self.cost += (len(got) if isinstance(got, bytes) else 0) - entry.size
                 yield entry, got
 
@@ -110,7 +116,8 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
         RegistryError: the registry did not answer; there can be no verdict.
         DocumentError, IntegrityError: it answered with something that is no list of referrers.
     """
-    haul = _Haul(reader=reader, image=image, at_once=at_once)
+    remembers = reader.remembers if isinstance(reader, Remembering) else _nothing
+    haul = _Haul(reader=reader, image=image, at_once=at_once, remembers=remembers)
     for _ in in_order(lambda look: look(haul), (_list, _look_for_legacy), at_once=at_once):
         pass
     candidates = _candidates(haul, [*_bundles(haul), *_signatures(haul)])
@@ -120,6 +127,11 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
         refusals=tuple(haul.refusals),
         trace="" if proven else _trace(haul),
     )
+
+
+def _nothing(repository: Repository, digest: Digest) -> bool:
+    del repository, digest
+    return False
 
 
 def _list(haul: _Haul) -> None:

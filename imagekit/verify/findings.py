@@ -30,5 +30,7 @@ def plain(text: str) -> str:
     Names in signatures and answers of registries are written by strangers, who would like to
     steer the terminal or to hide the line above.
     """
+    if text.isprintable() and len(text) <= _LONGEST:
+        return text
     shown = "".join(character if character.isprintable() else "?" for character in text)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."

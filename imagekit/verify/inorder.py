@@ -27,7 +27,8 @@ def in_order(
     Args:
         work: what to do; called in several threads.
         items: they are taken one by one, as there is room.
-        at_once: how many are worked on at the same time; with 1 no thread is started.
+        at_once: how many are worked on at the same time. The caller's thread is one of those who
+            work; with 1 no other is started.
     """
     rest = iter(items)
     first = list(islice(rest, at_once))
@@ -58,7 +59,7 @@ class _Crew(Generic[Item, Result]):
         """Yield the results in order."""
         # Nobody waits for those that are still busy when the reader has seen enough: a request
         # may take a minute, and its answer is of no use any more.
-        for _ in range(self._members):
+        for _ in range(self._members - 1):
             threading.Thread(target=self._serve, daemon=True).start()
         try:
             while (outcome := self._next()) is not None:
@@ -68,9 +69,11 @@ class _Crew(Generic[Item, Result]):
                 self._end()
 
     def _next(self) -> Callable[[], Result] | None:
-        """Return the next result as soon as it is there, or None behind the last."""
+        """Return the next result, or None behind the last. Whoever waits for one works besides."""
+        number = self._given
+        while number not in self._done and (job := self._take()) is not None:
+            self._do(*job)
         with self._news:
-            number = self._given
             while number not in self._done and not (self._ended and number == self._taken):
                 self._news.wait()
             self._given += 1
@@ -78,32 +81,39 @@ class _Crew(Generic[Item, Result]):
             return self._done.pop(number, None)
 
     def _serve(self) -> None:
-        while (job := self._take()) is not None:
-            number, item = job
-            outcome = _outcome(self._work, item)
-            with self._news:
-                self._done[number] = outcome
-                self._news.notify()
+        while (job := self._take(wait=True)) is not None:
+            self._do(*job)
 
-    def _take(self) -> tuple[int, Item] | None:
-        """Return the next item and its number, once there is room; None where there is no more."""
+    def _do(self, number: int, item: Item) -> None:
+        outcome = _outcome(self._work, item)
+        with self._news:
+            self._done[number] = outcome
+            self._news.notify()
+
+    def _take(self, *, wait: bool = False) -> tuple[int, Item] | None:
+        """Return the next item and its number; None where there is none, or no room for more."""
         with self._room:
-            while not self._ended and self._taken - self._given >= self._members * _AHEAD:
+            while wait and not self._ended and self._is_full:
                 self._room.wait()
-            if self._ended:
+            if self._ended or self._is_full:
                 return None
+            number = self._taken
             try:
-                job = (self._taken, next(self._items))
+                item = next(self._items)
             except StopIteration:
                 self._end()
                 return None
             except BaseException as error:  # noqa: BLE001 - see _outcome
-                self._done[self._taken] = _raising(error)
+                self._done[number] = _raising(error)
                 self._taken += 1
                 self._end()
                 return None
             self._taken += 1
-            return job
+            return number, item
+
+    @property
+    def _is_full(self) -> bool:
+        return self._taken - self._given >= self._members * _AHEAD
 
     def _end(self) -> None:
         self._ended = True

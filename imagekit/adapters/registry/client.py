@@ -74,6 +74,11 @@ class RegistryClient:
         self._manifests.keep(key, found, size=len(found.raw))
         return found
 
+    def remembers(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether the manifest or blob is known."""
+        key = (repository.name, digest)
+        return self._manifests.get(key) is not None or self._blobs.get(key) is not None
+
     def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole; one that is known by digest is not asked for again."""
         if descriptor.size > limit:
@@ -82,9 +87,9 @@ class RegistryClient:
                 code="TOO_LARGE",
             )
         # Another repository may not have it, or not for this user: that is an answer, too.
-        key = (repository.name, descriptor.digest, descriptor.size)
+        key = (repository.name, descriptor.digest)
         known = self._blobs.get(key)
-        if known is not None:
+        if known is not None and len(known) == descriptor.size:
             return known
         with self.stream(repository, descriptor) as pieces:
             raw = b"".join(pieces)

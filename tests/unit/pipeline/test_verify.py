@@ -1,0 +1,137 @@
+"""One verifier for many images: what it asks for, how often, and in which order it answers."""
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from imagekit.adapters.registry import client as client_module
+from imagekit.errors import NotFoundError
+from imagekit.model.reference import TaggedReference
+from imagekit.pipeline.verify import Verifier
+from imagekit.verify.collect import gather
+from imagekit.verify.fresh import NoMemory
+from tests.fakes import FixedClock, MemorySigner
+from tests.hostile import Answer
+from tests.replay import OPTIONS, Stage
+from tests.signed import NOW, signed_world
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A registry with the referrers API that has one signed image."""
+    made = Stage()
+    with made.server:
+        yield made
+
+
+def _verifier(stage: Stage) -> Verifier:
+    return Verifier(stage.policy, options=OPTIONS, clock=FixedClock(NOW), memory=NoMemory())
+
+
+def _asked(stage: Stage) -> list[str]:
+    """Return what was asked for since this was called last."""
+    found = [asked.path for asked in stage.server.asked]
+    stage.server.asked.clear()
+    return found
+
+
+def test_the_second_look_asks_for_what_can_change(stage: Stage) -> None:
+    """The tag and the two lists; what was read by digest cannot have changed."""
+    verifier = _verifier(stage)
+    assert verifier.verify(stage.world.reference).allowed
+    first = _asked(stage)
+
+    assert verifier.verify(stage.world.reference).allowed
+
+    hex_digest = stage.world.image.digest.hex
+    assert len(first) == len(set(first)) == 10
+    assert sorted(_asked(stage)) == sorted(
+        [stage.manifest, stage.referrers, f"/v2/apps/demo/manifests/sha256-{hex_digest}.sig"]
+    )
+
+
+def test_what_appears_between_two_looks_is_seen(stage: Stage) -> None:
+    """Lists are asked for anew: what was attached meanwhile may be a withdrawal."""
+    verifier = _verifier(stage)
+    verifier.verify(stage.world.reference)
+    stage.world.sign(signer=MemorySigner())
+    _asked(stage)
+
+    verifier.verify(stage.world.reference)
+
+    assert len(_asked(stage)) == 5
+
+
+def test_a_tag_that_moved_is_judged_anew(stage: Stage) -> None:
+    """The verdict of the first look is not kept."""
+    verifier = _verifier(stage)
+    assert verifier.verify(stage.world.reference).allowed
+    registry, repository = stage.world.registry, stage.world.repository
+    config = registry.put_bytes(repository, "application/vnd.oci.image.config.v1+json", b"{}")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": config.media_type, "digest": str(config.digest), "size": 2},
+        "layers": [],
+    }
+    moved = registry.put_manifest(
+        repository, str(manifest["mediaType"]), json.dumps(manifest).encode()
+    )
+    stage.world.tag("1", moved)
+
+    verdict = verifier.verify(stage.world.reference)
+
+    assert (verdict.allowed, verdict.digest) == (False, moved.digest)
+
+
+def test_that_there_is_no_api_is_remembered_for_a_while(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word is taken for five minutes: a fault may look the same, and a gate runs for months."""
+    now = 1000.0
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: now))
+    verifier = _verifier(stage)
+    stage._lie = lambda _, asked, __: Answer(404) if asked.path == stage.referrers else None
+    for moment, asked in ((1000.0, True), (1299.0, False), (1301.0, True)):
+        now = moment
+        verifier.verify(stage.world.reference)
+
+        assert (stage.referrers in _asked(stage)) is asked
+
+
+@pytest.mark.parametrize("at_once", [2, 8])
+def test_how_many_are_asked_at_once_changes_nothing(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Candidates and refusals have the order of the lists, junk among them."""
+    world = signed_world()
+    for number in range(20):
+        world.sign(signer=MemorySigner())
+        world.attach_raw(b"junk %d" % number)
+    world.sign_legacy(*(MemorySigner() for _ in range(5)))
+    gone = world.registry.referrers(world.image)[7]
+    del world.registry.manifests[world.repository.name, gone.digest]
+    listed = world.registry.referrers(world.image)
+    monkeypatch.setattr(world.registry, "referrers", lambda _: (*listed[:7], gone, *listed[7:]))
+
+    one_by_one = gather(world.registry, world.image)
+
+    assert gather(world.registry, world.image, at_once=at_once) == one_by_one
+    assert len(one_by_one.candidates) == 3 + 20 + 20 + 5 - 1
+    assert [each.code for each in one_by_one.refusals] == ["REFERRERS_LOST"]
+
+
+def test_many_are_answered_in_their_order(stage: Stage) -> None:
+    """A reference that is none, and one that is not there, keep no other from its verdict."""
+    good = str(stage.world.reference)
+    missing = str(TaggedReference(stage.world.repository, "no"))
+    references = [good, "Not A Reference", missing, *[good] * 30]
+
+    judged = list(_verifier(stage).verify_many(references))
+
+    assert [one.reference for one in judged] == references
+    assert isinstance(judged[2].error, NotFoundError)
+    assert judged[1].error is not None
+    assert all(one.verdict is not None and one.verdict.allowed for one in judged[3:])
