@@ -36,11 +36,17 @@ WHERE excluded.sequence > seen.sequence
 
 
 def default_path() -> Path:
-    """Return where a user's memory lies: $XDG_STATE_HOME/imagekit/seen.db."""
+    """Return where a user's memory lies: $XDG_STATE_HOME/imagekit/seen.db.
+
+    Whoever has no home, not even in the system's list of users, has it below ``/``, which only
+    root may write: it is never made in whatever folder happens to be the present one.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
     folder = Path(state) if Path(state).is_absolute() else Path("~/.local/state")
-    with contextlib.suppress(RuntimeError):
+    try:
         folder = folder.expanduser()
+    except RuntimeError:
+        folder = Path("/.local/state")
     return folder / "imagekit" / "seen.db"
 
 

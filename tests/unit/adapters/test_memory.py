@@ -76,3 +76,15 @@ def test_default_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert default_path() == tmp_path / "imagekit" / "seen.db"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert default_path().is_absolute()
+
+
+def test_default_path_of_a_user_whom_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is never in the present folder: there everybody could say what had been seen."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    monkeypatch.chdir(tmp_path)
+
+    assert default_path() == Path("/.local/state/imagekit/seen.db")
