@@ -5,8 +5,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import RegistryServer
+
+# How long an example takes says something about the machine, and about coverage's cost.
+settings.register_profile("imagekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("imagekit")
 
 REQUIRE_REAL = "IMAGEKIT_REQUIRE_REAL"
 # Before any test has a HOME of its own.
