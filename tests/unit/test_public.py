@@ -44,7 +44,7 @@ def test_import_is_light(code: str) -> None:
 
 
 COSTLY = {
-    "key": "oras requests urllib3 sigstore univers cyclonedx celpy re2 rich sh sqlite3 "
+    "key": "oras requests urllib3 sigstore univers cyclonedx cel_expr_python re2 rich sh "
     "concurrent.futures asyncio imagekit.model.recipe imagekit.model.event "
     "imagekit.adapters.process",
     "layout": "http.client ssl socket",
