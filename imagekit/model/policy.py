@@ -56,6 +56,8 @@ class Proof(StrEnum):
     SIGNATURE = "signature"
     VSA = "vsa"
     """A verification summary: another node's signed verdict."""
+    ATTESTATIONS = "attestations"
+    """The required attestations alone: for images that are attested and not signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

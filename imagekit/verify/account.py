@@ -141,7 +141,7 @@ def _offered(case: Case) -> Iterator[Offered]:
 def _uses(case: Case, each: Evidence) -> Iterator[Use]:
     """Yield what evidence could count for under the rule, judged as if it were alone."""
     alone = replace(case, gathered=Gathered(), weighed=(each,))
-    wanted = VSA if case.rule.proof is Proof.VSA else COSIGN_SIGN
+    wanted = {Proof.SIGNATURE: COSIGN_SIGN, Proof.VSA: VSA}.get(case.rule.proof)
     if each.predicate_type == wanted:
         yield from _signature(alone)
     for required in case.rule.attestations:

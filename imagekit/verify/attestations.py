@@ -11,12 +11,13 @@ hide it: what is hidden must not make an image acceptable.
 
 from imagekit.model.condition import Condition
 from imagekit.model.evidence import Evidence, Refusal
-from imagekit.model.policy import RequiredAttestation
+from imagekit.model.policy import Proof, RequiredAttestation
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Finding
 from imagekit.verify.case import Case, lost, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok
+from imagekit.verify.signatures import name_fault
 
 _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
 
@@ -59,6 +60,11 @@ def _fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal
         return counts
     if not each.about:
         return other_image(case, each)
+    if case.rule.proof is Proof.ATTESTATIONS:
+        # Nothing else says which name the image was made for.
+        named = name_fault(case, each)
+        if named is not None:
+            return named
     return _content_fault(each) or _condition_fault(case, each, required.condition)
 
 

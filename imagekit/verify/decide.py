@@ -1,12 +1,14 @@
 """Decides from evidence: one finding for each check.
 
 The checks: ``withdrawal`` and ``freshness`` (see ``fresh``), ``signature`` (see ``signatures``),
-and one for each required attestation (see ``attestations``).
+and one for each required attestation (see ``attestations``). Where attestations are the proof there
+is no check of signatures, and the policy's schema sees to it that at least one is required.
 
 A candidate that proves nothing does no harm either: it is told as a warning, since everybody who
 may push could attach one, and its reason becomes that of the refusal where nothing else suffices.
 """
 
+from imagekit.model.policy import Proof
 from imagekit.model.verdict import Finding
 from imagekit.verify.attestations import check_attestation
 from imagekit.verify.case import ORDINARY, SHOWN, Case
@@ -21,9 +23,10 @@ def decide(case: Case, *, attestations: bool = True) -> tuple[Finding, ...]:
         case: the image or index and what was found beside it.
         attestations: whether the rule's attestations are looked for here.
     """
-    required = case.rule.attestations if attestations else ()
+    attested = case.rule.proof is Proof.ATTESTATIONS
+    required = case.rule.attestations if attestations or attested else ()
     return (
-        check_signature(case),
+        *(() if attested else (check_signature(case),)),
         *(check_attestation(case, each) for each in required),
         *_ignored(case),
     )

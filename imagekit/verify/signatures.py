@@ -5,6 +5,7 @@ that two patterns match, nor two identities that one pattern matches reach a thr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import assert_never
 
 from imagekit.model.evidence import Evidence, Refusal, Signatory
 from imagekit.model.policy import Authority, Proof
@@ -82,8 +83,28 @@ def _judged(case: Case, each: Evidence) -> tuple[Authority, ...] | Refusal:
     counts = case.counting(each, case.rule.authorities)
     if isinstance(counts, Refusal):
         return counts
-    fault = _vsa_fault(case, each) if case.rule.proof is Proof.VSA else _name_fault(case, each)
-    return fault or counts
+    return _fault(case, each) or counts
+
+
+def _fault(case: Case, each: Evidence) -> Refusal | None:
+    match case.rule.proof:
+        case Proof.SIGNATURE:
+            return _signed_fault(case, each)
+        case Proof.VSA:
+            return _vsa_fault(case, each)
+        case Proof.ATTESTATIONS:
+            return _attested_fault(case, each)
+    assert_never(case.rule.proof)
+
+
+def _attested_fault(case: Case, each: Evidence) -> Refusal | None:
+    if all(each.predicate_type != one.predicate_type for one in case.rule.attestations):
+        return Refusal(
+            code="WRONG_PREDICATE_TYPE",
+            message=f"{case.signer(each)} made a statement of type {each.predicate_type}, "
+            "which the policy does not ask for",
+        )
+    return name_fault(case, each)
 
 
 def _vsa_fault(case: Case, each: Evidence) -> Refusal | None:
@@ -106,7 +127,7 @@ def _vsa_fault(case: Case, each: Evidence) -> Refusal | None:
     return condition_fault(case.rule.vsa, each.predicate, question)
 
 
-def _name_fault(case: Case, each: Evidence) -> Refusal | None:
+def _signed_fault(case: Case, each: Evidence) -> Refusal | None:
     if each.predicate_type != COSIGN_SIGN:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -114,6 +135,11 @@ def _name_fault(case: Case, each: Evidence) -> Refusal | None:
             "which is no signature of the image",
             hint=f"sign the image itself: {case.remedy}",
         )
+    return name_fault(case, each)
+
+
+def name_fault(case: Case, each: Evidence) -> Refusal | None:
+    """Return why a statement is not about this image under this name, or None."""
     if not each.about:
         return other_image(case, each)
     if accepts(case.rule, case.image, each.identities):

@@ -1,7 +1,6 @@
 // sigstore-js signs a statement and attaches it to an image, as actions/attest of GitHub does.
 //
-// Usage: attest.mjs STATEMENT IMAGE --fulcio URL --rekor URL --token JWT [--rekor-version N]
-//                   [--tsa URL]
+// Usage: attest.mjs STATEMENT IMAGE --fulcio URL --rekor URL --token JWT [--tsa URL]
 //
 // IMAGE is HOST/NAME@DIGEST. Prints the digest of what it attached; ends with 1 where that fails
 // (the reason on stderr) and with 2 for wrong usage.
@@ -12,14 +11,14 @@ import { bundleToJSON } from "@sigstore/bundle";
 import { attachArtifactToImage } from "@sigstore/oci";
 import { DSSEBundleBuilder, FulcioSigner, RekorWitness, TSAWitness } from "@sigstore/sign";
 
-const usage = "usage: attest.mjs STATEMENT IMAGE --fulcio URL --rekor URL --token JWT [--rekor-version N] [--tsa URL]";
+const usage = "usage: attest.mjs STATEMENT IMAGE --fulcio URL --rekor URL --token JWT [--tsa URL]";
 
 function readOptions() {
   const string = { type: "string" };
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { fulcio: string, rekor: string, "rekor-version": string, tsa: string, token: string },
+      options: { fulcio: string, rekor: string, tsa: string, token: string },
     });
     const [name, digest] = (positionals[1] ?? "").split("@");
     if (positionals.length !== 2 || !digest || !values.fulcio || !values.rekor || !values.token) {
@@ -34,8 +33,7 @@ function readOptions() {
 
 function builder(options) {
   const identityProvider = { getToken: async () => options.token };
-  const majorApiVersion = Number(options["rekor-version"] ?? 1);
-  const witnesses = [new RekorWitness({ rekorBaseURL: options.rekor, entryType: "dsse", majorApiVersion })];
+  const witnesses = [new RekorWitness({ rekorBaseURL: options.rekor, entryType: "dsse" })];
   if (options.tsa) witnesses.push(new TSAWitness({ tsaBaseURL: options.tsa }));
   const signer = new FulcioSigner({ fulcioBaseURL: options.fulcio, identityProvider });
   return new DSSEBundleBuilder({ signer, witnesses });
@@ -45,7 +43,6 @@ async function attest(options) {
   const statement = readFileSync(options.statement);
   const bundle = await builder(options).create({ data: statement, type: "application/vnd.in-toto+json" });
   return attachArtifactToImage({
-    credentials: { username: "", password: "" },
     imageName: options.name,
     imageDigest: options.digest,
     artifact: Buffer.from(JSON.stringify(bundleToJSON(bundle))),

@@ -119,6 +119,10 @@ class _Table:
             message = "the target reads no verification summaries: these images are rejected"
             self.losses.append(stricter("vsa", message, rule=rule.glob))
             return [REJECT]
+        if rule.proof is Proof.ATTESTATIONS:
+            message = "the target reads signatures only: images that are attested are rejected"
+            self.losses.append(stricter("attested-only", message, rule=rule.glob))
+            return [REJECT]
         writer = Writer(rule=rule, podman=self.podman)
         kept, denied = undenied(self.policy, rule.authorities, rule=rule.glob)
         known = writer.expressible(kept)

@@ -145,6 +145,12 @@ class _Objects:
 
     def _demands(self, rule: ImageRule) -> Iterator[tuple[tuple[str, ...], list[Value]]]:
         """Yield what must hold, all of it, with words for the name of each."""
+        if rule.proof is not Proof.ATTESTATIONS:
+            yield from self._signed(rule)
+        for each in rule.attestations:
+            yield (each.type,), self._attested(each, rule)
+
+    def _signed(self, rule: ImageRule) -> Iterator[tuple[tuple[str, ...], list[Value]]]:
         signers = self._signers(rule.authorities, rule.threshold, rule)
         if not signers:
             yield ("rejected",), _never("too few of the rule's authorities are left")
@@ -152,8 +158,6 @@ class _Objects:
         for number, clause in enumerate(signers, start=1):
             words = ("signature", *([str(number)] if len(signers) > 1 else []))
             yield words, self._authorities(clause, rule, wanted)
-        for each in rule.attestations:
-            yield (each.type,), self._attested(each, rule)
 
     def _attested(self, each: RequiredAttestation, rule: ImageRule) -> list[Value]:
         signers = self._signers(each.authorities, 1, rule)

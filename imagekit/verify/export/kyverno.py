@@ -140,6 +140,8 @@ class _Rule:
 
     def _signatures(self) -> Iterator[tuple[str, str]]:
         rule = self.rule
+        if rule.proof is Proof.ATTESTATIONS:
+            return
         known = self._known(rule.authorities)
         self.losses.extend(same_person(known, rule.threshold, rule=rule.glob))
         kind = VSA if rule.proof is Proof.VSA else COSIGN_SIGN

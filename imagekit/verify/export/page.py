@@ -97,6 +97,9 @@ def _proof(rule: ImageRule) -> Iterator[str]:
     if rule.proof is Proof.SIGNATURE:
         yield f"{count} must have signed the image{', each by a signer of its own' * several}:"
         return
+    if rule.proof is Proof.ATTESTATIONS:
+        yield "Attestations are proof enough; the image itself need not be signed. Who may attest:"
+        return
     yield f"{count} must have made a verification summary (VSA) of the image, which says:"
     for said in say(rule.vsa) if rule.vsa else ():
         yield f"- {_text(said)}"

@@ -294,6 +294,20 @@ def _summary_for_its_proof(values: Values, report: Report) -> None:
         report.error(values.key("vsa"), "contradiction", message, hint=hint)
 
 
+def _attested_for_its_proof(values: Values, report: Report) -> None:
+    """Attestations that are the only proof must be asked for, and each is one signer's."""
+    if values.get("proof") != Proof.ATTESTATIONS.value:
+        return
+    if not values.get("attestations") and (values.whole or "attestations" not in values):
+        message = "proof attestations asks for none, so that nothing would be proven"
+        hint = "add attestations: [{type: slsaprovenance1}]"
+        report.error(values.value("proof"), "no-attestation", message, hint=hint)
+    if (values.get("threshold") or 1) > 1:
+        message = "a threshold counts signatures, and proof attestations asks for none"
+        hint = "take it out; each attestation may name authorities of its own"
+        report.error(values.value("threshold"), "contradiction", message, hint=hint)
+
+
 def _authorities(values: Values) -> tuple[Authority, ...]:
     drafts: tuple[AuthorityDraft, ...] = values.get("authorities") or ()
     return tuple(draft.authority for draft in drafts)
@@ -345,7 +359,8 @@ IMAGE: Record[RuleDraft] = Record(
         ),
         "proof": item(
             Choice("what makes an image acceptable", tuple(each.value for each in Proof)),
-            "signature; or vsa: another node's signed verdict",
+            "signature; vsa: another node's signed verdict; or attestations: those that the rule "
+            "asks for, of images that are attested and not signed",
             default=Proof.SIGNATURE.value,
         ),
         "vsa": item(_VSA, "proof vsa: what the verification summary must say"),
@@ -367,6 +382,7 @@ IMAGE: Record[RuleDraft] = Record(
         _known_attestors,
         _ending_warning,
         _summary_for_its_proof,
+        _attested_for_its_proof,
     ),
     aliases={"keys": "authorities", "identity": "signedIdentity", "glob": "match"},
 )

@@ -187,6 +187,11 @@ STRICTER: dict[str, tuple[Policy, str, str]] = {
     "exception, controller": (policy(exceptions=(WAIVER,)), CIP, "exceptions"),
     "exception, Kyverno": (policy(exceptions=(WAIVER,)), KYVERNO, "exceptions"),
     "summaries": (policy(rule(proof=Proof.VSA)), POLICY, "vsa"),
+    "attested only": (
+        policy(rule(proof=Proof.ATTESTATIONS, attestations=(SBOM,))),
+        POLICY,
+        "attested-only",
+    ),
     "warning": (policy(rule(warn_until=LATER)), POLICY, "warn-until"),
     "any name": (policy(), POLICY, "signed-identity"),
     "ended key": (policy(rule(authorities=(A, replace(B, not_after=NOW)))), POLICY, "key-window"),
