@@ -10,6 +10,10 @@ _MODULES = {
         "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
         "envelope", "payload", "record",
     ),
+    "predicates": (
+        "sbom", "provenance", "vulnerabilities", "vsa", "summary", "licence", "image-uri",
+        "expression",
+    ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
