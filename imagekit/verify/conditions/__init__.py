@@ -26,10 +26,6 @@ from imagekit.model.condition import (
 from imagekit.model.evidence import Refusal
 from imagekit.model.policy import ImageRule
 from imagekit.model.reference import PinnedReference
-from imagekit.verify.conditions.provenance import check_provenance
-from imagekit.verify.conditions.sbom import check_sbom
-from imagekit.verify.conditions.summary import check_summary
-from imagekit.verify.conditions.vulnerabilities import check_vulnerabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +48,32 @@ def condition_fault(
         question: the image that is judged, by which rule and when.
     """
     try:
-        match condition:
-            case SbomCondition():
-                return check_sbom(predicate, condition)
-            case ProvenanceCondition():
-                return check_provenance(predicate, condition)
-            case VulnerabilityCondition():
-                return check_vulnerabilities(predicate, condition, now=question.now)
-            case VsaCondition():
-                return check_summary(
-                    predicate, condition, image=question.image, rule=question.rule, now=question.now
-                )
+        return _check(condition, predicate, question)
     except DocumentError as fault:
         return Refusal(code=fault.code, message=fault.message, hint=fault.hint)
+
+
+# Few policies have conditions, and no policy has all: only what is asked for is loaded.
+def _check(
+    condition: Condition, predicate: Mapping[str, object], question: Question
+) -> Refusal | None:
+    match condition:
+        case SbomCondition():
+            from imagekit.verify.conditions.sbom import check_sbom  # noqa: PLC0415
+
+            return check_sbom(predicate, condition)
+        case ProvenanceCondition():
+            from imagekit.verify.conditions.provenance import check_provenance  # noqa: PLC0415
+
+            return check_provenance(predicate, condition)
+        case VulnerabilityCondition():
+            from imagekit.verify.conditions import vulnerabilities  # noqa: PLC0415
+
+            return vulnerabilities.check_vulnerabilities(predicate, condition, now=question.now)
+        case VsaCondition():
+            from imagekit.verify.conditions.summary import check_summary  # noqa: PLC0415
+
+            return check_summary(
+                predicate, condition, image=question.image, rule=question.rule, now=question.now
+            )
     assert_never(condition)
