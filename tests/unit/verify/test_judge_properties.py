@@ -17,6 +17,7 @@ from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
     Deny,
+    Expression,
     Freshness,
     Identity,
     ImageRule,
@@ -195,6 +196,10 @@ def _conditioned(condition: Condition) -> Callable[[Policy], Policy]:
     return stricter
 
 
+def _speaking(text: str) -> Callable[[Policy], Policy]:
+    return lambda policy: _ruled(policy, expressions=(Expression(cel=text),))
+
+
 def _denying(deny: Deny) -> Callable[[Policy], Policy]:
     return lambda policy: replace(policy, deny=deny)
 
@@ -221,6 +226,9 @@ _STRICTER: Mapping[str, Callable[[Policy], Policy]] = {
     "age": _fresher(max_age=timedelta(hours=1)),
     "order": _fresher(monotonic=True),
     "memory": _fresher(remember=Need.REQUIRED),
+    "expression that is true": _speaking("tag in ['1', ''] && config.os == 'linux'"),
+    "expression of what is attested": _speaking(f"'{CYCLONEDX}' in attestations"),
+    "expression that is an error": _speaking("config.nothing == 1"),
     "platform": lambda policy: _ruled(policy, platforms=Platforms(require=("linux/s390x",))),
     "no warning instead": lambda policy: _ruled(policy, warn_until=None),
     "no exceptions": lambda policy: replace(policy, exceptions=()),
@@ -348,6 +356,8 @@ def test_the_properties_speak_of_allowed_images() -> None:
         "condition 0",
         "condition 3",
         "condition 4",
+        "expression that is true",
+        "expression of what is attested",
     ):
         assert _allowed(_STRICTER[how](policy), allowed, _WORLD.reference), how
     assert not _allowed(policy, [*allowed, Item(WITHDRAWAL, 0)], _WORLD.reference)
