@@ -1,13 +1,18 @@
 """Log entries and timestamps beside certificates: what the library leaves out is looked at."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from imagekit.adapters.keyless import KeylessSigner, TrustConfig
 from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.errors import VerificationError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
 from imagekit.model.digest import Digest
@@ -95,3 +100,50 @@ def test_timestamps_of_the_legacy_form(sigstore: Sigstore) -> None:
     assert swapped.fault.code == "BAD_TIMESTAMP"
     junk = witness("junk").stamps
     assert junk.fault is not None
+
+
+def _checkpoint(raw: bytes, key: Path, *, more: int = 0) -> bytes:
+    """Sign a bundle's checkpoint anew, as the log names itself.
+
+    Args:
+        raw: the bundle.
+        key: who signs.
+        more: how much larger the log is said to be.
+    """
+    bundle = json.loads(raw)
+    checkpoint = bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["checkpoint"]
+    note, _, signatures = checkpoint["envelope"].partition("\n\n")
+    origin, size, *rest = note.split("\n")
+    note = "\n".join([origin, str(int(size) + more), *rest]) + "\n"
+    name, text = signatures.splitlines()[0].removeprefix("\u2014 ").split(" ")
+    private = load_pem_private_key(key.read_bytes(), None)
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        signature = private.sign(note.encode())
+    else:
+        assert isinstance(private, ec.EllipticCurvePrivateKey)
+        signature = private.sign(note.encode(), ec.ECDSA(hashes.SHA256()))
+    line = f"\u2014 {name} {b64(base64.b64decode(text)[:4] + signature)}\n"
+    checkpoint["envelope"] = f"{note}\n{line}"
+    return json.dumps(bundle).encode()
+
+
+def test_checkpoints(sigstore: Sigstore) -> None:
+    """The log that is named signs it, none of the root's others, and for the proof's size."""
+    signer, root = _signer(sigstore, sigstore.trust_config)
+    raw = signer.bundle(STATEMENT)
+    document = json.loads(root.raw)
+    document["tlogs"] += json.loads(sigstore.trusted_root_v1.read_text())["tlogs"]
+    both = json.dumps(document).encode()
+    root = TrustRoot(name="both", raw=both, digest=Digest.of(both))
+
+    def code(bundle: bytes) -> str:
+        try:
+            SigstoreVerifier().bundle(bundle, root)
+        except VerificationError as error:
+            return error.code
+        return "OK"
+
+    mine, other = sigstore.folder / "rekor.key", sigstore.folder / "rekor1.key"
+    assert code(raw) == code(_checkpoint(raw, mine)) == "OK"
+    assert code(_checkpoint(raw, mine, more=1)) == "BAD_TLOG_ENTRY"
+    assert code(_checkpoint(raw, other)) == "BAD_TLOG_ENTRY"
