@@ -1,5 +1,6 @@
 """Policies as verifiers take them: loaded, their signature verified, and never an older one."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def open_policy(
     file = Path(path)
     policy = load_policy(file)
     now = (clock or SystemClock()).now()
-    slot = f"@policy:{policy.name}:{file.resolve()}"
+    slot = f"@policy:{policy.name}:{_place(file)}"
     standing = []
     if signers is not None:
         slot = f"@policy:{policy.name}"
@@ -102,6 +103,15 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
         return signer.made(bundle) and said == policy_statement(policy)
     except DocumentError:
         return False
+
+
+def _place(file: Path) -> str:
+    """Return the absolute path of a file, as text that any database takes.
+
+    Links are not followed: where a policy is exchanged by pointing a link elsewhere, as in
+    Kubernetes' volumes, the old and the new one lie under different paths.
+    """
+    return os.fsencode(file.absolute()).decode("utf-8", "backslashreplace")
 
 
 def _beside(file: Path) -> Path:

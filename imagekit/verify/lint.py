@@ -91,10 +91,20 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def _policies_in(folder: Path) -> list[Path]:
     """Return the policies of a folder: test cases and others of the same ending are none."""
-    named = sorted(each for each in folder.iterdir() if each.suffix in {".yaml", ".yml"})
+    try:
+        named = sorted(each for each in folder.iterdir() if each.suffix in {".yaml", ".yml"})
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise PolicyError(
+            f"the folder {folder} cannot be read: {why}", code="policy/unreadable"
+        ) from error
     return [each for each in named[:MAX_FILES] if each.is_file() and _is_policy(each)]
 
 
 def _is_policy(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return b"ImagePolicy" in stream.read(MAX_BYTES)
+    try:
+        with file.open("rb") as stream:
+            return b"ImagePolicy" in stream.read(MAX_BYTES)
+    except OSError:
+        # It may be one: that it cannot be read is told as a fault of its own.
+        return True

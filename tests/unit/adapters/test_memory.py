@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory, default_path
+from imagekit.adapters.memory import ReadOnlyMemory, ScratchMemory, SqliteMemory, default_path
 from imagekit.errors import MemoryFaultError
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
+from imagekit.ports import Memory
 
 
 def _seen(sequence: int) -> Seen:
@@ -22,8 +23,10 @@ def memory(tmp_path: Path) -> SqliteMemory:
     return SqliteMemory(tmp_path / "state" / "seen.db")
 
 
-def test_only_rises(memory: SqliteMemory) -> None:
+@pytest.mark.parametrize("scratch", [False, True])
+def test_only_rises(memory: Memory, *, scratch: bool) -> None:
     """The highest is kept, in whatever order they come; a new name was never seen."""
+    memory = ScratchMemory() if scratch else memory
     assert memory.highest("a:1") is None
 
     for sequence in (3, 7, 5):
@@ -88,3 +91,13 @@ def test_default_path_of_a_user_whom_nobody_knows(
     monkeypatch.chdir(tmp_path)
 
     assert default_path() == Path("/.local/state/imagekit/seen.db")
+
+
+def test_read_only(memory: SqliteMemory) -> None:
+    """What was seen is told, and nothing is added to it."""
+    memory.remember("a:1", _seen(3))
+    reading = ReadOnlyMemory(memory)
+
+    reading.remember("a:1", _seen(4))
+
+    assert reading.highest("a:1") == memory.highest("a:1") == _seen(3)

@@ -126,3 +126,45 @@ def test_a_policy_with_faults_is_not_signed(file: Path, signer: MemorySigner) ->
     with pytest.raises(PolicyError):
         sign_policy(file, signer)
     assert signer.signed == 0
+
+
+def test_a_policy_behind_a_link_that_moves(file: Path, tmp_path: Path) -> None:
+    """As volumes of Kubernetes do it: the path that is asked for is one, wherever it leads."""
+    memory, link = SqliteMemory(tmp_path / "seen.db"), tmp_path / "current"
+    for version in (2, 1):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        (folder / "b.pub").write_bytes((tmp_path / "b.pub").read_bytes())
+        (folder / "site.yaml").write_text(
+            file.read_text().replace("version: 1", f"version: {version}")
+        )
+    link.symlink_to("2")
+    assert _open(link / "site.yaml", None, memory).standing == ()
+    link.unlink()
+    link.symlink_to("1")
+
+    (finding,) = _open(link / "site.yaml", None, memory).standing
+    assert finding.code == "POLICY_ROLLBACK"
+
+
+def test_a_path_that_is_no_text(file: Path, tmp_path: Path) -> None:
+    """Linux takes any bytes as a name; they are remembered all the same."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml"))
+    odd.write_bytes(file.read_bytes())
+    memory = SqliteMemory(tmp_path / "seen.db")
+
+    assert _open(odd, None, memory).standing == ()
+    odd.write_text(file.read_text().replace("version: 1", "version: 9"))
+    assert _open(odd, None, memory).standing == ()
+    odd.write_bytes(file.read_bytes())
+    assert [each.code for each in _open(odd, None, memory).standing] == ["POLICY_ROLLBACK"]
+
+
+def test_a_verifier_that_cannot_remember(file: Path, signer: MemorySigner, tmp_path: Path) -> None:
+    """A signed policy is obeyed with a warning; of another nobody asked that it be remembered."""
+    (tmp_path / "blocked").write_text("")
+    memory = SqliteMemory(tmp_path / "blocked" / "seen.db")
+    sign_policy(file, signer)
+
+    assert [each.code for each in _open(file, signer, memory).standing] == ["OK", "NOT_REMEMBERED"]
+    assert _open(file, None, memory).standing == ()

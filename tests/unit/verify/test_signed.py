@@ -9,7 +9,9 @@ import pytest
 from imagekit.errors import MemoryFaultError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.model.digest import Digest
+from imagekit.model.oci import RawManifest
 from imagekit.model.policy import Authority, Policy
+from imagekit.model.reference import Reference
 from imagekit.model.release import Seen
 from imagekit.model.statement import COSIGN_SIGN, Subject
 from imagekit.model.verdict import Finding
@@ -21,7 +23,7 @@ from imagekit.verify.signed import (
     policy_statement,
     seal,
 )
-from tests.fakes import MemorySigner
+from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World
 
 _FILES = (("keys/a.pub", Digest.of(b"a")), ("root.json", Digest.of(b"root")))
@@ -204,3 +206,29 @@ def test_in_force() -> None:
     assert in_force(policy, day - timedelta(minutes=4))
     assert not in_force(policy, day - timedelta(minutes=6))
     assert not in_force(policy, day + timedelta(days=1))
+
+
+def test_what_speaks_against_a_policy_stands_in_every_verdict() -> None:
+    """An error denies and asks nobody; a warning is told and denies nothing."""
+    world = World()
+    world.sign()
+    bad = replace(world.policy(), standing=(_check(bundle=b""),))
+    noted = replace(world.policy(), standing=(_unremembered(),))
+
+    denied = world.judge(bad, registry=_NoRegistry())
+    allowed = world.judge(noted)
+
+    assert (denied.decision, denied.findings[0].code) == ("deny", "BAD_POLICY_SIGNATURE")
+    assert (allowed.decision, allowed.findings[0].code) == ("allow", "NOT_REMEMBERED")
+
+
+def _unremembered() -> Finding:
+    (finding,) = check_version(_POLICY, _Memory(broken=True), slot="x", signed=True)
+    return finding
+
+
+class _NoRegistry(MemoryRegistry):
+    """A registry that must not be asked."""
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        raise AssertionError(reference)
