@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.memory import SqliteMemory, default_path
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import PolicyError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_bytes, statement_of
@@ -50,19 +48,20 @@ def open_policy(
     """
     file = Path(path)
     policy = load_policy(file)
-    now = (clock or SystemClock()).now()
+    clock = clock or SystemClock()
+    now = clock.now()
     slot = f"@policy:{policy.name}:{_place(file)}"
     standing = []
     if signers is not None:
         slot = f"@policy:{policy.name}"
-        verifier = certificates or SigstoreVerifier()
+        verifier = certificates or _certificates(signers, clock)
         signature = _signature(file)
         finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
         standing.append(finding)
     accepted = in_force(policy, now) and all(one.severity == "ok" for one in standing)
     if accepted:
-        remembered = memory or SqliteMemory(default_path())
-        standing += check_version(policy, remembered, slot=slot, signed=signers is not None)
+        kept = memory or _memory()
+        standing += check_version(policy, kept, slot=slot, signed=signers is not None)
     return replace(policy, standing=tuple(standing))
 
 
@@ -103,6 +102,21 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
         return signer.made(bundle) and said == policy_statement(policy)
     except DocumentError:
         return False
+
+
+def _memory() -> Memory:
+    from imagekit.adapters.memory import SqliteMemory, default_path
+
+    return SqliteMemory(default_path())
+
+
+def _certificates(signers: PolicySigners, clock: Clock) -> CertificateVerifier | None:
+    """Return what verifies under trusted roots, where a signer has one: it is not light."""
+    if all(one.trust_root is None for one in signers.authorities):
+        return None
+    from imagekit.adapters.sigstore import SigstoreVerifier
+
+    return SigstoreVerifier(clock)
 
 
 def _place(file: Path) -> str:

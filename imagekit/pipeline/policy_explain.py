@@ -40,10 +40,11 @@ def explain(
     def open_reader() -> RegistryReader:
         return reader or registries.reader(reference.repository, options or RegistryOptions())
 
+    clock = clock or SystemClock()
     bench = Bench(
-        now=(clock or SystemClock()).now(),
+        now=clock.now(),
         open_reader=open_reader,
-        certificates=SigstoreVerifier(),
+        certificates=SigstoreVerifier(clock),
         memory=ReadOnlyMemory(memory),
         watch=cases.append,
     )

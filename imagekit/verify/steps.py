@@ -114,6 +114,10 @@ def _not_made(rule: ImageRule) -> Iterator[Step]:
     for one in rule.attestations:
         by = ", ".join(each.name for each in one.authorities)
         yield Step(check=one.type, state="not reached", message=f"wants it signed by {by}")
+    if rule.expressions:
+        count = len(rule.expressions)
+        message = f"wants {count} to be true"
+        yield Step(check="expressions", state="not reached", message=message)
 
 
 def _step(finding: Finding) -> Step:
