@@ -196,8 +196,9 @@ def _narrower(scope: str, below: str) -> bool:
 def _remarks() -> Iterator[Loss]:
     yield remark(
         "index",
-        "Podman looks at the signature of the platform's manifest that it pulls, never at the "
-        "index's, and in the legacy form (.sig) only; imagekit publishes both",
+        "Podman looks at the signature of the platform's manifest that it pulls, in the legacy "
+        "form (.sig), and never at the index's: of an index that nobody signed it takes a manifest "
+        "that is signed for the name; imagekit signs both",
     )
     yield remark(
         "withdrawal", "signed withdrawals are not seen; take the image's key or scope out instead"

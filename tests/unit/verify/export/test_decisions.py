@@ -2,16 +2,15 @@
 
 import json
 import re
-from dataclasses import replace
 
 import re2
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.model.policy import Deny, ImageRule, Policy, SignedIdentity
+from imagekit.model.policy import Deny, Policy
 from imagekit.verify.export import Effect, Export, export_policy
-from imagekit.verify.glob import applicable, matches
+from imagekit.verify.glob import applicable
 from tests.unit.verify.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
 from tests.unit.verify.export.readers import controller_accepts, podman_accepts
 
@@ -122,31 +121,3 @@ def _true(expression: str, reference: str) -> bool:
     text = text.replace("!", " not ").replace("&&", "and").replace("||", "or")
     assert set(re.findall("[A-Za-z]+", text)) <= {"True", "False", "not", "and", "or"}
     return bool(eval(text))  # noqa: S307  # nothing but the words above is in it
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    POLICIES,
-    st.sampled_from(tuple(SignedIdentity)),
-    st.sampled_from(("containers-policy", "cluster-image-policy", "kyverno", "docs")),
-)
-def test_every_authority_is_in_it_or_lost(
-    made: Policy, identity: SignedIdentity, target: str
-) -> None:
-    """A key of a rule that can decide is written, or something is said of its rule."""
-    rules = tuple(replace(each, signed_identity=identity) for each in made.images)
-    made = replace(made, images=rules)
-    found = export_policy(made, target, now=NOW)
-    text = "".join(each.text for each in found.documents)
-    said = {loss.rule for loss in found.losses}
-
-    for each in made.images:
-        assert each.glob in said or _decides_nothing(each) or target == "docs" or "key" in text
-    if target == "docs":
-        for one in (one for each in made.images for one in each.authorities):
-            assert one.key is not None
-            assert one.key.fingerprint in text
-
-
-def _decides_nothing(each: ImageRule) -> bool:
-    return any(matches(glob, each.glob.replace("*", "x")) for glob in each.exclude)
