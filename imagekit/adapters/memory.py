@@ -6,6 +6,7 @@ only ever raises: several processes may verify at once, and a crash loses the la
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +95,9 @@ class SqliteMemory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Threads wait for each other here: SQLite lets whoever waits sleep, the longer the more of
+        # them there are, and gives up after a while.
+        self._turn = threading.Lock()
 
     def highest(self, name: str) -> Seen | None:
         """Return the highest that was seen under a name, or None where it is new.
@@ -101,7 +105,7 @@ class SqliteMemory:
         Raises:
             MemoryFaultError: the database is there and cannot be read, or could not be written.
         """
-        with self._faults(), self._open() as database:
+        with self._faults(), self._turn, self._open() as database:
             found = database.execute("SELECT sequence, digest FROM seen WHERE name = ?", (name,))
             row = found.fetchone()
         return None if row is None else self._seen(row)
@@ -112,8 +116,17 @@ class SqliteMemory:
         Raises:
             MemoryFaultError: it cannot be written.
         """
-        with self._faults(), self._open() as database, database:
-            database.execute(_RAISE, (name, seen.sequence, str(seen.digest)))
+        with self._faults(), self._turn, self._open() as database:
+            # Most looks at an image teach nothing new; a write would wait for the disk.
+            if self._found(database, name, at_least=seen.sequence):
+                return
+            with database:
+                database.execute(_RAISE, (name, seen.sequence, str(seen.digest)))
+
+    @staticmethod
+    def _found(database: "sqlite3.Connection", name: str, *, at_least: int) -> bool:
+        words = "SELECT 1 FROM seen WHERE name = ? AND sequence >= ?"
+        return database.execute(words, (name, at_least)).fetchone() is not None
 
     def _seen(self, row: tuple[object, ...]) -> Seen:
         sequence, digest = row

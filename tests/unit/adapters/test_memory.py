@@ -101,3 +101,29 @@ def test_read_only(memory: SqliteMemory) -> None:
     reading.remember("a:1", _seen(4))
 
     assert reading.highest("a:1") == memory.highest("a:1") == _seen(3)
+
+
+def test_many_threads_share_one_memory(memory: SqliteMemory) -> None:
+    """Sixteen that write as fast as they can all come to their turn, and the highest is kept."""
+
+    def write(number: int) -> None:
+        for step in range(10):
+            memory.remember("@clock", _seen(number + step))
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(write, range(64)))
+
+    assert memory.highest("@clock") == _seen(63 + 9)
+
+
+def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
+    """A second look at an image does not wait for the disk: the file stays as it is."""
+    path = tmp_path / "seen.db"
+    memory = SqliteMemory(path)
+    memory.remember("a:1", _seen(2))
+    before = path.stat().st_mtime_ns
+    path.chmod(0o400)
+    memory.remember("a:1", _seen(2))
+    memory.remember("a:1", _seen(1))
+
+    assert path.stat().st_mtime_ns == before
