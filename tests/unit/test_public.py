@@ -136,3 +136,18 @@ def test_a_refused_recipe_is_light(tmp_path: Path) -> None:
     unwanted = "oras requests sigstore univers cyclonedx sh sqlite3 ssl http.client cryptography"
 
     assert _run(unwanted, ["lint", str(tmp_path)]) == ["2"]
+
+
+def test_only_a_process_of_our_own_collects_garbage_less_often() -> None:
+    """Whoever calls ``main`` with words of their own keeps Python's habits."""
+    probe = (
+        "import gc, sys; from imagekit.cli.main import main; before = gc.get_threshold()\n"
+        "main(['no']); print(gc.get_threshold() == before)\n"
+        "sys.argv = ['imagekit', 'no']; main(); print(gc.get_threshold() > before)"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert shown == ["True", "True"]
