@@ -1,110 +1,205 @@
-"""Verifying against cosign: cold processes, one image in a registry on loopback, by key.
+"""Verifying against cosign, as processes, side by side; and where our time goes.
 
-    python benchmarks/verify_vs_cosign.py [RUNS]
+    python benchmarks/verify_vs_cosign.py [RUNS] [IMAGES]
 
-``cosign verify --key`` looks for one signature; ``imagekit verify`` also binds the name and wants
-SBOM and provenance. Then the same with ten more signatures attached by other keys. cosign is the
-one of tests/interop/bench.
+``cosign verify --key`` looks for one signature; ``imagekit verify`` also binds the name and, of the
+single images, wants SBOM and provenance, which are bundles of their own. Measured are:
+
+- one image, cold: a process each;
+- the same with ten more signatures by other keys;
+- a hundred signed images in repositories of their own: one ``imagekit verify --from-file`` against
+  a hundred cosigns, as many at once as there are processors (``xargs -P``): cosign takes one image;
+- one image signed keyless, where ``scripts/sigstore up`` runs;
+- the parts of our cold run: Python, imports, HTTP, cryptography, the rest.
+
+cosign is the one of ``tests/interop/bench cosign``.
 """
 
 import os
-import statistics
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
-RECIPE = """\
-schema: 1
-name: bench
-version: 1.0.0
-base: scratch
-steps:
-  - copy: {from: hello.txt, to: /hello.txt}
+from common import (
+    by_turns,
+    cosign,
+    environment,
+    imagekit,
+    process,
+    publish,
+    push_signed,
+    registry,
+    sigstore,
+    tell,
+    write_policy,
+)
+
+EMAIL = "bench@imagekit.test"
+KEYLESS = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {{name: bench, version: 1, expires: 2999-01-01T00:00:00Z}}
+default: reject
+trustRoots: {{private: {root}}}
+images:
+  - match: {{glob: "{host}/**"}}
+    authorities:
+      - name: release
+        keyless:
+          trustRoot: private
+          identities: [{{issuer: "{issuer}", subject: {email}}}]
 """
-CONFIG = """\
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+PROBE = """
+import builtins, importlib, sys, time
+began = time.perf_counter()
+spent = {"imports": 0.0, "HTTP": 0.0, "cryptography": 0.0}
+depth = 0
+
+def timed(part, function):
+    def wrapped(*args, **kwargs):
+        global depth
+        depth += 1
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            depth -= 1
+            # What one part does inside of another is the other's.
+            if depth == 0:
+                spent[part] += time.perf_counter() - start
+    return wrapped
+
+builtins.__import__ = timed("imports", builtins.__import__)
+importlib.import_module = timed("imports", importlib.import_module)
+from imagekit.adapters.registry.client import RegistryClient
+from imagekit.formats import signature
+from imagekit.pipeline import verify
+from imagekit.verify import weigh
+from imagekit.cli.main import main
+verify._REQUESTS = 1  # one after the other, or parts would overlap
+for name in ("manifest", "blob", "referrers"):
+    setattr(RegistryClient, name, timed("HTTP", getattr(RegistryClient, name)))
+weigh.verify_signature = timed("cryptography", weigh.verify_signature)
+weigh.verify_legacy_signature = timed("cryptography", weigh.verify_legacy_signature)
+code = main(sys.argv[1:])
+whole = time.perf_counter() - began
+spent["rest"] = whole - sum(spent.values())
+print(*[f"{part}={seconds}" for part, seconds in spent.items()], file=sys.stderr)
+sys.exit(code)
 """
 
 
 def main() -> int:
     """Measure and print."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cosign = Path(os.environ.get("IMAGEKIT_BENCH") or cache / "imagekit-bench") / "bin/cosign"
-    if not cosign.exists():
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    peer = cosign()
+    if peer is None:
         print("there is no cosign: run tests/interop/bench cosign")
         return 1
-    with tempfile.TemporaryDirectory(prefix="imagekit-bench-") as name:
-        folder = Path(name)
-        port = 39772
-        (folder / "registry.yml").write_text(CONFIG.format(root=folder / "registry", port=port))
-        registry = subprocess.Popen(
-            ["docker-registry", "serve", folder / "registry.yml"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            time.sleep(1)
-            measure(folder, f"127.0.0.1:{port}", cosign, runs)
-        finally:
-            registry.terminate()
-            registry.wait()
+    with registry() as (folder, host):
+        image = publish(folder, f"{host}/x")
+        policy = write_policy(folder, host, "cyclonedx", "slsaprovenance1")
+        cold(folder, (image, policy), peer, runs, "one image, one signer")
+        parts(folder, (image, policy), runs)
+        for number in range(10):
+            other = folder / f"other{number}"
+            imagekit(folder, "key", "generate", "--out", str(other))
+            imagekit(folder, "sign", image, "--key", str(other / "imagekit.key"))
+        cold(folder, (image, policy), peer, runs, "one image, eleven signers")
+        many(folder, host, peer, max(1, runs // 4), count)
+        keyless(folder, host, peer, runs)
     return 0
 
 
-def measure(folder: Path, registry: str, cosign: Path, runs: int) -> None:
-    """Compare with one signer, and with eleven."""
-    (folder / "recipe").mkdir()
-    (folder / "recipe/recipe.yaml").write_text(RECIPE)
-    (folder / "recipe/hello.txt").write_text("hello\n")
-    imagekit(folder, "key", "generate", "--out", ".")
-    imagekit(folder, "publish", "recipe", "--to", f"{registry}/x", "--key", "imagekit.key")
-    policy = ("policy", "new", "--image", f"{registry}/**", "--key", "imagekit.pub")
-    text = imagekit(folder, *policy, "--require", "cyclonedx,slsaprovenance1")
-    (folder / "policy.yaml").write_text(text)
-    image = f"{registry}/x/bench:1.0.0"
-    compare(folder, image, cosign, runs, "one signer")
-    for number in range(10):
-        other = folder / f"other{number}"
-        other.mkdir()
-        imagekit(folder, "key", "generate", "--out", str(other))
-        imagekit(folder, "sign", image, "--key", str(other / "imagekit.key"))
-    compare(folder, image, cosign, runs, "eleven signers")
+def cold(folder: Path, of: tuple[str, str], peer: Path, runs: int, what: str) -> None:
+    """Compare processes on one image."""
+    times = by_turns(
+        runs,
+        lambda: process(folder, ours("verify", of[0], "--policy", of[1])),
+        lambda: process(folder, [*theirs(peer), of[0]]),
+    )
+    tell(what, *times, "cosign verify --key")
 
 
-def compare(folder: Path, image: str, cosign: Path, runs: int, what: str) -> None:
-    """Time both by turns and print the ratio of the medians."""
-    theirs_argv = [str(cosign), "verify", "--key", "imagekit.pub", "--insecure-ignore-tlog=true"]
-    theirs_argv += ["--allow-http-registry", image]
-    ours, theirs = [], []
+def many(folder: Path, host: str, peer: Path, runs: int, count: int) -> None:
+    """Compare one process of ours with one of theirs for each image."""
+    images = push_signed(folder, f"{host}/many", count)
+    (folder / "images.txt").write_text("\n".join(images) + "\n")
+    policy = write_policy(folder, host)
+    at_once = str(os.cpu_count() or 1)
+    xargs = ["xargs", "-a", "images.txt", "-n", "1", "-P", at_once, *theirs(peer)]
+    times = by_turns(
+        runs,
+        lambda: process(folder, ours("verify", "--from-file", "images.txt", "--policy", policy)),
+        lambda: process(folder, xargs),
+    )
+    tell(f"{count} images", *times, f"xargs -P {at_once} cosign verify")
+
+
+def keyless(folder: Path, host: str, peer: Path, runs: int) -> None:
+    """Compare processes on one image that was signed keyless, in the bundle form."""
+    found = sigstore()
+    if found is None:
+        print("keyless: not measured; run scripts/sigstore up")
+        return
+    stack, issuer = found
+    image = push_signed(folder, f"{host}/keyless", 1)[0]
+    with urllib.request.urlopen(f"{issuer}/token?email={EMAIL}") as answer:  # noqa: S310 - loopback
+        token = answer.read().decode()
+    config = str(stack / "trust_config.json")
+    imagekit(
+        folder, "sign", image, "--keyless", "--identity-token", token, "--trust-config", config
+    )
+    shutil.copy(stack / "trusted_root.json", folder)
+    (folder / "keyless.yaml").write_text(
+        KEYLESS.format(root="trusted_root.json", host=host, issuer=issuer, email=EMAIL)
+    )
+    who = ["--certificate-identity", EMAIL, "--certificate-oidc-issuer", issuer]
+    root = ["--trusted-root", "trusted_root.json", "--allow-http-registry"]
+    times = by_turns(
+        runs,
+        lambda: process(folder, ours("verify", image, "--policy", "keyless.yaml")),
+        lambda: process(folder, [str(peer), "verify", *who, *root, image]),
+    )
+    tell("one image, keyless", *times, "cosign verify")
+
+
+def parts(folder: Path, of: tuple[str, str], runs: int) -> None:
+    """Print where the time of a cold run goes: the least of each part, by the clock."""
+    least: dict[str, float] = {}
     for _ in range(runs):
         began = time.monotonic()
-        imagekit(folder, "verify", image, "--policy", "policy.yaml")
-        ours.append(time.monotonic() - began)
-        began = time.monotonic()
-        subprocess.run(theirs_argv, cwd=folder, capture_output=True, check=True)
-        theirs.append(time.monotonic() - began)
-    our, their = statistics.median(ours), statistics.median(theirs)
-    print(f"{what}, median of {runs}: imagekit verify {our:.3f} s, cosign verify {their:.3f} s")
-    print(f"ratio {our / their:.1f}", flush=True)
+        subprocess.run([sys.executable, "-c", "pass"], env=environment(folder), check=True)
+        spent = {"Python itself": time.monotonic() - began}
+        shown = subprocess.run(
+            [sys.executable, "-c", PROBE, "verify", of[0], "--policy", of[1]],
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr.splitlines()[-1]
+        spent |= {part: float(value) for part, value in (each.split("=") for each in shown.split())}
+        least = {part: min(value, least.get(part, value)) for part, value in spent.items()}
+    whole = sum(least.values())
+    print("where the time of a cold run goes, requests one after the other:")
+    for part, seconds in least.items():
+        print(f"  {part:<28} {seconds * 1e3:8.1f} ms   {seconds / whole:4.0%}", flush=True)
 
 
-def imagekit(folder: Path, *words: str) -> str:
-    """Run imagekit with a home of its own and return what it printed."""
-    env = {**os.environ, "HOME": str(folder / "home"), "IMAGEKIT_KEY_PASSWORD": "bench"}
-    return subprocess.run(
-        [sys.executable, "-m", "imagekit", *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+def ours(*words: str) -> list[str]:
+    """Return our command."""
+    return [sys.executable, "-m", "imagekit", *words]
+
+
+def theirs(peer: Path) -> list[str]:
+    """Return theirs, up to the reference: by key, no transparency log is asked for."""
+    words = ["verify", "--key", "imagekit.pub", "--insecure-ignore-tlog=true"]
+    return [str(peer), *words, "--allow-http-registry"]
 
 
 if __name__ == "__main__":

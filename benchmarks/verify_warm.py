@@ -1,0 +1,116 @@
+"""The library against the HTTP round trips alone, in one process; and many images at once.
+
+    python benchmarks/verify_warm.py [RUNS] [IMAGES]
+
+- a first look at an image and a second one, each against the very same requests sent one after the
+  other over one connection by ``http.client``: nothing that verifies could be faster, but for what
+  it asks at once;
+- so many images in repositories of their own by one ``Verifier``, with what a policy of freshness
+  adds, and the same reference as often; the memory that this takes.
+"""
+
+import http.client
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from common import publish, push_signed, registry, write_policy
+
+from imagekit import Verifier, load_policy
+from imagekit.adapters.memory import SqliteMemory
+from imagekit.adapters.registry.light import LightTransport
+from imagekit.adapters.registry.transport import Request
+from imagekit.model.policy import Freshness, Policy
+
+
+def main() -> int:
+    """Measure and print."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    with registry() as (folder, host):
+        image = publish(folder, f"{host}/x")
+        policy = load_policy(folder / write_policy(folder, host, "cyclonedx", "slsaprovenance1"))
+        one(policy, image, host, runs)
+        images = push_signed(folder, f"{host}/many", count)
+        many(load_policy(folder / write_policy(folder, host)), images, "distinct", folder)
+        many(policy, [image] * count, "of one reference", folder)
+    return 0
+
+
+def one(policy: Policy, image: str, host: str, runs: int) -> None:
+    """Compare the first and the second look with their requests alone."""
+    asked: list[Request] = []
+    send = LightTransport.send
+
+    def record(self: LightTransport, request: Request) -> object:
+        asked.append(request)
+        return send(self, request)
+
+    verifier = Verifier(policy)
+    LightTransport.send = record
+    looks = []
+    for _ in range(2):
+        asked.clear()
+        verifier.verify(image)
+        looks.append(list(asked))
+    LightTransport.send = send
+    connection = http.client.HTTPConnection(host)
+    alone = [median(partial(requests, connection, host, each), runs) for each in looks]
+    first = median(lambda: Verifier(policy).verify(image), runs)
+    second = median(lambda: verifier.verify(image), runs)
+    for what, look, ours, http_alone in zip(
+        ("first", "second"), looks, (first, second), alone, strict=True
+    ):
+        print(
+            f"{what} look, {len(look)} requests: imagekit {ours[0]:.1f} ms (least {ours[1]:.1f}), "
+            f"requests alone {http_alone[0]:.1f} ms (least {http_alone[1]:.1f}), "
+            f"ratio {ours[0] / http_alone[0]:.2f} (of the least {ours[1] / http_alone[1]:.2f})",
+            flush=True,
+        )
+
+
+def requests(connection: http.client.HTTPConnection, host: str, asked: list[Request]) -> None:
+    """Send what was asked before and read the answers, and nothing else."""
+    for request in asked:
+        path = request.url.partition(host)[2]
+        connection.request(request.method, path, headers=dict(request.headers))
+        connection.getresponse().read()
+
+
+def median(work: Callable[[], object], runs: int) -> tuple[float, float]:
+    """Return the median and the least of so many runs, in milliseconds."""
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(times), min(times)
+
+
+def many(policy: Policy, images: list[str], what: str, folder: Path) -> None:
+    """Judge them by one verifier; then with a policy that remembers what it saw."""
+    fresh = Freshness(monotonic=True)
+    remembering = replace(
+        policy, images=tuple(replace(rule, freshness=fresh) for rule in policy.images)
+    )
+    for kind, judged_by in (("", policy), (", remembered", remembering)):
+        memory = SqliteMemory(folder / f"{what}.db")
+        before, began = time.process_time(), time.perf_counter()
+        verdicts = list(Verifier(judged_by, memory=memory).verify_many(images))
+        wall, processors = time.perf_counter() - began, time.process_time() - before
+        allowed = sum(one.verdict is not None and one.verdict.allowed for one in verdicts)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"{len(images)} images, {what}{kind}: {wall:.2f} s, {processors:.2f} s of processors, "
+            f"{allowed} allowed, peak so far {peak:.0f} MiB",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
