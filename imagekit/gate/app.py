@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.shelf import Shelf
 from imagekit.gate.desk import Desk, Served
-from imagekit.gate.guard import Client, Guard
+from imagekit.gate.guard import NOBODY, Client, Guard
+from imagekit.gate.instant import Instant, fits, headers_of
 from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.paths import (
@@ -37,8 +39,7 @@ from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 _log = logging.getLogger(__name__)
 _HOT_BYTES = 64 << 20
 _OVERHEAD = 2048
-_API = {"Docker-Distribution-API-Version": "registry/2.0"}
-_PING = Answer(body=b"{}", headers=_API)
+_PING = Answer(body=b"{}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,9 @@ class _Hot:
     """An answer that is given again without a further look, for a while."""
 
     answer: Answer
-    until: datetime
+    instant: Instant
+    until: float
+    """By the monotonic clock."""
     policy: str
     path: str
     """The repository's name here, for the rights of clients."""
@@ -87,11 +90,11 @@ class Gate:
         if request.method not in {"GET", "HEAD"}:
             return self._plain(request, not_allowed().answer)
         try:
-            client = await self.guard.client(request)
+            client = NOBODY if self.guard.open else await self.guard.client(request)
             hot = self._hot.get(target)
             if hot is not None and self._is_hot(hot, client):
                 self.metrics.count("manifest", "cached")
-                return self._plain(request, hot.answer)
+                return hot.instant if fits(request) else self._plain(request, hot.answer)
             return await self._answer(request, parse(target), client)
         except RefusedError as error:
             return self._plain(request, self._refusal(request, error))
@@ -108,7 +111,7 @@ class Gate:
             return self._plain(request, fault.answer)
 
     def _is_hot(self, hot: _Hot, client: Client) -> bool:
-        good = hot.policy == self.policy() and datetime.now(UTC) < hot.until
+        good = hot.policy == self.policy() and time.monotonic() < hot.until
         return good and self.guard.allows(client, hot.path)
 
     async def _answer(
@@ -152,8 +155,16 @@ class Gate:
         served = await self.desk.manifest(site.upstream, reference)
         answer = _manifest_answer(served)
         self.metrics.count("manifest", "stale" if served.stale else "served")
-        hot = _Hot(answer=answer, until=served.until, policy=served.policy, path=site.path)
-        self._hot.put(request.raw_path, hot)
+        left = (served.until - datetime.now(UTC)).total_seconds()
+        if left > 0:
+            hot = _Hot(
+                answer=answer,
+                instant=Instant(answer),
+                until=time.monotonic() + left,
+                policy=served.policy,
+                path=site.path,
+            )
+            self._hot.put(request.raw_path, hot)
         return self._plain(request, answer)
 
     async def _blob(
@@ -174,13 +185,7 @@ class Gate:
         return answer
 
     def _plain(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        headers = {
-            "Content-Type": answer.content_type,
-            "Content-Length": str(len(answer.body)),
-            "Server": "imagekit",
-            **_API,
-            **answer.headers,
-        }
+        headers = headers_of(answer)
         if request.method == "HEAD":
             return web.StreamResponse(status=answer.status, headers=headers)
         return web.Response(status=answer.status, headers=headers, body=answer.body)
@@ -201,4 +206,5 @@ def _manifest_answer(served: Served) -> Answer:
 
 
 def _hot_weight(hot: _Hot) -> int:
-    return len(hot.answer.body) + _OVERHEAD
+    # The bytes are there twice: alone, and behind their headers.
+    return 2 * len(hot.answer.body) + _OVERHEAD

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from imagekit.errors import ImagekitError, RegistryError
+from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unknown_blob
 from imagekit.gate.attached import served_with, subject_of
 from imagekit.gate.crew import Crew
@@ -343,6 +343,12 @@ class Desk:
         began = time.perf_counter()
         try:
             decision = await self._crew.in_thread(case.upstream, work)
+        except NotFoundError as error:
+            self._heard("undecided", error, case.reference)
+            if not recorder.manifests:
+                raise
+            # The image is there; what is missing is something that a verdict needs.
+            raise RegistryError(error.message, hint=error.hint, code="INCOMPLETE") from error
         except ImagekitError as error:
             self._heard("undecided", error, case.reference)
             raise

@@ -72,7 +72,8 @@ class Guard:
 
     def __init__(self, rights: Rights) -> None:
         self._rights = rights
-        self._open = rights.open
+        self.open = rights.open
+        """Whether everybody may see everything."""
         self._known: Lru[bytes, tuple[float, Client]] = Lru(_KNOWN)
         self._may: Lru[tuple[str, str], bool] = Lru(_KNOWN)
         # Equal work for unknown users, so that time does not tell who exists.
@@ -80,7 +81,7 @@ class Guard:
 
     async def client(self, request: web.BaseRequest) -> Client:
         """Return who asks."""
-        if self._open:
+        if self.open:
             return NOBODY
         header = request.headers.get("Authorization", "")
         if header:
@@ -90,7 +91,7 @@ class Guard:
 
     def allows(self, client: Client, path: str) -> bool:
         """Tell whether the client may see a repository."""
-        if self._open:
+        if self.open:
             return True
         key = (client.name, path)
         known = self._may.get(key)
@@ -105,7 +106,7 @@ class Guard:
         Raises:
             RefusedError: 401 where a login may help, else 403.
         """
-        if self._open:
+        if self.open:
             return
         if client.refused:
             raise self._unauthorized("wrong name, password or token")

@@ -176,6 +176,8 @@ class _Fields:
 
 def _fields(query: str) -> _Fields:
     try:
-        return _Fields(parse_qsl(query, max_num_fields=_MAX_FIELDS) if query else [])
+        # Media types have a plus, which not all clients write as %2B; nothing here has a space.
+        plain = query.replace("+", "%2B")
+        return _Fields(parse_qsl(plain, max_num_fields=_MAX_FIELDS) if query else [])
     except ValueError as error:
         raise RefusedError(400, "UNSUPPORTED", "the query cannot be read") from error

@@ -20,14 +20,13 @@ from typing import Any, Self
 from imagekit.adapters.clock import SystemClock
 from imagekit.formats.pem import public_key_pem
 from imagekit.model.digest import Digest
-from imagekit.model.event import silent
 from imagekit.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.registries import light
-from imagekit.pipeline.sign import sign_image
 from imagekit.ports import RegistryWriter
 from imagekit.sign.keyed import KeySigner
+from imagekit.sign.signing import sign
 from tests.fakes import MemorySigner
 
 _POLICY = """\
@@ -121,13 +120,16 @@ class Site:
         return reference.pin(image.digest)
 
     def sign(self, reference: TaggedReference) -> None:
-        """Sign what a tag points to."""
-        sign_image(
-            self.writer(reference.repository.path),
+        """Sign what a tag points to, and nothing that an index lists."""
+        writer = self.writer(reference.repository.path)
+        top = writer.manifest(reference)
+        sign(
+            writer,
             KeySigner(self.signer),
-            reference,
+            reference.pin(top.digest),
+            manifest=top.descriptor,
+            tags=(reference.tag,),
             clock=SystemClock(),
-            progress=silent,
         )
 
 

@@ -1,0 +1,179 @@
+"""A gate in a thread of the test: made in milliseconds, with the test's clock and policy."""
+
+import asyncio
+import http.client
+import io
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from imagekit.adapters.memory import SqliteMemory
+from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.gate.app import Gate
+from imagekit.gate.audit import Audit
+from imagekit.gate.blobs.cache import BlobCache
+from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.decide import Rulebook, Senses
+from imagekit.gate.decision import fingerprint
+from imagekit.gate.desk import Desk, Times
+from imagekit.gate.guard import Guard, Rights
+from imagekit.gate.ledger import Ledger
+from imagekit.gate.listing import Listings
+from imagekit.gate.metrics import Metrics
+from imagekit.gate.store import Store
+from imagekit.gate.upstreams import Upstream, Upstreams
+from imagekit.model.policy import Policy
+from tests.gate.kit import Reply
+
+OPEN = Rights(passwords={}, tokens={})
+
+
+@dataclass
+class Clock:
+    """A clock that the test sets."""
+
+    time: datetime
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.time
+
+
+@dataclass(kw_only=True)
+class Making:
+    """What a gate in a thread is made of."""
+
+    folder: Path
+    policy: Policy
+    upstreams: tuple[Upstream, ...]
+    clock: Clock = field(default_factory=lambda: Clock(datetime.now(UTC)))
+    times: Times = field(default_factory=Times)
+    rights: Rights = OPEN
+    listings: Listings = field(default_factory=Listings)
+    cache_size: int = 64 << 20
+    contact: str = "platform@site.example"
+
+
+class LocalGate:
+    """A gate that serves from a thread of its own."""
+
+    def __init__(self, making: Making) -> None:
+        self.making = making
+        self.policy = making.policy
+        self.said = io.StringIO()
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._fault: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait(20)
+        if self._fault is not None:
+            raise self._fault
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """What was decided."""
+        return [json.loads(line) for line in self.said.getvalue().splitlines()]
+
+    def get(
+        self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask it something."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(status=answer.status, headers=dict(answer.headers), body=answer.read())
+        finally:
+            connection.close()
+
+    def on_loop(self, work: Callable[[], object]) -> None:
+        """Do something on the gate's own loop."""
+        done = threading.Event()
+
+        def act() -> None:
+            work()
+            done.set()
+
+        self._loop.call_soon_threadsafe(act)
+        assert done.wait(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - the test's own thread shows it
+            self._fault = error
+            self._ready.set()
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        store = Store(self.making.folder / "state")
+        gate = self._assemble(store)
+        self.gate = gate
+        server = web.Server(gate.handle, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, handle_signals=False)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        self.host = f"127.0.0.1:{self.port}"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+        await gate.shelf.close()
+        gate.desk.close()
+        store.close()
+        await self._loop.shutdown_default_executor()
+
+    def _assemble(self, store: Store) -> Gate:
+        making, metrics = self.making, Metrics()
+        audit = Audit(self.said, metrics)
+        desk = Desk(
+            ledger=Ledger(store),
+            senses=Senses(
+                memory=SqliteMemory(making.folder / "seen.db"), certificates=SigstoreVerifier()
+            ),
+            times=making.times,
+            rulebook=lambda: Rulebook(policy=self.policy, fingerprint=fingerprint(self.policy)),
+            heard=audit.decided,
+            took=metrics.took,
+            attachments=making.listings.with_referrers,
+            now=making.clock.now,
+        )
+        size = making.cache_size
+        cache = BlobCache(making.folder / "cache", size) if size else None
+        return Gate(
+            upstreams=Upstreams.of(making.upstreams),
+            desk=desk,
+            shelf=Shelf(cache, metrics),
+            guard=Guard(making.rights),
+            audit=audit,
+            metrics=metrics,
+            listings=making.listings,
+            policy=lambda: fingerprint(self.policy),
+            probes={"metrics": metrics.answer},
+            contact=making.contact,
+        )
