@@ -11,11 +11,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from imagekit.adapters.faults import storage_errors
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
@@ -40,6 +40,31 @@ _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _PIECE = 1 << 20
 _MAX_INDEX = 64 << 20
 _MAX_REFERRERS = 1000
+
+
+class Readable(Protocol):
+    """Bytes from a beginning to an end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+
+class ReadStore(Protocol):
+    """What holds a layout: a folder, or an archive of one."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, for messages."""
+        ...
+
+    def open(self, digest: Digest) -> AbstractContextManager[Readable]:
+        """Open a blob; NotFoundError where there is none."""
+        ...
+
+    def index(self) -> bytes | None:
+        """Return the bytes of index.json; None where there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +109,25 @@ class LayoutStore:
         with os.fdopen(handle, "rb") as file:
             yield file
 
+    def index(self) -> bytes | None:
+        """Return the bytes of index.json; None where there is none.
+
+        Raises:
+            RegistryError: it cannot be read, or is no regular file.
+        """
+        path = self.folder / "index.json"
+        try:
+            # A FIFO in its place would be waited for, a link would lead out of the folder.
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise RegistryError(f"{path} is not a regular file")
+                return file.read(_MAX_INDEX + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RegistryError(f"cannot read {path}: {error.strerror}") from error
+
     def add(self, digest: Digest, pieces: Iterator[bytes]) -> None:
         """Store a blob, unless it is there; it appears whole or not at all.
 
@@ -110,8 +154,24 @@ class LayoutStore:
                     Path(part.name).unlink(missing_ok=True)
 
 
+def _store(repository: Repository) -> LayoutStore:
+    return LayoutStore(_folder(repository))
+
+
+def _folder(repository: Repository) -> Path:
+    if repository.layout is None:
+        raise RegistryError(f"{repository} is not in a layout")
+    return repository.layout
+
+
+@dataclass(frozen=True, slots=True)
 class LayoutRegistry:
-    """The registry ports over layout folders; which one, every repository says itself."""
+    """The registry ports over layout folders; which one, every repository says itself.
+
+    ``store_of`` says otherwise where it is given: then it is read from there, and not written.
+    """
+
+    store_of: Callable[[Repository], ReadStore] = _store
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to."""
@@ -119,7 +179,7 @@ class LayoutRegistry:
 
     def manifest(self, reference: Reference) -> RawManifest:
         """Return the exact bytes of a manifest."""
-        store = _store(reference.repository)
+        store = self.store_of(reference.repository)
         if isinstance(reference, TaggedReference):
             digest = _tagged(store, reference).digest
         else:
@@ -138,12 +198,12 @@ class LayoutRegistry:
     @contextmanager
     def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
         """Yield a blob in pieces; the last one only when size and digest were right."""
-        with _store(repository).open(descriptor.digest) as file:
+        with self.store_of(repository).open(descriptor.digest) as file:
             yield _checked(file, descriptor)
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Return all that name the manifest as their subject."""
-        store = _store(reference.repository)
+        store = self.store_of(reference.repository)
         found = []
         for entry in _read_index(store).manifests:
             if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
@@ -160,7 +220,7 @@ class LayoutRegistry:
         prefix = f"{repository.name}:"
         names = (
             entry.annotations.get(REF_NAME, "")
-            for entry in _read_index(_store(repository)).manifests
+            for entry in _read_index(self.store_of(repository)).manifests
         )
         return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
 
@@ -174,6 +234,12 @@ class LayoutRegistry:
         store = LayoutStore.create(_folder(repository))
         with source.open("rb") as file:
             store.add(descriptor.digest, _checked(file, descriptor))
+
+    def put_pieces(
+        self, repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]
+    ) -> None:
+        """Store a blob that comes in pieces, without a file between."""
+        LayoutStore.create(_folder(repository)).add(descriptor.digest, pieces)
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
         """Store a small blob."""
@@ -248,17 +314,7 @@ def write_whole(path: Path, raw: bytes) -> None:
             Path(part.name).unlink(missing_ok=True)
 
 
-def _folder(repository: Repository) -> Path:
-    if repository.layout is None:
-        raise RegistryError(f"{repository} is not in a layout")
-    return repository.layout
-
-
-def _store(repository: Repository) -> LayoutStore:
-    return LayoutStore(_folder(repository))
-
-
-def _tagged(store: LayoutStore, reference: TaggedReference) -> Descriptor:
+def _tagged(store: ReadStore, reference: TaggedReference) -> Descriptor:
     for entry in _read_index(store).manifests:
         if entry.annotations.get(REF_NAME) == reference.identity:
             return entry
@@ -268,7 +324,7 @@ def _tagged(store: LayoutStore, reference: TaggedReference) -> Descriptor:
     )
 
 
-def _read_manifest(store: LayoutStore, digest: Digest) -> RawManifest:
+def _read_manifest(store: ReadStore, digest: Digest) -> RawManifest:
     with store.open(digest) as file:
         raw = file.read(MAX_MANIFEST + 1)
     if len(raw) > MAX_MANIFEST:
@@ -282,7 +338,7 @@ def _read_manifest(store: LayoutStore, digest: Digest) -> RawManifest:
     return RawManifest(media_type=media_type, digest=digest, raw=raw)
 
 
-def _as_referrer(store: LayoutStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
+def _as_referrer(store: ReadStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
     """Return the entry as a referrer of the subject, or None where it is not one."""
     found = _read_manifest(store, entry.digest)
     parsed = parse_manifest(found.raw, found.media_type)
@@ -293,19 +349,11 @@ def _as_referrer(store: LayoutStore, entry: Descriptor, subject: Digest) -> Desc
     )
 
 
-def _read_index(store: LayoutStore) -> Index:
+def _read_index(store: ReadStore) -> Index:
     path = store.folder / "index.json"
-    try:
-        # A FIFO in its place would be waited for, a link would lead out of the folder.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise RegistryError(f"{path} is not a regular file")
-            raw = file.read(_MAX_INDEX + 1)
-    except FileNotFoundError:
+    raw = store.index()
+    if raw is None:
         return Index(media_type=INDEX, manifests=())
-    except OSError as error:
-        raise RegistryError(f"cannot read {path}: {error.strerror}") from error
     if len(raw) > _MAX_INDEX:
         raise RegistryError(f"{path} is larger than {_MAX_INDEX} bytes")
     document: Mapping[str, object] = strictjson.loads_object(raw, what=str(path))
@@ -340,7 +388,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _checked(file: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
+def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:
     """Yield the file in pieces, the last one held back until size and digest are known."""
     hasher = hashlib.new(descriptor.digest.algorithm)
     held = b""

@@ -7,6 +7,7 @@ little more than Python itself.
 import argparse
 import gc
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ COMMANDS = {
     "run": "verify, then run by digest with Podman",
     "gate": "serve only images that a policy allows, in front of a registry",
     "webhook": "answer Kubernetes whether an object's images may run",
+    "export": "verify, then write image, proofs and policy into one file",
+    "import": "verify an exported file, then place the image",
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
@@ -153,7 +156,8 @@ def _version() -> tuple[str, dict[str, object]]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"imagekit.cli.{name}")
+    own = f"{name}_" if keyword.iskeyword(name) else name
+    return importlib.import_module(f"imagekit.cli.{own}")
 
 
 def _own(words: list[str]) -> list[str]:

@@ -9,8 +9,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
-from imagekit.formats.unpack import Stream
+from imagekit.errors import DocumentError
 
 BLOCK = 512
 _MAX_HEADER = 1 << 20
@@ -19,6 +20,22 @@ _MAX_PATH = 4096
 _MAX_SIZE = 1 << 50
 _CHECKSUM = slice(148, 156)
 _EMPTY = bytes(BLOCK)
+
+
+class Source(Protocol):
+    """Where the bytes of an archive come from: a layer that is unpacked, or a file."""
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next bytes; fewer are a DocumentError."""
+        ...
+
+    def skip(self, size: int) -> None:
+        """Pass over the next bytes; fewer are a DocumentError."""
+        ...
+
+    def broken(self, what: str) -> DocumentError:
+        """Return the error that says what is wrong with the archive."""
+        ...
 
 
 class EntryKind(Enum):
@@ -58,7 +75,7 @@ class Entry:
     target: str
 
 
-def entries(stream: Stream) -> Iterator[Entry]:
+def entries(stream: Source) -> Iterator[Entry]:
     """Yield the entries of an archive.
 
     Whoever iterates must read exactly ``size`` bytes of the stream before the next entry; the
@@ -88,7 +105,7 @@ def entries(stream: Stream) -> Iterator[Entry]:
             stream.skip(stream_padding)
 
 
-def normal_path(text: str, stream: Stream) -> str:
+def normal_path(text: str, stream: Source) -> str:
     """Return a path below the root without ``.``, doubled or outer slashes; ``""`` for the root.
 
     Raises:
@@ -104,7 +121,7 @@ def normal_path(text: str, stream: Stream) -> str:
     return text
 
 
-def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Stream) -> Entry:
+def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> Entry:
     kind = _KINDS.get(header[156:157])
     if kind is None:
         raise stream.broken(f"an entry of the unknown type {header[156:157]!r}")
@@ -128,7 +145,7 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Stream) -> 
     )
 
 
-def _check(header: bytes, stream: Stream) -> None:
+def _check(header: bytes, stream: Source) -> None:
     stated = _number(header[_CHECKSUM], stream)
     # The field itself counts as eight spaces.
     if stated != sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" "):
@@ -145,7 +162,7 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _number(field: bytes, stream: Stream) -> int:
+def _number(field: bytes, stream: Source) -> int:
     if field[0] & 0x80:
         # GNU's base-256; the lower bit of 0xff says that it is negative, which no field can be.
         value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1  # noqa: PLR2004
@@ -157,13 +174,13 @@ def _number(field: bytes, stream: Stream) -> int:
     return value
 
 
-def _decimal(text: str, stream: Stream) -> int:
+def _decimal(text: str, stream: Source) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(_MAX_SIZE)):
         raise stream.broken(f"the size {text[:40]!r} in an extended header is none")
     return _number(b"%o" % min(int(text), _MAX_SIZE + 1), stream)
 
 
-def _extended(kind: bytes, size: int, stream: Stream) -> dict[str, str]:
+def _extended(kind: bytes, size: int, stream: Source) -> dict[str, str]:
     if not 0 < size <= _MAX_HEADER:
         raise stream.broken(f"an extended header of {size} bytes")
     content = stream.exactly(size + -size % BLOCK)[:size]
@@ -177,7 +194,7 @@ def _extended(kind: bytes, size: int, stream: Stream) -> dict[str, str]:
 _WANTED = ("path", "linkpath", "size")
 
 
-def _pax(content: bytes, stream: Stream) -> dict[str, str]:
+def _pax(content: bytes, stream: Source) -> dict[str, str]:
     """Read the records of a pax header: length, keyword, value, each on its line."""
     found: dict[str, str] = {}
     position = 0
@@ -196,7 +213,7 @@ def _pax(content: bytes, stream: Stream) -> dict[str, str]:
     return found
 
 
-def _skip_sparse_map(header: bytes, stream: Stream) -> None:
+def _skip_sparse_map(header: bytes, stream: Source) -> None:
     """Pass over the blocks behind an old GNU sparse header that list more holes."""
     more = header[482]
     for _ in range(_MAX_HEADER // BLOCK):

@@ -67,6 +67,16 @@ class Verifier:
         self._memory = memory or _memory()
         self._certificates = certificates or _certificates(policy, self._clock)
 
+    def reading(self, reader: RegistryReader) -> "Verifier":
+        """Return a verifier that judges alike, and reads images elsewhere."""
+        return Verifier(
+            self._policy,
+            reader=reader,
+            clock=self._clock,
+            memory=self._memory,
+            certificates=self._certificates,
+        )
+
     def verify(self, reference: Reference | str) -> Verdict:
         """Judge one image; its documents are asked for at once.
 

@@ -1,0 +1,117 @@
+"""Verify an image, then write it with everything that proves something about it into one file.
+
+  imagekit export registry.example.org/apps/solver:2.1 --policy policy.yaml --to solver.tar
+  imagekit export oci:images:solver:2.1 --policy policy.yaml --to oci-archive:solver.tar
+  imagekit export registry.example.org/apps/solver:2.1 --policy policy.yaml --to solver.tar \
+    --platform linux/amd64 --dry-run
+
+The file is an OCI image layout in a tar archive, which other tools read as oci-archive:FILE. In it
+are the image, its signatures in both forms, SBOM, provenance, releases and whatever else is
+attached to it, and the policy with its keys and trusted roots. The same image and policy give the
+same bytes. At the other end: imagekit import FILE, or imagekit verify REFERENCE --from FILE.
+
+Ends with 3, and writes nothing, where the policy says no.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.errors import DeniedError
+
+if TYPE_CHECKING:
+    from imagekit.pipeline.export import Export
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        help="HOST/NAME:TAG, HOST/NAME@sha256:... or oci:FOLDER:NAME:TAG",
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="FILE",
+        help="FILE.tar or oci-archive:FILE; replaced whole where it is there",
+    )
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="OS/ARCH[/VARIANT]",
+        help="only this platform of an image of several; may be given again (default: all)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="verify and show what the file would hold"
+    )
+    add_policy_option(parser)
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Verify and export."""
+    from imagekit.model.reference import Reference, parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.model.verdict import Verdict
+    from imagekit.pipeline.export import ExportOptions, enclose, export
+    from imagekit.pipeline.registries import reader
+    from imagekit.pipeline.sources import archive_of
+    from imagekit.pipeline.verify import verify
+    from imagekit.verify.explain import document, text
+
+    reference = parse_reference(arguments.reference)
+    file = archive_of(arguments.to)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    source = reader(reference.repository, options)
+    memory = memory_of(arguments)
+    policy = policy_of(arguments, memory=memory)
+
+    def judge(wanted: Reference) -> Verdict:
+        return verify(wanted, policy=policy, reader=source, memory=memory)
+
+    done = export(
+        reference,
+        file,
+        judge=judge,
+        reader=source,
+        policy=enclose(arguments.policy, policy),
+        options=ExportOptions(platforms=tuple(arguments.platform), dry_run=arguments.dry_run),
+        progress=console.progress,
+    )
+    report = dict(document(done.verdict))
+    if done.found is None:
+        console.result(text(done.verdict), report)
+        return DeniedError.exit_code
+    console.note(text(done.verdict))
+    shown = _summary(done) if arguments.dry_run else str(file)
+    console.result(shown, report | _document(done, str(file)))
+    return 0
+
+
+def _summary(done: "Export") -> str:
+    found, record = done.found, done.record
+    if found is None or record is None:
+        return ""
+    platforms = len(found.manifests)
+    return (
+        f"would hold {len(record.members)} files, {found.size / 1e6:.1f} MB: "
+        f"{platforms} manifests, {len(found.attached)} attached, {len(found.tags)} legacy tags"
+    )
+
+
+def _document(done: "Export", file: str) -> dict[str, object]:
+    found, record = done.found, done.record
+    if found is None or record is None:
+        return {}
+    return {
+        "file": file,
+        "written": done.new,
+        "bytes": sum(member.size for member in record.members.values()),
+        "manifests": [str(raw.digest) for raw in found.manifests],
+        "attached": [str(raw.digest) for raw in found.attached],
+        "tags": [tag for tag, _ in found.tags],
+        "left_out": list(found.left_out),
+    }

@@ -1,0 +1,125 @@
+"""Verify an exported file, all of it, and only then place the image that it holds.
+
+  imagekit import solver.tar --policy /etc/imagekit/policy.yaml --to oci:/srv/images
+  imagekit import solver.tar --policy policy.yaml --to mirror.example.org/apps
+  imagekit import solver.tar --policy policy.yaml --to containers-storage
+
+No network is asked. The policy is yours, not the one in the file: that is only used where you say
+so with --trust-enclosed-policy, since whoever made the file chose it. In a layout the image keeps
+its name, and is verified there by it: imagekit verify REFERENCE --from oci:FOLDER. In a registry
+HOST/PREFIX its path comes behind the prefix, and a policy allows it there by remapIdentity.
+
+Ends with 3 where the policy says no, with 2 or 5 where the file is damaged or made to mislead;
+nothing is placed then.
+"""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import add_registry_options, memory_of
+from imagekit.errors import DeniedError, UsageError
+
+if TYPE_CHECKING:
+    from imagekit.adapters.archive import Archive
+    from imagekit.model.exported import Exported
+    from imagekit.model.policy import Policy
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("file", metavar="FILE", help="what imagekit export wrote")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="DESTINATION",
+        help="oci:FOLDER, HOST[/PREFIX], or containers-storage (Podman's, without signatures)",
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="the policy of the receiver to judge by"
+    )
+    parser.add_argument(
+        "--trust-enclosed-policy",
+        action="store_true",
+        help="judge by the policy in the file: then whoever made the file is trusted",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="where it is remembered which releases were seen (default: imagekit/seen.db in "
+        "XDG_STATE_HOME)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="verify everything and place nothing"
+    )
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Verify and import."""
+    from imagekit.cli.pull import make_runtime
+    from imagekit.formats.exported import reference_text
+    from imagekit.model.reference import Reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.model.verdict import Verdict
+    from imagekit.pipeline.import_ import ImportOptions, import_archive, opened
+    from imagekit.pipeline.verify import verify
+    from imagekit.ports import ContainerRuntime, RegistryReader
+    from imagekit.verify.explain import document, text
+
+    if (arguments.policy is None) != arguments.trust_enclosed_policy:
+        raise UsageError(
+            "by which policy?",
+            hint="--policy FILE judges by yours; --trust-enclosed-policy by that of the file",
+        )
+    memory = memory_of(arguments)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+
+    def runtime() -> ContainerRuntime:
+        return make_runtime(arguments, console)
+
+    with (
+        opened(Path(arguments.file)) as (archive, record),
+        _policy(arguments.policy, archive, record) as policy,
+    ):
+
+        def judge(reference: Reference, reader: RegistryReader) -> Verdict:
+            return verify(reference, policy=policy, reader=reader, memory=memory)
+
+        done = import_archive(
+            archive,
+            record,
+            to=arguments.to,
+            judge=judge,
+            runtime=runtime,
+            options=ImportOptions(registry=options, dry_run=arguments.dry_run),
+            progress=console.progress,
+        )
+    report = dict(document(done.verdict)) | {"from": arguments.file}
+    if done.found is None:
+        console.result(text(done.verdict), report)
+        return DeniedError.exit_code
+    console.note(text(done.verdict))
+    placed = str(done.reference or "")
+    name = reference_text(record.reference)
+    console.result(
+        placed or f"would import {name}, {done.found.size / 1e6:.1f} MB",
+        report | {"name": name, "placed": placed, "sent": done.sent, "image": done.image},
+    )
+    return 0
+
+
+@contextmanager
+def _policy(path: Path | None, archive: "Archive", record: "Exported") -> Iterator["Policy"]:
+    from imagekit.pipeline.import_ import enclosed_policy
+    from imagekit.verify.load import load_policy
+
+    if path is not None:
+        yield load_policy(path)
+        return
+    with enclosed_policy(archive, record) as enclosed:
+        yield load_policy(enclosed)

@@ -1,0 +1,236 @@
+"""One file for the way to where no registry is: ``imagekit export``."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from imagekit.adapters.archive import (
+    INDEX_FILE,
+    LAYOUT_FILE,
+    Content,
+    blob_path,
+    whole,
+    write_archive,
+)
+from imagekit.adapters.faults import storage_errors
+from imagekit.errors import PolicyError
+from imagekit.formats.exported import check_path, record_bytes
+from imagekit.formats.oci import index_bytes, parse_manifest
+from imagekit.model.digest import Digest
+from imagekit.model.event import Advanced, Done, Note, Progress, Started
+from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
+from imagekit.model.oci import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
+from imagekit.model.policy import Policy
+from imagekit.model.reference import Reference
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.run import Judge, allowed
+from imagekit.ports import RegistryReader
+from imagekit.stage.closure import Closure, closure
+from imagekit.stage.copy import MEGA
+from imagekit.verify.load import policy_bytes
+from imagekit.verify.schema.files import MAX_TRUST_ROOT
+from imagekit.verify.signed import MAX_SIGNATURE, SUFFIX
+
+_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFiles:
+    """A policy, and the exact bytes of its file and of all that it names."""
+
+    policy: Policy
+    files: Mapping[str, bytes] = field(hash=False)
+    """The policy's own, its signature's where it has one, and those of keys and trusted roots."""
+    name: str
+    """What the policy's file is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """The verdict, and what was exported where it allowed that."""
+
+    verdict: Verdict
+    found: Closure | None = None
+    record: Exported | None = None
+    new: bool = False
+    """Whether the file was written; else the same bytes were there, or nothing was wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What goes into the file."""
+
+    platforms: tuple[str, ...] = ()
+    """Which platforms of an index; all by default."""
+    dry_run: bool = False
+    """Find everything, and write nothing."""
+
+
+def export(
+    reference: Reference,
+    file: Path,
+    *,
+    judge: Judge,
+    reader: RegistryReader,
+    policy: PolicyFiles,
+    options: ExportOptions | None = None,
+    progress: Progress,
+) -> Export:
+    """Verify an image, then write it with all that proves something about it into one file.
+
+    Args:
+        reference: the image.
+        file: the archive, an OCI layout in a tar file; it appears whole or not at all.
+        judge: judges the image by the policy.
+        reader: where the image is.
+        policy: what is enclosed, so that the receiver can judge alike.
+        options: what goes into the file.
+        progress: is told what happens.
+
+    Raises:
+        PolicyError: the policy names files outside of its folder, which cannot be enclosed.
+        ImagekitError: there was no verdict, or something could not be read or written.
+    """
+    wanted = options or ExportOptions()
+    verdict = judge(reference)
+    pinned = allowed(reference, verdict)
+    if pinned is None:
+        return Export(verdict=verdict)
+    found = closure(reader, pinned, platforms=wanted.platforms)
+    for left in found.left_out:
+        progress(Note(message=f"not exported: {left}"))
+    named = EnclosedPolicy(
+        file=policy.name,
+        name=policy.policy.name,
+        version=policy.policy.version,
+        digest=policy.policy.digest,
+    )
+    record, contents = _contents(
+        reader, found, reference=reference, named=named, files=policy.files
+    )
+    if wanted.dry_run:
+        return Export(verdict=verdict, found=found, record=record)
+    return Export(
+        verdict=verdict,
+        found=found,
+        record=record,
+        new=_write(file, contents, progress=progress),
+    )
+
+
+def _write(file: Path, contents: Sequence[Content], *, progress: Progress) -> bool:
+    progress(Started(stage="export", detail=str(file)))
+    began = time.monotonic()
+    total = sum(content.size for content in contents)
+    done = 0
+
+    def written(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(Advanced(stage="export", done=done, total=total))
+
+    new = write_archive(file, contents, written=written)
+    summary = f"{len(contents)} files, {total / MEGA:.1f} MB" if new else "the same file is there"
+    progress(Done(stage="export", summary=summary, seconds=time.monotonic() - began))
+    return new
+
+
+def enclose(path: Path, policy: Policy) -> PolicyFiles:
+    """Read the files that go along with a policy that was loaded.
+
+    Args:
+        path: the policy's file.
+        policy: what was read from it.
+
+    Raises:
+        PolicyError: a file lies outside of the policy's folder, or was changed meanwhile.
+    """
+    check_path(path.name, what="the policy's name")
+    files = {path.name: policy_bytes(path)}
+    if Digest.of(files[path.name]) != policy.digest:
+        raise _changed(path)
+    signature = path.with_name(path.name + SUFFIX)
+    if signature.is_file():
+        files[signature.name] = _bytes(signature, limit=MAX_SIGNATURE)
+    for named, digest in policy.files:
+        pure = PurePosixPath(named)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise PolicyError(
+                f"the policy names `{named}`, which is outside of its folder and cannot go along",
+                hint="move the file beside the policy, or write the key into the policy",
+                code="policy/outside",
+            )
+        check_path(str(pure), what=f"`{named}`, which the policy names,")
+        raw = _bytes(path.parent / pure, limit=MAX_TRUST_ROOT)
+        if Digest.of(raw) != digest:
+            raise _changed(path.parent / pure)
+        files[str(pure)] = raw
+    return PolicyFiles(policy=policy, files=files, name=path.name)
+
+
+def _bytes(file: Path, *, limit: int) -> bytes:
+    with storage_errors(f"the policy's file {file}"), file.open("rb") as stream:
+        return stream.read(limit + 1)
+
+
+def _changed(file: Path) -> PolicyError:
+    return PolicyError(
+        f"{file} was changed while it was read", hint="run it again", code="policy/changed"
+    )
+
+
+def _contents(
+    reader: RegistryReader,
+    found: Closure,
+    *,
+    reference: Reference,
+    named: EnclosedPolicy,
+    files: Mapping[str, bytes],
+) -> tuple[Exported, list[Content]]:
+    raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
+    index = index_bytes(Index(media_type=INDEX, manifests=tuple(_listed(found))))
+    small = {
+        LAYOUT_FILE: _VERSION,
+        INDEX_FILE: index,
+        **{f"{POLICY_FOLDER}/{path}": raw for path, raw in files.items()},
+        **{blob_path(raw.descriptor): raw.raw for raw in raws},
+    }
+    blobs = {path: blob for blob in found.blobs if (path := blob_path(blob)) not in small}
+    members = {
+        **{path: Member(digest=Digest.of(raw), size=len(raw)) for path, raw in small.items()},
+        **{path: Member(digest=blob.digest, size=blob.size) for path, blob in blobs.items()},
+    }
+    record = Exported(reference=reference, digest=found.image.digest, policy=named, members=members)
+
+    def streamed(path: str, blob: Descriptor) -> Content:
+        def pieces() -> AbstractContextManager[Iterator[bytes]]:
+            return reader.stream(found.image.repository, blob)
+
+        return Content(path=path, size=blob.size, pieces=pieces)
+
+    contents = [whole(path, raw) for path, raw in small.items()]
+    contents += [streamed(path, blob) for path, blob in blobs.items()]
+    return record, [
+        whole(RECORD, record_bytes(record)),
+        *sorted(contents, key=lambda content: (content.path.startswith("blobs/"), content.path)),
+    ]
+
+
+def _listed(found: Closure) -> Iterator[Descriptor]:
+    """Yield the entries of index.json: what has a name, and what is attached."""
+    name = found.image.repository.name
+    named = {REF_NAME: f"{name}:{found.image.tag}"} if found.image.tag else NOTHING
+    yield replace(found.top.descriptor, annotations=named)
+    for tag, raw in sorted(found.tags, key=lambda pair: pair[0]):
+        yield replace(raw.descriptor, annotations={REF_NAME: f"{name}:{tag}"})
+    for raw in sorted(found.attached, key=lambda raw: str(raw.digest)):
+        yield _as_referrer(raw)
+
+
+def _as_referrer(raw: RawManifest) -> Descriptor:
+    parsed = parse_manifest(raw.raw, raw.media_type)
+    return replace(
+        raw.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
+    )

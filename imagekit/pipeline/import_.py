@@ -1,0 +1,298 @@
+"""The other end of ``imagekit export``: verified again, then placed: ``imagekit import``."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagekit.adapters.archive import BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
+from imagekit.adapters.faults import storage_errors
+from imagekit.errors import (
+    DocumentError,
+    IntegrityError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+)
+from imagekit.formats.exported import BAD_ARCHIVE, MAX_RECORD, parse_record
+from imagekit.model.event import Note, Progress
+from imagekit.model.exported import POLICY_FOLDER, RECORD, Exported
+from imagekit.model.oci import Descriptor
+from imagekit.model.reference import Destination, PinnedReference, Reference, Repository
+from imagekit.model.registry import RegistryOptions
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.run import allowed
+from imagekit.pipeline.sources import located
+from imagekit.ports import ContainerRuntime, RegistryReader
+from imagekit.stage.closure import Closure, closure
+from imagekit.stage.copy import MEGA, PutPieces, check_blobs, copy
+
+STORAGE = "containers-storage"
+_MAX_POLICY_FILE = 8 << 20
+_SPARE = 16 << 20
+"""Bytes that must stay free beside what is written."""
+
+Judge = Callable[[Reference, RegistryReader], Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The verdict, and where the image is now, if the verdict allowed that."""
+
+    verdict: Verdict
+    record: Exported
+    found: Closure | None = None
+    reference: PinnedReference | None = None
+    sent: int = 0
+    image: str = ""
+    """The image's id in Podman's storage, where that was the destination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How things are reached, and whether anything is written."""
+
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
+    dry_run: bool = False
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[tuple[Archive, Exported]]:
+    """Open an exported file; its record and its table of contents agree.
+
+    Raises:
+        DocumentError: it is none (code ``BAD_ARCHIVE``).
+        IntegrityError: a small file in it is not what the record says.
+        RegistryError: it cannot be read.
+    """
+    with open_archive(file) as archive:
+        try:
+            raw = archive.read(RECORD, limit=MAX_RECORD)
+        except NotFoundError as error:
+            raise DocumentError(
+                f"{file} was not written by imagekit export: it has no {RECORD}",
+                hint=f"other layouts can be verified: imagekit verify REFERENCE --from {file}",
+                code=BAD_ARCHIVE,
+            ) from error
+        record = parse_record(raw)
+        _compare(archive, record)
+        yield archive, record
+
+
+@contextmanager
+def enclosed_policy(archive: Archive, record: Exported) -> Iterator[Path]:
+    """Lay the enclosed policy and its files out in a folder that is gone afterwards.
+
+    Raises:
+        DocumentError: there is none.
+    """
+    folder = f"{POLICY_FOLDER}/"
+    with tempfile.TemporaryDirectory(prefix="imagekit-policy-") as temporary:
+        root = Path(temporary)
+        for path in record.members:
+            if path.startswith(folder):
+                # The record's paths were checked: none leads out of the folder.
+                target = root / path.removeprefix(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(path, limit=_MAX_POLICY_FILE))
+        if f"{folder}{record.policy.file}" not in record.members:
+            raise DocumentError(f"{archive.folder} encloses no policy", code=BAD_ARCHIVE)
+        yield root / record.policy.file
+
+
+def import_archive(
+    archive: Archive,
+    record: Exported,
+    *,
+    to: str,
+    judge: Judge,
+    runtime: Callable[[], ContainerRuntime],
+    options: ImportOptions,
+    progress: Progress,
+) -> Imported:
+    """Verify what an exported file holds, all of it, and only then place it.
+
+    Args:
+        archive: the open file.
+        record: its record.
+        to: ``oci:FOLDER``, ``HOST[/PREFIX]`` or ``containers-storage``.
+        judge: judges a reference by a policy that the receiver trusts, reading as it is told.
+        runtime: makes Podman, where the image goes into its storage.
+        options: how registries are reached.
+        progress: is told what happens.
+
+    Raises:
+        IntegrityError: bytes differ from their digest; nothing was placed.
+        DocumentError: the archive holds what belongs to nothing; nothing was placed.
+        ImagekitError: there was no verdict, or the destination failed.
+    """
+    place = _destination(to, record)
+    reader = archive.registry
+    reference = located(record.reference, archive.folder)
+    verdict = judge(reference, reader)
+    pinned = allowed(reference, verdict)
+    if pinned is None:
+        return Imported(verdict=verdict, record=record)
+    if pinned.digest != record.digest:
+        raise IntegrityError(
+            f"{archive.folder} says that it holds {record.digest}, and holds {pinned.digest}",
+            code="CONTENT_DIGEST_MISMATCH",
+        )
+    found = closure(reader, pinned)
+    for left in found.left_out:
+        progress(Note(message=f"not there: {left}"))
+    _no_more(archive, found)
+    check_blobs(reader, found, progress=progress)
+    done = Imported(verdict=verdict, record=record, found=found)
+    if options.dry_run:
+        return done
+    if place is None:
+        return _into_storage(done, reader, runtime, progress=progress)
+    return _into(done, reader, place, options=options.registry, progress=progress)
+
+
+def _compare(archive: Archive, record: Exported) -> None:
+    there = set(archive.members) - {RECORD}
+    wrong = there ^ set(record.members)
+    if wrong:
+        some = min(wrong)
+        lacks = "lists" if some in record.members else "does not list"
+        raise DocumentError(
+            f"{archive.folder}: its record {lacks} {some[:100]!r}, and it is "
+            f"{'not there' if some in record.members else 'there'}",
+            hint="export the image again and copy the file whole",
+            code=BAD_ARCHIVE,
+        )
+    for path, member in record.members.items():
+        if archive.members[path].size != member.size:
+            raise _altered(archive, path)
+        if path.startswith(f"{BLOBS}/"):
+            # Their bytes are checked when they are read: the name is the digest.
+            if path != f"{BLOBS}/{member.digest.algorithm}/{member.digest.hex}":
+                raise _altered(archive, path)
+        elif path in {INDEX_FILE, LAYOUT_FILE} or path.startswith(f"{POLICY_FOLDER}/"):
+            member.digest.check(archive.read(path, limit=64 << 20), what=f"{path} in the archive")
+        else:
+            raise DocumentError(
+                f"{archive.folder} holds {path[:100]!r}, which no export has", code=BAD_ARCHIVE
+            )
+
+
+def _altered(archive: Archive, path: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path[:100]} in {archive.folder} is not what the record says",
+        hint="export the image again and copy the file whole",
+        code="CONTENT_DIGEST_MISMATCH",
+    )
+
+
+def _no_more(archive: Archive, found: Closure) -> None:
+    """Refuse blobs that belong to nothing: they would travel unseen."""
+    raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
+    known = {raw.digest for raw in raws} | {blob.digest for blob in found.blobs}
+    paths = {f"{BLOBS}/{digest.algorithm}/{digest.hex}" for digest in known}
+    more = {path for path in archive.members if path.startswith(f"{BLOBS}/")} - paths
+    if more:
+        raise DocumentError(
+            f"{archive.folder} holds {len(more)} blobs that do not belong to the image, "
+            f"such as {min(more)}",
+            hint="export the image again",
+            code=BAD_ARCHIVE,
+        )
+
+
+def _destination(to: str, record: Exported) -> Repository | None:
+    """Return where the image goes; None for Podman's storage."""
+    if to in {STORAGE, f"{STORAGE}:"}:
+        return None
+    named = record.reference.repository
+    if to.startswith("oci:"):
+        parsed = Destination.parse(to)
+        return Repository(named.host, named.path, parsed.layout)
+    if ":" in to.partition("/")[0] and to.startswith(("docker:", "oci-archive:", "dir:")):
+        raise InvalidReferenceError(f"{to!r} is no place to import to")
+    return Destination.parse(to).repository(named.path)
+
+
+def _into(
+    done: Imported,
+    reader: RegistryReader,
+    place: Repository,
+    *,
+    options: RegistryOptions,
+    progress: Progress,
+) -> Imported:
+    from imagekit.pipeline.registries import writer
+
+    found = done.found
+    if found is None:
+        return done
+    target = writer(place, options)
+    put: PutPieces
+    if place.layout is not None:
+        from imagekit.adapters.layout import LayoutRegistry
+
+        _room(place.layout, found)
+        put = LayoutRegistry().put_pieces
+    else:
+        put = spooled(target.put_blob)
+    copied = copy(reader, target, found, to=place, put=put, progress=progress)
+    return Imported(
+        verdict=done.verdict,
+        record=done.record,
+        found=found,
+        reference=copied.reference,
+        sent=copied.sent,
+    )
+
+
+def _into_storage(
+    done: Imported,
+    reader: RegistryReader,
+    runtime: Callable[[], ContainerRuntime],
+    *,
+    progress: Progress,
+) -> Imported:
+    """Let Podman pull from a layout that is gone afterwards; its storage keeps no signatures."""
+    found = done.found
+    if found is None:
+        return done
+    podman = runtime()
+    with tempfile.TemporaryDirectory(prefix="imagekit-import-") as temporary:
+        named = found.image.repository
+        place = Repository(named.host, named.path, Path(temporary) / "layout")
+        placed = _into(done, reader, place, options=RegistryOptions(), progress=progress)
+        if placed.reference is None:
+            return done
+        image = podman.pull(placed.reference)
+    plain = PinnedReference(Repository(named.host, named.path), found.image.digest)
+    return Imported(
+        verdict=done.verdict, record=done.record, found=found, reference=plain, image=image
+    )
+
+
+def spooled(put_blob: Callable[[Repository, Descriptor, Path], None]) -> PutPieces:
+    """Return what stores pieces by a temporary file: a registry wants to be sent one again."""
+
+    def put(repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]) -> None:
+        with storage_errors("the temporary folder"), tempfile.NamedTemporaryFile() as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            put_blob(repository, descriptor, Path(file.name))
+
+    return put
+
+
+def _room(folder: Path, found: Closure) -> None:
+    """Refuse before anything is written where the disk has no room for all of it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with storage_errors(f"the layout {folder}"):
+        free = shutil.disk_usage(there).free
+    if free < found.size + _SPARE:
+        raise RegistryError(
+            f"{there} has {free / MEGA:.0f} MB free; the image needs {found.size / MEGA:.0f} MB",
+            hint="make room, or choose another folder; nothing was written",
+        )

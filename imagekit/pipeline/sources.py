@@ -1,0 +1,81 @@
+"""Where an image is read from, when that is not where its name says: a layout, or one file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from imagekit.errors import InvalidReferenceError
+from imagekit.model.reference import Reference
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline import registries
+from imagekit.ports import RegistryReader
+
+_FOLDER, _ARCHIVE = "oci:", "oci-archive:"
+
+
+@contextmanager
+def source(
+    reference: Reference, text: str, options: RegistryOptions
+) -> Iterator[tuple[Reference, RegistryReader]]:
+    """Open where an image is read from.
+
+    What is judged keeps its name, ``HOST/PATH:TAG``; only its bytes come from elsewhere.
+
+    Args:
+        reference: the image by its own name.
+        text: ``oci:FOLDER``, ``oci-archive:FILE`` or ``FILE.tar``; empty for where the name says.
+        options: how the registry is reached.
+
+    Raises:
+        InvalidReferenceError: the text is none of these, or the reference names a folder itself.
+        DocumentError: the archive is none.
+        RegistryError: it cannot be read.
+    """
+    if not text:
+        yield reference, registries.reader(reference.repository, options)
+        return
+    if reference.repository.layout is not None:
+        raise InvalidReferenceError(
+            f"{reference} names a folder already", hint="name the image HOST/PATH:TAG with --from"
+        )
+    if text.startswith(_FOLDER):
+        placed = located(reference, folder_of(text))
+        yield placed, registries.reader(placed.repository, options)
+        return
+    from imagekit.adapters.archive import open_archive
+
+    file = archive_of(text)
+    with open_archive(file) as archive:
+        yield located(reference, file), archive.registry
+
+
+def located(reference: Reference, place: Path) -> Reference:
+    """Return the reference with a layout where it is found; its name stays."""
+    return replace(reference, repository=replace(reference.repository, layout=place))
+
+
+def folder_of(text: str) -> Path:
+    """Return the folder of ``oci:FOLDER``.
+
+    Raises:
+        InvalidReferenceError: it is no such text.
+    """
+    folder = text.removeprefix(_FOLDER)
+    if not text.startswith(_FOLDER) or not folder or ":" in folder or "\0" in folder:
+        raise InvalidReferenceError(f"{text[:120]!r} is not oci:FOLDER")
+    return Path(folder)
+
+
+def archive_of(text: str) -> Path:
+    """Return the file of ``oci-archive:FILE``, or of a path that ends with ``.tar``.
+
+    Raises:
+        InvalidReferenceError: it is neither.
+    """
+    file = text.removeprefix(_ARCHIVE)
+    if not file or "\0" in file or (not text.startswith(_ARCHIVE) and not file.endswith(".tar")):
+        raise InvalidReferenceError(
+            f"{text[:120]!r} names no archive", hint="write FILE.tar or oci-archive:FILE"
+        )
+    return Path(file)

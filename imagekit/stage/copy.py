@@ -1,0 +1,121 @@
+"""Copying an image with all that belongs to it: blobs, manifests, attachments, and tags last."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from imagekit.errors import NotFoundError
+from imagekit.formats.oci import parse_manifest
+from imagekit.model.event import Advanced, Done, Note, Progress, Started
+from imagekit.model.oci import Descriptor, Index, RawManifest
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.ports import RegistryReader, RegistryWriter
+from imagekit.stage.closure import Closure
+
+MEGA = 1_000_000
+
+PutPieces = Callable[[Repository, Descriptor, Iterator[bytes]], None]
+"""Stores a blob that comes in pieces, whole or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """An image at its new place."""
+
+    reference: PinnedReference
+    sent: int
+    """Bytes of blobs that were not there before."""
+
+
+def check_blobs(reader: RegistryReader, found: Closure, *, progress: Progress) -> None:
+    """Read every blob once, so that nothing is copied of an image that is damaged anywhere.
+
+    Raises:
+        IntegrityError: bytes differ from their digest.
+        RegistryError: something is not there.
+    """
+    progress(Started(stage="check", detail=f"{len(found.blobs)} blobs"))
+    began = time.monotonic()
+    done = 0
+    for blob in found.blobs:
+        with reader.stream(found.image.repository, blob) as pieces:
+            for piece in pieces:
+                done += len(piece)
+                progress(Advanced(stage="check", done=done, total=found.size))
+    summary = f"{len(found.blobs)} blobs, {done / MEGA:.1f} MB, as their digests say"
+    progress(Done(stage="check", summary=summary, seconds=time.monotonic() - began))
+
+
+def copy(
+    reader: RegistryReader,
+    writer: RegistryWriter,
+    found: Closure,
+    *,
+    to: Repository,
+    put: PutPieces,
+    progress: Progress,
+) -> Copied:
+    """Write all that is not there yet; the image's own tag comes last.
+
+    Args:
+        reader: where the image is.
+        writer: where it goes to.
+        found: what belongs to it.
+        to: the repository that it gets into.
+        put: writes blobs.
+        progress: is told what happens.
+
+    Raises:
+        RegistryError: one of both sides refused or did not answer.
+        IntegrityError: bytes differ from their digest.
+    """
+    progress(Started(stage="copy", detail=str(to)))
+    began = time.monotonic()
+    sent = done = 0
+    for blob in found.blobs:
+        if not writer.has_blob(to, blob):
+            with reader.stream(found.image.repository, blob) as pieces:
+                put(to, blob, pieces)
+            sent += blob.size
+        done += blob.size
+        progress(Advanced(stage="copy", done=done, total=found.size))
+    for raw in (*found.manifests, *found.attached):
+        writer.put_manifest(to, raw.media_type, raw.raw)
+    for tag, raw in found.tags:
+        _legacy(writer, TaggedReference(to, tag), raw, progress=progress)
+    if found.image.tag is not None:
+        writer.tag(TaggedReference(to, found.image.tag), found.top)
+    summary = f"{len(found.blobs)} blobs, {sent / MEGA:.1f} of {found.size / MEGA:.1f} MB sent"
+    progress(Done(stage="copy", summary=summary, seconds=time.monotonic() - began))
+    return Copied(reference=PinnedReference(to, found.image.digest, tag=found.image.tag), sent=sent)
+
+
+def _legacy(
+    writer: RegistryWriter, reference: TaggedReference, raw: RawManifest, *, progress: Progress
+) -> None:
+    """Write a tag of the legacy forms, unless that would take signatures of others away."""
+    there = _layers_of(writer, reference)
+    mine = _layers(raw)
+    if there - mine:
+        if mine - there:
+            progress(Note(message=f"not replaced, as it holds other signatures: {reference}"))
+        return
+    writer.put_manifest(reference.repository, raw.media_type, raw.raw)
+    writer.tag(reference, raw)
+
+
+def _layers_of(reader: RegistryReader, reference: TaggedReference) -> frozenset[object]:
+    try:
+        return _layers(reader.manifest(reference))
+    except NotFoundError:
+        return frozenset()
+
+
+def _layers(raw: RawManifest) -> frozenset[object]:
+    """Return what tells the layers apart: several signatures may be of one payload."""
+    parsed = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(parsed, Index):
+        return frozenset({raw.digest})
+    return frozenset(
+        (layer.digest, tuple(sorted(layer.annotations.items()))) for layer in parsed.layers
+    )
