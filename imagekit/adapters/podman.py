@@ -56,6 +56,8 @@ class Podman:
     run_options: tuple[str, ...] = ()
     terminal: bool = False
     """Whether the container gets a terminal, as its caller has one."""
+    words: tuple[str, ...] = ("podman",)
+    """The program, with the options that choose another storage."""
 
     def pull(self, reference: PinnedReference) -> str:
         """Pull by digest and return the image's id in the local storage.
@@ -85,13 +87,13 @@ class Podman:
         # By id: names in the storage can be moved by whoever owns it. Never a pull behind our back.
         fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
         return self.programs.foreground(
-            ("podman", "run", *fixed, *self.run_options, image, *arguments)
+            (*self.words, "run", *fixed, *self.run_options, image, *arguments)
         )
 
     def _pull_registry(self, reference: PinnedReference) -> str:
         repository = reference.repository
         plain = self.options.plain_http or repository.is_loopback
-        words = ["podman", "pull", "--quiet", f"--tls-verify={'false' if plain else 'true'}"]
+        words = [*self.words, "pull", "--quiet", f"--tls-verify={'false' if plain else 'true'}"]
         pinned = f"{repository.name}@{reference.digest}"
         if self.options.ca_file is None:
             return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
@@ -117,12 +119,12 @@ class Podman:
                 (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
                 one = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
                 (folder / "index.json").write_bytes(index_bytes(one))
-            words = ("podman", "pull", "--quiet", f"oci:{folder}")
+            words = (*self.words, "pull", "--quiet", f"oci:{folder}")
             return self.programs.run(words, limit=_PULL_SECONDS).stdout
 
     def _check(self, image: str, reference: PinnedReference) -> None:
         """Compare what the storage says it holds with what was asked for."""
-        shown = self.programs.run(("podman", "image", "inspect", image), limit=60.0).stdout
+        shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
         if str(reference.digest) not in _digests(shown):
             raise IntegrityError(
                 f"podman stored another image than {reference}",

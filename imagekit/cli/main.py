@@ -32,6 +32,8 @@ COMMANDS = {
     "webhook": "answer Kubernetes whether an object's images may run",
     "export": "verify, then write image, proofs and policy into one file",
     "import": "verify an exported file, then place the image",
+    "stage": "verify, then lay out for nodes without a registry, with a receipt",
+    "receipt": "check what was staged by its receipt, offline",
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",

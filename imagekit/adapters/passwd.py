@@ -1,0 +1,64 @@
+"""Who ``User`` of an image's configuration is: numbers, or names in the image's own files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagekit.errors import InputError
+
+_MAX = 1 << 20
+_MAX_ID = (1 << 32) - 2
+
+
+def user_of(user: str, rootfs: Path) -> tuple[int, int]:
+    """Return the user and group ids of ``USER[:GROUP]`` (image-spec config.md).
+
+    Args:
+        user: as the configuration says it; empty for root.
+        rootfs: the unpacked image; nothing is followed out of it.
+
+    Raises:
+        InputError: the image has no such user or group.
+    """
+    name, _, group = user.partition(":")
+    uid, gid = _user(name or "0", rootfs)
+    if group:
+        gid = _number(group)
+        if gid is None:
+            gid = next((int(row[2]) for row in _rows(rootfs, "group") if row[0] == group), None)
+    if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+        raise InputError(
+            f"the image runs as {user[:80]!r}, whom it does not have",
+            hint="write numbers into the recipe's user",
+            code="stage/unknown-user",
+        )
+    return uid, gid
+
+
+def _user(name: str, rootfs: Path) -> tuple[int | None, int | None]:
+    uid = _number(name)
+    for row in _rows(rootfs, "passwd"):
+        if row[0] == name or (uid is not None and int(row[2]) == uid):
+            return int(row[2]), int(row[3])
+    return uid, 0
+
+
+def _number(text: str) -> int | None:
+    good = text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_ID))
+    return int(text) if good else None
+
+
+def _rows(rootfs: Path, name: str) -> Iterator[list[str]]:
+    file = rootfs / "etc" / name
+    if (rootfs / "etc").is_symlink():
+        return
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    with os.fdopen(handle, "rb") as stream:
+        text = stream.read(_MAX).decode("utf-8", "replace")
+    for line in text.splitlines():
+        row = line.split(":")
+        if len(row) > 3 and _number(row[2]) is not None:  # noqa: PLR2004 - name, x, id, ...
+            yield row if name == "group" or _number(row[3]) is not None else [*row[:3], "0"]

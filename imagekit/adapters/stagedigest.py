@@ -1,0 +1,100 @@
+"""One digest of staged bytes: of a file, or of everything in folders.
+
+A folder's digest is that of the list of its entries, sorted by their paths: type, permissions, path
+and the SHA-256 of the content or the target of a link. Owners and times take no part, since they
+differ where a folder is seen through a network file system; nothing is followed out of it.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.errors import IntegrityError
+from imagekit.model.digest import Digest
+
+MAX_ENTRIES = 20_000_000
+_PIECE = 1 << 20
+_DEEPEST = 512
+
+
+def file_digest(path: Path) -> Digest:
+    """Return the digest of a regular file.
+
+    Raises:
+        RegistryError: it cannot be read.
+        IntegrityError: it is something else than a file.
+    """
+    with storage_errors(f"the staged file {path}"):
+        return Digest("sha256", _content(os.open(path, _FLAGS), path))
+
+
+def tree_digest(roots: Sequence[tuple[str, Path]]) -> Digest:
+    """Return the digest of everything in folders.
+
+    Args:
+        roots: each folder, or file or link, and the name that it goes by in the list.
+
+    Raises:
+        RegistryError: something cannot be read.
+        IntegrityError: there is too much.
+    """
+    hasher = hashlib.sha256()
+    count = 0
+    for name, root in roots:
+        with storage_errors(f"the staged folder {root}"):
+            for line in _below(os.fsencode(name), os.fsencode(root)):
+                count += 1
+                if count > MAX_ENTRIES:
+                    raise IntegrityError(f"{root} holds more than {MAX_ENTRIES} entries")
+                hasher.update(line)
+    return Digest("sha256", hasher.hexdigest())
+
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def _below(name: bytes, root: bytes) -> Iterator[bytes]:
+    status = os.lstat(root)
+    if stat.S_ISDIR(status.st_mode):
+        yield from _entries(name, root, depth=0)
+    else:
+        yield _line(name, root, status)
+
+
+def _entries(name: bytes, folder: bytes, *, depth: int) -> Iterator[bytes]:
+    if depth > _DEEPEST:
+        raise IntegrityError("folders are nested too deeply")
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        path = name + b"/" + entry.name
+        status = entry.stat(follow_symlinks=False)
+        yield _line(path, entry.path, status)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _entries(path, entry.path, depth=depth + 1)
+
+
+def _line(path: bytes, place: bytes, status: os.stat_result) -> bytes:
+    """Return a line of the list; no path holds the NUL that ends each field."""
+    mode = status.st_mode
+    what = b""
+    if stat.S_ISREG(mode):
+        what = _content(os.open(place, _FLAGS), Path(os.fsdecode(place))).encode()
+    elif stat.S_ISLNK(mode):
+        what = os.readlink(place)  # noqa: PTH115 - paths of a stranger, as bytes
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        what = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+    return b"%o\0%b\0%b\0" % (mode, path, what)
+
+
+def _content(handle: int, path: Path) -> str:
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise IntegrityError(f"{path} is not a regular file")
+        hasher = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            hasher.update(piece)
+        return hasher.hexdigest()

@@ -1,0 +1,132 @@
+"""Makes of an image in a layout what nodes can use: by Podman's own unpacking, and mksquashfs.
+
+A superuser keeps the owners of files. Anybody else works inside ``podman unshare`` and owns all of
+them, as root does in the container: so the folder can be moved and removed without it.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.adapters.podman import Podman, Programs
+from imagekit.errors import ToolNotFoundError
+from imagekit.model.reference import PinnedReference
+
+_SECONDS = 4 * 3600.0
+
+# "$1" is the mounted root file system, "$2" the product.
+_COPY = {
+    True: 'cp -a -- "$1" "$2"',
+    False: 'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2"',
+}
+_SQUASH = 'mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} {owner}'
+
+_SCRIPT = """
+set -eu
+product=$1 image=$2
+shift 2
+make() {{ {make}; }}
+make "$("$@" image mount "$image")" "$product"
+"$@" image unmount "$image" >/dev/null
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stager:
+    """Unpacks images in a storage of its own, which is gone afterwards."""
+
+    programs: Programs
+    driver: str = "overlay"
+    compression: str = "gzip"
+
+    def folder(self, image: PinnedReference, product: Path) -> None:
+        """Unpack the image's root file system into a new folder.
+
+        Raises:
+            ToolError: a program failed.
+        """
+        self._made(image, product, _COPY[_superuser()])
+
+    def squashfs(self, image: PinnedReference, product: Path) -> None:
+        """Write the image's root file system as squashfs.
+
+        Raises:
+            ToolNotFoundError: mksquashfs is not installed.
+            ToolError: a program failed.
+        """
+        self._wants("mksquashfs", "squashfs-tools")
+        owner = "" if _superuser() else "-all-root"
+        self._made(image, product, _SQUASH.format(comp=shlex.quote(self.compression), owner=owner))
+
+    def sif(self, layout: Path, name: str, product: Path) -> None:
+        """Write the image of that name in a layout as SIF, by Apptainer.
+
+        Raises:
+            ToolNotFoundError: neither apptainer nor singularity is installed.
+            ToolError: it failed.
+        """
+        program = next((each for each in ("apptainer", "singularity") if _which(each)), "")
+        if not program:
+            raise ToolNotFoundError(
+                "neither apptainer nor singularity is installed, and nothing else writes SIF",
+                hint="stage squashfs:FILE instead, which Apptainer runs as well",
+            )
+        self.programs.run((program, "build", str(product), f"oci:{layout}:{name}"), limit=_SECONDS)
+
+    def _wants(self, program: str, package: str) -> None:
+        if not _which(program):
+            raise ToolNotFoundError(
+                f"{program} is not installed", hint=f"on Debian: apt-get install {package}"
+            )
+
+    def _made(self, image: PinnedReference, product: Path, make: str) -> None:
+        with _storage(self.programs, product.parent, self.driver) as words:
+            podman = Podman(programs=self.programs, words=words)
+            found = podman.pull(image)
+            script = _SCRIPT.format(make=make)
+            argv = ("sh", "-c", script, "stage", str(product.absolute()), found, *words)
+            self.programs.run(_in_namespace(argv), limit=_SECONDS)
+
+
+@contextmanager
+def _storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[str, ...]]:
+    """Make a storage for one image, on the disk that the product goes to."""
+    with (
+        tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
+        tempfile.TemporaryDirectory(prefix="imagekit-run-") as run,
+    ):
+        words = ("podman", "--root", store, "--runroot", run, "--storage-driver", driver)
+        try:
+            yield words
+        finally:
+            # Whose files are those of subordinate users, no one else can remove them.
+            clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", store)
+            programs.run(_in_namespace(clear), limit=_SECONDS)
+
+
+def remove_tree(programs: Programs, path: Path) -> None:
+    """Remove what was staged, whatever permissions its folders have.
+
+    Raises:
+        ToolError: it cannot be removed.
+    """
+    script = '[ ! -d "$1" ] || chmod -R u+rwX -- "$1"; rm -rf -- "$1"'
+    programs.run(("sh", "-c", script, "remove", str(path.absolute())), limit=_SECONDS)
+
+
+def _in_namespace(argv: Sequence[str]) -> Sequence[str]:
+    return argv if _superuser() else ("podman", "unshare", *argv)
+
+
+def _superuser() -> bool:
+    return os.geteuid() == 0
+
+
+def _which(program: str) -> Path | None:
+    from imagekit.adapters.process import which
+
+    return which(program)

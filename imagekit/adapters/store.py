@@ -1,0 +1,221 @@
+"""A read-only additional image store of Podman: filled here, read by every node.
+
+Layout of containers/storage: ``DRIVER-images/images.json``, ``DRIVER-layers/layers.json``, and the
+layers' files in ``overlay/ID/diff`` or ``vfs/dir/ID``. The overlay driver finds the layers below by
+``lower`` and ``l/``, so that these belong to what is bound as well.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.podman import Podman, Programs
+from imagekit.errors import DocumentError, IntegrityError, NotFoundError
+from imagekit.formats import strictjson
+from imagekit.model.digest import Digest
+from imagekit.model.reference import PinnedReference
+
+DRIVERS = ("overlay", "vfs")
+RECEIPTS = "imagekit"
+_MAX_TABLE = 64 << 20
+_MAX_LAYERS = 512
+_HEX = frozenset("0123456789abcdef")
+_ID = 64
+_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """An image in a store."""
+
+    image: str
+    """Its id."""
+    digest: Digest
+    """Of its manifest, or of the index that it was pulled by."""
+    names: tuple[str, ...]
+    layer: str
+    digests: frozenset[str] = frozenset()
+    """All manifests that the store has of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A store in a folder."""
+
+    folder: Path
+    driver: str
+
+    @classmethod
+    def find(cls, folder: Path) -> "Store | None":
+        """Return the store that is there; None where there is none."""
+        for driver in DRIVERS:
+            if (folder / f"{driver}-images" / "images.json").is_file():
+                return cls(folder=folder, driver=driver)
+        return None
+
+    def images(self) -> tuple[StoredImage, ...]:
+        """Return the images in it.
+
+        Raises:
+            DocumentError: its table is none.
+            RegistryError: it cannot be read.
+        """
+        table = self.folder / f"{self.driver}-images" / "images.json"
+        return tuple(_image(entry) for entry in _table(table))
+
+    def roots(self, image: StoredImage) -> list[tuple[str, Path]]:
+        """Return all that an image consists of: its documents, and each of its layers.
+
+        Raises:
+            NotFoundError: a layer is not there.
+            DocumentError: a table is none.
+        """
+        found = [("image", self.folder / f"{self.driver}-images" / image.image)]
+        for number, layer in enumerate(self._chain(image.layer)):
+            found += self._layer(f"layer/{number}", layer)
+        return found
+
+    def _layer(self, name: str, layer: str) -> Iterator[tuple[str, Path]]:
+        if self.driver == "vfs":
+            yield name, self.folder / "vfs" / "dir" / layer
+            return
+        base = self.folder / "overlay" / layer
+        yield f"{name}/diff", base / "diff"
+        for small in ("lower", "link"):
+            if (base / small).exists():
+                yield f"{name}/{small}", base / small
+        link = self.folder / "overlay" / "l" / _small(base / "link")
+        yield f"{name}/l", link
+        if os.fspath(link.readlink()) != f"../{layer}/diff":
+            raise IntegrityError(f"{link} does not lead to its layer")
+
+    def _chain(self, layer: str) -> Iterator[str]:
+        parents = {
+            _hex(entry.get("id")): _hex(entry.get("parent") or "", empty=True)
+            for entry in _table(self.folder / f"{self.driver}-layers" / "layers.json")
+        }
+        for _ in range(_MAX_LAYERS):
+            if not layer:
+                return
+            if layer not in parents:
+                raise NotFoundError(f"the store {self.folder} has no layer {layer[:12]}")
+            yield layer
+            layer = parents[layer]
+        raise DocumentError(f"the store {self.folder} has an image without an end")
+
+    def open_to_all(self) -> None:
+        """Let every user read the tables, as an additional store wants it; not the files in images.
+
+        Raises:
+            RegistryError: it cannot be changed.
+        """
+        with storage_errors(f"the store {self.folder}"):
+            for path in self._metadata():
+                if not path.is_symlink() and path.exists():
+                    path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def _metadata(self) -> Iterator[Path]:
+        yield self.folder
+        for part in ("images", "layers"):
+            folder = self.folder / f"{self.driver}-{part}"
+            yield folder
+            yield from folder.rglob("*")
+        layers = self.folder / self.driver
+        yield layers
+        if self.driver == "vfs":
+            yield layers / "dir"
+            return
+        yield layers / "l"
+        for layer in layers.iterdir():
+            if len(layer.name) == _ID:
+                yield layer
+                yield from (layer / small for small in ("lower", "link"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreWriter:
+    """Fills a store by Podman."""
+
+    programs: Programs
+    folder: Path
+    runroot: Path
+    driver: str = "overlay"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Podman, with the store as its storage."""
+        return (
+            *("podman", "--root", str(self.folder.absolute()), "--runroot", str(self.runroot)),
+            *("--storage-driver", self.driver),
+        )
+
+    def add(self, image: PinnedReference, name: str) -> str:
+        """Pull an image from a layout into the store, under one name; return its id.
+
+        Raises:
+            ToolError: Podman failed.
+            IntegrityError: what it stored has another digest.
+        """
+        found = Podman(programs=self.programs, words=self.words).pull(image)
+        self.programs.run((*self.words, "tag", found, name), limit=_SECONDS)
+        for stored in Store(folder=self.folder, driver=self.driver).images():
+            if stored.image == found:
+                for other in stored.names:
+                    # Podman itself names an image after the folder that it came from.
+                    if "/imagekit-" in other:
+                        self.programs.run((*self.words, "untag", found, other), limit=_SECONDS)
+        return found
+
+    def remove(self, image: str) -> None:
+        """Remove an image.
+
+        Raises:
+            ToolError: Podman failed.
+        """
+        self.programs.run((*self.words, "rmi", "--force", image), limit=_SECONDS)
+
+
+def _table(file: Path) -> list[Mapping[str, Any]]:
+    with storage_errors(f"the table {file}"), file.open("rb") as stream:
+        raw = stream.read(_MAX_TABLE + 1)
+    if len(raw) > _MAX_TABLE:
+        raise DocumentError(f"{file} is too large")
+    found = strictjson.loads(raw, what=str(file))
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise DocumentError(f"{file} is no table of a store")
+    return found
+
+
+def _image(entry: Mapping[str, Any]) -> StoredImage:
+    names = entry.get("names") or []
+    stored = entry.get("big-data-digests") or {}
+    if not isinstance(names, list) or not isinstance(stored, dict):
+        raise DocumentError("an image of the store is described by something else")
+    manifests = {str(value) for key, value in stored.items() if str(key).startswith("manifest")}
+    return StoredImage(
+        image=_hex(entry.get("id")),
+        digest=Digest.parse(str(entry.get("digest"))),
+        names=tuple(str(name) for name in names),
+        layer=_hex(entry.get("layer") or "", empty=True),
+        digests=frozenset(manifests),
+    )
+
+
+def _hex(value: object, *, empty: bool = False) -> str:
+    """Return an id, which becomes a part of a path: nothing else may be in its place."""
+    if empty and value == "":
+        return ""
+    if not isinstance(value, str) or len(value) != _ID or not _HEX.issuperset(value):
+        raise DocumentError("the store has an id that is none")
+    return value
+
+
+def _small(file: Path) -> str:
+    with storage_errors(f"the store's {file}"):
+        text = file.read_text("ascii").strip()
+    if not text.isalnum():
+        raise DocumentError(f"{file} is no name of a link")
+    return text

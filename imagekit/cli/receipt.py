@@ -1,0 +1,78 @@
+"""Check what was staged by its receipt: offline, in a moment, and before it runs.
+
+  imagekit receipt check /srv/images/solver --policy /etc/imagekit/nodes.yaml
+  imagekit receipt check /srv/images/solver.sqsh --policy nodes.yaml --reference HOST/solver:2.1
+  imagekit receipt check /srv/images/store --policy nodes.yaml     (all images of a Podman store)
+
+The policy of nodes says whose receipts count:
+
+  images:
+    - match: {glob: "registry.example.org/apps/**"}
+      proof: vsa
+      authorities: [{name: staging, key: {path: staging.pub}}]
+      vsa: {verifierIds: ["urn:imagekit:stage"], maxAge: 30d}
+
+Ends with 0 where everything is in order, with 3 where it is not, and with 2, 5 or 6 where there is
+no receipt or it cannot be read: whoever asks lets nothing run then.
+"""
+
+import argparse
+from pathlib import Path
+
+from imagekit.cli.console import Console
+from imagekit.errors import DeniedError, InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("action", choices=("check",), help="check: judge what is staged")
+    parser.add_argument("path", type=Path, metavar="PATH", help="what imagekit stage wrote to")
+    parser.add_argument(
+        "--policy", type=Path, required=True, metavar="FILE", help="the policy of nodes"
+    )
+    parser.add_argument(
+        "--reference", default="", metavar="REFERENCE", help="the image that it must be"
+    )
+    parser.add_argument(
+        "--owner",
+        action="append",
+        default=[],
+        metavar="USER",
+        help="who else may own what is staged, besides root and whoever asks",
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Check."""
+    from imagekit.model.reference import parse_reference
+    from imagekit.pipeline.receipt import Asked, check
+    from imagekit.verify.explain import document, text
+    from imagekit.verify.load import load_policy
+
+    policy = load_policy(arguments.policy)
+    reference = parse_reference(arguments.reference) if arguments.reference else None
+    owners = frozenset(_user(name) for name in arguments.owner)
+    checked = check(arguments.path, policy=policy, asked=Asked(reference=reference, owners=owners))
+    good = all(one.verdict.allowed for one in checked)
+    console.result(
+        "\n".join(text(one.verdict) for one in checked),
+        {
+            "schema": 1,
+            "decision": "allow" if good else "deny",
+            "path": str(arguments.path),
+            "images": [
+                dict(document(one.verdict)) | {"kind": str(one.kind), "image": one.image}
+                for one in checked
+            ],
+        },
+    )
+    return 0 if good else DeniedError.exit_code
+
+
+def _user(name: str) -> int:
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as error:
+        raise InputError(f"there is no user {name!r} here") from error

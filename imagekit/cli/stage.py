@@ -1,0 +1,146 @@
+"""Verify an image, then lay it out for nodes without a registry, with a signed receipt beside it.
+
+  imagekit stage registry.example.org/apps/solver:2.1 --policy policy.yaml --key staging.key \
+    --to bundle:/srv/images/solver
+  ... --to squashfs:/srv/images/solver.sqsh
+  ... --to podman-store:/srv/images/store        (additionalimagestores of storage.conf)
+  ... --to oci:/srv/images/solver                (imagekit verify REFERENCE --from oci:FOLDER)
+
+PATH is a link to the version that is meant; all versions lie in PATH.d, each with a receipt. The
+receipt is a verification summary (VSA) that binds the staged bytes as well. A node checks it
+offline: imagekit receipt check PATH --policy FILE. Again with the same image nothing is made anew;
+a receipt older than a day is renewed.
+
+Ends with 3, and changes nothing, where the policy says no.
+"""
+
+import argparse
+from datetime import timedelta
+
+from imagekit.cli.console import Console
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    add_signer_options,
+    signer_of,
+)
+from imagekit.errors import DeniedError, UsageError
+
+VERIFIER = "urn:imagekit:stage"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("reference", metavar="REFERENCE", help="the image")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="KIND:PATH",
+        help="oci:, bundle:, squashfs:, sif: (needs apptainer) or podman-store:",
+    )
+    parser.add_argument(
+        "--verifier-id",
+        default=VERIFIER,
+        metavar="URI",
+        help=f"who verified, as the nodes' policy lists it (default: {VERIFIER})",
+    )
+    parser.add_argument(
+        "--platform",
+        default="",
+        metavar="OS/ARCH[/VARIANT]",
+        help="of an image of several (default: this host's; all for oci:)",
+    )
+    parser.add_argument(
+        "--keep", type=int, metavar="N", help="keep the newest N versions (default: all)"
+    )
+    parser.add_argument(
+        "--renew-hours",
+        type=int,
+        default=24,
+        metavar="N",
+        help="sign a receipt anew that is older than this (default: 24)",
+    )
+    parser.add_argument(
+        "--driver",
+        choices=("overlay", "vfs"),
+        default="overlay",
+        help="storage driver of podman-store: that of its readers (default: overlay)",
+    )
+    parser.add_argument(
+        "--compression",
+        choices=("gzip", "zstd", "xz", "lz4", "lzo"),
+        default="gzip",
+        help="of squashfs (default: gzip, which every kernel reads)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only verify")
+    add_policy_option(parser)
+    add_signer_options(parser)
+    add_registry_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Verify and stage."""
+    from imagekit.cli.pull import make_judge
+    from imagekit.model.reference import parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.model.staged import Target
+    from imagekit.pipeline.registries import reader
+    from imagekit.pipeline.stage import Bench, StageOptions, stage
+    from imagekit.verify.explain import document, text
+
+    target = Target.parse(arguments.to)
+    reference = parse_reference(arguments.reference)
+    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    done = stage(
+        reference,
+        target,
+        Bench(
+            judge=make_judge(arguments),
+            reader=reader(reference.repository, options),
+            signer=signer_of(arguments),
+            options=StageOptions(
+                verifier=arguments.verifier_id,
+                platform=arguments.platform,
+                keep=_keep(arguments.keep),
+                renew=timedelta(hours=arguments.renew_hours),
+                driver=arguments.driver,
+                compression=arguments.compression,
+                dry_run=arguments.dry_run,
+            ),
+            progress=console.progress,
+        ),
+    )
+    report = dict(document(done.verdict)) | {"to": str(target)}
+    if not done.verdict.allowed:
+        console.result(text(done.verdict), report)
+        return DeniedError.exit_code
+    console.note(text(done.verdict))
+    if done.path is None:
+        console.result(f"would stage to {target}", report)
+        return 0
+    console.note(_said(new=done.new, renewed=done.renewed))
+    console.result(
+        str(done.path),
+        report
+        | {
+            "path": str(done.path),
+            "receipt": str(done.receipt),
+            "staged": str(done.digest),
+            "new": done.new,
+            "renewed": done.renewed,
+            "removed": list(done.removed),
+        },
+    )
+    return 0
+
+
+def _keep(number: int | None) -> int | None:
+    if number is not None and number < 1:
+        raise UsageError("--keep is a number of versions, at least 1")
+    return number
+
+
+def _said(*, new: bool, renewed: bool) -> str:
+    if new:
+        return "  staged, with a new receipt"
+    return "  staged already; the receipt was renewed" if renewed else "  staged already"

@@ -1,0 +1,87 @@
+"""config.json of an OCI bundle (runtime-spec v1.0.2), from an image's configuration.
+
+As conversion.md of the image-spec says, and otherwise as little as a program needs: no capability,
+no new privileges, a read-only root, and namespaces of its own but for the network.
+"""
+
+from imagekit.formats import strictjson
+from imagekit.model.oci import ImageConfig
+
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
+_READ_ONLY = (
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+_SAFE = ["nosuid", "noexec", "nodev"]
+
+
+def runtime_spec_bytes(
+    config: ImageConfig, *, uid: int, gid: int, root: str = "rootfs", rootless: bool = False
+) -> bytes:
+    """Return config.json: the same image gives the same bytes.
+
+    Args:
+        config: the image's configuration.
+        uid: who the process is, in the container.
+        gid: and its group.
+        root: the folder of the root file system, relative to the bundle.
+        rootless: whether whoever stages is no superuser, so that the bundle needs a user namespace.
+    """
+    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
+    linux: dict[str, object] = {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READ_ONLY)}
+    if rootless:
+        namespaces.append({"type": "user"})
+    document: dict[str, object] = {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": uid, "gid": gid},
+            "args": [*config.entrypoint, *config.cmd] or ["/bin/sh"],
+            "env": list(config.env) if _has_path(config.env) else [_PATH, *config.env],
+            "cwd": config.workdir or "/",
+            "noNewPrivileges": True,
+        },
+        "root": {"path": root, "readonly": True},
+        "mounts": _mounts(rootless=rootless),
+        "linux": linux | {"namespaces": namespaces},
+    }
+    return strictjson.dumps(document)
+
+
+def _has_path(env: tuple[str, ...]) -> bool:
+    return any(each.startswith("PATH=") for each in env)
+
+
+def _mounts(*, rootless: bool) -> list[dict[str, object]]:
+    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    if not rootless:
+        # In a user namespace the group of terminals is not mapped.
+        terminals.append("gid=5")
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": _SAFE},
+        _tmpfs("/dev", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": terminals},
+        _tmpfs("/dev/shm", *_SAFE, "mode=1777"),  # noqa: S108 - within the container
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": _SAFE},
+        {
+            "destination": "/sys",
+            "type": "none" if rootless else "sysfs",
+            "source": "/sys" if rootless else "sysfs",
+            "options": [*(["rbind"] if rootless else []), *_SAFE, "ro"],
+        },
+        _tmpfs("/tmp", "nosuid", "nodev", "mode=1777"),  # noqa: S108 - within the container
+    ]
+
+
+def _tmpfs(destination: str, *options: str) -> dict[str, object]:
+    return {
+        "destination": destination,
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": list(options),
+    }

@@ -1,0 +1,66 @@
+"""Images staged for nodes without a registry, and the receipts that say what was staged."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from imagekit.errors import InvalidReferenceError
+from imagekit.model.digest import Digest
+from imagekit.model.reference import PinnedReference
+
+STAGED = "staged:"
+"""What the name of the subject begins with that binds the staged bytes; its kind follows."""
+
+
+class Kind(StrEnum):
+    """What an image is staged as."""
+
+    OCI = "oci"
+    """An OCI image layout, signatures included."""
+    BUNDLE = "bundle"
+    """An unpacked root file system with config.json (OCI runtime-spec)."""
+    SQUASHFS = "squashfs"
+    """The root file system in one file."""
+    SIF = "sif"
+    """Apptainer's file."""
+    STORE = "podman-store"
+    """A read-only additional image store of Podman, which may hold many images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where an image is staged, and as what."""
+
+    kind: Kind
+    path: Path
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """Read ``KIND:PATH``.
+
+        Raises:
+            InvalidReferenceError: it is not of this form.
+        """
+        kind, colon, path = text.partition(":")
+        if not colon or not path or "\0" in path or kind not in set(Kind):
+            kinds = ", ".join(f"{each}:PATH" for each in Kind)
+            raise InvalidReferenceError(
+                f"{text[:120]!r} is no place to stage to", hint=f"write one of {kinds}"
+            )
+        return cls(kind=Kind(kind), path=Path(path))
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the one who staged an image says of it, as yet unverified."""
+
+    image: PinnedReference
+    """The image, with the tag that it was asked for by, if any."""
+    kind: Kind
+    staged: Digest
+    """Of the staged bytes: of the file, or of the list of a folder's files."""
+    time: datetime | None

@@ -1,0 +1,176 @@
+"""Checking what was staged by its receipt, offline: ``imagekit receipt check``."""
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.adapters.stagedigest import tree_digest
+from imagekit.adapters.store import RECEIPTS, Store, StoredImage
+from imagekit.errors import IntegrityError, NotFoundError
+from imagekit.model.digest import Digest
+from imagekit.model.policy import Policy
+from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.model.staged import Kind, Receipt
+from imagekit.model.verdict import Finding, Verdict
+from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.ports import Clock
+from imagekit.verify.findings import error
+from imagekit.verify.receipt import Bench, judge_receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """The verdict on one staged image."""
+
+    path: Path
+    kind: Kind
+    verdict: Verdict
+    image: str = ""
+    """Its id in a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of staged images besides a good receipt."""
+
+    reference: Reference | None = None
+    """The image that it must be; any that the policy allows by default."""
+    owners: frozenset[int] = frozenset()
+    """User ids that may own what is staged, besides root and this user."""
+
+
+def check(
+    path: Path, *, policy: Policy, asked: Asked | None = None, clock: Clock | None = None
+) -> tuple[Checked, ...]:
+    """Judge what is staged at a path by its receipt; of a store, every image in it.
+
+    Args:
+        path: what ``imagekit stage`` wrote to.
+        policy: the node's policy, which lists whose receipts count.
+        asked: what it must be besides.
+        clock: the time; the system's where it is left out.
+
+    Raises:
+        NotFoundError: there is no receipt, or nothing is staged there.
+        DocumentError: what lies in its place is none.
+        IntegrityError: what is staged is no such thing.
+    """
+    bench = Bench(
+        policy=policy,
+        now=(clock or SystemClock()).now(),
+        certificates=SigstoreVerifier(),
+    )
+    with storage_errors(f"the path {path}"):
+        real = path.resolve(strict=True)
+    store = Store.find(real)
+    if store is not None:
+        return _store(store, bench, asked or Asked())
+    raw, receipt = read_receipt(receipt_path(real))
+    digest = staged_digest(real, receipt.kind)
+    return (_checked(real, (raw, receipt), digest, bench=bench, asked=asked or Asked()),)
+
+
+def _store(store: Store, bench: Bench, asked: Asked) -> tuple[Checked, ...]:
+    images = store.images()
+    receipts = {
+        receipt.image.digest: (raw, receipt)
+        for raw, receipt in map(read_receipt, sorted((store.folder / RECEIPTS).glob(f"*{SUFFIX}")))
+    }
+    if asked.reference is not None:
+        images = tuple(each for each in images if _is(each, receipts, asked.reference))
+    if not images:
+        raise NotFoundError(
+            f"the store {store.folder} holds no such image", hint="stage it", code="NO_RECEIPT"
+        )
+    return tuple(_stored(store, image, receipts, bench=bench, asked=asked) for image in images)
+
+
+def _is(
+    image: StoredImage, receipts: dict[Digest, tuple[bytes, Receipt]], reference: Reference
+) -> bool:
+    found = _of(image, receipts)
+    return found is not None and _fault(found[1], reference) is None
+
+
+def _of(
+    image: StoredImage, receipts: dict[Digest, tuple[bytes, Receipt]]
+) -> tuple[bytes, Receipt] | None:
+    known = {str(image.digest), *image.digests}
+    return next((found for digest, found in receipts.items() if str(digest) in known), None)
+
+
+def _stored(
+    store: Store,
+    image: StoredImage,
+    receipts: dict[Digest, tuple[bytes, Receipt]],
+    *,
+    bench: Bench,
+    asked: Asked,
+) -> Checked:
+    found = _of(image, receipts)
+    if found is None:
+        raise NotFoundError(
+            f"the image {image.image[:12]} in the store {store.folder} has no receipt",
+            hint=f"remove it: podman --root {store.folder} rmi {image.image[:12]}",
+            code="NO_RECEIPT",
+        )
+    receipt = found[1]
+    if receipt.kind is not Kind.STORE:
+        raise IntegrityError(f"the receipt of {image.image[:12]} is for {receipt.kind}")
+    digest = tree_digest(store.roots(image))
+    done = _checked(store.folder, found, digest, bench=bench, asked=asked)
+    return replace(done, image=image.image)
+
+
+def _checked(
+    path: Path, found: tuple[bytes, Receipt], digest: Digest, *, bench: Bench, asked: Asked
+) -> Checked:
+    raw, receipt = found
+    verdict = judge_receipt(raw, receipt, staged=digest, bench=bench)
+    more = [
+        each
+        for each in (_fault(receipt, asked.reference), _place_fault(path, asked.owners))
+        if each
+    ]
+    return Checked(
+        path=path,
+        kind=receipt.kind,
+        verdict=replace(verdict, findings=(*verdict.findings, *more)),
+    )
+
+
+def _fault(receipt: Receipt, reference: Reference | None) -> Finding | None:
+    """Return the finding that another image is staged here than the one that was asked for."""
+    if reference is None:
+        return None
+    image = receipt.image
+    same = image.repository.name == reference.repository.name
+    if isinstance(reference, TaggedReference):
+        same = same and image.tag == reference.tag
+    if isinstance(reference, PinnedReference):
+        same = same and image.digest == reference.digest
+    if same:
+        return None
+    message = f"what is staged here is {image.repository.name}:{image.tag or image.digest}"
+    return error("reference", "REFERENCE_MISMATCH", message, hint="stage the image that is wanted")
+
+
+def _place_fault(path: Path, owners: frozenset[int]) -> Finding | None:
+    """Return the finding that somebody else could exchange the bytes after they were checked."""
+    for each in (path, *path.parents):
+        with storage_errors(f"the path {each}"):
+            status = each.stat()
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        sticky = status.st_mode & stat.S_ISVTX
+        if status.st_uid not in {0, os.geteuid(), *owners} or (writable and not sticky):
+            return error(
+                "place",
+                "NOT_OURS",
+                f"others may write to {each}, and so exchange what was checked",
+                hint="stage into a folder that only root or you may write to, or name --owner",
+            )
+    return None

@@ -1,0 +1,142 @@
+"""What is staged under a path: its versions, which one is meant, and their receipts."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.layout import write_whole
+from imagekit.adapters.stagedigest import file_digest, tree_digest
+from imagekit.errors import DocumentError, InputError, NotFoundError
+from imagekit.formats.bundle import MAX_BUNDLE, parse_bundle
+from imagekit.model.digest import Digest
+from imagekit.model.staged import Kind, Receipt
+from imagekit.stage.receipt import BAD_RECEIPT, claimed
+
+SUFFIX = ".receipt.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """``PATH``, a link to the version that is meant, and ``PATH.d``, where all versions lie."""
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the versions lie."""
+        return self.path.with_name(f"{self.path.name}.d")
+
+    def version(self, name: str) -> Path:
+        """Return where a version lies or would lie."""
+        return self.folder / name
+
+    def prepare(self) -> None:
+        """Make the folder of versions.
+
+        Raises:
+            InputError: something that was not staged is in the way.
+            RegistryError: it cannot be made.
+        """
+        if self.path.exists() and not self.path.is_symlink():
+            raise InputError(
+                f"{self.path} is there, and was not staged by imagekit",
+                hint="choose another path, or move it away",
+                code="stage/in-the-way",
+            )
+        with storage_errors(f"the folder {self.folder}"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else stage here meanwhile."""
+        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def point(self, version: Path) -> None:
+        """Let the path lead to a version, from one moment to the next.
+
+        Raises:
+            RegistryError: it cannot be changed.
+        """
+        wanted = f"{self.folder.name}/{version.name}"
+        with storage_errors(f"the link {self.path}"):
+            if self.path.is_symlink() and os.fspath(self.path.readlink()) == wanted:
+                return
+            new = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+            new.symlink_to(wanted)
+            with contextlib.ExitStack() as undo:
+                undo.callback(new.unlink, missing_ok=True)
+                new.replace(self.path)
+
+    def versions(self) -> list[Path]:
+        """Return the versions that have a receipt, the newest first."""
+        receipts = [
+            path
+            for path in self.folder.iterdir()
+            if path.name.endswith(SUFFIX) and not path.name.startswith(".")
+        ]
+        receipts.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+        return [path.with_name(path.name.removesuffix(SUFFIX)) for path in receipts]
+
+    def current(self) -> Path | None:
+        """Return the version that is meant."""
+        return self.folder / self.path.readlink().name if self.path.is_symlink() else None
+
+
+def receipt_path(staged: Path) -> Path:
+    """Return where the receipt of staged bytes lies."""
+    return staged.with_name(staged.name + SUFFIX)
+
+
+def read_receipt(file: Path) -> tuple[bytes, Receipt]:
+    """Read a receipt: its exact bytes, and what it claims.
+
+    Raises:
+        NotFoundError: there is none.
+        DocumentError: it is none.
+    """
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BUNDLE + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"there is no receipt {file}",
+            hint="stage it: imagekit stage REFERENCE --policy FILE --to KIND:PATH --key FILE",
+            code="NO_RECEIPT",
+        ) from error
+    except OSError as error:
+        raise DocumentError(f"{file} cannot be read: {error.strerror}", code=BAD_RECEIPT) from error
+    return raw, claimed(parse_bundle(raw).envelope)
+
+
+def write_receipt(file: Path, raw: bytes) -> None:
+    """Write a receipt, whole.
+
+    Raises:
+        RegistryError: it cannot be written.
+    """
+    with storage_errors(f"the receipt {file}"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, raw)
+
+
+def staged_digest(path: Path, kind: Kind) -> Digest:
+    """Return the digest of what lies at a path.
+
+    Raises:
+        RegistryError: it cannot be read.
+        IntegrityError: it is of another kind.
+    """
+    if kind in {Kind.SQUASHFS, Kind.SIF}:
+        return file_digest(path)
+    return tree_digest([("", path)])

@@ -1,0 +1,231 @@
+"""Whether a receipt is good enough for a node to run what was staged: offline, by its policy.
+
+What must hold:
+
+1. The policy speaks of the image, has not expired, and denies neither digest nor signer.
+2. The rule relies on verification summaries: ``proof: vsa``, or an attestation of type ``vsa``; it
+   says by which verifiers, and by whose signatures.
+3. The receipt is signed by one of these, is about this image and its name, says PASSED, and is of
+   a listed verifier and policy, with all levels, and young enough.
+4. The staged bytes are those that it was signed for.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit.errors import DocumentError
+from imagekit.formats.vsa import parse_summary
+from imagekit.model.condition import VsaCondition
+from imagekit.model.digest import Digest
+from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
+from imagekit.model.policy import Authority, ImageRule, Policy, Proof
+from imagekit.model.reference import PinnedReference
+from imagekit.model.staged import Receipt
+from imagekit.model.statement import VSA
+from imagekit.model.summary import Summary
+from imagekit.model.verdict import Finding, Verdict
+from imagekit.ports import CertificateVerifier
+from imagekit.verify.findings import error, ok
+from imagekit.verify.glob import applicable
+from imagekit.verify.identity import accepts, wanted
+from imagekit.verify.trust import CLOCK_SKEW, counting, name_of
+from imagekit.verify.weigh import Scales, weigh
+
+_CHECK = "receipt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What receipts are judged by."""
+
+    policy: Policy
+    now: datetime
+    certificates: CertificateVerifier | None = None
+    """Verifies keyless signatures; without it none counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Whose receipts a rule relies on."""
+
+    authorities: tuple[Authority, ...]
+    condition: VsaCondition
+
+
+def judge_receipt(raw: bytes, receipt: Receipt, *, staged: Digest, bench: Bench) -> Verdict:
+    """Return the verdict on a staged image by its receipt.
+
+    Args:
+        raw: the receipt's exact bytes, a Sigstore bundle.
+        receipt: what it claims.
+        staged: of the bytes that lie there.
+        bench: the policy and the time.
+    """
+    policy, image = bench.policy, receipt.image
+    findings = [*_policy_faults(policy, image, bench.now)]
+    rules = applicable(policy, image.repository.name)
+    if not findings:
+        findings = [*_findings(raw, receipt, rules[0], staged=staged, bench=bench)]
+    return Verdict(
+        reference=image,
+        digest=image.digest,
+        policy=policy.name,
+        policy_version=policy.version,
+        policy_digest=policy.digest,
+        findings=tuple(findings),
+    )
+
+
+def _policy_faults(policy: Policy, image: PinnedReference, now: datetime) -> Iterator[Finding]:
+    rules = applicable(policy, image.repository.name)
+    version = f"{policy.name} version {policy.version}"
+    if now >= policy.expires:
+        message = f"the policy {version} expired at {policy.expires.isoformat()}"
+        yield error("policy", "POLICY_EXPIRED", message, hint="get the present version")
+    elif policy.issued is not None and now < policy.issued - CLOCK_SKEW:
+        message = f"the clock says {now.isoformat()}, before the policy {version} was issued"
+        yield error("policy", "CLOCK", message, hint="set the clock")
+    elif not rules:
+        message = f"no rule of the policy {version} speaks of {image.repository.name}"
+        yield error("policy", "NO_POLICY", message, hint="add a rule for it with proof: vsa")
+    elif len(rules) > 1:
+        message = f"{len(rules)} rules of the policy {version} match equally well"
+        yield error("policy", "AMBIGUOUS_POLICY", message, hint="make one of them longer")
+    if image.digest in policy.deny.digests:
+        message = f"{image.digest} is on the deny list of the policy {policy.name}"
+        yield error("deny", "REVOKED", message, hint="stage another version of the image")
+
+
+def _findings(
+    raw: bytes, receipt: Receipt, rule: ImageRule, *, staged: Digest, bench: Bench
+) -> Iterator[Finding]:
+    yield ok("policy", f"{bench.policy.name} version {bench.policy.version}, rule {rule.glob}")
+    demand = demand_of(rule)
+    if demand is None:
+        yield error(
+            "policy",
+            "NO_VERIFIER",
+            f"the rule {rule.glob} relies on nobody's receipts",
+            hint="write for nodes: proof: vsa, vsa: {verifierIds: [URI], maxAge: 30d}, and as "
+            "authorities the keys that sign receipts",
+        )
+        return
+    found = _signed(raw, receipt, demand, bench=bench)
+    if isinstance(found, Refusal):
+        yield error(_CHECK, found.code, found.message, hint=found.hint)
+        return
+    fault = _claim_fault(found, receipt, rule, condition=demand.condition, now=bench.now)
+    if fault is not None:
+        yield error(_CHECK, fault.code, fault.message, hint=fault.hint)
+        return
+    yield ok(
+        _CHECK, f"by {name_of(found.signatory, demand.authorities)}, {_age(receipt, bench.now)}"
+    )
+    yield _bytes(receipt, staged)
+
+
+def demand_of(rule: ImageRule) -> Demand | None:
+    """Return whose receipts the rule relies on; None where it relies on none."""
+    if rule.proof is Proof.VSA and isinstance(rule.vsa, VsaCondition):
+        # Which one bundle cannot reach, it does not reach.
+        enough = rule.threshold <= 1
+        return Demand(authorities=rule.authorities, condition=rule.vsa) if enough else None
+    for required in rule.attestations:
+        if required.predicate_type == VSA and isinstance(required.condition, VsaCondition):
+            return Demand(authorities=required.authorities, condition=required.condition)
+    return None
+
+
+def _signed(raw: bytes, receipt: Receipt, demand: Demand, *, bench: Bench) -> Evidence | Refusal:
+    candidate = Candidate(form=Form.BUNDLE, source=Digest.of(raw), raw=raw)
+    scales = Scales(
+        authorities=demand.authorities, digest=receipt.image.digest, certificates=bench.certificates
+    )
+    (weighed,) = weigh((candidate,), scales)
+    if isinstance(weighed, Refusal):
+        return weighed
+    counts = counting(weighed, demand.authorities, deny=bench.policy.deny, now=bench.now)
+    return counts if isinstance(counts, Refusal) else weighed
+
+
+def _claim_fault(
+    found: Evidence,
+    receipt: Receipt,
+    rule: ImageRule,
+    *,
+    condition: VsaCondition,
+    now: datetime,
+) -> Refusal | None:
+    if found.predicate_type != VSA or not found.about:
+        return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
+    try:
+        summary = parse_summary(found.predicate)
+    except DocumentError as fault:
+        return Refusal(code=fault.code, message=fault.message)
+    if summary.verifier not in condition.verifier_ids:
+        return Refusal(
+            code="VERIFIER_NOT_ALLOWED",
+            message=f"it is of the verifier {summary.verifier!r}; the policy relies on "
+            f"{', '.join(condition.verifier_ids)}",
+            hint="stage it with --verifier-id as the policy lists it",
+        )
+    if not accepts(rule, receipt.image, (summary.resource,)):
+        return Refusal(
+            code="REFERENCE_MISMATCH",
+            message=f"it is for {summary.resource!r}, and not for {wanted(rule, receipt.image)}",
+        )
+    return _result_fault(summary, condition) or _time_fault(summary, condition, now)
+
+
+def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
+    if summary.result != "PASSED":
+        return Refusal(code="VERIFICATION_FAILED", message="it says that the image was refused")
+    digests: Sequence[str] = condition.policy_digests
+    if digests and str(summary.policy.digest) not in digests:
+        return Refusal(
+            code="WRONG_POLICY",
+            message=f"the image was judged by the policy {summary.policy.digest}; "
+            f"relied on are {', '.join(digests)}",
+            hint="stage it again by the present policy",
+        )
+    missing = [level for level in condition.levels if level not in summary.levels]
+    if missing:
+        return Refusal(code="LEVEL_MISSING", message=f"it lacks {', '.join(missing)}")
+    return None
+
+
+def _time_fault(summary: Summary, condition: VsaCondition, now: datetime) -> Refusal | None:
+    if summary.time is None:
+        return Refusal(code="STALE_ATTESTATION", message="it does not say when it was made")
+    if summary.time > now + CLOCK_SKEW:
+        return Refusal(
+            code="CLOCK",
+            message=f"it is of {summary.time.isoformat()}, and the clock says {now.isoformat()}",
+            hint="set the clock",
+        )
+    if condition.max_age is not None and now - summary.time > condition.max_age:
+        return Refusal(
+            code="STALE_ATTESTATION",
+            message=f"it is of {summary.time.isoformat()}, older than {condition.max_age}",
+            hint="stage the image again: that verifies it, and renews the receipt",
+        )
+    return None
+
+
+def _bytes(receipt: Receipt, staged: Digest) -> Finding:
+    if staged == receipt.staged:
+        return ok("bytes", f"{receipt.kind}, {staged.short}, as the receipt says")
+    return error(
+        "bytes",
+        "CONTENT_DIGEST_MISMATCH",
+        f"what lies there has the digest {staged}; the receipt is for {receipt.staged}",
+        hint="somebody altered it after it was staged: do not use it, and stage it again",
+    )
+
+
+def _age(receipt: Receipt, now: datetime) -> str:
+    if receipt.time is None:
+        return "without a time"
+    hours = max(0, int((now - receipt.time).total_seconds() // 3600))
+    return f"{hours} hours old"
