@@ -4,8 +4,9 @@
   imagekit import solver.tar --policy policy.yaml --to mirror.example.org/apps
   imagekit import solver.tar --policy policy.yaml --to containers-storage
 
-No network is asked. The policy is yours, not the one in the file: that is only used where you say
-so with --trust-enclosed-policy, since whoever made the file chose it. In a layout the image keeps
+No network is asked. The policy is yours, not the one in the file: that one is only used without
+--policy, where --policy-key or --policy-authority say who must have signed it, or where you trust
+whoever made the file: --trust-enclosed-policy. In a layout the image keeps
 its name, and is verified there by it: imagekit verify REFERENCE --from oci:FOLDER. In a registry
 HOST/PREFIX its path comes behind the prefix, and a policy allows it there by remapIdentity.
 
@@ -20,7 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options, memory_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    names_policy_signers,
+    policy_of,
+)
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -39,23 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="oci:FOLDER, HOST[/PREFIX], or containers-storage (Podman's, without signatures)",
     )
     parser.add_argument(
-        "--policy", type=Path, metavar="FILE", help="the policy of the receiver to judge by"
-    )
-    parser.add_argument(
         "--trust-enclosed-policy",
         action="store_true",
         help="judge by the policy in the file: then whoever made the file is trusted",
     )
     parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="FILE",
-        help="where it is remembered which releases were seen (default: imagekit/seen.db in "
-        "XDG_STATE_HOME)",
-    )
-    parser.add_argument(
         "--dry-run", action="store_true", help="verify everything and place nothing"
     )
+    add_policy_option(parser, required=False)
     add_registry_options(parser)
 
 
@@ -71,11 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.ports import ContainerRuntime, RegistryReader
     from imagekit.verify.explain import document, text
 
-    if (arguments.policy is None) != arguments.trust_enclosed_policy:
-        raise UsageError(
-            "by which policy?",
-            hint="--policy FILE judges by yours; --trust-enclosed-policy by that of the file",
-        )
+    _one_policy(arguments)
     memory = memory_of(arguments)
     options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
 
@@ -84,7 +78,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     with (
         opened(Path(arguments.file)) as (archive, record),
-        _policy(arguments.policy, archive, record) as policy,
+        _policy(arguments, archive, record) as policy,
     ):
 
         def judge(reference: Reference, reader: RegistryReader) -> Verdict:
@@ -113,13 +107,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _one_policy(arguments: argparse.Namespace) -> None:
+    own, trusted = arguments.policy is not None, arguments.trust_enclosed_policy
+    if own and trusted:
+        raise UsageError("--policy and --trust-enclosed-policy: by which of them?")
+    if not (own or trusted or names_policy_signers(arguments)):
+        raise UsageError(
+            "by which policy?",
+            hint="--policy FILE judges by yours, --policy-key PUBLIC by that of the file if the "
+            "key signed it, --trust-enclosed-policy by that of the file whoever made it",
+        )
+
+
 @contextmanager
-def _policy(path: Path | None, archive: "Archive", record: "Exported") -> Iterator["Policy"]:
+def _policy(
+    arguments: argparse.Namespace, archive: "Archive", record: "Exported"
+) -> Iterator["Policy"]:
     from imagekit.pipeline.import_ import enclosed_policy
     from imagekit.verify.load import load_policy
 
-    if path is not None:
-        yield load_policy(path)
+    if arguments.policy is not None:
+        yield policy_of(arguments)
         return
     with enclosed_policy(archive, record) as enclosed:
-        yield load_policy(enclosed)
+        if arguments.trust_enclosed_policy:
+            yield load_policy(enclosed)
+        else:
+            yield policy_of(argparse.Namespace(**{**vars(arguments), "policy": enclosed}))

@@ -30,11 +30,11 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_policy_option(parser: argparse.ArgumentParser) -> None:
+def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``--policy FILE``, which has no default: no policy, no verdict."""
     group = parser.add_argument_group("policy")
     group.add_argument(
-        "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
+        "--policy", type=Path, required=required, metavar="FILE", help="the policy to judge by"
     )
     who = group.add_mutually_exclusive_group()
     who.add_argument(
@@ -85,6 +85,12 @@ def policy_of(arguments: argparse.Namespace, *, memory: "Memory | None" = None) 
         signers=_policy_signers(arguments),
         memory=memory or memory_of(arguments),
     )
+
+
+def names_policy_signers(arguments: argparse.Namespace) -> bool:
+    """Tell whether the command line or the environment says who must have signed policies."""
+    named = arguments.policy_key or arguments.policy_authority
+    return bool(named or os.environ.get(POLICY_KEY))
 
 
 def _policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":

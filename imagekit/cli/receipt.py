@@ -20,6 +20,7 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console
+from imagekit.cli.options import add_policy_option, policy_of
 from imagekit.errors import DeniedError, InputError
 
 
@@ -27,9 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("action", choices=("check",), help="check: judge what is staged")
     parser.add_argument("path", type=Path, metavar="PATH", help="what imagekit stage wrote to")
-    parser.add_argument(
-        "--policy", type=Path, required=True, metavar="FILE", help="the policy of nodes"
-    )
     parser.add_argument(
         "--reference", default="", metavar="REFERENCE", help="the image that it must be"
     )
@@ -40,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="USER",
         help="who else may own what is staged, besides root and whoever asks",
     )
+    add_policy_option(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -47,9 +46,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.model.reference import parse_reference
     from imagekit.pipeline.receipt import Asked, check
     from imagekit.verify.explain import document, text
-    from imagekit.verify.load import load_policy
 
-    policy = load_policy(arguments.policy)
+    policy = policy_of(arguments)
     reference = parse_reference(arguments.reference) if arguments.reference else None
     owners = frozenset(_user(name) for name in arguments.owner)
     checked = check(arguments.path, policy=policy, asked=Asked(reference=reference, owners=owners))

@@ -17,11 +17,13 @@ _READ_ONLY = (
     "/proc/sys",
     "/proc/sysrq-trigger",
 )
+MOUNT_POINTS = ("/proc", "/dev", "/sys", "/tmp")  # noqa: S108 - within the container
+"""The folders of the root file system that something is mounted on."""
 _SAFE = ["nosuid", "noexec", "nodev"]
 
 
 def runtime_spec_bytes(
-    config: ImageConfig, *, uid: int, gid: int, root: str = "rootfs", rootless: bool = False
+    config: ImageConfig, *, uid: int, gid: int, root: str, rootless: bool = False
 ) -> bytes:
     """Return config.json: the same image gives the same bytes.
 
@@ -29,7 +31,7 @@ def runtime_spec_bytes(
         config: the image's configuration.
         uid: who the process is, in the container.
         gid: and its group.
-        root: the folder of the root file system, relative to the bundle.
+        root: the folder of the root file system, where it will lie.
         rootless: whether whoever stages is no superuser, so that the bundle needs a user namespace.
     """
     namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]

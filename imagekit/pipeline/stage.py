@@ -8,6 +8,7 @@ What must hold:
 3. A version that runs is not taken away but where ``keep`` says so.
 """
 
+import os
 import platform as machine
 import tempfile
 import time
@@ -25,7 +26,7 @@ from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
 from imagekit.errors import ImagekitError, IntegrityError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.oci import parse_config, parse_manifest
-from imagekit.formats.runtimespec import runtime_spec_bytes
+from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Progress, Started, silent
 from imagekit.model.oci import MANIFEST_TYPES, MAX_MANIFEST, ImageConfig, Manifest, RawManifest
@@ -133,6 +134,14 @@ def host_platform() -> str:
     return f"linux/{_MACHINES.get(name, name)}"
 
 
+def _mount_points(rootfs: Path) -> None:
+    """Make the folders that config.json mounts over: a runtime would, and so alter the bytes."""
+    for name in MOUNT_POINTS:
+        point = rootfs / name.lstrip("/")
+        if not os.path.lexists(point):
+            point.mkdir(mode=0o755)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
     """One image on its way to one place."""
@@ -231,7 +240,7 @@ class _Work:
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=version.parent))
         try:
             product = temporary / "product"
-            self._product(product, temporary)
+            self._product(product, temporary, home=version)
             if version.exists():
                 # What lies there is not what its receipt says; nobody can want it back.
                 version.rename(temporary / "altered")
@@ -242,7 +251,7 @@ class _Work:
         seconds = time.monotonic() - began
         self.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
 
-    def _product(self, product: Path, temporary: Path) -> None:
+    def _product(self, product: Path, temporary: Path, *, home: Path) -> None:
         kind = self.target.kind
         if kind is Kind.OCI:
             self._layout(product)
@@ -260,7 +269,8 @@ class _Work:
         else:
             product.mkdir(mode=0o755)
             stager.folder(image, product / "rootfs")
-            (product / "config.json").write_bytes(self._spec(product / "rootfs"))
+            _mount_points(product / "rootfs")
+            (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
 
     def _layout(self, folder: Path) -> PinnedReference:
         """Copy the image into a layout; every byte is checked on the way."""
@@ -286,12 +296,14 @@ class _Work:
         )
         return parse_config(raw)
 
-    def _spec(self, rootfs: Path) -> bytes:
+    def _spec(self, rootfs: Path, home: Path) -> bytes:
         from imagekit.adapters.passwd import user_of
 
         config = self._config()
         uid, gid = user_of(config.user, rootfs)
-        return runtime_spec_bytes(config, uid=uid, gid=gid)
+        # runc takes no relative root below a link, and the path of a bundle is one.
+        root = home.parent.resolve() / home.name / "rootfs"
+        return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root))
 
     def _tidy(self, shelf: Shelf) -> tuple[str, ...]:
         keep = self.bench.options.keep

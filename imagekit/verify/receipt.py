@@ -64,9 +64,10 @@ def judge_receipt(raw: bytes, receipt: Receipt, *, staged: Digest, bench: Bench)
     """
     policy, image = bench.policy, receipt.image
     findings = [*_policy_faults(policy, image, bench.now)]
-    rules = applicable(policy, image.repository.name)
-    if not findings:
-        findings = [*_findings(raw, receipt, rules[0], staged=staged, bench=bench)]
+    findings += policy.standing
+    if all(one.severity != "error" for one in findings):
+        rules = applicable(policy, image.repository.name)
+        findings += _findings(raw, receipt, rules[0], staged=staged, bench=bench)
     return Verdict(
         reference=image,
         digest=image.digest,
