@@ -34,6 +34,9 @@ COMMANDS = {
     "import": "verify an exported file, then place the image",
     "stage": "verify, then lay out for nodes without a registry, with a receipt",
     "receipt": "check what was staged by its receipt, offline",
+    "verifier": "answer containerd: its image verifier plugin",
+    "authz-docker": "answer Docker: its authorization plugin",
+    "oci-hook": "answer Podman before a container starts: an OCI hook",
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
@@ -116,7 +119,7 @@ def _dispatch(words: list[str], console: Console) -> int:
 
 
 def _main_parser() -> _Parser:
-    rows = "\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())
+    rows = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     parser = _Parser(
         prog="imagekit",
         description="Recipes to self-contained OCI images: built by Buildah, with SBOM and "
@@ -158,7 +161,7 @@ def _version() -> tuple[str, dict[str, object]]:
 
 
 def _module(name: str) -> ModuleType:
-    own = f"{name}_" if keyword.iskeyword(name) else name
+    own = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
     return importlib.import_module(f"imagekit.cli.{own}")
 
 

@@ -39,6 +39,8 @@ class Asked:
 
     reference: Reference | None = None
     """The image that it must be; any that the policy allows by default."""
+    image: str = ""
+    """Of a store: only the image with this id."""
     owners: frozenset[int] = frozenset()
     """User ids that may own what is staged, besides root and this user."""
 
@@ -82,6 +84,8 @@ def _store(store: Store, bench: Bench, asked: Asked) -> tuple[Checked, ...]:
     }
     if asked.reference is not None:
         images = tuple(each for each in images if _is(each, receipts, asked.reference))
+    if asked.image:
+        images = tuple(each for each in images if each.image == asked.image)
     if not images:
         raise NotFoundError(
             f"the store {store.folder} holds no such image", hint="stage it", code="NO_RECEIPT"

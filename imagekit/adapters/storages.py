@@ -1,0 +1,79 @@
+"""Which image a container of Podman is made of, and where that image lies."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.store import Store, StoredImage
+from imagekit.errors import DocumentError, NotFoundError
+from imagekit.formats import strictjson
+
+_MAX = 64 << 20
+_TABLES = ("containers.json", "volatile-containers.json")
+_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
+
+
+def image_of_container(container: str, bundle: Path) -> str:
+    """Return the id of the image that a container was made of.
+
+    Args:
+        container: the container's id.
+        bundle: its bundle, which Podman puts below the storage that it belongs to.
+
+    Raises:
+        NotFoundError: no table of the storage knows the container.
+        DocumentError: a table is none.
+    """
+    for name in _TABLES:
+        table = bundle.parent.parent / name
+        if not table.is_file():
+            continue
+        for entry in _json(table):
+            if entry.get("id") == container and isinstance(entry.get("image"), str):
+                return str(entry["image"])
+    raise NotFoundError(f"no storage knows the container {container[:12]!r}")
+
+
+def find_image(image: str, bundle: Path) -> tuple[Store, StoredImage]:
+    """Return an image, from the container's own storage or from an additional store.
+
+    Raises:
+        NotFoundError: none has it.
+    """
+    for folder in (bundle.parents[2], *additional_stores()):
+        store = Store.find(folder)
+        for found in store.images() if store is not None else ():
+            if found.image == image and store is not None:
+                return store, found
+    raise NotFoundError(f"no store has the image {image[:12]!r}")
+
+
+def additional_stores() -> Iterator[Path]:
+    """Yield the additional image stores of this host's storage.conf.
+
+    Raises:
+        DocumentError: storage.conf is none.
+    """
+    named = os.environ.get("CONTAINERS_STORAGE_CONF")
+    file = next((Path(name) for name in (named, *_CONFIGS) if name and Path(name).is_file()), None)
+    if file is None:
+        return
+    try:
+        with storage_errors(f"the configuration {file}"), file.open("rb") as stream:
+            options = tomllib.load(stream).get("storage", {}).get("options", {})
+            stores = options.get("additionalimagestores", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise DocumentError(f"{file} is not a configuration of storages: {error}") from error
+    for store in stores if isinstance(stores, list) else ():
+        yield Path(str(store))
+
+
+def _json(file: Path) -> list[Mapping[str, Any]]:
+    with storage_errors(f"the table {file}"), file.open("rb") as stream:
+        found = strictjson.loads(stream.read(_MAX), what=str(file))
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise DocumentError(f"{file} is no table of containers")
+    return found

@@ -1,0 +1,69 @@
+"""Answer containerd whether an image may be pulled: its image verifier plugin (bindir).
+
+containerd (2.0 and newer) runs every program in /opt/containerd/image-verifier/bin and passes it no
+options of yours. Link the program imagekit-verifier there, and write /etc/imagekit/verifier.yaml:
+
+  policy: /etc/imagekit/policy.yaml
+  policyKeys: [/etc/imagekit/policy.pub]     # optional
+  state: /var/lib/imagekit/seen.db
+
+By hand, as containerd does it:
+
+  echo '{"mediaType":"...","digest":"sha256:...","size":1}' | imagekit verifier \
+    -name HOST/NAME:TAG -digest sha256:... -stdin-media-type application/vnd.oci.descriptor.v1+json
+
+Ends with 0 where the policy allows the image, and with another code otherwise, whatever the reason:
+a broken configuration or a silent registry refuses as well. The reason stands on stdout.
+"""
+
+import argparse
+import sys
+
+from imagekit.cli.console import Console
+from imagekit.errors import DeniedError, ImagekitError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words that containerd passes."""
+    parser.add_argument("-name", required=True, metavar="REFERENCE", help="what is pulled")
+    parser.add_argument("-digest", required=True, metavar="DIGEST", help="of the manifest or index")
+    parser.add_argument(
+        "-stdin-media-type", required=True, metavar="TYPE", help="what stands on stdin"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Answer; every error is a no with its reason."""
+    try:
+        allowed, said = _answer(arguments)
+    except ImagekitError as error:
+        said = f"imagekit: refused, as there is no verdict: {error.message}"
+        console.result(said, {"schema": 1, "allow": False, "reason": said})
+        return error.exit_code
+    console.result(said, {"schema": 1, "allow": allowed, "reason": said})
+    return 0 if allowed else DeniedError.exit_code
+
+
+def main() -> int:
+    """Run as the program ``imagekit-verifier``."""
+    from imagekit.cli.main import main as imagekit
+
+    return imagekit(["verifier", *sys.argv[1:]])
+
+
+def _answer(arguments: argparse.Namespace) -> tuple[bool, str]:
+    from imagekit.pipeline.face import judge, load_face, stdin_bytes, within
+    from imagekit.runtime.containerd import MAX_DESCRIPTOR, Question, image_of, reason
+
+    config = load_face()
+    with within(config.seconds):
+        question = Question(
+            name=arguments.name,
+            digest=arguments.digest,
+            media_type=arguments.stdin_media_type,
+            descriptor=stdin_bytes(MAX_DESCRIPTOR),
+        )
+        image = image_of(question)
+        verdict = judge(config, image)
+    good = verdict.allowed and verdict.digest == image.digest
+    return good, reason(verdict)

@@ -1,0 +1,46 @@
+"""What Docker is answered: by the policy of the host, image by image."""
+
+from typing import assert_never
+
+from imagekit.errors import ImagekitError
+from imagekit.model.face import FaceConfig
+from imagekit.model.reference import PinnedReference
+from imagekit.pipeline.face import judge
+from imagekit.runtime.containerd import reason
+from imagekit.runtime.dockerauthz import Answer, Ask, Tell, decide
+
+
+def answer(config: FaceConfig, *, method: str, uri: str, body: bytes | None) -> tuple[bool, str]:
+    """Return whether Docker may do what it was asked, and what its user is told.
+
+    The policy is read anew each time, so that a new one holds at once.
+    """
+    try:
+        decision = decide(method, uri, body)
+        match decision:
+            case Answer():
+                said = f"imagekit: {decision.message}" if decision.message else ""
+                return decision.allow, said
+            case Ask():
+                return _asked(config, decision.image)
+            case Tell():
+                return _told(config, decision)
+    except ImagekitError as error:
+        return False, f"imagekit: refused: {error.message}"
+    assert_never(decision)
+
+
+def _asked(config: FaceConfig, image: PinnedReference) -> tuple[bool, str]:
+    verdict = judge(config, image)
+    return verdict.allowed and verdict.digest == image.digest, reason(verdict)
+
+
+def _told(config: FaceConfig, decision: Tell) -> tuple[bool, str]:
+    verdict = judge(config, decision.image)
+    if not verdict.allowed or verdict.digest is None:
+        return False, reason(verdict)
+    name = decision.image.repository.name
+    return False, (
+        f"imagekit: a tag may move; the image was verified, so ask by its digest: "
+        f"{decision.verb} {name}@{verdict.digest}"
+    )

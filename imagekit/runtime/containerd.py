@@ -1,0 +1,81 @@
+"""What containerd asks its image verifiers (docs/image-verification.md, since containerd 2.0).
+
+``-name REF -digest DIGEST -stdin-media-type TYPE``, a descriptor on stdin; exit code 0 allows, and
+what stands on stdout, at most 32 KiB, is shown to the user.
+"""
+
+from dataclasses import dataclass
+
+from imagekit.errors import DocumentError, InvalidReferenceError
+from imagekit.formats import strictjson
+from imagekit.formats.oci import parse_descriptor
+from imagekit.model.digest import Digest
+from imagekit.model.oci import INDEX_TYPES, MANIFEST_TYPES
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference, parse_reference
+from imagekit.model.verdict import Verdict
+
+DESCRIPTOR = "application/vnd.oci.descriptor.v1+json"
+MAX_DESCRIPTOR = 64 << 10
+MAX_REASON = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What containerd wants to know: may this be pulled?"""
+
+    name: str
+    digest: str
+    media_type: str
+    descriptor: bytes
+
+
+def image_of(question: Question) -> PinnedReference:
+    """Return the image that is asked about, by the digest that will be pulled.
+
+    Raises:
+        InvalidReferenceError: the name is none, or names another digest.
+        DocumentError: the descriptor is none, of another digest, or of something else.
+    """
+    digest = Digest.parse(question.digest)
+    if question.media_type != DESCRIPTOR:
+        raise DocumentError(f"stdin holds {question.media_type[:80]!r} and not {DESCRIPTOR}")
+    if len(question.descriptor) > MAX_DESCRIPTOR:
+        raise DocumentError("the descriptor on stdin is too large")
+    document = strictjson.loads_object(question.descriptor, what="the descriptor on stdin")
+    descriptor = parse_descriptor(document, what="the descriptor on stdin")
+    if descriptor.digest != digest:
+        raise DocumentError(f"-digest is {digest}, and the descriptor is of {descriptor.digest}")
+    if descriptor.media_type not in MANIFEST_TYPES | INDEX_TYPES:
+        raise DocumentError(f"{descriptor.media_type[:80]!r} is no image")
+    return named(question.name, digest)
+
+
+def named(name: str, digest: Digest) -> PinnedReference:
+    """Return the image of that name, by the digest; ``HOST/PATH`` alone is by digest, too.
+
+    Raises:
+        InvalidReferenceError: the name is none, or names another digest.
+    """
+    if name.startswith("oci:"):
+        raise InvalidReferenceError(f"{name[:80]!r} is no name of an image in a registry")
+    try:
+        reference = parse_reference(name)
+    except InvalidReferenceError:
+        return PinnedReference(Repository.parse(name), digest)
+    if isinstance(reference, TaggedReference):
+        return reference.pin(digest)
+    if reference.digest != digest:
+        raise InvalidReferenceError(f"{name[:120]!r} is not {digest}")
+    return reference
+
+
+def reason(verdict: Verdict) -> str:
+    """Return the verdict in one line, as a user reads it at their prompt."""
+    image = verdict.reference
+    name = f"{image.repository.name}:{image.tag}" if image.tag else str(image)
+    policy = f"the policy {verdict.policy} version {verdict.policy_version}"
+    if verdict.allowed:
+        return f"imagekit: {name} is allowed by {policy}"
+    faults = [f for f in verdict.findings if f.severity == "error"]
+    said = "; ".join(f"{f.message} ({f.code})" for f in faults[:3]) or "nothing speaks for it"
+    return f"imagekit: {name} is refused by {policy}: {said}"[:MAX_REASON]
