@@ -3,6 +3,7 @@
   imagekit receipt check /srv/images/solver --policy /etc/imagekit/nodes.yaml
   imagekit receipt check /srv/images/solver.sqsh --policy nodes.yaml --reference HOST/solver:2.1
   imagekit receipt check /srv/images/store --policy nodes.yaml     (all images of a Podman store)
+  imagekit receipt guard BUNDLE --policy nodes.yaml     (in oci.conf of Slurm: docs/offline.md)
 
 The policy of nodes says whose receipts count:
 
@@ -26,7 +27,11 @@ from imagekit.errors import DeniedError, InputError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("action", choices=("check",), help="check: judge what is staged")
+    parser.add_argument(
+        "action",
+        choices=("check", "guard"),
+        help="check: judge what is staged; guard: what a workload manager made of it for a job",
+    )
     parser.add_argument("path", type=Path, metavar="PATH", help="what imagekit stage wrote to")
     parser.add_argument(
         "--reference", default="", metavar="REFERENCE", help="the image that it must be"
@@ -44,13 +49,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check."""
     from imagekit.model.reference import parse_reference
-    from imagekit.pipeline.receipt import Asked, check
+    from imagekit.pipeline.guard import guard
+    from imagekit.pipeline.receipt import Asked, Checked, check
     from imagekit.verify.explain import document, text
 
     policy = policy_of(arguments)
     reference = parse_reference(arguments.reference) if arguments.reference else None
     owners = frozenset(_user(name) for name in arguments.owner)
-    checked = check(arguments.path, policy=policy, asked=Asked(reference=reference, owners=owners))
+    asked = Asked(reference=reference, owners=owners)
+    checked: tuple[Checked, ...]
+    if arguments.action == "guard":
+        checked = (guard(arguments.path, policy=policy, asked=asked),)
+    else:
+        checked = check(arguments.path, policy=policy, asked=asked)
     good = all(one.verdict.allowed for one in checked)
     console.result(
         "\n".join(text(one.verdict) for one in checked),

@@ -1,0 +1,50 @@
+"""The last look before a runtime starts a bundle: ``imagekit receipt guard``."""
+
+from pathlib import Path
+from typing import Any
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.layout import write_whole
+from imagekit.errors import DocumentError
+from imagekit.formats import strictjson
+from imagekit.model.policy import Policy
+from imagekit.model.staged import Kind
+from imagekit.pipeline.receipt import Asked, Checked, check
+from imagekit.stage.guard import CODE, MAX_CONFIG, compare, staged_bundle, with_root
+
+
+def guard(bundle: Path, *, policy: Policy, asked: Asked) -> Checked:
+    """Check that a bundle is a staged one with a good receipt, and let it use that very version.
+
+    The path of a staged bundle is a link, which may lead to a newer version a moment later: where
+    the verdict allows it, ``config.json`` is written anew with the path of what was checked.
+
+    Args:
+        bundle: what a workload manager made of a staged bundle for one job.
+        policy: the node's policy.
+        asked: what it must be besides.
+
+    Raises:
+        DocumentError: it is no staged bundle, or differs in what is not the job's to choose.
+        NotFoundError: there is no receipt.
+    """
+    config = _read(bundle / "config.json")
+    staged = staged_bundle(config)
+    with storage_errors(f"the staged bundle {staged}"):
+        version = staged.resolve(strict=True)
+    (checked,) = check(version, policy=policy, asked=asked)
+    if checked.kind is not Kind.BUNDLE:
+        raise DocumentError(f"{staged} is staged as {checked.kind}, and no bundle", code=CODE)
+    if checked.verdict.allowed:
+        compare(config, _read(version / "config.json"))
+        with storage_errors(f"the bundle {bundle}"):
+            write_whole(bundle / "config.json", with_root(config, version / "rootfs"))
+    return checked
+
+
+def _read(file: Path) -> dict[str, Any]:
+    with storage_errors(f"the configuration {file}"), file.open("rb") as stream:
+        raw = stream.read(MAX_CONFIG + 1)
+    if len(raw) > MAX_CONFIG:
+        raise DocumentError(f"{file} is too large", code=CODE)
+    return strictjson.loads_object(raw, what=str(file))

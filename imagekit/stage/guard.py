@@ -1,0 +1,74 @@
+"""Whether a runtime's bundle is a staged one, but for what a job may choose itself.
+
+A workload manager copies config.json, puts the job's command and environment into it and hands that
+to the runtime. Everything else must be as it was staged: a mount more could put another program in
+the place of one of the image's.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from imagekit.errors import DocumentError
+from imagekit.formats import strictjson
+
+CODE = "OTHER_BUNDLE"
+MAX_CONFIG = 4 << 20
+_ROOTFS = "rootfs"
+_JOBS_OWN = frozenset({"args", "env", "cwd", "terminal", "consoleSize", "rlimits"})
+"""What of ``process`` is the job's."""
+
+
+def staged_bundle(config: Mapping[str, Any]) -> Path:
+    """Return the staged bundle whose root file system a configuration uses.
+
+    Raises:
+        DocumentError: it uses none that has such a place.
+    """
+    root = config.get("root")
+    path = Path(str(root.get("path", ""))) if isinstance(root, dict) else Path()
+    if not path.is_absolute() or path.name != _ROOTFS or ".." in path.parts:
+        raise DocumentError(
+            f"the bundle's root file system is {str(path)[:120]!r}, and not BUNDLE/rootfs",
+            hint="start it from what imagekit stage wrote: bundle:PATH",
+            code=CODE,
+        )
+    return path.parent
+
+
+def compare(config: Mapping[str, Any], staged: Mapping[str, Any]) -> None:
+    """Compare a configuration with the staged one.
+
+    Raises:
+        DocumentError: they differ in something that is not the job's to choose.
+    """
+    ours, theirs = _fixed(staged), _fixed(config)
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key):
+            raise DocumentError(
+                f"the bundle differs from the staged one in {key[:80]!r}",
+                hint="mounts and the like are chosen when the image is staged",
+                code=CODE,
+            )
+
+
+def with_root(config: Mapping[str, Any], root: Path) -> bytes:
+    """Return the configuration as bytes, with the root file system at its very path."""
+    return strictjson.dumps({**config, "root": {**config["root"], "path": str(root)}})
+
+
+def _fixed(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return what is not the job's, flat enough to name what differs."""
+    found: dict[str, object] = {
+        key: value for key, value in config.items() if key not in {"process", "root"}
+    }
+    process, root = _part(config, "process"), _part(config, "root")
+    found |= {f"process.{key}": value for key, value in process.items() if key not in _JOBS_OWN}
+    return found | {f"root.{key}": value for key, value in root.items() if key != "path"}
+
+
+def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config.get(name)
+    if not isinstance(value, dict):
+        raise DocumentError(f"the bundle has no {name!r}", code=CODE)
+    return value
