@@ -11,10 +11,10 @@ from imagekit.model.event import silent
 from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose, export
-from imagekit.pipeline.import_ import Imported, ImportOptions, import_archive, opened
+from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_archive, opened
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.verify import verify
-from imagekit.ports import ContainerRuntime, RegistryReader
+from imagekit.ports import RegistryReader
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
 from tests.signed import NOW, World, signed_world
@@ -125,5 +125,5 @@ def member(path: str, raw: bytes = b"", **fields: object) -> Member:
     return header, raw
 
 
-def _no_runtime() -> ContainerRuntime:
+def _no_runtime() -> Storage:
     raise AssertionError("no runtime was asked for")

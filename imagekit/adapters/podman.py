@@ -76,19 +76,44 @@ class Podman:
         self._check(image, reference)
         return image
 
+    def name(self, image: str, name: str) -> None:
+        """Call an image in the storage by a name, and no more by that of a folder it came from.
+
+        Raises:
+            ToolError: Podman failed.
+        """
+        self.programs.run((*self.words, "tag", image, name), limit=60.0)
+        shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
+        for other in _names(shown):
+            # Podman makes a name of the folder's path where an image comes from a layout.
+            if other.startswith("localhost/") and "/imagekit-" in other:
+                self.programs.run((*self.words, "untag", image, other), limit=60.0)
+
     def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
         """Pull what is not there, run it in the foreground, and return its exit code.
 
         Raises:
             ToolError: Podman is missing or the pull failed.
         """
-        image = self.pull(reference)
+        # By id: names in the storage can be moved by whoever owns it.
+        return self.start(self.pull(reference), arguments)
+
+    def start(self, image: str, arguments: Sequence[str], *, more: Sequence[str] = ()) -> int:
+        """Run what is there already, in the foreground, and return its exit code.
+
+        Args:
+            image: an image's id; or a folder, where ``more`` ends with ``--rootfs``.
+            arguments: what goes to the entrypoint.
+            more: further options.
+
+        Raises:
+            ToolError: Podman is missing.
+        """
         terminal = ("--tty",) if self.terminal else ()
-        # By id: names in the storage can be moved by whoever owns it. Never a pull behind our back.
+        # Never a pull behind our back.
         fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
-        return self.programs.foreground(
-            (*self.words, "run", *fixed, *self.run_options, image, *arguments)
-        )
+        options = (*fixed, *self.run_options, *more)
+        return self.programs.foreground((*self.words, "run", *options, image, *arguments))
 
     def _pull_registry(self, reference: PinnedReference) -> str:
         repository = reference.repository
@@ -142,6 +167,14 @@ def _folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def _names(shown: str) -> tuple[str, ...]:
+    """Return the names of the one image that ``podman image inspect`` showed."""
+    try:
+        return tuple(str(name) for name in json.loads(shown)[0].get("RepoTags") or [])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DocumentError("podman image inspect did not show an image") from error
 
 
 def _digests(shown: str) -> frozenset[str]:

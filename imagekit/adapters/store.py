@@ -159,14 +159,9 @@ class StoreWriter:
             ToolError: Podman failed.
             IntegrityError: what it stored has another digest.
         """
-        found = Podman(programs=self.programs, words=self.words).pull(image)
-        self.programs.run((*self.words, "tag", found, name), limit=_SECONDS)
-        for stored in Store(folder=self.folder, driver=self.driver).images():
-            if stored.image == found:
-                for other in stored.names:
-                    # Podman itself names an image after the folder that it came from.
-                    if "/imagekit-" in other:
-                        self.programs.run((*self.words, "untag", found, other), limit=_SECONDS)
+        podman = Podman(programs=self.programs, words=self.words)
+        found = podman.pull(image)
+        podman.name(found, name)
         return found
 
     def remove(self, image: str) -> None:

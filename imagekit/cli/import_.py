@@ -59,22 +59,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
-    from imagekit.cli.pull import make_runtime
     from imagekit.formats.exported import reference_text
     from imagekit.model.reference import Reference
     from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
-    from imagekit.pipeline.import_ import ImportOptions, import_archive, opened
+    from imagekit.pipeline.engine import podman
+    from imagekit.pipeline.import_ import ImportOptions, Storage, import_archive, opened
     from imagekit.pipeline.verify import verify
-    from imagekit.ports import ContainerRuntime, RegistryReader
+    from imagekit.ports import RegistryReader
     from imagekit.verify.explain import document, text
 
     _one_policy(arguments)
     memory = memory_of(arguments)
     options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
 
-    def runtime() -> ContainerRuntime:
-        return make_runtime(arguments, console)
+    def runtime() -> Storage:
+        return podman(options, network="", progress=console.progress)
 
     with (
         opened(Path(arguments.file)) as (archive, record),

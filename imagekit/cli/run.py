@@ -2,18 +2,21 @@
 
   imagekit run registry.example.org/apps/solver:2.1 --policy /etc/imagekit/policy.yaml
   imagekit run oci:images:hello-mpi:1.2.0 --policy policy.yaml -- -n 4 hello-mpi
+  imagekit run --staged /srv/images/solver --policy /etc/imagekit/nodes.yaml
 
 What stands behind `--` goes to the image's entrypoint. The root of the container is read-only and
-/tmp is its own; it is gone when it ends. Ends with 3, and starts nothing, where the policy says no;
-else with the container's own exit code.
+/tmp is its own; it is gone when it ends. With --staged the receipt is checked, offline, and what
+was staged there runs. Ends with 3, and starts nothing, where the policy says no; else with the
+container's own exit code.
 """
 
 import argparse
+from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options
+from imagekit.cli.options import add_policy_option, add_registry_options, policy_of
 from imagekit.cli.pull import make_judge, make_runtime
-from imagekit.errors import DeniedError
+from imagekit.errors import DeniedError, UsageError
 from imagekit.model.verdict import Verdict
 
 
@@ -21,8 +24,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
         "reference",
+        nargs="?",
+        default="",
         metavar="REFERENCE",
         help="HOST/NAME:TAG, HOST/NAME@sha256:... or oci:FOLDER:NAME:TAG",
+    )
+    parser.add_argument(
+        "--staged",
+        type=Path,
+        metavar="PATH",
+        help="run what imagekit stage wrote there: podman-store, oci or bundle; REFERENCE says "
+        "which image it must be, and is needed where a store has several",
     )
     parser.add_argument(
         "--network",
@@ -37,6 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
+    if arguments.staged is not None:
+        return _staged(arguments, console)
+    if not arguments.reference:
+        raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
     from imagekit.model.reference import parse_reference
     from imagekit.pipeline.run import run as run_verified
     from imagekit.verify.explain import document, text
@@ -55,3 +71,29 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         show=show,
     )
     return DeniedError.exit_code if ran.status is None else ran.status
+
+
+def _staged(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.model.reference import parse_reference
+    from imagekit.model.registry import RegistryOptions
+    from imagekit.pipeline.engine import podman
+    from imagekit.pipeline.receipt import Asked, check
+    from imagekit.pipeline.run_staged import run_staged
+    from imagekit.verify.explain import document, text
+
+    wanted = parse_reference(arguments.reference) if arguments.reference else None
+    policy = policy_of(arguments)
+    checked = check(arguments.staged, policy=policy, asked=Asked(reference=wanted))
+    if len(checked) != 1:
+        raise UsageError(
+            f"{arguments.staged} holds {len(checked)} images",
+            hint=f"say which: imagekit run REFERENCE --staged {arguments.staged} ...",
+        )
+    verdict = checked[0].verdict
+    if not verdict.allowed:
+        console.result(text(verdict), document(verdict))
+        return DeniedError.exit_code
+    if console.verbose:
+        console.note(text(verdict))
+    engine = podman(RegistryOptions(), network=arguments.network, progress=console.progress)
+    return run_staged(checked[0], arguments.passed, engine=engine)

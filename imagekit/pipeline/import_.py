@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from imagekit.adapters.archive import BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
 from imagekit.adapters.faults import storage_errors
@@ -25,7 +26,7 @@ from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.sources import located
-from imagekit.ports import ContainerRuntime, RegistryReader
+from imagekit.ports import RegistryReader
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA, PutPieces, check_blobs, copy
 
@@ -35,6 +36,18 @@ _SPARE = 16 << 20
 """Bytes that must stay free beside what is written."""
 
 Judge = Callable[[Reference, RegistryReader], Verdict]
+
+
+class Storage(Protocol):
+    """The storage of images on this host: Podman's."""
+
+    def pull(self, reference: PinnedReference) -> str:
+        """Pull by digest from a layout, and return the image's id."""
+        ...
+
+    def name(self, image: str, name: str) -> None:
+        """Call the image by a name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +121,7 @@ def import_archive(
     *,
     to: str,
     judge: Judge,
-    runtime: Callable[[], ContainerRuntime],
+    runtime: Callable[[], Storage],
     options: ImportOptions,
     progress: Progress,
 ) -> Imported:
@@ -251,7 +264,7 @@ def _into(
 def _into_storage(
     done: Imported,
     reader: RegistryReader,
-    runtime: Callable[[], ContainerRuntime],
+    runtime: Callable[[], Storage],
     *,
     progress: Progress,
 ) -> Imported:
@@ -267,6 +280,8 @@ def _into_storage(
         if placed.reference is None:
             return done
         image = podman.pull(placed.reference)
+        if found.image.tag is not None:
+            podman.name(image, f"{named.name}:{found.image.tag}")
     plain = PinnedReference(Repository(named.host, named.path), found.image.digest)
     return Imported(
         verdict=done.verdict, record=done.record, found=found, reference=plain, image=image

@@ -333,11 +333,12 @@ class _Work:
         self.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
 
     def _writer(self, runroot: Path) -> StoreWriter:
+        store = Store.find(self.target.path)
         return StoreWriter(
             programs=Runner(progress=self.bench.progress),
             folder=self.target.path,
             runroot=runroot,
-            driver=self.bench.options.driver,
+            driver=store.driver if store is not None else self.bench.options.driver,
         )
 
     def _stored_name(self) -> str:

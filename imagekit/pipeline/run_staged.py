@@ -1,0 +1,81 @@
+"""Running what was staged, after its receipt was checked: ``imagekit run --staged``."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from imagekit.adapters.faults import storage_errors
+from imagekit.errors import InputError
+from imagekit.model.reference import PinnedReference
+from imagekit.model.staged import Kind
+from imagekit.pipeline.receipt import Checked
+
+
+class Engine(Protocol):
+    """What runs images that are pulled, and folders: Podman."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The program and the options that choose its storage."""
+        ...
+
+    def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
+        """Pull by digest from a layout, and run."""
+        ...
+
+    def start(self, image: str, arguments: Sequence[str], *, more: Sequence[str] = ()) -> int:
+        """Run what is there already."""
+        ...
+
+
+def run_staged(checked: Checked, arguments: Sequence[str], *, engine: Engine) -> int:
+    """Run a staged image in the foreground and return the container's exit code.
+
+    Args:
+        checked: what was checked, and allowed.
+        arguments: what goes to the entrypoint; to a bundle, the whole command.
+        engine: runs it.
+
+    Raises:
+        InputError: what is staged there is not for Podman, or was not allowed.
+        ToolError: Podman failed.
+    """
+    if not checked.verdict.allowed:
+        raise InputError(f"{checked.path} was not allowed to run")
+    match checked.kind:
+        case Kind.OCI:
+            return engine.run(_in_layout(checked), arguments)
+        case Kind.STORE:
+            store = ("--storage-opt", f"additionalimagestore={checked.path}")
+            using = replace(engine, words=(*engine.words, *store))  # type: ignore[type-var]  # a value
+            return using.start(checked.image, arguments)
+        case Kind.BUNDLE:
+            return _bundle(checked.path, arguments, engine)
+        case Kind.SQUASHFS | Kind.SIF:
+            raise InputError(
+                f"{checked.path} is {checked.kind}, which Podman does not run",
+                hint="its receipt is good: apptainer run FILE, or mount it",
+            )
+
+
+def _in_layout(checked: Checked) -> PinnedReference:
+    image = checked.verdict.reference
+    if not isinstance(image, PinnedReference):
+        raise InputError(f"{checked.path} was not checked by its digest")
+    return PinnedReference(replace(image.repository, layout=checked.path), image.digest)
+
+
+def _bundle(path: Path, arguments: Sequence[str], engine: Engine) -> int:
+    """Run the unpacked image as its config.json says; what it writes is gone afterwards."""
+    with storage_errors(f"the bundle {path}"):
+        # The bytes were just compared with the receipt.
+        config = json.loads((path / "config.json").read_bytes())
+    process = config["process"]
+    user = process["user"]
+    more = ["--user", f"{user['uid']}:{user['gid']}", "--workdir", process["cwd"]]
+    for variable in process["env"]:
+        more += ["--env", variable]
+    command = list(arguments) or process["args"]
+    return engine.start(f"{path / 'rootfs'}:O", command, more=[*more, "--rootfs"])
