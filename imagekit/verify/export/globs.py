@@ -28,6 +28,8 @@ def covers(wide: str, narrow: str) -> bool:
 
     It may say no where the answer is yes, never the other way round.
     """
+    if not narrow.startswith(wide.partition("*")[0]):
+        return False
     parts = narrow.split("/")
     reach = {0}
     for glob in wide.split("/"):
@@ -77,10 +79,10 @@ def _component(part: str, *, inner: str) -> str:
 
 
 def _tie(one: ImageRule, other: ImageRule) -> bool:
-    apart = any(covers(glob, other.glob) for glob in one.exclude) or any(
-        covers(glob, one.glob) for glob in other.exclude
+    return overlap(one.glob, other.glob) and not (
+        any(covers(glob, other.glob) for glob in one.exclude)
+        or any(covers(glob, one.glob) for glob in other.exclude)
     )
-    return not apart and overlap(one.glob, other.glob)
 
 
 def _takes(glob: str, part: str) -> bool:
