@@ -22,6 +22,27 @@ steps:
 tags: {immutable: ["{version}"], moving: [latest]}
 """
 IMAGE = "oci:images:hello:1.0.0"
+STAGE = ("--key", "imagekit.key", "--to", "oci:staged")
+TRUST = (
+    *("--gate", "http://127.0.0.1:5000", "--registry", "registry.site"),
+    *("--engine", "containers", "--root", "root"),
+)
+TABLE = """\
+apiVersion: imagekit/v1
+kind: PolicyTest
+policy: policy.yaml
+cases: [{name: it is signed, reference: "localhost/hello:1.0.0", evidence: evidence, expect: allow}]
+"""
+NODES = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {name: nodes, version: 1, expires: 2036-01-01T00:00:00Z}
+images:
+  - match: {glob: "localhost/**"}
+    proof: vsa
+    authorities: [{name: staging, key: {path: imagekit.pub}}]
+    vsa: {verifierIds: ["urn:imagekit:stage"]}
+"""
 CASES = {
     "a failure": ["lint", "nowhere"],
     "lint": ["lint", "recipe"],
@@ -35,6 +56,21 @@ CASES = {
     "key generate": ["key", "generate", "--out", "new"],
     "key show": ["key", "show", "imagekit.pub"],
     "policy new": ["policy", "new", "--image", "localhost/**", "--key", "imagekit.pub"],
+    "verify --vsa": ["verify", IMAGE, "--policy", "policy.yaml", "--vsa", "--key", "imagekit.key"],
+    "verify of several images": ["verify", IMAGE, IMAGE, "--policy", "policy.yaml"],
+    "policy lint": ["policy", "lint", "policy.yaml"],
+    "policy save": ["policy", "save", IMAGE, "--to", "evidence"],
+    "policy test": ["policy", "test", "cases.yaml"],
+    "policy explain": ["policy", "explain", IMAGE, "--policy", "policy.yaml"],
+    "policy sign": ["policy", "sign", "policy.yaml", "--key", "imagekit.key"],
+    "policy export": ["policy", "export", "--policy", "policy.yaml", "--format", "docs"],
+    "export": ["export", IMAGE, "--policy", "policy.yaml", "--to", "hello.tar"],
+    "import": ["import", "hello.tar", "--policy", "policy.yaml", "--to", "oci:placed"],
+    "stage": [*("stage", IMAGE, "--policy", "policy.yaml"), *STAGE],
+    "receipt check": ["receipt", "check", "staged", "--policy", "nodes.yaml"],
+    "trust install": ["trust", "install", *TRUST],
+    "trust show": ["trust", "show", "--root", "root"],
+    "doctor": ["doctor"],
     # Last: nothing verifies what was withdrawn.
     "withdraw": ["withdraw", IMAGE, "--key", "imagekit.key", "--reason", "wrong results"],
 }
@@ -78,6 +114,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _imagekit(folder, "publish", "recipe", "--to", "oci:images", "--key", "imagekit.key")
     policy = _imagekit(folder, *CASES["policy new"]).stdout
     (folder / "policy.yaml").write_text(policy)
+    (folder / "cases.yaml").write_text(TABLE)
+    (folder / "nodes.yaml").write_text(NODES)
+    (folder / "root").mkdir()
     return folder
 
 
