@@ -1,10 +1,11 @@
-"""Keyless signatures verified by sigstore-python: offline, by a trusted root that is given.
+"""Signatures verified by sigstore-python: offline, by a trusted root that is given.
 
-Nothing here reads a home folder or opens a connection. The library verifies the certificate chain
-and its SCT, the log entry with inclusion proof, checkpoint and promise, the times, and the
+Nothing here reads a home folder or opens a connection. Of certificates the library verifies the
+chain and its SCT, the log entry with inclusion proof, checkpoint and promise, the times, and the
 envelope's signature. What it leaves out and others check is added: that log and authority were
-valid, by the trusted root, at the time that they testify of. Who signed, and what, is for
-``imagekit.verify`` to judge.
+valid, by the trusted root, at the time that they testify of, that a log speaks for itself only,
+and that each timestamp holds. Keys it does not know at all: see ``keywitness``. Who signed, and
+what, is for ``imagekit.verify`` to judge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
