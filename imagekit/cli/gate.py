@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
+from imagekit.cli.options import add_policy_signers, policy_signers
 from imagekit.errors import ImagekitError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
     )
+    add_policy_signers(parser)
     parser.add_argument(
         "--upstream",
         action="append",
@@ -98,6 +100,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     logging.basicConfig(level=logging.INFO, format="imagekit gate: %(message)s", stream=console.err)
     setting = Setting(
         policy=arguments.policy,
+        signers=policy_signers(arguments),
         config=_config(arguments),
         state=arguments.state or _folder("STATE_DIRECTORY", "XDG_STATE_HOME", "~/.local/state"),
         cache=arguments.cache or _cache(),

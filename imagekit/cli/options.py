@@ -36,6 +36,18 @@ def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True)
     group.add_argument(
         "--policy", type=Path, required=required, metavar="FILE", help="the policy to judge by"
     )
+    add_policy_signers(group)
+    group.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="where it is remembered which releases and versions of policies were seen "
+        "(default: imagekit/seen.db in XDG_STATE_HOME)",
+    )
+
+
+def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no other name
+    """Add ``--policy-key PUBLIC`` and ``--policy-authority FILE``."""
     who = group.add_mutually_exclusive_group()
     who.add_argument(
         "--policy-key",
@@ -51,13 +63,6 @@ def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True)
         metavar="FILE",
         help="the same by a file of authorities, also keyless ones (imagekit schema "
         "policy-authority)",
-    )
-    group.add_argument(
-        "--state",
-        type=Path,
-        metavar="FILE",
-        help="where it is remembered which releases and versions of policies were seen "
-        "(default: imagekit/seen.db in XDG_STATE_HOME)",
     )
 
 
@@ -82,7 +87,7 @@ def policy_of(arguments: argparse.Namespace, *, memory: "Memory | None" = None) 
 
     return open_policy(
         arguments.policy,
-        signers=_policy_signers(arguments),
+        signers=policy_signers(arguments),
         memory=memory or memory_of(arguments),
     )
 
@@ -93,7 +98,12 @@ def names_policy_signers(arguments: argparse.Namespace) -> bool:
     return bool(named or os.environ.get(POLICY_KEY))
 
 
-def _policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
+def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
+    """Return who must have signed the policy, as the command line or the environment say.
+
+    Raises:
+        PolicyError, SigningKeyError: they cannot be read: that is never as good as nobody.
+    """
     if arguments.policy_authority is not None:
         from imagekit.verify.signers import load_signers
 

@@ -10,8 +10,9 @@ from imagekit.gate.decide import Rulebook
 from imagekit.gate.decision import fingerprint
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.store import Store
+from imagekit.pipeline.policy import load_signed
 from imagekit.verify.findings import plain
-from imagekit.verify.load import load_policy
+from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)
 _LOOKS = 15
@@ -26,6 +27,7 @@ class PolicyInForce:
         store: remembers which version was accepted last.
         metrics: counts.
         heard: is told what happened, a line for the audit log.
+        signers: who must have signed the policy; None obeys anybody's.
 
     Raises:
         PolicyError: the policy cannot be accepted: a gate does not begin with a broken one.
@@ -38,8 +40,10 @@ class PolicyInForce:
         *,
         metrics: Metrics,
         heard: Callable[[dict[str, object]], None],
+        signers: PolicySigners | None = None,
     ) -> None:
         self._file = file
+        self._signers = signers
         self._store = store
         self._metrics = metrics
         self._heard = heard
@@ -84,7 +88,7 @@ class PolicyInForce:
         self._heard({"event": "policy-broken", "message": said})
 
     def _read(self) -> Rulebook:
-        policy = load_policy(self._file)
+        policy = load_signed(self._file, self._signers)
         book = Rulebook(policy=policy, fingerprint=fingerprint(policy))
         if self._book is not None and self._book.fingerprint == book.fingerprint:
             return self._book

@@ -35,6 +35,7 @@ from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
+from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 2.0
@@ -64,6 +65,8 @@ class Setting:
     """What a gate is run with."""
 
     policy: Path
+    signers: PolicySigners | None = None
+    """Who must have signed the policy; None obeys anybody's."""
     config: Config
     state: Path
     cache: Path
@@ -86,7 +89,13 @@ def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
         stream = stack.enter_context(_audit_stream(setting.config.audit))
         metrics = Metrics()
         audit = Audit(stream, metrics)
-        policy = PolicyInForce(setting.policy, store, metrics=metrics, heard=audit.write)
+        policy = PolicyInForce(
+            setting.policy,
+            store,
+            metrics=metrics,
+            heard=audit.write,
+            signers=setting.signers,
+        )
         parts = _Parts(setting=setting, store=store, metrics=metrics, audit=audit, policy=policy)
         asyncio.run(_serve(parts, ready))
 

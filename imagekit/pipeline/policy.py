@@ -65,6 +65,32 @@ def open_policy(
     return replace(policy, standing=tuple(standing))
 
 
+def load_signed(file: Path, signers: PolicySigners | None) -> Policy:
+    """Read a policy for a server that remembers by itself which version was in force.
+
+    Args:
+        file: the policy; its signature is looked for beside it.
+        signers: who must have signed it; None obeys anybody's.
+
+    Raises:
+        PolicyError: it cannot be accepted, or its signature does not hold; ``code`` says which.
+    """
+    policy = load_policy(file)
+    if signers is None:
+        return policy
+    clock = SystemClock()
+    found = check_signature(
+        policy,
+        _signature(file),
+        signers,
+        now=clock.now(),
+        certificates=_certificates(signers, clock),
+    )
+    if found.severity == "error":
+        raise PolicyError(found.message, hint=found.hint, code=found.code)
+    return replace(policy, standing=(found,))
+
+
 def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
     """Sign a policy and the files that it names, unless this signer has done so already.
 
