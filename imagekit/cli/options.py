@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagekit.errors import UsageError
+
 if TYPE_CHECKING:
     from imagekit.model.policy import Policy
     from imagekit.ports import Memory, Signer
@@ -103,6 +105,7 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
 
     Raises:
         PolicyError, SigningKeyError: they cannot be read: that is never as good as nobody.
+        UsageError: the environment names nobody.
     """
     if arguments.policy_authority is not None:
         from imagekit.verify.signers import load_signers
@@ -110,7 +113,10 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
         return load_signers(arguments.policy_authority)
     given = arguments.policy_key
     if given is None:
-        given = [Path(name) for name in os.environ.get(POLICY_KEY, "").split(os.pathsep) if name]
+        said = os.environ.get(POLICY_KEY, "")
+        given = [Path(name) for name in said.split(os.pathsep) if name]
+        if said and not given:
+            raise UsageError(f"{POLICY_KEY} is set and names no file", hint="unset it, or name one")
     if not given:
         return None
     from imagekit.adapters.keys import read_public_key

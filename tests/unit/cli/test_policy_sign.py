@@ -113,3 +113,13 @@ def test_pull_refuses_before_anything_is_pulled(folder: Path) -> None:
     words = ["oci:layout:app:1", "--policy", "policy.yaml", "--policy-key", "release/imagekit.pub"]
 
     assert main(["pull", *words]) == 3
+
+
+@pytest.mark.parametrize(("value", "code"), [("", 0), (":", 64), (" ", 2)])
+def test_a_variable_that_names_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, value: str, code: int
+) -> None:
+    """A slip in the environment does not let everybody's policies in; an empty one is as unset."""
+    monkeypatch.setenv("IMAGEKIT_POLICY_KEY", value)
+
+    assert _verify() == code
