@@ -36,12 +36,16 @@ class Case:
     """Why we refuse what a peer accepts."""
     harmless: str = ""
     """Why what a peer refuses is no matter of security."""
+    attack: int = 0
+    """The number of the attack in the project's list, where it is one of those."""
     tag: str = TAG
     """By which tag the image is asked for."""
     referrers: tuple[bool, ...] = (False,)
     """In registries without (False) and with (True) the referrers API."""
     expect: dict[str, str] = field(default_factory=dict)
     """Whom the verifiers are told to trust, where it is not the site: ``identity``, ``issuer``."""
+    level: str = "all"
+    """Our rule's ``platforms.verify``: which manifests of an index must be signed."""
     command: bool = False
     """Whether the command ``imagekit verify`` is asked as well."""
 

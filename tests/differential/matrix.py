@@ -89,7 +89,7 @@ class Matrix:
             referrers=referrers,
             ours=ours,
             message=message,
-            command=_command(question) if case.command else "",
+            command=_command(question) if case.command and not referrers else "",
             peers={
                 name: ask(question)
                 if case.verdicts[name] is not Verdict.NOT_APPLICABLE
@@ -126,6 +126,7 @@ class Matrix:
             issuer=case.expect.get("issuer", stack.issuer),
             fulcio=stack.fulcio_pem,
             rekor=stack.rekor1_pub,
+            level=case.level,
         )
         write_imagekit(question)
         return question

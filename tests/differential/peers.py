@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-SECONDS = 60
+SECONDS = 120
 """How long one verifier may take for one image."""
 
 
@@ -40,6 +40,8 @@ class Question:
     fulcio: Path
     rekor: Path
     """The certificate of the authority and the key of the log, for skopeo."""
+    level: str
+    """Which manifests of an index our policy wants signed."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,6 @@ def _ask(argv: list[str | Path], question: Question) -> Answer:
         return Answer(Verdict.ACCEPTS, "")
     fault = next((each for each in _FAULTS if each.lower() in said.lower()), None)
     assert fault is None, said
-    assert done.returncode in {1, 10, 11, 12}, (done.returncode, said)
+    assert done.returncode in {1, 2, 10, 11, 12}, (done.returncode, said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return Answer(Verdict.REFUSES, lines[-1] if lines else "")

@@ -27,8 +27,8 @@ def markdown(rows: Sequence[Row]) -> str:
         "",
         summary(rows) + ".",
         "",
-        "| case | signed | imagekit | " + " | ".join(PEERS) + " | why they differ |",
-        "| --- " * (len(PEERS) + 4) + "|",
+        "| case | attack | signed | imagekit | " + " | ".join(PEERS) + " | why they differ |",
+        "| --- " * (len(PEERS) + 5) + "|",
     ]
     lines += [_line(row) for row in rows]
     lines += ["", "## What each said", ""]
@@ -39,7 +39,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     said = [str(answer.verdict) for answer in row.peers.values()]
     why = row.case.why or row.case.harmless
-    cells = [row.name, str(row.case.form), row.ours, *said, why]
+    attack = str(row.case.attack or "")
+    cells = [row.name, attack, str(row.case.form), row.ours, *said, why]
     return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
 
 

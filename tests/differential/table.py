@@ -6,9 +6,11 @@ from tests.differential.table_fulcio import FULCIO_CASES
 from tests.differential.table_image import IMAGE_CASES
 from tests.differential.table_keyless import KEYLESS_CASES
 from tests.differential.table_legacy import LEGACY_CASES
+from tests.differential.table_manifests import MANIFESTS_CASES
 
 CASES = (
     *IMAGE_CASES,
+    *MANIFESTS_CASES,
     *BUNDLE_CASES,
     *LEGACY_CASES,
     *KEYLESS_CASES,

@@ -62,7 +62,7 @@ def _case(name: str, change: Change, ours: str, peers: str, why: str = "", **mor
         ours=ours,
         peers=peers,
         why=why,
-        **more,  # type: ignore[arg-type]  # fields of the case
+        **{"referrers": (True,), **more},  # type: ignore[arg-type]  # fields of the case
     )
 
 
@@ -201,12 +201,14 @@ def _name_on_other(said: Json) -> None:
 
 
 BUNDLE_CASES = (
-    _case("signed", lambda _: None, "OK", "A - - A", referrers=(False, True), command=True),
-    _case("strangers-key", of_stranger, _UNTRUSTED, "R - - R", command=True),
+    _case("signed", lambda _: None, "OK", "A - - A", referrers=(False, True)),
+    _case("strangers-key", of_stranger, _UNTRUSTED, "R - - R", attack=2),
     _case("strangers-key-with-our-hint", _hint_of_site, _UNTRUSTED, "R - - R"),
     _case("strangers-bundle-beside", beside_stranger, "OK", "A - - -", referrers=(False, True)),
     _case("junk-beside", _junk_before, "OK", "A - - -", referrers=(False, True)),
-    _case("of-another-image", copied, "signature: DIGEST_MISMATCH", "R - - A", _NO_SUBJECT),
+    _case(
+        "of-another-image", copied, "signature: DIGEST_MISMATCH", "R - - A", _NO_SUBJECT, attack=7
+    ),
     # The referrer that holds it.
     _case("two-layers", _two_layers, "signature: NO_SIGNATURE", "R - - -"),
     _case(
@@ -216,16 +218,24 @@ BUNDLE_CASES = (
         "R - - -",
     ),
     _case("artifact-type-of-another", _referrer(artifactType="a/b"), "OK", "A - - -"),
-    _case("subject-of-another-image", _other_subject, "OK", "A - - -"),
-    _case("listed-with-another-size", _entry(size=7), "OK", "A - - -"),
+    _case("subject-of-another-image", _other_subject, "OK", "A - - -", referrers=(False,)),
+    _case("listed-with-another-size", _entry(size=7), "OK", "A - - -", referrers=(False,)),
     _case(
         "listed-as-no-manifest",
         _entry(mediaType="application/json"),
         "signature: NO_SIGNATURE",
         "A - - -",
         "what is not listed as a manifest is not fetched as one",
+        referrers=(False,),
     ),
-    _case("listed-and-not-there", _deleted, "signature: REFERRERS_LOST", "R - - -"),
+    _case(
+        "listed-and-not-there",
+        _deleted,
+        "signature: REFERRERS_LOST",
+        "R - - -",
+        referrers=(False,),
+        attack=32,
+    ),
     # The bundle.
     _case("unknown-version", bundle_text("v0.3", "v0.9"), _BAD, "R - - A", _STRICT),
     _case(
@@ -296,9 +306,17 @@ BUNDLE_CASES = (
         _BAD_STATEMENT,
         "R - - A",
         _UNREAD,
+        attack=11,
     ),
     # The statement, signed as it is by the site.
-    _case("payload-no-json", says_bytes(lambda _: b"no json"), _BAD_STATEMENT, "R - - A", _UNREAD),
+    _case(
+        "payload-no-json",
+        says_bytes(lambda _: b"no json"),
+        _BAD_STATEMENT,
+        "R - - A",
+        _UNREAD,
+        attack=11,
+    ),
     _case("payload-with-more", says_bytes(lambda r: r + b"{}"), _BAD_STATEMENT, "R - - A", _UNREAD),
     _case(
         "subject-twice",
@@ -306,6 +324,7 @@ BUNDLE_CASES = (
         "signature: AMBIGUOUS_JSON",
         "R - - A",
         _ONE_MEANING,
+        attack=25,
     ),
     _case(
         "subject-in-upper-case-as-well",
@@ -314,7 +333,14 @@ BUNDLE_CASES = (
         "R - - A",
         _ONE_MEANING,
     ),
-    _case("no-subject", says(lambda s: s.update(subject=[])), _BAD_STATEMENT, "R - - A", _UNREAD),
+    _case(
+        "no-subject",
+        says(lambda s: s.update(subject=[])),
+        _BAD_STATEMENT,
+        "R - - A",
+        _UNREAD,
+        attack=11,
+    ),
     _case("subject-without-digest", subject(digest={}), _BAD_STATEMENT, "R - - A", _UNREAD),
     _case("digest-in-upper-case", says(_upper), _BAD_STATEMENT, "R - - A", _UNREAD),
     _case("digest-of-sha1-beside", _digests(sha1="0" * 40), "OK", "A - - A"),
@@ -326,7 +352,9 @@ BUNDLE_CASES = (
     ),
     _case("another-subject-first", says(_second_subject), "OK", "A - - A"),
     _case("name-on-another-digest", says(_name_on_other), _OTHER_NAME, "A - - A", _NO_NAME),
-    _case("for-another-tag", subject(name="HOST/app:2"), _OTHER_NAME, "A - - A", _NO_NAME),
+    _case(
+        "for-another-tag", subject(name="HOST/app:2"), _OTHER_NAME, "A - - A", _NO_NAME, attack=8
+    ),
     _case("without-a-name", subject(name=""), _OTHER_NAME, "A - - A", _NO_NAME),
     _case(
         "sbom-as-signature",
@@ -336,6 +364,7 @@ BUNDLE_CASES = (
         _ANY_TYPE,
         referrers=(False, True),
         command=True,
+        attack=9,
     ),
     _case(
         "provenance-as-signature",

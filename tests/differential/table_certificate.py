@@ -37,7 +37,7 @@ def _case(name: str, change: Change, ours: str, peers: str, why: str = "", **mor
         ours=ours,
         peers=peers,
         why=why,
-        **more,  # type: ignore[arg-type]  # fields of the case
+        **{"referrers": (True,), **more},  # type: ignore[arg-type]  # fields of the case
     )
 
 
@@ -48,7 +48,9 @@ def _mail(*names: str) -> tuple[x509.GeneralName, ...]:
 CERTIFICATE_CASES = (
     _case("as-fulcio-makes-it", _forged(), "OK", "A - A A"),
     _case("of-fulcios-namesake", _forged(by_namesake=True), _BAD, "R - R R", command=True),
-    _case("expired-when-it-signed", _forged(begins=timedelta(hours=-2)), _BAD, "R - R R"),
+    _case(
+        "expired-when-it-signed", _forged(begins=timedelta(hours=-2)), _BAD, "R - R R", attack=15
+    ),
     _case("not-yet-valid-when-it-signed", _forged(begins=timedelta(hours=2)), _BAD, "R - R R"),
     _case("without-sct", _forged(logged=False), _BAD, "R - R R"),
     _case(
@@ -64,8 +66,11 @@ CERTIFICATE_CASES = (
         _IDENTITY,
         "A - A A",
         "who of several names signed nobody knows: the others take the first",
+        attack=6,
     ),
-    _case("two-names-ours-second", _forged(names=_mail(_EVIL, EMAIL)), _IDENTITY, "R - R R"),
+    _case(
+        "two-names-ours-second", _forged(names=_mail(_EVIL, EMAIL)), _IDENTITY, "R - R R", attack=6
+    ),
     _case(
         "name-and-address",
         _forged(names=(*_mail(EMAIL), x509.UniformResourceIdentifier("https://evil.test"))),
@@ -76,15 +81,25 @@ CERTIFICATE_CASES = (
         "name-as-address",
         _forged(names=(x509.UniformResourceIdentifier(EMAIL),)),
         "OK",
-        "R - R R",
+        "A - A A",
     ),
     _case("name-as-host", _forged(names=(x509.DNSName(EMAIL),)), _IDENTITY, "R - R R"),
-    _case("name-with-nul", _forged(names=_mail(f"{EMAIL}\0.evil.test")), _IDENTITY, "R - R R"),
+    _case(
+        "name-with-nul",
+        _forged(names=_mail(f"{EMAIL}\0.evil.test")),
+        _IDENTITY,
+        "R - R R",
+        attack=6,
+    ),
     _case("name-in-upper-case", _forged(names=_mail(EMAIL.upper())), _IDENTITY, "R - R R"),
-    _case("name-with-more", _forged(names=_mail(f"{EMAIL}.evil.test")), _IDENTITY, "R - R R"),
+    _case(
+        "name-with-more", _forged(names=_mail(f"{EMAIL}.evil.test")), _IDENTITY, "R - R R", attack=5
+    ),
     _case("name-with-a-line-feed", _forged(names=_mail(f"{EMAIL}\n")), _IDENTITY, "R - R R"),
     _case("no-name", _forged(names=()), _BAD, "R - R R"),
     _case("no-issuer", _forged(issuers=()), _ISSUER, "R - R R"),
-    _case("another-issuer", _forged(issuers=("https://evil.test",) * 2), _ISSUER, "R - R R"),
+    _case(
+        "another-issuer", _forged(issuers=("https://evil.test",) * 2), _ISSUER, "R - R R", attack=4
+    ),
     _case("two-issuers", _forged(issuers=("https://evil.test", "http://x")), _ISSUER, "R - R R"),
 )

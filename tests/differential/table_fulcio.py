@@ -38,7 +38,7 @@ def _case(name: str, change: Change, ours: str, peers: str, why: str = "", **mor
         ours=ours,
         peers=peers,
         why=why,
-        **more,  # type: ignore[arg-type]  # fields of the case
+        **{"referrers": (True,), **more},  # type: ignore[arg-type]  # fields of the case
     )
 
 
@@ -86,13 +86,14 @@ def _unsigned(said: Json) -> None:
 
 FULCIO_CASES = (
     _case("signed", lambda _: None, "OK", "A A - -", command=True, referrers=(False, True)),
-    _case("strangers-identity", of_stranger, _IDENTITY, "R R - -", command=True),
+    _case("strangers-identity", of_stranger, _IDENTITY, "R R - -", attack=3),
     _case(
         "another-issuer-is-trusted",
         lambda _: None,
         "signature: ISSUER_MISMATCH",
         "R R - -",
         expect={"issuer": "https://issuer.example.org"},
+        attack=4,
     ),
     _case(
         "subject-is-trusted-that-begins-alike",
@@ -116,8 +117,8 @@ FULCIO_CASES = (
         "no-certificate", _without(CERTIFICATE_ANNOTATION), "signature: UNTRUSTED_KEY", "R R - -"
     ),
     _case("no-chain", _without(CHAIN_ANNOTATION), "OK", "A A - -"),
-    _case("no-entry", _without(LOG_ANNOTATION), "signature: NO_TLOG_ENTRY", "R R - -"),
-    _case("entry-of-another-image", _of_other(LOG_ANNOTATION), _ENTRY, "R R - -", command=True),
+    _case("no-entry", _without(LOG_ANNOTATION), "signature: NO_TLOG_ENTRY", "R R - -", attack=13),
+    _case("entry-of-another-image", _of_other(LOG_ANNOTATION), _ENTRY, "R R - -", attack=12),
     _case("entry-of-another-log", _promised(logID="0" * 64), _ENTRY, "R R - -"),
     _case("entry-later", _entry(_later), _ENTRY, "R R - -"),
     _case("entry-with-another-index", _promised(logIndex=1 << 30), _ENTRY, "R R - -"),

@@ -134,6 +134,7 @@ IMAGE_CASES = (
         peers="R R - -",
         referrers=_BOTH,
         command=True,
+        attack=1,
     ),
     Case(
         name="image/strangers-signature",
@@ -160,6 +161,7 @@ IMAGE_CASES = (
         why=_NO_SUBJECT,
         referrers=_BOTH,
         command=True,
+        attack=7,
     ),
     Case(
         name="manifest/other-layer",
@@ -202,6 +204,7 @@ IMAGE_CASES = (
         ours="image: BAD_DOCUMENT",
         peers="A R A A",
         why="a document that is manifest and index at once is run as either (CVE-2021-41190)",
+        attack=24,
     ),
     Case(
         name="manifest/keys-that-differ-in-case",
@@ -211,6 +214,7 @@ IMAGE_CASES = (
         ours="image: AMBIGUOUS_JSON",
         peers="A A A A",
         why=_DOUBLE,
+        attack=25,
     ),
     Case(
         name="config/other-command",
@@ -228,6 +232,7 @@ IMAGE_CASES = (
         ours="image: AMBIGUOUS_JSON",
         peers="A A A A",
         why=_DOUBLE,
+        attack=25,
     ),
     Case(name="index/signed", form=_INDEX, ours="OK", peers="A A A A", referrers=_BOTH),
     Case(
@@ -271,6 +276,7 @@ IMAGE_CASES = (
         peers="R A - -",
         why=_CHILD_ONLY,
         referrers=_BOTH,
+        attack=29,
     ),
     Case(
         name="index/signature-of-a-manifest-gone",
@@ -280,6 +286,7 @@ IMAGE_CASES = (
         peers="A R - -",
         why=_INDEX_ONLY,
         referrers=_BOTH,
+        attack=29,
     ),
     Case(
         name="index/tag-names-a-manifest-of-it",
@@ -297,6 +304,7 @@ IMAGE_CASES = (
         why="bundles bind no tag for the others: an old, vulnerable image passes as the new one",
         referrers=_BOTH,
         command=True,
+        attack=19,
     ),
     Case(
         name="tag/another-tag-of-the-image",
@@ -306,6 +314,7 @@ IMAGE_CASES = (
         ours="signature: REFERENCE_MISMATCH",
         peers="A R A A",
         why="bundles bind no tag for the others: nobody signed that this is 2.0.0",
+        attack=8,
     ),
     Case(
         name="tag/image-of-another-repository",
@@ -315,6 +324,7 @@ IMAGE_CASES = (
         peers="A R A A",
         why="bundles bind no name for the others: any image of the signer passes for any other",
         referrers=_BOTH,
+        attack=8,
     ),
     Case(
         name="referrers/list-emptied",
@@ -323,6 +333,7 @@ IMAGE_CASES = (
         ours="signature: REFERRERS_LOST",
         peers="R - - -",
         command=True,
+        attack=32,
     ),
     Case(
         name="referrers/list-is-the-image-itself",
@@ -331,5 +342,6 @@ IMAGE_CASES = (
         ours="referrers: REFERRERS_LOST",
         peers="A - - -",
         why="cosign takes the legacy form in silence where the list of referrers is broken",
+        attack=33,
     ),
 )

@@ -49,7 +49,7 @@ def _case(
         ours=ours,
         peers=peers,
         why=why,
-        **more,  # type: ignore[arg-type]  # fields of the case
+        **{"referrers": (True,), **more},  # type: ignore[arg-type]  # fields of the case
     )
 
 
@@ -177,10 +177,12 @@ def _integrated_time_alone(said: Json) -> None:
 
 
 KEYLESS_CASES = (
-    _case("signed", _V1, lambda _: None, "OK", "A - A A", command=True, referrers=(False, True)),
+    _case("signed", _V1, lambda _: None, "OK", "A - A A", referrers=(False, True)),
     _case("signed", _V2, lambda _: None, "OK", "A - A A", command=True, referrers=(False, True)),
     # Who signed what.
-    _case("strangers-identity", _V1, of_stranger, "signature: IDENTITY_MISMATCH", "R - R R"),
+    _case(
+        "strangers-identity", _V1, of_stranger, "signature: IDENTITY_MISMATCH", "R - R R", attack=3
+    ),
     _case("strangers-identity", _V2, of_stranger, "signature: IDENTITY_MISMATCH", "R - R R"),
     _case(
         "another-issuer-is-trusted",
@@ -189,6 +191,7 @@ KEYLESS_CASES = (
         "signature: ISSUER_MISMATCH",
         "R - R R",
         expect={"issuer": "https://issuer.example.org"},
+        attack=4,
     ),
     _case(
         "subject-is-trusted-that-begins-alike",
@@ -197,6 +200,7 @@ KEYLESS_CASES = (
         "signature: IDENTITY_MISMATCH",
         "R - R R",
         expect={"identity": EMAIL.removesuffix("t")},
+        attack=5,
     ),
     _case("of-another-image", _V1, copied, "signature: DIGEST_MISMATCH", "R - R A", _NO_SUBJECT),
     _case(
@@ -254,10 +258,18 @@ KEYLESS_CASES = (
         _ENTRY,
         "R - R R",
         command=True,
+        attack=12,
     ),
-    _case("entry-of-another-image", _V2, _material_of_other("tlogEntries"), _ENTRY, "R - R R"),
-    _case("entry-of-another-log", _V1, _other_log, _ENTRY, "R - R R"),
-    _case("entry-of-another-log", _V2, _other_log, _ENTRY, "R - R R"),
+    _case(
+        "entry-of-another-image",
+        _V2,
+        _material_of_other("tlogEntries"),
+        _ENTRY,
+        "R - R R",
+        attack=12,
+    ),
+    _case("entry-of-another-log", _V1, _other_log, _ENTRY, "R - R R", attack=13),
+    _case("entry-of-another-log", _V2, _other_log, _ENTRY, "R - R R", attack=13),
     _case("entry-of-unknown-log", _V1, _flip("logId", "keyId"), _ENTRY, "R - R R"),
     _case("body-changed", _V1, _entry(_body_changed), _ENTRY, "R - R R"),
     _case("body-respaced", _V1, _entry(_body_with_more), _ENTRY, "R - R R"),
@@ -300,15 +312,18 @@ KEYLESS_CASES = (
         _ENTRY,
         "R - R R",
         command=True,
+        attack=13,
     ),
-    _case("proof-gone", _V2, _entry(lambda e: e.pop("inclusionProof")), _ENTRY, "R - R R"),
+    _case(
+        "proof-gone", _V2, _entry(lambda e: e.pop("inclusionProof")), _ENTRY, "R - R R", attack=13
+    ),
     _case(
         "proof-of-another-root", _V1, _flip("inclusionProof", "rootHash"), _ENTRY, "R - R A", _ROOT
     ),
     _case(
         "proof-of-another-size",
         _V1,
-        _number("inclusionProof", "treeSize"),
+        _number("inclusionProof", "treeSize", by=1 << 20),
         _ENTRY,
         "R - R A",
         _ROOT,
@@ -336,6 +351,7 @@ KEYLESS_CASES = (
         _checkpoint(lambda t: t.replace("imagekit", "evil", 1)),
         _ENTRY,
         "R - R R",
+        attack=13,
     ),
     _case(
         "checkpoint-without-signature",
@@ -360,13 +376,14 @@ KEYLESS_CASES = (
     ),
     # The time.
     _case("timestamp-gone", _V1, material(_no_stamps), "OK", "A - A A"),
-    _case("timestamp-gone", _V2, material(_no_stamps), _TIME, "R - R R", command=True),
+    _case("timestamp-gone", _V2, material(_no_stamps), _TIME, "R - R R", command=True, attack=15),
     _case(
         "timestamp-of-another-image",
         _V2,
         _material_of_other("timestampVerificationData"),
         _TIME,
         "R - R R",
+        attack=16,
     ),
     _case(
         "timestamp-of-another-image",
@@ -375,8 +392,9 @@ KEYLESS_CASES = (
         "signature: BAD_TIMESTAMP",
         "A - A R",
         "cosign and sigstore-go pass over a timestamp where the log promised a time",
+        attack=16,
     ),
-    _case("timestamp-of-a-stranger", _V2, _stamp_of_stranger, _TIME, "R - R R"),
+    _case("timestamp-of-a-stranger", _V2, _stamp_of_stranger, _TIME, "R - R R", attack=16),
     _case("timestamp-changed", _V2, _stamps(_stamp_changed), _TIME, "R - R R"),
     _case(
         "timestamp-twice",

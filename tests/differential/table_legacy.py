@@ -44,7 +44,7 @@ def _case(name: str, change: Change, ours: str, peers: str, why: str = "", **mor
         ours=ours,
         peers=peers,
         why=why,
-        **more,  # type: ignore[arg-type]  # fields of the case
+        **{"referrers": (True,), **more},  # type: ignore[arg-type]  # fields of the case
     )
 
 
@@ -96,12 +96,12 @@ def _spaced(text: str) -> str:
 
 
 LEGACY_CASES = (
-    _case("signed", lambda _: None, "OK", "A A - -", command=True, referrers=(False, True)),
-    _case("strangers-key", of_stranger, _UNTRUSTED, "R R - -", command=True),
+    _case("signed", lambda _: None, "OK", "A A - -", referrers=(False, True)),
+    _case("strangers-key", of_stranger, _UNTRUSTED, "R R - -", command=True, attack=2),
     _case("strangers-signature-beside", beside_stranger, "OK", "A A - -"),
     _case("bad-signature-beside", _bad_first, "OK", "A A - -"),
-    _case("of-another-image", copied, "signature: DIGEST_MISMATCH", "R R - -"),
-    _case("tag-moved", retagged, _OTHER_NAME, "A R - -", _NAME, command=True),
+    _case("of-another-image", copied, "signature: DIGEST_MISMATCH", "R R - -", attack=7),
+    _case("tag-moved", retagged, _OTHER_NAME, "A R - -", _NAME),
     # The image that holds it.
     _case(
         "layer-of-another-type",
@@ -149,7 +149,14 @@ LEGACY_CASES = (
     _case("payload-changed", payload(replaced("1.0.0", "2.0.0")), _UNTRUSTED, "R R - -"),
     _case("payload-with-a-line-feed", payload(lambda raw: raw + b"\n"), _UNTRUSTED, "R R - -"),
     # The payload, signed by the site so.
-    _case("for-another-tag", pays(replaced(":1.0.0", ":2.0.0")), _OTHER_NAME, "A R - -", _NAME),
+    _case(
+        "for-another-tag",
+        pays(replaced(":1.0.0", ":2.0.0")),
+        _OTHER_NAME,
+        "A R - -",
+        _NAME,
+        attack=8,
+    ),
     _case("for-another-repository", _named("a.site/app:1.0.0"), _OTHER_NAME, "A R - -", _NAME),
     _case("for-the-repository-only", _repository_only, _OTHER_NAME, "A R - -", _NAME),
     _case("for-no-name", _named(""), _OTHER_NAME, "A R - -", _NAME),
@@ -190,6 +197,7 @@ LEGACY_CASES = (
         "signature: AMBIGUOUS_JSON",
         "A R - -",
         _STRICT,
+        attack=25,
     ),
     _case("digest-in-upper-case", pays_json(_upper), _BAD, "R R - -"),
     _case("payload-no-json", pays(lambda _: b"no json"), _BAD, "R R - -"),
