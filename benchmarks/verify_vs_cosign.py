@@ -43,7 +43,7 @@ apiVersion: imagekit/v1
 kind: ImagePolicy
 metadata: {{name: bench, version: 1, expires: 2999-01-01T00:00:00Z}}
 default: reject
-trustRoots: {{private: {root}}}
+trustRoots: {{private: {{path: {root}}}}}
 images:
   - match: {{glob: "{host}/**"}}
     authorities:
