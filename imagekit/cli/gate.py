@@ -129,7 +129,9 @@ def _config(arguments: argparse.Namespace) -> "Config":
     if config.listen is None:
         raise UsageError("where shall the gate listen?", hint="say --listen HOST:PORT")
     if bool(arguments.tls_cert) != bool(arguments.tls_key):
-        raise UsageError("--tls-cert and --tls-key go together")
+        raise UsageError(
+            "--tls-cert and --tls-key go together", hint="say both: --tls-cert FILE --tls-key FILE"
+        )
     if arguments.tls_cert:
         tls = Tls(certificate=arguments.tls_cert, key=arguments.tls_key)
         config = replace(config, tls=tls)

@@ -111,7 +111,8 @@ class Guard:
         if client.refused:
             raise self._unauthorized("wrong name, password or token")
         if path is None:
-            if client.name == ANONYMOUS and not self._some_anonymous():
+            # Clients learn here how to log in; who need not, goes on without.
+            if client.name == ANONYMOUS and self._logins():
                 raise self._unauthorized("log in first")
             return
         if self.allows(client, path):
@@ -130,9 +131,6 @@ class Guard:
             and any(matches(glob, path) for glob in grant.repositories)
             for grant in self._rights.grants
         )
-
-    def _some_anonymous(self) -> bool:
-        return any("anonymous" in grant.users for grant in self._rights.grants)
 
     def _unauthorized(self, message: str) -> RefusedError:
         scheme = 'Basic realm="imagekit gate"' if self._logins() else 'Bearer realm="none"'

@@ -58,7 +58,9 @@ class Origin:
         return [one for one in self.asked if one.path == self.blob]
 
     def _answer(self, asked: Asked) -> Answer:
-        answer = ranged(asked, truth(self.world, asked.path.partition("?")[0]))
+        path = asked.path.partition("?")[0]
+        mine = path.startswith("/v2/apps/demo/")
+        answer = ranged(asked, truth(self.world, path)) if mine else Answer(404)
         return self.lie(asked, answer) or answer
 
     def __enter__(self) -> Self:

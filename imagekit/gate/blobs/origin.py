@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from imagekit.adapters.registry.light import tls_context
 from imagekit.errors import IntegrityError, RegistryError
@@ -175,7 +176,8 @@ class RegistryOrigin:
         try:
             return await session.request(
                 "GET" if form is None else "POST",
-                url,
+                # As it is: a store of blobs may have signed every character of it.
+                URL(url, encoded=True),
                 headers={"Accept-Encoding": "identity", **headers},
                 data=form,
                 allow_redirects=False,
