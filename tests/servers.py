@@ -42,6 +42,11 @@ class RegistryServer:
                 argv, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     @classmethod
     def docker_registry(cls, folder: Path, *, login: bool = False) -> Self:
         """Start Debian's docker-registry 2.8.2, which has no referrers API."""

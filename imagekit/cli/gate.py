@@ -59,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="everything else: logins, rights, times (imagekit schema gate)",
     )
     parser.add_argument(
+        "--redis", default="", metavar="URL", help="share decisions with other gates by Redis"
+    )
+    parser.add_argument(
         "--state",
         type=Path,
         metavar="FOLDER",
@@ -126,6 +129,8 @@ def _config(arguments: argparse.Namespace) -> "Config":
         raise UsageError("no upstream", hint="say --upstream HOST, or name some in --config")
     if arguments.listen:
         config = replace(config, listen=parse_address(arguments.listen))
+    if arguments.redis:
+        config = replace(config, redis=arguments.redis)
     if config.listen is None:
         raise UsageError("where shall the gate listen?", hint="say --listen HOST:PORT")
     if bool(arguments.tls_cert) != bool(arguments.tls_key):

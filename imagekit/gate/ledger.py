@@ -5,7 +5,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from imagekit.gate.decision import Decision, Subject
 from imagekit.gate.lru import Lru
@@ -21,15 +21,37 @@ _MOST_ROOTS = 4
 _OVERHEAD = 4096
 
 
+class Shared(Protocol):
+    """Decisions that other gates see, too; every method may be called in any thread."""
+
+    def keep(self, subject: Subject, decision: Decision) -> None:
+        """Share a decision."""
+        ...
+
+    def decision(self, subject: Subject) -> Decision | None:
+        """Return a decision, or None."""
+        ...
+
+    def latest(self, repository: Repository, tag: str) -> Subject | None:
+        """Return what a tag pointed to when it was allowed last."""
+        ...
+
+    def roots(self, repository: Repository, digest: Digest) -> tuple[Subject, ...]:
+        """Return the images that something is part of."""
+        ...
+
+
 class Ledger:
     """Decisions; on one event loop, but for ``write``.
 
     Args:
         store: what is on disk.
+        shared: what other gates decided, if they share it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, shared: Shared | None = None) -> None:
         self._store = store
+        self._shared = shared
         self._disk = ThreadPoolExecutor(2, "gate-store")
         self._decisions: Lru[Subject, Decision] = Lru(_KEPT_BYTES, _weight)
         self._members: Lru[tuple[Repository, Digest], dict[Subject, None]] = Lru(_KEPT_MEMBERS)
@@ -38,7 +60,7 @@ class Ledger:
         """Return the decision on a subject, however old it is."""
         known = self._decisions.get(subject)
         if known is None:
-            known = await self._ask(lambda: self._store.decision(subject))
+            known = await self._ask(lambda: self._newest(subject))
             if known is not None:
                 self.learn(known)
         return known
@@ -46,6 +68,9 @@ class Ledger:
     async def latest(self, repository: Repository, tag: str) -> Decision | None:
         """Return the decision on what a tag pointed to when it was allowed last."""
         subject = await self._ask(lambda: self._store.latest(repository, tag))
+        shared = self._shared
+        if subject is None and shared is not None:
+            subject = await self._ask(lambda: shared.latest(repository, tag))
         return None if subject is None else await self.find(subject)
 
     async def roots(self, repository: Repository, digest: Digest) -> AsyncIterator[Subject]:
@@ -55,6 +80,10 @@ class Ledger:
             yield root
         for root in await self._ask(lambda: self._store.roots(repository, digest)) or ():
             if root not in members:
+                yield root
+        shared = self._shared
+        if shared is not None:
+            for root in await self._ask(lambda: shared.roots(repository, digest)) or ():
                 yield root
 
     def learn(self, decision: Decision) -> None:
@@ -83,10 +112,20 @@ class Ledger:
             self._store.keep(decision.subject, decision)
         except (OSError, sqlite3.Error) as error:
             _log.error("decisions cannot be kept in %s: %s", self._store.folder, error)
+        if self._shared is not None:
+            self._shared.keep(decision.subject, decision)
 
     def close(self) -> None:
         """Let the threads end."""
         self._disk.shutdown(wait=True)
+
+    def _newest(self, subject: Subject) -> Decision | None:
+        """Return what is on disk, or what is shared where that is newer."""
+        mine = self._store.decision(subject)
+        other = None if self._shared is None else self._shared.decision(subject)
+        if mine is None or other is None:
+            return mine or other
+        return max(mine, other, key=lambda decision: decision.made)
 
     async def _ask(self, ask: Callable[[], T]) -> T | None:
         try:

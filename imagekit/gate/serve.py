@@ -29,7 +29,7 @@ from imagekit.gate.config import Address, Config, Tls
 from imagekit.gate.decide import Senses
 from imagekit.gate.desk import Desk
 from imagekit.gate.guard import Guard
-from imagekit.gate.ledger import Ledger
+from imagekit.gate.ledger import Ledger, Shared
 from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.reload import PolicyInForce
@@ -55,6 +55,7 @@ class _Parts:
     metrics: Metrics
     audit: Audit
     policy: PolicyInForce
+    shared: Shared | None = None
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -96,7 +97,14 @@ def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
             heard=audit.write,
             signers=setting.signers,
         )
-        parts = _Parts(setting=setting, store=store, metrics=metrics, audit=audit, policy=policy)
+        parts = _Parts(
+            setting=setting,
+            store=store,
+            metrics=metrics,
+            audit=audit,
+            policy=policy,
+            shared=_shared(setting.config.redis),
+        )
         asyncio.run(_serve(parts, ready))
 
 
@@ -128,7 +136,7 @@ def _assemble(parts: _Parts) -> Gate:
     setting, metrics, audit, policy = parts.setting, parts.metrics, parts.audit, parts.policy
     config = setting.config
     desk = Desk(
-        ledger=Ledger(parts.store),
+        ledger=Ledger(parts.store, parts.shared),
         attachments=config.listings.with_referrers,
         senses=Senses(
             memory=SqliteMemory(setting.state / "seen.db"), certificates=SigstoreVerifier()
@@ -276,6 +284,20 @@ async def _keep_house(policy: PolicyInForce, store: Store) -> None:
             pruned = time.monotonic()
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(store.prune, datetime.now(UTC), _PRUNE_AGE)
+
+
+def _shared(url: str) -> Shared | None:
+    if not url:
+        return None
+    try:
+        from imagekit.gate.shared import RedisShared  # noqa: PLC0415 - only where it is wanted
+    except ImportError as error:
+        raise InputError(
+            "sharing decisions by Redis needs its library",
+            hint="pip install 'imagekit[gate-redis]'",
+            code="gate/not-installed",
+        ) from error
+    return RedisShared(url)
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def test_08_image_in_another_repository(origin: Origin, tmp_path: Path) -> None:
             return None
         return truth(world, path.replace("apps/other", "apps/demo"))
 
-    origin.lie = lie  # type: ignore[assignment]
+    origin.lie = lie
     with LocalGate(making(origin, tmp_path)) as gate:
         assert gate.get(origin.manifest).status == 200
         by_digest = gate.get(f"/v2/apps/other/manifests/{pushed.digest}")

@@ -138,8 +138,11 @@ def test_27_path(origin: Origin, gate: LocalGate, target: bytes) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        (b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"0\r\n\r\nGET /v2/apps/demo/manifests/1 HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (
+            b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+            b"0\r\n\r\nGET /v2/apps/demo/manifests/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+        ),
         b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
         b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

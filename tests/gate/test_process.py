@@ -1,5 +1,6 @@
 """The gate as a process: reloads, restarts, kill -9, and an end that finishes what runs."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -119,12 +120,13 @@ def test_reload_drops_no_request(site: Site, gate: GateProcess) -> None:
 
     def ask() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=30)
-        while not stop.is_set():
-            connection.request("GET", MANIFEST)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                bad.append(answer.status)
+        with contextlib.closing(connection):
+            while not stop.is_set():
+                connection.request("GET", MANIFEST)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    bad.append(answer.status)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:

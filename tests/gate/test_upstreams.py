@@ -254,7 +254,7 @@ def test_slow_upstream_keeps_no_other_waiting(tmp_path: Path) -> None:
         def lie(_asked: Asked, _answer: Answer) -> None:
             stop.wait(20)
 
-        slow.lie = lie  # type: ignore[assignment]
+        slow.lie = lie
         options = RegistryOptions(
             attempts=1, connect_seconds=2, read_seconds=15, deadline_seconds=15
         )
