@@ -99,13 +99,29 @@ def _storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[st
         tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
         tempfile.TemporaryDirectory(prefix="imagekit-run-") as run,
     ):
-        words = ("podman", "--root", store, "--runroot", run, "--storage-driver", driver)
+        words = store_words(Path(store), Path(run), driver)
         try:
             yield words
         finally:
             # Whose files are those of subordinate users, no one else can remove them.
             clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", store)
             programs.run(_in_namespace(clear), limit=_SECONDS)
+
+
+def store_words(root: Path, run: Path, driver: str) -> tuple[str, ...]:
+    """Return Podman with a storage of its own, whatever others do on this host meanwhile.
+
+    Args:
+        root: where images lie.
+        run: for locks and the like; gone afterwards.
+        driver: of the storage.
+    """
+    own = ("--root", str(root.absolute()), "--runroot", str(run), "--tmpdir", f"{run}/libpod")
+    words = ("podman", *own, "--storage-driver", driver)
+    if driver == "overlay" and _superuser():
+        # Else it mounts its folder upon itself, and leaves it so where it is killed.
+        return (*words, "--storage-opt", "overlay.skip_mount_home=true")
+    return words
 
 
 def remove_tree(programs: Programs, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.podman import Podman, Programs
+from imagekit.adapters.staging import store_words
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
@@ -147,10 +148,7 @@ class StoreWriter:
     @property
     def words(self) -> tuple[str, ...]:
         """Podman, with the store as its storage."""
-        return (
-            *("podman", "--root", str(self.folder.absolute()), "--runroot", str(self.runroot)),
-            *("--storage-driver", self.driver),
-        )
+        return store_words(self.folder, self.runroot, self.driver)
 
     def add(self, image: PinnedReference, name: str) -> str:
         """Pull an image from a layout into the store, under one name; return its id.

@@ -3,102 +3,22 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.offline_site import SAID, Site
 from tests.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-RECIPE = """\
-schema: 1
-name: apps/hello
-version: 1.0.0
-base: {recipe: base/debian}
-steps:
-  - copy: {from: hello, to: /usr/local/bin/hello}
-entrypoint: [hello]
-cmd: [world]
-tests:
-  - args: [world]
-    stdout: ^hello world$
-tags: {immutable: ["{version}"]}
-"""
-NODES = """\
-apiVersion: imagekit/v1
-kind: ImagePolicy
-metadata: {name: nodes, version: 1, expires: 2999-01-01T00:00:00Z}
-images:
-  - match: {glob: "GLOB"}
-    proof: vsa
-    authorities: [{name: staging, key: {path: staging/imagekit.pub}}]
-    vsa: {verifierIds: ["urn:imagekit:stage"], maxAge: 30d}
-"""
-
-
-class Site:
-    """A HOME, a registry with one published image, and the policies of both ends."""
-
-    def __init__(self, home: Path, host: str, project: Path) -> None:
-        """Publish the image."""
-        self.home = home
-        self.image = f"{host}/site/apps/hello:1.0.0"
-        shutil.copytree(project / "recipes/base", home / "recipes/base")
-        (home / "recipes/hello").mkdir()
-        (home / "recipes/hello/recipe.yaml").write_text(RECIPE)
-        script = home / "recipes/hello/hello"
-        script.write_text('#!/bin/sh\necho "hello $1"\n')
-        script.chmod(0o755)
-        self.done("key", "generate")
-        self.done("key", "generate", "--out", "staging")
-        glob = f"{host}/site/**"
-        require = ("--require", "cyclonedx,slsaprovenance1")
-        policy = self.done("policy", "new", "--image", glob, "--key", "imagekit.pub", *require)
-        (home / "policy.yaml").write_text(policy)
-        (home / "nodes.yaml").write_text(NODES.replace("GLOB", glob))
-        to = f"{host}/site"
-        self.done("publish", "recipes/hello", "--to", to, "--key", "imagekit.key")
-
-    def run(self, *words: str, offline: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run imagekit; ``offline`` without any network."""
-        env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-        env |= {"HOME": str(self.home), "IMAGEKIT_KEY_PASSWORD": "x"}
-        env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-        before = ("unshare", "--map-root-user", "--net") if offline else ()
-        return subprocess.run(
-            [*before, sys.executable, "-m", "imagekit", *words],
-            cwd=self.home,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def done(self, *words: str, offline: bool = False) -> str:
-        """Run imagekit, which must succeed, and return what it printed."""
-        ran = self.run(*words, offline=offline)
-        assert ran.returncode == 0, ran.stderr + ran.stdout
-        return ran.stdout
-
-    def stage(self, to: str, *more: str) -> str:
-        """Stage the image."""
-        key = ("--key", "staging/imagekit.key")
-        return self.done("stage", self.image, "--policy", "policy.yaml", *key, "--to", to, *more)
-
-    def check(self, path: str) -> subprocess.CompletedProcess[str]:
-        """Check a receipt, offline."""
-        return self.run("receipt", "check", path, "--policy", "nodes.yaml", offline=True)
-
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site whose registry answers."""
     with RegistryServer.docker_registry(tmp_path_factory.mktemp("server")) as server:
-        yield Site(tmp_path_factory.mktemp("offline"), server.host, project)
+        yield Site(tmp_path_factory.mktemp("offline"), server.host)
 
 
 def test_from_a_registry_by_one_file_to_a_run(site: Site) -> None:
@@ -113,7 +33,7 @@ def test_from_a_registry_by_one_file_to_a_run(site: Site) -> None:
 
     assert from_file.startswith("allowed")
     assert verified.startswith("allowed")
-    assert ran.stdout == "hello world\n", ran.stderr
+    assert ran.stdout.startswith(SAID), ran.stderr
 
 
 def test_an_import_into_another_registry_has_its_signatures(site: Site) -> None:
@@ -179,10 +99,10 @@ def _alter(path: Path, kind: str) -> None:
     elif kind == "oci":
         (path / "more").write_text("x")
     elif kind == "bundle":
-        (path / "rootfs/usr/local/bin/hello").write_text("#!/bin/sh\necho evil\n")
+        (path / "rootfs/usr/bin/hello").write_bytes(b"evil")
     else:
-        (script,) = path.glob("overlay/*/diff/usr/local/bin/hello")
-        script.write_text("#!/bin/sh\necho evil\n")
+        (program,) = path.glob("overlay/*/diff/usr/bin/hello")
+        program.write_bytes(b"evil")
 
 
 @pytest.mark.parametrize("kind", ["bundle", "podman-store", "oci"])
@@ -194,7 +114,7 @@ def test_what_is_staged_runs(site: Site, kind: str) -> None:
 
     ran = site.run("run", "--staged", path, "--policy", "nodes.yaml")
 
-    assert ran.stdout == "hello world\n", ran.stderr
+    assert ran.stdout.startswith(SAID), ran.stderr
     assert site.check(path).returncode == 0
 
 
@@ -211,7 +131,7 @@ def test_a_runtime_runs_the_bundle_and_leaves_it_alone(site: Site) -> None:
         words, cwd=site.home, capture_output=True, text=True, timeout=60, check=False
     )
 
-    assert ran.stdout == "hello world\n", ran.stderr
+    assert ran.stdout.startswith(SAID), ran.stderr
     assert site.check("srv-runc/hello").returncode == 0
 
 

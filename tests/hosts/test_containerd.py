@@ -1,0 +1,80 @@
+"""containerd's own daemon asks the image verifier plugin: 2.0 and newer."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.daemons import Daemon, said
+from tests.offline_site import Site
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+CONFIG = """\
+version = 3
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+[grpc]
+  address = "{folder}/sock"
+[plugins."io.containerd.image-verifier.v1.bindir"]
+  bin_dir = "{folder}/bin"
+"""
+PLUGIN = """\
+#!/bin/sh
+export IMAGEKIT_VERIFIER_CONFIG="{folder}/v.yaml" PYTHONPATH="{path}"
+exec "{python}" -c 'import sys; from imagekit.cli.verifier import main; sys.exit(main())' "$@"
+"""
+
+
+def _newer(bench: Path) -> tuple[str, str]:
+    """Return containerd 2 and its client, of this host or of the bench's newer Debian."""
+    for folder in (None, bench.parent / "sid/usr/bin"):
+        path = str(folder) if folder else None
+        daemon, client = shutil.which("containerd", path=path), shutil.which("ctr", path=path)
+        if daemon and client and re.search(r" v?[2-9]\.", said([daemon, "--version"])[1]):
+            return daemon, client
+    pytest.skip("containerd 2 is not installed")
+
+
+@pytest.fixture(scope="module")
+def pull(site: Site, bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that pull an image by a containerd that asks."""
+    daemon, client = _newer(bench)
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "bin").mkdir()
+    (folder / "c.toml").write_text(CONFIG.format(folder=folder))
+    (folder / "v.yaml").write_text(f"policy: {site.home}/policy.yaml\nstate: {folder}/seen.db\n")
+    plugin = folder / "bin/imagekit-verifier"
+    path = os.pathsep.join(sys.path)
+    plugin.write_text(PLUGIN.format(folder=folder, python=sys.executable, path=path))
+    plugin.chmod(0o755)
+    with Daemon([daemon, "-c", f"{folder}/c.toml"], folder / "log") as running:
+        running.wait_for(folder / "sock")
+        yield [client, "--address", f"{folder}/sock", "images", "pull", "--plain-http"]
+
+
+def test_an_allowed_image_is_pulled(site: Site, pull: list[str]) -> None:
+    """By the digest that was judged."""
+    code, out = said([*pull, site.image])
+
+    assert code == 0, out
+
+
+def test_an_unsigned_image_is_blocked_and_the_user_is_told(site: Site, pull: list[str]) -> None:
+    """The reason stands at the prompt of ctr."""
+    host = site.image.partition("/")[0]
+    unsigned = f"{host}/site/unsigned:1"
+    copied = ["skopeo", "copy", "--insecure-policy", "--src-tls-verify=false"]
+    copied += ["--dest-tls-verify=false", f"docker://{site.image}", f"docker://{unsigned}"]
+    assert said(copied)[0] == 0
+
+    code, out = said([*pull, unsigned])
+
+    assert code != 0
+    assert "imagekit" in out
+    assert "is refused by the policy" in out
