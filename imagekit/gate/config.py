@@ -26,6 +26,10 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _MAX_LISTED = 1000
 
 
+ANYBODY = "whoever runs this gate"
+"""Whom users ask where the configuration does not say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where a listener listens."""
@@ -61,7 +65,7 @@ class Config:
     grants: tuple[Grant, ...] = ()
     listings: Listings = field(default_factory=Listings)
     times: Times = field(default_factory=Times)
-    contact: str = ""
+    contact: str = ANYBODY
     audit: Path | None = None
     """The audit log's file; standard output without one."""
     redis: str = ""
@@ -302,7 +306,7 @@ def _config(values: Values) -> Config:
         grants=values["access"],
         listings=values["lists"] or Listings(),
         times=values["times"] or Times(),
-        contact=values["contact"],
+        contact=values["contact"] or ANYBODY,
         audit=values["auditFile"],
         redis=values["redis"],
     )

@@ -89,12 +89,11 @@ def shown(reference: Reference) -> str:
 
 
 def _told(decision: Decision, errors: Iterable[Finding]) -> str:
+    # What would mend it is for whoever publishes; who pulls is told whom to ask, by the contact.
     found = [*errors]
     reasons = "; ".join(f"{each.code}: {each.message}" for each in found[:3])
-    hint = next((each.hint for each in found if each.hint), "")
     digest = f" ({decision.digest.short})" if decision.digest else ""
-    text = (
+    return (
         f"imagekit: {shown(decision.reference)}{digest} is refused by policy "
         f"{decision.policy_name}: {reasons or 'no check passed'}"
     )
-    return f"{text}. {hint}" if hint else text
