@@ -17,6 +17,8 @@ from imagekit.errors import ToolNotFoundError
 from imagekit.model.reference import PinnedReference
 
 _SECONDS = 4 * 3600.0
+_LONGEST_PLACE = 30
+"""Podman takes no runroot of more than 50 characters."""
 
 # "$1" is the mounted root file system, "$2" the product.
 _COPY = {
@@ -97,15 +99,25 @@ def _storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[st
     """Make a storage for one image, on the disk that the product goes to."""
     with (
         tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
-        tempfile.TemporaryDirectory(prefix="imagekit-run-") as run,
+        run_folder() as run,
     ):
-        words = store_words(Path(store), Path(run), driver)
+        words = store_words(Path(store), run, driver)
         try:
             yield words
         finally:
             # Whose files are those of subordinate users, no one else can remove them.
             clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", store)
             programs.run(_in_namespace(clear), limit=_SECONDS)
+
+
+@contextmanager
+def run_folder() -> Iterator[Path]:
+    """Make a folder for Podman's locks, with a name as short as Podman wants it."""
+    place = tempfile.gettempdir()
+    if len(place) > _LONGEST_PLACE:
+        place = "/tmp"  # noqa: S108 - the folder in it has a name that nobody can guess
+    with tempfile.TemporaryDirectory(prefix="ik-", dir=place) as folder:
+        yield Path(folder)
 
 
 def store_words(root: Path, run: Path, driver: str) -> tuple[str, ...]:
@@ -116,6 +128,7 @@ def store_words(root: Path, run: Path, driver: str) -> tuple[str, ...]:
         run: for locks and the like; gone afterwards.
         driver: of the storage.
     """
+    run = run.absolute()
     own = ("--root", str(root.absolute()), "--runroot", str(run), "--tmpdir", f"{run}/libpod")
     words = ("podman", *own, "--storage-driver", driver)
     if driver == "overlay" and _superuser():

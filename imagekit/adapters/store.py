@@ -6,6 +6,7 @@ layers' files in ``overlay/ID/diff`` or ``vfs/dir/ID``. The overlay driver finds
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,17 @@ class Store:
         for number, layer in enumerate(self._chain(image.layer)):
             found += self._layer(f"layer/{number}", layer)
         return found
+
+    def layers(self, image: StoredImage) -> list[Path]:
+        """Return where the files of each layer lie, the uppermost first.
+
+        Raises:
+            NotFoundError: a layer is not there.
+            DocumentError: a table is none.
+        """
+        below = ("vfs", "dir", "") if self.driver == "vfs" else ("overlay", "", "diff")
+        base = self.folder / below[0] / below[1]
+        return [base / layer / below[2] for layer in self._chain(image.layer)]
 
     def _layer(self, name: str, layer: str) -> Iterator[tuple[str, Path]]:
         if self.driver == "vfs":
@@ -157,6 +169,7 @@ class StoreWriter:
             ToolError: Podman failed.
             IntegrityError: what it stored has another digest.
         """
+        self._forget()
         podman = Podman(programs=self.programs, words=self.words)
         found = podman.pull(image)
         podman.name(found, name)
@@ -168,7 +181,18 @@ class StoreWriter:
         Raises:
             ToolError: Podman failed.
         """
+        self._forget()
         self.programs.run((*self.words, "rmi", "--force", image), limit=_SECONDS)
+
+    def _forget(self) -> None:
+        """Remove Podman's record of containers, which holds paths of the last time; it has none.
+
+        Raises:
+            RegistryError: it cannot be removed.
+        """
+        with storage_errors(f"the store {self.folder}"):
+            shutil.rmtree(self.folder / "libpod", ignore_errors=True)
+            (self.folder / "db.sql").unlink(missing_ok=True)
 
 
 def _table(file: Path) -> list[Mapping[str, Any]]:

@@ -80,15 +80,13 @@ def test_what_is_staged_is_good_until_it_is_altered(site: Site, kind: str) -> No
     good = site.check(path)
     _alter(site.home / path, kind)
     bad = site.check(path)
-    if kind != "podman-store":
-        site.stage(f"{kind}:{path}")
+    site.stage(f"{kind}:{path}")
 
     assert "staged already" in again.stderr
     assert good.returncode == 0, good.stdout + good.stderr
     assert bad.returncode == 3
     assert "CONTENT_DIGEST_MISMATCH" in bad.stdout
-    if kind != "podman-store":
-        assert site.check(path).returncode == 0
+    assert site.check(path).returncode == 0
 
 
 def _alter(path: Path, kind: str) -> None:
@@ -103,6 +101,29 @@ def _alter(path: Path, kind: str) -> None:
     else:
         (program,) = path.glob("overlay/*/diff/usr/bin/hello")
         program.write_bytes(b"evil")
+
+
+def test_an_altered_layer_that_images_share_gets_no_receipt(site: Site) -> None:
+    """Podman takes a layer that is there as it is; a receipt would make it good."""
+    host = site.image.partition("/")[0]
+    other = f"{host}/site/apps/other:1.0.0"
+    recipe = (site.home / "recipes/hello/recipe.yaml").read_text()
+    shutil.copytree(site.home / "recipes/hello", site.home / "recipes/other")
+    named = recipe.replace("apps/hello", "apps/other").replace("cmd:", "env: {A: b}\ncmd:")
+    (site.home / "recipes/other/recipe.yaml").write_text(named)
+    site.done("publish", "recipes/other", "--to", f"{host}/site", "--key", "imagekit.key")
+    (site.home / "srv-shared").mkdir()
+    site.stage("podman-store:srv-shared/store")
+    _alter(site.home / "srv-shared/store", "podman-store")
+
+    staged = site.run(
+        *("stage", other, "--policy", "policy.yaml", "--key", "staging/imagekit.key"),
+        *("--to", "podman-store:srv-shared/store"),
+    )
+
+    assert staged.returncode == 5, staged.stderr
+    assert "were altered" in staged.stderr
+    assert site.check("srv-shared/store").returncode == 3
 
 
 @pytest.mark.parametrize("kind", ["bundle", "podman-store", "oci"])

@@ -1,0 +1,138 @@
+"""Staging what lies under a path by itself: a layout, a bundle, squashfs or SIF."""
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit.adapters.process import Runner
+from imagekit.adapters.staging import Stager, remove_tree
+from imagekit.errors import IntegrityError
+from imagekit.formats.oci import parse_config, parse_manifest
+from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.event import Done, Started
+from imagekit.model.oci import MAX_MANIFEST, ImageConfig, Manifest
+from imagekit.model.staged import Kind
+from imagekit.pipeline.staged import Shelf, receipt_path, staged_digest
+from imagekit.pipeline.stagework import Staged, Work
+
+_HALF = 16
+_SHOWN = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelfWork:
+    """One image on its way onto a shelf."""
+
+    work: Work
+    shelf: Shelf
+
+    def done(self) -> Staged:
+        """Lay the image out, unless it is there, and let the path lead to it.
+
+        Raises:
+            ImagekitError: something could not be read or written, or a program failed.
+        """
+        version = self.shelf.version(self._name())
+        known = self.work.known(receipt_path(version), lambda: self._digest_of(version))
+        if known is None:
+            self._make(version)
+        done = self.work.signed(
+            receipt_path(version), known or self._digest_of(version), new=not known
+        )
+        self.shelf.point(version)
+        removed = self._tidy()
+        return replace(done, path=self.work.target.path, removed=removed)
+
+    def _name(self) -> str:
+        """Return what a version is called: by what is unpacked, or by all that is copied."""
+        if self.work.target.kind is not Kind.OCI:
+            return f"{self.work.chosen.digest.algorithm}-{self.work.chosen.digest.hex}"
+        found = self.work.found
+        raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
+        parts = sorted([*(str(raw.digest) for raw in raws), str(found.image.tag)])
+        digest = found.image.digest
+        return f"{digest.algorithm}-{digest.hex}-{Digest.of(' '.join(parts).encode()).hex[:_HALF]}"
+
+    def _digest_of(self, version: Path) -> Digest:
+        return staged_digest(version, self.work.target.kind)
+
+    def _make(self, version: Path) -> None:
+        """Lay the image out beside the versions, and let it take its place when it is whole."""
+        self.work.bench.progress(Started(stage="stage", detail=str(self.work.target)))
+        began = time.monotonic()
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=version.parent))
+        try:
+            product = temporary / "product"
+            self._product(product, temporary, home=version)
+            if version.exists():
+                # What lies there is not what its receipt says; nobody can want it back.
+                version.rename(temporary / "altered")
+            product.rename(version)
+        finally:
+            remove_tree(Runner(progress=self.work.bench.progress), temporary)
+        summary = f"{self.work.target.kind} {version.name[:_SHOWN]}"
+        seconds = time.monotonic() - began
+        self.work.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
+
+    def _product(self, product: Path, temporary: Path, *, home: Path) -> None:
+        kind = self.work.target.kind
+        if kind is Kind.OCI:
+            self.work.layout(product)
+            return
+        image = self.work.layout(temporary / "layout").with_digest(self.work.chosen.digest)
+        stager = Stager(
+            programs=Runner(progress=self.work.bench.progress),
+            compression=self.work.bench.options.compression,
+        )
+        if kind is Kind.SQUASHFS:
+            stager.squashfs(image, product)
+            product.chmod(0o644)
+        elif kind is Kind.SIF:
+            stager.sif(temporary / "layout", self.work.stored_name(), product)
+        else:
+            product.mkdir(mode=0o755)
+            stager.folder(image, product / "rootfs")
+            _mount_points(product / "rootfs")
+            (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
+
+    def _config(self) -> ImageConfig:
+        manifest = parse_manifest(self.work.chosen.raw, self.work.chosen.media_type)
+        if not isinstance(manifest, Manifest):
+            raise IntegrityError(f"{self.work.chosen.digest} is no manifest")
+        raw = self.work.bench.reader.blob(
+            self.work.found.image.repository, manifest.config, limit=MAX_MANIFEST
+        )
+        return parse_config(raw)
+
+    def _spec(self, rootfs: Path, home: Path) -> bytes:
+        from imagekit.adapters.passwd import user_of
+
+        config = self._config()
+        uid, gid = user_of(config.user, rootfs)
+        # runc takes no relative root below a link, and the path of a bundle is one.
+        root = home.parent.resolve() / home.name / "rootfs"
+        return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root))
+
+    def _tidy(self) -> tuple[str, ...]:
+        keep = self.work.bench.options.keep
+        if keep is None:
+            return ()
+        current = self.shelf.current()
+        others = [version for version in self.shelf.versions() if version != current]
+        gone = others[max(0, keep - 1) :]
+        for version in gone:
+            # Without its receipt nobody accepts it any more: so that goes first.
+            receipt_path(version).unlink()
+            remove_tree(Runner(progress=self.work.bench.progress), version)
+        return tuple(version.name for version in gone)
+
+
+def _mount_points(rootfs: Path) -> None:
+    """Make the folders that config.json mounts over: a runtime would, and so alter the bytes."""
+    for name in MOUNT_POINTS:
+        point = rootfs / name.lstrip("/")
+        if not os.path.lexists(point):
+            point.mkdir(mode=0o755)

@@ -1,0 +1,148 @@
+"""Staging into a read-only additional image store of Podman, which holds many images."""
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit.adapters.process import Runner
+from imagekit.adapters.stagedigest import tree_digest
+from imagekit.adapters.staging import run_folder
+from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
+from imagekit.errors import IntegrityError
+from imagekit.model.digest import Digest
+from imagekit.model.event import Done, Started
+from imagekit.model.reference import PinnedReference
+from imagekit.model.staged import Receipt
+from imagekit.pipeline.staged import SUFFIX, read_receipt
+from imagekit.pipeline.stagework import Staged, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreWork:
+    """One image on its way into a store."""
+
+    work: Work
+
+    def done(self) -> Staged:
+        """Put the image into the store, unless it is there.
+
+        Raises:
+            ImagekitError: something could not be read or written, or Podman failed.
+        """
+        folder = self.work.target.path
+        digest = self.work.found.image.digest
+        receipt = folder / RECEIPTS / f"{digest.algorithm}-{digest.hex}{SUFFIX}"
+        known = self.work.known(receipt, self._digest_in_store)
+        if known is None:
+            self._fill(folder)
+        done = self.work.signed(receipt, known or self._digest_in_store(), new=known is None)
+        return replace(done, path=folder, removed=self._tidy_store(receipt))
+
+    def _fill(self, folder: Path) -> None:
+        self.work.bench.progress(Started(stage="stage", detail=str(self.work.target)))
+        began = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = Store.find(folder) is None
+        with (
+            tempfile.TemporaryDirectory(prefix="imagekit-stage-", dir=folder) as temporary,
+            run_folder() as run,
+        ):
+            copied = self.work.layout(Path(temporary) / "layout")
+            image = copied.with_digest(self.work.chosen.digest)
+            self._remove_old(run)
+            self._writer(run).add(image, self.work.stored_name())
+            if not fresh:
+                self._compare(image, Path(temporary), run)
+        store = Store.find(folder)
+        if store is None:
+            raise IntegrityError(f"podman left no store in {folder}")
+        store.open_to_all()
+        summary = f"{self.work.target.kind} {self.work.stored_name()}"
+        seconds = time.monotonic() - began
+        self.work.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
+
+    def _remove_old(self, run: Path) -> None:
+        """Remove what is there of the image, since it is not what a receipt says."""
+        found = self._in_store()
+        if found is not None:
+            self._writer(run).remove(found[1].image)
+
+    def _compare(self, image: PinnedReference, temporary: Path, run: Path) -> None:
+        """Compare the layers in the store with those of a fresh one.
+
+        Podman takes layers that are there already as they are, also where somebody altered them;
+        a receipt for these would make them good.
+        """
+        writer = replace(self._writer(run), folder=temporary / "fresh", runroot=run / "fresh")
+        writer.folder.mkdir()
+        wanted = writer.add(image, self.work.stored_name())
+        fresh, found = Store.find(writer.folder), self._in_store()
+        if fresh is None or found is None:
+            raise IntegrityError(f"podman stored nothing in {self.work.target.path}")
+        (made,) = (one for one in fresh.images() if one.image == wanted)
+        if _layers(fresh, made) != _layers(*found):
+            self._remove_old(run)
+            raise IntegrityError(
+                f"layers in the store {self.work.target.path} were altered; no receipt was signed",
+                hint="stage all images of it into another folder, and find out who may write there",
+                code="CONTENT_DIGEST_MISMATCH",
+            )
+
+    def _writer(self, runroot: Path) -> StoreWriter:
+        store = Store.find(self.work.target.path)
+        return StoreWriter(
+            programs=Runner(progress=self.work.bench.progress),
+            folder=self.work.target.path,
+            runroot=runroot,
+            driver=store.driver if store is not None else self.work.bench.options.driver,
+        )
+
+    def _in_store(self) -> tuple[Store, StoredImage] | None:
+        store = Store.find(self.work.target.path)
+        if store is None:
+            return None
+        wanted = str(self.work.chosen.digest)
+        for image in store.images():
+            named = self.work.stored_name() in image.names
+            if named and wanted in {str(image.digest), *image.digests}:
+                return store, image
+        return None
+
+    def _digest_in_store(self) -> Digest:
+        found = self._in_store()
+        if found is None:
+            raise IntegrityError(f"{self.work.target.path} does not hold {self.work.chosen.digest}")
+        store, image = found
+        return tree_digest(store.roots(image))
+
+    def _tidy_store(self, current: Path) -> tuple[str, ...]:
+        """Remove older versions of the same repository."""
+        keep, store = self.work.bench.options.keep, Store.find(self.work.target.path)
+        if keep is None or store is None:
+            return ()
+        receipts = sorted(
+            current.parent.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns
+        )
+        name = self.work.found.image.repository.name
+        others = []
+        for file in receipts:
+            receipt = read_receipt(file)[1]
+            if file != current and receipt.image.repository.name == name:
+                others.append((file, receipt))
+        gone = others[: max(0, len(others) - (keep - 1))]
+        for file, receipt in gone:
+            file.unlink()
+            self._remove(store, receipt)
+        return tuple(str(receipt.image.digest) for _, receipt in gone)
+
+    def _remove(self, store: Store, receipt: Receipt) -> None:
+        with run_folder() as run:
+            for image in store.images():
+                known = {str(image.digest), *image.digests}
+                if str(receipt.image.digest) in known:
+                    self._writer(run).remove(image.image)
+
+
+def _layers(store: Store, image: StoredImage) -> tuple[Digest, ...]:
+    return tuple(tree_digest([("", path)]) for path in store.layers(image))

@@ -1,0 +1,160 @@
+"""What staging works with, whatever an image is staged as."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.layout import LayoutRegistry
+from imagekit.errors import ImagekitError
+from imagekit.formats.bundle import parse_bundle
+from imagekit.formats.intoto import statement_bytes
+from imagekit.model.digest import Digest
+from imagekit.model.event import Progress, silent
+from imagekit.model.oci import MANIFEST_TYPES, RawManifest
+from imagekit.model.reference import PinnedReference, Repository
+from imagekit.model.staged import Receipt, Target
+from imagekit.model.verdict import Verdict
+from imagekit.pipeline.run import Judge
+from imagekit.pipeline.staged import read_receipt, write_receipt
+from imagekit.ports import Clock, RegistryReader, Signer
+from imagekit.stage.closure import Closure
+from imagekit.stage.copy import copy
+from imagekit.stage.receipt import receipt_statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOptions:
+    """How an image is staged."""
+
+    verifier: str
+    """The URI that policies of nodes list, and receipts name."""
+    platform: str = ""
+    """Of an image of several: this host's by default, and all in a layout."""
+    keep: int | None = None
+    """How many versions stay, the newest; all by default."""
+    renew: timedelta = timedelta(hours=24)
+    """A receipt older than this is signed anew."""
+    driver: str = "overlay"
+    """Storage driver of a store."""
+    compression: str = "gzip"
+    """Of squashfs."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The verdict, and what lies where, if the verdict allowed that."""
+
+    verdict: Verdict
+    path: Path | None = None
+    receipt: Path | None = None
+    digest: Digest | None = None
+    """Of the staged bytes."""
+    new: bool = False
+    """Whether the image was laid out now."""
+    renewed: bool = False
+    """Whether its receipt was signed now."""
+    removed: tuple[str, ...] = ()
+    """Versions that were taken away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Everything that staging works with."""
+
+    judge: Judge
+    reader: RegistryReader
+    signer: Signer
+    options: StageOptions
+    progress: Progress = silent
+    clock: Clock = field(default_factory=SystemClock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One image on its way to one place."""
+
+    bench: Bench
+    target: Target
+    verdict: Verdict
+    found: Closure
+
+    @property
+    def chosen(self) -> RawManifest:
+        """The manifest of the platform that is unpacked."""
+        return next(raw for raw in self.found.manifests if raw.media_type in MANIFEST_TYPES)
+
+    def stored_name(self) -> str:
+        """Return the name that the image has in storages."""
+        image = self.found.image
+        tag = image.tag or f"{image.digest.algorithm}-{image.digest.hex}"
+        return f"{image.repository.name}:{tag}"
+
+    def known(self, file: Path, measure: Callable[[], Digest]) -> Digest | None:
+        """Return the digest of what is staged, if it is what the signer's receipt says."""
+        try:
+            raw, receipt = read_receipt(file)
+            if not self.bench.signer.made(raw) or not self._is_for(receipt):
+                return None
+            return receipt.staged if measure() == receipt.staged else None
+        except ImagekitError:
+            # Whatever is wrong with it: it is staged again.
+            return None
+
+    def _is_for(self, receipt: Receipt) -> bool:
+        return receipt.kind is self.target.kind and receipt.image.digest == self.found.image.digest
+
+    def signed(self, file: Path, staged: Digest, *, new: bool) -> Staged:
+        """Sign the receipt, unless the one that is there says the same and is young.
+
+        Args:
+            file: the receipt's.
+            staged: of the staged bytes.
+            new: whether they were laid out now.
+
+        Raises:
+            SigningKeyError: the key refused.
+            RegistryError: the receipt cannot be written.
+        """
+        now = self.bench.clock.now()
+        renewed = new or not self._still_good(file)
+        if renewed:
+            statement = receipt_statement(
+                self.verdict,
+                verifier=self.bench.options.verifier,
+                kind=self.target.kind,
+                staged=staged,
+                time=now,
+            )
+            write_receipt(file, self.bench.signer.bundle(statement_bytes(statement)))
+        return Staged(verdict=self.verdict, receipt=file, digest=staged, new=new, renewed=renewed)
+
+    def _still_good(self, file: Path) -> bool:
+        raw, receipt = read_receipt(file)
+        same = receipt_statement(
+            self.verdict,
+            verifier=self.bench.options.verifier,
+            kind=receipt.kind,
+            staged=receipt.staged,
+            time=receipt.time or self.bench.clock.now(),
+        )
+        if parse_bundle(raw).envelope.payload != statement_bytes(same) or receipt.time is None:
+            return False
+        return self.bench.clock.now() - receipt.time < self.bench.options.renew
+
+    def layout(self, folder: Path) -> PinnedReference:
+        """Copy the image into a layout; every byte is checked on the way."""
+        named = self.found.image.repository
+        place = Repository(named.host, named.path, folder)
+        registry = LayoutRegistry()
+        copied = copy(
+            self.bench.reader,
+            registry,
+            self.found,
+            to=place,
+            put=registry.put_pieces,
+            progress=self.bench.progress,
+        )
+        return copied.reference
