@@ -130,20 +130,7 @@ class Podman:
             return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
 
     def _pull_layout(self, reference: PinnedReference) -> str:
-        """Show Podman a layout with this one image, as it cannot choose by digest itself."""
-        layout = reference.repository.layout
-        if layout is None:
-            raise ToolError(f"{reference} is in no layout")
-        wanted = LayoutRegistry().manifest(reference).descriptor
-        # Without a name Podman makes one of the folder's path, which may not be one at all.
-        tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
-        named = {REF_NAME: f"{reference.repository.name}:{tag}"}
-        with _folder() as folder:
-            with storage_errors(f"the layout {layout}"):
-                (folder / "blobs").symlink_to(layout.resolve() / "blobs")
-                (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
-                one = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
-                (folder / "index.json").write_bytes(index_bytes(one))
+        with one_image(reference) as folder:
             words = (*self.words, "pull", "--quiet", f"oci:{folder}")
             return self.programs.run(words, limit=_PULL_SECONDS).stdout
 
@@ -156,6 +143,33 @@ class Podman:
                 hint=f"remove it: podman rmi {image[:12]}",
                 code="CONTENT_DIGEST_MISMATCH",
             )
+
+
+@contextmanager
+def one_image(reference: PinnedReference) -> Iterator[Path]:
+    """Make a layout with this one image, for programs that cannot choose by digest themselves.
+
+    Args:
+        reference: the image, in a layout.
+
+    Raises:
+        ToolError: it is in no layout.
+        RegistryError: the layout cannot be read.
+    """
+    layout = reference.repository.layout
+    if layout is None:
+        raise ToolError(f"{reference} is in no layout")
+    wanted = LayoutRegistry().manifest(reference).descriptor
+    # Without a name Podman makes one of the folder's path, which may not be one at all.
+    tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
+    named = {REF_NAME: f"{reference.repository.name}:{tag}"}
+    with _folder() as folder:
+        with storage_errors(f"the layout {layout}"):
+            (folder / "blobs").symlink_to(layout.resolve() / "blobs")
+            (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
+            one = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
+            (folder / "index.json").write_bytes(index_bytes(one))
+        yield folder
 
 
 @contextmanager

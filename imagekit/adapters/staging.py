@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.podman import Podman, Programs
+from imagekit.adapters.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.model.reference import PinnedReference
 
@@ -64,8 +64,8 @@ class Stager:
         owner = "" if _superuser() else "-all-root"
         self._made(image, product, _SQUASH.format(comp=shlex.quote(self.compression), owner=owner))
 
-    def sif(self, layout: Path, name: str, product: Path) -> None:
-        """Write the image of that name in a layout as SIF, by Apptainer.
+    def sif(self, image: PinnedReference, product: Path) -> None:
+        """Write an image as SIF, by Apptainer.
 
         Raises:
             ToolNotFoundError: neither apptainer nor singularity is installed.
@@ -75,9 +75,11 @@ class Stager:
         if not program:
             raise ToolNotFoundError(
                 "neither apptainer nor singularity is installed, and nothing else writes SIF",
-                hint="stage squashfs:FILE instead, which Apptainer runs as well",
+                hint="stage squashfs:FILE instead",
             )
-        self.programs.run((program, "build", str(product), f"oci:{layout}:{name}"), limit=_SECONDS)
+        with one_image(image) as folder:
+            words = (program, "build", str(product.absolute()), f"oci:{folder}")
+            self.programs.run(words, limit=_SECONDS)
 
     def _wants(self, program: str, package: str) -> None:
         if not _which(program):

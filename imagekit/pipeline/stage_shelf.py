@@ -91,7 +91,7 @@ class ShelfWork:
             stager.squashfs(image, product)
             product.chmod(0o644)
         elif kind is Kind.SIF:
-            stager.sif(temporary / "layout", self.work.stored_name(), product)
+            stager.sif(image, product)
         else:
             product.mkdir(mode=0o755)
             stager.folder(image, product / "rootfs")
