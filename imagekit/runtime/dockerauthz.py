@@ -12,7 +12,7 @@ Docker asks its authorization plugins about every request. What must hold:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats import strictjson
@@ -67,14 +67,15 @@ def decide(method: str, uri: str, body: bytes | None) -> Decision:
     Raises:
         InvalidReferenceError, DocumentError: it cannot be understood, and so is refused.
     """
-    parts = urlsplit(uri)
-    path = _path(parts.path)
+    # Not by urlsplit: it takes what stands behind two slashes for a host.
+    before, _, query = uri.partition("?")
+    path = _path(before)
     if method in _READING:
         return Answer(allow=True)
     if path in _REFUSED:
         return Answer(allow=False, message=f"{_REFUSED[path]} is not allowed here")
     if path == "/images/create":
-        return _pull(_query(parts.query))
+        return _pull(_query(query))
     if path == "/containers/create":
         return _image(_field(body, "Image"), verb="docker run")
     if path == "/services/create" or (path.startswith("/services/") and path.endswith("/update")):
@@ -88,7 +89,7 @@ def _path(path: str) -> str:
     Raises:
         DocumentError: it could be read in two ways.
     """
-    if not path.startswith("/") or "%" in path or "//" in path or "\\" in path:
+    if not path.startswith("/") or any(odd in path for odd in ("%", "//", "\\", "#")):
         raise DocumentError(f"the path {path[:80]!r} could be read in two ways")
     parts = path.split("/")[1:]
     if "." in parts or ".." in parts:
@@ -100,7 +101,10 @@ def _path(path: str) -> str:
 
 
 def _query(text: str) -> dict[str, str]:
-    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=64)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=64)
+    except ValueError as error:
+        raise DocumentError(f"the request's parameters cannot be read: {error}") from error
     found = dict(pairs)
     if len(found) != len(pairs):
         raise DocumentError("a parameter stands twice in the request")

@@ -19,6 +19,7 @@ _MODULES = {
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
     "keys": ("public-key", "private-key", "cosign-key", "signature"),
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
+    "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
     "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
 }  # fmt: skip
 

@@ -134,6 +134,10 @@ def test_a_body_that_cannot_be_judged_is_refused(body: bytes) -> None:
         "/v1.41/container%73/create",
         "/v1.41/containers\\create",
         "containers/create",
+        "//containers/create",
+        "//v1.41/containers/create",
+        "http://d/v1.41/containers/create",
+        "/v1.41/containers/create#x",
     ],
 )
 def test_a_path_that_could_be_read_in_two_ways_is_refused(path: str) -> None:
@@ -146,6 +150,12 @@ def test_a_parameter_twice_is_refused() -> None:
     """Go takes the first, others the last."""
     with pytest.raises(ImagekitError, match="twice"):
         decide("POST", f"{PULL}?fromImage=r.site/good&fromImage=r.site/evil&tag=1", None)
+
+
+def test_a_flood_of_parameters_is_refused() -> None:
+    """It is not an image's."""
+    with pytest.raises(ImagekitError, match="cannot be read"):
+        decide("POST", f"{PULL}?{'&' * 100}", None)
 
 
 @pytest.mark.parametrize("query", ["", "fromImage=", "fromImage=r.site/app"])
