@@ -20,6 +20,7 @@ _MODULES = {
     "keys": ("public-key", "private-key", "cosign-key", "signature"),
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
+    "hosts": ("review", "installed", "local-images", "gate-path", "gate-config", "engines"),
     "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
 }  # fmt: skip
 
