@@ -16,6 +16,7 @@ Ends with 3, and changes nothing, where the policy says no.
 
 import argparse
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
@@ -25,6 +26,9 @@ from imagekit.cli.options import (
     signer_of,
 )
 from imagekit.errors import DeniedError, UsageError
+
+if TYPE_CHECKING:
+    from imagekit.model.staged import Bind, Target
 
 VERIFIER = "urn:imagekit:stage"
 
@@ -72,6 +76,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="gzip",
         help="of squashfs (default: gzip, which every kernel reads)",
     )
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="SOURCE[:DESTINATION]",
+        help="of bundle: a folder of the nodes that its containers see, such as /home",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only verify")
     add_policy_option(parser)
     add_signer_options(parser)
@@ -105,6 +116,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 renew=timedelta(hours=arguments.renew_hours),
                 driver=arguments.driver,
                 compression=arguments.compression,
+                binds=_binds(arguments.bind, target),
                 dry_run=arguments.dry_run,
             ),
             progress=console.progress,
@@ -132,6 +144,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         },
     )
     return 0
+
+
+def _binds(texts: list[str], target: "Target") -> "tuple[Bind, ...]":
+    from imagekit.model.staged import Bind, Kind
+
+    if texts and target.kind is not Kind.BUNDLE:
+        raise UsageError("--bind goes with bundle:PATH only")
+    return tuple(Bind.parse(text) for text in texts)
 
 
 def _keep(number: int | None) -> int | None:

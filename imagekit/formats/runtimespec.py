@@ -4,8 +4,11 @@ As conversion.md of the image-spec says, and otherwise as little as a program ne
 no new privileges, a read-only root, and namespaces of its own but for the network.
 """
 
+from collections.abc import Sequence
+
 from imagekit.formats import strictjson
 from imagekit.model.oci import ImageConfig
+from imagekit.model.staged import Bind
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
@@ -23,7 +26,12 @@ _SAFE = ["nosuid", "noexec", "nodev"]
 
 
 def runtime_spec_bytes(
-    config: ImageConfig, *, uid: int, gid: int, root: str, rootless: bool = False
+    config: ImageConfig,
+    *,
+    uid: int,
+    gid: int,
+    root: str,
+    binds: Sequence[Bind] = (),
 ) -> bytes:
     """Return config.json: the same image gives the same bytes.
 
@@ -32,12 +40,10 @@ def runtime_spec_bytes(
         uid: who the process is, in the container.
         gid: and its group.
         root: the folder of the root file system, where it will lie.
-        rootless: whether whoever stages is no superuser, so that the bundle needs a user namespace.
+        binds: folders of the nodes that the container sees.
     """
     namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
     linux: dict[str, object] = {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READ_ONLY)}
-    if rootless:
-        namespaces.append({"type": "user"})
     document: dict[str, object] = {
         "ociVersion": "1.0.2",
         "process": {
@@ -49,7 +55,7 @@ def runtime_spec_bytes(
             "noNewPrivileges": True,
         },
         "root": {"path": root, "readonly": True},
-        "mounts": _mounts(rootless=rootless),
+        "mounts": [*_mounts(), *(_bind(each) for each in binds)],
         "linux": linux | {"namespaces": namespaces},
     }
     return strictjson.dumps(document)
@@ -59,25 +65,26 @@ def _has_path(env: tuple[str, ...]) -> bool:
     return any(each.startswith("PATH=") for each in env)
 
 
-def _mounts(*, rootless: bool) -> list[dict[str, object]]:
-    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
-    if not rootless:
-        # In a user namespace the group of terminals is not mapped.
-        terminals.append("gid=5")
+def _mounts() -> list[dict[str, object]]:
+    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": _SAFE},
         _tmpfs("/dev", "nosuid", "strictatime", "mode=755", "size=65536k"),
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": terminals},
         _tmpfs("/dev/shm", *_SAFE, "mode=1777"),  # noqa: S108 - within the container
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": _SAFE},
-        {
-            "destination": "/sys",
-            "type": "none" if rootless else "sysfs",
-            "source": "/sys" if rootless else "sysfs",
-            "options": [*(["rbind"] if rootless else []), *_SAFE, "ro"],
-        },
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*_SAFE, "ro"]},
         _tmpfs("/tmp", "nosuid", "nodev", "mode=1777"),  # noqa: S108 - within the container
     ]
+
+
+def _bind(bind: Bind) -> dict[str, object]:
+    return {
+        "destination": bind.destination,
+        "type": "bind",
+        "source": bind.source,
+        "options": ["rbind", "nosuid", "nodev"],
+    }
 
 
 def _tmpfs(destination: str, *options: str) -> dict[str, object]:

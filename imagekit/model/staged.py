@@ -55,6 +55,33 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A folder of the nodes that a bundle's containers see."""
+
+    source: str
+    destination: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Bind":
+        """Read ``SOURCE[:DESTINATION]``, both absolute.
+
+        Raises:
+            InvalidReferenceError: it is not of this form.
+        """
+        source, colon, destination = text.partition(":")
+        made = cls(source=source, destination=destination if colon else source)
+        for path in (made.source, made.destination):
+            parts = path.split("/")[1:]
+            plain = path.startswith("/") and path.isprintable() and ":" not in path
+            if not plain or any(part in {"", ".", ".."} for part in parts):
+                raise InvalidReferenceError(
+                    f"{text[:120]!r} is no folder to show in containers",
+                    hint="write SOURCE or SOURCE:DESTINATION, both absolute, such as /home",
+                )
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What the one who staged an image says of it, as yet unverified."""
 

@@ -77,5 +77,8 @@ def _bundle(path: Path, arguments: Sequence[str], engine: Engine) -> int:
     more = ["--user", f"{user['uid']}:{user['gid']}", "--workdir", process["cwd"]]
     for variable in process["env"]:
         more += ["--env", variable]
+    for mount in config["mounts"]:
+        if mount["type"] == "bind":
+            more += ["--volume", f"{mount['source']}:{mount['destination']}:rbind,nosuid,nodev"]
     command = list(arguments) or process["args"]
     return engine.start(f"{path / 'rootfs'}:O", command, more=[*more, "--rootfs"])

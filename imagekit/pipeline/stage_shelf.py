@@ -1,8 +1,8 @@
 """Staging what lies under a path by itself: a layout, a bundle, squashfs or SIF."""
 
-import os
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,11 @@ class ShelfWork:
     def _name(self) -> str:
         """Return what a version is called: by what is unpacked, or by all that is copied."""
         if self.work.target.kind is not Kind.OCI:
-            return f"{self.work.chosen.digest.algorithm}-{self.work.chosen.digest.hex}"
+            chosen = self.work.chosen.digest
+            binds = repr(self.work.bench.options.binds).encode()
+            # Other folders make another config.json, and so another version.
+            more = f"-{Digest.of(binds).hex[:_HALF]}" if self.work.bench.options.binds else ""
+            return f"{chosen.algorithm}-{chosen.hex}{more}"
         found = self.work.found
         raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
         parts = sorted([*(str(raw.digest) for raw in raws), str(found.image.tag)])
@@ -95,7 +99,8 @@ class ShelfWork:
         else:
             product.mkdir(mode=0o755)
             stager.folder(image, product / "rootfs")
-            _mount_points(product / "rootfs")
+            binds = self.work.bench.options.binds
+            _mount_points(product / "rootfs", [each.destination for each in binds])
             (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
 
     def _config(self) -> ImageConfig:
@@ -114,7 +119,8 @@ class ShelfWork:
         uid, gid = user_of(config.user, rootfs)
         # runc takes no relative root below a link, and the path of a bundle is one.
         root = home.parent.resolve() / home.name / "rootfs"
-        return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root))
+        binds = self.work.bench.options.binds
+        return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root), binds=binds)
 
     def _tidy(self) -> tuple[str, ...]:
         keep = self.work.bench.options.keep
@@ -130,9 +136,14 @@ class ShelfWork:
         return tuple(version.name for version in gone)
 
 
-def _mount_points(rootfs: Path) -> None:
+def _mount_points(rootfs: Path, more: Iterable[str]) -> None:
     """Make the folders that config.json mounts over: a runtime would, and so alter the bytes."""
-    for name in MOUNT_POINTS:
-        point = rootfs / name.lstrip("/")
-        if not os.path.lexists(point):
-            point.mkdir(mode=0o755)
+    for name in (*MOUNT_POINTS, *more):
+        point = rootfs
+        for part in name.strip("/").split("/"):
+            point /= part
+            if point.is_symlink():
+                # Where it leads to is the image's affair, and nothing is made there.
+                break
+            if not point.exists():
+                point.mkdir(mode=0o755)

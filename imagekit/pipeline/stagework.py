@@ -14,7 +14,7 @@ from imagekit.model.digest import Digest
 from imagekit.model.event import Progress, silent
 from imagekit.model.oci import MANIFEST_TYPES, RawManifest
 from imagekit.model.reference import PinnedReference, Repository
-from imagekit.model.staged import Receipt, Target
+from imagekit.model.staged import Bind, Receipt, Target
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.staged import read_receipt, write_receipt
@@ -38,6 +38,8 @@ class StageOptions:
     """A receipt older than this is signed anew."""
     driver: str = "overlay"
     """Storage driver of a store."""
+    binds: tuple[Bind, ...] = ()
+    """Folders of the nodes that containers of a bundle see."""
     compression: str = "gzip"
     """Of squashfs."""
     dry_run: bool = False

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
+from imagekit.errors import InvalidReferenceError
 from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.model.oci import ImageConfig, Platform
+from imagekit.model.staged import Bind
 
 CONFIG = ImageConfig(
     platform=Platform(os="linux", architecture="amd64"),
@@ -48,6 +52,26 @@ def test_whatever_is_mounted_on_is_made_before() -> None:
     tops = {"/" + str(mount["destination"]).split("/")[1] for mount in mounts}  # type: ignore[index]  # objects
 
     assert tops == set(MOUNT_POINTS)
+
+
+def test_folders_of_nodes_are_mounted() -> None:
+    """Without devices and set-user-id programs of theirs."""
+    binds = (Bind.parse("/home"), Bind.parse("/data/sets:/sets"))
+    raw = runtime_spec_bytes(CONFIG, uid=7, gid=8, root="/r", binds=binds)
+
+    found = [each for each in json.loads(raw)["mounts"] if each["type"] == "bind"]
+    assert [(each["source"], each["destination"]) for each in found] == [
+        ("/home", "/home"),
+        ("/data/sets", "/sets"),
+    ]
+    assert found[0]["options"] == ["rbind", "nosuid", "nodev"]
+
+
+@pytest.mark.parametrize("text", ["", "home", "/", "/a/../b", "/a:b", "/a:/b:ro", "/a\n", "//a"])
+def test_what_is_no_folder_is_refused(text: str) -> None:
+    """Both paths are absolute and plain."""
+    with pytest.raises(InvalidReferenceError):
+        Bind.parse(text)
 
 
 def test_the_same_image_gives_the_same_bytes() -> None:
