@@ -10,12 +10,11 @@ What must hold:
 4. The staged bytes are those that it was signed for.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError
-from imagekit.formats.vsa import parse_summary
 from imagekit.model.condition import VsaCondition
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
@@ -23,16 +22,16 @@ from imagekit.model.policy import Authority, ImageRule, Policy, Proof
 from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Receipt
 from imagekit.model.statement import VSA
-from imagekit.model.summary import Summary
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import CertificateVerifier
+from imagekit.verify.conditions.summary import check_summary
 from imagekit.verify.findings import error, ok
 from imagekit.verify.glob import applicable
-from imagekit.verify.identity import accepts, wanted
 from imagekit.verify.trust import CLOCK_SKEW, counting, name_of
 from imagekit.verify.weigh import Scales, weigh
 
 _CHECK = "receipt"
+_HINT = "stage the image again, as the policy of nodes wants it: imagekit stage --verifier-id URI"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,56 +160,20 @@ def _claim_fault(
     if found.predicate_type != VSA or not found.about:
         return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
     try:
-        summary = parse_summary(found.predicate)
-    except DocumentError as fault:
-        return Refusal(code=fault.code, message=fault.message)
-    if summary.verifier not in condition.verifier_ids:
-        return Refusal(
-            code="VERIFIER_NOT_ALLOWED",
-            message=f"it is of the verifier {summary.verifier!r}; the policy relies on "
-            f"{', '.join(condition.verifier_ids)}",
-            hint="stage it with --verifier-id as the policy lists it",
-        )
-    if not accepts(rule, receipt.image, (summary.resource,)):
-        return Refusal(
-            code="REFERENCE_MISMATCH",
-            message=f"it is for {summary.resource!r}, and not for {wanted(rule, receipt.image)}",
-        )
-    return _result_fault(summary, condition) or _time_fault(summary, condition, now)
+        fault = check_summary(found.predicate, condition, image=receipt.image, rule=rule, now=now)
+    except DocumentError as broken:
+        return Refusal(code=broken.code, message=broken.message)
+    return replace(fault, hint=_HINT) if fault else _time_fault(receipt, now)
 
 
-def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
-    if summary.result != "PASSED":
-        return Refusal(code="VERIFICATION_FAILED", message="it says that the image was refused")
-    digests: Sequence[str] = condition.policy_digests
-    if digests and str(summary.policy.digest) not in digests:
-        return Refusal(
-            code="WRONG_POLICY",
-            message=f"the image was judged by the policy {summary.policy.digest}; "
-            f"relied on are {', '.join(digests)}",
-            hint="stage it again by the present policy",
-        )
-    missing = [level for level in condition.levels if level not in summary.levels]
-    if missing:
-        return Refusal(code="LEVEL_MISSING", message=f"it lacks {', '.join(missing)}")
-    return None
-
-
-def _time_fault(summary: Summary, condition: VsaCondition, now: datetime) -> Refusal | None:
-    if summary.time is None:
-        return Refusal(code="STALE_ATTESTATION", message="it does not say when it was made")
-    if summary.time > now + CLOCK_SKEW:
-        return Refusal(
-            code="CLOCK",
-            message=f"it is of {summary.time.isoformat()}, and the clock says {now.isoformat()}",
-            hint="set the clock",
-        )
-    if condition.max_age is not None and now - summary.time > condition.max_age:
-        return Refusal(
-            code="STALE_ATTESTATION",
-            message=f"it is of {summary.time.isoformat()}, older than {condition.max_age}",
-            hint="stage the image again: that verifies it, and renews the receipt",
-        )
+def _time_fault(receipt: Receipt, now: datetime) -> Refusal | None:
+    """Refuse a receipt without a time, or of tomorrow, also where its age has no limit."""
+    if receipt.time is None:
+        message = "it does not say when it was made"
+        return Refusal(code="STALE_ATTESTATION", message=message, hint=_HINT)
+    if receipt.time > now + CLOCK_SKEW:
+        message = f"it is of {receipt.time.isoformat()}, and the clock says {now.isoformat()}"
+        return Refusal(code="CLOCK", message=message, hint="set the clock")
     return None
 
 

@@ -134,6 +134,24 @@ def test_a_receipt_of_tomorrow_is_refused() -> None:
     assert _codes(_judged(_statement(time=NOW + timedelta(hours=1)))) == ["CLOCK"]
 
 
+def test_a_receipt_of_tomorrow_is_refused_without_a_limit_too() -> None:
+    """Whether its age is limited or not."""
+    policy = _policy(vsa=_condition(max_age=None))
+
+    assert _codes(_judged(_statement(time=NOW + timedelta(hours=1)), policy=policy)) == ["CLOCK"]
+
+
+def test_a_receipt_without_a_time_is_refused() -> None:
+    """Nobody could tell when it ends."""
+    good = _statement()
+    timeless = {key: value for key, value in good.predicate.items() if key != "timeVerified"}
+    policy = _policy(vsa=_condition(max_age=None))
+
+    judged = _judged(replace(good, predicate=timeless), policy=policy)
+
+    assert _codes(judged) == ["STALE_ATTESTATION"]
+
+
 def test_a_failed_verification_is_refused() -> None:
     """A verifier may say that an image is bad."""
     good = _statement()
