@@ -5,9 +5,9 @@ from datetime import datetime
 from imagekit.formats.report import Report, shown
 from imagekit.model.evidence import Certified
 from imagekit.model.policy import Authority, Identity, ImageRule, Need, Policy, SignedIdentity
-from imagekit.verify.lint_patterns import Remark, of_issuer, of_subject
-from imagekit.verify.lint_places import Places
-from imagekit.verify.lint_time import Path, authorities, counting_now
+from imagekit.verify.lint.patterns import Remark, of_issuer, of_subject
+from imagekit.verify.lint.places import Places
+from imagekit.verify.lint.times import Path, authorities, counting_now
 from imagekit.verify.trust import identifies
 
 _MANY = 4

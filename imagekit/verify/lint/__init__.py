@@ -8,10 +8,10 @@ from pathlib import Path
 from imagekit.errors import Diagnostic, PolicyError
 from imagekit.formats.report import Report, Span
 from imagekit.formats.strictyaml import MAX_BYTES
-from imagekit.verify.lint_globs import check_globs
-from imagekit.verify.lint_places import Places
-from imagekit.verify.lint_time import check_times
-from imagekit.verify.lint_trust import check_trust
+from imagekit.verify.lint.globs import check_globs
+from imagekit.verify.lint.places import Places
+from imagekit.verify.lint.times import check_times
+from imagekit.verify.lint.trust import check_trust
 from imagekit.verify.load import policy_bytes, read_policy
 
 MAX_FILES = 1000

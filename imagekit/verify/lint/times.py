@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from imagekit.formats.report import Report, shown
 from imagekit.model.policy import Authority, ImageRule, Policy
-from imagekit.verify.lint_places import Places
+from imagekit.verify.lint.places import Places
 
 SOON = timedelta(days=30)
 """How long before its end something is remarked on."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagekit.formats.report import Report, shown
 from imagekit.model.policy import ImageRule, Policy
 from imagekit.verify.glob import applicable, literal_length
-from imagekit.verify.lint_places import Places
+from imagekit.verify.lint.places import Places
 from imagekit.verify.overlap import Budget, Rule, TooLongError, common_name, may_meet
 
 _SHOWN = 3
