@@ -12,7 +12,7 @@ from aiohttp import web
 
 from imagekit.errors import ImagekitError
 from imagekit.gate import listing
-from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable
+from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable, unknown_blob
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.shelf import Shelf
 from imagekit.gate.desk import Desk, Served
@@ -31,7 +31,7 @@ from imagekit.gate.paths import (
     Probe,
     parse,
 )
-from imagekit.gate.refusals import DenialError
+from imagekit.gate.refusals import DenialError, refusing
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.model.digest import Digest
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
@@ -171,7 +171,8 @@ class Gate:
         self, request: web.BaseRequest, site: Site, digest: Digest
     ) -> web.StreamResponse:
         blob = await self.desk.blob(site.upstream, site.repository, digest)
-        return await self.shelf.send(request, site, blob)
+        with refusing(unknown_blob(digest)):
+            return await self.shelf.send(request, site, blob)
 
     def _refusal(self, request: web.BaseRequest, error: RefusedError) -> Answer:
         self.metrics.count("refused", error.code)

@@ -3,7 +3,6 @@
 What the command line says goes before what the file says.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -66,10 +65,11 @@ class Config:
     listings: Listings = field(default_factory=Listings)
     times: Times = field(default_factory=Times)
     contact: str = ANYBODY
+    redirect: bool = False
+    """Whether clients fetch blobs where the upstream sends them, unverified by the gate."""
     audit: Path | None = None
     """The audit log's file; standard output without one."""
     redis: str = ""
-    places: Mapping[str, Path] = field(default_factory=dict, hash=False)
 
 
 def parse_address(text: str) -> Address:
@@ -307,6 +307,7 @@ def _config(values: Values) -> Config:
         listings=values["lists"] or Listings(),
         times=values["times"] or Times(),
         contact=values["contact"] or ANYBODY,
+        redirect=values["blobs"] == "redirect",
         audit=values["auditFile"],
         redis=values["redis"],
     )
@@ -340,6 +341,12 @@ CONFIG: Record[Config] = Record(
         ),
         "lists": item(_LISTS, "which lists are given"),
         "times": item(_TIMES, "how long what is kept"),
+        "blobs": item(
+            Choice("the word", ("send", "redirect")),
+            "whether the gate sends blobs, or passes on where the upstream redirects to; "
+            "what comes from there only the client can verify",
+            default="send",
+        ),
         "auditFile": item(_PATH, "the audit log; standard output without it"),
         "redis": item(
             plain("a URL", pattern=r"(?:rediss?|unix)://[!-~]+", max_length=512),

@@ -101,7 +101,8 @@ def decide(
     allowed = verdict.allowed and manifest is not None
     closure = Closure()
     if allowed and manifest is not None:
-        closure = closure_of(manifest, recorder.manifests)
+        denied = book.policy.deny.digests
+        closure = closure_of(manifest, recorder.manifests, denied=denied)
         fresh = now + lifetimes.allowed
         later = _Later(reference, book, recorder, senses)
         until = later.holds_until(now, now + max(lifetimes.allowed, lifetimes.stale))

@@ -81,29 +81,35 @@ class Decision:
         return self.policy == policy and self.made <= now < self.until
 
 
-def closure_of(top: RawManifest, read: Mapping[Digest, RawManifest]) -> Closure:
+def closure_of(
+    top: RawManifest,
+    read: Mapping[Digest, RawManifest],
+    *,
+    denied: frozenset[Digest] = frozenset(),
+) -> Closure:
     """Return what a manifest consists of.
 
     Args:
         top: an index or a manifest, allowed as a whole.
         read: the manifests that were read and judged with it.
+        denied: what the policy refuses whoever signed it: it is no part of anything.
 
     Raises:
         DocumentError: it is neither.
     """
     document = parse_manifest(top.raw, top.media_type)
     if isinstance(document, Manifest):
-        return Closure(blobs=dict(_blobs(document)))
+        return Closure(blobs={k: v for k, v in _blobs(document) if k not in denied})
     manifests: dict[Digest, RawManifest] = {}
     blobs: dict[Digest, int] = {}
     for entry in document.manifests:
         found = read.get(entry.digest)
-        if found is None or found.media_type != entry.media_type:
+        if found is None or found.media_type != entry.media_type or entry.digest in denied:
             continue
         child = parse_manifest(found.raw, found.media_type)
         if isinstance(child, Manifest):
             manifests[entry.digest] = found
-            blobs.update(_blobs(child))
+            blobs.update({k: v for k, v in _blobs(child) if k not in denied})
     return Closure(manifests=manifests, blobs=blobs)
 
 

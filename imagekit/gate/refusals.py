@@ -54,8 +54,11 @@ def is_outage(error: ImagekitError) -> bool:
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def refusing(missing: RefusedError | None = None) -> Iterator[None]:
     """Turn errors of an upstream into answers.
+
+    Args:
+        missing: the answer for what the upstream does not have.
 
     Raises:
         RefusedError: for every other error of imagekit.
@@ -65,7 +68,7 @@ def refusing() -> Iterator[None]:
     except RefusedError:
         raise
     except NotFoundError as error:
-        raise unknown_manifest(plain(error.message)) from error
+        raise (missing or unknown_manifest(plain(error.message))) from error
     except ImagekitError as error:
         raise _undecided(error, outage=is_outage(error)) from error
 
@@ -76,7 +79,7 @@ def _undecided(error: ImagekitError, *, outage: bool) -> RefusedError:
     if outage:
         return unavailable(f"the upstream registry cannot be asked: {said}")
     message = (
-        f"imagekit: no verdict on the image, so it is refused: {error.code or 'ERROR'}: {said}"
+        f"imagekit: nothing can be said for it, so it is refused: {error.code or 'ERROR'}: {said}"
     )
     return RefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
 

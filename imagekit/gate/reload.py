@@ -1,6 +1,7 @@
 """The policy in force: read anew when it changes, and kept where the new one is broken."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -74,12 +75,14 @@ class PolicyInForce:
             try:
                 self._book = self._read()
             except ImagekitError as error:
-                self._keep(error)
+                self._keep(_all_said(error))
+            except (OSError, sqlite3.Error) as error:
+                self._keep(f"it cannot be noted which policy is in force: {error}")
             else:
                 self.fault = ""
 
-    def _keep(self, error: ImagekitError) -> None:
-        said = plain(_all_said(error))
+    def _keep(self, why: str) -> None:
+        said = plain(why)
         if said == self.fault:
             return
         self.fault = said

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import signal
+import sqlite3
 import ssl
 import sys
 import time
@@ -162,7 +163,7 @@ def _assemble(parts: _Parts) -> Gate:
     return Gate(
         upstreams=Upstreams.of(config.upstreams),
         desk=desk,
-        shelf=Shelf(cache, metrics),
+        shelf=Shelf(cache, metrics, redirect=config.redirect),
         guard=Guard(rights),
         audit=audit,
         metrics=metrics,
@@ -190,7 +191,7 @@ async def listen(
         max_field_size=_MAX_LINE,
         tcp_keepalive=True,
     )
-    runner = web.ServerRunner(server, handle_signals=False)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_END_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(
@@ -282,7 +283,7 @@ async def _keep_house(policy: PolicyInForce, store: Store) -> None:
         await asyncio.to_thread(policy.refresh)
         if time.monotonic() - pruned > _PRUNE_SECONDS:
             pruned = time.monotonic()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, sqlite3.Error):
                 await asyncio.to_thread(store.prune, datetime.now(UTC), _PRUNE_AGE)
 
 

@@ -5,6 +5,7 @@ nothing but a part that the next one deletes. What an earlier process left is ha
 its last bytes are sent.
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -146,7 +147,8 @@ class BlobCache:
         if now - entry.touched > _TOUCH_SECONDS:
             entry.touched = now
             # The next process learns from it what was used last.
-            os.utime(self._path(digest))
+            with contextlib.suppress(OSError):
+                os.utime(self._path(digest))
 
     def _drop(self, digest: Digest) -> None:
         gone = self._entries.pop(digest, None)

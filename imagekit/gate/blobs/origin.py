@@ -49,6 +49,14 @@ class Origin(Protocol):
         """
         ...
 
+    async def place(self, repository: Repository, digest: Digest) -> str | None:
+        """Return where a client may fetch a blob itself; None where that is nowhere.
+
+        Raises:
+            RegistryError: there is no good answer.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of all connections."""
         ...
@@ -78,6 +86,11 @@ class LayoutOrigin:
 
             yield pieces()
 
+    async def place(self, repository: Repository, digest: Digest) -> str | None:
+        """Nowhere: a folder is no place for clients."""
+        del repository, digest
+        return None
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -106,6 +119,17 @@ class RegistryOrigin:
             # Also where the client went away in the middle: the rest is not waited for.
             answer.close()
 
+    async def place(self, repository: Repository, digest: Digest) -> str | None:
+        """Return where the registry sends who asks for a blob."""
+        url = f"{self._base(repository)}{distribution.blob_path(repository, digest)}"
+        answer = await self._ask(repository, url, start=0, follow=False)
+        try:
+            if answer.status not in _REDIRECTS:
+                return None
+            return distribution.redirected(url, answer.headers.get("Location", ""))
+        finally:
+            answer.close()
+
     async def close(self) -> None:
         """Let go of all connections."""
         await self._own.close()
@@ -117,7 +141,9 @@ class RegistryOrigin:
             repository, plain_http=options.plain_http, has_ca=options.ca_file is not None
         )
 
-    async def _ask(self, repository: Repository, url: str, *, start: int) -> aiohttp.ClientResponse:
+    async def _ask(
+        self, repository: Repository, url: str, *, start: int, follow: bool = True
+    ) -> aiohttp.ClientResponse:
         """Ask, log in where that is wanted, and follow redirects."""
         headers = {"Range": f"bytes={start}-"} if start else {}
         at, base, tried = url, distribution.origin(self._base(repository)), False
@@ -131,7 +157,7 @@ class RegistryOrigin:
                 challenge = answer.headers.get("WWW-Authenticate", "")
                 answer.close()
                 self._logins.put(repository, await self._log_in(repository, challenge))
-            elif answer.status in _REDIRECTS:
+            elif answer.status in _REDIRECTS and follow:
                 location = answer.headers.get("Location", "")
                 answer.close()
                 at = distribution.redirected(at, location)

@@ -23,9 +23,13 @@ class Shelf:
     Args:
         cache: where verified blobs are kept; None to keep none.
         metrics: counts.
+        redirect: whether clients are sent on where the registry sends them.
     """
 
-    def __init__(self, cache: BlobCache | None, metrics: Metrics) -> None:
+    def __init__(
+        self, cache: BlobCache | None, metrics: Metrics, *, redirect: bool = False
+    ) -> None:
+        self._redirect = redirect
         self._cache = cache
         self._flows = None if cache is None else Flows(cache)
         self._metrics = metrics
@@ -51,6 +55,11 @@ class Shelf:
         wanted = Wanted(
             origin=origin, repository=site.repository, digest=blob.digest, size=blob.size
         )
+        if self._redirect:
+            place = await origin.place(site.repository, blob.digest)
+            if place is not None:
+                self._metrics.count("blob", "redirected")
+                return _elsewhere(place)
         if self._flows is not None and time.monotonic() >= self._broken_until:
             try:
                 async with self._flows.follow(wanted) as flow:
@@ -91,3 +100,8 @@ class Shelf:
             self._flows.close()
         if self._cache is not None:
             self._cache.close()
+
+
+def _elsewhere(place: str) -> web.StreamResponse:
+    headers = {"Location": place, "Cache-Control": "no-store", "Content-Length": "0"}
+    return web.StreamResponse(status=307, headers=headers)
