@@ -1,0 +1,180 @@
+"""What was decided, on disk."""
+
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import InputError, PolicyError
+from imagekit.gate.decision import Closure, Decision, Subject
+from imagekit.gate.store import Store
+from imagekit.model.digest import Digest
+from imagekit.model.oci import MANIFEST, RawManifest
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from tests.signed import World
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+REPOSITORY = Repository.parse("r.site/apps/demo")
+BLOB, CHILD = Digest.of(b"blob"), b"child"
+
+
+def raw(content: bytes) -> RawManifest:
+    """Return some bytes as a manifest."""
+    return RawManifest(media_type=MANIFEST, digest=Digest.of(content), raw=content)
+
+
+def decision(content: bytes = b"top", *, made: datetime = NOW, allowed: bool = True) -> Decision:
+    """Return a decision on an index with one child and one blob."""
+    top = raw(content)
+    child = raw(CHILD)
+    return Decision(
+        reference=TaggedReference(REPOSITORY, "1"),
+        digest=top.digest,
+        allowed=allowed,
+        policy="f",
+        policy_name="site version 1",
+        made=made,
+        fresh=made + timedelta(minutes=1),
+        until=made + timedelta(minutes=2),
+        manifest=top if allowed else None,
+        closure=Closure(manifests={child.digest: child}, blobs={BLOB: 4}),
+    )
+
+
+def subject(content: bytes = b"top") -> Subject:
+    """Return what it is about."""
+    return Subject(REPOSITORY, Digest.of(content), "1")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "state")
+
+
+def again(store: Store) -> Store:
+    """Return the same store as the next process opens it."""
+    store.close()
+    return Store(store.folder)
+
+
+def test_round_trip(store: Store) -> None:
+    """What was kept is what comes back, in the next process too."""
+    store.keep(subject(), decision())
+
+    assert again(store).decision(subject()) == decision()
+
+
+def test_roots_and_latest(store: Store) -> None:
+    """What is part of what, those judged last first."""
+    store.keep(subject(), decision())
+    store.keep(subject(b"new"), decision(b"new", made=NOW + timedelta(hours=1)))
+
+    assert store.roots(REPOSITORY, BLOB) == (subject(b"new"), subject())
+    assert store.roots(REPOSITORY, Digest.of(CHILD)) == (subject(b"new"), subject())
+    assert store.roots(REPOSITORY, Digest.of(b"new")) == (subject(b"new"),)
+    assert store.latest(REPOSITORY, "1") == subject(b"new")
+    assert store.roots(Repository.parse("r.site/apps/other"), BLOB) == ()
+    assert store.repositories() == (str(REPOSITORY),)
+
+
+def test_denied_takes_its_place_away(store: Store) -> None:
+    """What is denied now leads to no blob any more."""
+    store.keep(subject(), decision())
+    store.keep(subject(), decision(allowed=False))
+
+    assert store.decision(subject()) is None
+    assert store.roots(REPOSITORY, BLOB) == ()
+
+
+def test_altered_manifest_is_not_believed(store: Store) -> None:
+    """Bytes are only what their digest says."""
+    store.keep(subject(), decision())
+    with sqlite3.connect(store.folder / "gate.db") as database:
+        database.execute("UPDATE manifest SET raw = ?", (b"evil",))
+    database.close()
+
+    assert again(store).decision(subject()) is None
+
+
+def test_lost_manifest(store: Store) -> None:
+    """A decision without its bytes is none."""
+    store.keep(subject(), decision())
+    with sqlite3.connect(store.folder / "gate.db") as database:
+        database.execute("DELETE FROM manifest")
+    database.close()
+
+    assert store.decision(subject()) is None
+
+
+def test_prune(store: Store) -> None:
+    """What is old goes, with all that belongs to it and to nothing else."""
+    store.keep(subject(), decision())
+    store.keep(subject(b"new"), decision(b"new", made=NOW + timedelta(days=20)))
+
+    store.prune(NOW + timedelta(days=31), timedelta(days=30))
+
+    assert store.roots(REPOSITORY, BLOB) == (subject(b"new"),)
+    assert store.decision(subject(b"new")) is not None
+    with sqlite3.connect(store.folder / "gate.db") as database:
+        count = database.execute("SELECT count(*) FROM manifest").fetchone()[0]
+    database.close()
+    assert count == 2
+
+
+def test_pinned_reference(store: Store) -> None:
+    """A decision by digest comes back as one by digest."""
+    top = decision()
+    assert top.digest is not None
+    pinned = replace(top, reference=PinnedReference(REPOSITORY, top.digest))
+    key = Subject(REPOSITORY, top.digest)
+    store.keep(key, pinned)
+
+    assert store.decision(key) == pinned
+
+
+def test_accept(store: Store) -> None:
+    """A policy's version never goes back; the same version with another text is said."""
+    policy = World().policy()
+
+    assert store.accept(policy) == ""
+    assert store.accept(policy) == ""
+    assert "raise metadata.version" in store.accept(replace(policy, digest=Digest.of(b"other")))
+    assert store.accept(replace(policy, version=9)) == ""
+    with pytest.raises(PolicyError, match="version 9 was in force"):
+        again(store).accept(policy)
+
+
+def test_two_processes(store: Store) -> None:
+    """A folder is one gate's."""
+    with pytest.raises(InputError, match="another gate"):
+        Store(store.folder)
+
+
+def test_another_version(store: Store) -> None:
+    """A database of a later gate is not touched."""
+    store.close()
+    with sqlite3.connect(store.folder / "gate.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+    with pytest.raises(InputError, match="version 99"):
+        Store(store.folder)
+
+
+def test_broken_database(tmp_path: Path) -> None:
+    """What is no database is an error with a hint."""
+    (tmp_path / "gate.db").write_bytes(b"nonsense" * 1000)
+
+    with pytest.raises(InputError, match="cannot be used"):
+        Store(tmp_path)
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """So is a folder that cannot be."""
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(InputError, match="cannot be used"):
+        Store(tmp_path / "file" / "state")
