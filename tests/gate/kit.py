@@ -196,6 +196,19 @@ class Reply:
         return json.loads(self.body)
 
 
+def ask(
+    port: int, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> Reply:
+    """Ask whatever listens on a port of loopback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return Reply(status=answer.status, headers=dict(answer.headers), body=answer.read())
+    finally:
+        connection.close()
+
+
 class GateProcess:
     """``imagekit gate`` as a process on a free port."""
 
@@ -218,7 +231,7 @@ class GateProcess:
 
     def start(self) -> None:
         """Start it and wait until it serves."""
-        env = {**os.environ, "PYTHONPATH": str(CHECKOUT), **self._settings}
+        env = {**os.environ, **self._settings}
         with self.log.open("ab") as log, self.audit_file.open("ab") as audit:
             began = log.tell()
             self.process = subprocess.Popen(
@@ -241,15 +254,7 @@ class GateProcess:
         self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> Reply:
         """Ask it something."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            body = answer.read()
-            # http.client joins what comes more than once by commas.
-            return Reply(status=answer.status, headers=dict(answer.headers), body=body)
-        finally:
-            connection.close()
+        return ask(self.port, path, method=method, headers=headers)
 
     @property
     def audit(self) -> list[dict[str, Any]]:

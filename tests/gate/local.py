@@ -1,7 +1,6 @@
 """A gate in a thread of the test: made in milliseconds, with the test's clock and policy."""
 
 import asyncio
-import http.client
 import io
 import json
 import threading
@@ -30,7 +29,7 @@ from imagekit.gate.metrics import Metrics
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.model.policy import Policy
-from tests.gate.kit import Reply
+from tests.gate.kit import Reply, ask
 
 OPEN = Rights(passwords={}, tokens={})
 
@@ -58,6 +57,7 @@ class Making:
     rights: Rights = OPEN
     listings: Listings = field(default_factory=Listings)
     cache_size: int = 64 << 20
+    redirect: bool = False
     contact: str = "platform@site.example"
 
 
@@ -101,13 +101,7 @@ class LocalGate:
         self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> Reply:
         """Ask it something."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            return Reply(status=answer.status, headers=dict(answer.headers), body=answer.read())
-        finally:
-            connection.close()
+        return ask(self.port, path, method=method, headers=headers)
 
     def on_loop(self, work: Callable[[], object]) -> None:
         """Do something on the gate's own loop."""
@@ -168,7 +162,7 @@ class LocalGate:
         return Gate(
             upstreams=Upstreams.of(making.upstreams),
             desk=desk,
-            shelf=Shelf(cache, metrics),
+            shelf=Shelf(cache, metrics, redirect=making.redirect),
             guard=Guard(making.rights),
             audit=audit,
             metrics=metrics,

@@ -17,7 +17,7 @@ import pytest
 
 from imagekit.model.digest import Digest
 from tests.fakes import MemorySigner
-from tests.gate.kit import CHECKOUT, GateProcess, Site, wait_for
+from tests.gate.kit import GateProcess, Site, wait_for
 from tests.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -250,7 +250,7 @@ def test_wrong_words(site: Site, words: tuple[str, ...], code: int, tmp_path: Pa
     """What is wrong is said before anything listens, with a hint and without a traceback."""
     argv = [sys.executable, "-m", "imagekit", "gate", "--policy", str(site.policy), *words]
     listen = () if "--listen" in words else ("--listen", "127.0.0.1:0")
-    env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HOME": str(tmp_path)}
+    env = {**os.environ, "HOME": str(tmp_path)}
     ran = subprocess.run(
         [*argv, *listen, "--state", str(tmp_path / "state"), "--cache", str(tmp_path / "cache")],
         capture_output=True,
@@ -281,7 +281,6 @@ def test_configuration_with_faults(site: Site, tmp_path: Path) -> None:
 def test_schema() -> None:
     """``imagekit schema gate`` prints the schema of configurations."""
     argv = [sys.executable, "-m", "imagekit", "schema", "gate"]
-    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    ran = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=30, check=True)
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
 
     assert json.loads(ran.stdout)["properties"]["upstreams"]["type"] == "array"

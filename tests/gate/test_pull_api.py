@@ -6,10 +6,11 @@ In front of a registry without the referrers API, one with it, and a layout: one
 import hashlib
 import http.client
 import json
+from pathlib import Path
 
 import pytest
 
-from imagekit.errors import RegistryError
+from imagekit.adapters.layout import LayoutStore
 from imagekit.model.digest import Digest
 from imagekit.model.oci import (
     DOCKER_INDEX,
@@ -409,8 +410,10 @@ def test_other_methods(gate: GateProcess, method: str, path: str) -> None:
     assert answer.headers["Allow"] == "GET, HEAD"
 
 
-def test_an_index_that_lists_what_is_not_there(site: Site, gate: GateProcess) -> None:
-    """A sparse copy is served, and what it lacks is 404."""
+def test_an_index_that_lists_what_is_not_there(tmp_path: Path) -> None:
+    """A sparse copy is served, and what it lacks is 404. Only layouts take one."""
+    LayoutStore.create(tmp_path / "layout")
+    site = Site("registry.site.example", tmp_path, tmp_path / "layout")
     index, children = site.push_index("apps/sparse", "full", "amd64")
     writer = site.writer("apps/sparse")
     entries = json.loads(writer.manifest(index).raw)["manifests"]
@@ -420,14 +423,10 @@ def test_an_index_that_lists_what_is_not_there(site: Site, gate: GateProcess) ->
         "platform": {"os": "linux", "architecture": "s390x"},
     }
     document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*entries, lost]}
-    raw = json.dumps(document).encode()
-    if site.layout is None:
-        # Where there can be none, none is served.
-        with pytest.raises(RegistryError):
-            writer.put_manifest(index.repository, INDEX, raw)
-        return
-    site.tag(writer.put_manifest(index.repository, INDEX, raw), "1")
+    sparse = writer.put_manifest(index.repository, INDEX, json.dumps(document).encode())
+    site.tag(sparse, "1")
 
-    assert gate.get("/v2/apps/sparse/manifests/1").status == 200
-    assert gate.get(f"/v2/apps/sparse/manifests/{children[0].digest}").status == 200
-    assert gate.get(f"/v2/apps/sparse/manifests/{lost['digest']}").status == 404
+    with GateProcess(site) as gate:
+        assert gate.get("/v2/apps/sparse/manifests/1").status == 200
+        assert gate.get(f"/v2/apps/sparse/manifests/{children[0].digest}").status == 200
+        assert gate.get(f"/v2/apps/sparse/manifests/{lost['digest']}").status == 404

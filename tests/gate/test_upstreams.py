@@ -283,3 +283,26 @@ def test_slow_upstream_keeps_no_other_waiting(tmp_path: Path) -> None:
 
     assert answer.status == 200
     assert took < 10
+
+
+def test_redirect_is_passed_on_where_that_is_wanted(origin: Origin, tmp_path: Path) -> None:
+    """Clients fetch a blob of an allowed image where the registry sends them; never elsewhere."""
+    place = "https://blobs.example/x?signature=a%2Fb"
+    origin.lie = lambda asked, _answer: (
+        Answer(307, {"Location": place}) if asked.path == origin.blob else None
+    )
+    with LocalGate(front(tmp_path, origin, redirect=True)) as gate:
+        before = gate.get(origin.blob).status
+        gate.get(origin.manifest)
+        answer = gate.get(origin.blob)
+        config = gate.get(origin.config)
+        place = "http://169.254.169.254/x"
+        inner = gate.get(origin.blob)
+
+    assert before == 404
+    assert (answer.status, answer.headers["Location"]) == (
+        307,
+        "https://blobs.example/x?signature=a%2Fb",
+    )
+    assert config.status == 200
+    assert inner.status in {403, 503}
