@@ -144,6 +144,24 @@ def test_28_child_alone(origin: Origin, tmp_path: Path) -> None:
     assert Digest.of(after.body) == child.digest
 
 
+def test_17_denied_child(origin: Origin, tmp_path: Path) -> None:
+    """Attack 17: a child on the deny list is no part of an index that is allowed; nor a layer."""
+    _, child = index_of(origin)
+    made = making(origin, tmp_path)
+    layer = Digest.of(b"layer")
+    made.policy = origin.world.policy(deny=Deny(digests=frozenset({child.digest, layer})))
+    with LocalGate(made) as gate:
+        top = gate.get(TWO)
+        alone = gate.get(f"/v2/apps/demo/manifests/{child.digest}")
+        inside = gate.get(f"/v2/apps/demo/blobs/{Digest.of(b'child')}")
+        image = gate.get(origin.manifest)
+        denied = gate.get(f"/v2/apps/demo/blobs/{layer}")
+
+    assert (top.status, image.status) == (200, 200)
+    assert "REVOKED" in alone.message
+    assert (inside.status, denied.status) == (404, 404)
+
+
 def test_29_level(origin: Origin, tmp_path: Path) -> None:
     """Attack 29: where the policy wants the manifests signed, a signed index is not enough."""
     index_of(origin)
