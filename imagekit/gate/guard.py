@@ -10,12 +10,14 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from imagekit.gate.answers import RefusedError
 from imagekit.gate.lru import Lru
 from imagekit.verify.glob import matches
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 ANONYMOUS = ""
 _KNOWN = 10_000
@@ -79,7 +81,7 @@ class Guard:
         # Equal work for unknown users, so that time does not tell who exists.
         self._decoy = next(iter(rights.passwords.values()), b"")
 
-    async def client(self, request: web.BaseRequest) -> Client:
+    async def client(self, request: "web.BaseRequest") -> Client:
         """Return who asks."""
         if self.open:
             return NOBODY
@@ -205,7 +207,7 @@ def _names(user: str, name: str) -> bool:
     return name != ANONYMOUS and user in {"*", name}
 
 
-def _certified(request: web.BaseRequest) -> str:
+def _certified(request: "web.BaseRequest") -> str:
     """Return the common name of the client's certificate, which TLS has verified."""
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
