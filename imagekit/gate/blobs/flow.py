@@ -218,7 +218,7 @@ class Flows:
 class _Worker:
     """One piece of work at a time in a thread; a file is not closed while it still runs."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: ThreadPoolExecutor | None) -> None:
         self._pool = pool
         self._running: asyncio.Future[None] | None = None
 
@@ -275,15 +275,18 @@ async def checked(wanted: Wanted) -> AsyncGenerator[bytes]:
     """
     hasher = hashlib.new(wanted.digest.algorithm)
     held, at = b"", 0
-    async with aclosing(resumed(wanted)) as pieces:
+    async with aclosing(resumed(wanted)) as pieces, _Worker(None) as worker:
         async for piece in pieces:
             at += len(piece)
             if at > wanted.size:
                 break
-            await asyncio.to_thread(hasher.update, piece)
+            await worker.ready()
+            worker.start(hasher.update, piece)
+            # While one piece is hashed, the one before it is sent.
             if held:
                 yield held
             held = piece
+        await worker.ready()
     if at != wanted.size or hasher.hexdigest() != wanted.digest.hex:
         raise _mismatch(wanted, "at the upstream")
     yield held
