@@ -44,6 +44,8 @@ class Place:
     authority: Path
     """The certificate authority (PEM) of the gate."""
     enter: Path | None = None
+    user: str = ""
+    """Who runs it; root where nobody is named."""
 
     def run(self, *words: str | Path, **env: str) -> Outcome:
         """Run a command there to its end."""
@@ -59,6 +61,10 @@ class Place:
 
     def prefix(self, env: Mapping[str, str]) -> list[str | Path]:
         """Return what stands before a command there."""
+        if self.user:
+            runtime = self.folder / "runtime"
+            own = {**self.environment(env), "USER": self.user, "XDG_RUNTIME_DIR": str(runtime)}
+            return ["runuser", "-u", self.user, "--", "env", *(f"{k}={v}" for k, v in own.items())]
         if self.enter is None:
             return []
         return [self.enter, "env", *(f"{k}={v}" for k, v in {**self.trust(), **env}.items())]

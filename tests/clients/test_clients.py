@@ -5,6 +5,7 @@ The table of client by outcome stands at the end of what pytest prints.
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +17,7 @@ import pytest
 from tests.clients import clients
 from tests.clients.clients import Client, Place
 from tests.clients.conftest import TABLE, Site
+from tests.gate.kit import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -30,6 +32,7 @@ class Row:
     make: Make
     program: str
     sid: bool = False
+    rootless: bool = False
     shows: bool = True
     """Whether its user is shown what the gate says."""
 
@@ -37,8 +40,10 @@ class Row:
 ROWS = (
     Row(name="podman-4.3", make=clients.podman, program="podman"),
     Row(name="podman-5", make=clients.podman, program="podman", sid=True),
+    Row(name="podman-4.3 rootless", make=clients.podman, program="podman", rootless=True),
     Row(name="buildah-1.28", make=clients.buildah, program="buildah"),
     Row(name="buildah-1.4x", make=clients.buildah, program="buildah", sid=True),
+    Row(name="buildah-1.28 rootless", make=clients.buildah, program="buildah", rootless=True),
     Row(name="skopeo-1.9", make=clients.skopeo, program="skopeo"),
     Row(name="skopeo-1.22", make=clients.skopeo, program="skopeo", sid=True),
     Row(name="docker-20", make=clients.docker, program="dockerd"),
@@ -71,12 +76,34 @@ def row(request: pytest.FixtureRequest, bench: Path) -> Row:
     return found
 
 
+@pytest.fixture(scope="module")
+def user() -> Iterator[str]:
+    """A user who may have containers of his own; gone at the end."""
+    name = f"ik-clients-{os.getpid()}"
+    subprocess.run(["useradd", "--create-home", name], check=True)
+    try:
+        yield name
+    finally:
+        # Podman leaves a process that holds the user's namespace.
+        subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+        wait_for(lambda: subprocess.run(["pgrep", "-u", name], check=False).returncode != 0)
+        subprocess.run(["userdel", "--remove", name], capture_output=True, check=True)
+
+
 @contextmanager
-def _client(row: Row, site: Site, bench: Path) -> Iterator[Client]:
+def _client(row: Row, site: Site, bench: Path, *, user: str) -> Iterator[Client]:
     # Podman wants a short path, and so do sockets.
     folder = Path(tempfile.mkdtemp(prefix="ik-", dir="/tmp"))
     enter = bench / "enter-sid" if row.sid else None
-    made = row.make(Place(folder=folder, authority=site.gate.authority, enter=enter))
+    owner = user if row.rootless else ""
+    if owner:
+        (folder / "runtime").mkdir(mode=0o700)
+        for path in (folder, folder / "runtime"):
+            shutil.chown(path, owner, owner)
+    # A user reads no folder of root's tests.
+    authority = Path(shutil.copy(site.gate.authority, folder / "gate.pem"))
+    authority.chmod(0o644)
+    made = row.make(Place(folder=folder, authority=authority, enter=enter, user=owner))
     try:
         with made if isinstance(made, AbstractContextManager) else nullcontext(made) as client:
             yield client
@@ -89,12 +116,12 @@ def _cell(said: str) -> str:
     return said.strip().replace("|", "/")[:200]
 
 
-def test_client(row: Row, site: Site, bench: Path) -> None:
+def test_client(row: Row, site: Site, bench: Path, user: str) -> None:
     """Pulled where allowed; refused with nothing of the image on the host, origin not asked."""
-    with _client(row, site, bench) as client:
+    with _client(row, site, bench, user=user) as client:
         allowed = client.pull(site.reference(site.good))
         there = clients.stored(client.folder, site.good.marker)
-    with _client(row, site, bench) as client:
+    with _client(row, site, bench, user=user) as client:
         refused = client.pull(site.reference(site.bad))
         left = [
             file
