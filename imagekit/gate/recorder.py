@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 class Recorder:
-    """An implementation of ``ports.RegistryReader`` for one judgement, in one thread."""
+    """An implementation of ``ports.RegistryReader`` for one judgement and its threads.
+
+    What two threads ask for at the same moment may be asked for twice; by digest it is the same.
+    """
 
     def __init__(self, inner: RegistryReader) -> None:
         self._inner = inner
