@@ -60,7 +60,11 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._held = _hold(folder)
-            self._database = self._open()
+            try:
+                self._database = self._open()
+            except BaseException:
+                os.close(self._held)
+                raise
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"the gate's folder {folder} cannot be used: {error}",
@@ -185,15 +189,11 @@ class Store:
         database = sqlite3.connect(
             self.folder / "gate.db", timeout=_SECONDS, check_same_thread=False
         )
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version not in {0, _VERSION}:
-            raise sqlite3.DatabaseError(f"gate.db is of version {version}, which is not known")
-        # With a log and NORMAL, a killed process loses nothing, and a crash of the machine the
-        # last decisions at most.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_TABLES)
-        database.execute(f"PRAGMA user_version = {_VERSION}")
+        try:
+            _prepare(database)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def _forget(self, name: str, digest: str, tag: str) -> None:
@@ -288,3 +288,15 @@ def _hold(folder: Path) -> int:
             code="gate/in-use",
         ) from error
     return handle
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version not in {0, _VERSION}:
+        raise sqlite3.DatabaseError(f"gate.db is of version {version}, which is not known")
+    # With a log and NORMAL, a killed process loses nothing, and a crash of the machine the
+    # last decisions at most.
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.executescript(_TABLES)
+    database.execute(f"PRAGMA user_version = {_VERSION}")

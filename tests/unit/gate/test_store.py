@@ -1,6 +1,7 @@
 """What was decided, on disk."""
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,16 +49,27 @@ def subject(content: bytes = b"top") -> Subject:
     return Subject(REPOSITORY, Digest.of(content), "1")
 
 
+_OPEN: list[Store] = []
+
+
+def _opened(folder: Path) -> Store:
+    _OPEN.append(Store(folder))
+    return _OPEN[-1]
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return Store(tmp_path / "state")
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store; whatever was opened in its place is closed in the end."""
+    yield _opened(tmp_path / "state")
+    while _OPEN:
+        _OPEN.pop().close()
 
 
 def again(store: Store) -> Store:
     """Return the same store as the next process opens it."""
+    _OPEN.remove(store)
     store.close()
-    return Store(store.folder)
+    return _opened(store.folder)
 
 
 def test_round_trip(store: Store) -> None:
@@ -155,6 +167,7 @@ def test_two_processes(store: Store) -> None:
 
 def test_another_version(store: Store) -> None:
     """A database of a later gate is not touched."""
+    _OPEN.remove(store)
     store.close()
     with sqlite3.connect(store.folder / "gate.db") as database:
         database.execute("PRAGMA user_version = 99")
