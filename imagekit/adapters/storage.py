@@ -1,5 +1,6 @@
 """imagekit's own folders and container storage, for root and for users."""
 
+import hashlib
 import os
 import platform
 from collections.abc import Mapping
@@ -62,7 +63,8 @@ def container_store(folders: Folders, env: Mapping[str, str]) -> Store:
         ToolError: the folder for what is mounted belongs to somebody else.
     """
     graph = folders.data / "containers"
-    run = _runtime_folder(env)
+    # It counts what is mounted, for one storage: two that shared it would unmount each other's.
+    run = _runtime_folder(env) / hashlib.sha256(os.fsencode(graph)).hexdigest()[:12]
     return Store(
         graph=graph, run=run, driver=_driver(), isolation="chroot", runtime=runtime_for(Path("/"))
     )
