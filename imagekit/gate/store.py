@@ -5,7 +5,6 @@ have to survive a restart and kill -9. All of it can be made anew: a store that 
 verifications and no more. Manifests are read back only with the digest that they are filed under.
 """
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from imagekit.errors import ImagekitError, InputError, PolicyError
 from imagekit.gate.decision import Closure, Decision, Subject
+from imagekit.gate.hold import hold
 from imagekit.model.digest import Digest
 from imagekit.model.oci import RawManifest
 from imagekit.model.policy import Policy
@@ -59,7 +59,7 @@ class Store:
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._held = _hold(folder)
+            self._held = hold(folder, option="--state")
             try:
                 self._database = self._open()
             except BaseException:
@@ -269,25 +269,6 @@ def _reference(subject: Subject, *, pinned: bool) -> Reference:
     if pinned or not subject.tag:
         return PinnedReference(subject.repository, subject.digest, tag=subject.tag or None)
     return TaggedReference(subject.repository, subject.tag)
-
-
-def _hold(folder: Path) -> int:
-    """Take the folder for this process.
-
-    Raises:
-        InputError: another process has it.
-    """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise InputError(
-            f"another gate uses {folder}",
-            hint="give each gate a folder of its own with --state",
-            code="gate/in-use",
-        ) from error
-    return handle
 
 
 def _prepare(database: sqlite3.Connection) -> None:

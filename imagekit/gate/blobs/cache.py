@@ -6,7 +6,6 @@ its last bytes are sent.
 """
 
 import contextlib
-import fcntl
 import os
 import time
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from tempfile import mkstemp
 from typing import BinaryIO
 
 from imagekit.errors import ImagekitError, InputError
+from imagekit.gate.hold import hold
 from imagekit.model.digest import Digest
 
 _TOUCH_SECONDS = 60.0
@@ -58,7 +58,7 @@ class BlobCache:
         try:
             self._parts = folder / "parts"
             self._parts.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._held = _hold(folder)
+            self._held = hold(folder, option="--cache")
             self._sweep()
             self._list()
         except OSError as error:
@@ -180,17 +180,3 @@ class BlobCache:
             self._entries[digest] = entry
             self._total += stat.st_size
         self._make_room(0)
-
-
-def _hold(folder: Path) -> int:
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise InputError(
-            f"another gate uses the cache {folder}",
-            hint="give each gate a folder of its own with --cache",
-            code="gate/in-use",
-        ) from error
-    return handle
