@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from imagekit.formats.bundle import KeyBundle
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Witness
+from imagekit.model.face import Ruling
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.policy import Authority, TrustRoot
@@ -144,6 +145,18 @@ class Memory(Protocol):
 
     def remember(self, name: str, seen: Seen) -> None:
         """Keep what was seen, unless the same or something higher is kept already."""
+        ...
+
+
+class ImageJudge(Protocol):
+    """Judges images for a host's runtimes: by its policy, or by asking a gate."""
+
+    def __call__(self, reference: Reference) -> Ruling:
+        """Judge an image.
+
+        Raises:
+            ImagekitError: there is no verdict; whoever asks refuses.
+        """
         ...
 
 

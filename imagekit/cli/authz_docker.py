@@ -2,10 +2,10 @@
 
   imagekit authz-docker --listen unix:///run/docker/plugins/imagekit.sock
 
-with {"authorization-plugins": ["imagekit"]} in /etc/docker/daemon.json, and the policy in
-/etc/imagekit/verifier.yaml (see: imagekit verifier --help). Images are pulled and run by digest
-only: who asks by a tag is told the digest that was verified. Building, loading, importing and
-committing images, and plugins, are refused. Where this does not run, Docker refuses everything.
+with {"authorization-plugins": ["imagekit"]} in /etc/docker/daemon.json, and the policy, or the gate
+to ask, in /etc/imagekit/verifier.yaml (see: imagekit verifier --help). Images are pulled and run by
+digest only: who asks by a tag is told the digest that was verified. Building, loading, importing
+and committing images, and plugins, are refused. Where this does not run, Docker refuses everything.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer until a signal comes."""
     from imagekit.adapters.authz import AuthzServer
-    from imagekit.pipeline.face import load_face, policy_of
+    from imagekit.pipeline.face import judge_of, load_face
 
     if not arguments.listen.startswith(_UNIX):
         raise UsageError("--listen is unix:// and the absolute path of a socket")
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not path.is_absolute():
         raise UsageError("--listen is unix:// and the absolute path of a socket")
     config = load_face(arguments.config)
-    policy_of(config)  # a broken one is told now, and not at the first question
+    judge_of(config)  # a broken one is told now, and not at the first question
     decide = _decider(config, console)
     with AuthzServer(path, decide) as server:
         _stop_on_signal(server.shutdown)

@@ -8,8 +8,9 @@ In /usr/share/containers/oci/hooks.d/imagekit.json:
 
 The container's state comes on stdin. Its image is looked up in the storage: one of a staged store
 is judged by its receipt, another by its name and digest, by the policy in
-/etc/imagekit/verifier.yaml. Where the annotation dev.imagekit.digest is set, the image must be of
-that digest. Ends with 0 where the container may start; with anything else Podman does not start it.
+/etc/imagekit/verifier.yaml or by the gate that it names; receipts need the policy. Where the
+annotation dev.imagekit.digest is set, the image must be of that digest. Ends with 0 where the
+container may start; with anything else Podman does not start it.
 
 A user who may run Podman may also run it without hooks: this guards hosts where root starts
 containers, and other users' honest mistakes.

@@ -1,14 +1,38 @@
 """What the faces on a host are told by their configuration file: runtimes pass them no options."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from imagekit.model.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """The running gate that judges in the place of a policy of the host's own."""
+
+    address: str
+    """``HOST`` or ``HOST:PORT``."""
+    tls: bool = True
+    """False on loopback only."""
+    ca_file: Path | None = None
+    """Certificate authorities (PEM) that alone vouch for the gate; None for the system's."""
+    registries: Mapping[str, str] = field(hash=False)
+    """The gate's name for each registry behind it; empty where it stands before this one only."""
+
+    @property
+    def url(self) -> str:
+        """Where the gate answers."""
+        return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceConfig:
-    """How a runtime's plugin verifies."""
+    """How a runtime's plugin verifies: by a policy, or by asking a gate."""
 
-    policy: Path
+    policy: Path | None = None
+    gate: GateConfig | None = None
+    """Asked instead; exactly one of the two is set."""
     policy_keys: tuple[Path, ...] = ()
     """One of these must have signed the policy; none where it is empty."""
     state: Path = Path("/var/lib/imagekit/seen.db")
@@ -17,3 +41,18 @@ class FaceConfig:
     ca_file: Path | None = None
     seconds: int = 8
     """Without a verdict after so long, the answer is no."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What a runtime is answered about one image."""
+
+    allowed: bool
+    digest: Digest | None
+    """What was judged; None where it is not known."""
+    reason: str
+    """One printable line, as a user reads it at the prompt."""
+
+    def allows(self, digest: Digest) -> bool:
+        """Tell whether it is these bytes that are allowed."""
+        return self.allowed and self.digest == digest

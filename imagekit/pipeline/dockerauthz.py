@@ -5,8 +5,7 @@ from typing import assert_never
 from imagekit.errors import ImagekitError
 from imagekit.model.face import FaceConfig
 from imagekit.model.reference import PinnedReference
-from imagekit.pipeline.face import judge
-from imagekit.runtime.containerd import reason
+from imagekit.pipeline.face import judge_of
 from imagekit.runtime.dockerauthz import Answer, Ask, Tell, decide
 
 
@@ -31,16 +30,16 @@ def answer(config: FaceConfig, *, method: str, uri: str, body: bytes | None) -> 
 
 
 def _asked(config: FaceConfig, image: PinnedReference) -> tuple[bool, str]:
-    verdict = judge(config, image)
-    return verdict.allowed and verdict.digest == image.digest, reason(verdict)
+    ruling = judge_of(config)(image)
+    return ruling.allows(image.digest), ruling.reason
 
 
 def _told(config: FaceConfig, decision: Tell) -> tuple[bool, str]:
-    verdict = judge(config, decision.image)
-    if not verdict.allowed or verdict.digest is None:
-        return False, reason(verdict)
+    ruling = judge_of(config)(decision.image)
+    if not ruling.allowed or ruling.digest is None:
+        return False, ruling.reason
     name = decision.image.repository.name
     return False, (
         f"imagekit: a tag may move; the image was verified, so ask by its digest: "
-        f"{decision.verb} {name}@{verdict.digest}"
+        f"{decision.verb} {name}@{ruling.digest}"
     )

@@ -1,4 +1,7 @@
-"""The one decision behind the faces of runtimes: by the host's configuration, and in time."""
+"""The one decision behind the faces of runtimes: by the host's configuration, and in time.
+
+A policy's machinery is imported where a policy judges; who asks a gate does not wait for it.
+"""
 
 import os
 import signal
@@ -7,15 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from imagekit.adapters.memory import SqliteMemory
 from imagekit.errors import InputError, ToolTimeoutError
-from imagekit.model.face import FaceConfig
-from imagekit.model.policy import Policy
+from imagekit.model.face import FaceConfig, Ruling
 from imagekit.model.reference import Reference
-from imagekit.model.registry import RegistryOptions
-from imagekit.model.verdict import Verdict
+from imagekit.runtime.containerd import reason
 from imagekit.runtime.faceconfig import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
+
+if TYPE_CHECKING:
+    from imagekit.model.policy import Policy
+    from imagekit.ports import ImageJudge
 
 
 def load_face(path: Path | None = None) -> FaceConfig:
@@ -34,23 +39,31 @@ def load_face(path: Path | None = None) -> FaceConfig:
     except OSError as error:
         raise InputError(
             f"{file} cannot be read: {error.strerror}",
-            hint="write: policy: /etc/imagekit/policy.yaml",
+            hint="write: policy: /etc/imagekit/policy.yaml, or gate: https://HOST:PORT",
             code="verifier/unreadable",
         ) from error
     return parse_config(raw, file=str(file))
 
 
-def policy_of(config: FaceConfig) -> Policy:
+def policy_of(config: FaceConfig) -> "Policy":
     """Return the policy that the configuration names.
 
     Raises:
+        InputError: it names a gate, and no policy.
         PolicyError: it, or a key, cannot be accepted.
     """
     from imagekit.adapters.keys import read_public_key
+    from imagekit.adapters.memory import SqliteMemory
     from imagekit.model.policy import Authority
     from imagekit.pipeline.policy import open_policy
     from imagekit.verify.signed import PolicySigners
 
+    if config.policy is None:
+        raise InputError(
+            "the verifier's configuration names a gate, and receipts are checked by a policy",
+            hint="write policy: in the place of gate: on hosts with staged images",
+            code="verifier/no-policy",
+        )
     keys = tuple(
         Authority(name=file.stem, key=read_public_key(file)) for file in config.policy_keys
     )
@@ -58,14 +71,25 @@ def policy_of(config: FaceConfig) -> Policy:
     return open_policy(config.policy, signers=signers, memory=SqliteMemory(config.state))
 
 
-def judge(config: FaceConfig, reference: Reference, *, policy: Policy | None = None) -> Verdict:
-    """Judge an image as the host's configuration says.
+def judge_of(config: FaceConfig) -> "ImageJudge":
+    """Return what judges images on this host: its policy, or the gate.
 
     Raises:
-        ImagekitError: there is no verdict; whoever asks refuses.
+        InputError: the policy, a key, or the gate's authorities cannot be used.
     """
+    if config.gate is not None:
+        from imagekit.adapters.askgate import GateJudge
+
+        return GateJudge(config.gate, seconds=config.seconds)
+    return _by_policy(config)
+
+
+def _by_policy(config: FaceConfig) -> "ImageJudge":
+    from imagekit.adapters.memory import SqliteMemory
+    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.verify import verify
 
+    policy = policy_of(config)
     options = RegistryOptions(
         plain_http=config.plain_http,
         ca_file=config.ca_file,
@@ -74,12 +98,13 @@ def judge(config: FaceConfig, reference: Reference, *, policy: Policy | None = N
         deadline_seconds=config.seconds,
         attempts=2,
     )
-    return verify(
-        reference,
-        policy=policy or policy_of(config),
-        options=options,
-        memory=SqliteMemory(config.state),
-    )
+
+    def judge(reference: Reference) -> Ruling:
+        memory = SqliteMemory(config.state)
+        verdict = verify(reference, policy=policy, options=options, memory=memory)
+        return Ruling(allowed=verdict.allowed, digest=verdict.digest, reason=reason(verdict))
+
+    return judge
 
 
 @contextmanager

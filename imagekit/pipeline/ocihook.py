@@ -10,7 +10,7 @@ from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields
 from imagekit.model.face import FaceConfig
 from imagekit.model.reference import PinnedReference, parse_reference
-from imagekit.pipeline.face import judge, policy_of
+from imagekit.pipeline.face import judge_of, policy_of
 from imagekit.runtime.containerd import reason
 
 ANNOTATION = "dev.imagekit.digest"
@@ -54,15 +54,15 @@ def _by_receipt(config: FaceConfig, store: Store, image: StoredImage) -> tuple[b
 def _by_name(config: FaceConfig, image: StoredImage) -> tuple[bool, str]:
     """Judge by each of the image's names: what is allowed under one of them may run."""
     said = f"imagekit: refused: the image {image.image[:12]} has no name to judge it by"
-    policy = policy_of(config)
+    judge = judge_of(config)
     for reference in _references(image):
         try:
-            verdict = judge(config, reference, policy=policy)
+            ruling = judge(reference)
         except ImagekitError as error:
             said = f"imagekit: refused, as there is no verdict: {error.message}"
             continue
-        said = reason(verdict)
-        if verdict.allowed:
+        said = ruling.reason
+        if ruling.allows(image.digest):
             return True, said
     return False, said
 

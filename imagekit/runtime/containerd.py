@@ -5,6 +5,7 @@ what stands on stdout, at most 32 KiB, is shown to the user.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats import strictjson
@@ -12,7 +13,9 @@ from imagekit.formats.oci import parse_descriptor
 from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX_TYPES, MANIFEST_TYPES
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference, parse_reference
-from imagekit.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from imagekit.model.verdict import Verdict
 
 DESCRIPTOR = "application/vnd.oci.descriptor.v1+json"
 MAX_DESCRIPTOR = 64 << 10
@@ -69,7 +72,7 @@ def named(name: str, digest: Digest) -> PinnedReference:
     return reference
 
 
-def reason(verdict: Verdict) -> str:
+def reason(verdict: "Verdict") -> str:
     """Return the verdict in one line, as a user reads it at their prompt."""
     image = verdict.reference
     name = f"{image.repository.name}:{image.tag}" if image.tag else str(image)

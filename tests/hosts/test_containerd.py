@@ -1,14 +1,17 @@
-"""containerd's own daemon asks the image verifier plugin: 2.0 and newer."""
+"""containerd's own daemon (2.0 and newer) asks the plugin, and that the policy or a gate."""
 
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.gate.kit import GateProcess
+from tests.gate.kit import Site as GateSite
 from tests.hosts.daemons import Daemon, said
 from tests.offline_site import Site
 
@@ -41,21 +44,43 @@ def _newer(bench: Path) -> tuple[str, str]:
     pytest.skip("containerd 2 is not installed")
 
 
-@pytest.fixture(scope="module")
-def pull(site: Site, bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+@contextmanager
+def by_policy(site: Site, folder: Path) -> Iterator[str]:
+    """The configuration that judges by the site's policy."""
+    yield f"policy: {site.home}/policy.yaml\nstate: {folder}/seen.db\n"
+
+
+@contextmanager
+def by_gate(site: Site, folder: Path) -> Iterator[str]:
+    """The one that asks a gate, which judges by the same policy."""
+    host = site.image.partition("/")[0]
+    behind = GateSite(host, folder)
+    behind.policy = site.home / "policy.yaml"
+    with GateProcess(behind) as gate:
+        yield f"gate: http://{gate.host}\nregistries: ['{host}']\n"
+
+
+@pytest.fixture(scope="module", params=[by_policy, by_gate])
+def pull(
+    request: pytest.FixtureRequest,
+    site: Site,
+    bench: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[str]]:
     """The words that pull an image by a containerd that asks."""
     daemon, client = _newer(bench)
     folder = tmp_path_factory.mktemp("c")
     (folder / "bin").mkdir()
     (folder / "c.toml").write_text(CONFIG.format(folder=folder))
-    (folder / "v.yaml").write_text(f"policy: {site.home}/policy.yaml\nstate: {folder}/seen.db\n")
     plugin = folder / "bin/imagekit-verifier"
     path = os.pathsep.join(sys.path)
     plugin.write_text(PLUGIN.format(folder=folder, python=sys.executable, path=path))
     plugin.chmod(0o755)
-    with Daemon([daemon, "-c", f"{folder}/c.toml"], folder / "log") as running:
-        running.wait_for(folder / "sock")
-        yield [client, "--address", f"{folder}/sock", "images", "pull", "--plain-http"]
+    with request.param(site, folder) as config:
+        (folder / "v.yaml").write_text(config)
+        with Daemon([daemon, "-c", f"{folder}/c.toml"], folder / "log") as running:
+            running.wait_for(folder / "sock")
+            yield [client, "--address", f"{folder}/sock", "images", "pull", "--plain-http"]
 
 
 def test_an_allowed_image_is_pulled(site: Site, pull: list[str]) -> None:
@@ -77,4 +102,5 @@ def test_an_unsigned_image_is_blocked_and_the_user_is_told(site: Site, pull: lis
 
     assert code != 0
     assert "imagekit" in out
-    assert "is refused by the policy" in out
+    assert "refused by" in out
+    assert "NO_SIGNATURE" in out

@@ -86,7 +86,8 @@ def _containerd(raw: bytes) -> None:
 
 
 def _face(raw: bytes) -> None:
-    same(parse_config(raw, file="x").policy.is_absolute(), second=True)
+    config = parse_config(raw, file="x")
+    same((config.policy is None) != (config.gate is None), second=True)
 
 
 _ASKED = b'r.site/app:1\0{"mediaType": "%b", "digest": "%b", "size": 1}'
@@ -110,6 +111,9 @@ TARGETS = {
     ),
     "face": Target(
         check=_face,
-        seeds=(b"policy: /p.yaml\npolicyKeys: [/k.pub]\nstate: /s.db\nseconds: 3\n",),
+        seeds=(
+            b"policy: /p.yaml\npolicyKeys: [/k.pub]\nstate: /s.db\nseconds: 3\n",
+            b"gate: https://g.site:1\ngateCa: /ca.pem\nregistries: [a=r.site, b=r.site:2]\n",
+        ),
     ),
 }

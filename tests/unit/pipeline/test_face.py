@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
-from imagekit.model.face import FaceConfig
+from imagekit.model.digest import Digest
+from imagekit.model.face import FaceConfig, GateConfig
 from imagekit.pipeline.dockerauthz import answer
 from imagekit.pipeline.face import load_face, policy_of, within
 from imagekit.runtime.faceconfig import VARIABLE, parse_config
+from tests.hostile import Answer, HostileRegistry
 
 
 def test_a_configuration_is_read(tmp_path: Path) -> None:
@@ -98,3 +100,46 @@ def test_without_a_policy_docker_may_do_nothing_with_images(tmp_path: Path) -> N
 
     assert not allow
     assert "cannot be read" in said
+
+
+MANIFEST = b'{"schemaVersion": 2}'
+DIGEST = Digest.of(MANIFEST)
+ALLOWED = Answer(200, {"Docker-Content-Digest": str(DIGEST)}, MANIFEST)
+
+
+def ask_docker(gate_says: Answer, uri: str) -> tuple[bool, str]:
+    """Ask as Docker does, where the host's configuration names a gate."""
+    with HostileRegistry(lambda _: gate_says) as gate:
+        asked = GateConfig(address=gate.host, tls=False, registries={"r.site": ""})
+        config = FaceConfig(gate=asked)
+        return answer(config, method="POST", uri=f"/v1.41/images/create?{uri}", body=None)
+
+
+def test_by_a_gate_docker_may_pull_what_it_serves() -> None:
+    """By that digest only; by a tag Docker would look again."""
+    assert ask_docker(ALLOWED, f"fromImage=r.site/a@{DIGEST}")[0]
+    assert not ask_docker(ALLOWED, f"fromImage=r.site/a@sha256:{'1' * 64}")[0]
+
+    allow, said = ask_docker(ALLOWED, "fromImage=r.site/a&tag=1")
+
+    assert not allow
+    assert f"docker pull r.site/a@{DIGEST}" in said
+
+
+@pytest.mark.parametrize("gate_says", [Answer(403), Answer(500), Answer(200, {}, MANIFEST)])
+@pytest.mark.parametrize("uri", [f"fromImage=r.site/a@{DIGEST}", "fromImage=r.site/a&tag=1"])
+def test_by_a_gate_docker_may_not_pull_what_it_does_not_serve(gate_says: Answer, uri: str) -> None:
+    """Neither what it refuses nor what it cannot tell; no digest is offered, either."""
+    allow, said = ask_docker(gate_says, uri)
+
+    assert not allow
+    assert "the gate" in said
+    assert "ask by its digest" not in said
+
+
+def test_a_gate_is_no_policy_for_receipts() -> None:
+    """A staged image is judged by its receipt, which the gate knows nothing of."""
+    config = FaceConfig(gate=GateConfig(address="127.0.0.1:1", registries={"r.site": ""}))
+
+    with pytest.raises(InputError, match="receipts are checked by a policy"):
+        policy_of(config)
