@@ -1,4 +1,4 @@
-"""Answer containerd whether an image may be pulled: its image verifier plugin (bindir).
+r"""Answer containerd whether an image may be pulled: its image verifier plugin (bindir).
 
 containerd (2.0 and newer) runs every program in /opt/containerd/image-verifier/bin and passes it no
 options of yours. Link the program imagekit-verifier there, and write /etc/imagekit/verifier.yaml:
