@@ -33,15 +33,17 @@ def local_images() -> tuple[LocalImage, ...]:
 
 
 def verify_local(images: tuple[LocalImage, ...], judge: Judge) -> Iterator[Judged]:
-    """Judge each image under each of its names, and yield what came of it.
+    """Judge each image once under each of its names, and yield what came of it.
+
+    Podman lists an image of two names twice, each time with both.
 
     Args:
         images: the images of the store.
         judge: judges a reference by a policy.
     """
-    for image in images:
-        for name in image.names:
-            yield _judged(name, image, judge)
+    named = {(image.id, name): image for image in images for name in image.names}
+    for (_, name), image in named.items():
+        yield _judged(name, image, judge)
 
 
 def _judged(name: str, image: LocalImage, judge: Judge) -> Judged:

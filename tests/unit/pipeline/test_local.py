@@ -67,6 +67,13 @@ def test_another_name_of_the_same_image_is_judged_by_itself(world: World) -> Non
     assert _codes(world, image) == ["allowed", "REFERENCE_MISMATCH", "NO_POLICY"]
 
 
+def test_a_name_is_judged_once(world: World) -> None:
+    """Podman lists an image of two names twice, each time with both."""
+    image = replace(_signed(world), names=(NAME, "localhost/x:1"))
+
+    assert _codes(world, image, image) == ["allowed", "NO_POLICY"]
+
+
 def test_an_image_without_a_manifest_is_no_verdict(world: World) -> None:
     """It is told, and does not pass."""
     assert _codes(world, replace(_signed(world), digests=())) == ["NOT_PUBLISHED"]
