@@ -1,7 +1,6 @@
 """Images published keyless, judged by policies that name identities, and by other verifiers."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,9 +25,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-COSIGN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / (
-    "imagekit-bench/bin/cosign"
-)
 RECIPE = """\
 schema: 1
 name: apps/hello
@@ -136,13 +132,13 @@ def test_others(published: Published, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("published", ["v2"], indirect=True)
-def test_cosign_accepts_it(published: Published) -> None:
+def test_cosign_accepts_it(published: Published, bench: Path) -> None:
     """The bundle is what cosign 3 expects, and another identity is refused there as well."""
     stack = published.stack
 
     def cosign(identity: str) -> int:
         words: list[str | Path] = [
-            COSIGN,
+            bench / "cosign",
             "verify",
             "--trusted-root",
             stack.trusted_root,

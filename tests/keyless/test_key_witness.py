@@ -24,7 +24,8 @@ from imagekit.formats.simplesigning import (
 )
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Form
-from imagekit.model.reference import PinnedReference, parse_reference
+from imagekit.model.oci import Descriptor
+from imagekit.model.reference import PinnedReference, Repository, parse_reference
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline import registries
 from imagekit.pipeline.verify import verify
@@ -40,6 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
+_BUNDLES = "application/vnd.dev.sigstore.bundle"
 WAYS = ("bundle of Rekor v1", "bundle of Rekor v2", "legacy")
 Change = Callable[[dict[str, Any]], None]
 
@@ -140,34 +142,47 @@ class Signed:
 
 
 class Altered:
-    """A registry that changes what is beside an image, and has the digests right."""
+    """A registry that changes what is beside an image, and has digests and sizes right."""
 
     def __init__(self, reader: RegistryReader, change: Change) -> None:
         self._reader = reader
         self._change = change
+        self._bundles: dict[Digest, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
 
-    def blob(self, *words: Any, **more: Any) -> bytes:
-        """Return a blob; a bundle is changed."""
-        raw: bytes = self._reader.blob(*words, **more)
-        if b'"verificationMaterial"' not in raw:
-            return raw
-        bundle = json.loads(raw)
-        self._change(bundle["verificationMaterial"])
-        return json.dumps(bundle).encode()
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Return a blob; of a bundle the changed one."""
+        changed = self._bundles.get(descriptor.digest)
+        return changed or self._reader.blob(repository, descriptor, limit=limit)
 
     def manifest(self, reference: Any) -> Any:
-        """Return a manifest; annotations of signatures are changed."""
+        """Return a manifest; annotations of signatures are changed, and bundles are others."""
         found = self._reader.manifest(reference)
-        if SIGNATURE_ANNOTATION.encode() not in found.raw:
+        if SIGNATURE_ANNOTATION.encode() not in found.raw and _BUNDLES.encode() not in found.raw:
             return found
         manifest = json.loads(found.raw)
         for layer in manifest["layers"]:
-            self._change(layer["annotations"])
+            if SIGNATURE_ANNOTATION in layer.get("annotations", ()):
+                self._change(layer["annotations"])
+            elif layer["mediaType"].startswith(_BUNDLES):
+                layer.update(self._bundle(reference.repository, layer))
         raw = json.dumps(manifest).encode()
         return type(found)(media_type=found.media_type, digest=Digest.of(raw), raw=raw)
+
+    def _bundle(self, repository: Repository, layer: Mapping[str, Any], /) -> dict[str, Any]:
+        """Keep a changed bundle, and return what makes its descriptor another."""
+        old = Descriptor(
+            media_type=layer["mediaType"],
+            digest=Digest.parse(layer["digest"]),
+            size=layer["size"],
+        )
+        bundle = json.loads(self._reader.blob(repository, old, limit=old.size))
+        self._change(bundle["verificationMaterial"])
+        raw = json.dumps(bundle).encode()
+        self._bundles[Digest.of(raw)] = raw
+        return {"digest": str(Digest.of(raw)), "size": len(raw)}
 
 
 def _pinned(image: str) -> PinnedReference:
