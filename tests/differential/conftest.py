@@ -41,7 +41,7 @@ def matrix(
     sigstore: Sigstore,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Matrix]:
-    """The rows of all cases that were selected; they are played while the first is waited for."""
+    """The rows of all cases that were selected."""
     folder = tmp_path_factory.mktemp("differential")
     for name in ("plain", "modern", "bed"):
         (folder / name).mkdir()
@@ -53,8 +53,11 @@ def matrix(
         bed = make(folder / "bed", {False: plain.host, True: modern.host}, sigstore)
         matrix = Matrix(bed, bench, wanted)
         request.config.stash[_MATRIX] = matrix
-        yield matrix
-        matrix.close()
+        try:
+            matrix.play()
+            yield matrix
+        finally:
+            matrix.close()
 
 
 def _wanted(items: Iterable[pytest.Item]) -> Iterator[tuple[Case, bool]]:

@@ -4,9 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class Row:
 
 
 class Matrix:
-    """The rows, as they come."""
+    """The rows of the table."""
 
     def __init__(self, bed: Bed, bench: Path, wanted: Iterable[tuple[Case, bool]]) -> None:
         self._bed = bed
@@ -63,10 +62,17 @@ class Matrix:
             (case.name, referrers): self._pool.submit(self._play, case, referrers)
             for case, referrers in wanted
         }
-        self._lock = threading.Lock()
+
+    def play(self) -> None:
+        """Wait until all rows have come to an end.
+
+        No test may end meanwhile: pytest takes a variable out of the environment then, while the
+        threads go through it.
+        """
+        wait(self._rows.values())
 
     def row(self, case: Case, *, referrers: bool) -> Row:
-        """Return a row when it is there."""
+        """Return a row."""
         return self._rows[case.name, referrers].result()
 
     def rows(self) -> list[Row]:

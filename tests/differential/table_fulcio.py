@@ -119,7 +119,7 @@ FULCIO_CASES = (
     _case("no-chain", _without(CHAIN_ANNOTATION), "OK", "A A - -"),
     _case("no-entry", _without(LOG_ANNOTATION), "signature: NO_TLOG_ENTRY", "R R - -", attack=13),
     _case("entry-of-another-image", _of_other(LOG_ANNOTATION), _ENTRY, "R R - -", attack=12),
-    _case("entry-of-another-log", _promised(logID="0" * 64), _ENTRY, "R R - -"),
+    _case("entry-of-another-log", _promised(logID="0" * 64), "signature: UNKNOWN_LOG", "R R - -"),
     _case("entry-later", _entry(_later), _ENTRY, "R R - -"),
     _case("entry-with-another-index", _promised(logIndex=1 << 30), _ENTRY, "R R - -"),
     _case("promise-changed", _entry(_unsigned), _ENTRY, "R R - -"),
