@@ -75,12 +75,12 @@ def test_00_an_honest_registry(origin: Origin, gate: LocalGate) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        CONTENT[:-1] + b"!",
+        CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]),
         CONTENT + b"!",
         CONTENT[:-1],
         CONTENT[: 1 << 20],
         b"",
-        b"!" + CONTENT[1:],
+        bytes([CONTENT[0] ^ 1]) + CONTENT[1:],
     ],
     ids=["last-byte", "one-more", "one-less", "a-third", "nothing", "first-byte"],
 )
