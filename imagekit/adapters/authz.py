@@ -16,6 +16,7 @@ from typing import ClassVar, cast
 from imagekit.adapters.faults import storage_errors
 from imagekit.errors import ImagekitError, InputError
 from imagekit.formats import strictjson
+from imagekit.formats.digits import decimal
 from imagekit.formats.fields import Fields, strict_base64
 
 MAX_QUESTION = 8 << 20
@@ -88,9 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """Return the question; None where it has no good length, or did not come whole."""
-        stated = self.headers.get("Content-Length", "")
-        size = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 10 else -1  # noqa: PLR2004
-        if not 0 <= size <= MAX_QUESTION:
+        size = decimal(self.headers.get("Content-Length", ""), most=len(str(MAX_QUESTION)))
+        if size is None or size > MAX_QUESTION:
             self.close_connection = True
             return None
         raw = self.rfile.read(size)

@@ -89,9 +89,7 @@ class Inquest:
         if inner.inclusion_promise is not None:
             promised = (datetime.fromtimestamp(inner.integrated_time or 0, UTC),)
         keys = log_keys(self.trusted, log_id, promised or stamped or (self.now,))
-        check_inclusion(entry, keys)
-        if promised:
-            entry._verify_set(keys)  # noqa: SLF001  # see above
+        check_logged(entry, keys, promised=bool(promised))
         kind = f"{inner.kind_version.kind} {inner.kind_version.version}"
         self._check_body(bytes(inner.canonicalized_body), kind=kind)
         return promised
@@ -129,12 +127,13 @@ def _read_entry(fields: Fields) -> "TransparencyLogEntry":
     return TransparencyLogEntry(Document.from_dict(document))
 
 
-def check_inclusion(entry: "TransparencyLogEntry", keys: "RekorKeyring") -> None:
-    """Verify that an entry is in a log: proof, checkpoint and that both are of one tree.
+def check_logged(entry: "TransparencyLogEntry", keys: "RekorKeyring", *, promised: bool) -> None:
+    """Verify that an entry is in a log: proof, checkpoint, that both are of one tree, and promise.
 
     Args:
         entry: as the library has it.
         keys: those of the log.
+        promised: whether the log's promise with its time is there, and counts.
 
     Raises:
         Exception: what the library raises; see ``guarded``.
@@ -153,3 +152,5 @@ def check_inclusion(entry: "TransparencyLogEntry", keys: "RekorKeyring") -> None
             "the inclusion proof is for another size of the log than its checkpoint",
             code=BAD_TLOG_ENTRY,
         )
+    if promised:
+        entry._verify_set(keys)  # noqa: SLF001  # the library has no public way to it

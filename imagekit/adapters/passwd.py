@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit.errors import InputError
+from imagekit.formats.digits import decimal
 
 _MAX = 1 << 20
 _MAX_ID = (1 << 32) - 2
@@ -44,8 +45,7 @@ def _user(name: str, rootfs: Path) -> tuple[int | None, int | None]:
 
 
 def _number(text: str) -> int | None:
-    good = text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_ID))
-    return int(text) if good else None
+    return decimal(text, most=len(str(_MAX_ID)))
 
 
 def _rows(rootfs: Path, name: str) -> Iterator[list[str]]:

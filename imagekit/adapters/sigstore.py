@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.adapters.certificate import certified
 from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.keywitness import Inquest, check_inclusion
+from imagekit.adapters.keywitness import Inquest, check_logged
 from imagekit.adapters.promise import Promise
 from imagekit.adapters.stamps import judge_stamps, told
 from imagekit.adapters.trustedroot import guarded, load_root, log_keys, within
@@ -195,9 +195,7 @@ class _Root:
             bundle.signature,
         )
         keys = log_keys(self.trusted, inner.log_id.key_id, promised or stamps.times)
-        check_inclusion(entry, keys)
-        if promised:
-            entry._verify_set(keys)  # noqa: SLF001  # see above
+        check_logged(entry, keys, promised=bool(promised))
         certificate = bundle.signing_certificate
         self._check_authority(certificate, promised + stamps.times)
         return certified(certificate), self._witness(promised, stamps)

@@ -10,6 +10,7 @@ from typing import Any
 
 from imagekit.errors import InputError
 from imagekit.formats import strictyaml
+from imagekit.formats.digits import decimal
 from imagekit.formats.report import Report, shown
 from imagekit.formats.scalars import Boolean, Choice, Integer, ListOf, Text, plain
 from imagekit.formats.shape import INVALID, Record, Values, item
@@ -23,6 +24,7 @@ from imagekit.model.registry import RegistryOptions
 MAX_UPSTREAMS = 64
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _MAX_LISTED = 1000
+_MAX_PORT = (1 << 16) - 1
 
 
 ANYBODY = "whoever runs this gate"
@@ -79,15 +81,15 @@ def parse_address(text: str) -> Address:
         InputError: it is none.
     """
     host, colon, port = text.rpartition(":")
-    digits = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 1 << 16  # noqa: PLR2004
+    number = decimal(port, most=len(str(_MAX_PORT)))
     bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not digits or not bare:
+    if not colon or not host or number is None or number > _MAX_PORT or not bare:
         raise InputError(
             f"`{shown(text)}` is no address to listen on",
             hint="write HOST:PORT, such as 127.0.0.1:5443 or [::]:5443",
             code="gate/listen",
         )
-    return Address(host=bare, port=int(port))
+    return Address(host=bare, port=number)
 
 
 def load_config(path: Path) -> Config:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.formats.admission import MAX_REVIEW, parse_review, review_answer
+from imagekit.formats.digits import decimal
 from imagekit.model.admission import Admission, Review
 
 _log = logging.getLogger(__name__)
@@ -105,5 +106,6 @@ def _wait(query: str) -> float:
     It says so in the query, as ``timeout=10s``.
     """
     said = parse_qs(query).get("timeout", [""])[0].removesuffix("s")
-    seconds = float(said) if said.isdecimal() and len(said) < len("10000") else _DEFAULT_WAIT
+    stated = decimal(said, most=4)
+    seconds = _DEFAULT_WAIT if stated is None else stated
     return max(_MARGIN, min(seconds, _LONGEST) - _MARGIN)

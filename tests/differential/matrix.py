@@ -59,7 +59,7 @@ class Matrix:
         self._bench = bench
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._rows: dict[tuple[str, bool], Future[Row]] = {
-            (case.name, referrers): self._pool.submit(self._play, case, referrers)
+            (case.name, referrers): self._pool.submit(self._play, case, referrers=referrers)
             for case, referrers in wanted
         }
 
@@ -84,7 +84,7 @@ class Matrix:
         """Play no more."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _play(self, case: Case, referrers: bool, /) -> Row:  # noqa: FBT001
+    def _play(self, case: Case, /, *, referrers: bool) -> Row:
         folder = self._bed.folder / f"{case.name.replace('/', '-')}-{int(referrers)}"
         folder.mkdir()
         copy = self._pushed(case, referrers=referrers)

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import tarfile
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 
 from imagekit.cli.main import main
+from tests.sigstore.processes import fetch
 from tests.sigstore_stack import Sigstore
 
 pytestmark = pytest.mark.real
@@ -63,8 +63,7 @@ def _attest(bench: Path, sigstore: Sigstore, image: str, folder: Path, /) -> Non
 
 def _workflow_token(sigstore: Sigstore) -> str:
     url = sigstore.github_environment()["ACTIONS_ID_TOKEN_REQUEST_URL"]
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # on loopback
-        return str(json.load(answer)["value"])
+    return str(json.loads(fetch(url))["value"])
 
 
 def _policy(folder: Path, image: str, root: Path, *, subject: str, issuer: str) -> Path:

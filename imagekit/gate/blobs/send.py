@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from imagekit.errors import ImagekitError, IntegrityError
+from imagekit.formats.digits import decimal
 from imagekit.gate.answers import OCTETS, RefusedError
 from imagekit.gate.blobs.flow import Flow, Wanted, checked
 from imagekit.model.digest import Digest
@@ -21,7 +22,6 @@ from imagekit.model.digest import Digest
 _log = logging.getLogger(__name__)
 _TLS_PIECE = 256 << 10
 _WINDOW = 8 << 20
-_DIGITS = frozenset("0123456789")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def span_of(header: str | None, size: int) -> Span:
         return whole
     unit, _, text = header.partition("=")
     first, dash, last = text.strip().partition("-")
-    numbers = all(_DIGITS.issuperset(each) and len(each) < 19 for each in (first, last))  # noqa: PLR2004
+    numbers = all(not each or decimal(each, most=18) is not None for each in (first, last))
     if unit.strip() != "bytes" or not dash or not numbers or not (first or last):
         return whole
     if not first:

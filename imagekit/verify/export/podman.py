@@ -7,6 +7,7 @@ the target may be written. The versions are those of Podman's vendored container
 from dataclasses import dataclass
 
 from imagekit.errors import UsageError
+from imagekit.formats.digits import decimal
 
 NEWEST = (5, 8)
 """What is written for where no version is asked for; what is newer reads it too."""
@@ -27,17 +28,14 @@ class Podman:
         Raises:
             UsageError: it is not a version, or older than sigstoreSigned.
         """
-        numbers = text.split(".") if text else [str(number) for number in NEWEST]
-        good = 2 <= len(numbers) <= 3 and all(  # noqa: PLR2004  # MAJOR.MINOR[.PATCH]
-            number.isascii() and number.isdigit() and len(number) < 4  # noqa: PLR2004
-            for number in numbers
-        )
-        if not good:
-            raise UsageError(
-                f"{text!r:.40} is not a version of Podman",
-                hint="write containers-policy:5.4, or containers-policy for the newest",
-            )
-        found = cls(int(numbers[0]), int(numbers[1]))
+        match [decimal(part, most=3) for part in text.split(".")] if text else NEWEST:
+            case [int(major), int(minor)] | [int(major), int(minor), int(_)]:
+                found = cls(major, minor)
+            case _:
+                raise UsageError(
+                    f"{text!r:.40} is not a version of Podman",
+                    hint="write containers-policy:5.4, or containers-policy for the newest",
+                )
         if (found.major, found.minor) < _SIGSTORE:
             raise UsageError(
                 f"Podman {found} knows no Sigstore signatures in policy.json",

@@ -1,0 +1,12 @@
+"""Whole numbers as hostile texts state them."""
+
+
+def decimal(text: str, *, most: int) -> int | None:
+    """Return the number that ASCII digits state, or None for anything else.
+
+    Args:
+        text: without sign, space or underscore; zeros may lead.
+        most: how many digits there may be.
+    """
+    good = text.isascii() and text.isdigit() and len(text) <= most
+    return int(text) if good else None
