@@ -112,7 +112,7 @@ class _Objects:
 
     def add(self, number: int, rule: ImageRule) -> None:
         """Add the policies of a rule."""
-        if any(covers(glob, rule.glob) for glob in rule.exclude):
+        if _is_empty(rule):
             return
         globs = globs_of(rule.glob)
         if not globs:
@@ -241,8 +241,8 @@ class _Objects:
         for count, glob in enumerate(rule.exclude, start=1):
             if not overlap(glob, rule.glob):
                 continue
-            others = [one for one in self.policy.images if one is not rule]
-            if any(covers(one.glob, glob) for one in others):
+            others = [one for one in self.policy.images if one is not rule and _is_written(one)]
+            if any(_speaks_of(one, glob) for one in others):
                 message = (
                     f"{glob}, which it excludes, falls to another rule; both must be satisfied"
                 )
@@ -258,6 +258,26 @@ class _Objects:
                 self.losses.append(stricter("exclude", message, rule=rule.glob))
             name = rule_name(self.policy, number, "excluded", str(count))
             self.policies.append(_cip(name, globs, _never("no rule speaks of this image")))
+
+
+def _is_empty(rule: ImageRule) -> bool:
+    """Return whether a rule excludes all that it matches."""
+    return any(covers(glob, rule.glob) for glob in rule.exclude)
+
+
+def _is_written(rule: ImageRule) -> bool:
+    """Return whether there are policies of this rule in what is exported."""
+    return not _is_empty(rule) and bool(globs_of(rule.glob))
+
+
+def _speaks_of(rule: ImageRule, glob: str) -> bool:
+    """Return whether policies of this rule match all names of a glob that another one excludes.
+
+    Narrower globs that this rule excludes from it get a policy or another rule in their turn.
+    """
+    excluded = [one for one in rule.exclude if overlap(one, glob)]
+    narrower = all(covers(glob, one) and not covers(one, glob) for one in excluded)
+    return covers(rule.glob, glob) and narrower
 
 
 def _cip(

@@ -3,12 +3,13 @@
 import json
 import re
 
+import pytest
 import re2
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.model.policy import Deny, Policy
+from imagekit.model.policy import Deny, ImageRule, Policy
 from imagekit.verify.export import Effect, Export, export_policy
 from imagekit.verify.glob import applicable
 from tests.unit.verify.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
@@ -93,6 +94,27 @@ def test_policy_controller(made: Policy, name: str, signers: frozenset[str]) -> 
     _check(
         made, found, accepts=controller_accepts(objects, name, signers), name=name, signers=signers
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "excluded", "inner"),
+    [
+        ("r.site/a", "r.site/**", rule(glob="r.site/**", exclude=("r.site/**",))),
+        ("r.site/a/a", "r.site/**", rule(glob="r.site/**", exclude=("r.site/a/**",))),
+        ("r.site/a", "r.site/a", rule(glob="*/*", authorities=(B,))),
+    ],
+    ids=["the other excludes itself", "the other excludes it too", "the other has no words there"],
+)
+def test_an_excluded_image_is_never_accepted(name: str, excluded: str, inner: ImageRule) -> None:
+    """The keys of a rule that excludes an image do not suffice where no other rule is exported."""
+    made = policy(rule(glob="**", exclude=(excluded,)), inner)
+    objects = list(yaml.safe_load_all(_text(made)))
+
+    assert not controller_accepts(objects, name, frozenset({KEYS[0].fingerprint}))
+
+
+def _text(made: Policy) -> str:
+    return export_policy(made, "cluster-image-policy", now=NOW).documents[0].text
 
 
 @settings(max_examples=60, deadline=None)
