@@ -10,7 +10,13 @@ from hypothesis import HealthCheck, settings
 from tests.servers import RegistryServer
 
 # How long an example takes says something about the machine, and about coverage's cost.
-settings.register_profile("imagekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_PLAIN = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True, database=None
+)
+# One commit gives one result: the same examples at every run.
+settings.register_profile("imagekit", _PLAIN, derandomize=True)
+# Other examples at every run, and many: scripts/fuzz properties.
+settings.register_profile("random", _PLAIN, derandomize=False)
 settings.load_profile("imagekit")
 
 REQUIRE_REAL = "IMAGEKIT_REQUIRE_REAL"

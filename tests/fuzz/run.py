@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import collection, target
+from tests.fuzz import collection, properties, target
 
 _RSS_MIB = 1024
 _STUCK = 10
@@ -34,17 +34,37 @@ class Outcome:
     good: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a target is fuzzed."""
+
+    seconds: int
+    runs: int
+    """So many inputs instead, the same ones each time; 0 where the time decides."""
+
+    def words(self) -> tuple[str, ...]:
+        """Return libFuzzer's options."""
+        if self.runs:
+            return f"-runs={self.runs}", "-seed=1"
+        return (f"-max_total_time={self.seconds}",)
+
+
 def main() -> int:
     """Run the command; 0: nothing found, 1: something was."""
     arguments = _arguments()
     if arguments.replay is not None:
         return _replay(arguments.replay)
     folder: Path = arguments.folder
+    limits = Limits(seconds=arguments.seconds, runs=arguments.runs)
     began = time.monotonic()
+
+    def fuzz(name: str) -> Outcome:
+        if name == properties.NAME:
+            return _properties(limits.seconds)
+        return _fuzz(name, folder, limits)
+
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = list(
-            pool.map(lambda name: _fuzz(name, folder, arguments.seconds), arguments.targets)
-        )
+        outcomes = list(pool.map(fuzz, arguments.targets))
     bad = [outcome for outcome in outcomes if not outcome.good]
     total = sum(outcome.runs for outcome in outcomes)
     print(
@@ -59,6 +79,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all by default")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
+    parser.add_argument(
+        "--runs", type=int, default=0, help="so many inputs for each instead, the same every time"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at once")
     parser.add_argument(
         "--folder",
@@ -70,10 +93,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the targets and end")
     arguments = parser.parse_args()
     if arguments.list:
-        print(*collection.NAMES, sep="\n")
+        print(*collection.NAMES, properties.NAME, sep="\n")
         sys.exit(0)
-    arguments.targets = arguments.targets or list(collection.NAMES)
-    unknown = sorted(set(arguments.targets) - set(collection.NAMES))
+    # The examples of property tests are never the same here, so --runs leaves them out.
+    random = [] if arguments.runs else [properties.NAME]
+    arguments.targets = arguments.targets or [*collection.NAMES, *random]
+    unknown = sorted(set(arguments.targets) - set(collection.NAMES) - {properties.NAME})
     if unknown:
         parser.error(f"no target {', '.join(unknown)}; --list names them")
     return arguments
@@ -86,7 +111,22 @@ def _replay(file: Path) -> int:
     return 0
 
 
-def _fuzz(name: str, folder: Path, seconds: int) -> Outcome:
+def _properties(seconds: int) -> Outcome:
+    """Run the property tests, at least once, with other examples each time."""
+    rounds = properties.run(seconds)
+    outcome = Outcome(
+        name=properties.NAME,
+        runs=rounds.passed,
+        rss=0,
+        found=(),
+        said=rounds.said,
+        good=rounds.good,
+    )
+    _tell(outcome, seconds)
+    return outcome
+
+
+def _fuzz(name: str, folder: Path, limits: Limits) -> Outcome:
     corpus, found = folder / "inputs" / name, folder / "found" / name
     for path in (corpus, found):
         path.mkdir(parents=True, exist_ok=True)
@@ -96,14 +136,14 @@ def _fuzz(name: str, folder: Path, seconds: int) -> Outcome:
         (corpus / f"seed-{number}").write_bytes(seed)
     argv = [
         *(sys.executable, "-m", "tests.fuzz.one", name),
-        f"-max_total_time={seconds}",
+        *limits.words(),
         f"-rss_limit_mb={_RSS_MIB}",
         f"-timeout={_STUCK}",
         f"-artifact_prefix={found}/",
         f"-dict={_dictionary(folder / f'{name}.dict', chosen.seeds)}",
         str(corpus),
     ]
-    status, said = _ran(argv, limit=seconds + _GRACE)
+    status, said = _ran(argv, limit=limits.seconds + _GRACE)
     new = tuple(sorted(set(found.iterdir()) - before))
     outcome = Outcome(
         name=name,
@@ -113,7 +153,7 @@ def _fuzz(name: str, folder: Path, seconds: int) -> Outcome:
         said=said,
         good=status == 0 and not new,
     )
-    _tell(outcome, seconds)
+    _tell(outcome, limits.seconds)
     return outcome
 
 
