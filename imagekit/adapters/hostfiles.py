@@ -1,21 +1,28 @@
 """The configuration files of a host, below a root folder: read whole, written at once."""
 
 import os
+import secrets
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from imagekit import rooted
 from imagekit.errors import InputError, ToolError
 from imagekit.model.digest import Digest
+from imagekit.rooted import Place
 
 MAX_FILE = 1 << 20
 _KEPT = PurePosixPath("/var/lib/imagekit/trust")
 _MODE = 0o644
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDERS_REMOVED = 3
+"""Most folders above a removed file that are removed with it, where they are empty."""
 
 
 class HostFiles:
     """The files below a root: ``/``, or that of an image which nodes will boot.
+
+    Links in the tree mean what they will mean there: an absolute one starts at the root.
 
     Args:
         root: the folder that paths are taken from.
@@ -30,68 +37,65 @@ class HostFiles:
         Raises:
             InputError: it is no plain file, too large, or cannot be read.
         """
-        place = self._place(path)
+        shown = self._shown(path)
         try:
-            with place.open("rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise InputError(f"{place} is no plain file", code="BAD_FILE")
-                raw = file.read(MAX_FILE + 1)
+            raw = rooted.read(self._root, _inner(path), limit=MAX_FILE + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise InputError(
-                f"{place} cannot be read: {error.strerror or error}", code="BAD_FILE"
+                f"{shown} cannot be read: {error.strerror or error}", code="BAD_FILE"
             ) from error
         if len(raw) > MAX_FILE:
-            raise InputError(f"{place} has more than {MAX_FILE} bytes", code="BAD_FILE")
+            raise InputError(f"{shown} has more than {MAX_FILE} bytes", code="BAD_FILE")
         return raw
 
-    def write(self, path: PurePosixPath, content: bytes) -> None:
+    def write(self, path: PurePosixPath, content: bytes, *, mode: int = _MODE) -> None:
         """Write a file at once: a reader sees the old bytes or the new ones, also after a crash.
 
-        A link in its place is kept, and what it points to is replaced.
+        A link in its place is kept, and what it points to, below the root, is replaced.
+
+        Args:
+            path: where it goes.
+            content: what it holds.
+            mode: of a new file; one that is there keeps its own.
 
         Raises:
-            ToolError: it cannot be written.
+            ToolError: it cannot be written, or something else than a file is there.
         """
-        place = Path(os.path.realpath(self._place(path)))
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else _MODE
-            handle, name = tempfile.mkstemp(dir=place.parent, prefix=".imagekit-")
+            with rooted.place(self._root, _inner(path), make=True) as place:
+                _replace(place, content, mode=_mode_there(place, mode))
         except OSError as error:
-            raise _unwritable(place, error) from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            Path(name).replace(place)
-        except OSError as error:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise _unwritable(place, error) from error
+            raise self._unwritable(path, error) from error
 
     def remove(self, path: PurePosixPath) -> None:
-        """Remove a file, and the folders that are empty without it.
+        """Remove a file, and the folders that are empty without it; a link to it is kept.
 
         Raises:
             ToolError: it cannot be removed.
         """
-        place = self._place(path)
         try:
-            place.unlink(missing_ok=True)
+            with rooted.place(self._root, _inner(path)) as place:
+                os.unlink(place.name, dir_fd=place.folder)
+        except FileNotFoundError:
+            pass
         except OSError as error:
-            raise _unwritable(place, error) from error
-        for folder in place.parents[:3]:
-            with suppress(OSError):
-                folder.rmdir()
+            raise self._unwritable(path, error) from error
+        for folder in list(path.parents)[:-1][:_FOLDERS_REMOVED]:
+            with (
+                suppress(OSError),
+                rooted.place(self._root, _inner(folder), follow=False) as place,
+            ):
+                os.rmdir(place.name, dir_fd=place.folder)
 
     def keep(self, content: bytes) -> Digest:
-        """Keep the bytes of a file that is about to be replaced; return their digest."""
+        """Keep the bytes of a file that is about to be replaced; return their digest.
+
+        Only root may read them: the file may have been one of root's own.
+        """
         digest = Digest.of(content)
-        self.write(_KEPT / digest.hex, content)
+        self.write(_KEPT / digest.hex, content, mode=0o600)
         return digest
 
     def kept(self, digest: Digest) -> bytes:
@@ -103,7 +107,7 @@ class HostFiles:
         raw = self.read(_KEPT / digest.hex)
         if raw is None or Digest.of(raw) != digest:
             raise InputError(
-                f"the copy {self._place(_KEPT / digest.hex)} of a replaced file is gone",
+                f"the copy {self._shown(_KEPT / digest.hex)} of a replaced file is gone",
                 code="BAD_FILE",
             )
         return raw
@@ -112,12 +116,46 @@ class HostFiles:
         """Remove bytes that were kept."""
         self.remove(_KEPT / digest.hex)
 
-    def _place(self, path: PurePosixPath) -> Path:
-        if not path.is_absolute() or ".." in path.parts:
-            raise InputError(f"{path} is not a path from the root", code="BAD_FILE")
-        return self._root / path.relative_to("/")
+    def _shown(self, path: PurePosixPath) -> Path:
+        return self._root / _inner(path)
+
+    def _unwritable(self, path: PurePosixPath, error: OSError) -> ToolError:
+        hint = "run it as root" if isinstance(error, PermissionError) else ""
+        if isinstance(error, FileNotFoundError):
+            hint = f"a link above it leads to nothing below {self._root}: make what it leads to"
+        return ToolError(
+            f"{self._shown(path)} cannot be written: {error.strerror or error}", hint=hint
+        )
 
 
-def _unwritable(place: Path, error: OSError) -> ToolError:
-    hint = "run it as root" if isinstance(error, PermissionError) else ""
-    return ToolError(f"{place} cannot be written: {error.strerror or error}", hint=hint)
+def _inner(path: PurePosixPath) -> str:
+    if not path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{path} is not a path from the root", code="BAD_FILE")
+    return str(path.relative_to("/"))
+
+
+def _mode_there(place: Place, new: int) -> int:
+    """Return the mode of the file that is to be replaced, or that of a new one."""
+    try:
+        status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return new
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "something else than a file is there")
+    return stat.S_IMODE(status.st_mode)
+
+
+def _replace(place: Place, content: bytes, *, mode: int) -> None:
+    temporary = f".imagekit-{secrets.token_hex(8)}"
+    handle = os.open(temporary, _NEW, 0o600, dir_fd=place.folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=place.folder)
+        raise

@@ -1,9 +1,9 @@
 """Who ``User`` of an image's configuration is: numbers, or names in the image's own files."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagekit import rooted
 from imagekit.errors import InputError
 from imagekit.formats.digits import decimal
 
@@ -49,15 +49,11 @@ def _number(text: str) -> int | None:
 
 
 def _rows(rootfs: Path, name: str) -> Iterator[list[str]]:
-    file = rootfs / "etc" / name
-    if (rootfs / "etc").is_symlink():
-        return
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        raw = rooted.read(rootfs, f"etc/{name}", limit=_MAX)
     except OSError:
         return
-    with os.fdopen(handle, "rb") as stream:
-        text = stream.read(_MAX).decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")
     for line in text.splitlines():
         row = line.split(":")
         if len(row) > 3 and _number(row[2]) is not None:  # noqa: PLR2004 - name, x, id, ...

@@ -14,12 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from imagekit import rooted
 from imagekit.errors import DocumentError, InputError
 from imagekit.formats.catalogued import Budget, Notes, Rule, rule_for
 from imagekit.model.sbom import LayerFiles, RegularFile
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAX_DEPTH = 250
 _PIECE = 1 << 20
 _ELF = b"\x7fELF"
@@ -116,7 +115,7 @@ class _Walk:
 
     def _descend(self, place: _Place, depth: int) -> None:
         try:
-            handle = os.open(place.name, _FOLDER, dir_fd=place.folder)
+            handle = os.open(place.name, rooted.FOLDER, dir_fd=place.folder)
         except OSError as error:
             self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
             return
@@ -186,7 +185,7 @@ def _regular(place: _Place) -> _Regular:
     Raises:
         OSError: it cannot be opened, or is none (any more).
     """
-    handle = os.open(place.name, _FILE, dir_fd=place.folder)
+    handle = os.open(place.name, rooted.FILE, dir_fd=place.folder)
     status = os.fstat(handle)
     if stat.S_ISREG(status.st_mode):
         return _Regular(handle, status)
@@ -197,8 +196,8 @@ def _regular(place: _Place) -> _Regular:
 def _examined(root: int, file: RegularFile) -> RegularFile:
     """Return the file with its digest, where it is a program."""
     try:
-        with _below(root, file.path) as handle:
-            return _digested(handle, file)
+        with rooted.regular(root, file.path, follow=False) as handle:
+            return _digested(_Regular(handle, os.fstat(handle)), file)
     except OSError:
         # Gone or changed since the walk: there is nothing left to list.
         return RegularFile(path=file.path, size=0)
@@ -219,21 +218,6 @@ def _digested(handle: _Regular, file: RegularFile) -> RegularFile:
         executable=file.executable,
         elf=elf,
     )
-
-
-def _below(root: int, path: str) -> _Regular:
-    """Open a file below an open folder, one step at a time and through no link."""
-    *folders, name = path.split("/")
-    opened: list[int] = []
-    try:
-        current = root
-        for folder in folders:
-            current = os.open(folder, _FOLDER, dir_fd=current)
-            opened.append(current)
-        return _regular(_Place(current, name, path))
-    finally:
-        for handle in opened:
-            os.close(handle)
 
 
 def _open_root(root: Path) -> int:

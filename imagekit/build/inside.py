@@ -1,35 +1,28 @@
-"""Files of a mounted image, reached without ever leaving it.
+"""Files of a mounted image, reached without ever leaving it: see ``imagekit.rooted``."""
 
-The image may be anybody's: a folder of it may be a link to one of the host. So every step is
-relative to an open folder and follows no link.
-"""
-
+import errno
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from imagekit import rooted
 from imagekit.errors import BuildError
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOSTS_FAULT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE})
+"""What says something of the host's disk and nothing of the image."""
 
 
 def read(root: Path, name: str, *, limit: int) -> bytes | None:
-    """Return what a regular file holds; None where there is none.
+    """Return what a regular file holds; None where there is none, or a link.
 
     Args:
         root: the mounted root.
         name: the path below it.
         limit: bytes after which the rest is left out.
     """
-    with suppress(OSError), _parent(root, name) as (folder, last):
-        handle = os.open(last, _READ, dir_fd=folder)
-        with os.fdopen(handle, "rb") as file:
-            if stat.S_ISREG(os.fstat(handle).st_mode):
-                return file.read(limit)
+    with suppress(OSError):
+        return rooted.read(root, name, limit=limit, follow=False)
     return None
 
 
@@ -40,35 +33,37 @@ def place(root: Path, name: str, text: str, *, mode: int = 0o644) -> None:
         BuildError: something else than a folder stands in the way.
     """
     try:
-        with _parent(root, name, make=True) as (folder, last):
+        with rooted.place(root, name, make=True, follow=False) as found:
             with suppress(FileNotFoundError):
-                os.unlink(last, dir_fd=folder)
-            handle = os.open(last, _CREATE, mode, dir_fd=folder)
+                os.unlink(found.name, dir_fd=found.folder)
+            handle = os.open(found.name, _CREATE, mode, dir_fd=found.folder)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 os.fchmod(handle, mode)
                 file.write(text)
-    except (NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno in _HOSTS_FAULT:
+            raise
         raise BuildError(
-            f"/{name} cannot be written in the image: a folder above it is none, or it is one",
-            hint="imagekit follows no links of an image; is the base what it should be?",
+            f"/{name} cannot be written in the image: {error.strerror}",
+            hint="links of an image are followed inside it only; is the base what it should be?",
             code="build/odd-tree",
         ) from error
 
 
 def remove(root: Path, name: str) -> None:
     """Remove a file, if it is there."""
-    with suppress(OSError), _parent(root, name) as (folder, last):
-        os.unlink(last, dir_fd=folder)
+    with suppress(OSError), rooted.place(root, name, follow=False) as found:
+        os.unlink(found.name, dir_fd=found.folder)
 
 
 def files(root: Path, name: str) -> tuple[str, ...]:
     """Return the names in a folder, sorted; none where it is no folder."""
-    with (
-        suppress(OSError),
-        _parent(root, f"{name}/.") as (folder, _),
-        os.scandir(folder) as found,
-    ):
-        return tuple(sorted(entry.name for entry in found))
+    with suppress(OSError), rooted.place(root, name) as found:
+        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
+        try:
+            return tuple(sorted(os.listdir(handle)))  # noqa: PTH208 - of an open folder
+        finally:
+            os.close(handle)
     return ()
 
 
@@ -80,21 +75,3 @@ def is_file(root: Path, name: str) -> bool:
 def is_empty_file(root: Path, name: str) -> bool:
     """Tell whether it is a regular file without content."""
     return read(root, name, limit=1) == b""
-
-
-@contextmanager
-def _parent(root: Path, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-    """Open the folder of a path and yield it with the last name."""
-    *parts, last = name.split("/")
-    handle = os.open(root, _FOLDER)
-    try:
-        for part in parts:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=handle)
-            below = os.open(part, _FOLDER, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        yield handle, last
-    finally:
-        os.close(handle)

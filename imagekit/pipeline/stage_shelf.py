@@ -3,9 +3,12 @@
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit import rooted
+from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.process import Runner
 from imagekit.adapters.staging import Stager, remove_tree
 from imagekit.errors import IntegrityError
@@ -137,13 +140,13 @@ class ShelfWork:
 
 
 def _mount_points(rootfs: Path, more: Iterable[str]) -> None:
-    """Make the folders that config.json mounts over: a runtime would, and so alter the bytes."""
+    """Make the folders that config.json mounts over: a runtime would, and so alter the bytes.
+
+    What the image has there instead of a folder stays; the runtime says what it thinks of it.
+    """
     for name in (*MOUNT_POINTS, *more):
-        point = rootfs
-        for part in name.strip("/").split("/"):
-            point /= part
-            if point.is_symlink():
-                # Where it leads to is the image's affair, and nothing is made there.
-                break
-            if not point.exists():
-                point.mkdir(mode=0o755)
+        with (
+            storage_errors(f"the folder {name} of the bundle"),
+            suppress(FileExistsError, FileNotFoundError, NotADirectoryError),
+        ):
+            rooted.make_folder(rootfs, name)

@@ -92,12 +92,12 @@ class _Full(HostFiles):
 
     left = 0
 
-    def write(self, path: PurePosixPath, content: bytes) -> None:
+    def write(self, path: PurePosixPath, content: bytes, *, mode: int = 0o644) -> None:
         """Write, or fail as a full disk does."""
         if self.left == 0:
             raise ImagekitError("no space")
         self.left -= 1
-        super().write(path, content)
+        super().write(path, content, mode=mode)
 
 
 def test_an_installation_that_broke_off_can_be_taken_back(host: HostFiles, tmp_path: Path) -> None:
