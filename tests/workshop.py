@@ -7,6 +7,7 @@ from pathlib import Path
 from imagekit.errors import BuildError
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.mark import Mark
 from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.place import Place
 from imagekit.model.plan import CachedLayer, Ran
@@ -24,6 +25,8 @@ class FakeWorkshop:
     cache: dict[Digest, CachedLayer] = field(default_factory=dict)
     runs: Callable[[str, Path], Ran] | None = None
     """What a command does to the root, and how it ends."""
+    texts: Sequence[Mark] = ()
+    """The texts of the host that no layer may hold."""
     result: Callable[[Path], None] | None = None
     """What a Containerfile adds to a copy of nothing."""
 
@@ -98,6 +101,10 @@ class FakeWorkshop:
             Material(uri=f"pkg:pypi/{text.split('==')[0]}", name=text, digest=Digest.of(b"wheel"))
             for text in requirements
         )
+
+    def marks(self) -> Sequence[Mark]:
+        """Return what the test says."""
+        return self.texts
 
     def secrets(self) -> Sequence[tuple[Path, str]]:
         """Return none."""

@@ -1,17 +1,26 @@
 """Minimal systems by mmdebstrap, from the host's own mirrors, signatures checked."""
 
+import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.process import Runner
+from imagekit.adapters.process import Runner, which
 from imagekit.errors import ToolError, ToolNotFoundError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT = Path("/etc/apt")
 _NO_POCKETS = frozenset({"sid", "unstable", "experimental"})
 _MAX_SOURCES = 1 << 20
+_NAMELESS = (
+    *("unshare", "--uts", "--", "sh", "-c"),
+    'hostname localhost && exec "$@"',
+    "mmdebstrap",
+)
+"""Runs a program that sees no name of this host: scripts of packages write it down."""
+_SEEN = frozenset({"PATH", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
+"""Variables, in either case, that scripts of packages see: no user, no home, no session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +84,21 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
             "Debian's keyring is not installed, so that nothing could be checked",
             hint="apt-get install debian-archive-keyring",
         )
+    if which("mmdebstrap") is None:
+        raise ToolNotFoundError(
+            "mmdebstrap is not installed", hint="on Debian: apt-get install mmdebstrap"
+        )
     sources = work / "sources.list"
     sources.write_text(host_mirrors().lines(suite, keyring=KEYRING))
     # The lists stay for a moment: their digests say which state of the archive was used.
     skip = "--skip=check/empty,cleanup/apt/lists"
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", skip]
-    quick = Runner(
-        progress=runner.progress,
-        env={**(runner.env or {}), "SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)},
+    own = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
+    quick = replace(
+        runner, env=_environment(os.environ if runner.env is None else runner.env) | own
     )
     try:
-        quick.run([*argv, suite, str(root), str(sources)], stage="base", limit=1800.0)
+        quick.run([*_NAMELESS, *argv, suite, str(root), str(sources)], stage="base", limit=1800.0)
     except ToolNotFoundError:
         raise
     except ToolError as error:
@@ -102,6 +115,10 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
             status=error.status,
             output=error.output,
         ) from error
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if {name, name.lower()} & _SEEN}
 
 
 def _sources(folder: Path) -> Iterator[tuple[str, str]]:

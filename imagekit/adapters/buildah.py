@@ -72,7 +72,7 @@ class Buildah:
         Raises:
             ToolTimeoutError: it took longer than ``limit`` seconds.
         """
-        argv = ["run", "--isolation", self.store.isolation]
+        argv = ["run", "--isolation", self.store.isolation, "--hostname", "localhost"]
         for key, value in env.items():
             argv += ["--env", f"{key}={value}"]
         for source, target in mounts:

@@ -15,12 +15,14 @@ from imagekit.adapters.bootstrap import bootstrap, host_mirrors
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.fetch import download
+from imagekit.adapters.hostmarks import host_marks
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes, parse_config
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.mark import Mark
 from imagekit.model.oci import (
     CONFIG,
     INDEX,
@@ -165,6 +167,10 @@ class RealWorkshop:
         return folder, tuple(
             _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
         )
+
+    def marks(self) -> Sequence[Mark]:
+        """Return the texts of this host that no layer may hold."""
+        return host_marks(os.environ)
 
     def secrets(self) -> Sequence[tuple[Path, str]]:
         """Write the secrets for the time of the job and say where a step finds them."""

@@ -1,81 +1,115 @@
 """What a build leaves behind that no image is to have.
 
 Whatever differs between two builds of the same recipe, or between a build by root and one by a
-user, and that no program in the image needs.
+user, and that no program in the image needs. Only files that are known are left out: a folder, a
+link, an owner or a mode may be what a program wants to find, and so may any other file.
 """
 
+import stat
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclude:
-    """Paths that are left out of layers."""
+    """What is left out of layers."""
 
-    inside: frozenset[str] = frozenset()
-    """Folders whose content is left out, while the folder itself stays."""
-    whole: frozenset[str] = frozenset()
-    """Paths that are left out with all below them."""
-    names: frozenset[str] = frozenset()
-    """Names that are left out wherever they stand."""
+    mounted: frozenset[str] = frozenset()
+    """Folders that every runtime mounts over, whose content no container sees."""
+    caches: frozenset[str] = frozenset()
+    """Folders whose regular files, at any depth, are left out."""
+    files: frozenset[str] = frozenset()
+    """Regular files that are left out."""
+    bytecode: bool = False
+    """Whether Python's bytecode is left out, which holds the time of its source."""
 
-    def matches(self, path: str) -> bool:
-        """Tell whether the path, relative to the root, is left out."""
-        if path in self.whole:
+    def matches(self, path: str, mode: int) -> bool:
+        """Tell whether the path, relative to the root and of this mode, is left out."""
+        if stat.S_ISSOCK(mode):
+            # No archive can hold one; it means nothing without the process that made it.
             return True
+        folders = _parents(path)
+        if not self.mounted.isdisjoint(folders):
+            return True
+        if not stat.S_ISREG(mode):
+            return False
+        return path in self.files or not self.caches.isdisjoint(folders) or self._is_bytecode(path)
+
+    def loses(self, path: str, mode: int, size: int) -> bool:
+        """Tell whether something is lost with what is left out that nobody expects to be."""
+        if stat.S_ISSOCK(mode):
+            return True
+        if self.mounted.isdisjoint(_parents(path)) or path in _DEVICE_LINKS:
+            return False
+        return stat.S_ISLNK(mode) or stat.S_ISFIFO(mode) or (stat.S_ISREG(mode) and size > 0)
+
+    def _is_bytecode(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        if name in self.names:
-            return True
-        while folder:
-            if folder in self.inside or folder in self.whole:
-                return True
-            folder, _, name = folder.rpartition("/")
-            if name in self.names:
-                return True
-        return False
+        cached = folder == _BYTECODE or folder.endswith(f"/{_BYTECODE}")
+        return self.bytecode and cached and ".pyc" in name
 
 
 NOTHING = Exclude()
 
+_BYTECODE = "__pycache__"
+_DEVICE_LINKS = frozenset(
+    {"dev/core", "dev/fd", "dev/ptmx", "dev/stderr", "dev/stdin", "dev/stdout"}
+)
+"""What mmdebstrap and others make in /dev besides devices."""
+
 LEFTOVERS = Exclude(
-    inside=frozenset(
+    # In /dev root makes device nodes and a user cannot.
+    mounted=frozenset({"dev", "proc", "sys"}),
+    caches=frozenset(
         {
-            "dev",  # root makes device nodes, a user cannot; runtimes bring their own
-            "proc",
-            "sys",
-            "run",
-            "tmp",
-            "var/tmp",
-            "var/log",
-            "var/cache/apt",
-            "var/cache/debconf",
-            "var/cache/ldconfig",
+            "root/.cache/pip",
+            "var/cache/apt/archives",
             "var/lib/apt/lists",
-            "root/.cache",
         }
     ),
-    whole=frozenset(
+    files=frozenset(
         {
             ".dockerenv",
             "etc/.pwd.lock",
+            "etc/group-",
+            "etc/gshadow-",
+            "etc/passwd-",
+            "etc/shadow-",
+            "etc/subgid-",
+            "etc/subuid-",
             "root/.bash_history",
             "root/.wget-hsts",
+            "run/.containerenv",
+            "var/cache/apt/pkgcache.bin",
+            "var/cache/apt/srcpkgcache.bin",
+            "var/cache/debconf/config.dat-old",
+            "var/cache/debconf/passwords.dat-old",
+            "var/cache/debconf/templates.dat-old",
+            "var/cache/ldconfig/aux-cache",
+            "var/lib/dpkg/available-old",
+            "var/lib/dpkg/diversions-old",
             "var/lib/dpkg/lock",
             "var/lib/dpkg/lock-frontend",
-            "var/lib/dpkg/triggers/Lock",
-            "var/lib/dpkg/status-old",
-            "var/lib/dpkg/diversions-old",
             "var/lib/dpkg/statoverride-old",
-            "var/lib/dpkg/available-old",
-            "var/lib/systemd/random-seed",
+            "var/lib/dpkg/status-old",
+            "var/lib/dpkg/triggers/Lock",
             "var/lib/systemd/catalog/database",
-            "etc/passwd-",
-            "etc/group-",
-            "etc/shadow-",
-            "etc/gshadow-",
-            "etc/subuid-",
-            "etc/subgid-",
+            "var/lib/systemd/random-seed",
+            "var/log/alternatives.log",
+            "var/log/apt/eipp.log.xz",
+            "var/log/apt/history.log",
+            "var/log/apt/term.log",
+            "var/log/bootstrap.log",
+            "var/log/dpkg.log",
         }
     ),
-    # Bytecode holds the time of its source; whoever may write makes it anew.
-    names=frozenset({"__pycache__"}),
+    bytecode=True,
 )
+
+
+def _parents(path: str) -> list[str]:
+    """Return the folders that a path lies in."""
+    found = []
+    while slash := path.rpartition("/")[0]:
+        found.append(slash)
+        path = slash
+    return found

@@ -56,6 +56,31 @@ def remove(root: Path, name: str) -> None:
         os.unlink(found.name, dir_fd=found.folder)
 
 
+def remove_empty_folder(root: Path, name: str) -> None:
+    """Remove a folder, if it is there and holds nothing."""
+    with suppress(OSError), rooted.place(root, name, follow=False) as found:
+        os.rmdir(found.name, dir_fd=found.folder)
+
+
+def empty(root: Path, name: str) -> None:
+    """Take away what a regular file holds; its owner and mode stay.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if is_file(root, name) and not is_empty_file(root, name):
+        with rooted.place(root, name, follow=False) as found:
+            flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            os.close(os.open(found.name, flags, dir_fd=found.folder))
+
+
+def link(root: Path, name: str) -> str:
+    """Return a link's text; empty where it is none."""
+    with suppress(OSError), rooted.place(root, name, follow=False) as found:
+        return os.readlink(found.name, dir_fd=found.folder)
+    return ""
+
+
 def files(root: Path, name: str) -> tuple[str, ...]:
     """Return the names in a folder, sorted; none where it is no folder."""
     with suppress(OSError), rooted.place(root, name) as found:

@@ -2,7 +2,8 @@
 
 Entries are sorted, times are clamped to the image's time, owners are numbers, and what only a
 build leaves behind is left out. The archive is POSIX pax (IEEE Std 1003.1, "pax"), as the OCI
-image-spec layer.md has it; removed paths are whiteouts.
+image-spec layer.md has it; removed paths are whiteouts. What cannot be kept, or would mean
+something else where it is unpacked, is refused by name.
 """
 
 import hashlib
@@ -19,8 +20,13 @@ from typing import BinaryIO, Protocol, Self
 
 from isal import isal_zlib
 
+from imagekit import rooted
+from imagekit.build import attributes
+from imagekit.build.attributes import CANNOT_KEEP
+from imagekit.build.marks import Marks
 from imagekit.build.snapshot import Changes
-from imagekit.errors import ToolError
+from imagekit.errors import BuildError, ToolError
+from imagekit.formats.layertar import shown
 from imagekit.model.digest import Digest
 from imagekit.model.oci import LAYER_GZIP, Descriptor
 
@@ -30,7 +36,6 @@ COMPRESSOR = ("isal", f"{version('isal')} level {LEVEL}")
 
 _GZIP = 31  # window bits of zlib's API that make it write a gzip header, without name and time
 _PIECE = 1 << 20
-_CAPABILITY = "security.capability"
 _WHITEOUT = ".wh."
 _KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -58,7 +63,12 @@ class Sink(Protocol):
         ...
 
 
-def write(root: Path, changes: Changes, blobs: Path, *, epoch: int) -> WrittenLayer:
+_NO_MARKS = Marks()
+
+
+def write(
+    root: Path, changes: Changes, blobs: Path, *, epoch: int, marks: Marks = _NO_MARKS
+) -> WrittenLayer:
     """Write the changed paths of a tree as a compressed layer.
 
     Args:
@@ -66,17 +76,19 @@ def write(root: Path, changes: Changes, blobs: Path, *, epoch: int) -> WrittenLa
         changes: which of its paths the layer has, and what it removes.
         blobs: the folder ``blobs/sha256`` of a layout.
         epoch: the image's time; no entry is newer.
+        marks: texts that it must not hold.
 
     Returns:
         The layer, which lies in the folder under its digest.
 
     Raises:
+        BuildError: it would hold such a text, or something that no layer can keep.
         ToolError: a file changed while it was read, or the disk is full.
     """
     try:
         with NamedTemporaryFile(dir=blobs, prefix=".part-", delete=False) as part:
             try:
-                layer = _write(root, changes, _raw(part), epoch=epoch)
+                layer = _write(root, changes, _raw(part), epoch=epoch, marks=marks)
                 Path(part.name).chmod(0o644)
                 Path(part.name).rename(blobs / layer.descriptor.digest.hex)
             finally:
@@ -93,14 +105,67 @@ def _raw(part: object) -> BinaryIO:
     return part.file  # type: ignore[attr-defined, no-any-return]  # typeshed hides the attribute
 
 
-def _write(root: Path, changes: Changes, file: BinaryIO, *, epoch: int) -> WrittenLayer:
-    with _Compressor(file) as sink:
-        for header, content in _entries(root, changes, epoch=epoch):
+def _write(
+    root: Path, changes: Changes, file: BinaryIO, *, epoch: int, marks: Marks
+) -> WrittenLayer:
+    with _Compressor(file) as sink, _Tree(root) as tree:
+        for path, header, content in _entries(tree, changes, epoch=epoch):
+            marks.check(header, where=f"the name or a link of {shown(path)}")
             sink.write(header)
             if content is not None:
-                content(sink)
+                content(_Checked(sink, marks, path))
         sink.write(b"\0" * tarfile.BLOCKSIZE * 2)
     return sink.layer()
+
+
+class _Checked:
+    """A sink of one file's content that looks at what goes through it."""
+
+    def __init__(self, sink: Sink, marks: Marks, path: str) -> None:
+        self._sink, self._marks, self._where = sink, marks, shown(path)
+        self._before = b""
+
+    def write(self, raw: bytes) -> None:
+        self._before = self._marks.following(self._before, raw, where=self._where)
+        self._sink.write(raw)
+
+
+class _Tree:
+    """A mounted tree of which one folder is open: no entry is reached through a link.
+
+    A program that outlived its step could otherwise put a link to the host in a folder's place
+    between the moment when the tree was looked at and the one when it is read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open = os.dup(self._top)
+        self._folder = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._open)
+        os.close(self._top)
+
+    def place(self, path: str) -> rooted.Place:
+        """Open the folder of a path, until the next call, and return it with the last name.
+
+        Raises:
+            OSError: it is no folder any more.
+        """
+        folder, _, name = path.rpartition("/")
+        if folder != self._folder:
+            self._enter(os.dup(self._top))
+            for part in folder.split("/") if folder else ():
+                self._enter(os.open(part, rooted.FOLDER, dir_fd=self._open))
+            self._folder = folder
+        return rooted.Place(self._open, name)
+
+    def _enter(self, handle: int) -> None:
+        os.close(self._open)
+        self._open = handle
 
 
 class _Compressor:
@@ -171,23 +236,23 @@ class _Compressor:
 Content = Callable[[Sink], None]
 
 
-def _entries(root: Path, changes: Changes, *, epoch: int) -> Iterator[tuple[bytes, Content | None]]:
-    """Yield every entry's header and what writes its content, in the order of the archive."""
+def _entries(
+    tree: _Tree, changes: Changes, *, epoch: int
+) -> Iterator[tuple[str, bytes, Content | None]]:
+    """Yield every entry's path, header and what writes its content, in the archive's order."""
     first: dict[tuple[int, int], str] = {}
     for path in _whiteouts(changes):
         whiteout = tarfile.TarInfo(path)
         whiteout.mtime = epoch
-        yield _header(whiteout), None
+        yield path, _header(whiteout), None
     for path in changes.present:
-        full = f"{root}/{path}"
-        status = os.lstat(full)
-        info = _info(path, status, full=full, epoch=epoch)
-        if info is None:
-            continue
+        place = tree.place(path)
+        status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        info = _info(path, status, place=place, epoch=epoch)
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             _link(info, first.setdefault((status.st_dev, status.st_ino), path))
-        content = _content(full, status) if info.type == tarfile.REGTYPE and info.size else None
-        yield _header(info), content
+        content = _content(path, status, place) if info.type == tarfile.REGTYPE else None
+        yield path, _header(info), content if info.size else None
 
 
 def _header(info: tarfile.TarInfo) -> bytes:
@@ -207,11 +272,25 @@ def _whiteouts(changes: Changes) -> Iterator[str]:
         yield f"{folder}{slash}{_WHITEOUT}{name}"
 
 
-def _info(path: str, status: os.stat_result, *, full: str, epoch: int) -> tarfile.TarInfo | None:
-    """Return the header of a path; None for devices and sockets, which no image needs."""
+def _info(path: str, status: os.stat_result, *, place: rooted.Place, epoch: int) -> tarfile.TarInfo:
+    """Return the header of a path.
+
+    Raises:
+        BuildError: no layer can hold it.
+    """
+    if path.rpartition("/")[2].startswith(_WHITEOUT):
+        raise BuildError(
+            f"{shown(path)} cannot be in a layer: a name with {_WHITEOUT} removes a file there",
+            hint="remove or rename it (image-spec layer.md, Whiteouts)",
+            code=CANNOT_KEEP,
+        )
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None:
-        return None
+        raise BuildError(
+            f"{shown(path)} is a device, which a user could neither make nor unpack",
+            hint="remove it; runtimes bring the devices of /dev",
+            code=CANNOT_KEEP,
+        )
     info = tarfile.TarInfo(path)
     info.type = kind
     info.mode = stat.S_IMODE(status.st_mode)
@@ -219,37 +298,28 @@ def _info(path: str, status: os.stat_result, *, full: str, epoch: int) -> tarfil
     # A folder's time tells of what came and went in it, which may have been left out.
     info.mtime = epoch if kind == tarfile.DIRTYPE else min(int(status.st_mtime), epoch)
     if kind == tarfile.SYMTYPE:
-        info.linkname = os.fspath(Path(full).readlink())
+        # NOTE: pathlib would take `./a//` and `a` for the same text.
+        info.linkname = os.readlink(place.name, dir_fd=place.folder)
     elif kind == tarfile.REGTYPE:
         info.size = status.st_size
-        info.pax_headers = _capability(full)
+    # listxattr(2) has no form with a folder's handle.
+    full = f"/proc/self/fd/{place.folder}/{place.name}"
+    info.pax_headers = attributes.pax_records(path, attributes.read(full))
     return info
 
 
-def _capability(full: str) -> dict[str, str]:
-    """Return the file's capabilities as the pax record that runtimes unpack.
-
-    In a user namespace the kernel itself shows them without the namespace's owner.
-    """
-    try:
-        value = os.getxattr(full, _CAPABILITY, follow_symlinks=False)
-    except OSError:
-        return {}
-    return {f"SCHILY.xattr.{_CAPABILITY}": value.decode("utf-8", "surrogateescape")}
-
-
-def _content(full: str, status: os.stat_result) -> Content:
+def _content(path: str, status: os.stat_result, place: rooted.Place) -> Content:
     def copy(sink: Sink) -> None:
-        handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(place.name, rooted.FILE, dir_fd=place.folder)
         with os.fdopen(handle, "rb", buffering=0) as file:
             now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode) or now.st_size != status.st_size:
-                raise ToolError(f"{full} changed while its layer was written")
+                raise ToolError(f"{shown(path)} changed while its layer was written")
             left = status.st_size
             while left:
                 piece = file.read(min(left, _PIECE))
                 if not piece:
-                    raise ToolError(f"{full} changed while its layer was written")
+                    raise ToolError(f"{shown(path)} changed while its layer was written")
                 left -= len(piece)
                 sink.write(piece)
         sink.write(b"\0" * (-status.st_size % tarfile.BLOCKSIZE))

@@ -1,5 +1,6 @@
 """Making the layers of a plan, one after the other, in one working container."""
 
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,14 +8,16 @@ from pathlib import Path
 
 from imagekit.build import layer, snapshot
 from imagekit.build.exclude import LEFTOVERS
+from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
-from imagekit.build.snapshot import EMPTY, Snapshot
-from imagekit.build.tidy import tidy_bootstrap, tidy_mount_points
+from imagekit.build.snapshot import EMPTY, Changes, Snapshot
+from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
+from imagekit.formats.layertar import shown
 from imagekit.model.digest import Digest
-from imagekit.model.event import Done, Failed, Progress, Started
+from imagekit.model.event import Done, Failed, Note, Progress, Started
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import ImageConfig
 from imagekit.model.place import Place
@@ -22,6 +25,7 @@ from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
 from imagekit.model.recipe import CopyStep, FetchStep, RunStep, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
+_SHOWN = 20
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -123,11 +127,35 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     if wanted.containerfile:
         return _from_containerfile(wanted, work, base=root, state=state)
     title, materials = _fill(wanted, work, root)
-    tidy_mount_points(root, state.before)
-    after = snapshot.take(root)
-    changed = snapshot.changes(state.before, after, LEFTOVERS)
-    state.before = after
+    tidy_layer(root, state.before)
+    before = state.before
+
+    def look() -> Changes:
+        state.before = snapshot.take(root)
+        return snapshot.changes(before, state.before, LEFTOVERS)
+
+    changed = _kept(look, root, work, packages=bool(wanted.packages))
     return _written(wanted, work, root=root, changed=changed, told=(title, materials))
+
+
+def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: bool) -> Changes:
+    """Return what the layer will hold; what it will not, though a step made it, is said."""
+    changed = look()
+    gone = remove_identities(root, changed.present, packages=packages)
+    if gone:
+        _say(
+            work, gone, "not in the image, as all who pull it would share it: make it at the start"
+        )
+        changed = look()
+    if changed.left_out:
+        _say(work, changed.left_out, "not in the image: no layer holds it, or a mount hides it")
+    return changed
+
+
+def _say(work: _Work, paths: Sequence[str], why: str) -> None:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    named = ", ".join(shown(path) for path in paths[:_SHOWN])
+    work.progress(Note(message=f"{named}{more}: {why}"))
 
 
 def _written(
@@ -139,7 +167,10 @@ def _written(
     told: tuple[str, tuple[Material, ...]],
     config: ImageConfig | None = None,
 ) -> CachedLayer:
-    written = layer.write(root, changed, work.workshop.blobs, epoch=work.plan.epoch)
+    marks = _marks(work)
+    if config is not None:
+        marks.check(repr(config).encode(), where=f"the configuration of {told[0]}")
+    written = layer.write(root, changed, work.workshop.blobs, epoch=work.plan.epoch, marks=marks)
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
@@ -156,6 +187,12 @@ def _written(
     return made
 
 
+def _marks(work: _Work) -> Marks:
+    """Return the texts of this host that no layer may hold; a recipe may name its proxy."""
+    recipe = repr(work.plan.recipe).encode()
+    return Marks(mark for mark in work.workshop.marks() if mark.secret or mark.text not in recipe)
+
+
 def _from_containerfile(
     wanted: LayerPlan, work: _Work, *, base: Path, state: _State
 ) -> CachedLayer:
@@ -164,11 +201,14 @@ def _from_containerfile(
         result, config = work.workshop.containerfile(wanted.containerfile)
     except ToolError as error:
         raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
-    changed = (
-        snapshot.compare(base, result, LEFTOVERS)
-        if state.layers
-        else snapshot.all_of(result, LEFTOVERS)
-    )
+    tidy_layer(result, state.before)
+
+    def look() -> Changes:
+        if state.layers:
+            return snapshot.compare(base, result, LEFTOVERS)
+        return snapshot.all_of(result, LEFTOVERS)
+
+    changed = _kept(look, result, work, packages=False)
     return _written(
         wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()), config=config
     )
@@ -218,12 +258,23 @@ def _step(step: Step, work: _Work) -> tuple[Material, ...]:
     match step:
         case CopyStep():
             work.workshop.copy(step)
+            _say_volatile(step.to, step.source, work)
             return ()
         case FetchStep():
-            return (work.workshop.fetch(step),)
+            material = work.workshop.fetch(step)
+            _say_volatile(step.to, step.url, work)
+            return (material,)
         case RunStep():
             _run(step, work)
             return ()
+
+
+def _say_volatile(target: str, source: str, work: _Work) -> None:
+    """Say that what a step puts somewhere is a file that no layer has."""
+    path = target.strip("/")
+    for place in (path, f"{path}/{source.rstrip('/').rpartition('/')[2]}"):
+        if LEFTOVERS.matches(place, stat.S_IFREG):
+            _say(work, [place], "not in the image: no layer has this file")
 
 
 def _run(step: RunStep, work: _Work) -> None:
@@ -232,6 +283,8 @@ def _run(step: RunStep, work: _Work) -> None:
     ran = work.workshop.run(
         [str(word) for word in command],
         env={
+            # Else it is the number of the working container, another one each time.
+            "HOSTNAME": "localhost",
             "PATH": _PATH,
             "SOURCE_DATE_EPOCH": str(work.plan.epoch),
             **work.plan.recipe.env,

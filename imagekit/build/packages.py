@@ -94,7 +94,7 @@ def _apt(
         ran = workshop.run(["/bin/sh", "-c", script], env=env, stage="packages", limit=limit)
         check(ran, "apt-get", hint="is the name right, and does the mirror answer?")
         materials = lists_of(root)
-        clean = "apt-get clean; rm -rf /var/lib/apt/lists/*"
+        clean = "apt-get clean; find /var/lib/apt/lists -type f -delete"
         check(
             workshop.run(["/bin/sh", "-c", clean], env=env, stage="", limit=60.0), "apt-get clean"
         )
@@ -159,6 +159,7 @@ def check(ran: Ran, what: str, *, hint: str = "") -> None:
 def _env(epoch: int) -> dict[str, str]:
     return {
         "DEBIAN_FRONTEND": "noninteractive",
+        "HOSTNAME": "localhost",
         "LC_ALL": "C.UTF-8",
         "SOURCE_DATE_EPOCH": str(epoch),
     }

@@ -16,7 +16,7 @@ from imagekit.model.recipe import (
     Step,
 )
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""
 
 

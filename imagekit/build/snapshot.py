@@ -1,7 +1,9 @@
 """What a tree looks like at one moment, and what changed between two moments.
 
 A change is told by mode, owner, size, mtime, inode and ctime, which no program can set: so no
-change escapes, whatever the storage driver and whatever the program did to the times.
+change escapes, whatever the storage driver and whatever the program did to the times. Of two trees
+that never were one, two entries are equal only where all that a layer holds of them is: also their
+extended attributes, the very text of a link, and which names are one file.
 """
 
 import filecmp
@@ -11,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.build import attributes
+from imagekit.build.attributes import Attributes
 from imagekit.build.exclude import NOTHING, Exclude
 from imagekit.errors import ToolError
 
@@ -31,6 +35,8 @@ class Entry:
     inode: int
     links: int
     device: int
+    attributes: Attributes = ()
+    """Of a folder only: whatever else is changed has a new ctime that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Changes:
     """New and altered paths with the folders above them, sorted so that folders come first."""
     removed: tuple[str, ...]
     """Paths that are gone; of a folder that is gone, only the folder."""
+    left_out: tuple[str, ...] = ()
+    """New paths that are in no layer though somebody may want them, sorted."""
 
 
 def take(root: Path) -> Snapshot:
@@ -65,7 +73,7 @@ def take(root: Path) -> Snapshot:
     try:
         device = root.stat().st_dev
         for path, status in _walk(os.fspath(root), "", device):
-            entries[path] = _entry(status)
+            entries[path] = _entry(status, f"{root}/{path}")
             if len(entries) > MAX_ENTRIES:
                 raise ToolError(f"the image has over {MAX_ENTRIES} files")
     except OSError as error:
@@ -87,7 +95,11 @@ def changes(before: Snapshot, after: Snapshot, exclude: Exclude = NOTHING) -> Ch
     top = {path for path in gone - replaced if not gone.intersection(_parents(path))}
     for path in top:
         present.update(_parents(path))
-    return Changes(present=tuple(sorted(present, key=_order)), removed=tuple(sorted(top)))
+    return Changes(
+        present=tuple(sorted(present, key=_order)),
+        removed=tuple(sorted(top)),
+        left_out=tuple(sorted(_lost(before, after, exclude))),
+    )
 
 
 def all_of(root: Path, exclude: Exclude = NOTHING) -> Changes:
@@ -102,11 +114,15 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
         ToolError: a tree is too large or cannot be read.
     """
     before, after = take(old).entries, take(new).entries
+    names_before, names_after = _names(before), _names(after)
+    # NOTE: filecmp remembers by size and time, which say nothing between two looks.
+    filecmp.clear_cache()
     same = {
         path
         for path, entry in after.items()
         if path in before
         and _alike(before[path], entry)
+        and names_before.get(before[path].inode) == names_after.get(entry.inode)
         and _equal(f"{old}/{path}", f"{new}/{path}")
     }
     # What is the same in both counts as one entry in both.
@@ -115,12 +131,28 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
 
 
 def _without(entries: Mapping[str, Entry], exclude: Exclude) -> dict[str, Entry]:
-    return {path: entry for path, entry in entries.items() if not exclude.matches(path)}
+    return {path: entry for path, entry in entries.items() if not exclude.matches(path, entry.mode)}
+
+
+def _lost(before: Snapshot, after: Snapshot, exclude: Exclude) -> Iterator[str]:
+    for path, entry in after.entries.items():
+        lost = exclude.matches(path, entry.mode) and exclude.loses(path, entry.mode, entry.size)
+        if lost and not _same(before.entries.get(path), entry):
+            yield path
+
+
+def _names(entries: Mapping[str, Entry]) -> dict[int, tuple[str, ...]]:
+    """Return the names of every file that has several, by its inode."""
+    found: dict[int, list[str]] = {}
+    for path, entry in entries.items():
+        if stat.S_ISREG(entry.mode) and entry.links > 1:
+            found.setdefault(entry.inode, []).append(path)
+    return {inode: tuple(sorted(paths)) for inode, paths in found.items() if len(paths) > 1}
 
 
 def _alike(old: Entry, new: Entry) -> bool:
     if stat.S_ISDIR(old.mode):
-        return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid)
+        return _folder_state(old) == _folder_state(new)
     return (old.mode, old.uid, old.gid, old.size, old.mtime_ns // 10**9, old.device) == (
         new.mode,
         new.uid,
@@ -131,10 +163,17 @@ def _alike(old: Entry, new: Entry) -> bool:
     )
 
 
+def _folder_state(entry: Entry) -> tuple[int, int, int, Attributes]:
+    return entry.mode, entry.uid, entry.gid, entry.attributes
+
+
 def _equal(old: str, new: str) -> bool:
+    if attributes.read(old) != attributes.read(new):
+        return False
     mode = os.lstat(old).st_mode
     if stat.S_ISLNK(mode):
-        return Path(old).readlink() == Path(new).readlink()
+        # NOTE: pathlib takes `./a//` and `a` for the same text.
+        return os.readlink(old) == os.readlink(new)  # noqa: PTH115
     return not stat.S_ISREG(mode) or filecmp.cmp(old, new, shallow=False)
 
 
@@ -153,7 +192,7 @@ def _walk(root: str, prefix: str, device: int) -> Iterator[tuple[str, os.stat_re
                     pending.append(path)
 
 
-def _entry(status: os.stat_result) -> Entry:
+def _entry(status: os.stat_result, path: str) -> Entry:
     return Entry(
         mode=status.st_mode,
         uid=status.st_uid,
@@ -164,6 +203,7 @@ def _entry(status: os.stat_result) -> Entry:
         inode=status.st_ino,
         links=status.st_nlink,
         device=status.st_rdev,
+        attributes=attributes.read(path) if stat.S_ISDIR(status.st_mode) else (),
     )
 
 
@@ -172,7 +212,7 @@ def _same(old: Entry | None, new: Entry) -> bool:
         return False
     if stat.S_ISDIR(old.mode) and stat.S_ISDIR(new.mode):
         # A folder whose entries came and went is no change by itself; those are told on their own.
-        return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid)
+        return _folder_state(old) == _folder_state(new)
     return old == new
 
 

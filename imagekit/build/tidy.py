@@ -1,20 +1,63 @@
 """Taking out of a tree what only this build on this host put there."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from imagekit import rooted
 from imagekit.build import inside
 from imagekit.build.snapshot import Snapshot
 
-_MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname")
+_MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv")
+_MOUNT_FOLDERS = ("run/secrets", "run/imagekit", "etc")
+"""Folders that hold mount points, and that a mount makes where the image has none."""
 _CANONICAL: Mapping[str, str] = {
     "etc/resolv.conf": "",
     "etc/hostname": "localhost\n",
     "etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
     "etc/apt/sources.list": "# Packages come by the recipe; add a mirror here to install more.\n",
 }
-_EMPTIED = ("etc/machine-id", "var/lib/dbus/machine-id")
+_SOURCES = ("etc/apt/sources.list.d", "etc/apt/auth.conf.d")
+"""Folders that no package of a new system puts anything into: what is there is of this host."""
+_MMDEBSTRAP = (
+    "etc/apt/apt.conf.d/00mmdebstrap",
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+)
+_EMPTIED = (
+    "etc/machine-id",
+    # Who logged in when: nobody did, and useradd makes them as long as the largest uid wants.
+    "var/log/btmp",
+    "var/log/faillog",
+    "var/log/lastlog",
+    "var/log/wtmp",
+)
+"""Files that programs expect to find, with nothing of this build in them."""
+_REMOVED = ("var/lib/dbus/machine-id",)
+"""Identities that are made anew where they are missing, and only there."""
+_IDENTITIES = (
+    "etc/bind/rndc.key",
+    "etc/dropbear/dropbear_*_host_key",
+    "etc/iscsi/initiatorname.iscsi",
+    "etc/munge/munge.key",
+    "etc/nvme/hostid",
+    "etc/nvme/hostnqn",
+    "etc/ssh/ssh_host_*_key",
+    "etc/ssh/ssh_host_*_key.pub",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "etc/ssl/private/ssl-cert-snakeoil.key",
+    "etc/unbound/unbound_*.key",
+    "etc/unbound/unbound_*.pem",
+    "etc/xrdp/rsakeys.ini",
+    "var/lib/rabbitmq/.erlang.cookie",
+)
+"""Keys and names of one machine, that packages make when they are installed."""
+_CERTIFICATES, _SNAKEOIL = "etc/ssl/certs/", "ssl-cert-snakeoil.pem"
+_PRIVATE = ("etc/", "var/")
+_BEGIN, _PRIVATE_KEY = b"-----BEGIN ", b"PRIVATE KEY-----"
+_FIRST_LINE = 64
 
 
 def tidy_bootstrap(root: Path) -> None:
@@ -24,23 +67,78 @@ def tidy_bootstrap(root: Path) -> None:
         BuildError: the tree is not that of a system.
         OSError: the tree cannot be written.
     """
+    for folder in _SOURCES:
+        for name in inside.files(root, folder):
+            inside.remove(root, f"{folder}/{name}")
+    for name in _MMDEBSTRAP:
+        inside.remove(root, name)
     for name, text in _CANONICAL.items():
         inside.place(root, name, text)
-    for name in _EMPTIED:
-        if inside.is_file(root, name):
-            inside.place(root, name, "")
 
 
-def tidy_mount_points(root: Path, before: Snapshot) -> None:
-    """Remove the empty files that Buildah's mounts left where the image had none.
+def tidy_layer(root: Path, before: Snapshot) -> None:
+    """Take out what every layer would have of the build: mount points, identities, logins.
+
+    Args:
+        root: the mounted tree.
+        before: what it looked like before the layer.
 
     Raises:
         OSError: the tree cannot be written.
     """
-    for name in _MOUNT_POINTS:
+    for name in _mount_points(root):
         if name not in before.entries and inside.is_empty_file(root, name):
             inside.remove(root, name)
-    etc = root / "etc"
-    if "etc" not in before.entries and not etc.is_symlink() and etc.is_dir():
-        with suppress(OSError):  # it holds something
-            etc.rmdir()
+    for name in _MOUNT_FOLDERS:
+        if name not in before.entries:
+            inside.remove_empty_folder(root, name)
+    for name in _EMPTIED:
+        inside.empty(root, name)
+    for name in _REMOVED:
+        if inside.is_file(root, name):
+            inside.remove(root, name)
+
+
+def remove_identities(root: Path, present: Iterable[str], *, packages: bool) -> tuple[str, ...]:
+    """Remove what would be the secret, or the name, of everybody who pulls the image.
+
+    Args:
+        root: the mounted tree.
+        present: the paths of the layer.
+        packages: whether the layer is of packages: then a private key that lies among the
+            configuration was made by one when it was installed.
+
+    Returns:
+        The paths that were removed, sorted.
+    """
+    found = [path for path in present if _is_identity(root, path, packages=packages)]
+    for path in found:
+        inside.remove(root, path)
+    return tuple(sorted(found))
+
+
+def _mount_points(root: Path) -> Iterator[str]:
+    yield from _MOUNT_POINTS
+    for name in inside.files(root, "run/secrets"):
+        yield f"run/secrets/{name}"
+
+
+def _is_identity(root: Path, path: str, *, packages: bool) -> bool:
+    if any(fnmatchcase(path, pattern) for pattern in _IDENTITIES):
+        return not _is_folder(root, path)
+    if path.startswith(_CERTIFICATES):
+        # `openssl rehash` links every certificate by its hash.
+        return _SNAKEOIL in inside.link(root, path)
+    return packages and path.startswith(_PRIVATE) and _is_private_key(root, path)
+
+
+def _is_private_key(root: Path, path: str) -> bool:
+    """Tell whether it is a private key in PEM (RFC 7468) or OpenSSH's form of one."""
+    first = inside.read(root, path, limit=_FIRST_LINE) or b""
+    return first.startswith(_BEGIN) and _PRIVATE_KEY in first.partition(b"\n")[0]
+
+
+def _is_folder(root: Path, path: str) -> bool:
+    with rooted.place(root, path, follow=False) as found:
+        status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
+    return stat.S_ISDIR(status.st_mode)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
+from imagekit.model.mark import Mark
 from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
@@ -61,6 +62,10 @@ class Workshop(Protocol):
 
     def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
         """Download wheels whose hashes are right, with pip and its requirements beside them."""
+        ...
+
+    def marks(self) -> Sequence[Mark]:
+        """Return the texts of this host that no layer may hold."""
         ...
 
     def secrets(self) -> Sequence[tuple[Path, str]]:

@@ -4,7 +4,7 @@ It is the SHA-256 of canonical JSON (sorted keys, no spaces, UTF-8): an object w
 and ``files``, a list of ``[path, kind, value]`` in the order of the paths' bytes. ``kind`` is
 
 - ``file`` or ``executable`` (the owner may execute it), ``value`` the hexadecimal SHA-256,
-- ``link``, ``value`` the target's text,
+- ``link``, ``value`` the target's text as it stands,
 - ``folder``, only where it is empty, ``value`` an empty text.
 
 Owners, times and other permission bits take no part. Neither do, at any depth, what version
@@ -81,7 +81,7 @@ def _entry(path: Path, left: int) -> tuple[str, str, int]:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            return "link", os.fsencode(path.readlink()).decode("utf-8", "backslashreplace"), 0
+            return "link", _link(path), 0
         if stat.S_ISDIR(mode):
             return "folder", "", 0
         if stat.S_ISREG(mode):
@@ -93,6 +93,19 @@ def _entry(path: Path, left: int) -> tuple[str, str, int]:
         hint="take it out of the recipe's folder",
         code="recipe/special-file",
     )
+
+
+def _link(path: Path) -> str:
+    # NOTE: pathlib takes `./a//` and `a` for the same text.
+    text = os.readlink(path)  # noqa: PTH115
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        message = f"the link {path} leads to {text!r}, which is not UTF-8"
+        raise RecipeError(
+            message, hint="rename what it leads to", code="recipe/encoding"
+        ) from error
+    return text
 
 
 def _regular(path: Path, left: int) -> tuple[str, str, int]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build import inside
+from imagekit.build import inside, snapshot
 from imagekit.build.snapshot import EMPTY
-from imagekit.build.tidy import tidy_bootstrap, tidy_mount_points
+from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer
 from imagekit.errors import BuildError
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_written_through_a_linked_folder(root: Path, host: Path) -> N
 def test_nothing_is_removed_through_a_linked_folder(root: Path, host: Path) -> None:
     """A file of the host stays."""
     inside.remove(root, "etc/hosts")
-    tidy_mount_points(root, EMPTY)
+    tidy_layer(root, EMPTY)
 
     assert (host / "hosts").exists()
     assert (root / "etc").is_symlink()
@@ -123,7 +123,7 @@ def test_mount_points_that_the_image_lacked_are_removed(tmp_path: Path) -> None:
     (tmp_path / "etc/hosts").touch()
     (tmp_path / "etc/hostname").write_text("mine\n")
 
-    tidy_mount_points(tmp_path, EMPTY)
+    tidy_layer(tmp_path, EMPTY)
 
     assert [path.name for path in (tmp_path / "etc").iterdir()] == ["hostname"]
 
@@ -133,21 +133,112 @@ def test_an_etc_of_mount_points_only_goes_too(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").touch()
 
-    tidy_mount_points(tmp_path, EMPTY)
+    tidy_layer(tmp_path, EMPTY)
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_new_system_has_no_identity_and_no_host_files(tmp_path: Path) -> None:
-    """The same on every host."""
-    (tmp_path / "etc/apt").mkdir(parents=True)
-    (tmp_path / "etc/machine-id").write_text("0123\n")
+def test_a_new_system_has_nothing_of_this_host(tmp_path: Path) -> None:
+    """Neither its name nor its mirror, in whatever form mmdebstrap wrote it."""
+    for name in ("sources.list.d", "auth.conf.d", "apt.conf.d"):
+        (tmp_path / "etc/apt" / name).mkdir(parents=True)
     (tmp_path / "etc/hostname").write_text("builder7\n")
-    (tmp_path / "etc/apt/sources.list").write_text("deb http://site.example/debian x main\n")
+    mirror = "deb http://user:pass@site.example/debian x main\n"
+    for name in (
+        "sources.list",
+        "sources.list.d/0000sources.list",
+        "sources.list.d/0001main.sources",
+        "auth.conf.d/site.conf",
+        "apt.conf.d/99mmdebstrap",
+    ):
+        (tmp_path / "etc/apt" / name).write_text(mirror)
+    (tmp_path / "etc/apt/apt.conf.d/70debconf").write_text("of a package")
 
     tidy_bootstrap(tmp_path)
 
-    assert not (tmp_path / "etc/machine-id").read_text()
     assert (tmp_path / "etc/hostname").read_text() == "localhost\n"
-    assert "site.example" not in (tmp_path / "etc/apt/sources.list").read_text()
-    assert not (tmp_path / "var").exists()
+    kept = [path for path in (tmp_path / "etc/apt").rglob("*") if path.is_file()]
+    assert "site.example" not in "".join(path.read_text() for path in kept)
+    assert sorted(path.name for path in kept) == ["70debconf", "sources.list"]
+
+
+def test_no_layer_has_the_identity_of_a_machine(tmp_path: Path) -> None:
+    """Files that programs expect stay, with their owners and modes, and tell nothing."""
+    for name in ("etc/machine-id", "var/lib/dbus/machine-id", "var/log/wtmp", "var/log/lastlog"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("0123\n")
+        (tmp_path / name).chmod(0o664)
+
+    tidy_layer(tmp_path, EMPTY)
+
+    files = {
+        str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()
+    }
+    assert set(files) == {"etc/machine-id", "var/log/wtmp", "var/log/lastlog"}
+    assert not any(path.read_text() for path in files.values())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o664}
+
+
+def test_a_machine_id_is_not_emptied_through_a_link(root: Path, host: Path) -> None:
+    """The host's own stays what it is."""
+    (host / "machine-id").write_text("0123")
+
+    tidy_layer(root, EMPTY)
+
+    assert (host / "machine-id").read_text() == "0123"
+
+
+def test_mount_points_of_secrets_and_wheels_are_removed(tmp_path: Path) -> None:
+    """A folder of the image that holds something stays."""
+    (tmp_path / "run/secrets").mkdir(parents=True)
+    (tmp_path / "run/secrets/token").touch()
+    (tmp_path / "run/imagekit").mkdir()
+    (tmp_path / "run/sshd").mkdir()
+
+    tidy_layer(tmp_path, EMPTY)
+
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["sshd"]
+
+
+MADE = (
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
+    "etc/munge/munge.key",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "etc/ssl/private/ssl-cert-snakeoil.key",
+    "etc/bind/rndc.key",
+)
+
+
+@pytest.mark.parametrize("packages", [True, False])
+def test_keys_that_packages_make_are_removed(tmp_path: Path, packages: bool) -> None:  # noqa: FBT001 - a parameter
+    """They would be the secret of everybody who pulls; a link by a certificate's hash goes too."""
+    for name in (*MADE, "etc/ssl/certs/ca.pem", "etc/ssh/sshd_config", "etc/ssh/moduli"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("made")
+    (tmp_path / "etc/ssl/certs/f30dd6ad.0").symlink_to("ssl-cert-snakeoil.pem")
+    (tmp_path / "etc/ssl/certs/aaaaaaaa.0").symlink_to("ca.pem")
+    present = snapshot.all_of(tmp_path).present
+
+    gone = remove_identities(tmp_path, present, packages=packages)
+
+    assert gone == tuple(sorted((*MADE, "etc/ssl/certs/f30dd6ad.0")))
+    left = {path.name for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert left == {"aaaaaaaa.0", "ca.pem", "moduli", "sshd_config"}
+
+
+@pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "ENCRYPTED ", "OPENSSH "])
+def test_an_unknown_packages_private_key_is_removed(tmp_path: Path, kind: str) -> None:
+    """Whatever it is called: but not what lies among a package's own files, or what a step made."""
+    key = f"-----BEGIN {kind}PRIVATE KEY-----\nAAAA\n"
+    for name in ("etc/new/server.pem", "var/lib/new/key", "usr/share/doc/new/example.pem"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(key)
+    (tmp_path / "etc/new/public.pem").write_text("-----BEGIN PUBLIC KEY-----\nPRIVATE KEY-----")
+    present = snapshot.all_of(tmp_path).present
+
+    assert remove_identities(tmp_path, present, packages=False) == ()
+    assert remove_identities(tmp_path, present, packages=True) == (
+        "etc/new/server.pem",
+        "var/lib/new/key",
+    )

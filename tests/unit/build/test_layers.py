@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import stat
+import struct
 import tarfile
 import zlib
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from imagekit.build import layer, snapshot
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.snapshot import Changes
-from imagekit.errors import ToolError
+from imagekit.errors import BuildError, ToolError
 
 EPOCH = 1_000_000_000
 
@@ -115,8 +117,8 @@ def test_owners_have_no_names(tmp_path: Path) -> None:
     }
 
 
-def test_sockets_and_devices_are_left_out(tmp_path: Path) -> None:
-    """No image needs them, and a user could not have made them."""
+def test_sockets_are_left_out(tmp_path: Path) -> None:
+    """No archive holds one."""
     root = tmp_path / "root"
     root.mkdir()
     os.mknod(root / "socket", stat.S_IFSOCK | 0o600)
@@ -180,7 +182,7 @@ def test_what_is_excluded_changes_nothing_above_it(tmp_path: Path) -> None:
     root = _tree(tmp_path / "root")
     (root / "var/log").mkdir(parents=True)
     before = snapshot.take(root)
-    (root / "var/log/build.log").write_text("x")
+    (root / "var/log/dpkg.log").write_text("x")
     (root / "etc/new").write_text("x")
 
     changes = snapshot.changes(before, snapshot.take(root), LEFTOVERS)
@@ -233,13 +235,269 @@ def test_a_file_that_is_gone_is_an_error_and_no_partial_layer_stays(tmp_path: Pa
         ("devices", False),
         ("var/log", False),
         ("var/log/apt/history.log", True),
-        ("usr/lib/python3/__pycache__", True),
-        ("usr/lib/python3/__pycache__/x.pyc", True),
+        ("var/log/nginx/error.log", False),
+        ("var/log/app/seed", False),
+        ("usr/lib/python3/__pycache__", False),
+        ("usr/lib/python3/__pycache__/x.cpython-311.pyc", True),
+        ("usr/lib/python3/__pycache__/x.txt", False),
+        ("usr/lib/python3/x.pyc", False),
         ("etc/passwd-", True),
         ("etc/passwd", False),
         ("opt/dev/x", False),
+        ("tmp/x", False),
+        ("run/sshd/x", False),
+        ("var/cache/app/x", False),
+        ("var/cache/apt/archives/partial/x.deb", True),
+        ("var/cache/debconf/config.dat", False),
+        ("root/.cache/huggingface/model", False),
+        ("var/lib/apt/lists/partial/m_InRelease", True),
     ],
 )
 def test_leftovers(path: str, left_out: bool) -> None:  # noqa: FBT001 - the expected value
-    """What a build leaves behind goes, and nothing that only looks like it."""
-    assert LEFTOVERS.matches(path) is left_out
+    """Files that are known go, and nothing that only lies where they do."""
+    assert LEFTOVERS.matches(path, stat.S_IFREG) is left_out
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
+def test_only_regular_files_are_volatile(kind: int) -> None:
+    """A log that is a link to /dev/stdout was put there; so was a folder."""
+    for path in (*LEFTOVERS.files, "var/lib/apt/lists/partial", "a/__pycache__/x.pyc"):
+        assert not LEFTOVERS.matches(path, kind)
+
+
+def test_folders_links_and_files_in_volatile_places_stay(tmp_path: Path) -> None:
+    """What nginx and sshd want to find, with its mode; no more than known files is left out."""
+    root = tmp_path / "root"
+    for name in ("var/log/nginx", "run/sshd", "tmp/work", "var/cache/apt/archives/partial"):
+        (root / name).mkdir(parents=True)
+    (root / "run/sshd").chmod(0o711)
+    (root / "var/log/nginx/access.log").symlink_to("/dev/stdout")
+    (root / "tmp/work/seed").write_text("x")
+    (root / "var/log/dpkg.log").write_text("x")
+
+    changes = snapshot.all_of(root, LEFTOVERS)
+    members = _members(_write(root, changes, tmp_path / "blobs"))
+
+    assert changes.left_out == ()
+    assert members["run/sshd"].mode == 0o711
+    assert members["var/log/nginx/access.log"].linkname == "/dev/stdout"
+    assert {"tmp/work/seed", "var/cache/apt/archives/partial"} <= set(members)
+    assert "var/log/dpkg.log" not in members
+
+
+def test_what_is_left_out_and_not_known_is_named(tmp_path: Path) -> None:
+    """Files below a mount, and sockets anywhere; the devices and links of every /dev are not."""
+    root = tmp_path / "root"
+    for name in ("dev/shm", "proc", "sys", "opt"):
+        (root / name).mkdir(parents=True)
+    (root / "dev/data").write_text("x")
+    (root / "dev/fd").symlink_to("/proc/self/fd")
+    (root / "proc/link").symlink_to("x")
+    (root / "sys/empty").touch()
+    os.mknod(root / "opt/agent", stat.S_IFSOCK | 0o600)
+
+    changes = snapshot.all_of(root, LEFTOVERS)
+
+    assert changes.left_out == ("dev/data", "opt/agent", "proc/link")
+    assert changes.present == ("dev", "opt", "proc", "sys")
+
+
+def test_a_file_that_became_a_socket_is_removed(tmp_path: Path) -> None:
+    """Else the base's file would be there again."""
+    root = _tree(tmp_path / "root")
+    before = snapshot.take(root)
+    (root / "usr/bin/tool").unlink()
+    (root / "usr/bin/same").unlink()
+    os.mknod(root / "usr/bin/tool", stat.S_IFSOCK | 0o600)
+
+    changes = snapshot.changes(before, snapshot.take(root), LEFTOVERS)
+
+    assert changes.removed == ("usr/bin/same", "usr/bin/tool")
+
+
+CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
+
+
+def _pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Return two trees that are equal."""
+    old, new = _tree(tmp_path / "old"), _tree(tmp_path / "new")
+    for root in (old, new):
+        (root / "usr/bin/other").symlink_to("./tool")
+        for path in root.rglob("*"):
+            os.utime(path, (5, 5), follow_symlinks=False)
+    assert snapshot.compare(old, new) == Changes(present=(), removed=())
+    return old, new
+
+
+def _retime(root: Path) -> None:
+    for path in root.rglob("*"):
+        os.utime(path, (5, 5), follow_symlinks=False)
+
+
+@pytest.mark.parametrize("text", ["tool", ".//tool", "././tool"])
+def test_trees_differ_by_the_text_of_a_link(tmp_path: Path, text: str) -> None:
+    """As it stands: what reads it gets the text and not what it means."""
+    old, new = _pair(tmp_path)
+    (new / "usr/bin/other").unlink()
+    (new / "usr/bin/other").symlink_to(text)
+    _retime(new)
+
+    assert snapshot.compare(old, new).present[-1] == "usr/bin/other"
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("etc/name\N{SNOWMAN}", "user.component", b"web"),
+        ("etc/name\N{SNOWMAN}", "security.capability", CAPABILITY),
+        ("etc", "user.component", b"web"),
+    ],
+)
+@pytest.mark.parametrize("removed", [True, False])
+def test_trees_differ_by_an_attribute(
+    tmp_path: Path,
+    where: str,
+    name: str,
+    value: bytes,
+    removed: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """That was set, or taken away, and by nothing else."""
+    old, new = _pair(tmp_path)
+    changed = (old if removed else new) / where
+    os.setxattr(changed, name, value)
+    _retime(old)
+    _retime(new)
+
+    assert snapshot.compare(old, new).present[-1] == where
+
+
+def test_trees_differ_by_which_names_are_one_file(tmp_path: Path) -> None:
+    """Writing to one name would change the other, or no more."""
+    old, new = _pair(tmp_path)
+    (new / "usr/bin/same").unlink()
+    (new / "usr/bin/same").write_text("#!/bin/sh\n")
+    (new / "usr/bin/same").chmod(0o755)
+    _retime(new)
+
+    assert snapshot.compare(old, new).present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
+
+
+def test_a_folders_attribute_is_a_change(tmp_path: Path) -> None:
+    """Between two moments of one tree too."""
+    root = _tree(tmp_path / "root")
+    before = snapshot.take(root)
+    os.setxattr(root / "etc", "user.component", b"web")
+
+    assert snapshot.changes(before, snapshot.take(root)).present == ("etc",)
+
+
+def test_attributes_are_kept(tmp_path: Path) -> None:
+    """Of files and folders, to the byte, as pax records that runtimes unpack."""
+    root = _tree(tmp_path / "root")
+    os.setxattr(root / "usr/bin/tool", "user.component", b"web\0\xff")
+    os.setxattr(root / "usr/bin/tool", "security.capability", CAPABILITY)
+    os.setxattr(root / "etc", "user.x", b"")
+
+    members = _members(_base(root, tmp_path / "blobs"))
+
+    kept = members["usr/bin/same"].pax_headers
+    assert os.fsencode(kept["SCHILY.xattr.user.component"]) == b"web\0\xff"
+    assert os.fsencode(kept["SCHILY.xattr.security.capability"]) == CAPABILITY
+    assert members["etc"].pax_headers["SCHILY.xattr.user.x"] == ""
+
+
+@pytest.mark.parametrize("text", ["./a//", "b/", "c/.", ".", "/", "a\n", "x" * 300])
+def test_link_texts_are_kept_as_they_stand(tmp_path: Path, text: str) -> None:
+    """Also where they are long or odd."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(text)
+
+    assert _members(_base(root, tmp_path / "blobs"))["link"].linkname == text
+
+
+@pytest.mark.parametrize("name", [".wh.debian_version", ".wh..wh..opq", ".wh."])
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_a_name_that_removes_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    """Every runtime would read it as a removal (image-spec layer.md, "Whiteouts")."""
+    root = _tree(tmp_path / "root")
+    path = root / "etc" / name
+    match kind:
+        case "file":
+            path.touch()
+        case "folder":
+            path.mkdir()
+        case _:
+            path.symlink_to("x")
+
+    with pytest.raises(BuildError, match=re.escape(f"/etc/{name} cannot be in a layer")) as caught:
+        _base(root, tmp_path / "blobs")
+    assert caught.value.code == "build/cannot-keep"
+
+
+@pytest.mark.parametrize("name", ["a.wh.b", "wh.", ".who"])
+def test_a_name_that_only_looks_like_one_is_kept(tmp_path: Path, name: str) -> None:
+    """The prefix alone counts."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / name).touch()
+
+    assert set(_members(_base(root, tmp_path / "blobs"))) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("user.overlay.opaque", b"y", "user.overlay.opaque"),
+        ("user.a=b", b"x", "user.a=b"),
+        ("system.posix_acl_access", None, "access control list"),
+        ("system.posix_acl_default", None, "access control list"),
+        ("trusted.site", b"x", "trusted.site"),
+    ],
+)
+def test_an_attribute_that_cannot_be_kept_is_refused_by_name(
+    tmp_path: Path, name: str, value: bytes | None, said: str
+) -> None:
+    """It would be lost, or rule the storage where it is unpacked."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "folder").mkdir(mode=0o750)
+    # Owner, group 5 with read, group, mask, others (acl(5), version 2).
+    entries = [(1, 7, -1), (4, 5, -1), (8, 4, 5), (16, 5, -1), (32, 0, -1)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(root / "folder", name, acl if value is None else value)
+    except PermissionError:
+        pytest.skip("only root sets it")
+
+    with pytest.raises(BuildError, match=f"/folder has .*{said}") as caught:
+        _base(root, tmp_path / "blobs")
+    assert caught.value.hint
+
+
+def test_a_device_is_refused_by_name(tmp_path: Path) -> None:
+    """A user could not have made it, and no user can unpack it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    try:
+        os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes one")
+
+    with pytest.raises(BuildError, match="/null is a device"):
+        _base(root, tmp_path / "blobs")
+
+
+def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
+    """By a program that outlived its step, between the look at the tree and its reading."""
+    root = _tree(tmp_path / "root")
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/name\N{SNOWMAN}").write_text("s3cret")
+    changes = snapshot.all_of(root)
+    (root / "etc").rename(root / "gone")
+    (root / "etc").symlink_to(tmp_path / "host")
+    (tmp_path / "blobs").mkdir()
+
+    with pytest.raises(ToolError, match="cannot write a layer"):
+        layer.write(root, changes, tmp_path / "blobs", epoch=EPOCH)
+    assert list((tmp_path / "blobs").iterdir()) == []

@@ -103,3 +103,23 @@ def test_leaves_out_what_editors_leave(folder: Path, name: str) -> None:
     (folder / name / "x").touch()
 
     assert digest(folder) == before
+
+
+@pytest.mark.parametrize("text", ["./a//", "a/", "a/.", ".//a"])
+def test_sees_the_text_of_a_link(folder: Path, text: str) -> None:
+    """It goes into the image as it stands: another text is another image."""
+    (folder / "link").symlink_to("a")
+    before = digest(folder)
+    (folder / "link").unlink()
+    (folder / "link").symlink_to(text)
+
+    assert digest(folder) != before
+
+
+def test_refuses_a_link_text_that_is_not_utf_8(folder: Path) -> None:
+    """No two texts have one digest because the listing cannot say them."""
+    (folder / "link").symlink_to(os.fsdecode(b"a\xff"))
+
+    with pytest.raises(RecipeError, match="not UTF-8") as caught:
+        digest(folder)
+    assert caught.value.code == "recipe/encoding"

@@ -1,0 +1,105 @@
+"""Extended attributes of files (xattr(7)): which belong to an image, and which a layer can keep.
+
+A layer keeps them as pax records ``SCHILY.xattr.NAME``, as every runtime unpacks them. Kept are
+capabilities and attributes of users; anything else would be lost or mean something else where it is
+unpacked, so it is refused by name.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+
+from imagekit.errors import BuildError
+from imagekit.formats.layertar import shown
+
+CANNOT_KEEP = "build/cannot-keep"
+"""Code of the error for what no layer can hold."""
+Attributes = tuple[tuple[str, bytes], ...]
+
+_CAPABILITY = "security.capability"
+_USER = "user."
+_PAX = "SCHILY.xattr."
+_MAX_BYTES = 512 << 10
+"""Most bytes of one file's attributes; readers bound a pax header at 1 MiB."""
+_STORAGE = frozenset(
+    {
+        # Of the file system or host that the tree lies on, whatever the image is.
+        "btrfs.compression",
+        "lustre.lov",
+        "security.apparmor",
+        "security.evm",
+        "security.ima",
+        "security.selinux",
+        "system.nfs4_acl",
+    }
+)
+_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
+_NO_ACL = (
+    "use owner, group and mode: setfacl --remove-all FILE; where the folder of imagekit's storage "
+    "gives it to every file, setfacl --remove-default FOLDER"
+)
+_OF_STORAGE_DRIVERS = ("user.overlay.", "user.containers.", "user.fuseoverlayfs.")
+"""What storage drivers take for their own notes: one in a layer would rule the storage."""
+_NONE = frozenset({errno.ENOTSUP, errno.ENOSYS})
+
+
+def read(path: str) -> Attributes:
+    """Return the attributes that a path has as part of its image, in the order of their names.
+
+    In a user namespace the kernel itself shows capabilities without the namespace's owner.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NONE:
+            return ()
+        raise
+    return tuple(
+        (name, os.getxattr(path, name, follow_symlinks=False))
+        for name in sorted(names)
+        if name not in _STORAGE
+    )
+
+
+def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
+    """Return the attributes as pax records (IEEE Std 1003.1 "pax", extended header records).
+
+    Args:
+        path: whose they are, in the image.
+        attributes: what ``read`` returned.
+
+    Raises:
+        BuildError: a layer cannot keep one of them.
+    """
+    for why, hint in _reasons(attributes):
+        raise BuildError(
+            f"{shown(path)} has {why}, which no layer keeps", hint=hint, code=CANNOT_KEEP
+        )
+    return {f"{_PAX}{name}": value.decode("utf-8", "surrogateescape") for name, value in attributes}
+
+
+def _reasons(attributes: Attributes) -> Iterator[tuple[str, str]]:
+    for name, _ in attributes:
+        if name in _ACLS:
+            yield (
+                "an access control list",
+                _NO_ACL,
+            )
+        elif not _is_kept(name):
+            yield (
+                f"the extended attribute {shown(name)[1:]!r}",
+                "remove it: setfattr --remove NAME FILE",
+            )
+    if sum(len(name) + len(value) for name, value in attributes) > _MAX_BYTES:
+        yield f"more than {_MAX_BYTES} bytes of extended attributes", "keep them in a file"
+
+
+def _is_kept(name: str) -> bool:
+    if name == _CAPABILITY:
+        return True
+    # A pax record ends its keyword with "=".
+    plain = name.isprintable() and "=" not in name
+    return plain and name.startswith(_USER) and not name.startswith(_OF_STORAGE_DRIVERS)

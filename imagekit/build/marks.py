@@ -1,0 +1,61 @@
+"""Keeping texts of the host out of layers: see ``imagekit.model.mark``.
+
+A step sees the proxies of the host, as it may need them, and writes what it likes. What it wrote is
+looked for in the bytes of the layer, since nothing else tells.
+"""
+
+from collections.abc import Iterable
+
+from imagekit.errors import BuildError
+from imagekit.model.mark import Mark
+
+HOST_TEXT = "build/host-text"
+"""Code of the error for a text of the host in a layer or a configuration."""
+
+
+class Marks:
+    """Looks for texts in what becomes a part of an image.
+
+    Args:
+        marks: the texts.
+    """
+
+    def __init__(self, marks: Iterable[Mark] = ()) -> None:
+        self._marks = tuple(mark for mark in marks if mark.text)
+        self._overlap = max((len(mark.text) for mark in self._marks), default=1) - 1
+
+    def check(self, raw: bytes, *, where: str) -> None:
+        """Look at some bytes.
+
+        Args:
+            raw: the bytes.
+            where: what they are, for the message.
+
+        Raises:
+            BuildError: one of the texts is in them.
+        """
+        for mark in self._marks:
+            if mark.text in raw:
+                raise BuildError(
+                    f"{where} holds {mark.what} of this host, which nobody who pulls may see",
+                    hint="let the step that wrote it leave it out, or unset the variables of the "
+                    "proxy there",
+                    code=HOST_TEXT,
+                )
+
+    def following(self, before: bytes, piece: bytes, *, where: str) -> bytes:
+        """Look at a piece of a file, and return what has to stand before the next one.
+
+        Args:
+            before: what the last call returned; nothing at the beginning.
+            piece: the next bytes.
+            where: which file, for the message.
+
+        Raises:
+            BuildError: one of the texts is in the file.
+        """
+        if not self._marks:
+            return b""
+        joined = before + piece
+        self.check(joined, where=where)
+        return joined[len(joined) - self._overlap :] if self._overlap else b""

@@ -1,0 +1,227 @@
+"""Making layers: what a step did is in one, or it is said by name, or it is refused."""
+
+import io
+import os
+import tarfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from imagekit.build.make import make
+from imagekit.build.plan import make_plan
+from imagekit.errors import BuildError
+from imagekit.model.event import Event, Note
+from imagekit.model.image import BuiltLayer
+from imagekit.model.mark import Mark
+from imagekit.model.oci import Platform
+from imagekit.model.plan import Made, Ran
+from imagekit.model.recipe import CopyStep, Packages, Recipe, RunStep, Step
+from tests.workshop import PLACE, FakeWorkshop, ends
+
+PLATFORM = Platform(os="linux", architecture="amd64")
+MIRROR = Mark(b"builder:s3cret@", "the login of a mirror", secret=True)
+PROXY = Mark(b"proxy.site:3128", "the proxy in $http_proxy")
+
+
+def _recipe(recipe: Recipe, *steps: Step, **more: object) -> Recipe:
+    words = {name: getattr(recipe, name) for name in Recipe.__dataclass_fields__}
+    return Recipe(**{**words, "steps": steps, **more})
+
+
+def _make(recipe: Recipe, workshop: FakeWorkshop) -> tuple[Made, list[str]]:
+    notes: list[str] = []
+
+    def progress(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.message)
+
+    plan = make_plan(recipe, platform=PLATFORM, epoch=1)
+    return make(plan, workshop, use_cache=False, progress=progress), notes
+
+
+def _content(workshop: FakeWorkshop, layer: BuiltLayer) -> dict[str, bytes]:
+    packed = (workshop.blobs / layer.descriptor.digest.hex).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(zlib.decompress(packed, 31))) as archive:
+        return {
+            member.name: (member.isreg() and archive.extractfile(member).read()) or b""  # type: ignore[union-attr]  # a file has content
+            for member in archive
+        }
+
+
+def _step(text: str = "step") -> RunStep:
+    return RunStep(command=text, place=PLACE)
+
+
+def test_a_new_systems_mirror_is_in_no_layer(workshop: FakeWorkshop, recipe: Recipe) -> None:
+    """Neither where mmdebstrap wrote it nor in apt's lists."""
+    system = workshop.bootstrap
+
+    def bootstrap(*words: object) -> object:
+        materials = system(*words)  # type: ignore[arg-type]  # handed through
+        (workshop.root / "etc/apt/sources.list.d").mkdir()
+        text = "deb http://builder:s3cret@site.example/debian bookworm main\n"
+        (workshop.root / "etc/apt/sources.list.d/0000sources.list").write_text(text)
+        lists = workshop.root / "var/lib/apt/lists/site.example_debian_dists_bookworm_InRelease"
+        lists.write_text(text)
+        return materials
+
+    workshop.bootstrap = bootstrap  # type: ignore[method-assign, assignment]  # another mmdebstrap
+    workshop.texts = (MIRROR,)
+
+    made, _ = _make(recipe, workshop)
+
+    content = _content(workshop, made.layers[0])
+    assert not any("site.example" in name for name in content)
+    assert b"site.example" not in b"".join(content.values())
+    assert "site.example" not in str(made.materials)
+
+
+@pytest.mark.parametrize("mark", [MIRROR, PROXY])
+@pytest.mark.parametrize("where", ["content", "late", "name", "link", "attribute"])
+def test_a_text_of_the_host_is_refused(
+    workshop: FakeWorkshop, recipe: Recipe, mark: Mark, where: str
+) -> None:
+    """Wherever a step wrote it; the message says which, and not the text."""
+    text = mark.text.decode()
+
+    def runs(command: str, root: Path) -> Ran:
+        del command
+        file = root / "opt"
+        match where:
+            case "content":
+                file.write_text(f"http_proxy=http://{text}\n")
+            case "late":
+                # Over the border of two reads.
+                file.write_bytes(b"x" * ((1 << 20) - 5) + mark.text + b"x" * 100)
+            case "name":
+                (root / text).touch()
+            case "link":
+                file.symlink_to(text)
+            case _:
+                file.touch()
+                os.setxattr(file, "user.origin", mark.text)
+        return ends(0)("", root)
+
+    workshop.runs = runs
+    workshop.texts = (mark,)
+
+    with pytest.raises(BuildError, match=r"of this host|in \$http_proxy") as caught:
+        _make(_recipe(recipe, _step()), workshop)
+    assert caught.value.code == "build/host-text"
+    assert where == "name" or text not in caught.value.message + caught.value.hint
+
+
+def test_a_recipe_may_name_its_proxy_and_no_password(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """What stands in the recipe is the image's own, but for what opens something."""
+
+    def runs(command: str, root: Path) -> Ran:
+        (root / "opt").write_text(command)
+        return ends(0)(command, root)
+
+    workshop.runs = runs
+    workshop.texts = (PROXY,)
+    _make(_recipe(recipe, _step("echo proxy.site:3128 > /opt")), workshop)
+
+    workshop.texts = (MIRROR,)
+    workshop.cache.clear()
+    for path in workshop.root.iterdir():
+        path.rename(workshop.folder / f"old-{path.name}")
+    with pytest.raises(BuildError, match="the login of a mirror"):
+        _make(_recipe(recipe, _step("echo builder:s3cret@ > /opt")), workshop)
+
+
+def test_a_containerfiles_configuration_is_looked_at(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """``ENV`` may name what ARG took of the host."""
+    workshop.texts = (Mark(b"serve", "the proxy in $http_proxy", secret=True),)
+    workshop.result = lambda result: (result / "file").touch()
+
+    with pytest.raises(BuildError, match="the configuration of Containerfile"):
+        _make(_recipe(recipe, base=None, containerfile="Containerfile"), workshop)
+
+
+def test_keys_made_by_packages_are_removed_and_named(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """From the layer and from the working container, so that no later layer has them."""
+
+    def runs(command: str, root: Path) -> Ran:
+        if " install " in command:
+            for name in ("etc/ssh/ssh_host_rsa_key", "etc/machine-id", "etc/ssh/sshd_config"):
+                (root / name).parent.mkdir(exist_ok=True)
+                (root / name).write_text("made")
+        return ends(0)(command, root)
+
+    workshop.runs = runs
+    packages = (Packages(manager="apt", install=("openssh-server",), place=PLACE),)
+    made, notes = _make(_recipe(recipe, _step(), packages=packages), workshop)
+
+    contents = [_content(workshop, layer) for layer in made.layers]
+    assert not any("etc/ssh/ssh_host_rsa_key" in content for content in contents)
+    assert contents[1]["etc/ssh/sshd_config"] == b"made"
+    assert contents[1]["etc/machine-id"] == b""
+    assert any("/etc/ssh/ssh_host_rsa_key" in note for note in notes)
+
+
+def test_what_is_left_out_is_said(workshop: FakeWorkshop, recipe: Recipe) -> None:
+    """Also where a step was told to put something in the place of a known file."""
+
+    def runs(command: str, root: Path) -> Ran:
+        (root / "dev").mkdir()
+        for number in range(30):
+            (root / f"dev/{number:02}").write_text("x")
+        (root / "var/log").mkdir()
+        return ends(0)(command, root)
+
+    workshop.runs = runs
+    copy = CopyStep(source="seed", to="/var/log/dpkg.log", place=PLACE)
+    _, notes = _make(_recipe(recipe, _step(), copy), workshop)
+
+    assert any("/dev/00" in note and "and 10 more" in note for note in notes)
+    assert any(note.startswith("/var/log/dpkg.log: not in the image") for note in notes)
+
+
+def test_folders_links_and_copies_in_volatile_places_are_in_the_layer(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """What a step was told to write is there, and nothing has to be said."""
+
+    def runs(command: str, root: Path) -> Ran:
+        for name in ("run/sshd", "var/log/nginx", "tmp", "var/cache/app"):
+            (root / name).mkdir(parents=True)
+        (root / "var/log/nginx/access.log").symlink_to("/dev/stdout")
+        return ends(0)(command, root)
+
+    workshop.runs = runs
+    copies = [
+        CopyStep(source="seed", to=to, place=PLACE)
+        for to in ("/tmp/seed", "/run/seed", "/var/log/seed", "/var/cache/app/seed")
+    ]
+    made, notes = _make(_recipe(recipe, _step(), *copies), workshop)
+
+    content = _content(workshop, made.layers[-1])
+    assert {"run/sshd", "var/log/nginx/access.log", "tmp/seed"} <= set(content)
+    assert {"run/seed", "var/log/seed", "var/cache/app/seed"} <= set(content)
+    assert notes == []
+
+
+def test_no_command_sees_the_name_of_the_host(workshop: FakeWorkshop, recipe: Recipe) -> None:
+    """Nor that of the working container, which is another one each time."""
+    seen: list[str] = []
+    run = workshop.run
+
+    def watched(*words: object, **more: object) -> Ran:
+        env = more["env"]
+        assert isinstance(env, dict)
+        seen.append(env["HOSTNAME"])
+        return run(*words, **more)  # type: ignore[arg-type]  # handed through
+
+    workshop.run = watched  # type: ignore[method-assign]  # watched
+    packages = (Packages(manager="apt", install=("make",), place=PLACE),)
+    _make(_recipe(recipe, _step(), packages=packages), workshop)
+
+    assert set(seen) == {"localhost"}
