@@ -62,6 +62,21 @@ def remove_empty_folder(root: Path, name: str) -> None:
         os.rmdir(found.name, dir_fd=found.folder)
 
 
+def give_to_root(root: Path, name: str) -> None:
+    """Make root the owner of a folder, if it is there.
+
+    Raises:
+        OSError: this process may not.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), rooted.place(root, name) as found:
+        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
+        try:
+            if os.fstat(handle).st_uid or os.fstat(handle).st_gid:
+                os.fchown(handle, 0, 0)
+        finally:
+            os.close(handle)
+
+
 def empty(root: Path, name: str) -> None:
     """Take away what a regular file holds; its owner and mode stay.
 

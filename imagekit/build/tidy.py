@@ -35,6 +35,12 @@ _EMPTIED = (
     "var/log/wtmp",
 )
 """Files that programs expect to find, with nothing of this build in them."""
+_OF_APT = (
+    "var/cache/apt/archives/partial",
+    "var/lib/apt/lists/auxfiles",
+    "var/lib/apt/lists/partial",
+)
+"""Folders that apt gives to its own user where that can reach them: which depends on this host."""
 _REMOVED = ("var/lib/dbus/machine-id",)
 """Identities that are made anew where they are missing, and only there."""
 _IDENTITIES = (
@@ -92,6 +98,8 @@ def tidy_layer(root: Path, before: Snapshot) -> None:
     for name in _MOUNT_FOLDERS:
         if name not in before.entries:
             inside.remove_empty_folder(root, name)
+    for name in _OF_APT:
+        inside.give_to_root(root, name)
     for name in _EMPTIED:
         inside.empty(root, name)
     for name in _REMOVED:

@@ -179,6 +179,18 @@ def test_no_layer_has_the_identity_of_a_machine(tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o664}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_apts_folders_belong_to_root(tmp_path: Path) -> None:
+    """Whether apt could drop its privileges on this host or not."""
+    folder = tmp_path / "var/lib/apt/lists/partial"
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(folder, 42, 0)
+
+    tidy_layer(tmp_path, EMPTY)
+
+    assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o700)
+
+
 def test_a_machine_id_is_not_emptied_through_a_link(root: Path, host: Path) -> None:
     """The host's own stays what it is."""
     (host / "machine-id").write_text("0123")

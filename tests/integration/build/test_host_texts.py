@@ -1,0 +1,165 @@
+"""No image tells who built it: mirror, proxy, host and user of a build, all of them marked."""
+
+import base64
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from imagekit.adapters.bootstrap import host_mirrors
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="root gives the build another /etc/apt and name"),
+]
+
+MARK = "marked7"
+MIRROR, PROXY = f"{MARK}mirror:{MARK}word", f"{MARK}proxy:{MARK}pass"
+RECIPE = """\
+schema: 1
+name: {name}
+version: 1.0.0
+licenses: MIT
+base: {{recipe: base/debian}}
+packages: [{{manager: apt, install: [attr]}}]
+steps: [{{run: "{step}"}}]
+tests: [{{run: "true"}}]
+tags: {{immutable: ["{{version}}"]}}
+"""
+# Another mirror and another name than this host's, for one command.
+MARKED = (
+    'mount --bind "$1" /etc/apt/sources.list.d && hostname "$2" && shift 2 && '
+    "{ [ ! -e /etc/apt/sources.list ] || mount --bind /dev/null /etc/apt/sources.list; } && "
+    'exec "$@"'
+)
+
+
+class _Relay(BaseHTTPRequestHandler):
+    """A mirror that wants a login, and a proxy that wants another one: both are this."""
+
+    protocol_version = "HTTP/1.1"
+    logins: set[str] = set()  # noqa: RUF012 - what the server was shown, for the test
+
+    def do_GET(self) -> None:
+        """Pass on what apt asks for, to the mirror that this host really has."""
+        for header in ("Authorization", "Proxy-Authorization"):
+            word = (self.headers.get(header) or "").removeprefix("Basic ")
+            self.logins.add(base64.b64decode(word).decode())
+        mirrors = host_mirrors()
+        path = urlsplit(self.path).path
+        security = path.startswith("/debian-security")
+        base = mirrors.security if security else mirrors.main
+        rest = path.removeprefix("/debian-security" if security else "/debian")
+        try:
+            with urllib.request.urlopen(base + rest, timeout=60) as answer:  # noqa: S310 - http
+                raw, status = answer.read(), 200
+        except urllib.error.HTTPError as error:
+            raw, status = b"", error.code
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[int]:
+    """The port of the mirror, which is that of the proxy too."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Relay) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, project: Path, relay: int) -> Path:
+    """A HOME with the project's Debian base, and apt's sources with the marked mirror."""
+    home = tmp_path_factory.mktemp("site")
+    shutil.copytree(project / "recipes/base", home / "recipes/base")
+    (home / "sources").mkdir()
+    at = f"http://{MIRROR}@127.0.0.1:{relay}"
+    (home / "sources/site.list").write_text(
+        f"deb {at}/debian bookworm main\ndeb {at}/debian-security bookworm-security main\n"
+    )
+    return home
+
+
+def _imagekit(site: Path, relay: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    names = dict.fromkeys(("USER", "LOGNAME", "USERNAME", "SUDO_USER", "HOSTNAME"), f"{MARK}name")
+    proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://{PROXY}@127.0.0.1:{relay}")
+    env = kept | names | proxy | {"HOME": str(site), "PYTHONPATH": os.pathsep.join(sys.path)}
+    env |= {"IMAGEKIT_KEY_PASSWORD": "test", "SOURCE_DATE_EPOCH": "1700000000"}
+    marked = ["unshare", "--mount", "--uts", "sh", "-c", MARKED, "marked", site / "sources"]
+    return subprocess.run(
+        [*marked, f"{MARK}host", sys.executable, "-m", "imagekit", *map(str, words)],
+        cwd=site,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def _recipe(site: Path, name: str, step: str) -> Path:
+    folder = site / "recipes" / name
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(RECIPE.format(name=name, step=step))
+    return folder
+
+
+def test_no_image_tells_who_built_it(site: Path, relay: int) -> None:
+    """Every layer, configuration, SBOM and provenance is searched for the marks."""
+    recipe = _recipe(site, "telling", "hostname > /opt/name; echo $HOSTNAME $USER >> /opt/name")
+    made = _imagekit(site, relay, "key", "generate")
+    assert made.returncode == 0, made.stderr
+
+    done = _imagekit(site, relay, "publish", recipe, "--to", "oci:out", "--key", "imagekit.key")
+
+    assert done.returncode == 0, done.stderr
+    assert {MIRROR, PROXY} <= _Relay.logins, "mirror and proxy were not used"
+    assert MARK not in done.stdout + done.stderr
+    kinds = set()
+    for blob in (site / "out/blobs/sha256").iterdir():
+        raw = blob.read_bytes()
+        plain = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+        assert MARK.encode() not in plain, blob
+        kinds |= _searched(plain)
+    assert {"https://cyclonedx.org/bom", "https://slsa.dev/provenance/v1"} <= kinds
+
+
+def _searched(raw: bytes) -> set[str]:
+    """Search what is signed in a bundle, and return what it is."""
+    if b'"dsseEnvelope"' not in raw:
+        return set()
+    payload = base64.b64decode(json.loads(raw)["dsseEnvelope"]["payload"])
+    assert MARK.encode() not in payload
+    return {json.loads(payload).get("predicateType", "")}
+
+
+def test_a_step_that_writes_down_its_proxy_is_refused(site: Path, relay: int) -> None:
+    """With the file, and without the password."""
+    recipe = _recipe(site, "writing", "env > /opt/env")
+
+    done = _imagekit(site, relay, "build", recipe)
+
+    assert done.returncode == 6, done.stderr
+    assert "/opt/env holds the login of the proxy" in done.stderr
+    assert MARK not in done.stdout + done.stderr
