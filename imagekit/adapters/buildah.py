@@ -1,12 +1,16 @@
 """Buildah, over imagekit's own container storage."""
 
 import json
+import os
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.process import Outcome, Runner, failure
-from imagekit.errors import ToolError
+from imagekit.adapters.process import Outcome, Runner, Stream, failure
+from imagekit.errors import BuildError, ToolError
+from imagekit.formats.containerfile import Rendered
+from imagekit.model.event import Output
 from imagekit.model.plan import Store
 
 PREFIX = "imagekit-work-"
@@ -94,9 +98,10 @@ class Buildah:
 
     def bud(
         self,
-        containerfile: Path,
+        rendered: Rendered,
         context: Path,
         *,
+        ignore: Path | None,
         build_args: Mapping[str, str],
         secrets: Sequence[tuple[str, Path]],
         limit: float,
@@ -104,21 +109,42 @@ class Buildah:
     ) -> str:
         """Build a Containerfile into the storage and return the image's id.
 
+        Buildah fetches no image, and no cache of another build is seen. Docker's format is asked
+        for as OCI's knows neither HEALTHCHECK nor SHELL nor ONBUILD.
+
+        Args:
+            rendered: the Containerfile, and the steps that Buildah has to report.
+            context: the folder that COPY and ADD read.
+            ignore: the file with the patterns of what they do not see, if there is one.
+            build_args: values of its ARGs.
+            secrets: ids and files of what ``RUN --mount=type=secret`` reads.
+            limit: seconds that it may take.
+            epoch: the image's time.
+
         Raises:
+            BuildError: Buildah did other steps than were asked for.
             ToolError: a step failed.
         """
-        iid = self.work / "iid"
+        iid, file, caches = (self.work / name for name in ("iid", "containerfile", "caches"))
+        file.write_text(rendered.text, encoding="utf-8")
+        caches.mkdir(mode=0o700, exist_ok=True)
         argv = ["bud", "--isolation", self.store.isolation, "--layers=false", "--no-cache"]
-        argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(containerfile)]
+        argv += ["--pull=never", "--signature-policy", str(self._policy()), "--format", "docker"]
+        argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
+        argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(file)]
+        argv += [] if ignore is None else ["--ignorefile", str(ignore)]
         for key, value in build_args.items():
             argv += ["--build-arg", f"{key}={value}"]
         for identifier, path in secrets:
             argv += ["--secret", f"id={identifier},src={path}"]
-        outcome = self.runner.run(
-            ["buildah", *argv, str(context)], stage="steps", limit=limit, check=False
+        reports = _Reports(rendered, self.runner)
+        env = {**(os.environ if self.runner.env is None else self.runner.env)}
+        outcome = replace(self.runner, env={**env, "TMPDIR": str(caches)}).stream(
+            ["buildah", *argv, str(context)], on_line=reports.take, limit=limit, longest=1 << 20
         )
         if outcome.status != 0:
             raise failure(outcome)
+        reports.check()
         return iid.read_text().strip()
 
     def tag(self, image: str, name: str) -> None:
@@ -130,13 +156,15 @@ class Buildah:
         self._run(["tag", image, name])
 
     def config_of(self, image: str) -> str:
-        """Return the configuration of an image of the storage, as OCI's JSON.
+        """Return the configuration of an image of the storage, as Docker's JSON.
+
+        It has all that OCI's has, and HEALTHCHECK, SHELL and ONBUILD.
 
         Raises:
             ToolError: Buildah failed.
         """
         inspected = json.loads(self._run(["inspect", "--type", "image", image]).stdout)
-        return json.dumps(inspected["OCIv1"])
+        return json.dumps(inspected["Docker"])
 
     def remove(self, *names: str) -> None:
         """Remove working containers, mounted or not.
@@ -193,3 +221,33 @@ class Buildah:
         if not path.exists():
             path.write_bytes(_POLICY)
         return path
+
+
+class _Reports:
+    """Compares the steps that Buildah reports with those that it was given."""
+
+    def __init__(self, rendered: Rendered, runner: Runner) -> None:
+        self._runner = runner
+        self._left = deque(rendered.reports)
+
+    def take(self, stream: Stream, line: str) -> None:
+        """Look at a line of Buildah, or of a step."""
+        self._runner.progress(Output(stage="steps", line=line))
+        if stream == "stdout" and self._left:
+            # What is read has its secrets replaced; so has to have what is looked for.
+            wanted = replace(self._left[0], begin=self._runner.redact(self._left[0].begin))
+            if wanted.fits(line):
+                self._left.popleft()
+
+    def check(self) -> None:
+        """Want every step to have been reported, in order, each with the number of steps.
+
+        Raises:
+            BuildError: Buildah read something else than was written for it.
+        """
+        if self._left:
+            raise BuildError(
+                f"buildah did not report the step `{self._left[0].begin[:200]}`",
+                hint="it read the Containerfile in another way than imagekit; please report it",
+                code="build/other-steps",
+            )

@@ -5,9 +5,9 @@ import shutil
 import stat
 import sys
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,7 @@ from imagekit.adapters.hostmarks import host_marks
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.formats.containerfile import Below, reaches, render
 from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes, parse_config
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
@@ -29,12 +30,13 @@ from imagekit.model.oci import (
     MANIFEST,
     REF_NAME,
     Descriptor,
+    History,
     ImageConfig,
     Index,
     Manifest,
 )
 from imagekit.model.plan import CachedLayer, Job, Ran, Store
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, is_excluded
+from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
 _CHAIN = "localhost/chain:1"
 _LAST_LINES = 40
@@ -46,8 +48,10 @@ class RealWorkshop:
 
     job: Job
     runner: Runner
+    digest_of: Callable[[Path], Digest]
+    """Returns the digest of a recipe's folder."""
     _containers: list[str] = field(default_factory=list)
-    _images: list[str] = field(default_factory=list)
+    _images_made: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +60,7 @@ class RealWorkshop:
         buildah = self._buildah()
         with suppress(ImagekitError):
             buildah.remove(*self._containers)
-        for image in self._images:
+        for image in self._images_made:
             with suppress(ImagekitError):
                 buildah.remove_image(image)
 
@@ -186,24 +190,71 @@ class RealWorkshop:
         return found
 
     def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
-        """Build a Containerfile by ``buildah bud`` and mount the result."""
-        buildah = self._buildah()
-        for context in self.job.plan.contexts:
-            source = self._layout(context.layers, context.config)
-            buildah.tag(buildah.pull(source), f"localhost/{context.name}")
-        recipe = self.job.plan.recipe
-        secrets = [(Path(target).name, path) for path, target in self.secrets()]
+        """Build a Containerfile by ``buildah bud`` and mount the result.
+
+        Raises:
+            BuildError: Buildah is too old for it, or the recipe's folder was changed meanwhile.
+        """
+        buildah, recipe = self._buildah(), self.job.plan.recipe
+        if recipe.script is None:
+            raise BuildError(f"{recipe.file}: the recipe has no Containerfile")
+        check_needs(recipe.script.needs, buildah.version())
+        context = self._context(recipe)
         image = buildah.bud(
-            recipe.folder / name,
-            recipe.folder,
+            render(recipe.script, self._images(buildah)),
+            context,
+            ignore=_ignore_file(context, name),
             build_args=recipe.build_args,
-            secrets=secrets,
+            secrets=[(Path(target).name, path) for path, target in self.secrets()],
             limit=recipe.time_limit,
             epoch=self.job.plan.epoch,
         )
-        self._images.append(image)
+        self._images_made.append(image)
         config = parse_config(buildah.config_of(image).encode())
-        return self._open("result", image), config
+        onbuild = tuple(step.text for step in recipe.script.stages[-1].onbuild)
+        return self._open("result", image), replace(config, onbuild=onbuild)
+
+    def _images(self, buildah: Buildah) -> dict[str, Below]:
+        """Bring the images that the Containerfile names into the storage."""
+        found = {}
+        for context in self.job.plan.contexts:
+            # What these say in an image is said by steps: see imagekit.formats.containerfile.
+            config = replace(context.config, onbuild=(), shell=(), healthcheck=None)
+            # Docker's format has one line of history a layer; a stranger's base may have none.
+            line = History(created=config.created, created_by=context.name)
+            config = replace(config, history=(line,) * len(context.layers))
+            found[context.name] = Below(
+                id=buildah.pull(self._layout(context.layers, config)),
+                shell=context.config.shell,
+                triggers=context.triggers,
+            )
+        return found
+
+    def _context(self, recipe: Recipe) -> Path:
+        """Stage what COPY and ADD read: the recipe's files as its digest covers them, no others.
+
+        Raises:
+            BuildError: they are not what the digest was made of, or a mount would leave them.
+        """
+        context = self.job.work / "context"
+        _clear(context)
+        shutil.copytree(recipe.folder, context, symlinks=True, ignore=_no_part)
+        _settle(context, mode=None, epoch=self.job.plan.epoch)
+        if self.digest_of(context) != recipe.digest:
+            raise BuildError(
+                f"{recipe.folder} was changed while it was built",
+                hint="build it again when nothing writes there",
+                code="build/recipe-changed",
+            )
+        for bind in () if recipe.script is None else recipe.script.binds:
+            # Buildah follows links in it on the host.
+            if any((context / path).is_symlink() for path in _prefixes(bind)):
+                raise BuildError(
+                    f"`{bind}` is mounted by a RUN and is a link, or lies behind one",
+                    hint="mount the folder itself",
+                    code="build/mount-is-link",
+                )
+        return context
 
     def tools(self) -> tuple[tuple[str, str], ...]:
         """Return what makes the image, with versions."""
@@ -329,6 +380,44 @@ def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
         item.chmod(plain if mode is None or item.is_dir() else mode)
     for item in (*path.rglob("*"), path) if path.is_dir() else (path,):
         os.utime(item, (epoch, epoch), follow_symlinks=False)
+
+
+def _prefixes(path: str) -> list[Path]:
+    """Return the path and every folder above it, all relative."""
+    whole = Path(path.strip("/"))
+    return [whole, *whole.parents]
+
+
+def _ignore_file(context: Path, name: str) -> Path | None:
+    """Return the file that says what COPY does not see; one beside the Containerfile goes first.
+
+    Raises:
+        BuildError: it is a link.
+    """
+    own = [f"{name}.dockerignore", f"{name}.containerignore"]
+    for each in (*own, ".containerignore", ".dockerignore"):
+        path = context / each
+        if path.is_symlink():
+            raise BuildError(f"{each} is a link", hint="put the file itself there")
+        if path.is_file():
+            return path
+    return None
+
+
+def check_needs(needs: Sequence[Needed], version: str) -> None:
+    """Want a Buildah that does everything that a Containerfile asks for.
+
+    Raises:
+        BuildError: it is too old.
+    """
+    for need in needs:
+        if not reaches(version, need.version):
+            raise BuildError(
+                f"{need.place.file}:{need.place.line}: {need.what} needs buildah {need.version}, "
+                f"and this host has {version}",
+                hint="write it without, or build on a host with a newer one",
+                code="build/needs-newer-buildah",
+            )
 
 
 def _wheel_material(path: Path) -> Material:

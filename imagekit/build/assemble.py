@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from imagekit.errors import RecipeError
 from imagekit.model.image import BuiltLayer
 from imagekit.model.oci import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from imagekit.model.plan import BuildPlan, Made
@@ -11,6 +12,14 @@ ORIGIN = "dev.imagekit.layer.origin"
 TITLE = "org.opencontainers.image.title"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OCI = "org.opencontainers.image."
+OF_ONE_IMAGE = frozenset(
+    f"{_OCI}{key}"
+    for key in (
+        *("title", "description", "version", "licenses", "source", "created", "revision"),
+        *("base.name", "base.digest", "ref.name"),
+    )
+)
+"""Labels that imagekit sets: what they say of a base does not hold for what is built on it."""
 
 
 def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
@@ -18,11 +27,20 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
 
     What the recipe does not say comes from its Containerfile or its base, as with Docker's FROM;
     a recipe that says an entrypoint does not inherit the arguments of another one.
+
+    Raises:
+        RecipeError: the base has ONBUILD, which only a Containerfile can do.
     """
     layers = made.layers
     recipe = plan.recipe
     created = _time(plan.epoch)
-    below = made.config or plan.inherited or _nothing(plan)
+    inherited = plan.inherited or _nothing(plan)
+    if inherited.onbuild and not recipe.containerfile:
+        raise RecipeError(
+            f"{recipe.file}: the base has ONBUILD {inherited.onbuild[0][:80]}, which is not done",
+            hint="build on it by a Containerfile, or take a base without ONBUILD",
+        )
+    below = made.config or inherited
     env = dict(text.partition("=")[::2] for text in (_PATH, *below.env)) | dict(recipe.env)
     return ImageConfig(
         platform=plan.platform,
@@ -33,10 +51,15 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
         cmd=recipe.cmd or (() if recipe.entrypoint else below.cmd),
         workdir=recipe.workdir or below.workdir,
         user=recipe.user or below.user,
-        labels=labels(recipe, created),
+        labels=_inherited_labels(below, inherited) | labels(recipe, created),
         exposed_ports=tuple(sorted({*recipe.expose, *below.exposed_ports})),
         volumes=tuple(sorted({*recipe.volumes, *below.volumes})),
         stop_signal=below.stop_signal,
+        # Buildah was given the base without it: see imagekit.formats.containerfile.
+        healthcheck=below.healthcheck or inherited.healthcheck,
+        shell=below.shell,
+        onbuild=() if made.config is None else made.config.onbuild,
+        author=below.author,
         history=tuple(
             History(created=created, created_by=layer.title, comment=f"imagekit: {layer.origin}")
             for layer in layers
@@ -73,6 +96,18 @@ def labels(recipe: Recipe, created: str) -> dict[str, str]:
     }
     found = {f"{_OCI}{key}": value for key, value in standard.items() if value}
     return found | dict(recipe.labels)
+
+
+def _inherited_labels(below: ImageConfig, base: ImageConfig) -> dict[str, str]:
+    """Return the labels of a Containerfile and of the base; what tells of the base alone is not.
+
+    Those are OCI's own labels with the value that the base has: its title is not this image's.
+    """
+    return {
+        name: value
+        for name, value in below.labels.items()
+        if not (name in OF_ONE_IMAGE and base.labels.get(name) == value)
+    }
 
 
 def _nothing(plan: BuildPlan) -> ImageConfig:

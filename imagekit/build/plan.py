@@ -1,5 +1,7 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
+from dataclasses import replace
+
 from imagekit.formats import strictjson
 from imagekit.formats.record import to_document
 from imagekit.model.digest import Digest
@@ -37,10 +39,11 @@ def make_plan(
         epoch: the image's time, in seconds since 1970.
         base: the layers of the base, where it is an image or another recipe.
         inherited: the configuration of that base.
-        contexts: the other recipes that a Containerfile names.
+        contexts: the images that a Containerfile names.
     """
     layers: list[LayerPlan] = []
-    below = [str(layer.diff_id) for layer in base]
+    # A step sees the environment of the base as much as its files.
+    below = [str(layer.diff_id) for layer in base] + list(inherited.env if inherited else ())
 
     def add(origin: Origin, title: str, made_of: object, **what: object) -> None:
         previous = str(layers[-1].key) if layers else below
@@ -58,6 +61,7 @@ def make_plan(
     if recipe.steps:
         add(Origin.RECIPE, steps_title(recipe.steps), inputs, steps=recipe.steps)
     if recipe.containerfile:
+        inputs += [to_document(replace(context, layers=())) for context in contexts]
         inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
         add(Origin.RECIPE, recipe.containerfile, inputs, containerfile=recipe.containerfile)
     return BuildPlan(

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from imagekit.recipe.lint import lint
 
-    linted = lint(arguments.paths)
+    linted = lint(arguments.paths, buildah=_buildah_version)
     console.diagnostics(linted.diagnostics)
     document = {
         "schema": 1,
@@ -41,6 +41,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         text += f", {_count(linted.warnings, 'warning')}"
     console.result(text, document)
     return RecipeError.exit_code if linted.errors else 0
+
+
+def _buildah_version() -> str:
+    """Return the version of this host's Buildah, or nothing where there is none."""
+    from imagekit.adapters.process import Runner
+    from imagekit.errors import ToolError
+
+    try:
+        words = Runner().run(["buildah", "--version"]).stdout.split()
+    except ToolError:
+        return ""
+    return words[2] if len(words) > 2 else ""  # noqa: PLR2004 - buildah version X
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from imagekit.model.oci import (
     MANIFEST_TYPES,
     MAX_MANIFEST,
     Descriptor,
+    Healthcheck,
     History,
     ImageConfig,
     Index,
@@ -28,12 +29,21 @@ from imagekit.model.oci import (
 MAX_DESCRIPTORS = 1000
 """Most layers or manifests that one document may list."""
 _MAX_SIZE = 1 << 50
+_MAX_NUMBER = 1 << 63
 _SCHEMA_VERSION = 2
 _MAX_MEDIA_TYPE = 255
 # RFC 6838 section 4.2, with parameters, as Sigstore's older bundles have them.
 _MEDIA_TYPE = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+/;= "
 )
+
+_HEALTH_NUMBERS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start_period": "StartPeriod",
+    "start_interval": "StartInterval",
+    "retries": "Retries",
+}
 
 
 def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
@@ -99,6 +109,10 @@ def parse_config(raw: bytes) -> ImageConfig:
         exposed_ports=tuple(_object(inner, "ExposedPorts", what=what)),
         volumes=tuple(_object(inner, "Volumes", what=what)),
         stop_signal=_text(inner, "StopSignal", what=what, default=""),
+        healthcheck=_healthcheck(inner, what=what),
+        shell=_texts(inner, "Shell", what=what),
+        onbuild=_texts(inner, "OnBuild", what=what),
+        author=_text(document, "author", what=what, default=""),
         history=tuple(_history(entry) for entry in _list(document, "history", what=what)),
     )
 
@@ -136,9 +150,13 @@ def config_bytes(config: ImageConfig) -> bytes:
         "ExposedPorts": {port: {} for port in config.exposed_ports},
         "Volumes": {volume: {} for volume in config.volumes},
         "StopSignal": config.stop_signal,
+        "Healthcheck": _healthcheck_document(config.healthcheck),
+        "Shell": list(config.shell),
+        "OnBuild": list(config.onbuild),
     }
     document: dict[str, Any] = {
         "created": config.created,
+        "author": config.author,
         "config": {key: value for key, value in inner.items() if value},
         "rootfs": {"type": "layers", "diff_ids": [str(digest) for digest in config.diff_ids]},
         "history": [_history_document(entry) for entry in config.history],
@@ -260,6 +278,30 @@ def _platform(document: dict[str, Any], *, what: str) -> Platform:
 def _platform_document(platform: Platform) -> dict[str, str]:
     document = {"os": platform.os, "architecture": platform.architecture}
     return document | ({"variant": platform.variant} if platform.variant else {})
+
+
+def _healthcheck(document: dict[str, Any], *, what: str) -> Healthcheck | None:
+    found = _object(document, "Healthcheck", what=what)
+    test = _texts(found, "Test", what=what)
+    numbers = {field: _number(found, key, what=what) for field, key in _HEALTH_NUMBERS.items()}
+    return Healthcheck(test=test, **numbers) if test or any(numbers.values()) else None
+
+
+def _healthcheck_document(check: Healthcheck | None) -> dict[str, Any]:
+    if check is None:
+        return {}
+    numbers = {key: getattr(check, field) for field, key in _HEALTH_NUMBERS.items()}
+    document = {"Test": list(check.test), **numbers}
+    return {key: value for key, value in document.items() if value}
+
+
+def _number(document: Mapping[str, Any], key: str, *, what: str) -> int:
+    value = document.get(key)
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value < _MAX_NUMBER:
+        raise DocumentError(f"{what} has no valid number for {key!r}", code="BAD_DOCUMENT")
+    return value
 
 
 def _history(entry: object) -> History:

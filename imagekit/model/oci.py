@@ -110,8 +110,24 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """How a runtime learns whether a container works; times in nanoseconds, 0 for the default."""
+
+    test: tuple[str, ...]
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """The configuration of an image: how it is run and which layers it is made of."""
+    """The configuration of an image: how it is run and which layers it is made of.
+
+    ``healthcheck``, ``shell`` and ``onbuild`` are Docker's; OCI's specification leaves room for
+    them (config.md, "reserved"), and builders write them in both.
+    """
 
     platform: Platform
     created: str
@@ -125,4 +141,8 @@ class ImageConfig:
     exposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    shell: tuple[str, ...] = ()
+    onbuild: tuple[str, ...] = ()
+    author: str = ""
     history: tuple[History, ...] = ()

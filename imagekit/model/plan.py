@@ -6,7 +6,7 @@ from pathlib import Path
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import ImageConfig, Platform
-from imagekit.model.recipe import BootstrapBase, Packages, Recipe, Step
+from imagekit.model.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,14 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseContext:
-    """A recipe that was built already, as a Containerfile's FROM finds it."""
+    """An image that a Containerfile names, which is in the local store."""
 
     name: str
+    """How the Containerfile calls it."""
     config: ImageConfig
     layers: tuple[BuiltLayer, ...]
+    triggers: tuple[Instruction, ...] = ()
+    """What it wants to be done first where a stage stands on it (ONBUILD)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class BuildPlan:
     inherited: ImageConfig | None = None
     """The configuration of the base, which its children inherit where they say nothing else."""
     contexts: tuple[BaseContext, ...] = ()
-    """The other recipes that a Containerfile names."""
+    """The images that a Containerfile names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,70 @@ Base = ImageBase | BootstrapBase | RecipeBase | ScratchBase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction of a Containerfile, as the one line that Buildah gets.
+
+    An image that it names stands in ``text`` as its name between two NUL characters, which no
+    Containerfile can hold; only the build knows which image of the storage that is.
+    """
+
+    text: str
+    line: int
+    body: tuple[str, ...] = ()
+    """The lines of its here-documents, their ends included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of a Containerfile: what it stands on and what is done."""
+
+    number: int
+    image: str = ""
+    """The name of the image below, one of the file's sources; empty for a stage or nothing."""
+    below: int | None = None
+    """The number of the earlier stage that it stands on."""
+    platform: str = ""
+    """What ``FROM --platform`` says, if it is not the host's own in words."""
+    steps: tuple[Instruction, ...] = ()
+    onbuild: tuple[Instruction, ...] = ()
+    """What has to be done first in whatever stands on this stage; no part of ``steps``."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """A part of a Containerfile that older versions of Buildah do not know, or do unsafely."""
+
+    what: str
+    version: str
+    """The first version of Buildah that does it."""
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containerfile:
+    """A Containerfile that was read whole: the stages that the last one needs, in their order."""
+
+    arguments: tuple[Instruction, ...] = ()
+    """The ARGs before the first FROM."""
+    stages: tuple[Stage, ...]
+    sources: tuple[ImageBase | RecipeBase, ...] = ()
+    """Every image that these stages name, each once."""
+    binds: tuple[str, ...] = ()
+    """Paths of the context that are mounted while a step runs."""
+    needs: tuple[Needed, ...] = ()
+
+    @property
+    def image(self) -> str:
+        """The name of the image that the last stage stands on in the end; empty for nothing."""
+        stages = {stage.number: stage for stage in self.stages}
+        stage = self.stages[-1]
+        while stage.below is not None:
+            stage = stages[stage.below]
+        return stage.image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
     """What one package manager installs.
 
@@ -175,13 +239,8 @@ class Recipe:
     Each image that it builds on is pinned by digest, an earlier stage, ``scratch``, or another
     recipe of the tree, which it calls ``localhost/NAME`` (``FROM localhost/base/debian``).
     """
-    from_recipes: tuple[RecipeBase, ...] = ()
-    """The other recipes that the Containerfile names.
-
-    They are built first and given to Buildah under the name ``localhost/NAME``: by
-    ``--build-context localhost/NAME=container-image://oci:FOLDER:TAG``, which 1.28 knows (``oci:``
-    alone it does not), or as an image of that name in imagekit's own store.
-    """
+    script: Containerfile | None = None
+    """The Containerfile as it was read; None where there is none."""
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     workdir: str = ""
     user: str = ""
@@ -204,5 +263,6 @@ class Recipe:
     def needs(self) -> tuple[RecipeBase, ...]:
         """The other recipes that have to be built before this one."""
         if isinstance(self.base, RecipeBase):
-            return (self.base, *self.from_recipes)
-        return self.from_recipes
+            return (self.base,)
+        sources = () if self.script is None else self.script.sources
+        return tuple(source for source in sources if isinstance(source, RecipeBase))

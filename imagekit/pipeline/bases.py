@@ -1,11 +1,12 @@
 """What recipes stand on: other recipes, and images of registries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imagekit.adapters.layout import LayoutStore
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.formats.oci import parse_config, parse_manifest
+from imagekit.formats.report import Report
 from imagekit.model.event import Advanced, Progress, Started
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.oci import (
@@ -19,10 +20,17 @@ from imagekit.model.oci import (
     Platform,
 )
 from imagekit.model.plan import BaseContext
-from imagekit.model.recipe import ImageBase, Recipe, RecipeBase
-from imagekit.model.reference import PinnedReference
+from imagekit.model.recipe import (
+    Containerfile,
+    ImageBase,
+    Instruction,
+    Recipe,
+    RecipeBase,
+)
+from imagekit.model.reference import LAYOUT_HOST, PinnedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.ports import RegistryReader
+from imagekit.recipe.containerfile import read_triggers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,30 +61,84 @@ def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
         OSError: the store cannot be read.
     """
     return Below(
-        layers=tuple(replace(layer, origin=Origin.BASE) for layer in built.layers),
+        layers=_as_base(built.layers),
         config=_config(built, store),
         materials=(*built.materials, _material(built)),
     )
 
 
 def named_by_containerfile(
-    recipe: Recipe, built: Mapping[str, BuiltImage], store: LayoutStore
+    recipe: Recipe,
+    built: Mapping[str, BuiltImage],
+    store: LayoutStore,
+    *,
+    bring: Callable[[ImageBase], Below],
 ) -> Below:
-    """Return the recipes that a Containerfile names; the one of its last FROM is its base.
+    """Return the images that a Containerfile names; that of its last stage is its base.
+
+    Args:
+        recipe: the recipe.
+        built: the other recipes that it names, by name.
+        store: has them.
+        bring: fetches an image of a registry into the store.
 
     Raises:
+        RecipeError: an image is not for this platform, or wants what cannot be done.
         OSError: the store cannot be read.
     """
-    if not recipe.containerfile:
+    script = recipe.script
+    if script is None:
         return Below()
-    contexts = tuple(
-        BaseContext(name=name, config=_config(image, store), layers=image.layers)
-        for name, image in built.items()
+    _check_platforms(script)
+    contexts: list[BaseContext] = []
+    materials: list[Material] = []
+    for source in script.sources:
+        if isinstance(source, RecipeBase):
+            below, name = on_top_of(built[source.name], store), f"{LAYOUT_HOST}/{source.name}"
+        else:
+            below, name = bring(source), str(source.reference)
+        materials += below.materials
+        contexts.append(_context(name, below, script))
+    base = next((each for each in contexts if each.name == script.image), None)
+    return Below(
+        layers=() if base is None else _as_base(base.layers),
+        config=None if base is None else base.config,
+        materials=tuple(dict.fromkeys(materials)),
+        contexts=tuple(contexts),
     )
-    materials = tuple(_material(image) for image in built.values())
-    last = built.get(_last_from(recipe))
-    layers = () if last is None else on_top_of(last, store).layers
-    return Below(layers=layers, materials=materials, contexts=contexts)
+
+
+def _context(name: str, below: Below, script: Containerfile) -> BaseContext:
+    """Return an image as the Containerfile's stages find it, its ONBUILD judged like they are.
+
+    Raises:
+        RecipeError: an instruction of ONBUILD is not understood.
+    """
+    if below.config is None:
+        raise DocumentError(f"{name} has no configuration")
+    stage = next((stage for stage in script.stages if stage.image == name), None)
+    triggers: tuple[Instruction, ...] = ()
+    if stage is not None:
+        report = Report(stage.place.file, "recipe")
+        triggers = read_triggers(below.config.onbuild, stage, report)
+        report.check(RecipeError, what=f"ONBUILD of {name}")
+    return BaseContext(name=name, config=below.config, layers=below.layers, triggers=triggers)
+
+
+def _check_platforms(script: Containerfile) -> None:
+    from imagekit.adapters.storage import host_platform
+
+    for stage in script.stages:
+        if stage.platform and stage.platform != str(host_platform()):
+            raise RecipeError(
+                f"{stage.place.file}:{stage.place.line}: the stage is for {stage.platform}, and "
+                f"this host is {host_platform()}",
+                hint="build it on such a host, or write $BUILDPLATFORM",
+            )
+
+
+def _as_base(layers: tuple[BuiltLayer, ...]) -> tuple[BuiltLayer, ...]:
+    return tuple(replace(layer, origin=Origin.BASE) for layer in layers)
 
 
 def image_below(base: ImageBase, store: LayoutStore, *, progress: Progress) -> Below:
@@ -150,15 +212,3 @@ def _material(built: BuiltImage) -> Material:
     return Material(
         uri=f"recipe:{built.name}@{built.version}", digest=built.manifest.digest, name=built.name
     )
-
-
-def _last_from(recipe: Recipe) -> str:
-    """Return the recipe that the last FROM of the Containerfile names, or nothing."""
-    text = (recipe.folder / recipe.containerfile).read_text(encoding="utf-8")
-    last = ""
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0].upper() == "FROM":
-            last = next((word for word in words[1:] if not word.startswith("--")), "")
-    names = {f"localhost/{need.name}": need.name for need in recipe.from_recipes}
-    return names.get(last, "")

@@ -130,7 +130,9 @@ def _base(
     }
     if isinstance(recipe.base, RecipeBase):
         return on_top_of(built[recipe.base.name], store)
-    return named_by_containerfile(recipe, built, store)
+    return named_by_containerfile(
+        recipe, built, store, bring=lambda image: image_below(image, store, progress=progress)
+    )
 
 
 def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:

@@ -26,6 +26,7 @@ from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.event import Event
 from imagekit.model.plan import Job, Made
+from imagekit.recipe.digest import digest
 
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400
@@ -85,7 +86,7 @@ def _work(job: Job, runner: Runner) -> Made:
     job.work.mkdir(parents=True, exist_ok=True)
     try:
         _sweep(Buildah(runner=runner, store=job.store, work=job.work), job.work.parent)
-        with RealWorkshop(job, runner) as workshop:
+        with RealWorkshop(job, runner, digest) as workshop:
             return make(job.plan, workshop, use_cache=job.use_cache, progress=runner.progress)
     except OSError as error:
         raise ToolError(

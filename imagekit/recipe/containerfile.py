@@ -1,34 +1,91 @@
-"""Which images a Containerfile builds on: each must be pinned, a stage, or another recipe.
+"""Containerfiles: read once, and what they build on is judged.
 
-The file stays plain: another recipe is called ``localhost/NAME``, the name of an image that has
-not been published anywhere, and Buildah reads it as it stands.
+Each image must be pinned, an earlier stage, ``scratch``, or another recipe, which is called
+``localhost/NAME``, the name of an image that has not been published anywhere. Buildah never gets
+the file itself: it gets what ``imagekit.formats.containerfile`` writes of the value that is
+returned here, one line an instruction, so that it cannot read another file than was judged.
+What is not understood is refused.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from imagekit.errors import InputError
 from imagekit.formats.report import Report, Span
-from imagekit.model.recipe import RecipeBase
+from imagekit.model.place import Place
+from imagekit.model.recipe import (
+    Containerfile,
+    ImageBase,
+    Instruction,
+    Needed,
+    RecipeBase,
+    Stage,
+)
 from imagekit.model.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
+from imagekit.recipe import lines
+from imagekit.recipe.lines import Line
+from imagekit.recipe.mounts import mount
+from imagekit.recipe.words import assignments, expand, only, options
 
-MAX_BYTES = 1 << 20
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_ESCAPE = re.compile(r"(?:\s*#[^\n]*\n)*\s*#\s*escape\s*=", re.IGNORECASE)
-_FROM_FLAG = re.compile(r"--from=(\S+)")
-_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^,\s]+)")
+_OPTIONS = {
+    "ADD": frozenset({"chown", "chmod"}),
+    "ARG": frozenset[str](),
+    "CMD": frozenset[str](),
+    "COPY": frozenset({"chown", "chmod", "from"}),
+    "ENTRYPOINT": frozenset[str](),
+    "ENV": frozenset[str](),
+    "EXPOSE": frozenset[str](),
+    "FROM": frozenset({"platform"}),
+    "HEALTHCHECK": frozenset({"interval", "timeout", "start-period", "retries"}),
+    "LABEL": frozenset[str](),
+    "MAINTAINER": frozenset[str](),
+    "RUN": frozenset({"mount"}),
+    "SHELL": frozenset[str](),
+    "STOPSIGNAL": frozenset[str](),
+    "USER": frozenset[str](),
+    "VOLUME": frozenset[str](),
+    "WORKDIR": frozenset[str](),
+}
+"""The instructions that are understood (Containerfile(5)), each with its options."""
+_NOT_IN_ONBUILD = frozenset({"FROM", "ONBUILD", "MAINTAINER"})
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+_OWN_PLATFORM = re.compile(r"\$(?:BUILD|TARGET)PLATFORM|\$\{(?:BUILD|TARGET)PLATFORM\}")
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?")
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
+_HEREDOC_SINCE = "1.33"
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruction:
-    word: str
-    rest: str
-    line: int
+@dataclass(slots=True)
+class _State:
+    """What was read so far."""
+
+    build_args: Mapping[str, str]
+    report: Report
+    heading: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
+    """The variables of the stage, as far as their values are known."""
+    arguments: list[Instruction] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    steps: list[Instruction] = field(default_factory=list)
+    onbuild: list[Instruction] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    used: list[set[int]] = field(default_factory=list)
+    """The stages that each stage needs."""
+    images: list[set[str]] = field(default_factory=list)
+    """The images that each stage needs."""
+    sources: dict[str, ImageBase | RecipeBase] = field(default_factory=dict)
+    binds: list[str] = field(default_factory=list)
+    needs: list[Needed] = field(default_factory=list)
+    triggers: bool = False
+    """Whether what is read comes from ONBUILD, where no image may be named."""
 
 
-def recipes_named(raw: bytes, build_args: Mapping[str, str], report: Report) -> list[RecipeBase]:
-    """Check every image that a Containerfile names.
+def read_containerfile(
+    raw: bytes, build_args: Mapping[str, str], report: Report
+) -> Containerfile | None:
+    """Read a Containerfile and check every image that it names.
 
     Args:
         raw: the bytes of the file.
@@ -36,109 +93,311 @@ def recipes_named(raw: bytes, build_args: Mapping[str, str], report: Report) -> 
         report: takes the faults of this file.
 
     Returns:
-        The other recipes that it names, each once.
+        What it says; None where the report has a fault.
     """
-    text = _text(raw, report)
-    stages: set[str] = set()
-    known: dict[str, str] = {}
-    found: dict[str, RecipeBase] = {}
-    count = 0
-    for instruction in _instructions(text):
-        if instruction.word == "ARG" and not count:
-            name, _, default = instruction.rest.partition("=")
-            known[name] = build_args.get(name, default.strip("\"'"))
-        for image in _images(instruction):
-            base = _judge(image, instruction.line, (stages, known), report=report)
-            if base is not None:
-                found.setdefault(base.name, base)
-        if instruction.word == "FROM":
-            stages |= {str(count), *_stage_name(instruction)}
-            count += 1
-    if not count:
+    before = report.errors
+    state = _State(build_args, report)
+    for line in lines.instructions(raw, report):
+        try:
+            _read(line, state)
+        except InputError as error:
+            _refuse(state, line, error)
+    _end_stage(state)
+    if not state.stages and report.errors == before:
         report.error(Span(), "no-base", "the Containerfile has no FROM")
-    return list(found.values())
+    return None if report.errors > before else _needed(state)
 
 
-def _stage_name(instruction: _Instruction) -> list[str]:
-    """Return NAME of ``FROM IMAGE AS NAME``, if there is one."""
-    words = instruction.rest.lower().split()
-    return words[-1:] if "as" in words[1:-1] else []
+def read_triggers(texts: tuple[str, ...], stage: Stage, report: Report) -> tuple[Instruction, ...]:
+    """Read what a base image wants to be done first in a stage (ONBUILD of its configuration).
+
+    Args:
+        texts: the instructions, as the configuration has them.
+        stage: the stage that stands on the image.
+        report: takes the faults.
+    """
+    state = _State({}, report, triggers=True)
+    for text in texts:
+        line = lines.instruction(text, stage.place.line, report)
+        if line is None:
+            continue
+        try:
+            _only_in_onbuild(line)
+            state.steps.append(_step(line, state))
+        except InputError as error:
+            _refuse(state, line, error)
+    return tuple(state.steps)
 
 
-def _text(raw: bytes, report: Report) -> str:
-    if len(raw) > MAX_BYTES:
-        report.error(Span(), "too-large", f"the file has more than {MAX_BYTES} bytes")
-        return "FROM scratch"
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        report.error(Span(), "encoding", "the file is not UTF-8", hint="save it as UTF-8")
-        return "FROM scratch"
-    report.set_source(text)
-    if _ESCAPE.match(text):
-        # It would let this reader and Buildah join lines differently.
-        report.error(Span(1, 1), "escape-directive", "the directive `escape` is not read")
+def _read(line: Line, state: _State) -> None:
+    if line.word == "FROM":
+        _end_stage(state)
+        _from(line, state)
+    elif state.stages and line.word == "ONBUILD":
+        # Kept from Buildah: `buildah from` runs it, and it is ours to put into the configuration.
+        state.onbuild.append(_onbuild(line, state))
+    elif state.stages:
+        state.steps.append(_step(line, state))
+    elif line.word == "ARG":
+        state.arguments.append(_step(line, state))
+        state.heading = dict(state.known)
+    else:
+        raise _fault("only ARG may stand before the first FROM", code="no-base")
+
+
+def _from(line: Line, state: _State) -> None:
+    """Begin a stage."""
+    found, rest = options(line.rest)
+    only(found, _OPTIONS["FROM"], word="FROM")
+    words = rest.split()
+    if not words or not (len(words) == 1 or (len(words) == 3 and words[1].lower() == "as")):  # noqa: PLR2004 - IMAGE AS NAME
+        raise _fault("FROM is followed by IMAGE, or by IMAGE AS NAME")
+    number = len(state.stages)
+    # The stage is there even where its image is refused: the faults of the rest are told too.
+    state.stages.append(Stage(number=number, place=_place(line, state)))
+    state.used.append(set())
+    state.images.append(set())
+    name = words[-1].lower() if len(words) > 1 else ""
+    heading, state.known = state.heading, {}
+    image = _name(words[0], heading)
+    below = _stage(image, state, numbers=number)
+    if name:
+        _check_stage_name(name, state)
+        state.names[name] = number
+    named = "" if below is not None or image == "scratch" else _image(image, line, state)
+    state.stages[-1] = replace(
+        state.stages[-1],
+        image=named,
+        below=below,
+        platform=_platform(dict(found)),
+    )
+    if below is not None:
+        state.used[-1].add(below)
+
+
+def _end_stage(state: _State) -> None:
+    if state.stages:
+        last = state.stages[-1]
+        state.stages[-1] = replace(last, steps=tuple(state.steps), onbuild=tuple(state.onbuild))
+    state.steps, state.onbuild = [], []
+
+
+def _check_stage_name(name: str, state: _State) -> None:
+    if _STAGE_NAME.fullmatch(name) is None or name == "scratch":
+        raise _fault(
+            f"`{name[:60]}` is not a stage's name",
+            hint="a letter, then letters, digits, '-', '_' and '.'",
+        )
+    if name in state.names:
+        raise _fault(f"two stages are called {name}", hint="rename one")
+
+
+def _platform(found: Mapping[str, str]) -> str:
+    text = found.get("platform", "")
+    if not text or _OWN_PLATFORM.fullmatch(text) is not None:
+        return ""
+    if _PLATFORM.fullmatch(text) is None:
+        raise _fault(
+            f"the platform `{text[:60]}` is not read",
+            hint="write OS/ARCHITECTURE, $BUILDPLATFORM or $TARGETPLATFORM",
+        )
     return text
 
 
-def _instructions(text: str) -> Iterator[_Instruction]:
-    """Yield instructions with their continuation lines joined (Containerfile(5), FORMAT)."""
-    joined, began = "", 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.strip()
-        if stripped.startswith("#") or (not stripped and joined):
-            continue
-        began = began if joined else number
-        joined += stripped.removesuffix("\\") + " "
-        if not stripped.endswith("\\"):
-            yield _instruction(joined, began)
-            joined = ""
-    yield _instruction(joined, began)
+def _step(line: Line, state: _State) -> Instruction:
+    """Return an instruction of a stage, its images named so that the build can put them in."""
+    allowed = _OPTIONS.get(line.word)
+    if allowed is None:
+        raise _fault(f"{line.word[:60]} is no instruction that is understood")
+    found, rest = options(line.rest)
+    only(found, allowed, word=line.word)
+    if not rest:
+        raise _fault(f"{line.word} has nothing behind it")
+    if line.body:
+        state.needs.append(
+            Needed(what="a here-document", version=_HEREDOC_SINCE, place=_place(line, state))
+        )
+    if line.word == "ARG":
+        _argument(rest, state)
+    elif line.word == "ADD":
+        _check_add(rest)
+    words = [f"--{name}={_option((name, value), line, state)}" for name, value in found]
+    return Instruction(text=" ".join((line.word, *words, rest)), line=line.number, body=line.body)
 
 
-def _instruction(joined: str, line: int) -> _Instruction:
-    word, rest = [*joined.split(maxsplit=1), "", ""][:2]
-    return _Instruction(word.upper(), rest.strip(), line)
+def _option(option: tuple[str, str], line: Line, state: _State) -> str:
+    """Return the value of an option, its images and stages named for the build."""
+    name, value = option
+    if name == "from":
+        return _content(value, line, state)
+    if name == "mount":
+        read = mount(value, state.known)
+        if read.bind and state.triggers:
+            raise _fault("an instruction of ONBUILD may mount nothing of the context")
+        if read.bind:
+            state.binds.append(read.bind)
+        if read.since:
+            what = "a folder of another stage or image that is mounted"
+            state.needs.append(Needed(what=what, version=read.since, place=_place(line, state)))
+        source = _content(read.source, line, state) if read.source else ""
+        return read.text(source)
+    return value
 
 
-def _images(instruction: _Instruction) -> list[str]:
-    if instruction.word == "FROM":
-        words = [word for word in instruction.rest.split() if not word.startswith("--")]
-        return words[:1]
-    if instruction.word in {"COPY", "ADD"}:
-        return _FROM_FLAG.findall(instruction.rest)
-    if instruction.word == "RUN":
-        return _MOUNT_FROM.findall(instruction.rest)
-    return []
+def _content(value: str, line: Line, state: _State) -> str:
+    """Return how Buildah is told of the stage or image that files are taken from."""
+    if state.triggers:
+        raise _fault("an instruction of ONBUILD may name no stage and no image")
+    name = _name(value, state.known)
+    number = len(state.stages) - 1
+    stage = _stage(name, state, numbers=number)
+    if stage is not None:
+        state.used[-1].add(stage)
+        return f"stage{stage}"
+    return f"\0{_image(name, line, state)}\0"
 
 
-def _judge(
-    image: str, line: int, scope: tuple[set[str], dict[str, str]], *, report: Report
-) -> RecipeBase | None:
-    """Return the recipe that an image's name stands for, if it is one; report an unpinned one."""
-    stages, known = scope
-    span = Span(line, 1, len(report.line(line)) or 1)
-    name = _VARIABLE.sub(lambda match: known.get(match[1] or match[2], ""), image)
-    if name == "scratch" or name.lower() in stages:
-        return None
-    if "$" in name or not name:
-        message = f"`{image}` has a variable that neither the recipe nor an ARG gives"
-        report.error(span, "base-not-pinned", message, hint="give it in `build_args`")
-        return None
+def _stage(name: str, state: _State, *, numbers: int) -> int | None:
+    """Return the earlier stage of that name or number (names have no case, as with Docker)."""
+    if name.isascii() and name.isdigit() and name == str(int(name[:9])) and int(name) < numbers:
+        return int(name)
+    found = state.names.get(name.lower(), numbers)
+    return found if found < numbers else None
+
+
+def _image(name: str, line: Line, state: _State) -> str:
+    """Take an image that is pinned, or another recipe, and return its name.
+
+    Raises:
+        InputError: it is neither.
+    """
+    source = _source(name, _place(line, state))
+    if isinstance(source, RecipeBase):
+        known = f"{LAYOUT_HOST}/{source.name}"
+    else:
+        known = str(source.reference)
+    state.images[-1].add(known)
+    state.sources.setdefault(known, source)
+    return known
+
+
+def _name(word: str, known: Mapping[str, str]) -> str:
+    try:
+        return expand(word, known)
+    except InputError as error:
+        raise _fault(error.message, hint=error.hint, code="base-not-pinned") from error
+
+
+def _source(name: str, place: Place) -> ImageBase | RecipeBase:
     host, _, path = name.partition("/")
     try:
         if host == LAYOUT_HOST and "@" not in path:
             check_path(path, whole=name)
-            return RecipeBase(name=path, place=report.place(span))
-        if not isinstance(parse_reference(name), PinnedReference):
-            raise _unpinned(name)
+            return RecipeBase(name=path, place=place)
+        reference = parse_reference(name)
     except InputError as error:
-        report.error(span, "base-not-pinned", error.message, hint=error.hint)
-    return None
+        raise _fault(error.message, hint=error.hint, code="base-not-pinned") from error
+    if not isinstance(reference, PinnedReference):
+        raise _fault(
+            f"`{name}` has a tag but no digest, so tomorrow's build would differ",
+            hint=f"write {name}@sha256:..., or localhost/NAME for another recipe",
+            code="base-not-pinned",
+        )
+    return ImageBase(reference=reference, place=place)
 
 
-def _unpinned(name: str) -> InputError:
-    return InputError(
-        f"`{name}` has a tag but no digest, so tomorrow's build would differ",
-        hint=f"write {name}@sha256:..., or localhost/NAME for another recipe",
+def _argument(rest: str, state: _State) -> None:
+    """Take the ARG's variables: what the recipe gives, else the default, else the one above."""
+    before = dict(state.known)
+    for word in assignments(rest):
+        name, equals, default = word.partition("=")
+        value = state.build_args.get(name)
+        if value is None and equals:
+            value = _value(default, before)
+        elif value is None:
+            value = state.heading.get(name)
+        state.known.pop(name, None)
+        if value is not None:
+            state.known[name] = value
+
+
+def _value(default: str, known: Mapping[str, str]) -> str | None:
+    try:
+        return expand(default, known)
+    except InputError:
+        # It may come from the environment of a base; only who builds on it has to know it.
+        return None
+
+
+def _check_add(rest: str) -> None:
+    """Refuse what ADD would bring from the network: nothing says which bytes it has to be.
+
+    Raises:
+        InputError: a source is remote, or may be.
+    """
+    for word in _sources(rest):
+        plain = re.split(r"[$'\"\\]", word, maxsplit=1)[0]
+        unclear = plain != word and any(each.startswith(plain.lower()) for each in _REMOTE)
+        if unclear or "://" in word or word.lower().startswith("git@"):
+            raise _fault(
+                f"ADD of `{word[:120]}` brings what no digest says",
+                hint="fetch it in a RUN that checks its sha256, or put it beside the Containerfile",
+                code="not-pinned",
+            )
+
+
+def _sources(rest: str) -> list[str]:
+    """Return the words of an ADD, of its JSON form too."""
+    if not rest.lstrip().startswith("["):
+        return rest.split()
+    try:
+        found = json.loads(rest)
+    except ValueError as error:
+        raise _fault("the list of ADD is not JSON") from error
+    if not all(isinstance(word, str) for word in found):
+        raise _fault("the list of ADD holds something else than texts")
+    return list(found)
+
+
+def _onbuild(line: Line, state: _State) -> Instruction:
+    """Return what is done in images that are built on this one."""
+    inner = lines.instruction(line.rest, line.number, state.report)
+    if inner is None:
+        raise _fault("ONBUILD has no instruction")
+    _only_in_onbuild(inner)
+    return _step(inner, _State({}, state.report, triggers=True))
+
+
+def _only_in_onbuild(line: Line) -> None:
+    if line.word in _NOT_IN_ONBUILD:
+        raise _fault(f"{line.word} may not stand in ONBUILD")
+
+
+def _needed(state: _State) -> Containerfile:
+    """Return the stages that the last one needs; Buildah builds every stage that it gets."""
+    wanted = {len(state.stages) - 1}
+    for number in range(len(state.stages) - 1, -1, -1):
+        if number in wanted:
+            wanted |= state.used[number]
+    images = {name for number in wanted for name in state.images[number]}
+    return Containerfile(
+        arguments=tuple(state.arguments),
+        stages=tuple(stage for stage in state.stages if stage.number in wanted),
+        sources=tuple(source for name, source in state.sources.items() if name in images),
+        binds=tuple(dict.fromkeys(state.binds)),
+        needs=tuple(state.needs),
     )
+
+
+def _refuse(state: _State, line: Line, error: InputError) -> None:
+    span = Span(line.number, 1, len(state.report.line(line.number)) or 1)
+    code = error.code if error.code.islower() else "bad-instruction"
+    state.report.error(span, code or "bad-instruction", error.message, hint=error.hint)
+
+
+def _fault(message: str, *, hint: str = "", code: str = "bad-instruction") -> InputError:
+    return InputError(message, hint=hint, code=code)
+
+
+def _place(line: Line, state: _State) -> Place:
+    return state.report.place(Span(line.number, 1))

@@ -1,11 +1,12 @@
 """Judges recipes without building them: every fault, and a few remarks."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit.errors import Diagnostic, RecipeError
+from imagekit.formats.containerfile import reaches
 from imagekit.formats.report import Report, Span
 from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe
@@ -36,8 +37,13 @@ class Linted:
         return len({d.file for d in self.diagnostics if d.severity == "error"})
 
 
-def lint(paths: Iterable[Path]) -> Linted:
+def lint(paths: Iterable[Path], *, buildah: Callable[[], str] = str) -> Linted:
     """Judge every recipe that the paths name or hold.
+
+    Args:
+        paths: recipes or folders of recipes.
+        buildah: returns the version of this host's Buildah, empty where there is none; asked only
+            where a recipe needs one of some age.
 
     Raises:
         RecipeError: a path does not exist or holds no recipe.
@@ -50,6 +56,7 @@ def lint(paths: Iterable[Path]) -> Linted:
         if recipe is not None:
             good.append(recipe)
             _remark(recipe, report)
+            found += _needs(recipe, buildah)
         found += report.diagnostics
         if recipe is not None:
             found += _bases(recipe)
@@ -75,6 +82,24 @@ def _bases(recipe: Recipe) -> tuple[Diagnostic, ...]:
         own = tuple(d for d in error.diagnostics if Path(d.file).parent == recipe.folder)
         return own or _faulty_base(recipe, error)
     return ()
+
+
+def _needs(recipe: Recipe, buildah: Callable[[], str]) -> list[Diagnostic]:
+    """Return what this host's Buildah cannot do."""
+    needs = () if recipe.script is None else recipe.script.needs
+    version = buildah() if needs else ""
+    return [
+        Diagnostic(
+            code="recipe/needs-newer-buildah",
+            message=f"{need.what} needs buildah {need.version}, and this host has {version}",
+            file=need.place.file,
+            line=need.place.line,
+            column=need.place.column,
+            hint="write it without, or build on a host with a newer one",
+        )
+        for need in needs
+        if version and not reaches(version, need.version)
+    ]
 
 
 def _faulty_base(recipe: Recipe, error: RecipeError) -> tuple[Diagnostic, ...]:

@@ -9,8 +9,8 @@ from imagekit.formats import strictyaml
 from imagekit.formats.report import Report, Span
 from imagekit.formats.shape import INVALID, Invalid, Values
 from imagekit.model.digest import Digest
-from imagekit.model.recipe import Recipe, RecipeBase
-from imagekit.recipe.containerfile import recipes_named
+from imagekit.model.recipe import Containerfile, Recipe
+from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.digest import digest
 from imagekit.recipe.whole import RECIPE, Where, make
 
@@ -47,11 +47,11 @@ def judge(path: Path) -> tuple[Recipe | None, Report]:
     file = recipe_file(path)
     report = Report(str(file), "recipe", folder=file.parent)
     found = RECIPE.read(strictyaml.compose(read_file(file), report), report)
-    from_recipes = _containerfile(found, file, report)
+    script = _containerfile(found, file, report)
     whole = _digest(file.parent, report)
     if found is INVALID or report.failed:
         return None, report
-    where = Where(folder=file.parent, file=file, digest=whole, from_recipes=from_recipes)
+    where = Where(folder=file.parent, file=file, digest=whole, script=script)
     return make(found, where), report
 
 
@@ -96,15 +96,19 @@ def read_file(file: Path) -> bytes:
         raise RecipeError(message, hint=hint, code="recipe/unreadable") from error
 
 
-def _containerfile(found: Values | Invalid, file: Path, report: Report) -> tuple[RecipeBase, ...]:
+def _containerfile(found: Values | Invalid, file: Path, report: Report) -> Containerfile | None:
     if found is INVALID or not found["containerfile"]:
-        return ()
+        return None
     # The rule made sure that the path leads to a file in the folder, also by links.
     path = (file.parent / found["containerfile"]).resolve()
     own = Report(str(file.parent / found["containerfile"]), "recipe")
-    named = recipes_named(read_file(path), found["build_args"], own)
+    if found["containerfile"].endswith(".in"):
+        # Buildah would hand it to cpp, with what that includes from anywhere.
+        hint = "write the file out, and give it a name without .in"
+        own.error(Span(), "preprocessed", "a file NAME.in is made by a preprocessor", hint=hint)
+    script = read_containerfile(read_file(path), found["build_args"], own)
     report.include(own)
-    return tuple(named)
+    return script
 
 
 def _digest(folder: Path, report: Report) -> Digest:

@@ -8,7 +8,7 @@ from imagekit.formats.scalars import Choice, ListOf
 from imagekit.formats.shape import Field, Record, Values, item
 from imagekit.model.digest import Digest
 from imagekit.model.oci import NOTHING
-from imagekit.model.recipe import Base, Recipe, RecipeBase, ScratchBase
+from imagekit.model.recipe import Base, Containerfile, Recipe, ScratchBase
 from imagekit.recipe import fields, rules
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -85,7 +85,7 @@ class Where(NamedTuple):
     folder: Path
     file: Path
     digest: Digest
-    from_recipes: tuple[RecipeBase, ...]
+    script: Containerfile | None
 
 
 def _values(found: Values) -> Values:
@@ -117,7 +117,7 @@ def make(found: Values, where: Where) -> Recipe:
         folder=where.folder,
         file=where.file,
         digest=where.digest,
-        from_recipes=where.from_recipes,
+        script=where.script,
         place=found.place,
         base=_base(found),
         tags=rules.tags(found.get("tags"), found["version"], found["name"]),

@@ -7,7 +7,7 @@ from imagekit.formats import strictyaml
 from imagekit.formats.report import Report
 from imagekit.formats.shape import INVALID
 from imagekit.model.digest import Digest
-from imagekit.recipe.containerfile import recipes_named
+from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.whole import RECIPE, Where, make
 from imagekit.verify.expected import parse_table
 from imagekit.verify.glob import matches
@@ -97,13 +97,13 @@ def _recipe(raw: bytes) -> None:
     report.check(RecipeError, what="the recipe")
     same(found is INVALID, second=False)
     if found is not INVALID:
-        where = Where(folder, folder / "recipe.yaml", Digest.of(raw), ())
+        where = Where(folder, folder / "recipe.yaml", Digest.of(raw), None)
         same(make(found, where).digest, Digest.of(raw))
 
 
 def _containerfile(raw: bytes) -> None:
     report = Report("Containerfile", "recipe")
-    recipes_named(raw, {"BASE": "scratch"}, report)
+    read_containerfile(raw, {"BASE": "scratch"}, report)
     report.check(RecipeError, what="the Containerfile")
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from imagekit.errors import RecipeError
 from imagekit.formats.report import Report
+from imagekit.model.recipe import RecipeBase
 from imagekit.recipe import load
-from imagekit.recipe.containerfile import recipes_named
+from imagekit.recipe.containerfile import read_containerfile
 
 HEX = "ab" * 32
 
@@ -17,7 +18,7 @@ REFUSED = {
     "short name": ("FROM debian\n", "base-not-pinned", 1),
     "second stage": ("FROM scratch\nFROM r.example/b:1\n", "base-not-pinned", 2),
     "copy": ("FROM scratch\nCOPY --chown=1 --from=r.example/b:1 /a /a\n", "base-not-pinned", 2),
-    "add": ("FROM scratch\nADD --from=busybox /a /a\n", "base-not-pinned", 2),
+    "add": ("FROM scratch\nADD --from=busybox /a /a\n", "bad-instruction", 2),
     "mount": (
         "FROM scratch\nRUN --mount=type=bind,from=busybox,target=/x ls\n",
         "base-not-pinned",
@@ -36,9 +37,10 @@ REFUSED = {
     "escape": (
         "# syntax=x\n# escape=`\nFROM scratch\nRUN a \\\nFROM debian\n",
         "escape-directive",
-        1,
+        2,
     ),
-    "nothing": ("RUN ls\n", "no-base", 0),
+    "nothing": ("# nothing\n", "no-base", 0),
+    "before the first FROM": ("RUN ls\nFROM scratch\n", "no-base", 1),
 }
 
 
@@ -46,7 +48,9 @@ def judge(text: str | bytes, **build_args: str) -> tuple[list[str], Report]:
     """Return the recipes named, and the report."""
     report = Report("Containerfile", "recipe")
     raw = text.encode() if isinstance(text, str) else text
-    return [base.name for base in recipes_named(raw, build_args, report)], report
+    script = read_containerfile(raw, build_args, report)
+    sources = () if script is None else script.sources
+    return [source.name for source in sources if isinstance(source, RecipeBase)], report
 
 
 @pytest.mark.parametrize(("text", "code", "line"), REFUSED.values(), ids=REFUSED)
@@ -101,3 +105,49 @@ def test_stands_instead_of_a_base(make_recipe: Any) -> None:
 
     codes = [d.code.removeprefix("recipe/") for d in caught.value.diagnostics]
     assert sorted(codes) == [*["containerfile-and-base"] * 3, "no-such-file"]
+
+
+LEGAL = {
+    "nested": f"ARG REG=r.example\nARG BASE=${{REG}}/b@sha256:{HEX}\nFROM ${{BASE}}\n",
+    "default": f"ARG BASE\nFROM ${{BASE:-r.example/b@sha256:{HEX}}}\n",
+    "other": f"ARG A=1\nFROM ${{A:+r.example/b@sha256:{HEX}}}\n",
+    "several": f"ARG REG=r.example IMG=b@sha256:{HEX}\nFROM ${{REG}}/${{IMG}}\n",
+    "quotes": f'ARG REG=\'r.example\' IMG="b@sha256:{HEX}"\nFROM "$REG/$IMG"\n',
+    "byte order mark": f"\ufeffFROM r.example/b@sha256:{HEX}\n",
+    "carriage returns": f"FROM r.example/b@sha256:{HEX}\r\nRUN a \\\r\n  b\r\n",
+    "tag and digest": f"FROM r.example/b:1@sha256:{HEX}\n",
+    "platform": f"FROM --platform=$BUILDPLATFORM r.example/b@sha256:{HEX} AS b\nFROM b\n",
+    "stages on stages": f"FROM r.example/b@sha256:{HEX} AS A\nFROM a AS B\nFROM b\n",
+    "here-document": f"FROM r.example/b@sha256:{HEX}\nRUN cat > /x <<EOF\nFROM debian\nEOF\n",
+    "here-string": f"FROM r.example/b@sha256:{HEX}\nRUN cat <<<'a' && echo $((1<<3))\n",
+    "escape is a backslash": f"# escape=\\\nFROM r.example/b@sha256:{HEX}\n",
+    "other letters": f"FROM r.example/b@sha256:{HEX}\nARG T='\u00dcbung'\nLABEL t=\u00e9\u00a0x\n",
+    "copy by a variable": f"FROM r.example/b@sha256:{HEX} AS b\nFROM b\nARG S=b\nCOPY --from=$S a b",
+    "heading variable in a stage": (
+        f"ARG S=r.example/b@sha256:{HEX}\nFROM scratch\nARG S\nCOPY --from=$S /a /b\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", LEGAL.values(), ids=LEGAL)
+def test_what_is_legal_and_pinned_is_read(text: str) -> None:
+    """No form that pins is refused."""
+    report = Report("Containerfile", "recipe")
+
+    script = read_containerfile(text.encode(), {}, report)
+
+    assert not report.diagnostics
+    assert script is not None
+    assert len(script.sources) == 1
+
+
+def test_an_instruction_for_later_is_kept_from_buildah() -> None:
+    """ONBUILD is no step: it goes into the configuration, and into the stages above."""
+    report = Report("Containerfile", "recipe")
+
+    script = read_containerfile(b"FROM scratch\nONBUILD  copy a /a\nLABEL a=1\n", {}, report)
+
+    assert script is not None
+    (stage,) = script.stages
+    assert [step.text for step in stage.onbuild] == ["COPY a /a"]
+    assert [step.text for step in stage.steps] == ["LABEL a=1"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.formats.report import Report
-from imagekit.recipe.containerfile import recipes_named
+from imagekit.recipe.containerfile import read_containerfile
 
 _PINNED = "r.site/base@sha256:" + "a" * 64
 _WORDS = ("FROM", "from", "ARG", "COPY", "RUN", "AS", "--from=", "--mount=type=bind,from=", "#")
@@ -22,7 +22,7 @@ _TEXTS = st.lists(_PIECES | st.characters(max_codepoint=0x2100).map(str), max_si
 def test_anything_is_read_or_reported(raw: bytes) -> None:
     """No bytes make anything happen but reports that a terminal can show."""
     report = Report("Containerfile", "recipe")
-    recipes_named(raw, {"X": "scratch"}, report)
+    read_containerfile(raw, {"X": "scratch"}, report)
 
     assert all(each.message.isprintable() for each in report.diagnostics)
 
@@ -32,6 +32,6 @@ def test_an_image_that_is_not_pinned_is_never_passed_over(images: list[str]) -> 
     """Wherever it stands, what is named by no digest is an error."""
     lines = [f"FROM {_PINNED} AS s{n}\nCOPY --from={image} /a /b" for n, image in enumerate(images)]
     report = Report("Containerfile", "recipe")
-    recipes_named("\n".join(lines).encode(), {}, report)
+    read_containerfile("\n".join(lines).encode(), {}, report)
 
     assert report.errors >= len(set(images))

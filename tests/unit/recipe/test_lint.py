@@ -81,3 +81,17 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     """A typo in a path must not look like success."""
     with pytest.raises(RecipeError, match="there is no"):
         lint([tmp_path / "nowhere"])
+
+
+def test_what_this_buildah_cannot_do_is_an_error(make_recipe: Any) -> None:
+    """Here-documents are told of where Buildah is too old for them, and nowhere else."""
+    folder = make_recipe(TESTED + "containerfile: C\n", base="")
+    (folder / "C").write_text("FROM scratch\nRUN <<EOF\nFROM debian\nEOF\n", encoding="utf-8")
+
+    def said(version: str) -> list[tuple[str, int]]:
+        found = lint([folder], buildah=lambda: version)
+        return [(d.code, d.line) for d in found.diagnostics]
+
+    assert said("1.28.2") == [("recipe/needs-newer-buildah", 2)]
+    assert said("1.39.3") == []
+    assert said("") == []

@@ -1,0 +1,199 @@
+"""The lines of a Containerfile, joined to instructions as Buildah joins them.
+
+The rules are those of Buildah's own reader (openshift/imagebuilder, dockerfile/parser); where it
+and Docker's differ, or where a blank could pass for another character, the line is refused.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imagekit.formats.report import Report, Span
+
+MAX_BYTES = 1 << 20
+MAX_LINE = 60_000
+"""Buildah stops reading without a word at a line of 64 KiB."""
+_ESCAPE = re.compile(r"#\s*escape\s*=\s*(.?)", re.IGNORECASE)
+_CONTINUED = re.compile(r"\\[ \t]*$")
+_WORD = re.compile(r"([A-Za-z]+)(?:[ \t]+(.*))?", re.DOTALL)
+_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_NAME = re.compile(r"""(['"]?)([A-Za-z0-9_.-]+)\1""")
+_HOLDS_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
+_UNCLEAR = frozenset("'\"`$\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An instruction: its word in capitals, what stands behind it, and where it began."""
+
+    word: str
+    rest: str
+    number: int
+    body: tuple[str, ...] = ()
+    """The lines of its here-documents, with the ends."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """The lines that were not read yet."""
+
+    lines: list[str]
+    report: Report
+    next: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.next == len(self.lines)
+
+    def take(self) -> str:
+        self.next += 1
+        return self.lines[self.next - 1]
+
+
+def instructions(raw: bytes, report: Report) -> Iterator[Line]:
+    """Yield the instructions of a Containerfile; what cannot be read surely is reported.
+
+    Args:
+        raw: the bytes of the file.
+        report: takes the faults; where it has any, what is yielded is not to be built.
+    """
+    text = _text(raw, report)
+    if text is None:
+        return
+    # As Go's ScanLines does: one carriage return belongs to the end of the line.
+    source = _Source([line.removesuffix("\r") for line in text.split("\n")], report)
+    _check_characters(source)
+    _check_directives(source)
+    while not source.ended:
+        line = _joined(source)
+        if line is not None:
+            yield line
+
+
+def instruction(text: str, number: int, report: Report) -> Line | None:
+    """Return the instruction that one line holds, as a base image's ONBUILD has it."""
+    source = _Source([text], report)
+    _check_characters(source)
+    if "\n" in text:
+        report.error(Span(number), "unclear-line", "the instruction has more than one line")
+    line = _joined(source)
+    return None if line is None else Line(line.word, line.rest, number, line.body)
+
+
+def _text(raw: bytes, report: Report) -> str | None:
+    if len(raw) > MAX_BYTES:
+        report.error(Span(), "too-large", f"the file has more than {MAX_BYTES} bytes")
+        return None
+    try:
+        text = raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        report.error(Span(), "encoding", "the file is not UTF-8", hint="save it as UTF-8")
+        return None
+    report.set_source(text)
+    return text
+
+
+def _check_characters(source: _Source) -> None:
+    for number, line in enumerate(source.lines, 1):
+        for column, character in enumerate(line, 1):
+            kind = unicodedata.category(character)
+            if character != "\t" and kind in {"Cc", "Zl", "Zp", "Cs"}:
+                message = f"the character U+{ord(character):04X} ends a line for some programs"
+                hint = "take it out, or write it as an escape of the shell"
+                source.report.error(Span(number, column), "control-character", message, hint=hint)
+                break
+
+
+def _check_directives(source: _Source) -> None:
+    """Refuse another escape character: programs differ in where they look for it."""
+    for number, line in enumerate(source.lines, 1):
+        comment = line.strip()
+        if not comment.startswith("#"):
+            return
+        found = _ESCAPE.match(comment)
+        if found is not None and found[1] != "\\":
+            message = "the directive `escape` is not read"
+            hint = "end continued lines with a backslash"
+            source.report.error(Span(number, 1), "escape-directive", message, hint=hint)
+
+
+def _joined(source: _Source) -> Line | None:
+    """Return the next instruction with its continuation lines, or None for an empty line."""
+    first = source.take().lstrip()
+    number = source.next
+    if not first or first.startswith("#"):
+        return None
+    joined, more = _continued(first, source)
+    while more and not source.ended:
+        line = source.take()
+        bare = line.lstrip()
+        if not bare or bare.startswith("#"):
+            continue
+        piece, more = _continued(line, source)
+        joined += piece
+    return _instruction(joined.strip(" \t"), number, source)
+
+
+def _continued(line: str, source: _Source) -> tuple[str, bool]:
+    found = _CONTINUED.search(line)
+    if found is None:
+        return line, False
+    piece = line[: found.start()]
+    if piece.endswith("\\"):
+        message = "two backslashes at the end continue the line for some programs only"
+        source.report.error(
+            Span(source.next, 1), "unclear-line", message, hint="write one, or none"
+        )
+    return piece, True
+
+
+def _instruction(joined: str, number: int, source: _Source) -> Line | None:
+    found = _WORD.fullmatch(joined)
+    if found is None:
+        message = "the line begins with no instruction"
+        source.report.error(Span(number, 1), "unknown-instruction", message)
+        return None
+    line = Line(found[1].upper(), found[2] or "", number)
+    fault = ""
+    if len(joined.encode()) > MAX_LINE:
+        fault = f"the instruction has more than {MAX_LINE} bytes, which Buildah does not read"
+    elif _CONTINUED.search(joined) is not None:
+        fault = "the instruction ends with a backslash that continues nothing"
+    if fault:
+        hint = "put a long script into a file beside it" if "bytes" in fault else "take it out"
+        source.report.error(Span(number, 1), "unclear-line", fault, hint=hint)
+        return None
+    return _with_heredocs(line, source)
+
+
+def _with_heredocs(line: Line, source: _Source) -> Line:
+    """Return the instruction with its here-documents (Containerfile(5), HERE-DOCUMENTS)."""
+    if "<<" not in line.rest or line.word not in {*_HOLDS_HEREDOCS, "ONBUILD"}:
+        return line
+    body: list[str] = []
+    for word in line.rest.split():
+        found = _HEREDOC.fullmatch(word)
+        if found is None:
+            continue
+        name = _NAME.fullmatch(found[2])
+        before = line.rest[: line.rest.index(word)]
+        if name is None or line.word == "ONBUILD" or _UNCLEAR & set(before):
+            message = f"`{word}` may begin a here-document for some versions of Buildah only"
+            hint = "put the text into a file beside it, or the here-document first"
+            source.report.error(Span(line.number, 1), "unclear-line", message, hint=hint)
+            return line
+        body += _heredoc(name[2], source, tabs=bool(found[1]), number=line.number)
+    return Line(line.word, line.rest, line.number, tuple(body))
+
+
+def _heredoc(name: str, source: _Source, *, tabs: bool, number: int) -> list[str]:
+    body: list[str] = []
+    while not source.ended:
+        line = source.take()
+        body.append(line)
+        if (line.lstrip("\t") if tabs else line) == name:
+            return body
+    message = f"the here-document has no end: no line is just {name}"
+    source.report.error(Span(number, 1), "unclear-line", message)
+    return body

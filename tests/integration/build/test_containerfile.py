@@ -1,0 +1,106 @@
+"""Containerfiles with the real Buildah: the bases, the context and the configuration."""
+
+import gzip
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from imagekit.formats.oci import parse_config
+from imagekit.model.image import BuiltImage, Origin
+from imagekit.model.oci import Healthcheck, ImageConfig
+from imagekit.pipeline.build import BuildOptions, build
+from imagekit.recipe import load
+from tests.shellbase import shell_base
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+HEAD = 'schema: 1\nname: {name}\nversion: "1"\nlicenses: MIT\ncontainerfile: Containerfile\n'
+
+
+def write(folder: Path, containerfile: str, *, name: str = "app", umask: int = 0o022) -> Path:
+    """Write a recipe with this Containerfile."""
+    before = os.umask(umask)
+    try:
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(HEAD.format(name=name))
+        (folder / "Containerfile").write_text(containerfile)
+        (folder / "app.conf").write_text("x\n")
+        (folder / "start").write_text("#!/bin/sh\n")
+        (folder / "start").chmod(0o777 & ~umask)
+    finally:
+        os.umask(before)
+    return folder
+
+
+def made(folder: Path) -> BuiltImage:
+    """Build a recipe; no cache answers."""
+    return build(load(folder), options=BuildOptions(use_cache=False))
+
+
+def config_of(image: BuiltImage) -> ImageConfig:
+    """Return the configuration of a built image."""
+    return parse_config((image.layout / "blobs/sha256" / image.config.digest.hex).read_bytes())
+
+
+def files_of(image: BuiltImage) -> dict[str, tuple[int, float]]:
+    """Return mode and time of everything in the last layer."""
+    blob = image.layout / "blobs/sha256" / image.layers[-1].descriptor.digest.hex
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob.read_bytes()))) as archive:
+        return {entry.name: (entry.mode, entry.mtime) for entry in archive}
+
+
+def test_the_context_is_what_the_digest_covers(tmp_path: Path) -> None:
+    """One digest under every umask; no file of version control or of an editor is copied."""
+    text = "FROM scratch\nCOPY . /app\n"
+    folders = [write(tmp_path / f"u{umask:o}", text, umask=umask) for umask in (0o022, 0o077)]
+    subprocess.run(["git", "init", "-q", folders[1]], check=True)
+    (folders[1] / ".app.conf.swp").write_text("TOKEN=1")
+
+    images = [made(folder) for folder in folders]
+
+    assert images[0].manifest.digest == images[1].manifest.digest
+    assert sorted(files_of(images[1])) == [
+        "app",
+        *(f"app/{name}" for name in ("Containerfile", "app.conf", "recipe.yaml", "start")),
+    ]
+    assert files_of(images[1])["app/app.conf"][0] == 0o644
+    assert files_of(images[1])["app/start"][0] == 0o755
+
+
+def test_a_base_of_a_registry_is_brought_and_named(tmp_path: Path) -> None:
+    """Stages on stages keep the base's layer, and nothing of what it says is lost."""
+    check = Healthcheck(test=("CMD", "/x"), interval=5_000_000_000, retries=2)
+    base = shell_base(  # noqa: S604 - no call of a shell
+        tmp_path / "layout",
+        labels={"keep": "1", "org.opencontainers.image.title": "the base"},
+        healthcheck=check,
+        shell=("/bin/dash", "-ec"),
+        onbuild=("COPY app.conf /by-trigger",),
+        stop_signal="SIGQUIT",
+    )
+    folder = write(
+        tmp_path / "app",
+        f"ARG WHERE={base.rpartition('@')[0]}\nFROM ${{WHERE}}@{base.rpartition('@')[2]} AS one\n"
+        "RUN echo $0 > /shell; printf 'no end of line'\n"
+        "FROM one AS two\nLABEL own=2\nRUN --mount=type=cache,target=/c echo x > /c/x\n"
+        "ONBUILD RUN true\nVOLUME /data\n",
+    )
+
+    image = made(folder)
+
+    config = config_of(image)
+    assert [layer.origin for layer in image.layers] == [Origin.BASE, Origin.RECIPE]
+    assert [str(m.digest) for m in image.materials] == [base.rpartition("@")[2]]
+    assert {"by-trigger", "shell"} <= set(files_of(image))
+    assert "bin/dash" not in files_of(image)
+    assert (config.labels["keep"], config.labels["own"]) == ("1", "2")
+    assert config.labels["org.opencontainers.image.title"] == "app"
+    assert "io.buildah.version" not in config.labels
+    assert config.healthcheck == check
+    assert config.shell == ("/bin/dash", "-ec")
+    assert config.onbuild == ("RUN true",)
+    assert (config.stop_signal, config.volumes) == ("SIGQUIT", ("/data",))
