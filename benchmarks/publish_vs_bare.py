@@ -45,6 +45,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="imagekit-bench-", dir="/var/tmp") as name:
         folder = Path(name)
         shutil.copytree(project / "recipes/base", folder / "recipes/base")
+        (folder / "recipes/imagekit.toml").touch()
         port = 39771
         (folder / "registry.yml").write_text(CONFIG.format(root=folder / "registry", port=port))
         registry = subprocess.Popen(

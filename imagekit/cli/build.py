@@ -9,8 +9,14 @@ Prints the image's reference, which every other command takes:
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
+from imagekit.cli.options import add_recipes
+from imagekit.model.recipe import Recipe
+
+if TYPE_CHECKING:
+    from imagekit.recipe import Recipes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +32,23 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--no-cache", action="store_true", help="make every layer anew, whatever was made before"
     )
+    add_recipes(group)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
     from imagekit.pipeline.build import BuildOptions, build
-    from imagekit.recipe import load
+    from imagekit.recipe import Recipes
 
     began = time.monotonic()
-    recipe = load(arguments.recipe)
+    recipes = Recipes(arguments.recipes)
+    recipe = recipes.load(arguments.recipe)
     console.note(f"  {recipe.name} {recipe.version}")
-    options = BuildOptions(test=not arguments.no_test, use_cache=not arguments.no_cache)
+    bases = bases_of(recipe, recipes)
+    tell_bases(bases, console)
+    options = BuildOptions(
+        test=not arguments.no_test, use_cache=not arguments.no_cache, recipes=recipes
+    )
     image = build(recipe, progress=console.progress, options=options)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"
     console.result(
@@ -58,7 +70,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 }
                 for layer in image.layers
             ],
+            "bases": bases,
             "seconds": round(time.monotonic() - began, 1),
         },
     )
     return 0
+
+
+def bases_of(recipe: Recipe, recipes: "Recipes") -> list[dict[str, str]]:
+    """Return the recipes that a recipe stands on: each with its file and its digest.
+
+    Raises:
+        RecipeError: one is missing or faulty.
+    """
+    return [
+        {
+            "name": base.name,
+            "version": base.version,
+            "recipe": recipes.shown(base),
+            "recipe_digest": str(base.digest),
+        }
+        for base in recipes.with_bases(recipe)[:-1]
+    ]
+
+
+def tell_bases(bases: list[dict[str, str]], console: Console) -> None:
+    """Say which files the bases are made of, before they are built and signed."""
+    for base in bases:
+        console.note(f"  on {base['name']} {base['version']}: {base['recipe']}")
+        console.note(f"     {base['recipe_digest']}")

@@ -11,19 +11,23 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console, diagnostic_document
+from imagekit.cli.options import add_recipes
 from imagekit.errors import RecipeError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recipe or folder")
+    add_recipes(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from imagekit.recipe import Recipes
     from imagekit.recipe.lint import lint
 
-    linted = lint(arguments.paths, buildah=_buildah_version)
+    tree = Recipes(arguments.recipes)
+    linted = lint(arguments.paths, recipes=tree, buildah=_buildah_version)
     console.diagnostics(linted.diagnostics)
     document = {
         "schema": 1,

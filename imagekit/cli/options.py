@@ -190,3 +190,14 @@ def add_key_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     group.add_argument(
         "--password-file", type=Path, metavar="FILE", help="file whose first line is the password"
     )
+
+
+def add_recipes(parser: argparse._ActionsContainer) -> None:
+    """Add the option that says where recipes look for each other."""
+    parser.add_argument(
+        "--recipes",
+        type=Path,
+        metavar="FOLDER",
+        help="where bases are looked for by name; by default the nearest folder of your own above "
+        "the recipe that holds imagekit.toml or .git",
+    )

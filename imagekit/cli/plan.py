@@ -6,30 +6,40 @@ imagekit plan recipes/hello-mpi
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.model.plan import BuildPlan
+from imagekit.cli.options import add_recipes
+from imagekit.model.recipe import ImageBase, Recipe
+
+if TYPE_CHECKING:
+    from imagekit.pipeline.plan import Planned
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe's folder or file")
+    add_recipes(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the plan."""
-    from imagekit.pipeline.plan import Planned, plan
-    from imagekit.recipe import load
+    from imagekit.pipeline.plan import plan
+    from imagekit.recipe import Recipes
 
-    planned: tuple[Planned, ...] = plan(load(arguments.recipe))
-    text = "\n".join(_text(entry.plan, entry.cached) for entry in planned)
-    console.result(text, {"schema": 1, "plans": [_document(e.plan, e.cached) for e in planned]})
+    recipes = Recipes(arguments.recipes)
+    planned = plan(recipes.load(arguments.recipe), recipes)
+    text = "\n".join(_text(entry) for entry in planned)
+    console.result(text, {"schema": 1, "plans": [_document(entry) for entry in planned]})
     return 0
 
 
-def _text(plan: BuildPlan, cached: frozenset[str]) -> str:
+def _text(planned: "Planned") -> str:
+    plan, cached = planned.plan, planned.cached
     recipe = plan.recipe
     lines = [f"{recipe.name} {recipe.version}  {plan.platform}, dated {_date(plan.epoch)}"]
+    lines.append(f"  recipe                 {planned.file}, {recipe.digest}")
+    lines += [f"  image                  {name}" for name in _images(recipe)]
     for layer in plan.layers:
         state = "made before" if str(layer.key) in cached else "to be made"
         lines.append(f"  {layer.origin:<9} {state:<11}  {layer.title}")
@@ -41,11 +51,14 @@ def _text(plan: BuildPlan, cached: frozenset[str]) -> str:
     return "\n".join(lines)
 
 
-def _document(plan: BuildPlan, cached: frozenset[str]) -> dict[str, object]:
+def _document(planned: "Planned") -> dict[str, object]:
+    plan, cached = planned.plan, planned.cached
     return {
         "name": plan.recipe.name,
         "version": plan.recipe.version,
+        "recipe": planned.file,
         "recipe_digest": str(plan.recipe.digest),
+        "images": _images(plan.recipe),
         "platform": str(plan.platform),
         "epoch": plan.epoch,
         "layers": [
@@ -60,6 +73,12 @@ def _document(plan: BuildPlan, cached: frozenset[str]) -> dict[str, object]:
         "tests": len(plan.recipe.tests),
         "tags": list(plan.recipe.tags.all),
     }
+
+
+def _images(recipe: Recipe) -> list[str]:
+    """Return the images of registries that a recipe stands on."""
+    sources = (recipe.base,) if recipe.script is None else recipe.script.sources
+    return [str(source.reference) for source in sources if isinstance(source, ImageBase)]
 
 
 def _date(epoch: int) -> str:

@@ -14,7 +14,7 @@ import argparse
 import time
 from pathlib import Path
 
-from imagekit.cli.build import add_build_options
+from imagekit.cli.build import add_build_options, bases_of, tell_bases
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
 from imagekit.model.published import PublishedImage
@@ -51,34 +51,39 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.publish import PublishOptions, publish
-    from imagekit.recipe import load
+    from imagekit.recipe import Recipes
 
     destination = Destination.parse(arguments.to, alias=arguments.alias)
     # All recipes are read before the first is built: a fault in the last one costs no hour.
-    recipes = [load(path) for path in arguments.recipe]
+    tree = Recipes(arguments.recipes)
+    recipes = [tree.load(path) for path in arguments.recipe]
+    bases = {recipe.file: bases_of(recipe, tree) for recipe in recipes}
     signer = signer_of(arguments)
     options = PublishOptions(
         registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
-        build=BuildOptions(test=not arguments.no_test, use_cache=not arguments.no_cache),
+        build=BuildOptions(
+            test=not arguments.no_test, use_cache=not arguments.no_cache, recipes=tree
+        ),
         builder=arguments.builder,
     )
     done = []
     for recipe in recipes:
         began = time.monotonic()
         console.note(f"  {recipe.name} {recipe.version}")
+        tell_bases(bases[recipe.file], console)
         image = publish(
             recipe, to=destination, signer=signer, progress=console.progress, options=options
         )
-        done.append(image)
+        done.append((image, bases[recipe.file]))
         if not console.json:
             console.result(str(image.reference), {})
         console.note(f"  {image.status} in {time.monotonic() - began:.1f} s")
     if console.json:
-        console.result("", {"schema": 1, "published": [_document(image) for image in done]})
+        console.result("", {"schema": 1, "published": [_document(*each) for each in done]})
     return 0
 
 
-def _document(image: PublishedImage) -> dict[str, object]:
+def _document(image: PublishedImage, bases: list[dict[str, str]]) -> dict[str, object]:
     return {
         "name": image.name,
         "version": image.version,
@@ -87,4 +92,5 @@ def _document(image: PublishedImage) -> dict[str, object]:
         "tags": list(image.tags),
         "status": image.status,
         "written": list(image.written),
+        "bases": bases,
     }

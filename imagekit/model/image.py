@@ -51,6 +51,8 @@ class BuiltImage:
     epoch: int
     """The image's time, in seconds since 1970."""
     recipe_digest: Digest
+    recipe_file: str = ""
+    """The path of the recipe's file below the tree of recipes."""
     materials: tuple[Material, ...] = ()
     tools: tuple[tuple[str, str], ...] = ()
     """Names and versions of what built it: buildah, mmdebstrap, the compressor with its level."""

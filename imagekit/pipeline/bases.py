@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from imagekit.adapters.layout import LayoutStore
 from imagekit.errors import DocumentError, RecipeError
@@ -43,19 +44,11 @@ class Below:
     contexts: tuple[BaseContext, ...] = ()
 
 
-def recipe_below(recipe: Recipe, need: RecipeBase) -> Recipe:
-    """Return the recipe of that name, as the recipe that stands on it finds it.
-
-    Raises:
-        RecipeError: there is none, or it stands on the recipe itself.
-    """
-    from imagekit.recipe import with_bases
-
-    return next(entry for entry in with_bases(recipe) if entry.name == need.name)
-
-
 def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
     """Return what a recipe inherits from another one that was built.
+
+    The recipe itself is a material as much as the image: who reads the provenance can see which
+    file of the tree was taken.
 
     Raises:
         OSError: the store cannot be read.
@@ -63,7 +56,7 @@ def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
     return Below(
         layers=_as_base(built.layers),
         config=_config(built, store),
-        materials=(*built.materials, _material(built)),
+        materials=(*built.materials, *_materials(built)),
     )
 
 
@@ -208,7 +201,13 @@ def _config(built: BuiltImage, store: LayoutStore) -> ImageConfig:
     return parse_config(store.path(built.config.digest).read_bytes())
 
 
-def _material(built: BuiltImage) -> Material:
-    return Material(
-        uri=f"recipe:{built.name}@{built.version}", digest=built.manifest.digest, name=built.name
+def _materials(built: BuiltImage) -> tuple[Material, Material]:
+    named = f"{built.name}@{built.version}"
+    return (
+        Material(uri=f"recipe:{named}", digest=built.manifest.digest, name=built.name),
+        Material(
+            uri=f"recipe-file:{quote(built.recipe_file)}",
+            digest=built.recipe_digest,
+            name=f"recipe of {named}",
+        ),
     )

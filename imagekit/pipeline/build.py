@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.adapters.cache import LayerCache
@@ -29,8 +29,8 @@ from imagekit.pipeline.bases import (
     image_below,
     named_by_containerfile,
     on_top_of,
-    recipe_below,
 )
+from imagekit.recipe.tree import Recipes
 
 LONG_AGO = 315532800
 """1980-01-01, the oldest time that every archive format can say."""
@@ -46,6 +46,8 @@ class BuildOptions:
     test: bool = True
     use_cache: bool = True
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    recipes: Recipes = field(default_factory=Recipes)
+    """Where bases are looked for, and what was read of them."""
 
 
 def build(
@@ -67,13 +69,30 @@ def build(
         RecipeError: a base or a secret is not there.
     """
     options = options or BuildOptions()
-    folders = Folders.of(options.env)
-    store = LayoutStore.create(folders.images)
+    store = LayoutStore.create(Folders.of(options.env).images)
+    built: dict[Path, BuiltImage] = {}
+    # All are found before the first is built: a fault in the last one costs no hour.
+    for entry in options.recipes.with_bases(recipe):
+        built[entry.file] = _build(entry, built, store, progress=progress, options=options)
+    return built[recipe.file]
+
+
+def _build(
+    recipe: Recipe,
+    built: Mapping[Path, BuiltImage],
+    store: LayoutStore,
+    *,
+    progress: Progress,
+    options: BuildOptions,
+) -> BuiltImage:
+    """Build and test one recipe on the ones that were built."""
     started = time.time()
-    base = _base(recipe, store, progress=progress, options=options)
+    below = {need.name: built[options.recipes.base(recipe, need).file] for need in recipe.needs}
+    base = _base(recipe, below, store, progress=progress)
     plan = plan_of(recipe, base, env=options.env)
-    made = _make(plan, folders, progress=progress, options=options)
+    made = _make(plan, Folders.of(options.env), progress=progress, options=options)
     image = _assemble(plan, made, base=base, store=store, started=started)
+    image = replace(image, recipe_file=options.recipes.shown(recipe))
     if options.test:
         from imagekit.pipeline.check import check_image
 
@@ -119,15 +138,11 @@ def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
 
 
 def _base(
-    recipe: Recipe, store: LayoutStore, *, progress: Progress, options: BuildOptions
+    recipe: Recipe, built: Mapping[str, BuiltImage], store: LayoutStore, *, progress: Progress
 ) -> Below:
-    """Have what the recipe stands on built or fetched."""
+    """Return what the recipe stands on, fetched where it is an image of a registry."""
     if isinstance(recipe.base, ImageBase):
         return image_below(recipe.base, store, progress=progress)
-    built = {
-        need.name: build(recipe_below(recipe, need), progress=progress, options=options)
-        for need in recipe.needs
-    }
     if isinstance(recipe.base, RecipeBase):
         return on_top_of(built[recipe.base.name], store)
     return named_by_containerfile(

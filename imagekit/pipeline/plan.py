@@ -8,6 +8,7 @@ from imagekit.model.plan import BuildPlan
 from imagekit.model.recipe import Recipe
 from imagekit.pipeline.bases import Below
 from imagekit.pipeline.build import plan_of
+from imagekit.recipe.tree import Recipes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,26 +17,31 @@ class Planned:
 
     plan: BuildPlan
     cached: frozenset[str]
+    file: str
+    """The path of the recipe's file below the tree of recipes."""
 
 
-def plan(recipe: Recipe) -> tuple[Planned, ...]:
+def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
     """Return the plans of a recipe and of those that it stands on, in the order of building.
 
     The keys of layers on top of a base are only known when the base is: they count as not cached.
 
+    Args:
+        recipe: the recipe.
+        recipes: where its bases are looked for.
+
     Raises:
         RecipeError: a base is missing, or the recipe is for another platform.
     """
-    from imagekit.recipe import with_bases
-
+    recipes = recipes or Recipes()
     folders = Folders.of(os.environ)
     found = []
-    for entry in with_bases(recipe):
+    for entry in recipes.with_bases(recipe):
         made = plan_of(entry, Below(), env=os.environ)
         cached = frozenset(
             str(layer.key)
             for layer in made.layers
             if not entry.needs and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
         )
-        found.append(Planned(plan=made, cached=cached))
+        found.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
     return tuple(found)

@@ -14,7 +14,7 @@ control and editors leave: see ``is_excluded``; such a file cannot be copied int
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imagekit.errors import RecipeError
@@ -28,8 +28,16 @@ MAX_DEPTH = 32
 _CHUNK = 1 << 20
 
 
-def digest(folder: Path) -> Digest:
+Judge = Callable[[Path, os.stat_result], None]
+"""Looks at what the digest is made of, and raises RecipeError."""
+
+
+def digest(folder: Path, judge: Judge | None = None) -> Digest:
     """Return the digest of the recipe in the folder.
+
+    Args:
+        folder: the recipe's folder.
+        judge: looks at the folder and at everything in it that takes part.
 
     Raises:
         RecipeError: a file cannot be read, is neither file, folder nor link, has a name that is
@@ -37,23 +45,29 @@ def digest(folder: Path) -> Digest:
     """
     rows: list[tuple[str, str, str]] = []
     left = MAX_BYTES
-    for path in _walk(folder, 0):
+    see = judge or _see
+    for path in _walk(folder, 0, see):
         if len(rows) == MAX_FILES:
             raise RecipeError(
                 f"{folder} holds more than {MAX_FILES} files", code="recipe/too-large"
             )
-        kind, value, size = _entry(path, left)
+        kind, value, size = _entry(path, left, see)
         left -= size
         rows.append((_name(path, folder), kind, value))
     rows.sort(key=lambda row: row[0].encode())
     return Digest.of(strictjson.dumps({"version": 1, "files": rows}))
 
 
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
+def _see(path: Path, status: os.stat_result) -> None:
+    """Judge nothing."""
+
+
+def _walk(folder: Path, depth: int, see: Judge) -> Iterator[Path]:
     """Yield files, links and empty folders."""
     if depth > MAX_DEPTH:
         raise RecipeError(f"{folder} is nested too deeply", code="recipe/too-large")
     try:
+        see(folder, folder.stat())
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if not is_excluded(entry.name)]
     except OSError as error:
@@ -62,7 +76,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
         yield folder
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, depth + 1)
+            yield from _walk(folder / entry.name, depth + 1, see)
         else:
             yield folder / entry.name
 
@@ -77,15 +91,17 @@ def _name(path: Path, folder: Path) -> str:
     return name
 
 
-def _entry(path: Path, left: int) -> tuple[str, str, int]:
+def _entry(path: Path, left: int, see: Judge) -> tuple[str, str, int]:
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
+        mode = status.st_mode
+        see(path, status)
         if stat.S_ISLNK(mode):
             return "link", _link(path), 0
         if stat.S_ISDIR(mode):
             return "folder", "", 0
         if stat.S_ISREG(mode):
-            return _regular(path, left)
+            return _regular(path, left, see)
     except OSError as error:
         raise _unreadable(path, error) from error
     raise RecipeError(
@@ -108,13 +124,14 @@ def _link(path: Path) -> str:
     return text
 
 
-def _regular(path: Path, left: int) -> tuple[str, str, int]:
+def _regular(path: Path, left: int, see: Judge) -> tuple[str, str, int]:
     # NOTE: O_NONBLOCK, as the file may have become a FIFO meanwhile; it is looked at once more.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise RecipeError(f"{path} changed while it was read", code="recipe/special-file")
+        see(path, status)
         hashed, size = hashlib.sha256(), 0
         while chunk := stream.read(_CHUNK):
             size += len(chunk)

@@ -10,8 +10,8 @@ from imagekit.formats.containerfile import reaches
 from imagekit.formats.report import Report, Span
 from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe
-from imagekit.recipe.find import discover, with_bases
-from imagekit.recipe.parse import judge
+from imagekit.recipe.find import discover
+from imagekit.recipe.tree import Recipes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,36 +37,40 @@ class Linted:
         return len({d.file for d in self.diagnostics if d.severity == "error"})
 
 
-def lint(paths: Iterable[Path], *, buildah: Callable[[], str] = str) -> Linted:
+def lint(
+    paths: Iterable[Path], *, recipes: Recipes | None = None, buildah: Callable[[], str] = str
+) -> Linted:
     """Judge every recipe that the paths name or hold.
 
     Args:
         paths: recipes or folders of recipes.
+        recipes: where bases are looked for.
         buildah: returns the version of this host's Buildah, empty where there is none; asked only
             where a recipe needs one of some age.
 
     Raises:
         RecipeError: a path does not exist or holds no recipe.
     """
+    recipes = recipes or Recipes()
     files = discover(paths)
     found: list[Diagnostic] = []
-    good: list[Recipe] = []
-    for file in files:
-        recipe, report = _judge(file)
+    # All are read before bases are looked for, so that each is read once.
+    judged = [_judge(file, recipes) for file in files]
+    for recipe, report in judged:
         if recipe is not None:
-            good.append(recipe)
             _remark(recipe, report)
             found += _needs(recipe, buildah)
         found += report.diagnostics
         if recipe is not None:
-            found += _bases(recipe)
+            found += _bases(recipe, recipes)
+    good = [recipe for recipe, _ in judged if recipe is not None]
     found += _same_names(good)
     return Linted(recipes=len(files), diagnostics=tuple(dict.fromkeys(found)))
 
 
-def _judge(file: Path) -> tuple[Recipe | None, Report]:
+def _judge(file: Path, recipes: Recipes) -> tuple[Recipe | None, Report]:
     try:
-        return judge(file)
+        return recipes.judge(file)
     except RecipeError as error:
         report = Report(str(file), "recipe")
         code = error.code.removeprefix("recipe/")
@@ -74,9 +78,9 @@ def _judge(file: Path) -> tuple[Recipe | None, Report]:
         return None, report
 
 
-def _bases(recipe: Recipe) -> tuple[Diagnostic, ...]:
+def _bases(recipe: Recipe, recipes: Recipes) -> tuple[Diagnostic, ...]:
     try:
-        with_bases(recipe)
+        recipes.with_bases(recipe)
     except RecipeError as error:
         # The faults of a base are its own, and told where it is linted.
         own = tuple(d for d in error.diagnostics if Path(d.file).parent == recipe.folder)

@@ -12,6 +12,7 @@ from imagekit.model.digest import Digest
 from imagekit.model.recipe import Containerfile, Recipe
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.digest import digest
+from imagekit.recipe.owner import check_owner
 from imagekit.recipe.whole import RECIPE, Where, make
 
 FILE_NAME = "recipe.yaml"
@@ -113,7 +114,7 @@ def _containerfile(found: Values | Invalid, file: Path, report: Report) -> Conta
 
 def _digest(folder: Path, report: Report) -> Digest:
     try:
-        return digest(folder)
+        return digest(folder, check_owner)
     except RecipeError as error:
         code = error.code.removeprefix("recipe/")
         report.error(Span(), code, error.message, hint=error.hint)

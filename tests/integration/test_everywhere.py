@@ -33,6 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
     """A HOME with a recipe, a key and a policy, for all places."""
     home = tmp_path_factory.mktemp("everywhere")
     shutil.copytree(project / "recipes/base", home / "recipes/base")
+    (home / "recipes/imagekit.toml").touch()
     (home / "recipes/hello").mkdir()
     (home / "recipes/hello/recipe.yaml").write_text(RECIPE)
     script = home / "recipes/hello/hello"

@@ -29,6 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
             home / "recipes" / name,
             ignore=shutil.ignore_patterns("*.whl"),
         )
+    (home / "recipes/imagekit.toml").touch()
     _run(home, str(project / "scripts/gate-image"), "wheel", str(home / "recipes/gate"))
     _imagekit(home, "key", "generate")
     return home

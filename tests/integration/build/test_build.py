@@ -29,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
     """A HOME with the project's Debian base in its recipes; the first build fills its cache."""
     home = tmp_path_factory.mktemp("site")
     shutil.copytree(project / "recipes/base", home / "recipes/base")
+    (home / "recipes/imagekit.toml").touch()
     return home
 
 

@@ -19,6 +19,7 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
     ) -> Path:
         folder = tmp_path / "recipes" / at
         folder.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "recipes" / "imagekit.toml").touch()
         (folder / "recipe.yaml").write_text(head + base + text, encoding="utf-8")
         return folder
 

@@ -120,9 +120,9 @@ LEGAL = {
     "stages on stages": f"FROM r.example/b@sha256:{HEX} AS A\nFROM a AS B\nFROM b\n",
     "here-document": f"FROM r.example/b@sha256:{HEX}\nRUN cat > /x <<EOF\nFROM debian\nEOF\n",
     "here-string": f"FROM r.example/b@sha256:{HEX}\nRUN cat <<<'a' && echo $((1<<3))\n",
-    "escape is a backslash": f"# escape=\\\nFROM r.example/b@sha256:{HEX}\n",
+    "escape": f"# escape=\\\nFROM r.example/b@sha256:{HEX}\n",
     "other letters": f"FROM r.example/b@sha256:{HEX}\nARG T='\u00dcbung'\nLABEL t=\u00e9\u00a0x\n",
-    "copy by a variable": f"FROM r.example/b@sha256:{HEX} AS b\nFROM b\nARG S=b\nCOPY --from=$S a b",
+    "copy": f"FROM r.example/b@sha256:{HEX} AS b\nFROM b\nARG S=b\nCOPY --from=$S a b",
     "heading variable in a stage": (
         f"ARG S=r.example/b@sha256:{HEX}\nFROM scratch\nARG S\nCOPY --from=$S /a /b\n"
     ),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagekit.errors import RecipeError
-from imagekit.recipe import discover, find, find_by_name, load, with_bases
+from imagekit.recipe import discover, find, load, with_bases
 
 
 def recipe(make_recipe: Any, name: str, base: str = "scratch", at: str = "") -> Path:
@@ -92,7 +92,7 @@ def test_discovers_nested_recipes(make_recipe: Any, tmp_path: Path) -> None:
     found = discover([root, root / "a" / "recipe.yaml"])
 
     assert [str(file.relative_to(root)) for file in found] == ["a/b/recipe.yaml", "a/recipe.yaml"]
-    assert find_by_name(root, "b") == found[0]
+    assert find.name_of(found[0]) == "b"
 
 
 def test_refuses_a_folder_without_recipes(tmp_path: Path) -> None:

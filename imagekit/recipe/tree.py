@@ -1,0 +1,196 @@
+"""Recipes that stand on each other: each is read once, and found in its own tree only.
+
+A *tree of recipes* is where ``base: {recipe: NAME}`` and ``FROM localhost/NAME`` are looked for. It
+is said by the user, or it is the nearest folder, from the recipe's own upwards, that holds
+``imagekit.toml`` or ``.git`` and belongs to the recipe's owner. There is no other: who may put a
+recipe near another one does not say what that is built on.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagekit.errors import Diagnostic, RecipeError
+from imagekit.formats.report import Report
+from imagekit.model.place import Place
+from imagekit.model.recipe import Recipe, RecipeBase
+from imagekit.recipe.find import below, choose, name_of
+from imagekit.recipe.owner import check_owner, trusted_owners
+from imagekit.recipe.parse import judge, read_file, recipe_file
+
+MARKERS = ("imagekit.toml", ".git")
+_TOLD = frozenset(
+    f"recipe/{code}" for code in ("unknown-base", "no-tree", "foreign-file", "writable-file")
+)
+"""Faults that a recipe's own line is told of under their own codes."""
+
+
+@dataclass(slots=True)
+class Recipes:
+    """The recipes of one command; each is read once."""
+
+    root: Path | None = None
+    """The tree of recipes, if the user says it."""
+    _read: dict[Path, tuple[Recipe | None, Report]] = field(default_factory=dict)
+    _names: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
+    _roots: dict[Path, Path] = field(default_factory=dict)
+    _checked: set[Path] = field(default_factory=set)
+
+    def load(self, path: Path) -> Recipe:
+        """Read a recipe and check it whole.
+
+        Args:
+            path: the recipe's folder, or the recipe.yaml in it.
+
+        Raises:
+            RecipeError: it cannot be read, or cannot be accepted; all faults at once.
+        """
+        recipe, report = self.judge(path)
+        report.check(RecipeError, what="the recipe")
+        if recipe is None:
+            raise RecipeError(f"{path} cannot be read", code="recipe/invalid")
+        return recipe
+
+    def judge(self, path: Path) -> tuple[Recipe | None, Report]:
+        """Read a recipe and tell all its faults, instead of raising them.
+
+        Raises:
+            RecipeError: there is no recipe, or its file cannot be read.
+        """
+        file = recipe_file(path)
+        key = file.parent.resolve() / file.name
+        if key not in self._read:
+            self._read[key] = judge(file)
+        return self._read[key]
+
+    def with_bases(self, recipe: Recipe) -> tuple[Recipe, ...]:
+        """Return the recipe behind all the recipes that it stands on, in the order to build them.
+
+        Raises:
+            RecipeError: a base is missing, faulty, or stands on the recipe itself.
+        """
+        done: dict[Path, Recipe] = {}
+        self._add(recipe, done, ())
+        return tuple(done.values())
+
+    def base(self, recipe: Recipe, need: RecipeBase) -> Recipe:
+        """Return a recipe that another one names.
+
+        Raises:
+            RecipeError: there is none, or it is faulty.
+        """
+        return self.load(self._locate(recipe, need))
+
+    def shown(self, recipe: Recipe) -> str:
+        """Return the path of a recipe's file below its tree, or below its own folder."""
+        file = recipe.file.parent.resolve() / recipe.file.name
+        try:
+            root = self.tree(recipe)
+        except RecipeError:
+            root = file.parent.parent
+        top = root if file.is_relative_to(root) else file.parent.parent
+        return file.relative_to(top).as_posix()
+
+    def tree(self, recipe: Recipe) -> Path:
+        """Return the tree that the recipe's bases are looked for in.
+
+        Raises:
+            RecipeError: nobody says which it is.
+        """
+        folder = recipe.folder.resolve()
+        if folder not in self._roots:
+            self._roots[folder] = self.root.resolve() if self.root else _declared(folder)
+        return self._roots[folder]
+
+    def _add(self, recipe: Recipe, done: dict[Path, Recipe], chain: tuple[Recipe, ...]) -> None:
+        here = recipe.file.resolve()
+        if here in done:
+            return
+        chain = (*chain, recipe)
+        for need in recipe.needs:
+            file = self._locate(recipe, need)
+            if any(file.resolve() == above.file.resolve() for above in chain):
+                circle = " > ".join([*(above.name for above in chain), need.name])
+                raise _at(need.place, "base-cycle", f"the recipe stands on itself: {circle}")
+            self._add(self.load(file), done, chain)
+        done[here] = recipe
+
+    def _locate(self, recipe: Recipe, need: RecipeBase) -> Path:
+        try:
+            root = self.tree(recipe)
+            file = choose(self._known(root), need.name)
+            self._check_folders(root, file.parent)
+        except RecipeError as error:
+            code = error.code.removeprefix("recipe/") if error.code in _TOLD else "bad-base"
+            raise _at(need.place, code, error.message, hint=error.hint) from error
+        return file
+
+    def _known(self, root: Path) -> dict[str, list[Path]]:
+        """Return the recipes of a tree by their names."""
+        if root not in self._names:
+            names: dict[str, list[Path]] = {}
+            for file in sorted(below(root)):
+                names.setdefault(self._name(file), []).append(file)
+            self._names[root] = names
+        return self._names[root]
+
+    def _name(self, file: Path) -> str:
+        recipe, _ = self._read.get(file, (None, None))
+        return name_of(file) if recipe is None else recipe.name
+
+    def _check_folders(self, root: Path, folder: Path) -> None:
+        """Want each folder from the tree's own to the recipe's to be nobody else's to change."""
+        for each in (folder, *folder.parents):
+            if each not in self._checked:
+                check_owner(each, each.stat())
+                self._checked.add(each)
+            if each == root:
+                return
+
+
+def with_bases(recipe: Recipe) -> tuple[Recipe, ...]:
+    """Return the recipe behind all the recipes that it stands on, in the order to build them.
+
+    Raises:
+        RecipeError: a base is missing, faulty, or stands on the recipe itself.
+    """
+    return Recipes().with_bases(recipe)
+
+
+def _declared(folder: Path) -> Path:
+    owner = folder.stat().st_uid
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == owner and any(_marks(each / name) for name in MARKERS):
+            return each
+    raise RecipeError(
+        f"no folder above {folder} says that it holds recipes",
+        hint="put an empty imagekit.toml into the folder of your recipes, or give --recipes FOLDER",
+        code="recipe/no-tree",
+    )
+
+
+def _marks(path: Path) -> bool:
+    """Tell whether a marker is there, and the user's or root's."""
+    try:
+        return os.lstat(path).st_uid in trusted_owners()
+    except OSError:
+        return False
+
+
+def _at(place: Place, code: str, message: str, *, hint: str = "") -> RecipeError:
+    """Return an error that points into the recipe."""
+    source = ""
+    text = read_file(Path(place.file)).decode("utf-8", "replace").split("\n")
+    if 0 < place.line <= len(text):
+        source = text[place.line - 1].rstrip("\r")
+    diagnostic = Diagnostic(
+        code=f"recipe/{code}",
+        message=message,
+        file=place.file,
+        line=place.line,
+        column=place.column,
+        length=max(1, len(source) - place.column + 1),
+        source=source,
+        hint=hint,
+    )
+    return RecipeError(message, code=f"recipe/{code}", diagnostics=(diagnostic,))
