@@ -1,33 +1,135 @@
 """What git knows of a recipe's folder: when it was last changed."""
 
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit.adapters.process import Runner, which
-from imagekit.errors import ToolError
+from imagekit.errors import RecipeError
+from imagekit.formats.digits import decimal
+
+MAX_TIME = 253402300799
+"""The end of the year 9999: what dates can be written of."""
+_REMEDY = "set `date` in the recipe, or SOURCE_DATE_EPOCH"
+_LIMIT = 30.0
+_DIGITS = 12
 
 
-def commit_time(runner: Runner, folder: Path) -> int | None:
+@dataclass(frozen=True, slots=True)
+class _Git:
+    """Asks git about one folder; nothing that it runs is another program."""
+
+    runner: Runner
+    folder: Path
+
+    def ask(self, *words: str) -> str:
+        """Return what git says.
+
+        Raises:
+            RecipeError: it refuses to say.
+            ToolTimeoutError: it does not answer.
+        """
+        # Whose repository it is was looked at. The user's own settings choose no commit.
+        argv = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"]
+        argv += ["-C", str(self.folder), *words]
+        outcome = self.runner.run(argv, limit=_LIMIT, check=False)
+        if outcome.status != 0:
+            said = outcome.last_lines.splitlines()
+            raise _unknown(self.folder, f"git says: {said[-1][:200] if said else outcome.status}")
+        return outcome.stdout.strip()
+
+
+def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | None:
     """Return the time of the last commit that touches the folder, in seconds since 1970.
 
-    None where there is no git, no repository, no such commit, or where the folder differs from it.
+    None where there is no repository, or where the folder differs from its last commit.
+
+    Args:
+        runner: runs git.
+        folder: the recipe's folder.
+        owners: the users whose repositories are asked; git runs what a repository's settings say.
 
     Raises:
+        RecipeError: the time is not to be had: of a repository that was cut off by a shallow
+            clone, of somebody else's, or without git.
         ToolTimeoutError: git did not answer.
     """
+    folder = folder.resolve()
+    entry = _entry(folder)
+    if entry is None:
+        return None
     if which("git") is None:
+        raise _unknown(folder, "git is not installed")
+    git = _Git(replace(runner, env=_environment(runner)), folder)
+    _check_owners(git, entry, owners)
+    words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
+    if git.ask(*words, "--", ".") != "":
         return None
-    # The repository may belong to another user: only its history is read, and no hook is run.
-    git = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder)]
-    changed = _ask(runner, [*git, "status", "--porcelain", "--ignored=no", "--", "."])
-    if changed != "":
-        return None
-    text = _ask(runner, [*git, "log", "-1", "--format=%ct", "--", "."])
-    return int(text) if text and text.isdigit() else None
+    return _last_commit(git)
 
 
-def _ask(runner: Runner, argv: list[str]) -> str | None:
+def _last_commit(git: _Git) -> int | None:
+    said = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", ".").split()
+    if not said:
+        return None
+    if said[1] in _cut_off(git):
+        raise RecipeError(
+            f"{git.folder}: the clone is shallow, so when the recipe was changed is not known",
+            hint=f"fetch the whole history (--fetch-depth 0, git fetch --unshallow), {_REMEDY}",
+            code="recipe/no-date",
+        )
+    seconds = decimal(said[-1], most=_DIGITS)
+    if seconds is None or seconds > MAX_TIME:
+        raise _unknown(git.folder, f"the commit has no time that can be written: {said[-1][:40]}")
+    return seconds
+
+
+def _cut_off(git: _Git) -> frozenset[str]:
+    """Return the commits whose parents a shallow clone left out: they seem to change all files."""
+    if git.ask("rev-parse", "--is-shallow-repository") != "true":
+        return frozenset()
+    path = git.folder / git.ask("rev-parse", "--git-path", "shallow")
     try:
-        outcome = runner.run(argv, limit=30.0, check=False)
-    except ToolError:
-        return None
-    return outcome.stdout.strip() if outcome.status == 0 else None
+        return frozenset(path.read_text(encoding="ascii").split())
+    except (OSError, ValueError) as error:
+        raise _unknown(git.folder, f"{path} cannot be read") from error
+
+
+def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
+    """Want the repository to be of these users: its settings name programs that git runs."""
+    folders = git.ask("rev-parse", "--absolute-git-dir", "--git-common-dir").splitlines()
+    for path in (entry, *(git.folder / each for each in folders)):
+        if path.lstat().st_uid not in owners:
+            raise _unknown(git.folder, f"the repository {path} belongs to somebody else")
+
+
+def _environment(runner: Runner) -> dict[str, str]:
+    """Return the environment without what chooses another repository, commit or file."""
+    own = os.environ if runner.env is None else runner.env
+    kept = {name: value for name, value in own.items() if not name.startswith("GIT_")}
+    # Grafts and replacements are not history: without them git sees the commits as they are.
+    return {
+        **kept,
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def _entry(folder: Path) -> Path | None:
+    """Return the ``.git`` of the repository that the folder lies in."""
+    for each in (folder, *folder.parents):
+        entry = each / ".git"
+        if entry.is_file() or (entry / "HEAD").exists():
+            return entry
+    return None
+
+
+def _unknown(folder: Path, why: str) -> RecipeError:
+    return RecipeError(
+        f"{folder}: when the recipe was last changed cannot be told: {why}",
+        hint=_REMEDY,
+        code="recipe/no-date",
+    )

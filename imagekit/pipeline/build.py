@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.adapters.cache import LayerCache
-from imagekit.adapters.git import commit_time
+from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
@@ -17,6 +17,7 @@ from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
+from imagekit.formats.digits import decimal
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.event import Progress, silent
@@ -30,6 +31,7 @@ from imagekit.pipeline.bases import (
     named_by_containerfile,
     on_top_of,
 )
+from imagekit.recipe.owner import trusted_owners
 from imagekit.recipe.tree import Recipes
 
 LONG_AGO = 315532800
@@ -37,6 +39,7 @@ LONG_AGO = 315532800
 CACHE_SECONDS = 86400
 """How long a layer that was made before is good for: mirrors move on."""
 _MAX_SECRET = 1 << 20
+_DATE_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan
     """Return the plan of a recipe for this host; nothing is done.
 
     Raises:
-        RecipeError: the recipe is for other platforms, or SOURCE_DATE_EPOCH is no number.
+        RecipeError: the recipe is for other platforms, or its time cannot be told.
     """
     platform = host_platform()
     if recipe.platforms and platform not in recipe.platforms:
@@ -125,16 +128,24 @@ def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan
 
 
 def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
-    """Return the image's time: what the user says, the last commit, the recipe's date, or 1980."""
-    said = env.get("SOURCE_DATE_EPOCH", "")
-    if said:
-        if not said.isdigit():
-            raise RecipeError(f"SOURCE_DATE_EPOCH is {said!r:.40} and no number of seconds")
-        return int(said)
-    committed = commit_time(Runner(), recipe.folder)
-    if committed is not None:
-        return committed
-    return LONG_AGO if recipe.date is None else recipe.date
+    """Return the image's time: what the user says, the recipe's date, the last commit, or 1980.
+
+    https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    said = env.get("SOURCE_DATE_EPOCH")
+    if said is not None:
+        seconds = decimal(said, most=_DATE_DIGITS)
+        if seconds is None or seconds > MAX_TIME:
+            raise RecipeError(
+                f"SOURCE_DATE_EPOCH is {said[:40]!r}, which is no plain number of seconds",
+                hint="set it to seconds since 1970 in digits (date +%s), or unset it",
+                code="recipe/no-date",
+            )
+        return seconds
+    if recipe.date is not None:
+        return recipe.date
+    committed = commit_time(Runner(), recipe.folder, trusted_owners())
+    return LONG_AGO if committed is None else committed
 
 
 def _base(

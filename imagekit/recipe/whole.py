@@ -53,7 +53,7 @@ FIELDS: dict[str, Field[Any]] = {
     ),
     "tests": item(ListOf(fields.TEST), "what must hold before anything is published", default=()),
     "tags": item(fields.TAGS, "tags of a release; `{version}` by default"),
-    "date": item(fields.DATE, "the image's time, where no commit tells it"),
+    "date": item(fields.DATE, "the image's time, instead of the last commit's"),
     "time_limit": item(fields.TIME_LIMIT, "longest time of one step", default=3600),
 }
 ALIASES = {

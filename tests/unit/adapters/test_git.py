@@ -1,0 +1,159 @@
+"""The time of a recipe's last commit, and when it is not to be told."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.git import commit_time
+from imagekit.adapters.process import Runner
+from imagekit.errors import RecipeError
+
+ME = {os.geteuid()}
+
+
+@pytest.fixture(autouse=True)
+def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give git somebody to commit as."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
+
+
+def git(folder: Path, *words: str, date: int = 0) -> str:
+    """Run git in a folder; a commit has this time."""
+    env = {**os.environ, "GIT_COMMITTER_DATE": f"@{date} +0000"}
+    argv = ["git", "-c", "protocol.file.allow=always", "-C", str(folder), *words]
+    return subprocess.run(argv, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, path: str, date: int) -> None:
+    """Change a file and commit it."""
+    (folder / path).parent.mkdir(exist_ok=True, parents=True)
+    (folder / path).write_text(str(date))
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", path, date=date)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A recipe that was changed once, before other files were."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    commit(folder, "before", 1_600_000_000)
+    commit(folder, "recipe/recipe.yaml", 1_700_000_000)
+    commit(folder, "behind", 1_800_000_000)
+    return folder
+
+
+def clone(repository: Path, *words: str) -> Path:
+    """Return a clone of a repository."""
+    folder = repository.parent / "clone"
+    git(repository, "clone", "-q", *words, f"file://{repository}", str(folder))
+    return folder
+
+
+def time_of(folder: Path) -> int | None:
+    """Return the time of the recipe."""
+    return commit_time(Runner(), folder / "recipe", ME)
+
+
+def test_the_last_commit_of_the_folder(repository: Path) -> None:
+    """Commits of other files do not count; a changed folder has no time."""
+    assert time_of(repository) == 1_700_000_000
+    (repository / "recipe/new").touch()
+    assert time_of(repository) is None
+
+
+def test_no_repository_is_no_time(tmp_path: Path) -> None:
+    """Neither without ``.git``, nor with an empty one."""
+    (tmp_path / "recipe").mkdir()
+    assert time_of(tmp_path) is None
+    (tmp_path / ".git").mkdir()
+    assert time_of(tmp_path) is None
+
+
+def test_the_end_of_a_shallow_clone_is_no_time(repository: Path) -> None:
+    """The last commit that was fetched seems to have made every file: its time is another one."""
+    folder = clone(repository, "--depth", "1")
+
+    with pytest.raises(RecipeError, match="the clone is shallow") as caught:
+        time_of(folder)
+
+    for remedy in ("--fetch-depth 0", "`date`", "SOURCE_DATE_EPOCH"):
+        assert remedy in caught.value.hint
+    git(folder, "fetch", "-q", "--unshallow")
+    assert time_of(folder) == 1_700_000_000
+
+
+def test_what_a_shallow_clone_has_is_told(repository: Path) -> None:
+    """A commit whose parents were fetched is what it is in the whole repository."""
+    commit(repository, "recipe/more", 1_900_000_000)
+    commit(repository, "last", 1_900_000_001)
+
+    assert time_of(clone(repository, "--depth", "3")) == 1_900_000_000
+
+
+def test_a_worktree_of_a_shallow_clone_is_shallow(repository: Path) -> None:
+    """What was cut off is written in the repository that the worktree belongs to."""
+    folder = clone(repository, "--depth", "1")
+    git(folder, "worktree", "add", "-q", str(folder.parent / "tree"))
+
+    with pytest.raises(RecipeError, match="the clone is shallow"):
+        time_of(folder.parent / "tree")
+
+
+@pytest.mark.parametrize("way", ["replace", "info"])
+def test_a_graft_is_no_history(repository: Path, way: str) -> None:
+    """Neither a replacement nor a graft lets another commit be the last."""
+    head = git(repository, "rev-parse", "HEAD").strip()
+    if way == "replace":
+        git(repository, "replace", "--graft", head)
+    else:
+        (repository / ".git/info/grafts").write_text(f"{head}\n")
+
+    assert time_of(repository) == 1_700_000_000
+
+
+def test_the_environment_chooses_no_other_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook of git sets GIT_DIR, a user's settings follow renames or show signatures."""
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    (Path(os.environ["HOME"]) / ".gitconfig").write_text(
+        "[log]\nshowSignature = true\nfollow = true\n[status]\nshowUntrackedFiles = no\n"
+    )
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+
+    assert time_of(repository) == 1_700_000_000
+    (repository / "recipe/new").touch()
+    assert time_of(repository) is None
+
+
+def test_somebody_elses_repository_is_not_asked(repository: Path, tmp_path: Path) -> None:
+    """Its settings name programs: they are not run, and there is no time."""
+    git(repository, "config", "filter.x.clean", f"touch {tmp_path}/ran; cat")
+    (repository / ".git/info/attributes").write_text("* filter=x\n")
+    os.utime(repository / "recipe/recipe.yaml", (1, 1))
+
+    with pytest.raises(RecipeError, match="belongs to somebody else"):
+        commit_time(Runner(), repository / "recipe", {os.geteuid() + 1})
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_repository_that_cannot_be_read_is_an_error(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not become another time in silence; nor does a host without git."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RecipeError, match="git is not installed"):
+        time_of(repository)
+    monkeypatch.undo()
+    (repository / ".git/HEAD").write_text("nothing\n")
+    with pytest.raises(RecipeError, match="cannot be told"):
+        time_of(repository)
