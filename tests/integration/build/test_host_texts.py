@@ -92,6 +92,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, project: Path, relay: int) ->
     """A HOME with the project's Debian base, and apt's sources with the marked mirror."""
     home = tmp_path_factory.mktemp("site")
     shutil.copytree(project / "recipes/base", home / "recipes/base")
+    (home / "imagekit.toml").touch()
     (home / "sources").mkdir()
     at = f"http://{MIRROR}@127.0.0.1:{relay}"
     (home / "sources/site.list").write_text(
@@ -106,7 +107,7 @@ def _imagekit(site: Path, relay: int, *words: str | Path) -> subprocess.Complete
     proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://{PROXY}@127.0.0.1:{relay}")
     env = kept | names | proxy | {"HOME": str(site), "PYTHONPATH": os.pathsep.join(sys.path)}
     env |= {"IMAGEKIT_KEY_PASSWORD": "test", "SOURCE_DATE_EPOCH": "1700000000"}
-    marked = ["unshare", "--mount", "--uts", "sh", "-c", MARKED, "marked", site / "sources"]
+    marked: list[str | Path] = ["unshare", "--mount", "--uts", "sh", "-c", MARKED, "marked", site / "sources"]
     return subprocess.run(
         [*marked, f"{MARK}host", sys.executable, "-m", "imagekit", *map(str, words)],
         cwd=site,
