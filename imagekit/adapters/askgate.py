@@ -1,8 +1,9 @@
 """Asking a running gate whether an image may be used, instead of judging it here.
 
-The gate serves an allowed image's manifest and nothing else, so its answer is the verdict: 200 with
-the digest that was asked about, or 403 with the reason. Anything else is no verdict, and whoever
-asks refuses. Nothing of the machinery of policies and signatures is imported: a runtime waits.
+The gate serves manifests of allowed images, and of proofs that are attached to them, which name
+their image as subject and are no images. So its answer is the verdict: 200 with the digest that was
+asked about, or 403 with the reason. Anything else is no verdict, and whoever asks refuses. Nothing
+of the machinery of policies and signatures is imported: a runtime waits.
 """
 
 import contextlib
@@ -66,7 +67,7 @@ class GateJudge:
             return Ruling(allowed=False, digest=None, reason=said)
         if status != _OK:
             self._no_verdict(status, reference, body)
-        return _judged(reference, _served(digest, body))
+        return _judged(reference, _served(digest, body), body)
 
     def _behind(self, repository: Repository) -> Repository:
         name = self._gate.registries.get(repository.host)
@@ -162,8 +163,11 @@ def _served(stated: str, body: bytes) -> Digest:
     return digest
 
 
-def _judged(reference: Reference, served: Digest) -> Ruling:
+def _judged(reference: Reference, served: Digest, body: bytes) -> Ruling:
     named = _named(reference)
+    if "subject" in strictjson.loads_object(body, what="the gate's answer"):
+        said = f"imagekit: {named} is no image, but something that is attached to one"
+        return Ruling(allowed=False, digest=served, reason=said)
     if isinstance(reference, PinnedReference) and reference.digest != served:
         # Also where only the algorithms differ: that the bytes are the same cannot be told then.
         said = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"

@@ -1,46 +1,121 @@
-"""Signatures, SBOMs and the like: artifacts that are attached to an allowed image.
+"""Signatures, SBOMs and the like: proofs that are attached to an allowed image.
 
-They are served, so that cosign and oras can look for themselves, although no policy judges them:
-only what no runtime can take for an image, whoever attached it.
+Anybody who may push can attach something to an allowed image, and no policy judges what it is. So
+that cosign and oras can look for themselves, proofs are served, and nothing else.
+
+What must hold before an attached manifest, and the blobs that it names, are served:
+
+1. It names an allowed image as its subject.
+2. Its artifact type is on the list of proofs, its configuration is the empty one or of such a type,
+   and so is every layer: see ``PROOFS`` and ``_ARTIFACTS``.
+3. Number and bytes of the layers are bounded.
+4. Every blob is what its type says: a JSON object with the key that documents of the type have.
+   Whoever attaches a manifest writes the types in it, so a type alone opens no blob: neither an
+   archive nor a program is JSON.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from imagekit.errors import DocumentError
+from imagekit.formats import strictjson
+from imagekit.formats.bundle import MAX_BUNDLE, MEDIA_TYPES
 from imagekit.formats.oci import parse_manifest
 from imagekit.gate.decision import Closure, Decision
 from imagekit.model.digest import Digest
-from imagekit.model.oci import EMPTY, EMPTY_JSON, LAYER_TYPES, Manifest, RawManifest
+from imagekit.model.oci import (
+    CYCLONEDX,
+    EMPTY,
+    EMPTY_JSON,
+    IN_TOTO,
+    SIMPLE_SIGNING,
+    Descriptor,
+    Manifest,
+    RawManifest,
+)
 from imagekit.model.reference import PinnedReference
 
+MAX_BYTES = MAX_BUNDLE
+"""Most bytes that the layers of one proof have together."""
+MAX_LAYERS = 64
+"""Most layers of one proof: a legacy signature has one for each signer."""
+
+PROOFS = {
+    **dict.fromkeys(MEDIA_TYPES, "mediaType"),
+    SIMPLE_SIGNING: "critical",
+    "application/vnd.dsse.envelope.v1+json": "payloadType",
+    IN_TOTO: "_type",
+    CYCLONEDX: "bomFormat",
+    "application/spdx+json": "spdxVersion",
+    "text/spdx+json": "spdxVersion",
+}
+"""What is served as a proof, and the key that every document of the type has."""
+# Types that cosign gives to the whole artifact only; its configuration may be of them, too.
+_ARTIFACTS = frozenset(
+    {
+        "application/vnd.dev.cosign.artifact.sig.v1+json",
+        "application/vnd.dev.cosign.artifact.att.v1+json",
+        "application/vnd.dev.cosign.artifact.sbom.v1+json",
+    }
+)
 _EMPTY_DIGEST = Digest.of(EMPTY_JSON)
-_LAYER_WORDS = ("rootfs", "image.layer")
 
 
-def subject_of(raw: RawManifest) -> Digest | None:
-    """Return what an artifact is attached to; None for what is no artifact, or could be run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A manifest that says of itself that it is a proof; nobody has looked at its blobs."""
+
+    subject: Digest
+    """What it is attached to."""
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+def proof_of(raw: RawManifest) -> Proof | None:
+    """Return what a manifest says that it proves; None where it is not on the list of proofs."""
     try:
         document = parse_manifest(raw.raw, raw.media_type)
     except DocumentError:
         return None
     if not isinstance(document, Manifest) or document.subject is None:
         return None
-    config = document.config
-    # Without a configuration that says how, nothing runs it.
-    inert = config.media_type == EMPTY and config.digest == _EMPTY_DIGEST
-    layered = any(
-        layer.media_type in LAYER_TYPES or any(word in layer.media_type for word in _LAYER_WORDS)
-        for layer in document.layers
+    config, layers = document.config, document.layers
+    empty = config.media_type == EMPTY and config.digest == _EMPTY_DIGEST
+    kinds = {config.media_type} if not empty else set()
+    kinds.add(document.artifact_type or config.media_type)
+    listed = kinds <= _ARTIFACTS | PROOFS.keys() and all(one.media_type in PROOFS for one in layers)
+    bounded = (
+        0 < len(layers) <= MAX_LAYERS and sum(one.size for one in (config, *layers)) <= MAX_BYTES
     )
-    return document.subject.digest if inert and not layered else None
+    if not listed or not bounded:
+        return None
+    return Proof(subject=document.subject.digest, config=config, layers=layers)
 
 
-def served_with(raw: RawManifest, image: Decision, *, now: datetime) -> Decision:
-    """Return the decision on an artifact: it is served as long as its image is."""
-    document = parse_manifest(raw.raw, raw.media_type)
-    blobs: dict[Digest, int] = {}
-    if isinstance(document, Manifest):
-        blobs = {part.digest: part.size for part in (document.config, *document.layers)}
+def is_genuine(proof: Proof, read: Callable[[Descriptor], bytes]) -> bool:
+    """Tell whether every blob of a proof is what its type says.
+
+    Args:
+        proof: the proof.
+        read: returns a blob, its size and digest checked.
+
+    Raises:
+        ImagekitError: a blob cannot be read.
+    """
+    try:
+        strictjson.loads_object(read(proof.config), what="the configuration")
+        return all(
+            PROOFS[layer.media_type] in strictjson.loads_object(read(layer), what="the proof")
+            for layer in proof.layers
+        )
+    except DocumentError:
+        return False
+
+
+def served_with(raw: RawManifest, proof: Proof, image: Decision, *, now: datetime) -> Decision:
+    """Return the decision on a genuine proof: it is served as long as its image is."""
+    blobs = {part.digest: part.size for part in (proof.config, *proof.layers)}
     return Decision(
         reference=PinnedReference(image.reference.repository, raw.digest),
         digest=raw.digest,

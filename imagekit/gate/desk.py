@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unknown_blob
-from imagekit.gate.attached import served_with, subject_of
+from imagekit.gate.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
 from imagekit.gate.crew import Crew
 from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
 from imagekit.gate.decision import Blob, Decision, Subject
@@ -32,6 +33,7 @@ from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.verify.glob import applicable
 
+T = TypeVar("T")
 _KEPT_PINS = 20_000
 _UNAVAILABLE = 503
 _OUTAGE = timedelta(seconds=5)
@@ -165,9 +167,8 @@ class Desk:
         """
         self._check_ruled(repository)
         reader = self._readers.of(upstream, repository)
-        found = await self._crew.once(
-            ("tags", repository),
-            lambda: self._crew.in_thread(upstream, lambda: reader.tags(repository)),
+        found = await self._once_there(
+            upstream, ("tags", repository), lambda: reader.tags(repository)
         )
         if not found:
             message = f"imagekit gate: {repository.path} is not there, or has no tags"
@@ -184,9 +185,8 @@ class Desk:
         """
         self._check_ruled(subject.repository)
         reader = self._readers.of(upstream, subject.repository)
-        return await self._crew.once(
-            ("referrers", subject),
-            lambda: self._crew.in_thread(upstream, lambda: reader.referrers(subject)),
+        return await self._once_there(
+            upstream, ("referrers", subject), lambda: reader.referrers(subject)
         )
 
     def close(self) -> None:
@@ -308,24 +308,37 @@ class Desk:
         return None
 
     async def _attached(self, case: _Case, reference: PinnedReference) -> Decision | None:
-        """Return the decision on an artifact that is attached to an allowed image."""
+        """Return the decision on a proof that is attached to an allowed image."""
         reader = self._readers.of(case.upstream, case.repository)
+
+        def read() -> tuple[RawManifest, Proof | None]:
+            raw = reader.manifest(reference)
+            return raw, proof_of(raw)
+
+        def is_good(proof: Proof) -> bool:
+            return is_genuine(proof, lambda one: reader.blob(case.repository, one, limit=MAX_BYTES))
+
         try:
-            raw = await self._crew.once(
-                ("attached", reference),
-                lambda: self._crew.in_thread(case.upstream, lambda: reader.manifest(reference)),
-            )
-            subject = subject_of(raw)
-            if subject is None:
+            raw, proof = await self._once_there(case.upstream, ("attached", reference), read)
+            if proof is None:
                 return None
-            image = await self._by_digest(case, PinnedReference(case.repository, subject))
+            image = await self._by_digest(case, PinnedReference(case.repository, proof.subject))
+            if not image.allowed:
+                return None
+            genuine = ("genuine", reference)
+            if not await self._once_there(case.upstream, genuine, lambda: is_good(proof)):
+                return None
         except RefusedError:
             return None
-        if not image.allowed:
-            return None
-        decision = served_with(raw, image, now=self._now())
+        decision = served_with(raw, proof, image, now=self._now())
         self._ledger.learn(decision)
         return decision
+
+    async def _once_there(self, upstream: Upstream, key: object, ask: Callable[[], T]) -> T:
+        """Ask an upstream, once for all who ask it the same at the same time."""
+        return await self._crew.once(
+            (upstream.name, key), lambda: self._crew.in_thread(upstream, ask)
+        )
 
     async def _judge(self, case: _Case, recorder: Recorder) -> Decision:
         def work() -> Decision:

@@ -150,6 +150,17 @@ def test_a_tag_that_moved_is_refused() -> None:
     assert str(asked_about) in ruling.reason
 
 
+def test_a_proof_that_the_gate_serves_is_no_image() -> None:
+    """What is attached to an allowed image is served, too, and nothing may run it."""
+    body = json.dumps({"schemaVersion": 2, "subject": {"digest": "sha256:..."}}).encode()
+    headers = {"Docker-Content-Digest": str(Digest.of(body))}
+
+    ruling, _ = ask(Answer(200, headers, body))
+
+    assert not ruling.allowed
+    assert "attached" in ruling.reason
+
+
 def test_another_digest_than_that_of_the_bytes_is_no_verdict() -> None:
     """What was served is not what is said about it."""
     with pytest.raises(IntegrityError, match="the gate's answer has the digest"):
