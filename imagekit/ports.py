@@ -4,7 +4,7 @@ Each is small and named by its capability. ``imagekit.adapters`` implements them
 ``tests.fakes`` in memory, and the same contract tests run on both.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -238,11 +238,21 @@ class RegistryWriter(RegistryReader, Protocol):
 class ContainerRuntime(Protocol):
     """What pulls images into a user's storage and runs them."""
 
-    def pull(self, reference: PinnedReference) -> str:
-        """Pull by digest and return the image's id in the local storage."""
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
+        """Pull by digest and return the image's id in the local storage.
+
+        Of an index, only a manifest ``among`` those that were judged may be chosen; empty allows
+        any.
+        """
         ...
 
-    def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
+    def run(
+        self,
+        reference: PinnedReference,
+        arguments: Sequence[str],
+        *,
+        among: Collection[Digest] = (),
+    ) -> int:
         """Run a container in the foreground, streams passed through; return its exit code."""
         ...
 

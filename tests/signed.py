@@ -18,6 +18,7 @@ from imagekit.model.oci import (
     EMPTY,
     EMPTY_JSON,
     IN_TOTO,
+    INDEX,
     MANIFEST,
     SIMPLE_SIGNING,
     Descriptor,
@@ -218,6 +219,18 @@ def signed_world(name: str = "r.site/apps/demo") -> World:
     made.attach(CYCLONEDX, SBOM)
     made.attach(SLSA_PROVENANCE, PROVENANCE)
     return made
+
+
+def sparse_index(world: World, missing: Digest) -> PinnedReference:
+    """Let the tag name a signed index of the image, and of something that is not there."""
+    there = _plain(world.registry.manifest(world.image).descriptor)
+    gone = {"mediaType": MANIFEST, "digest": str(missing), "size": 9}
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [there, gone]}
+    raw = json.dumps(document).encode()
+    world.image = world.registry.put_manifest(world.repository, INDEX, raw)
+    world.tag("1", world.image)
+    world.sign()
+    return world.image
 
 
 def finding(verdict: Verdict, check: str) -> Finding:

@@ -4,8 +4,8 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.formats.oci import index_bytes
+from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX, REF_NAME, Index
 from imagekit.model.reference import PinnedReference
 from imagekit.model.registry import RegistryOptions
@@ -59,8 +60,15 @@ class Podman:
     words: tuple[str, ...] = ("podman",)
     """The program, with the options that choose another storage."""
 
-    def pull(self, reference: PinnedReference) -> str:
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
         """Pull by digest and return the image's id in the local storage.
+
+        Podman chooses a manifest of an index by itself, and its registry may have more of them by
+        now than when the index was judged: what it chose is compared afterwards.
+
+        Args:
+            reference: the image or index.
+            among: manifests of which the stored one must be; any where it is empty.
 
         Raises:
             ToolError: Podman failed.
@@ -73,7 +81,7 @@ class Podman:
         image = found.strip().rpartition("\n")[2].strip()
         if len(image) != _ID or not _HEX.issuperset(image):
             raise ToolError(f"podman pull did not tell the id of {reference}")
-        self._check(image, reference)
+        self._check(image, reference, among)
         return image
 
     def name(self, image: str, name: str) -> None:
@@ -89,14 +97,21 @@ class Podman:
             if other.startswith("localhost/") and "/imagekit-" in other:
                 self.programs.run((*self.words, "untag", image, other), limit=60.0)
 
-    def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
+    def run(
+        self,
+        reference: PinnedReference,
+        arguments: Sequence[str],
+        *,
+        among: Collection[Digest] = (),
+    ) -> int:
         """Pull what is not there, run it in the foreground, and return its exit code.
 
         Raises:
             ToolError: Podman is missing or the pull failed.
+            IntegrityError: what it stored is not ``among`` what was judged.
         """
         # By id: names in the storage can be moved by whoever owns it.
-        return self.start(self.pull(reference), arguments)
+        return self.start(self.pull(reference, among=among), arguments)
 
     def start(self, image: str, arguments: Sequence[str], *, more: Sequence[str] = ()) -> int:
         """Run what is there already, in the foreground, and return its exit code.
@@ -134,15 +149,22 @@ class Podman:
             words = (*self.words, "pull", "--quiet", f"oci:{folder}")
             return self.programs.run(words, limit=_PULL_SECONDS).stdout
 
-    def _check(self, image: str, reference: PinnedReference) -> None:
-        """Compare what the storage says it holds with what was asked for."""
+    def _check(self, image: str, reference: PinnedReference, among: Collection[Digest]) -> None:
+        """Compare what the storage says it holds with what was asked for, and may be chosen."""
         shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
-        if str(reference.digest) not in _digests(shown):
-            raise IntegrityError(
-                f"podman stored another image than {reference}",
-                hint=f"remove it: podman rmi {image[:12]}",
-                code="CONTENT_DIGEST_MISMATCH",
-            )
+        stored = _digests(shown)
+        if str(reference.digest) not in stored:
+            what = f"podman stored another image than {reference}"
+        elif among and stored.isdisjoint(map(str, among)):
+            what = f"podman chose a manifest of {reference} that was not judged with it"
+        else:
+            return
+        # An image that containers use stays, and then the hint says what to do.
+        with suppress(ToolError):
+            self.programs.run((*self.words, "rmi", image), limit=60.0)
+        raise IntegrityError(
+            what, hint=f"remove it: podman rmi {image[:12]}", code="CONTENT_DIGEST_MISMATCH"
+        )
 
 
 @contextmanager

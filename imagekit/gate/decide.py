@@ -102,7 +102,9 @@ def decide(
     closure = Closure()
     if allowed and manifest is not None:
         denied = book.policy.deny.digests
-        closure = closure_of(manifest, recorder.manifests, denied=denied)
+        closure = closure_of(
+            manifest, recorder.manifests, judged=frozenset(verdict.judged), denied=denied
+        )
         fresh = now + lifetimes.allowed
         later = _Later(reference, book, recorder, senses)
         until = later.holds_until(now, now + max(lifetimes.allowed, lifetimes.stale))

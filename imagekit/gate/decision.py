@@ -1,6 +1,6 @@
 """What the gate decided about a reference: values only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,9 @@ from imagekit.model.oci import Descriptor, Manifest, RawManifest
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Reference, Repository
 from imagekit.model.verdict import Finding
+
+_JUDGED = "2"
+"""Raised when one policy allows less than before: what an older gate kept then counts no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Closure:
     """What an allowed manifest consists of."""
 
     manifests: Mapping[Digest, RawManifest] = field(default_factory=dict, hash=False)
-    """Those that an index lists, as far as they were judged with it."""
+    """Those that an index lists and that were judged with it."""
     blobs: Mapping[Digest, int] = field(default_factory=dict, hash=False)
     """Configurations and layers, with their sizes."""
 
@@ -85,13 +88,16 @@ def closure_of(
     top: RawManifest,
     read: Mapping[Digest, RawManifest],
     *,
+    judged: Collection[Digest],
     denied: frozenset[Digest] = frozenset(),
 ) -> Closure:
     """Return what a manifest consists of.
 
     Args:
         top: an index or a manifest, allowed as a whole.
-        read: the manifests that were read and judged with it.
+        read: the manifests that were read with it.
+        judged: those that the verdict speaks for. A client chooses by digest, so nothing else is
+            part of an index, though the index lists it.
         denied: what the policy refuses whoever signed it: it is no part of anything.
 
     Raises:
@@ -104,7 +110,9 @@ def closure_of(
     blobs: dict[Digest, int] = {}
     for entry in document.manifests:
         found = read.get(entry.digest)
-        if found is None or found.media_type != entry.media_type or entry.digest in denied:
+        if found is None or found.media_type != entry.media_type:
+            continue
+        if entry.digest not in judged or entry.digest in denied:
             continue
         child = parse_manifest(found.raw, found.media_type)
         if isinstance(child, Manifest):
@@ -120,7 +128,7 @@ def _blobs(manifest: Manifest) -> Iterator[tuple[Digest, int]]:
 
 def fingerprint(policy: Policy) -> str:
     """Return a digest of all that a policy decides by: also of keys and trust roots in files."""
-    return str(Digest.of("\n".join(_told(policy)).encode()))
+    return str(Digest.of("\n".join((_JUDGED, *_told(policy))).encode()))
 
 
 def moments(value: object) -> Iterator[datetime]:

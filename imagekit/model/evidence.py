@@ -52,6 +52,8 @@ class Gathered:
     refusals: tuple[Refusal, ...] = ()
     trace: str = ""
     """What shows that there were referrers once which are not listed any more."""
+    cut: bool = False
+    """Whether a bound left something unread that may be a withdrawal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
 IN_TOTO = "application/vnd.in-toto+json"
 REF_NAME = "org.opencontainers.image.ref.name"
+PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+"""Annotation of a bundle's manifest: the type of the statement in it (cosign's bundle format)."""
 
 MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({INDEX, DOCKER_INDEX})

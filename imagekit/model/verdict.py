@@ -42,6 +42,12 @@ class Verdict:
     policy_version: int = 0
     evidence: tuple[Digest, ...] = ()
     """Digests of the signed statements that counted, as they lie in the registry."""
+    judged: tuple[Digest, ...] = ()
+    """The manifests that the verdict speaks for: the image itself, or those of the index that were
+    judged with it. Of an index, a runtime may use these and no others."""
+    unread: tuple[Digest, ...] = ()
+    """What the index lists besides and could not be read: whoever leaves the choice to a runtime
+    refuses an index that has any."""
 
     @property
     def allowed(self) -> bool:

@@ -70,6 +70,13 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> Ruling:
         name = f"{reference.repository}:{reference.tag}@{digest}"
         said = f"its tag may move before a node pulls it; write {name}"
         return Ruling(image=image, refusal=said, digest=digest)
+    if verdict.unread and not allow_tags:
+        lacks = ", ".join(one.short for one in verdict.unread)
+        said = (
+            "MISSING_MANIFEST: its registry does not have all that the index lists, so a node "
+            f"could choose what was not judged: {lacks}; copy the image whole"
+        )
+        return Ruling(image=image, refusal=said, digest=digest)
     warned = [each for each in verdict.findings if each.severity == "warning"]
     warning = f"{image.reference}: {warned[0].code}: {warned[0].message}" if warned else ""
     return Ruling(image=image, warning=warning, digest=digest)

@@ -98,7 +98,7 @@ def export(
     pinned = allowed(reference, verdict)
     if pinned is None:
         return Export(verdict=verdict)
-    found = closure(reader, pinned, platforms=wanted.platforms)
+    found = closure(reader, pinned, platforms=wanted.platforms, unread=verdict.unread)
     for left in found.left_out:
         progress(Note(message=f"not exported: {left}"))
     named = EnclosedPolicy(

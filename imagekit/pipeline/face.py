@@ -102,7 +102,9 @@ def _by_policy(config: FaceConfig) -> "ImageJudge":
     def judge(reference: Reference) -> Ruling:
         memory = SqliteMemory(config.state)
         verdict = verify(reference, policy=policy, options=options, memory=memory)
-        return Ruling(allowed=verdict.allowed, digest=verdict.digest, reason=reason(verdict))
+        # Which manifest of an index is used, the runtime chooses later and by itself.
+        whole = verdict.allowed and not verdict.unread
+        return Ruling(allowed=whole, digest=verdict.digest, reason=reason(verdict))
 
     return judge
 

@@ -153,7 +153,7 @@ def import_archive(
             f"{archive.folder} says that it holds {record.digest}, and holds {pinned.digest}",
             code="CONTENT_DIGEST_MISMATCH",
         )
-    found = closure(reader, pinned)
+    found = closure(reader, pinned, unread=verdict.unread)
     for left in found.left_out:
         progress(Note(message=f"not there: {left}"))
     _no_more(archive, found)

@@ -57,7 +57,7 @@ def _best(name: str, image: LocalImage, judge: Judge) -> Judged:
     """Return the verdict that allows the image, else the last one.
 
     Of an index, Podman keeps the digest of the index and that of the image that it chose; what is
-    signed may be either.
+    signed may be either. An index speaks for the image only if that was judged with it.
     """
     verdicts = [_verdict(name, digest, judge) for digest in image.digests]
     known = [verdict for verdict in verdicts if verdict is not None]
@@ -68,8 +68,20 @@ def _best(name: str, image: LocalImage, judge: Judge) -> Judged:
             hint=f"remove it, and pull it again: podman rmi {image.id[:12]}",
             code="NOT_PUBLISHED",
         )
-    good = next((verdict for verdict in known if verdict.allowed), known[-1])
-    return Judged(reference=name, verdict=good)
+    good = next((one for one in known if one.allowed and _is_of(one, image)), None)
+    denied = [verdict for verdict in known if not verdict.allowed]
+    if good is None and not denied:
+        raise DeniedError(
+            f"what is stored here as {name} was chosen from an index that is allowed, and could "
+            "not be judged with it",
+            hint=f"remove it, and pull it again: podman rmi {image.id[:12]}",
+            code="MISSING_MANIFEST",
+        )
+    return Judged(reference=name, verdict=denied[-1] if good is None else good)
+
+
+def _is_of(verdict: Verdict, image: LocalImage) -> bool:
+    return not set(image.digests).isdisjoint(verdict.judged)
 
 
 def _verdict(name: str, digest: Digest, judge: Judge) -> Verdict | None:

@@ -54,8 +54,9 @@ def save_evidence(
         if image.tag is not None:
             recorder.resolve(TaggedReference(image.repository, image.tag))
     content = read_image(recorder, image, raw)
-    each = dict.fromkeys((image, *(part.reference for part in content.parts)))
-    gathered = [gather(recorder, one) for one in each]
+    # Also what is not there may be withdrawn.
+    each = dict.fromkeys((image.digest, *content.listed))
+    gathered = [gather(recorder, image.with_digest(one)) for one in each]
     return SavedEvidence(
         reference=image,
         signatures=sum(len(one.candidates) for one in gathered),

@@ -38,7 +38,8 @@ def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> Pu
     pinned = allowed(reference, verdict)
     if pinned is None:
         return Pulled(verdict=verdict)
-    return Pulled(verdict=verdict, reference=pinned, image=runtime.pull(pinned))
+    image = runtime.pull(pinned, among=verdict.judged)
+    return Pulled(verdict=verdict, reference=pinned, image=image)
 
 
 def run(
@@ -61,7 +62,8 @@ def run(
     pinned = allowed(reference, verdict)
     if pinned is None:
         return Ran(verdict=verdict)
-    return Ran(verdict=verdict, status=runtime.run(pinned, arguments))
+    status = runtime.run(pinned, arguments, among=verdict.judged)
+    return Ran(verdict=verdict, status=status)
 
 
 def allowed(reference: Reference, verdict: Verdict) -> PinnedReference | None:

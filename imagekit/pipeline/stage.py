@@ -41,7 +41,12 @@ def stage(reference: Reference, target: Target, bench: Bench) -> Staged:
     if pinned is None or bench.options.dry_run:
         return Staged(verdict=verdict)
     platform = bench.options.platform or ("" if target.kind is Kind.OCI else host_platform())
-    found = closure(bench.reader, pinned, platforms=(platform,) if platform else ())
+    found = closure(
+        bench.reader,
+        pinned,
+        platforms=(platform,) if platform else (),
+        unread=verdict.unread,
+    )
     work = Work(bench=bench, target=target, verdict=verdict, found=found)
     if target.kind is Kind.STORE:
         return StoreWork(work=work).done()

@@ -77,6 +77,13 @@ def reason(verdict: "Verdict") -> str:
     image = verdict.reference
     name = f"{image.repository.name}:{image.tag}" if image.tag else str(image)
     policy = f"the policy {verdict.policy} version {verdict.policy_version}"
+    if verdict.allowed and verdict.unread:
+        lacks = ", ".join(digest.short for digest in verdict.unread)
+        return (
+            f"imagekit: {name} is refused: its registry does not have all that the index lists, "
+            f"so a runtime could choose what was not judged: {lacks} (MISSING_MANIFEST); copy the "
+            "image whole, or name that of the platform by its digest"
+        )[:MAX_REASON]
     if verdict.allowed:
         return f"imagekit: {name} is allowed by {policy}"
     faults = [f for f in verdict.findings if f.severity == "error"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC
 
 from imagekit.formats.intoto import statement_bytes
-from imagekit.model.oci import BUNDLE, Descriptor
+from imagekit.model.oci import BUNDLE, PREDICATE_TYPE, Descriptor
 from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE, Statement, Subject
 from imagekit.ports import Clock, RegistryWriter, Signer
@@ -180,7 +180,7 @@ def attach_bundle(
         what=predicate_type,
         annotations={
             "dev.sigstore.bundle.content": "dsse-envelope",
-            "dev.sigstore.bundle.predicateType": predicate_type,
+            PREDICATE_TYPE: predicate_type,
             _CREATED: clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )

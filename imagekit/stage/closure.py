@@ -8,7 +8,7 @@ What must hold:
    read is bounded in number and bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, InputError, IntegrityError, NotFoundError
@@ -66,6 +66,7 @@ class Closure:
 class _Walk:
     reader: RegistryReader
     image: PinnedReference
+    unread: Collection[Digest] = ()
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     attached: dict[Digest, RawManifest] = field(default_factory=dict)
     tags: dict[str, RawManifest] = field(default_factory=dict)
@@ -138,7 +139,11 @@ class _Walk:
 
 
 def closure(
-    reader: RegistryReader, image: PinnedReference, *, platforms: Sequence[str] = ()
+    reader: RegistryReader,
+    image: PinnedReference,
+    *,
+    platforms: Sequence[str] = (),
+    unread: Collection[Digest] = (),
 ) -> Closure:
     """Find all that belongs to an image.
 
@@ -146,6 +151,8 @@ def closure(
         reader: where it is.
         image: the image, by the digest that was judged.
         platforms: which manifests of an index are wanted, as ``linux/amd64``; all by default.
+        unread: what the index lists and the verdict does not speak for: it is left out, also where
+            the registry has it now.
 
     Raises:
         RegistryError: the registry did not answer.
@@ -154,7 +161,7 @@ def closure(
         InputError: a wanted platform is not there, or too much is attached.
     """
     top = reader.manifest(image.with_digest(image.digest))
-    walk = _Walk(reader, image)
+    walk = _Walk(reader, image, unread)
     manifests = [*_children(walk, top, platforms), top]
     for raw in manifests:
         walk.referrers(raw)
@@ -199,6 +206,9 @@ def _child(walk: _Walk, entry: Descriptor, platforms: Sequence[str]) -> RawManif
         return None
     if platforms and not any(matches(_platform(entry), wanted) for wanted in platforms):
         walk.left_out.append(f"{_platform(entry)} is not wanted")
+        return None
+    if entry.digest in walk.unread:
+        walk.left_out.append(f"{_platform(entry)} could not be read when the image was judged")
         return None
     try:
         raw = walk.reader.manifest(walk.image.with_digest(entry.digest))

@@ -7,7 +7,8 @@ What must hold:
    never stands in silence for the other.
 3. Whatever strangers attached costs a bounded number of requests and bytes: ``MAX_CANDIDATES``
    documents of each form, ``MAX_BUNDLE`` bytes each and ``MAX_TOTAL`` bytes together. What lies
-   beyond is not read and proves nothing, and a refusal says so.
+   beyond is not read and proves nothing, and a refusal says so. Withdrawals are read first, and
+   what is cut off and may be one is told: a flood must not hide it.
 4. A document that cannot be read is left out with its reason: anybody who may push can attach
    junk, and junk beside a good signature does not take it away.
 5. What is found has the order of the registry's lists, bundles first, however many requests were
@@ -16,7 +17,7 @@ What must hold:
 A registry is waited for three times: for the two lists, for what they list, and for the blobs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
@@ -28,6 +29,7 @@ from imagekit.model.evidence import Candidate, Form, Gathered, Refusal
 from imagekit.model.oci import (
     CYCLONEDX,
     MANIFEST_TYPES,
+    PREDICATE_TYPE,
     SIMPLE_SIGNING,
     Descriptor,
     Index,
@@ -35,6 +37,7 @@ from imagekit.model.oci import (
     RawManifest,
 )
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.model.release import WITHDRAWAL
 from imagekit.ports import RegistryReader, Remembering
 from imagekit.verify.inorder import in_order
 
@@ -65,6 +68,9 @@ class _Haul:
     listed: tuple[Descriptor, ...] = ()
     legacy: RawManifest | Fault | None = None
     refusals: list[Refusal] = field(default_factory=list)
+    suspects: set[Digest] = field(default_factory=set)
+    """Manifests and blobs that may be withdrawals."""
+    cut: bool = False
     cost: int = 0
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
@@ -101,6 +107,7 @@ class _Haul:
             self.cost += entry.size
             return True
         self.refuse("TOO_LARGE", f"{entry.digest} was not read: {MAX_TOTAL} bytes are the most")
+        self.cut = self.cut or entry.digest in self.suspects
         return False
 
 
@@ -126,7 +133,33 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
         candidates=candidates,
         refusals=tuple(haul.refusals),
         trace="" if proven else _trace(haul),
+        cut=haul.cut,
     )
+
+
+def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Gathered:
+    """Read what may be withdrawals, and nothing that its list calls something else.
+
+    Args:
+        reader: the way to the registry.
+        image: a manifest, by its digest; it need not be there.
+
+    Raises:
+        RegistryError: the registry did not answer; there can be no verdict.
+        DocumentError, IntegrityError: it answered with something that is no list of referrers.
+    """
+    haul = _Haul(reader=reader, image=image, at_once=1, remembers=_nothing)
+    haul.listed = tuple(each for each in reader.referrers(image) if _may_withdraw(each.annotations))
+    candidates = _candidates(haul, [*_bundles(haul)])
+    return Gathered(candidates=candidates, refusals=tuple(haul.refusals), cut=haul.cut)
+
+
+def _may_withdraw(annotations: Mapping[str, str]) -> bool:
+    """Tell whether something may be a withdrawal: old tools do not write what a bundle holds.
+
+    Whoever could write it falsely into a registry's list could leave the entry out as well.
+    """
+    return annotations.get(PREDICATE_TYPE, WITHDRAWAL) == WITHDRAWAL
 
 
 def _nothing(repository: Repository, digest: Digest) -> bool:
@@ -149,9 +182,15 @@ def _bundles(haul: _Haul) -> Iterator[_Wanted]:
         for entry in haul.listed
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in _NO_BUNDLES
     ]
+    haul.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
+    likely.sort(key=lambda entry: entry.annotations.get(PREDICATE_TYPE) != WITHDRAWAL)
     for manifest in _referrers(haul, _bounded(likely, haul, what="referrers")):
         if len(manifest.layers) == 1 and manifest.layers[0].media_type.startswith(_BUNDLES):
-            yield Form.BUNDLE, manifest.layers[0]
+            (layer,) = manifest.layers
+            # By its own words, which are under its digest; another manifest may say otherwise.
+            if _may_withdraw(manifest.annotations):
+                haul.suspects.add(layer.digest)
+            yield Form.BUNDLE, layer
 
 
 def _referrers(haul: _Haul, entries: Iterable[Descriptor]) -> Iterator[Manifest]:
@@ -298,4 +337,5 @@ def _bounded(listed: list[Descriptor], haul: _Haul, *, what: str) -> Iterator[De
             f"the image has {len(listed)} {what}; the first {MAX_CANDIDATES} were read",
             "delete what strangers attached, and let only the publisher push",
         )
+        haul.cut = any(entry.digest in haul.suspects for entry in listed[MAX_CANDIDATES:])
     yield from listed[:MAX_CANDIDATES]

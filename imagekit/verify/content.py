@@ -5,14 +5,16 @@ What must hold:
 1. The manifest's bytes hash to the digest that is judged, whoever says so.
 2. It is one manifest or one index, and no program reads another image in the same bytes. The same
    holds for the manifests that an index lists and for the configurations, which decide what runs.
+3. An index lists no other index, be it there or not: nobody could tell what that one lists.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
+from imagekit.model.digest import Digest
 from imagekit.model.oci import (
     CONFIG,
     DOCKER_CONFIG,
@@ -59,8 +61,11 @@ class Content:
     is_index: bool = False
     parts: tuple[Part, ...] = ()
     """The image of each platform; of an image of one platform that itself."""
-    unread: tuple[str, ...] = ()
-    """What the index lists besides: not there, or no manifest by its media type."""
+    listed: tuple[Digest, ...] = ()
+    """All that the index lists, read or not; of an image of one platform that itself."""
+    unread: tuple[Digest, ...] = ()
+    """What of it is not there, or no manifest by its media type: the registry may have it for
+    others."""
 
 
 def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest) -> Content:
@@ -71,24 +76,37 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
     """
     try:
         image.digest.check(raw.raw, what=f"the manifest of {image}")
-        parts, missing, foreign = _parts(reader, image, raw)
+        document = parse_manifest(raw.raw, raw.media_type)
+        parts, unread = _parts(reader, image, document, raw=raw)
     except (DocumentError, IntegrityError) as fault:
         return Content(findings=(refusal(fault),))
-    is_index = raw.media_type in INDEX_TYPES
+    is_index = isinstance(document, Index)
     kind = "an index" if is_index else "a manifest"
     passed = ok(_CHECK, f"{kind}, {len(raw.raw)} bytes, as its digest says")
     lacking = warning(
         "platforms",
         "MISSING_MANIFEST",
-        f"the index lists manifests that the registry does not have: {', '.join(missing)}",
+        f"the index lists what the registry does not have, or what is no manifest: {shown(unread)}",
         hint="the image was copied in part: these platforms cannot be pulled",
     )
     return Content(
-        findings=(passed, lacking) if missing else (passed,),
+        findings=(passed, lacking) if unread else (passed,),
         is_index=is_index,
         parts=parts,
-        unread=(*missing, *foreign),
+        listed=_listed(image, document),
+        unread=unread,
     )
+
+
+def _listed(image: PinnedReference, document: Manifest | Index) -> tuple[Digest, ...]:
+    if isinstance(document, Index):
+        return tuple(entry.digest for entry in document.manifests)
+    return (image.digest,)
+
+
+def shown(digests: Iterable[Digest]) -> str:
+    """Return digests as a message names them."""
+    return ", ".join(digest.short for digest in digests)
 
 
 def refusal(fault: DocumentError | IntegrityError) -> Finding:
@@ -99,39 +117,44 @@ def refusal(fault: DocumentError | IntegrityError) -> Finding:
 
 
 def _parts(
-    reader: RegistryReader, image: PinnedReference, raw: RawManifest
-) -> tuple[tuple[Part, ...], tuple[str, ...], tuple[str, ...]]:
-    """Read manifests and configurations; return them, what is not there, and what is neither."""
-    document = parse_manifest(raw.raw, raw.media_type)
+    reader: RegistryReader, image: PinnedReference, document: Manifest | Index, *, raw: RawManifest
+) -> tuple[tuple[Part, ...], tuple[Digest, ...]]:
+    """Read manifests and configurations; return them, and what is not there or no manifest."""
     if isinstance(document, Manifest):
         config = _config(reader, image, document)
         part = Part(reference=image, platform=_said_by(config), raw=raw, config=config)
-        return (part,), (), ()
+        return (part,), ()
     if len(document.manifests) > MAX_PLATFORMS:
         raise DocumentError(
             f"the index lists {len(document.manifests)} manifests; {MAX_PLATFORMS} are the most",
             code="TOO_MANY",
         )
-    parts, missing, foreign = [], [], []
+    parts, unread = [], []
     for entry in document.manifests:
-        if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
-            foreign.append(entry.digest.short)
-            continue
-        try:
-            parts.append(_part(reader, image, entry))
-        except NotFoundError:
-            missing.append(entry.digest.short)
-    return tuple(parts), tuple(missing), tuple(foreign)
+        # Of two entries with one digest, the one that cannot be read still counts as unread: a
+        # runtime chooses by the entry.
+        found = _part(reader, image, entry)
+        if found is None:
+            unread.append(entry.digest)
+        else:
+            parts.append(found)
+    return tuple(parts), tuple(unread)
 
 
-def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> Part:
-    child = PinnedReference(image.repository, entry.digest, tag=image.tag)
-    raw = reader.manifest(image.with_digest(entry.digest))
-    entry.digest.check(raw.raw, what=f"the manifest {entry.digest.short}")
-    manifest = parse_manifest(raw.raw, entry.media_type)
-    if isinstance(manifest, Index):
+def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> Part | None:
+    """Return what an entry of an index stands for, or None where that cannot be read."""
+    if entry.media_type in INDEX_TYPES:
         raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
-    config = _config(reader, image, manifest)
+    if entry.media_type not in MANIFEST_TYPES:
+        return None
+    try:
+        raw = reader.manifest(image.with_digest(entry.digest))
+        entry.digest.check(raw.raw, what=f"the manifest {entry.digest.short}")
+        manifest = parse_manifest(raw.raw, entry.media_type)
+        config = _config(reader, image, manifest)
+    except NotFoundError:
+        return None
+    child = PinnedReference(image.repository, entry.digest, tag=image.tag)
     # An entry without a platform is chosen by runtimes where no other fits.
     said = _said_by(config)
     platform = str(entry.platform) if entry.platform else said if said != NO_PLATFORM else ""
@@ -146,11 +169,11 @@ def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> 
 
 
 def _config(
-    reader: RegistryReader, image: PinnedReference, manifest: Manifest
+    reader: RegistryReader, image: PinnedReference, manifest: Manifest | Index
 ) -> Mapping[str, object]:
-    config = manifest.config
-    if config.media_type not in {CONFIG, DOCKER_CONFIG}:
+    if isinstance(manifest, Index) or manifest.config.media_type not in {CONFIG, DOCKER_CONFIG}:
         return {}
+    config = manifest.config
     raw = reader.blob(image.repository, config, limit=MAX_MANIFEST)
     config.digest.check(raw, what=f"the configuration {config.digest.short}")
     return strictjson.loads_object(raw, what="the image's configuration")

@@ -1,6 +1,9 @@
 """One image that nothing speaks against so far: what it is, who signed it, and what is attested.
 
 The steps 4 and 5 of ``judge``; a rule that only warns eases what the fifth refuses.
+
+Deny list and withdrawals are looked up for all that an index lists, be it there or not: a registry
+that hides a manifest from whoever verifies gives it to the runtime.
 """
 
 from collections.abc import Iterable
@@ -8,19 +11,26 @@ from dataclasses import dataclass, field, replace
 
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.model.digest import Digest
-from imagekit.model.oci import RawManifest
+from imagekit.model.evidence import Gathered
 from imagekit.model.policy import ImageRule, Level, Policy
 from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Finding
 from imagekit.ports import RegistryReader
 from imagekit.verify.bench import Bench
 from imagekit.verify.case import Case, authorities_of, counted
-from imagekit.verify.collect import gather
-from imagekit.verify.content import NO_PLATFORM, Content, Part, read_image
+from imagekit.verify.collect import gather, gather_withdrawals
+from imagekit.verify.content import NO_PLATFORM, Content, Part, shown
 from imagekit.verify.decide import decide
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.findings import error, warning
-from imagekit.verify.fresh import Fresh, check_freshness, check_withdrawal, remember
+from imagekit.verify.fresh import (
+    Fresh,
+    check_flood,
+    check_freshness,
+    check_withdrawal,
+    remember,
+)
+from imagekit.verify.inorder import in_order
 from imagekit.verify.platforms import check_platforms
 from imagekit.verify.weigh import Scales, weigh
 
@@ -37,19 +47,22 @@ class Court:
     counted: dict[Digest, None] = field(default_factory=dict)
     """What of the evidence counts for the rule, in the order that it was found."""
 
-    def findings(self, raw: RawManifest) -> tuple[Finding, ...]:
+    def findings(self, content: Content) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
-        content = read_image(self.reader, self.image, raw)
-        denied = [one for part in content.parts for one in self._denied(part)]
+        denied = [one for digest in content.listed for one in self._denied(digest)]
         found = (*content.findings, *denied, *check_platforms(self.rule, content))
         if refused(found):
             return found
         waived = self._waiver()
         return (*found, *(waived or self._trust(content)))
 
-    def _denied(self, part: Part) -> list[Finding]:
+    def judged(self, content: Content) -> tuple[Digest, ...]:
+        """Return the manifests that the findings speak for."""
+        parts = self._looked_at(content) if self._looks_inside() else content.parts
+        return tuple(dict.fromkeys(part.reference.digest for part in parts))
+
+    def _denied(self, digest: Digest) -> list[Finding]:
         """Tell of a manifest in the index that is denied: a runtime would choose it."""
-        digest = part.reference.digest
         return [] if digest == self.image.digest else denied(self.policy, digest)
 
     def _waiver(self) -> tuple[Finding, ...]:
@@ -68,14 +81,34 @@ class Court:
         top = self._case(self.image)
         if isinstance(top, Finding):
             return (top,)
-        withdrawn = check_withdrawal(top)
+        withdrawn = check_withdrawal(top) or self._withdrawn(content)
         if withdrawn:
             return withdrawn
         fresh = check_freshness(top, self.bench.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
+        judged = judged if refused(judged) else (*judged, *check_flood(top))
         if refused(judged):
             return judged
         return (*judged, *self._remembered(top, fresh))
+
+    def _withdrawn(self, content: Content) -> tuple[Finding, ...]:
+        """Tell of what an index lists and was withdrawn by itself, whatever level is judged."""
+        if not content.is_index:
+            return ()
+        whole = self._looked_at(content) if self._judges_parts() else ()
+        done = {part.reference.digest for part in whole}
+        rest = [digest for digest in dict.fromkeys(content.listed) if digest not in done]
+        found = in_order(self._withdrawal, rest, at_once=self.bench.at_once)
+        return tuple(one for findings in found for one in findings)
+
+    def _withdrawal(self, digest: Digest) -> tuple[Finding, ...]:
+        image = self.image.with_digest(digest)
+        try:
+            case = self._weighed(image, gather_withdrawals(self.reader, image))
+        except (DocumentError, IntegrityError) as fault:
+            return (_unlisted(image, fault),)
+        found = check_withdrawal(case) or check_flood(case)
+        return tuple(replace(one, message=f"{digest.short}: {one.message}") for one in found)
 
     def _remembered(self, top: Case, fresh: Fresh) -> tuple[Finding, ...]:
         return self._warned(remember(top, fresh, self.bench.memory))
@@ -89,8 +122,7 @@ class Court:
         if level in {Level.TOP, Level.ALL}:
             # What an index refers to is attested; where manifests are looked at, by each of them.
             findings += decide(top, attestations=level is Level.TOP)
-        # What BuildKit attaches to an index is of no platform, and no runtime ever chooses it.
-        parts = [part for part in content.parts if part.platform != NO_PLATFORM]
+        parts = self._looked_at(content)
         if self._looks_inside() and (content.unread or not parts):
             # Nobody could tell of a manifest that was not read what it is, or that it is signed.
             findings.append(_unjudgeable(content))
@@ -98,15 +130,26 @@ class Court:
             findings += self._part(part, top)
         return findings
 
+    def _looked_at(self, content: Content) -> tuple[Part, ...]:
+        """Return the parts that are judged one by one, where the rule asks for that.
+
+        What BuildKit attaches to an index is of no platform, and no runtime ever chooses it.
+        """
+        return tuple(part for part in content.parts if part.platform != NO_PLATFORM)
+
     def _looks_inside(self) -> bool:
         """Tell whether the rule asks for something of each manifest in an index."""
-        return self.rule.platforms.verify is not Level.TOP or bool(self.rule.expressions)
+        return self._judges_parts() or bool(self.rule.expressions)
+
+    def _judges_parts(self) -> bool:
+        """Tell whether the rule wants each manifest in an index to be signed itself."""
+        return self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}
 
     def _part(self, part: Part, top: Case) -> Iterable[Finding]:
         """Judge the image of one platform: its signatures where they are wanted, and itself."""
         case: Case | Finding = top
         found: list[Finding] = []
-        if self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}:
+        if self._judges_parts():
             case = self._case(part.reference)
             found += (case,) if isinstance(case, Finding) else _judged_part(case)
         if isinstance(case, Case):
@@ -123,12 +166,19 @@ class Court:
             gathered = gather(self.reader, image, at_once=self.bench.at_once)
         except (DocumentError, IntegrityError) as fault:
             return _unlisted(image, fault)
+        case = self._weighed(image, gathered)
+        if self.bench.watch is not None:
+            self.bench.watch(case)
+        self.counted.update(dict.fromkeys(each.source for each in counted(case)))
+        return case
+
+    def _weighed(self, image: PinnedReference, gathered: Gathered) -> Case:
         scales = Scales(
             authorities=authorities_of(self.rule),
             digest=image.digest,
             certificates=self.bench.certificates,
         )
-        case = Case(
+        return Case(
             image=image,
             policy=self.policy,
             rule=self.rule,
@@ -136,10 +186,6 @@ class Court:
             weighed=weigh(gathered.candidates, scales),
             now=self.bench.now,
         )
-        if self.bench.watch is not None:
-            self.bench.watch(case)
-        self.counted.update(dict.fromkeys(each.source for each in counted(case)))
-        return case
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Turn refusals into warnings where the rule only warns today."""
@@ -164,12 +210,12 @@ class Court:
 
 def _judged_part(case: Case) -> tuple[Finding, ...]:
     """Judge a manifest in an index: whoever wraps an image in one does not undo its withdrawal."""
-    return check_withdrawal(case) or decide(case)
+    return check_withdrawal(case) or (*decide(case), *check_flood(case))
 
 
 def _unjudgeable(content: Content) -> Finding:
     """Refuse an index of which not every manifest can be judged, or none: a registry hides them."""
-    listed = ", ".join(content.unread) or "none that a runtime chooses"
+    listed = shown(content.unread) or "none that a runtime chooses"
     return error(
         "signature",
         "MISSING_MANIFEST",

@@ -2,8 +2,9 @@
 
 What must hold where a rule asks for it:
 
-1. Nobody whom the rule lists has withdrawn the image. A registry can hide a withdrawal; the
-   policy's deny list cannot be hidden.
+1. Nobody whom the rule lists has withdrawn the image, and nothing was left unread, for the sake of
+   a bound, that may be a withdrawal. A registry can hide a withdrawal; the policy's deny list
+   cannot be hidden.
 2. ``monotonic``: asked for by tag, the image has a release of that tag whose sequence is not
    below the highest that this verifier has seen, and the same sequence is the same image.
 3. ``maxAge``: its newest release, or trusted time of a signature, is not older than that. No time
@@ -78,6 +79,21 @@ def check_withdrawal(case: Case) -> tuple[Finding, ...]:
             ),
         )
     return ()
+
+
+def check_flood(case: Case) -> tuple[Finding, ...]:
+    """Return the finding that more is attached than is read, and a withdrawal may be among it."""
+    if not case.gathered.cut:
+        return ()
+    return (
+        error(
+            "withdrawal",
+            "TOO_MANY",
+            f"more is attached to {case.image.digest} than is read, and what was not read may be "
+            "a withdrawal",
+            hint="delete what strangers attached, and let only the publisher push",
+        ),
+    )
 
 
 def check_freshness(case: Case, memory: Memory) -> Fresh:

@@ -5,8 +5,8 @@ What must hold, in this order; what fails early costs no request:
 1. ``policy``: nothing speaks against the policy itself (its signature and version: see
    ``signed``), it has been issued and has not expired, and exactly one of its rules has the
    longest match of the repository's full name. What no rule speaks of is refused.
-2. ``deny``: the digest is not denied. It is looked up before any signature is asked for, and so
-   are exceptions: an image that has one is not asked for signatures.
+2. ``deny``: the digest is not denied, nor one that the index lists. It is looked up before any
+   signature is asked for, and so are exceptions: an image that has one is not asked for signatures.
 3. The tag is resolved once, by hashing the bytes that came; from then on only the digest is used,
    and the verdict's digest is what may be pulled. Of ``NAME:TAG@DIGEST`` the digest is judged;
    a tag that points elsewhere by now is a warning.
@@ -22,6 +22,7 @@ A registry that cannot be asked leads to no verdict at all but to its error; byt
 that differ from their digest are a verdict, and it says no.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
@@ -32,7 +33,7 @@ from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.ports import RegistryReader
 from imagekit.verify.bench import Bench
-from imagekit.verify.content import refusal
+from imagekit.verify.content import read_image, refusal
 from imagekit.verify.court import Court, denied, refused
 from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.glob import applicable
@@ -72,9 +73,14 @@ def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
         findings += _moved(reader, image)
     if not refused(findings):
         court = Court(reader=reader, image=image, policy=policy, rule=rule, bench=bench)
-        findings += court.findings(raw)
-        return _verdict(
-            reference, policy, findings, digest=image.digest, evidence=tuple(court.counted)
+        content = read_image(reader, image, raw)
+        findings += court.findings(content)
+        verdict = _verdict(reference, policy, findings, digest=image.digest)
+        return replace(
+            verdict,
+            evidence=tuple(court.counted),
+            judged=court.judged(content),
+            unread=content.unread,
         )
     return _verdict(reference, policy, findings, digest=image.digest)
 
@@ -153,7 +159,6 @@ def _verdict(
     findings: list[Finding],
     *,
     digest: Digest | None,
-    evidence: tuple[Digest, ...] = (),
 ) -> Verdict:
     return Verdict(
         reference=reference,
@@ -162,5 +167,4 @@ def _verdict(
         policy_version=policy.version,
         policy_digest=policy.digest,
         findings=tuple(findings),
-        evidence=evidence,
     )

@@ -74,6 +74,7 @@ def judge_receipt(raw: bytes, receipt: Receipt, *, staged: Digest, bench: Bench)
         policy_version=policy.version,
         policy_digest=policy.digest,
         findings=tuple(findings),
+        judged=(image.digest,),
     )
 
 

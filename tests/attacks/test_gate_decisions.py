@@ -163,6 +163,73 @@ def test_17_denied_child(origin: Origin, tmp_path: Path) -> None:
     assert (inside.status, denied.status) == (404, 404)
 
 
+def hidden(origin: Origin, image: PinnedReference) -> None:
+    """Have a manifest for clients, and not for whoever verifies."""
+    path = f"/v2/apps/demo/manifests/{image.digest}"
+    origin.lie = lambda asked, _answer: Answer(404) if asked.path == path else None
+
+
+def test_46_denied_child_hidden(origin: Origin, tmp_path: Path) -> None:
+    """Attack 46: a denied child counts though the registry has it for clients only."""
+    _, child = index_of(origin)
+    hidden(origin, child)
+    made = making(origin, tmp_path)
+    made.policy = origin.world.policy(deny=Deny(digests=frozenset({child.digest})))
+    with LocalGate(made) as gate:
+        top = gate.get(TWO)
+
+    assert top.status == 403
+    assert "REVOKED" in top.message
+
+
+def test_46_child_that_was_not_judged(origin: Origin, tmp_path: Path) -> None:
+    """Attack 46: a child that appears after its index was judged is no part of it."""
+    _, child = index_of(origin)
+    hidden(origin, child)
+    with LocalGate(making(origin, tmp_path)) as gate:
+        top = gate.get(TWO)
+        origin.lie = lambda _asked, _answer: None
+        alone = gate.get(f"/v2/apps/demo/manifests/{child.digest}")
+        blob = gate.get(f"/v2/apps/demo/blobs/{Digest.of(b'child')}")
+
+    assert (top.status, alone.status, blob.status) == (200, 403, 404)
+
+
+def test_46_unsigned_child_of_no_platform(origin: Origin, tmp_path: Path) -> None:
+    """Attack 46: what an unsigned index lists for nobody is not judged, and not served either."""
+    world = origin.world
+    evil = push_image(world.registry, world.repository, content=b"evil")
+    raw = json.loads(world.registry.manifest(evil).raw)
+    raw["config"] |= {"mediaType": "application/json"}
+    evil = world.registry.put_manifest(world.repository, MANIFEST, json.dumps(raw).encode())
+    entries = []
+    for image, architecture in ((origin.image, "amd64"), (evil, "unknown")):
+        found = world.registry.manifest(image).descriptor
+        system = "linux" if image is origin.image else "unknown"
+        entries.append(
+            {
+                "mediaType": MANIFEST,
+                "digest": str(found.digest),
+                "size": found.size,
+                "platform": {"os": system, "architecture": architecture},
+            }
+        )
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    index = world.registry.put_manifest(world.repository, INDEX, json.dumps(document).encode())
+    world.tag("1", index)
+    made = making(origin, tmp_path)
+    made.policy = world.policy(platforms=Platforms(verify=Level.MANIFESTS))
+    with LocalGate(made) as gate:
+        answers = [
+            gate.get(origin.manifest),
+            gate.get(f"/v2/apps/demo/manifests/{origin.image.digest}"),
+            gate.get(f"/v2/apps/demo/manifests/{evil.digest}"),
+            gate.get(f"/v2/apps/demo/blobs/{Digest.of(b'evil')}"),
+        ]
+
+    assert [answer.status for answer in answers] == [200, 200, 403, 404]
+
+
 def test_29_level(origin: Origin, tmp_path: Path) -> None:
     """Attack 29: where the policy wants the manifests signed, a signed index is not enough."""
     index_of(origin)

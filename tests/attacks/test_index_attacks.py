@@ -12,8 +12,13 @@ from imagekit.model.oci import INDEX, MANIFEST, Descriptor
 from imagekit.model.policy import Deny, Level, Platforms, Policy
 from imagekit.model.reference import PinnedReference
 from imagekit.model.release import WITHDRAWAL
+from imagekit.model.statement import SLSA_PROVENANCE
+from imagekit.sign.keyed import KeySigner
+from imagekit.sign.release import withdrawal
+from imagekit.sign.signing import attach_bundle, attest
+from imagekit.verify import collect
 from tests.attacks_kit import Liar, errors
-from tests.fakes import push_image
+from tests.fakes import FixedClock, push_image
 from tests.signed import NOW, World
 
 pytestmark = pytest.mark.real
@@ -180,3 +185,158 @@ def test_25_ambiguous_index(liar: Start) -> None:
 
     assert index.digest == Digest.of(raw.encode())
     assert errors(server.judge(_policy(world, Level.MANIFESTS))) == {"image": "AMBIGUOUS_JSON"}
+
+
+def _hide(server: Liar, image: PinnedReference) -> None:
+    """Have the manifest for runtimes, and not for whoever verifies."""
+    hidden = f"/manifests/{image.digest}"
+    server.lie = lambda asked, _times: (404, {}, b"{}") if asked.endswith(hidden) else None
+
+
+def _signed_index(world: World, *entries: dict[str, object]) -> None:
+    """Let the tag name an index that is signed, as a policy looks at by default."""
+    world.image = _index(world, *entries)
+    world.sign()
+
+
+def _withdraw(world: World, image: PinnedReference) -> None:
+    kept, world.image = world.image, image
+    world.attach(WITHDRAWAL, {"reason": "wrong results", "time": NOW.isoformat()})
+    world.image = kept
+
+
+@pytest.mark.parametrize(
+    ("hidden", "changes"),
+    [
+        pytest.param(False, {}, id="there"),
+        pytest.param(True, {}, id="hidden"),
+        pytest.param(True, {"platform": None}, id="without-a-platform"),
+        pytest.param(True, {"platform": {"os": "unknown", "architecture": "unknown"}}, id="nobody"),
+        pytest.param(False, {"mediaType": "application/json"}, id="another-type"),
+    ],
+)
+@pytest.mark.parametrize("by", ["deny", "withdrawal"])
+@pytest.mark.parametrize("warns", [False, True])
+def test_46_child_that_must_not_run(
+    liar: Start, *, hidden: bool, changes: dict[str, object], by: str, warns: bool
+) -> None:
+    """Attack 46: deny list and withdrawals look at what the signed index lists, there or not."""
+    server = liar()
+    world = server.world
+    child = push_image(world.registry, world.repository, content=b"known to be bad")
+    _signed_index(world, _entry(world, world.image), _entry(world, child, **changes))
+    policy = world.policy(warn_until=NOW + timedelta(days=1) if warns else None)
+    if hidden:
+        _hide(server, child)
+    assert server.judge(policy).allowed
+
+    if by == "deny":
+        policy = replace(policy, deny=Deny(digests=frozenset({child.digest})))
+    else:
+        _withdraw(world, child)
+
+    found = errors(server.judge(policy))
+    assert found == {by: "REVOKED" if by == "deny" else "WITHDRAWN"}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_46_index_in_an_index(liar: Start, *, hidden: bool) -> None:
+    """Attack 46: what an index in the index lists nobody can tell, least of all where it hides."""
+    server = liar()
+    world = server.world
+    inner = world.registry.put_manifest(
+        world.repository,
+        INDEX,
+        json.dumps(
+            {"schemaVersion": 2, "mediaType": INDEX, "manifests": [_entry(world, world.image)]}
+        ).encode(),
+    )
+    _signed_index(world, _entry(world, world.image), _entry(world, inner, platform=None))
+    if hidden:
+        _hide(server, inner)
+
+    assert errors(server.judge()) == {"image": "BAD_DOCUMENT"}
+
+
+def test_46_verdict_speaks_for_what_was_judged(liar: Start) -> None:
+    """Attack 46: what could not be read is no part of what may be chosen."""
+    server = liar()
+    world = server.world
+    image, child = world.image, push_image(world.registry, world.repository, content=b"other")
+    _signed_index(world, _entry(world, image), _entry(world, child))
+    whole = server.judge()
+    _hide(server, child)
+
+    verdict = server.judge()
+
+    assert (whole.judged, whole.unread) == ((image.digest, child.digest), ())
+    assert (verdict.judged, verdict.unread) == ((image.digest,), (child.digest,))
+    assert verdict.allowed
+
+
+def test_46_unsigned_manifest_twice(liar: Start) -> None:
+    """Attack 46: one entry that no runtime chooses does not excuse another of the same digest."""
+    server = liar()
+    world = server.world
+    evil = _nameless(world)
+    nobody = {"os": "unknown", "architecture": "unknown"}
+    _index(
+        world,
+        _entry(world, world.image, platform={**_AMD64, "architecture": "amd64"}),
+        _entry(world, evil, platform=nobody),
+        _entry(world, evil, mediaType="application/json", platform={**_AMD64, "os": "x"}),
+    )
+
+    assert errors(server.judge(_policy(world, Level.MANIFESTS))) == {
+        "signature": "MISSING_MANIFEST"
+    }
+
+
+@pytest.mark.parametrize("bound", ["MAX_CANDIDATES", "MAX_TOTAL"])
+def test_46_withdrawal_behind_a_flood(
+    liar: Start, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """Attack 46: strangers attach so much that a withdrawal lies beyond what is read."""
+    server = liar()
+    world = server.world
+    for number in range(6):
+        world.attach_raw(b"junk %d" % number * 100)
+    _withdraw(world, world.image)
+    assert errors(server.judge()) == {"withdrawal": "WITHDRAWN"}
+    listed = world.registry.referrers(world.image)
+    raws = [world.registry.manifest(world.image.with_digest(one.digest)).raw for one in listed]
+    bundles = [json.loads(raw)["layers"][0]["size"] for raw in raws]
+    total = sum(len(raw) for raw in raws) + sum(bundles[:-1])
+    monkeypatch.setattr(collect, bound, 5 if bound == "MAX_CANDIDATES" else total)
+
+    assert errors(server.judge()) == {"withdrawal": "TOO_MANY"}
+
+
+def test_46_flood_of_what_is_no_withdrawal(liar: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attack: what says that it is something else may lie beyond, and withdrawals come first."""
+    server = liar()
+    world = server.world
+    top = world.registry.manifest(world.image).descriptor
+    clock = FixedClock(NOW)
+    for number in range(6):
+        attach_bundle(
+            world.registry,
+            world.image,
+            manifest=top,
+            bundle=b"report %d" % number,
+            predicate_type=SLSA_PROVENANCE,
+            clock=clock,
+        )
+    monkeypatch.setattr(collect, "MAX_CANDIDATES", 4)
+    assert server.judge().allowed
+
+    attest(
+        world.registry,
+        KeySigner(world.signer),
+        world.image,
+        manifest=top,
+        statement=withdrawal(world.image, reason="wrong results", time=NOW),
+        clock=clock,
+    )
+
+    assert errors(server.judge()) == {"withdrawal": "WITHDRAWN"}

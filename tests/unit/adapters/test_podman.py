@@ -66,6 +66,38 @@ def test_an_id_that_is_none_is_an_error(image: str) -> None:
         Podman(programs=Programs(image=image)).pull(LOCAL)
 
 
+def _index(*chosen: Digest) -> Programs:
+    """Podman names the index, and what it chose from it."""
+    names = [f"127.0.0.1:5000/app@{digest}" for digest in (DIGEST, *chosen)]
+    return Programs(inspect=json.dumps([{"Digest": str(DIGEST), "RepoDigests": names}]))
+
+
+def test_of_an_index_only_what_was_judged_is_kept() -> None:
+    """What the registry had for Podman and not for the verifier neither runs nor stays."""
+    judged, hidden = Digest.of(b"judged"), Digest.of(b"hidden")
+    programs = _index(hidden)
+
+    assert Podman(programs=_index(judged)).pull(LOCAL, among=(judged, hidden)) == IMAGE
+    with pytest.raises(IntegrityError, match="was not judged"):
+        Podman(programs=programs).run(LOCAL, [], among=(judged,))
+
+    assert [words[1] for words in programs.asked] == ["pull", "image", "rmi"]
+
+
+def test_an_image_in_use_that_cannot_be_removed_is_refused_all_the_same() -> None:
+    """The refusal is about what was pulled, and not about removing it."""
+
+    @dataclass
+    class InUse(Programs):
+        def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
+            if argv[1] == "rmi":
+                raise ToolError("the image is in use")
+            return super().run(argv, limit=limit)
+
+    with pytest.raises(IntegrityError, match="another image"):
+        Podman(programs=InUse(digest=str(Digest.of(b"evil")))).pull(LOCAL)
+
+
 def test_pulls_by_digest_only() -> None:
     """The tag is never shown to Podman; loopback has no TLS."""
     programs = Programs()

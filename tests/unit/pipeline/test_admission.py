@@ -4,10 +4,11 @@ import pytest
 
 from imagekit.errors import InvalidReferenceError, RegistryError
 from imagekit.model.admission import Admission, Review, WantedImage
+from imagekit.model.digest import Digest
 from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.admission import admit, as_kubernetes_reads
-from tests.signed import World, signed_world
+from tests.signed import World, signed_world, sparse_index
 
 TAGGED = "r.site/apps/demo:1"
 
@@ -52,6 +53,17 @@ def test_a_tag_is_refused_with_what_to_write(world: World) -> None:
 def test_a_tag_is_accepted_where_nodes_ask_a_gate(world: World) -> None:
     """Who says so answers for it."""
     assert _admit(world, TAGGED, allow_tags=True).allowed
+
+
+def test_an_index_that_could_not_be_read_whole_is_refused(world: World) -> None:
+    """The node chooses by itself, unless a gate does not let it choose what was not judged."""
+    pinned = f"{TAGGED}@{sparse_index(world, Digest.of(b'hidden')).digest}"
+
+    found = _admit(world, pinned)
+
+    assert not found.allowed
+    assert "MISSING_MANIFEST" in found.message
+    assert _admit(world, pinned, allow_tags=True).allowed
 
 
 def test_one_bad_image_refuses_the_object(world: World) -> None:

@@ -1,6 +1,7 @@
 """What runtimes call: told by one file, in time, and a no where anything is wrong."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
 from imagekit.model.digest import Digest
 from imagekit.model.face import FaceConfig, GateConfig
 from imagekit.pipeline.dockerauthz import answer
-from imagekit.pipeline.face import load_face, policy_of, within
+from imagekit.pipeline.face import judge_of, load_face, policy_of, within
 from imagekit.runtime.faceconfig import VARIABLE, parse_config
+from imagekit.verify.new import new_policy
+from tests.attacks_kit import Liar
 from tests.hostile import Answer, HostileRegistry
+from tests.signed import sparse_index
 
 
 def test_a_configuration_is_read(tmp_path: Path) -> None:
@@ -70,6 +74,27 @@ def test_a_policy_key_that_is_missing_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ImagekitError):
         policy_of(config)
+
+
+@pytest.mark.real
+def test_an_index_that_could_not_be_read_whole_is_refused(tmp_path: Path) -> None:
+    """The runtime chooses from it by itself: also what was hidden from the verifier."""
+    server = Liar()
+    try:
+        world = server.world
+        text = new_policy(
+            f"{world.repository.host}/apps/**", world.signer.public_key, now=datetime.now(UTC)
+        )
+        (tmp_path / "policy.yaml").write_text(text)
+        judge = judge_of(FaceConfig(policy=tmp_path / "policy.yaml", state=tmp_path / "seen.db"))
+        whole = judge(world.reference)
+        sparse_index(world, Digest.of(b"hidden"))
+        sparse = judge(world.reference)
+    finally:
+        server.close()
+
+    assert (whole.allowed, sparse.allowed) == (True, False)
+    assert "MISSING_MANIFEST" in sparse.reason
 
 
 def test_what_takes_too_long_ends() -> None:

@@ -13,7 +13,7 @@ from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.local import verify_local
 from imagekit.pipeline.verify import Judged
-from tests.signed import World, signed_world
+from tests.signed import World, signed_world, sparse_index
 
 NAME = "r.site/apps/demo:1"
 LOADED = Digest.of(b"what somebody loaded under the name")
@@ -58,6 +58,16 @@ def test_one_of_an_images_digests_is_enough(world: World) -> None:
 def test_an_image_that_was_loaded_under_the_name_is_not(world: World) -> None:
     """Whatever it is called."""
     assert _codes(world, replace(_signed(world), digests=(LOADED,))) == ["NOT_PUBLISHED"]
+
+
+def test_an_index_speaks_only_for_what_was_judged_with_it(world: World) -> None:
+    """An image that the registry hid from the verifier was chosen from an index that is allowed."""
+    child = world.image.digest
+    sparse_index(world, LOADED)
+    image = replace(_signed(world), digests=(world.image.digest, LOADED))
+
+    assert _codes(world, image) == ["MISSING_MANIFEST"]
+    assert _codes(world, replace(image, digests=(world.image.digest, child))) == ["allowed"]
 
 
 def test_another_name_of_the_same_image_is_judged_by_itself(world: World) -> None:

@@ -1,6 +1,7 @@
 """Nothing is pulled or run but what a verdict allowed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,15 +20,24 @@ class Recorder:
     def __init__(self) -> None:
         """Begin with nothing used."""
         self.used: list[tuple[PinnedReference, tuple[str, ...]]] = []
+        self.among: list[Collection[Digest]] = []
 
-    def pull(self, reference: PinnedReference) -> str:
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
         """Remember the reference."""
         self.used.append((reference, ()))
+        self.among.append(among)
         return "id"
 
-    def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
+    def run(
+        self,
+        reference: PinnedReference,
+        arguments: Sequence[str],
+        *,
+        among: Collection[Digest] = (),
+    ) -> int:
         """Remember reference and arguments."""
         self.used.append((reference, tuple(arguments)))
+        self.among.append(among)
         return 7
 
 
@@ -82,3 +92,16 @@ def test_what_was_judged_is_what_runs() -> None:
         (f"registry.example.org/app@{GOOD}", ("--flag", "7"))
     ]
     assert len(shown) == 1
+
+
+def test_of_an_index_only_what_was_judged_may_be_chosen() -> None:
+    """The runtime is told the manifests that the verdict speaks for."""
+    runtime = Recorder()
+
+    def judge(asked: Reference) -> Verdict:
+        return replace(_verdict(asked, GOOD, good=True), judged=(OTHER,))
+
+    pull(TAGGED, judge=judge, runtime=runtime)
+    run(TAGGED, [], judge=judge, runtime=runtime, show=lambda _: None)
+
+    assert runtime.among == [(OTHER,), (OTHER,)]

@@ -84,3 +84,20 @@ def test_a_refusal_names_image_policy_and_code() -> None:
     assert said.startswith("imagekit: r.site/app:1 is refused by the policy site version 0: ")
     assert "nobody signed it (NO_SIGNATURE)" in said
     assert len(said) <= MAX_REASON
+
+
+def test_an_index_that_could_not_be_read_whole_is_told() -> None:
+    """The runtime chooses from it by itself."""
+    good = Finding(check="signature", code="OK", message="signed", severity="ok")
+    verdict = Verdict(
+        reference=PinnedReference(REPOSITORY, DIGEST, tag="1"),
+        digest=DIGEST,
+        policy="site",
+        policy_digest=DIGEST,
+        findings=(good,),
+        unread=(DIGEST,),
+    )
+
+    assert "MISSING_MANIFEST" in reason(verdict)
+    assert "is refused" in reason(verdict)
+    assert "is allowed" in reason(replace(verdict, unread=()))

@@ -109,6 +109,19 @@ def test_a_missing_platform_is_told() -> None:
     assert found.left_out == ("linux/arm64 is listed, but not there",)
 
 
+def test_what_was_not_judged_is_left_out() -> None:
+    """A platform that the registry has now, and had not when the index was judged."""
+    registry = MemoryRegistry()
+    image = _index(registry, "linux/amd64", "linux/arm64")
+    entries = json.loads(registry.manifest(image).raw)["manifests"]
+
+    found = closure(registry, image, unread=(Digest.parse(entries[1]["digest"]),))
+
+    assert Digest.of(b"linux/arm64") not in {blob.digest for blob in found.blobs}
+    assert len(found.manifests) == 2
+    assert found.left_out == ("linux/arm64 could not be read when the image was judged",)
+
+
 def test_something_attached_is_no_image() -> None:
     """A signature cannot be exported as an image."""
     world = signed_world()
