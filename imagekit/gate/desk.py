@@ -123,7 +123,7 @@ class Desk:
         self._crew = Crew(times.wait)
         self._readers = Readers()
         self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
-        self._down: dict[str, datetime] = {}
+        self._down: Lru[Repository, datetime] = Lru(_KEPT_PINS)
 
     async def manifest(self, upstream: Upstream, reference: Reference) -> Served:
         """Return a manifest that is allowed.
@@ -212,7 +212,7 @@ class Desk:
     async def _resolve(self, case: _Case, reference: TaggedReference) -> Decision:
         """Ask the upstream what the tag points to now, and judge that unless it is known."""
         recorder = Recorder(self._readers.of(case.upstream, case.repository))
-        stale = await self._stale(case, reference) if self._is_down(case.upstream) else None
+        stale = await self._stale(case, reference) if self._is_down(case.repository) else None
         if stale is not None:
             return stale
         try:
@@ -242,7 +242,7 @@ class Desk:
             RegistryError: the upstream's error, where there is nothing else.
         """
         if is_outage(error):
-            self._down[case.upstream.name] = self._now() + _OUTAGE
+            self._down.put(case.repository, self._now() + _OUTAGE)
             stale = await self._stale(case, reference)
             if stale is not None:
                 return stale
@@ -383,8 +383,9 @@ class Desk:
         recent = now < known.made + self._times.lifetimes.stale
         return known.allowed and recent and known.holds(case.book.fingerprint, now)
 
-    def _is_down(self, upstream: Upstream) -> bool:
-        until = self._down.get(upstream.name)
+    def _is_down(self, repository: Repository) -> bool:
+        """Tell whether the upstream failed a moment ago, here and not in another repository."""
+        until = self._down.get(repository)
         return until is not None and self._now() < until
 
     def _served(

@@ -95,12 +95,15 @@ class Guard:
         """Tell whether the client may see a repository."""
         if self.open:
             return True
+        if client.refused:
+            # Who failed to log in has the anonymous name, and is not remembered under it.
+            return False
         key = (client.name, path)
         known = self._may.get(key)
         if known is None:
-            known = not client.refused and self._granted(client, path)
+            known = self._granted(client, path)
             self._may.put(key, known)
-        return known and not client.refused
+        return known
 
     def check(self, client: Client, path: str | None) -> None:
         """Refuse who may not see a repository, or without one who is not known at all.

@@ -106,6 +106,16 @@ class Upstreams:
                 hint="write --upstream hub=HOST --upstream site=HOST; images of the first are "
                 "then GATE/hub/...",
             )
+        places = [each.layout or each.host for each in given]
+        twice = next((each for each in places if places.count(each) > 1), None)
+        if twice is not None:
+            # Decisions are kept by the registry's name: by two ways to it, one would answer for
+            # the other, without TLS for with it.
+            raise InputError(
+                f"two upstreams lead to {twice}",
+                hint="name each registry once",
+                code="gate/upstream",
+            )
         return cls(given)
 
     def locate(self, ask: Named) -> Site:

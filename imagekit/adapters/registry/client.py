@@ -37,8 +37,6 @@ _PIECE = 1 << 20
 _CHUNK = 8 << 20
 _MANIFESTS = 16 << 20
 _READ_BACK = 20
-_WITHOUT_API_SECONDS = 300.0
-"""How long a registry's word is taken that it has no referrers API: a fault may look the same."""
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
 _NO_MONOLITH = frozenset({405, 411, 413, 501})
@@ -57,7 +55,6 @@ class RegistryClient:
         self._sleep = sleep
         self._manifests: Known[RawManifest] = Known(most=_MANIFESTS)
         self._blobs: Known[bytes] = Known()
-        self._without_api: dict[str, float] = {}
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to now."""
@@ -194,14 +191,14 @@ class RegistryClient:
     # Manifests with Subject").
 
     def _listing(self, reference: PinnedReference) -> tuple[bool, tuple[Descriptor, ...]]:
-        """Return whether the registry has the API, and the referrers."""
-        host, now = reference.repository.host, time.monotonic()
-        if self._without_api.get(host, 0.0) <= now:
-            found = self._from_api(reference)
-            if found is not None:
-                return True, found
-            self._without_api[host] = now + _WITHOUT_API_SECONDS
-        return False, self._from_tag(reference)
+        """Return whether the registry has the API, and the referrers.
+
+        The API is asked for every time. That there is none is told by a 404, and so is a subject
+        that is not there: what one answer says of one subject says nothing of another, nor of the
+        same subject later, when a withdrawal may be listed.
+        """
+        found = self._from_api(reference)
+        return (False, self._from_tag(reference)) if found is None else (True, found)
 
     def _from_api(self, reference: PinnedReference) -> tuple[Descriptor, ...] | None:
         found: dict[Digest, Descriptor] = {}
@@ -214,10 +211,6 @@ class RegistryClient:
                 _check_count(len(found), what=what)
         except _NoApiError:
             return None
-        except RegistryError as error:
-            if error.http_status in distribution.NO_REFERRERS_API and not found:
-                return None
-            raise
         return tuple(found.values())
 
     def _from_tag(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
@@ -271,6 +264,15 @@ class RegistryClient:
             if at is None:
                 return
             with self._session.send(repository, "GET", at, headers=headers) as response:
+                if kind and number == 0 and response.status in distribution.NO_REFERRERS_API:
+                    raise _NoApiError(what)
+                if number > 0 and response.status == _NOT_FOUND:
+                    raise RegistryError(
+                        f"{what}: page {number + 1} is not there",
+                        hint="nothing was concluded from the pages before it",
+                        code="NOT_FOUND",
+                        http_status=_NOT_FOUND,
+                    )
                 _check_status(response, (_OK,), what=what)
                 got = distribution.media_type(response.header("Content-Type"))
                 if kind and not got:

@@ -79,14 +79,15 @@ class BlobCache:
     def open(self, digest: Digest, size: int) -> tuple[BinaryIO, bool] | None:
         """Return the file of a blob and whether this process has checked it; None without."""
         entry = self._entries.get(digest)
-        if entry is None:
+        if entry is None or entry.size != size:
+            # Whoever states another size is wrong about it, and takes nothing from the others.
             return None
         try:
             handle = os.open(self._path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             self._drop(digest)
             return None
-        if os.fstat(handle).st_size != size or entry.size != size:
+        if os.fstat(handle).st_size != size:
             os.close(handle)
             self.discard(digest)
             return None

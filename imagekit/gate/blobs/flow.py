@@ -98,7 +98,9 @@ class Flows:
 
     def __init__(self, cache: BlobCache) -> None:
         self._cache = cache
-        self._running: dict[Digest, Flow] = {}
+        # By all that is wanted: another repository, or another size, may be a lie about the digest
+        # whose failure is not that of the others.
+        self._running: dict[Wanted, Flow] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "gate-blob")
 
     def close(self) -> None:
@@ -112,7 +114,7 @@ class Flows:
         Raises:
             OSError: the cache cannot be written.
         """
-        flow = self._running.get(wanted.digest) or self._begin(wanted)
+        flow = self._running.get(wanted) or self._begin(wanted)
         if flow is None:
             yield None
             return
@@ -122,7 +124,7 @@ class Flows:
         finally:
             flow.followers -= 1
             if flow.followers == 0:
-                await self._end(wanted.digest, flow)
+                await self._end(wanted, flow)
 
     def _begin(self, wanted: Wanted) -> Flow | None:
         found = self._cache.open(wanted.digest, wanted.size)
@@ -140,10 +142,10 @@ class Flows:
         return flow
 
     def _start(self, wanted: Wanted, flow: Flow, work: Coroutine[None, None, None]) -> None:
-        self._running[wanted.digest] = flow
-        flow.task = asyncio.create_task(self._run(wanted.digest, flow, work))
+        self._running[wanted] = flow
+        flow.task = asyncio.create_task(self._run(wanted, flow, work))
 
-    async def _run(self, digest: Digest, flow: Flow, work: Coroutine[None, None, None]) -> None:
+    async def _run(self, wanted: Wanted, flow: Flow, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except ImagekitError as error:
@@ -151,13 +153,13 @@ class Flows:
         except OSError as error:
             flow.fail(RegistryError(f"the gate's cache: {error}", code="CACHE"))
         finally:
-            if self._running.get(digest) is flow:
-                del self._running[digest]
+            if self._running.get(wanted) is flow:
+                del self._running[wanted]
 
-    async def _end(self, digest: Digest, flow: Flow) -> None:
+    async def _end(self, wanted: Wanted, flow: Flow) -> None:
         if flow.task is not None:
-            if self._running.get(digest) is flow:
-                del self._running[digest]
+            if self._running.get(wanted) is flow:
+                del self._running[wanted]
             flow.task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await flow.task

@@ -43,6 +43,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read(later, digest, 7) == (b"content", True)
 
 
+def test_another_size_takes_nothing_away(tmp_path: Path) -> None:
+    """A manifest that states a wrong size has no blob of that size, and deletes none."""
+    cache = BlobCache(tmp_path, 100)
+    digest = put(cache, b"content")
+
+    assert read(cache, digest, 8) is None
+    assert read(cache, digest, 7) == (b"content", True)
+
+
 def test_least_recently_used_goes_first(tmp_path: Path) -> None:
     """Using keeps."""
     cache = BlobCache(tmp_path, 30)

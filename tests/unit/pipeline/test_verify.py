@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
-from imagekit.adapters.registry import client as client_module
 from imagekit.errors import NotFoundError
 from imagekit.model.reference import TaggedReference
 from imagekit.pipeline.verify import Verifier
@@ -86,19 +84,14 @@ def test_a_tag_that_moved_is_judged_anew(stage: Stage) -> None:
     assert (verdict.allowed, verdict.digest) == (False, moved.digest)
 
 
-def test_that_there_is_no_api_is_remembered_for_a_while(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The word is taken for five minutes: a fault may look the same, and a gate runs for months."""
-    now = 1000.0
-    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: now))
+def test_that_there_is_no_api_is_never_remembered(stage: Stage) -> None:
+    """A fault may look the same, and what is listed a moment later may be a withdrawal."""
     verifier = _verifier(stage)
     stage._lie = lambda _, asked, __: Answer(404) if asked.path == stage.referrers else None
-    for moment, asked in ((1000.0, True), (1299.0, False), (1301.0, True)):
-        now = moment
+    for _ in range(2):
         verifier.verify(stage.world.reference)
 
-        assert (stage.referrers in _asked(stage)) is asked
+        assert stage.referrers in _asked(stage)
 
 
 @pytest.mark.parametrize("at_once", [2, 8])
