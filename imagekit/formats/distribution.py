@@ -7,13 +7,14 @@ hostile registry may answer is judged here, once for all of them.
 
 import base64
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 from imagekit.errors import AuthError, DocumentError, NotFoundError, RegistryError
 from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields
+from imagekit.formats.weblink import Link, parse_links
 from imagekit.model.digest import Digest
 from imagekit.model.oci import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST
 from imagekit.model.reference import Repository
@@ -181,16 +182,18 @@ def next_page(link: str, current: str) -> str | None:
     """Return the URL of the next page, or None after the last.
 
     Args:
-        link: the Link header (RFC 8288); an empty one where there is none.
+        link: the Link header (RFC 8288), several of them joined; an empty one where there is none.
         current: the URL that was asked.
 
     Raises:
-        RegistryError: it leads to another host.
+        RegistryError: it cannot be read, or leads to several pages or to another host.
     """
-    target, bracket, rest = link.strip().removeprefix("<").partition(">")
-    if not link.strip().startswith("<") or not bracket or 'rel="next"' not in rest.replace(" ", ""):
+    found = {_joined(current, one.target) for one in _next_links(link, current)}
+    if len(found) > 1:
+        raise _unreadable(link, "it names several next pages")
+    if not found:
         return None
-    url = _joined(current, target)
+    (url,) = found
     if origin(url) != origin(current):
         raise RegistryError(
             f"the registry's next page lies on another host: {shown(url)}",
@@ -295,6 +298,27 @@ def shown(text: str) -> str:
     """Return a registry's text so that it cannot harm a terminal, and not too much of it."""
     cut = text[:_MAX_SHOWN]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
+
+
+def _next_links(header: str, current: str) -> Iterator[Link]:
+    try:
+        links = parse_links(header)
+    except DocumentError as error:
+        raise _unreadable(header, error.message) from error
+    for link in links:
+        if "next" not in link.relations:
+            continue
+        if link.anchor is not None and _joined(current, link.anchor) != current:
+            raise _unreadable(header, "its next page is that of something else")
+        yield link
+
+
+def _unreadable(header: str, why: str) -> RegistryError:
+    return RegistryError(
+        f"the registry's Link header {shown(header)!r} cannot be read: {why}",
+        hint="whether there are more pages cannot be told, so that nothing was concluded",
+        code=_BAD,
+    )
 
 
 def _challenges(header: str) -> dict[str, dict[str, str]]:
