@@ -18,14 +18,15 @@ from imagekit.errors import ImagekitError, InputError
 from imagekit.formats import strictjson
 from imagekit.formats.digits import decimal
 from imagekit.formats.fields import Fields, strict_base64
+from imagekit.model.docker import DockerRequest
 
 MAX_QUESTION = 8 << 20
 """Docker passes on bodies of at most 1 MiB, in base64."""
 _SECONDS = 30.0
 _BAD = "BAD_QUESTION"
 
-Decide = Callable[[str, str, bytes | None], tuple[bool, str]]
-"""Method, path with query, and body, None where there is none: whether, and why not."""
+Decide = Callable[[DockerRequest], tuple[bool, str]]
+"""Whether Docker may do it, and why not."""
 
 
 class AuthzServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -80,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return _answer(allow=False, message="imagekit: the question has no good length")
         try:
-            allow, message = cast("AuthzServer", self.server).decide(*_question(body))
+            allow, message = cast("AuthzServer", self.server).decide(_question(body))
         except ImagekitError as error:
             return _answer(allow=False, message=f"imagekit: {error.message}")
         except Exception as error:  # noqa: BLE001 - whatever happens, the answer is no
@@ -112,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         return ""
 
 
-def _question(raw: bytes) -> tuple[str, str, bytes | None]:
+def _question(raw: bytes) -> DockerRequest:
     document = strictjson.loads(raw, what="the question")
     fields = Fields.of(document, what="the question", code=_BAD)
     body = None
@@ -121,7 +122,14 @@ def _question(raw: bytes) -> tuple[str, str, bytes | None]:
         body = strict_base64(text)
         if body is None:
             raise fields.fault("has no base64 in 'RequestBody'")
-    return fields.text("RequestMethod"), fields.text("RequestUri"), body
+    headers = fields.optional_object("RequestHeaders")
+    length = None if headers.get("Content-Length") is None else headers.text("Content-Length")
+    return DockerRequest(
+        method=fields.text("RequestMethod"),
+        uri=fields.text("RequestUri"),
+        body=body,
+        length=length,
+    )
 
 
 def _answer(*, allow: bool, message: str = "") -> dict[str, object]:

@@ -4,8 +4,11 @@
 
 with {"authorization-plugins": ["imagekit"]} in /etc/docker/daemon.json, and the policy, or the gate
 to ask, in /etc/imagekit/verifier.yaml (see: imagekit verifier --help). Images are pulled and run by
-digest only: who asks by a tag is told the digest that was verified. Building, loading, importing
-and committing images, and plugins, are refused. Where this does not run, Docker refuses everything.
+digest only: who asks by a tag is told the digest that was verified. What is allowed is a list (see
+docs/offline.md): running and managing containers, volumes and networks. Whatever brings code from
+elsewhere or leads out of a container is refused: building, loading, importing and committing
+images, copying into containers, plugins, swarms, privileges, devices, and folders of the host, but
+those of --bind. Where this does not run, Docker refuses everything.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
     from imagekit.adapters.authz import Decide
+    from imagekit.model.docker import DockerRequest
     from imagekit.model.face import FaceConfig
 
 _UNIX = "unix://"
@@ -36,6 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="default: /etc/imagekit/verifier.yaml"
     )
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a folder of this host that containers may mount, by exactly this path; repeatable",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -48,9 +59,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = Path(arguments.listen.removeprefix(_UNIX))
     if not path.is_absolute():
         raise UsageError("--listen is unix:// and the absolute path of a socket")
+    binds = frozenset(_folder(path) for path in arguments.bind)
     config = load_face(arguments.config)
     judge_of(config)  # a broken one is told now, and not at the first question
-    decide = _decider(config, console)
+    decide = _decider(config, binds, console)
     with AuthzServer(path, decide) as server:
         _stop_on_signal(server.shutdown)
         console.note(f"  answering on {path}")
@@ -59,13 +71,29 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _decider(config: "FaceConfig", console: Console) -> "Decide":
-    from imagekit.pipeline.dockerauthz import answer
+def _folder(text: str) -> str:
+    """Return a folder as it is written in requests.
 
-    def decide(method: str, uri: str, body: bytes | None) -> tuple[bool, str]:
-        allow, message = answer(config, method=method, uri=uri, body=body)
+    Raises:
+        UsageError: it is no plain absolute path.
+    """
+    path = Path(text)
+    if not path.is_absolute() or str(path) != text or ".." in path.parts or ":" in text:
+        raise UsageError(
+            f"--bind {text} is no plain absolute path", hint="such as --bind /srv/data"
+        )
+    return text
+
+
+def _decider(config: "FaceConfig", binds: frozenset[str], console: Console) -> "Decide":
+    from imagekit.pipeline.dockerauthz import answer
+    from imagekit.verify.findings import plain
+
+    def decide(request: "DockerRequest") -> tuple[bool, str]:
+        allow, message = answer(config, request, binds=binds)
         if message:
-            console.note(f"  {'allowed' if allow else 'refused'}  {method} {uri[:200]}: {message}")
+            said = "allowed" if allow else "refused"
+            console.note(f"  {said}  {plain(request.method)} {plain(request.uri[:200])}: {message}")
         return allow, message
 
     return decide

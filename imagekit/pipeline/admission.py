@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from imagekit.errors import ImagekitError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.reference import Reference, TaggedReference, is_host, parse_reference
+from imagekit.model.hubname import with_registry
+from imagekit.model.reference import Reference, TaggedReference, parse_reference
 from imagekit.model.verdict import Verdict
 from imagekit.verify.findings import plain
 
-_HUB = "docker.io"
 _SHOWN = 3
 _AT_ONCE = 8
 
@@ -88,13 +88,7 @@ def as_kubernetes_reads(text: str) -> Reference:
     Raises:
         InvalidReferenceError: it is no name of an image.
     """
-    host, slash, path = text.partition("/")
-    if not slash:
-        text = f"{_HUB}/library/{text}"
-    elif not is_host(host):
-        text = f"{_HUB}/{text}"
-    elif host == _HUB and "/" not in path:
-        text = f"{_HUB}/library/{path}"
+    text = with_registry(text)
     last = text.rpartition("/")[2]
     return parse_reference(text if ":" in last or "@" in last else f"{text}:latest")
 

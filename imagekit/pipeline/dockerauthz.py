@@ -3,19 +3,28 @@
 from typing import assert_never
 
 from imagekit.errors import ImagekitError
+from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig
 from imagekit.model.reference import PinnedReference
 from imagekit.pipeline.face import judge_of
 from imagekit.runtime.dockerauthz import Answer, Ask, Tell, decide
+from imagekit.verify.findings import plain
 
 
-def answer(config: FaceConfig, *, method: str, uri: str, body: bytes | None) -> tuple[bool, str]:
+def answer(
+    config: FaceConfig, request: DockerRequest, *, binds: frozenset[str] = frozenset()
+) -> tuple[bool, str]:
     """Return whether Docker may do what it was asked, and what its user is told.
 
     The policy is read anew each time, so that a new one holds at once.
+
+    Args:
+        config: how this host judges images.
+        request: what Docker was asked.
+        binds: the folders of this host that containers may mount, by exactly these paths.
     """
     try:
-        decision = decide(method, uri, body)
+        decision = decide(request, binds=binds)
         match decision:
             case Answer():
                 said = f"imagekit: {decision.message}" if decision.message else ""
@@ -25,7 +34,8 @@ def answer(config: FaceConfig, *, method: str, uri: str, body: bytes | None) -> 
             case Tell():
                 return _told(config, decision)
     except ImagekitError as error:
-        return False, f"imagekit: refused: {error.message}"
+        hint = f"; {error.hint}" if error.hint else ""
+        return False, f"imagekit: refused: {plain(error.message)}{hint}"
     assert_never(decision)
 
 

@@ -35,13 +35,12 @@ class Docker:
         """Run a command of docker."""
         return said([self.program, "--host", self.host, *words])
 
-    def post(self, path: str, *options: str) -> str:
+    def post(self, path: str, *options: str, first: Sequence[str] = ()) -> str:
         """Post something that no honest client sends."""
         socket = self.host.removeprefix("unix://")
-        words = ["curl", "-s", "--unix-socket", socket, "--path-as-is", "-X", "POST"]
-        return said([*words, "-H", "Content-Type: application/json", *options, f"http://d{path}"])[
-            1
-        ]
+        words = ["curl", "-s", "--unix-socket", socket, "--path-as-is", "-X", "POST", *first]
+        words += ["-H", "Content-Type: application/json", *options]
+        return said([*words, f"http://d{path}"])[1]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +130,100 @@ def test_images_from_elsewhere_are_refused(
 
     assert code != 0
     assert "not allowed here" in out
+
+
+COMPOSE = """\
+version: "3"
+services:
+  one:
+    image: IMAGE
+    volumes: ["kept:/var/kept"]
+    tmpfs: [/scratch]
+volumes: {kept: {}}
+networks: {default: {internal: true}}
+"""
+
+
+def test_compose_starts_and_removes_what_it_names_by_digest(
+    site: Site, docker: Docker, program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """With a network and a volume of its own, and the image pulled where it is not there."""
+    compose = program("docker-compose")
+    file = tmp_path / "compose.yaml"
+    file.write_text(COMPOSE.replace("IMAGE", _pinned(site)))
+    words = [compose, "--host", docker.host, "--file", str(file), "--project-name", "imagekit-t"]
+    docker("rmi", "--force", _pinned(site))
+
+    up, down = said([*words, "up"]), said([*words, "down", "--volumes"])
+
+    assert (up[0], down[0]) == (0, 0), up[1] + down[1]
+    assert "ldconfig (" in up[1]
+
+
+def test_volumes_networks_and_logs_work(site: Site, docker: Docker) -> None:
+    """What is on the list is of use."""
+    made = [
+        docker("volume", "create", "kept"),
+        docker("run", "--name", "one", "--network", "none", "-v", "kept:/kept", _pinned(site)),
+    ]
+    code, out = docker("logs", "one")
+    kept = [docker("rm", "one"), docker("volume", "rm", "kept"), docker("system", "prune", "-f")]
+
+    assert [each[0] for each in (*made, *kept)] == [0] * 5, (made, kept)
+    assert (code, "ldconfig (" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--rm", "-v", "/:/host"),
+        ("run", "--rm", "--privileged"),
+        ("run", "--rm", "--pid", "host"),
+        ("run", "--rm", "--device", "/dev/null"),
+        ("run", "--rm", "--security-opt", "systempaths=unconfined"),
+        ("run", "--rm", "--runtime", "io.containerd.runc.v2"),
+    ],
+    ids=lambda words: " ".join(words[2:]),
+)
+def test_what_leads_to_the_host_is_refused(
+    site: Site, docker: Docker, words: Sequence[str]
+) -> None:
+    """As Docker's client says it."""
+    code, out = docker(*words, "--network", "none", _pinned(site))
+
+    assert code != 0
+    assert "not allowed here" in out or "nobody judged" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("swarm", "init"), ("plugin", "install", "x"), ("login", "-u", "x", "-p", "y", "r.site")],
+    ids=lambda words: words[0],
+)
+def test_what_is_not_listed_is_refused(docker: Docker, words: Sequence[str]) -> None:
+    """Whatever it does."""
+    code, out = docker(*words)
+
+    assert code != 0
+    assert "not allowed here" in out
+
+
+def test_a_form_does_not_override_the_query(site: Site, docker: Docker) -> None:
+    """Of either length, and under two content types; the daemon pulls nothing."""
+    create = f"/v1.41/images/create?fromImage={_pinned(site)}"
+    name, _, tag = site.image.rpartition(":")
+    form = ("-H", "Content-Type: application/x-www-form-urlencoded")
+    data = ("--data-binary", f"fromImage={name}&tag={tag}")
+    chunked = ("-H", "Transfer-Encoding: chunked")
+
+    for more in ((), chunked):
+        assert "must have none" in docker.post(create, *more, *data, first=form)
+
+
+def test_a_path_in_other_words_is_refused(docker: Docker) -> None:
+    """The router decodes it, and so does the plugin."""
+    for path in ("/v1.41/%63ommit", "/v1.41/comm%69t?container=x", "/v1.41%2Fcommit"):
+        assert "not allowed here" in docker.post(path, "-H", "Content-Length: 0")
 
 
 def test_bodies_that_are_not_passed_on_are_refused(docker: Docker, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from imagekit.formats.dsse import Envelope
 from imagekit.formats.exported import parse_record, record_bytes
 from imagekit.formats.intoto import parse_statement, statement_bytes
 from imagekit.model.digest import Digest
+from imagekit.model.docker import DockerRequest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.model.oci import IN_TOTO, MANIFEST
 from imagekit.model.reference import parse_reference
@@ -71,7 +72,7 @@ def _receipt(raw: bytes) -> None:
 
 def _docker(raw: bytes) -> None:
     uri, _, body = raw.partition(b"\0")
-    decide("POST", uri.decode("utf-8", "replace"), body)
+    decide(DockerRequest(method="POST", uri=uri.decode("utf-8", "replace"), body=body, length="0"))
 
 
 def _containerd(raw: bytes) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from imagekit.adapters.authz import MAX_QUESTION, AuthzServer
 from imagekit.errors import InputError, ToolError
-
-Question = tuple[str, str, bytes | None]
+from imagekit.model.docker import DockerRequest
 
 
 class Plugin:
@@ -22,18 +21,18 @@ class Plugin:
     def __init__(self, path: Path) -> None:
         """Start it."""
         self.path = path
-        self.asked: list[Question] = []
+        self.asked: list[DockerRequest] = []
         self.fault: Exception | None = None
         self.server = AuthzServer(path, self.decide)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
 
-    def decide(self, method: str, uri: str, body: bytes | None) -> tuple[bool, str]:
+    def decide(self, request: DockerRequest) -> tuple[bool, str]:
         """Allow what is asked for /good."""
-        self.asked.append((method, uri, body))
+        self.asked.append(request)
         if self.fault is not None:
             raise self.fault
-        return uri == "/good", "because"
+        return request.uri == "/good", "because"
 
     def stop(self) -> None:
         """Stop it."""
@@ -75,15 +74,21 @@ def test_it_says_what_it_is(plugin: Plugin) -> None:
 
 
 def test_a_question_is_handed_on_and_answered(plugin: Plugin) -> None:
-    """Method, path and body, which comes in base64."""
+    """Method, path, length and body, which comes in base64."""
     body = base64.b64encode(b'{"Image": "x"}').decode()
+    headers = {"Content-Length": "14", "User-Agent": "x"}
 
-    good = plugin.ask(RequestMethod="POST", RequestUri="/good", RequestBody=body)
+    good = plugin.ask(
+        RequestMethod="POST", RequestUri="/good", RequestBody=body, RequestHeaders=headers
+    )
     bad = plugin.ask(RequestMethod="POST", RequestUri="/bad")
 
     assert good == {"Allow": True, "Msg": "because", "Err": ""}
     assert bad["Allow"] is False
-    assert plugin.asked == [("POST", "/good", b'{"Image": "x"}'), ("POST", "/bad", None)]
+    assert plugin.asked == [
+        DockerRequest(method="POST", uri="/good", body=b'{"Image": "x"}', length="14"),
+        DockerRequest(method="POST", uri="/bad"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,8 @@ def test_a_question_is_handed_on_and_answered(plugin: Plugin) -> None:
         b'{"RequestMethod": "POST", "RequestUri": 7}',
         b'{"RequestMethod": "POST", "RequestUri": "/good", "RequestBody": "***"}',
         b'{"RequestMethod": "POST", "RequestUri": "/bad", "requesturi": "/good"}',
+        b'{"RequestMethod": "POST", "RequestUri": "/good", "RequestHeaders": []}',
+        b'{"RequestMethod": "GET", "RequestUri": "/good", "RequestHeaders": {"Content-Length": 0}}',
     ],
 )
 def test_what_is_no_question_is_refused(plugin: Plugin, raw: bytes) -> None:

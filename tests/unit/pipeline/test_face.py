@@ -8,6 +8,7 @@ import pytest
 
 from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
 from imagekit.model.digest import Digest
+from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig, GateConfig
 from imagekit.pipeline.dockerauthz import answer
 from imagekit.pipeline.face import judge_of, load_face, policy_of, within
@@ -119,9 +120,7 @@ def test_without_a_policy_docker_may_do_nothing_with_images(tmp_path: Path) -> N
     config = FaceConfig(policy=tmp_path / "none", state=tmp_path / "s.db")
     digest = "sha256:" + "1" * 64
 
-    allow, said = answer(
-        config, method="POST", uri=f"/v1.41/images/create?fromImage=r.site/a@{digest}", body=None
-    )
+    allow, said = answer(config, _pull(f"fromImage=r.site/a@{digest}"))
 
     assert not allow
     assert "cannot be read" in said
@@ -137,7 +136,11 @@ def ask_docker(gate_says: Answer, uri: str) -> tuple[bool, str]:
     with HostileRegistry(lambda _: gate_says) as gate:
         asked = GateConfig(address=gate.host, tls=False, registries={"r.site": ""})
         config = FaceConfig(gate=asked)
-        return answer(config, method="POST", uri=f"/v1.41/images/create?{uri}", body=None)
+        return answer(config, _pull(uri))
+
+
+def _pull(query: str) -> DockerRequest:
+    return DockerRequest(method="POST", uri=f"/v1.41/images/create?{query}", length="0")
 
 
 def test_by_a_gate_docker_may_pull_what_it_serves() -> None:

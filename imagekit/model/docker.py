@@ -1,0 +1,16 @@
+"""What Docker's daemon tells its authorization plugins of a request."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerRequest:
+    """A request as the daemon passes it on."""
+
+    method: str
+    uri: str
+    """Path and query, as the client sent them."""
+    body: bytes | None = None
+    """None where the daemon passed none on, which does not say that there is none."""
+    length: str | None = None
+    """The Content-Length header; the daemon has none for a body in chunks."""
