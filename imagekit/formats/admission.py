@@ -5,6 +5,10 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 Objects are read where Kubernetes itself has images: in the specification of a pod, on its own or
 as the template of another object. An object of a kind that is not known is a fault, and not one
 without images.
+
+An update is asked about for its new images only: whoever suspends a job, sets a label or takes a
+finalizer away brings nothing in, and has to be able to after an image was withdrawn. An object that
+is being deleted runs nothing new.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,10 +42,15 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Where each kind has the specification of its pods."""
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
+_DRIVEN = MappingProxyType({"csi": "volumeAttributes", "flexVolume": "options"})
+"""Volumes that are mounted by drivers, and where these are told what."""
+_ENDINGS = ("image", "imageref", "imagename", "imageurl", "reference")
+"""How the attributes of drivers that mount images end, such as ``image`` (image.csi.k8s.io)."""
+MAX_ATTRIBUTES = 256
 
 
 def parse_review(raw: bytes) -> Review:
-    """Read a review, and the images of its object.
+    """Read a review, and the images that its object would bring in.
 
     Raises:
         DocumentError: it is none, or of a kind whose images are not known (code ``BAD_REVIEW``).
@@ -52,11 +61,15 @@ def parse_review(raw: bytes) -> Review:
     request = document.object("request")
     operation = request.text("operation")
     kind = request.object("kind").text("kind")
-    images: tuple[WantedImage, ...] = ()
-    if operation in {"CREATE", "UPDATE"}:
-        images = tuple(_images(request.object("object"), kind))
-    elif operation not in {"DELETE", "CONNECT"}:
-        raise request.fault("has an operation that nobody knows")
+    match operation:
+        case "CREATE":
+            images = tuple(_images(request.object("object"), kind))
+        case "UPDATE":
+            images = _new_images(request, kind)
+        case "DELETE" | "CONNECT":
+            images = ()
+        case _:
+            raise request.fault("has an operation that nobody knows")
     return Review(
         uid=request.text("uid"),
         operation=operation,
@@ -78,6 +91,19 @@ def review_answer(admission: Admission) -> bytes:
         response["auditAnnotations"] = {"judged": judged}
     document = {"apiVersion": _API_VERSION, "kind": "AdmissionReview", "response": response}
     return strictjson.dumps(document)
+
+
+def _new_images(request: Fields, kind: str) -> tuple[WantedImage, ...]:
+    """Return the images of an update that the object did not have before."""
+    if request.get("oldObject") is None:
+        return tuple(_images(request.object("object"), kind))
+    old = request.object("oldObject")
+    # As it was before this request: nobody can set this to pass by, only ask for the deletion.
+    if old.optional_object("metadata").get("deletionTimestamp") is not None:
+        return ()
+    before = {image.reference for image in _images(old, kind)}
+    images = _images(request.object("object"), kind)
+    return tuple(image for image in images if image.reference not in before)
 
 
 def _images(found: Fields, kind: str) -> Iterator[WantedImage]:
@@ -107,7 +133,7 @@ def _of_containers(spec: Fields, place: str) -> Iterator[WantedImage]:
 
 
 def _of_volumes(spec: Fields, place: str) -> Iterator[WantedImage]:
-    """Yield the images that are mounted as volumes (since Kubernetes 1.31)."""
+    """Yield the images that are mounted as volumes: since Kubernetes 1.31, or by drivers."""
     if spec.get("volumes") is None:
         return
     for number, value in enumerate(spec.array("volumes", limit=10 * MAX_IMAGES)):
@@ -116,3 +142,16 @@ def _of_volumes(spec: Fields, place: str) -> Iterator[WantedImage]:
         if volume.get("image") is not None:
             reference = volume.object("image").text("reference")
             yield WantedImage(reference=reference, place=f"{where}.image.reference")
+        for kind, key in _DRIVEN.items():
+            attributes = volume.optional_object(kind).optional_object(key)
+            yield from _of_driver(attributes, f"{where}.{kind}.{key}")
+
+
+def _of_driver(attributes: Fields, where: str) -> Iterator[WantedImage]:
+    """Yield the images that an inline volume's attributes tell its driver to mount."""
+    if len(attributes.values) > MAX_ATTRIBUTES:
+        raise attributes.fault(f"has more than {MAX_ATTRIBUTES} attributes")
+    for name in attributes.values:
+        word = "".join(each for each in name.casefold() if each.isalnum())
+        if word.endswith(_ENDINGS):
+            yield WantedImage(reference=attributes.text(name), place=f"{where}.{name}")

@@ -17,9 +17,17 @@ _SPEC = {
     "volumes": [
         {"name": "d", "image": {"reference": "r.site/d:1", "pullPolicy": "Always"}},
         {"name": "e", "emptyDir": {}},
+        {
+            "name": "f",
+            "csi": {
+                "driver": "image.csi.k8s.io",
+                "volumeAttributes": {"image": "r.site/f:1", "pullAlways": "true"},
+            },
+        },
+        {"name": "g", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": True}},
     ],
 }
-_NAMES = {"r.site/a:1", "r.site/b:1", "r.site/c:1", "r.site/d:1"}
+_NAMES = {"r.site/a:1", "r.site/b:1", "r.site/c:1", "r.site/d:1", "r.site/f:1"}
 # From the types of k8s.io/api/admission/v1: what an API server reads of an answer.
 _ANSWER = {
     "type": "object",
@@ -55,7 +63,7 @@ _ANSWER = {
 }
 
 
-def review(kind: str, document: object, *, operation: str = "CREATE") -> bytes:
+def review(kind: str, document: object, *, operation: str = "CREATE", old: object = None) -> bytes:
     """Return a review as an API server sends it."""
     request = {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
@@ -66,7 +74,7 @@ def review(kind: str, document: object, *, operation: str = "CREATE") -> bytes:
         "operation": operation,
         "userInfo": {"username": "admin"},
         "object": document,
-        "oldObject": None,
+        "oldObject": old,
         "dryRun": False,
     }
     outer = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
@@ -108,6 +116,66 @@ def test_what_runs_nothing_has_no_images(operation: str) -> None:
     assert parse_review(review("Pod", None, operation=operation)).images == ()
 
 
+def _wanted(old: object, new: object, *, kind: str = "Pod", operation: str = "UPDATE") -> set[str]:
+    found = parse_review(review(kind, new, operation=operation, old=old))
+    return {image.reference for image in found.images}
+
+
+def test_an_update_is_asked_about_for_its_new_images_only() -> None:
+    """A label, a finalizer or suspend brings none in, whatever was withdrawn since."""
+    old = {"metadata": {"finalizers": ["x/y"]}, "spec": _SPEC}
+    labelled = {"metadata": {"labels": {"a": "b"}}, "spec": _SPEC}
+    more = {"spec": {**_SPEC, "containers": [*_SPEC["containers"], {"image": "r.site/new:1"}]}}
+    job = {"spec": {"template": {"spec": _SPEC}}}
+
+    assert _wanted(old, labelled) == set()
+    assert _wanted(old, more) == {"r.site/new:1"}
+    assert _wanted(job, {"spec": {**job["spec"], "suspend": True}}, kind="Job") == set()
+
+
+@pytest.mark.parametrize("old", [None, {"spec": {"containers": []}}])
+def test_an_update_of_nothing_known_is_a_new_object(old: object) -> None:
+    """All of its images are new."""
+    assert _wanted(old, {"spec": _SPEC}) == _NAMES
+
+
+def test_the_old_object_of_a_creation_says_nothing() -> None:
+    """There is none; whoever sent one would pass by."""
+    assert _wanted({"spec": _SPEC}, {"spec": _SPEC}, operation="CREATE") == _NAMES
+
+
+@pytest.mark.parametrize("kind", ["Pod", "SomethingElse"])
+def test_an_object_that_is_being_deleted_may_change(kind: str) -> None:
+    """Its last finalizer could not be taken away else; it runs nothing new."""
+    going = {"metadata": {"deletionTimestamp": "2026-11-29T00:00:00Z"}, "spec": _SPEC}
+
+    assert _wanted(going, {"spec": _SPEC}, kind=kind) == set()
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+def test_nobody_marks_an_object_as_deleted_by_themselves(operation: str) -> None:
+    """What counts is what the API server had before."""
+    new = {"metadata": {"deletionTimestamp": "2026-11-29T00:00:00Z"}, "spec": _SPEC}
+
+    assert _wanted({"spec": {"containers": []}}, new, operation=operation) == _NAMES
+
+
+@pytest.mark.parametrize(
+    "name", ["image", "IMAGE", "base-image", "x.org/imageRef", "model.csi.x/reference", "image_url"]
+)
+def test_images_of_csi_drivers_are_seen(name: str) -> None:
+    """By what their attributes are called, whatever the driver."""
+    told = {name: "r.site/v:1", "imagePullSecret": "s"}
+    csi = {"csi": {"driver": "x.org", "volumeAttributes": told}}
+    flex = {"flexVolume": {"driver": "x/y", "options": told}}
+    found = parse_review(review("Pod", {"spec": {"volumes": [csi, flex]}}))
+
+    assert [(image.reference, image.place) for image in found.images] == [
+        ("r.site/v:1", f"spec.volumes[0].csi.volumeAttributes.{name}"),
+        ("r.site/v:1", f"spec.volumes[1].flexVolume.options.{name}"),
+    ]
+
+
 def _pod(**more: Any) -> bytes:
     return review("Pod", {"spec": {**_SPEC, **more}})
 
@@ -127,6 +195,10 @@ def _pod(**more: Any) -> bytes:
         _pod(containers=[{"image": 1}]),
         _pod(containers="all"),
         _pod(volumes=[{"image": {"pullPolicy": "Always"}}]),
+        _pod(volumes=[{"csi": {"volumeAttributes": {"image": 7}}}]),
+        _pod(volumes=[{"csi": {"volumeAttributes": [7]}}]),
+        _pod(volumes=[{"csi": "x"}]),
+        _pod(volumes=[{"csi": {"volumeAttributes": {str(n): "x" for n in range(257)}}}]),
         _pod(containers=[{"image": "r.site/a:1"}] * (MAX_IMAGES + 1)),
         _pod(containers=[]).replace(b'"containers"', b'"Containers": [], "containers"'),
     ],
