@@ -10,7 +10,7 @@ from imagekit.errors import DocumentError
 from imagekit.formats.admission import MAX_IMAGES, parse_review, review_answer
 from imagekit.model.admission import Admission
 
-_SPEC = {
+_SPEC: dict[str, Any] = {
     "containers": [{"name": "a", "image": "r.site/a:1"}],
     "initContainers": [{"name": "b", "image": "r.site/b:1"}],
     "ephemeralContainers": [{"name": "c", "image": "r.site/c:1"}],
