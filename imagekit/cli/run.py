@@ -7,10 +7,12 @@
 What stands behind `--` goes to the image's entrypoint. The root of the container is read-only and
 /tmp is its own; it is gone when it ends. With --staged the receipt is checked, offline, and what
 was staged there runs. Ends with 3, and starts nothing, where the policy says no; else with the
-container's own exit code.
+container's own exit code. One of several tasks of srun or mpirun is refused: MPI could not find
+the others.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from imagekit.cli.console import Console
@@ -49,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
+    from imagekit.runtime.tasks import refuse_tasks
+
+    refuse_tasks(os.environ)
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
