@@ -10,16 +10,25 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
 from imagekit import rooted
-from imagekit.errors import DocumentError, InputError
-from imagekit.formats.catalogued import Budget, Notes, Rule, rule_for
+from imagekit.errors import InputError
+from imagekit.formats.catalogued import (
+    MAX_DEPTH,
+    MAX_LINK,
+    Budget,
+    Notes,
+    Rule,
+    foreign_database,
+    rule_for,
+    shown,
+)
 from imagekit.model.sbom import LayerFiles, RegularFile
 
-_MAX_DEPTH = 250
 _PIECE = 1 << 20
 _ELF = b"\x7fELF"
 
@@ -38,7 +47,7 @@ def read_folder(root: Path) -> LayerFiles:
 
     Raises:
         InputError: it is no folder, or cannot be read.
-        DocumentError: it holds more than any honest image.
+        DocumentError: its dpkg database is too large to be read.
     """
     return _Walk(root).run()
 
@@ -54,15 +63,17 @@ def read_programs(root: Path, files: LayerFiles, *, owned: Callable[[str], bool]
     Raises:
         InputError: the folder cannot be read any more.
     """
+    budget = Budget()
     handle = _open_root(root)
     try:
         found = {
-            path: file if owned(path) else _examined(handle, file)
+            path: file if owned(path) else _examined(handle, file, budget)
             for path, file in files.files.items()
         }
     finally:
         os.close(handle)
-    return replace(files, files=MappingProxyType(found))
+    notes = (*files.notes, *budget.notes())
+    return replace(files, files=MappingProxyType(found), notes=notes)
 
 
 class _Walk:
@@ -71,7 +82,7 @@ class _Walk:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._where = f"the folder {root}"
-        self._budget = Budget(self._where)
+        self._budget = Budget()
         self._notes = Notes()
         self._documents: dict[str, bytes] = {}
         self._links: dict[str, str] = {}
@@ -89,20 +100,11 @@ class _Walk:
             documents=MappingProxyType(self._documents),
             links=MappingProxyType(self._links),
             files=MappingProxyType(self._files),
-            notes=self._notes.all(),
+            notes=(*self._notes.all(), *self._budget.notes()),
         )
 
     def _folder(self, handle: int, path: str, depth: int) -> None:
-        if depth > _MAX_DEPTH:
-            raise DocumentError(
-                f"{self._where} is nested more than {_MAX_DEPTH} folders deep",
-                hint="no honest image is; find out who built it",
-                code="BAD_LAYER",
-            )
-        with os.scandir(handle) as scan:
-            found = sorted(scan, key=lambda entry: entry.name)
-        for entry in found:
-            self._budget.entry()
+        for entry in self._entries(handle):
             place = _Place(handle, entry.name, f"{path}/{entry.name}" if path else entry.name)
             if entry.is_symlink():
                 self._link(place)
@@ -111,52 +113,70 @@ class _Walk:
             elif entry.is_file(follow_symlinks=False):
                 self._file(place, entry)
             elif rule_for(place.path) is not None:
-                self._notes.add(f"/{_shown(place.path)} was not read: no regular file")
+                self._notes.add(f"{shown(place.path)} was not read: no regular file")
+
+    def _entries(self, handle: int) -> list["os.DirEntry[str]"]:
+        """Return the entries in the order of names, as many as are still looked at."""
+        with os.scandir(handle) as scan:
+            found = takewhile(lambda _: self._budget.entries.take(), scan)
+            return sorted(found, key=lambda entry: entry.name)
 
     def _descend(self, place: _Place, depth: int) -> None:
+        if depth >= MAX_DEPTH:
+            self._budget.deep.take()
+            return
         try:
             handle = os.open(place.name, rooted.FOLDER, dir_fd=place.folder)
         except OSError as error:
-            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
+            self._notes.add(f"{shown(place.path)} was not read: {error.strerror}")
             return
         try:
             if os.fstat(handle).st_dev == self._device:
                 self._folder(handle, place.path, depth + 1)
             else:
-                self._notes.add(f"/{_shown(place.path)} was not read: another file system")
+                self._notes.add(f"{shown(place.path)} was not read: another file system")
         finally:
             os.close(handle)
 
     def _link(self, place: _Place) -> None:
-        self._budget.link()
         try:
-            self._links[place.path] = os.readlink(place.name, dir_fd=place.folder)
+            target = os.readlink(place.name, dir_fd=place.folder)
         except OSError as error:
-            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
+            self._notes.add(f"{shown(place.path)} was not read: {error.strerror}")
+            return
+        if len(target) > MAX_LINK:
+            self._notes.add(f"{shown(place.path)} was not read: {len(target)} characters")
+        elif self._budget.links.take() and self._budget.path(place.path, len(target)):
+            self._links[place.path] = target
 
     def _file(self, place: _Place, entry: "os.DirEntry[str]") -> None:
         rule = rule_for(place.path)
         if rule is None:
-            executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
-            self._files[place.path] = RegularFile(path=place.path, size=0, executable=executable)
+            self._other(place, entry)
             return
         try:
             with _regular(place) as handle:
-                raw = self._wanted(handle, place.path, rule)
+                self._document(handle, place.path, rule)
         except OSError as error:
-            self._notes.add(f"/{_shown(place.path)} was not read: {error.strerror}")
-            return
-        if raw is not None:
-            self._documents[place.path] = raw
+            self._notes.add(f"{shown(place.path)} was not read: {error.strerror}")
 
-    def _wanted(self, handle: "_Regular", path: str, rule: Rule) -> bytes | None:
+    def _other(self, place: _Place, entry: "os.DirEntry[str]") -> None:
+        path = place.path
+        if foreign_database(path) and self._budget.marks.take() and self._budget.path(path):
+            self._documents[path] = b""
+        if self._budget.path(path):
+            executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
+            self._files[path] = RegularFile(path=path, size=0, executable=executable)
+
+    def _document(self, handle: "_Regular", path: str, rule: Rule) -> None:
         size = handle.status.st_size
-        kept = self._budget.wanted(path, size, rule)
+        kept = self._budget.wanted(path, size, rule, where=self._where)
         if kept is None:
-            self._notes.add(f"/{_shown(path)} was not read: {size} bytes long")
-        elif kept < size and rule.limit:
-            self._notes.add(f"only the first {kept} bytes of /{_shown(path)} were read")
-        return None if kept is None else b"".join(handle.pieces(kept))
+            self._notes.add(f"{shown(path)} was not read: {size} bytes long")
+        elif self._budget.document(path, kept):
+            if kept < size:
+                self._notes.add(f"only the first {kept} bytes of {shown(path)} were read")
+            self._documents[path] = b"".join(handle.pieces(kept))
 
 
 class _Regular:
@@ -193,20 +213,21 @@ def _regular(place: _Place) -> _Regular:
     raise OSError(0, "no regular file")
 
 
-def _examined(root: int, file: RegularFile) -> RegularFile:
+def _examined(root: int, file: RegularFile, budget: Budget) -> RegularFile:
     """Return the file with its digest, where it is a program."""
     try:
         with rooted.regular(root, file.path, follow=False) as handle:
-            return _digested(_Regular(handle, os.fstat(handle)), file)
+            return _digested(_Regular(handle, os.fstat(handle)), file, budget)
     except OSError:
         # Gone or changed since the walk: there is nothing left to list.
         return RegularFile(path=file.path, size=0)
 
 
-def _digested(handle: _Regular, file: RegularFile) -> RegularFile:
+def _digested(handle: _Regular, file: RegularFile, budget: Budget) -> RegularFile:
     elf = os.pread(handle.handle, len(_ELF), 0) == _ELF
     sha256 = ""
-    if elf or file.executable:
+    # A file of holes says any size: it is counted before it is read.
+    if (elf or file.executable) and budget.digested.take(handle.status.st_size):
         hasher = hashlib.sha256()
         for piece in handle.pieces(handle.status.st_size):
             hasher.update(piece)
@@ -228,8 +249,3 @@ def _open_root(root: Path) -> int:
             f"the folder {root} cannot be read: {error.strerror}",
             hint="name a root file system, an OCI layout, or an image",
         ) from error
-
-
-def _shown(path: str) -> str:
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:200]

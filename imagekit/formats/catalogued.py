@@ -1,39 +1,40 @@
 """Which files of an image tell what it is made of, and how much of each is read.
 
-An image is hostile: it may hold a status file of gigabytes or a million licence texts. So each
-kind has a limit, and each excess has one of three ends: refused, cut short, or left out with a
-note that the SBOM carries.
+An image is hostile: it may hold a status file of gigabytes, a million licence texts, or a few
+packages that all depend on all others. So everything that is kept or walked through is counted,
+over all layers together and in bytes or steps, not in items alone. What is over is left out, one
+note in the SBOM says how much, and the rest goes on. Only a dpkg database that is too large to be
+read is refused: all its packages would be missing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from imagekit.errors import DocumentError
 
 KIB, MIB = 1 << 10, 1 << 20
-MAX_KEPT_BYTES = 512 * MIB
-"""All documents of one layer together; a full Debian desktop has about 40 MiB."""
-MAX_DOCUMENTS = 200_000
 MAX_ENTRIES = 2_000_000
+MAX_DOCUMENTS = 200_000
+MAX_KEPT_BYTES = 256 * MIB
+"""All documents of an image together; a full Debian desktop has about 40 MiB."""
+MAX_MARKS = 100_000
 MAX_LINKS = 500_000
+MAX_LINK = 4096
+"""Longest target of a symbolic link (Linux: PATH_MAX)."""
+MAX_DEPTH = 250
+MAX_NAMES = 256 * MIB
+"""Paths that are kept, each with what Python spends on an entry."""
+MAX_DIGESTED = 64 << 30
+MAX_UNPACKED = 128 << 30
 MAX_NOTES = 50
+_ENTRY = 200
 
 DPKG = "var/lib/dpkg"
 DPKG_INFO = f"{DPKG}/info/"
 DPKG_STATUS = f"{DPKG}/status"
 DPKG_STATUS_D = f"{DPKG}/status.d/"
 DOC = "usr/share/doc/"
-
-OTHER_DATABASES = {
-    "lib/apk/db/installed": "apk",
-    "usr/lib/apk/db/installed": "apk",
-    "var/lib/rpm/Packages": "rpm",
-    "var/lib/rpm/Packages.db": "rpm",
-    "var/lib/rpm/rpmdb.sqlite": "rpm",
-    "usr/lib/sysimage/rpm/Packages.db": "rpm",
-    "usr/lib/sysimage/rpm/rpmdb.sqlite": "rpm",
-}
-"""Package databases that are seen and not read; the SBOM says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,36 @@ _STATUS = Rule(128 * MIB, "refuse")
 _LIST = Rule(32 * MIB, "skip")
 _TEXT = Rule(MIB, "skip")
 _METADATA = Rule(MIB, "cut")
-_PRESENCE = Rule(0, "cut")
 
 _EXACT = {
     "etc/os-release": _OS_RELEASE,
     "usr/lib/os-release": _OS_RELEASE,
     DPKG_STATUS: _STATUS,
-    **dict.fromkeys(OTHER_DATABASES, _PRESENCE),
 }
 _DIST_INFO = {"METADATA": _METADATA, "RECORD": _LIST, "direct_url.json": _TEXT}
 _EGG_INFO = {"PKG-INFO": _METADATA, "installed-files.txt": _LIST}
+
+
+_FOREIGN_NAMES = {
+    ("db", "installed"): "apk",
+    ("rpm", "Packages"): "rpm",
+    ("rpm", "Packages.db"): "rpm",
+    ("rpm", "rpmdb.sqlite"): "rpm",
+    ("opkg", "status"): "opkg",
+    ("db", "db.sqlite"): "Nix",
+    ("composer", "installed.json"): "Composer",
+    (".spack-db", "index.json"): "Spack",
+    (".spack", "spec.json"): "Spack",
+}
+"""By the file's folder and its name."""
+_FOREIGN_BELOW = {
+    ("local", "desc"): "pacman",
+    ("node_modules", "package.json"): "npm",
+    ("library", "DESCRIPTION"): "R",
+    ("site-library", "DESCRIPTION"): "R",
+}
+"""By what the folder above the file's is called, and the file's name."""
+_FOREIGN_SUFFIXES = {"jar": "Java", "war": "Java", "ear": "Java", "egg": "zipped egg"}
 
 
 def rule_for(path: str) -> Rule | None:
@@ -66,13 +87,37 @@ def rule_for(path: str) -> Rule | None:
     folder, _, name = path.rpartition("/")
     if folder.endswith(".dist-info"):
         return _DIST_INFO.get(name)
-    if folder.endswith(".egg-info"):
+    if folder.endswith((".egg-info", "/EGG-INFO")):
         return _EGG_INFO.get(name)
     if path.startswith(DPKG):
         return _dpkg_rule(path, name)
     if name == "copyright" and path.startswith(DOC) and path.count("/") == DOC.count("/") + 1:
         return _TEXT
+    if name.endswith(".egg-link"):
+        return _TEXT
     return _METADATA if name.endswith(".egg-info") else _EXACT.get(path)
+
+
+def foreign_database(path: str) -> str:
+    """Return whose database or package a file is, where it is one that is seen and not read.
+
+    The SBOM says so: what is recognised is never passed over.
+    """
+    *_, above, folder, name = ("", "", *path.split("/"))
+    kind = _FOREIGN_NAMES.get((folder, name)) or _FOREIGN_SUFFIXES.get(name.rpartition(".")[2], "")
+    if kind:
+        return kind
+    if folder == "conda-meta":
+        return "conda" if name.endswith(".json") else ""
+    if folder == "specifications" and name.endswith(".gemspec"):
+        return "Ruby gem"
+    return _FOREIGN_BELOW.get((above, name), "") or _scoped(path, name)
+
+
+def _scoped(path: str, name: str) -> str:
+    scope = path.split("/")[-4:-2]
+    within = name == "package.json" and scope[:1] == ["node_modules"] and scope[1][:1] == "@"
+    return "npm" if within else ""
 
 
 def _dpkg_rule(path: str, name: str) -> Rule | None:
@@ -84,68 +129,94 @@ def _dpkg_rule(path: str, name: str) -> Rule | None:
 
 
 @dataclass(slots=True)
+class Allowance:
+    """How much of one sort is taken; what is over is counted."""
+
+    left: int
+    note: str
+    """What is said of what is over; ``{}`` stands for how often it was."""
+    over: int = 0
+
+    def take(self, amount: int = 1) -> bool:
+        """Take so much, and return whether it was still allowed."""
+        if amount > self.left:
+            self.over += 1
+            return False
+        self.left -= amount
+        return True
+
+    def notes(self) -> Iterator[str]:
+        """Yield what was over since the last time, if anything was."""
+        if self.over:
+            yield self.note.format(self.over)
+            self.over = 0
+
+
 class Budget:
-    """Counts what was read of one layer and ends it where it is more than any honest one has."""
+    """What is read of all layers of an image together."""
 
-    where: str
-    entries: int = 0
-    documents: int = 0
-    kept: int = 0
-    links: int = 0
+    def __init__(self) -> None:
+        self.unpacked = MAX_UNPACKED
+        """How many bytes its layers may still unpack to; more is refused."""
+        self.entries = Allowance(
+            MAX_ENTRIES, f"it has more than {MAX_ENTRIES} entries; the rest were not looked at"
+        )
+        self.documents = Allowance(
+            MAX_DOCUMENTS, "{} more files of package databases were not read: too many"
+        )
+        self.kept = Allowance(
+            MAX_KEPT_BYTES, "{} more files of package databases were not read: too large together"
+        )
+        self.marks = Allowance(MAX_MARKS, "{} more files of other package managers are not seen")
+        self.links = Allowance(MAX_LINKS, "{} more symbolic links are not followed: too many")
+        self.names = Allowance(MAX_NAMES, "{} more paths are not looked at: too many")
+        self.deep = Allowance(0, f"{{}} paths of more than {MAX_DEPTH} levels are not looked at")
+        self.digested = Allowance(
+            MAX_DIGESTED, "{} more programs have no digest: too large together"
+        )
 
-    def entry(self) -> None:
-        """Count an entry.
+    def path(self, path: str, more: int = 0) -> bool:
+        """Return whether a path, and so many bytes beside it, may be kept."""
+        return self.names.take(len(path) + more + _ENTRY)
 
-        Raises:
-            DocumentError: there are too many.
-        """
-        self.entries += 1
-        if self.entries > MAX_ENTRIES:
-            raise self._excess(f"more than {MAX_ENTRIES} entries")
-
-    def document(self, size: int) -> None:
-        """Count a document that is kept.
-
-        Raises:
-            DocumentError: there are too many, or they are too large together.
-        """
-        self.documents += 1
-        self.kept += size
-        if self.documents > MAX_DOCUMENTS:
-            raise self._excess(f"more than {MAX_DOCUMENTS} files of package databases")
-        if self.kept > MAX_KEPT_BYTES:
-            raise self._excess(f"more than {MAX_KEPT_BYTES} bytes of package databases")
-
-    def link(self) -> None:
-        """Count a symbolic link.
-
-        Raises:
-            DocumentError: there are too many.
-        """
-        self.links += 1
-        if self.links > MAX_LINKS:
-            raise self._excess(f"more than {MAX_LINKS} symbolic links")
-
-    def wanted(self, path: str, size: int, rule: Rule) -> int | None:
+    def wanted(self, path: str, size: int, rule: Rule, *, where: str) -> int | None:
         """Return how many bytes of the document are to be kept; None to leave it out.
 
         Raises:
             DocumentError: it is larger than it may be and cannot be left out.
         """
-        if size <= rule.limit or rule.excess == "cut":
-            kept = min(size, rule.limit)
-            self.document(kept)
-            return kept
-        if rule.excess == "skip":
+        if size > rule.limit and rule.excess == "skip":
             return None
-        raise self._excess(f"{path!r} of {size} bytes, where {rule.limit} is the most")
+        if size > rule.limit and rule.excess == "refuse":
+            raise DocumentError(
+                f"{where} holds {path!r:.200} of {size} bytes, where {rule.limit} is the most",
+                hint="no honest image has that; find out who built it",
+                code="BAD_LAYER",
+            )
+        return min(size, rule.limit)
 
-    def _excess(self, what: str) -> DocumentError:
-        return DocumentError(
-            f"{self.where} holds {what}",
-            hint="no honest image has that; find out who built it",
-            code="BAD_LAYER",
-        )
+    def document(self, path: str, size: int) -> bool:
+        """Return whether a document of so many bytes may be kept."""
+        return self.documents.take() and self.kept.take(size) and self.path(path)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what was over since the last time."""
+        for each in vars(self).values():
+            if isinstance(each, Allowance):
+                yield from each.notes()
+
+
+def is_deep(path: str) -> bool:
+    """Return whether a path has more levels than are looked at."""
+    return path.count("/") >= MAX_DEPTH
+
+
+def shown(path: str) -> str:
+    """Return a path for a person and for JSON: without what no terminal or encoder can take."""
+    limit = 200
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return f"/{text[:limit]}"
 
 
 class Notes:

@@ -15,6 +15,7 @@ time is that of the image. What CycloneDX has no word for stands in properties, 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
@@ -24,14 +25,13 @@ from cyclonedx.exception.model import InvalidUriException
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
 from cyclonedx.model import Property as CdxProperty
 from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.bom_ref import BomRef
 from cyclonedx.model.component import Component as CdxComponent
 from cyclonedx.model.component import ComponentType
 from cyclonedx.model.contact import OrganizationalContact, OrganizationalEntity
-from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement, LicenseExpression
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema.schema import SchemaVersion1Dot6
 from cyclonedx.spdx import is_expression, is_supported_id
 from packageurl import PackageURL
 
@@ -65,13 +65,10 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
     Raises:
         DocumentError: the library refuses what the image states.
     """
-    components = {one.ref: _component(one) for one in sbom.components}
     subject = _subject(sbom.subject)
     content = hashlib.sha256(repr((tool_version, sbom)).encode("utf-8", "backslashreplace"))
     bom = Bom(
         serial_number=uuid5(_NAMESPACE, content.hexdigest()),
-        components=components.values(),
-        dependencies=_seed(sbom),
         metadata=BomMetaData(
             timestamp=datetime.fromtimestamp(sbom.subject.epoch, UTC),
             component=subject,
@@ -86,12 +83,28 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
         ),
     )
     try:
-        text = JsonV1Dot6(bom).output_as_string()
+        document = json.loads(JsonV1Dot6(bom).output_as_string())
+        components = [_rendered(one) for one in sbom.components]
     except CycloneDxException as error:
         raise DocumentError(f"no SBOM can be written of it: {error}") from error
-    document = json.loads(text)
+    if components:
+        document["components"] = sorted(components, key=_order)
     document["dependencies"] = _dependencies(sbom)
     return f"{json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
+
+
+def _rendered(one: Component) -> dict[str, object]:
+    """Return a component as the library writes it.
+
+    Each by itself: a whole Bom compares all of its components with each other, again and again.
+    """
+    text = _component(one).as_json(view_=SchemaVersion1Dot6)  # type: ignore[attr-defined]
+    rendered: dict[str, object] = json.loads(text)
+    return rendered
+
+
+def _order(rendered: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(str(rendered.get(key, "")) for key in ("type", "name", "version", "bom-ref"))
 
 
 def _subject(subject: Subject) -> CdxComponent:
@@ -189,11 +202,7 @@ def _is_spdx(text: str) -> bool:
 
 
 def _dependencies(sbom: Sbom) -> list[dict[str, object]]:
-    """Return the graph; the image itself depends on everything that it contains.
-
-    The library compares whole graphs to sort them, which takes longer than all the rest: it is
-    given a single edge, and the graph is put in its place.
-    """
+    """Return the graph; the image itself depends on everything that it contains."""
     there = {one.ref for one in sbom.components}
     graph = {one.ref: sorted(there.intersection(one.depends)) for one in sbom.components}
     graph[sbom.subject.ref] = sorted(there)
@@ -201,8 +210,3 @@ def _dependencies(sbom: Sbom) -> list[dict[str, object]]:
         {"ref": ref, "dependsOn": graph[ref]} if graph[ref] else {"ref": ref}
         for ref in sorted(graph)
     ]
-
-
-def _seed(sbom: Sbom) -> list[Dependency]:
-    first = [Dependency(BomRef(one.ref)) for one in sbom.components[:1]]
-    return [Dependency(BomRef(sbom.subject.ref), dependencies=first)]

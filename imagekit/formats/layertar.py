@@ -3,9 +3,18 @@
 import hashlib
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from types import MappingProxyType
 
-from imagekit.formats.catalogued import Budget, Notes, rule_for
+from imagekit.formats.catalogued import (
+    MAX_LINK,
+    Budget,
+    Notes,
+    foreign_database,
+    is_deep,
+    rule_for,
+    shown,
+)
 from imagekit.formats.tarstream import Entry, EntryKind, entries, normal_path
 from imagekit.formats.unpack import MAX_UNPACKED, Stream
 from imagekit.model.image import Origin
@@ -24,6 +33,7 @@ def read_layer(
     origin: Origin | None = None,
     list_files: bool = False,
     limit: int = MAX_UNPACKED,
+    budget: Budget | None = None,
 ) -> LayerFiles:
     """Read a layer as it lies in a registry or layout (OCI image-spec, layer.md).
 
@@ -33,27 +43,33 @@ def read_layer(
         origin: which part of a recipe it came from, where that is known.
         list_files: also list all regular files, programs with their digests.
         limit: most bytes that the layer may unpack to.
+        budget: what is still read of the image's layers; that of one layer by default.
 
     Raises:
         DocumentError: it is no layer that an honest tool writes (code ``BAD_LAYER``), or
             compressed in a way that cannot be read (``UNSUPPORTED_LAYER``).
     """
     where = f"layer {layer[:19]}"
-    stream = Stream(pieces, where=where, limit=limit)
-    reader = _Reader(stream, where=where, list_files=list_files)
+    budget = budget or Budget()
+    stream = Stream(pieces, where=where, limit=min(limit, budget.unpacked))
+    reader = _Reader(stream, where=where, list_files=list_files, budget=budget)
     for entry in entries(stream):
+        if not budget.entries.take():
+            break
         reader.take(entry)
     stream.drain()
+    budget.unpacked -= min(limit, budget.unpacked) - stream.left
     return reader.result(layer=layer, origin=origin)
 
 
 class _Reader:
     """Collects what matters of one archive; a later entry replaces an earlier one."""
 
-    def __init__(self, stream: Stream, *, where: str, list_files: bool) -> None:
+    def __init__(self, stream: Stream, *, where: str, list_files: bool, budget: Budget) -> None:
         self._stream = stream
+        self._where = where
         self._list_files = list_files
-        self._budget = Budget(where)
+        self._budget = budget
         self._notes = Notes()
         self._documents: dict[str, bytes] = {}
         self._links: dict[str, str] = {}
@@ -62,8 +78,11 @@ class _Reader:
         self._files: dict[str, RegularFile] = {}
 
     def take(self, entry: Entry) -> None:
-        self._budget.entry()
         path = entry.path
+        if is_deep(path):
+            self._budget.deep.take()
+            self._stream.skip(entry.size)
+            return
         if WHITEOUT in path and self._whiteout(path):
             self._stream.skip(entry.size)
             return
@@ -72,13 +91,11 @@ class _Reader:
             case EntryKind.FILE:
                 self._file(entry)
             case EntryKind.SYMLINK:
-                self._budget.link()
-                self._links[path] = entry.target
+                self._symlink(path, entry.target)
             case EntryKind.HARDLINK:
                 self._hard_link(path, normal_path(entry.target, self._stream))
             case EntryKind.SPARSE:
-                self._unreadable(path, "a sparse file")
-                self._stream.skip(entry.size)
+                self._sparse(entry)
             case EntryKind.OTHER:
                 self._unreadable(path, "no regular file")
             case EntryKind.FOLDER:
@@ -93,19 +110,38 @@ class _Reader:
             removed=frozenset(self._removed),
             emptied=frozenset(self._emptied),
             files=MappingProxyType(self._files),
-            notes=self._notes.all(),
+            notes=(*self._notes.all(), *self._budget.notes()),
         )
 
     def _whiteout(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
+        if not name.startswith(WHITEOUT):
+            return False
+        if not self._budget.path(path):
+            return True
         if name == OPAQUE:
             self._emptied.add(folder)
-        elif name.startswith(WHITEOUT):
+        else:
             gone = name.removeprefix(WHITEOUT)
             self._removed.add(f"{folder}/{gone}" if folder else gone)
-        else:
-            return False
         return True
+
+    def _symlink(self, path: str, target: str) -> None:
+        if len(target) > MAX_LINK:
+            self._hide(path)
+            self._notes.add(f"{shown(path)} was not read: a link to {len(target)} characters")
+        elif self._budget.links.take() and self._budget.path(path, len(target)):
+            self._links[path] = target
+
+    def _sparse(self, entry: Entry) -> None:
+        self._stream.skip(entry.size)
+        if self._list_files:
+            # Its digest would be that of the holes too; it hides what lower layers have there.
+            self._hide(entry.path)
+        if self._list_files and entry.executable:
+            self._notes.add(f"{shown(entry.path)} was not read: a sparse file")
+        else:
+            self._unreadable(entry.path, "a sparse file")
 
     def _forget(self, path: str) -> None:
         self._documents.pop(path, None)
@@ -114,20 +150,33 @@ class _Reader:
 
     def _file(self, entry: Entry) -> None:
         rule = rule_for(entry.path)
-        if rule is not None:
-            kept = self._budget.wanted(entry.path, entry.size, rule)
-            if kept is None:
-                self._unreadable(entry.path, f"{entry.size} bytes long")
-                self._stream.skip(entry.size)
-                return
-            if kept < entry.size and rule.limit:
+        if rule is None:
+            self._other(entry)
+            return
+        kept = self._budget.wanted(entry.path, entry.size, rule, where=self._where)
+        if kept is None:
+            self._unreadable(entry.path, f"{entry.size} bytes long")
+        elif not self._budget.document(entry.path, kept):
+            self._hide(entry.path)
+        else:
+            if kept < entry.size:
                 self._notes.add(f"only the first {kept} bytes of {shown(entry.path)} were read")
             self._documents[entry.path] = self._stream.exactly(kept) if kept else b""
             self._stream.skip(entry.size - kept)
-        elif self._list_files:
+            return
+        self._stream.skip(entry.size)
+
+    def _other(self, entry: Entry) -> None:
+        """Take a file that is no document: a program, or a sign of another package manager."""
+        self._mark(entry.path)
+        if self._list_files and self._budget.path(entry.path):
             self._files[sys.intern(entry.path)] = self._listed(entry)
         else:
             self._stream.skip(entry.size)
+
+    def _mark(self, path: str) -> None:
+        if foreign_database(path) and self._budget.marks.take() and self._budget.path(path):
+            self._documents[path] = b""
 
     def _listed(self, entry: Entry) -> RegularFile:
         left = entry.size
@@ -149,30 +198,26 @@ class _Reader:
 
     def _hard_link(self, path: str, target: str) -> None:
         file = self._files.get(target)
-        if target in self._documents and rule_for(path) is not None:
-            self._budget.document(len(self._documents[target]))
-            self._documents[path] = self._documents[target]
-        elif file is not None and rule_for(path) is None:
-            self._files[path] = RegularFile(
-                path=path,
-                size=file.size,
-                sha256=file.sha256,
-                executable=file.executable,
-                elf=file.elf,
-            )
-        else:
+        document = self._documents.get(target)
+        if rule_for(path) is None:
+            self._mark(path)
+            if file is not None and self._budget.path(path):
+                self._files[path] = replace(file, path=path)
+        elif document is None or rule_for(target) is None:
             self._unreadable(path, f"a hard link to {shown(target)}")
+        elif self._budget.document(path, len(document)):
+            self._documents[path] = document
+        else:
+            self._hide(path)
 
     def _unreadable(self, path: str, why: str) -> None:
-        # It hides what lower layers have there, so that nothing stale is listed.
         if rule_for(path) is not None:
-            self._removed.add(path)
+            self._hide(path)
             self._notes.add(f"{shown(path)} was not read: {why}")
+        else:
+            self._mark(path)
 
-
-def shown(path: str) -> str:
-    """Return a path for a person and for JSON: without what no terminal or encoder can take."""
-    limit = 200
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return f"/{text[:limit]}"
+    def _hide(self, path: str) -> None:
+        # It hides what lower layers have there, so that nothing stale is listed.
+        if self._budget.path(path):
+            self._removed.add(path)

@@ -16,6 +16,8 @@ from imagekit.errors import DocumentError
 BLOCK = 512
 _MAX_HEADER = 1 << 20
 """Most bytes of one extended header; a path has 4096 at most."""
+_MAX_RECORDS = 10_000_000
+"""Most records of all pax headers of an archive: three for each entry, and more."""
 _MAX_PATH = 4096
 _MAX_SIZE = 1 << 50
 _CHECKSUM = slice(148, 156)
@@ -86,6 +88,7 @@ def entries(stream: Source) -> Iterator[Entry]:
     """
     common: dict[str, str] = {}
     own: dict[str, str] = {}
+    extended = _Extended(stream)
     while True:
         header = stream.exactly(BLOCK)
         if header == _EMPTY:
@@ -94,7 +97,7 @@ def entries(stream: Source) -> Iterator[Entry]:
         kind = header[156:157]
         size = _number(header[124:136], stream)
         if kind in b"xgLK":
-            read = _extended(kind, size, stream)
+            read = extended.read(kind, size)
             (common if kind == b"g" else own).update(read)
             continue
         entry = _entry(header, size, {**common, **own} if common or own else own, stream=stream)
@@ -180,37 +183,44 @@ def _decimal(text: str, stream: Source) -> int:
     return _number(b"%o" % min(int(text), _MAX_SIZE + 1), stream)
 
 
-def _extended(kind: bytes, size: int, stream: Source) -> dict[str, str]:
-    if not 0 < size <= _MAX_HEADER:
-        raise stream.broken(f"an extended header of {size} bytes")
-    content = stream.exactly(size + -size % BLOCK)[:size]
-    if kind == b"L":
-        return {"path": _text(content)}
-    if kind == b"K":
-        return {"linkpath": _text(content)}
-    return _pax(content, stream)
+def _is_wanted(key: str) -> bool:
+    return key in {"path", "linkpath", "size"} or key.startswith("GNU.sparse.")
 
 
-_WANTED = ("path", "linkpath", "size")
+class _Extended:
+    """Reads an archive's extended headers, and counts their records."""
 
+    def __init__(self, stream: Source) -> None:
+        self._stream = stream
+        self._count = 0
 
-def _pax(content: bytes, stream: Source) -> dict[str, str]:
-    """Read the records of a pax header: length, keyword, value, each on its line."""
-    found: dict[str, str] = {}
-    position = 0
-    while position < len(content):
-        space = content.find(b" ", position, position + 10)
-        digits = content[position:space]
-        length = int(digits) if space > 0 and digits.isdigit() else 0
-        record = content[space + 1 : position + length]
-        if length <= len(digits) + 1 or not record.endswith(b"\n") or b"=" not in record:
-            raise stream.broken("an extended header is malformed")
-        keyword, _, value = record[:-1].partition(b"=")
-        key = keyword.decode("utf-8", "replace")
-        if key in _WANTED or key.startswith("GNU.sparse."):
-            found[key] = value.decode("utf-8", "surrogateescape")
-        position += length
-    return found
+    def read(self, kind: bytes, size: int) -> dict[str, str]:
+        """Return what an extended header says of the entry behind it."""
+        if not 0 < size <= _MAX_HEADER:
+            raise self._stream.broken(f"an extended header of {size} bytes")
+        content = self._stream.exactly(size + -size % BLOCK)[:size]
+        if kind == b"L":
+            return {"path": _text(content)}
+        if kind == b"K":
+            return {"linkpath": _text(content)}
+        return {key: value for key, value in self._records(content) if _is_wanted(key)}
+
+    def _records(self, content: bytes) -> Iterator[tuple[str, str]]:
+        """Yield the records of one header: length, keyword, value, each on its line."""
+        position = 0
+        while position < len(content):
+            self._count += 1
+            space = content.find(b" ", position, position + 10)
+            digits = content[position:space]
+            length = int(digits) if space > 0 and digits.isdigit() else 0
+            record = content[space + 1 : position + length]
+            if length <= len(digits) + 1 or not record.endswith(b"\n") or b"=" not in record:
+                raise self._stream.broken("an extended header is malformed")
+            keyword, _, value = record[:-1].partition(b"=")
+            yield keyword.decode("utf-8", "replace"), value.decode("utf-8", "surrogateescape")
+            position += length
+        if self._count > _MAX_RECORDS:
+            raise self._stream.broken(f"extended headers of more than {_MAX_RECORDS} records")
 
 
 def _skip_sparse_map(header: bytes, stream: Source) -> None:

@@ -1,31 +1,24 @@
 """The bytes of a layer as a stream of bounded reads: plain tar or gzip, never held whole."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, cast
+from gzip import BadGzipFile
+from io import RawIOBase
+from typing import TYPE_CHECKING, cast
 
-from isal import igzip_lib, isal_zlib
+from isal import igzip, isal_zlib
 
 from imagekit.errors import DocumentError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 MAX_UNPACKED = 64 << 30
 """Most bytes that one layer may unpack to."""
 _PIECE = 1 << 20
-_GZIP_ONLY = 31
 # ISA-L's stubs declare the exception class as an instance.
-_DAMAGED = cast("type[Exception]", igzip_lib.IsalError)
+_DAMAGED = cast("type[Exception]", isal_zlib.IsalError)
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-
-
-class _Inflater(Protocol):
-    """The part of the decompressor's state that says what is left of the input."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
 
 
 class Stream:
@@ -39,7 +32,8 @@ class Stream:
 
     def __init__(self, pieces: Iterable[bytes], *, where: str, limit: int = MAX_UNPACKED) -> None:
         self._where = where
-        self._left = limit
+        self.left = limit
+        """How many bytes it may still unpack to."""
         self._limit = limit
         self._source = self._unpacked(iter(pieces))
         self._piece = memoryview(b"")
@@ -113,39 +107,44 @@ class Stream:
             )
         chain = _chained(head, pieces)
         for piece in self._gunzip(chain) if head.startswith(_GZIP) else chain:
-            self._left -= len(piece)
-            if self._left < 0:
+            self.left -= len(piece)
+            if self.left < 0:
                 raise self.broken(f"it unpacks to more than {self._limit} bytes")
             if piece:
                 yield piece
 
     def _gunzip(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        state = isal_zlib.decompressobj(wbits=_GZIP_ONLY)
         try:
-            for piece in pieces:
-                rest = piece
-                while rest:
-                    if state.eof:
-                        # Members may follow each other, and zeros may fill up the last block.
-                        rest = rest.lstrip(b"\0")
-                        state = isal_zlib.decompressobj(wbits=_GZIP_ONLY) if rest else state
-                        continue
-                    yield state.decompress(rest, _PIECE)
-                    rest = _rest(state)
-            while not state.eof and (last := state.decompress(b"", _PIECE)):
-                # What the decompressor still holds back comes out without further input.
-                yield last
-        except (_DAMAGED, EOFError) as error:
+            # Members may follow each other, and zeros may fill up the last block; a member of
+            # twenty bytes costs next to nothing here.
+            file = igzip.IGzipFile(fileobj=_File(pieces))  # type: ignore[no-untyped-call]
+            with file:
+                while piece := file.read(_PIECE):
+                    yield piece
+        except (_DAMAGED, BadGzipFile, EOFError) as error:
             raise self.broken(f"gzip: {error}") from error
-        if not state.eof:
-            raise self.broken("its gzip stream is cut short")
+
+
+class _File(RawIOBase):
+    """Pieces as a file that is read once, from front to end."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Fill the buffer with what there is; nothing at the end only."""
+        while not self._piece and (following := next(self._pieces, None)) is not None:
+            self._piece = memoryview(following)
+        view = memoryview(buffer)
+        taken, self._piece = self._piece[: len(view)], self._piece[len(view) :]
+        view[: len(taken)] = taken
+        return len(taken)
 
 
 def _chained(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield head
     yield from pieces
-
-
-def _rest(state: _Inflater) -> bytes:
-    """Return the input that was not used: by this member, or within the bound of a piece."""
-    return state.unused_data if state.eof else state.unconsumed_tail

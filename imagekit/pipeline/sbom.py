@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
+from imagekit.formats.catalogued import Budget
 from imagekit.model.digest import Digest
 from imagekit.model.event import Advanced, Progress, silent
 from imagekit.model.image import BuiltImage, Origin
@@ -117,9 +118,16 @@ def catalogue_image(
     from imagekit.sbom.catalogue import catalogue
 
     repository = Repository(LAYOUT_HOST, image.name, image.layout)
-    reader = LayoutRegistry()
+    reader, budget = LayoutRegistry(), Budget()
     layers = [
-        _read(reader, repository, one.descriptor, layer=str(one.diff_id), origin=one.origin)
+        _read(
+            reader,
+            repository,
+            one.descriptor,
+            layer=str(one.diff_id),
+            origin=one.origin,
+            budget=budget,
+        )
         for one in _counted(image.layers, progress)
     ]
     subject = Subject(
@@ -155,9 +163,16 @@ def catalogue_reference(
             hint="manifest and configuration do not belong together; ask who pushed it",
             code="BAD_DOCUMENT",
         )
-    origins = _origins(config)
+    origins, budget = _origins(config), Budget()
     layers = [
-        _read(reader, repository, descriptor, layer=str(diff_id), origin=origins.get(number))
+        _read(
+            reader,
+            repository,
+            descriptor,
+            layer=str(diff_id),
+            origin=origins.get(number),
+            budget=budget,
+        )
         for number, (descriptor, diff_id) in enumerate(
             _counted(list(zip(manifest.layers, config.diff_ids, strict=True)), progress)
         )
@@ -271,6 +286,7 @@ def _read(
     *,
     layer: str,
     origin: Origin | None,
+    budget: Budget,
 ) -> LayerFiles:
     from imagekit.formats.layertar import read_layer
 
@@ -287,6 +303,7 @@ def _read(
             origin=origin,
             # Of a base or a package step, every program is some package's.
             list_files=origin in {None, Origin.RECIPE},
+            budget=budget,
         )
 
 

@@ -1,9 +1,15 @@
 """From the files of an image's layers to its SBOM: the whole of it, without I/O."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from imagekit.formats.catalogued import DPKG_INFO, DPKG_STATUS, OTHER_DATABASES
+from imagekit.formats.catalogued import (
+    DPKG_INFO,
+    DPKG_STATUS,
+    Notes,
+    foreign_database,
+    shown,
+)
 from imagekit.model.recipe import Recipe
 from imagekit.model.sbom import Component, LayerFiles, Sbom, Subject
 from imagekit.sbom import dpkg, python, recipe, system
@@ -14,8 +20,8 @@ def owned_files(files: LayerFiles) -> Callable[[str], bool]:
     """Return what tells whether a package owns the file at a path of a folder."""
     root = lay_over((files,))
     resolver = Resolver(root)
-    owner = dpkg.owners(dpkg.debian(root), root, resolver)
-    recorded = python.owned(python.packages(root)[0], root, resolver)
+    owner = dpkg.owners(dpkg.debian(root), root, resolver, wanted=root.files)
+    recorded = python.owned(python.packages(root)[0], root, resolver, wanted=root.files)
     return lambda path: path in owner or path in recorded or path.startswith(DPKG_INFO)
 
 
@@ -28,9 +34,6 @@ def catalogue(
         layers: its layers, the lowest first; a folder is one layer.
         subject: what the image is.
         made_by: the recipe that built it, if that is at hand.
-
-    Raises:
-        DocumentError: a package database claims more than any honest one does.
     """
     root = lay_over(layers)
     resolver = Resolver(root)
@@ -40,9 +43,10 @@ def catalogue(
     sources = recipe.sources(made_by, python.normal)
     packages = dpkg.components(debian, root, os)
     by_key = dict(zip((p.key for p in debian.packages), packages, strict=True))
+    foreign = {path: kind for path in root.documents if (kind := foreign_database(path))}
     # Thousands of paths: not looked at where nothing could be owned.
-    wanted = bool(root.files or pythons)
-    owner = dpkg.owners(debian, root, resolver) if wanted else {}
+    wanted = {*root.files, *foreign, *(p.path for p in pythons)}
+    owner = dpkg.owners(debian, root, resolver, wanted=wanted)
     distributions = python.components(
         pythons,
         root,
@@ -50,39 +54,50 @@ def catalogue(
         archive_hashes=sources.archive_hashes,
     )
     fetched = recipe.fetched_components(sources)
-    recorded = python.owned(pythons, root, resolver)
+    recorded = python.owned(pythons, root, resolver, wanted=root.files.keys() | foreign.keys())
     programs, program_notes = recipe.program_components(
         root,
         owned=lambda path: path in owner or path in recorded,
         fetched=frozenset(value for one in fetched for _, value in one.hashes),
     )
-    notes = (
-        *(note for layer in layers for note in layer.notes),
+    unowned = {p: kind for p, kind in foreign.items() if p not in owner and p not in recorded}
+    found = (*system.component(os, root), *packages, *distributions, *fetched, *programs)
+    components = tuple(root.bounds.listed(_distinct(found)))
+    notes = Notes()
+    for note in (
+        *_not_catalogued(root, unowned),
+        *root.bounds.notes(),
+        *program_notes,
         *debian.notes,
         *python_notes,
-        *program_notes,
-        *_not_catalogued(root),
-    )
-    found = (*system.component(os, root), *packages, *distributions, *fetched, *programs)
-    return Sbom(subject=subject, components=_distinct(found), notes=tuple(dict.fromkeys(notes)))
+        *(note for layer in layers for note in layer.notes),
+    ):
+        notes.add(note)
+    return Sbom(subject=subject, components=components, notes=notes.all())
 
 
-def _not_catalogued(root: Root) -> list[str]:
-    present = {kind for path, kind in OTHER_DATABASES.items() if path in root.documents}
-    notes = [f"the packages of its {kind} database are not catalogued" for kind in sorted(present)]
-    status = root.resolve(DPKG_STATUS)
-    if status != DPKG_STATUS:
+def _not_catalogued(root: Root, foreign: Mapping[str, str]) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for path, kind in sorted(foreign.items()):
+        kinds.setdefault(kind, []).append(path)
+    notes = [
+        f"the packages of its {kind} database are not catalogued: "
+        f"{len(paths)} files, such as {shown(paths[0])}"
+        for kind, paths in sorted(kinds.items())
+    ]
+    if root.resolve(DPKG_STATUS) != DPKG_STATUS:
         notes.append("its dpkg database lies behind a symbolic link and is not catalogued")
     return notes
 
 
-def _distinct(components: Sequence[Component]) -> tuple[Component, ...]:
+def _distinct(components: Sequence[Component]) -> Iterator[Component]:
     """Give every component a ref of its own, whatever names a hostile image has made equal."""
+    taken: set[str] = set()
     seen: dict[str, int] = {}
-    result = []
     for component in components:
-        count = seen[component.ref] = seen.get(component.ref, 0) + 1
-        result.append(
-            component if count == 1 else replace(component, ref=f"{component.ref}~{count}")
-        )
-    return tuple(result)
+        ref = component.ref
+        while ref in taken:
+            seen[component.ref] = seen.get(component.ref, 1) + 1
+            ref = f"{component.ref}~{seen[component.ref]}"
+        taken.add(ref)
+        yield component if ref == component.ref else replace(component, ref=ref)

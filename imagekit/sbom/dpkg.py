@@ -2,21 +2,30 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from packageurl import PackageURL
 
-from imagekit.errors import DocumentError
-from imagekit.formats.catalogued import DOC, DPKG_INFO, DPKG_STATUS, DPKG_STATUS_D
+from imagekit.formats.catalogued import (
+    DOC,
+    DPKG_INFO,
+    DPKG_STATUS,
+    DPKG_STATUS_D,
+    Notes,
+    shown,
+)
 from imagekit.model.sbom import Component, Kind, License, Supplier
+from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.licences import of_copyright
 from imagekit.sbom.overlay import Resolver, Root
 from imagekit.sbom.system import System
-from imagekit.sbom.text import clean, decoded, fields
+from imagekit.sbom.text import clean, decoded, fields, lines
 
-MAX_PACKAGES = 20_000
+_MAX_STANZA = 1 << 20
 _MAX_RELATIONS = 2000
+_MAX_ALTERNATIVES = 100
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.")
 _MAX_NAME = 200
 _WITHOUT_FILES = frozenset({"not-installed", "config-files"})
@@ -38,6 +47,8 @@ class DebianPackage:
     version: str
     architecture: str
     stanza: Mapping[str, str]
+    place: str
+    """The file of the database that has it."""
 
     @property
     def key(self) -> Key:
@@ -61,36 +72,34 @@ class Debian:
 
 
 def debian(root: Root) -> Debian:
-    """Return the packages that are there, and in which layer each came.
-
-    Raises:
-        DocumentError: a database holds more packages than any distribution has.
-    """
+    """Return the packages that are there, and in which layer each came."""
+    notes = Notes()
+    found: dict[Key, DebianPackage] = {}
     first: dict[Key, int] = {}
-    notes: dict[str, None] = {}
-    present: dict[str, tuple[DebianPackage, ...]] = {}
+    for path in sorted(filter(_is_status, root.documents)):
+        raw, number = root.documents[path]
+        for package in _packages(raw, path, bounds=root.bounds, notes=notes):
+            if package.key in found or root.bounds.packages.take():
+                found[package.key] = package
+                first[package.key] = number
     for number, layer in enumerate(root.layers):
         for path, raw in layer.documents.items():
-            if not _is_status(path):
-                continue
-            packages = tuple(_packages(decoded(raw), path, notes))
-            if root.documents.get(path, (b"", -1))[1] == number:
-                present[path] = packages
-            for package in packages:
-                first.setdefault(package.key, number)
-    found = {p.key: p for path in sorted(present) for p in present[path]}
-    _check_count(len(found))
-    return Debian(tuple(found[key] for key in sorted(found)), tuple(notes), first)
+            # What is there in the end was read above.
+            if _is_status(path) and root.documents.get(path) != (raw, number):
+                for package in _packages(raw, path, bounds=root.bounds, notes=notes):
+                    if package.key in found:
+                        first[package.key] = min(first[package.key], number)
+    return Debian(tuple(found[key] for key in sorted(found)), notes.all(), first)
 
 
 def components(found: Debian, root: Root, system: System) -> tuple[Component, ...]:
     """Return the packages as components, with what each depends on."""
     refs = {package.key: _purl(package, system) for package in found.packages}
-    graph = _Graph(found.packages)
+    graph = _Graph(found.packages, root.bounds)
+    texts = _Texts(root)
     result = []
     for package in found.packages:
         layer = root.layers[found.first_layer[package.key]]
-        needed = (refs[key] for key in graph.needs(package))
         result.append(
             Component(
                 ref=refs[package.key],
@@ -99,11 +108,11 @@ def components(found: Debian, root: Root, system: System) -> tuple[Component, ..
                 version=package.version,
                 purl=refs[package.key],
                 description=clean(package.stanza.get("Description", "").partition("\n")[0]),
-                licenses=_licenses(package, root),
+                licenses=texts.licenses(package),
                 supplier=_supplier(package.stanza.get("Maintainer", "")),
                 homepage=clean(package.stanza.get("Homepage", "")),
-                properties=_properties(package, root),
-                depends=tuple(sorted(set(needed) - {refs[package.key]})),
+                properties=_properties(package, texts),
+                depends=_depends(package, graph, refs=refs, bounds=root.bounds),
                 origin=layer.origin,
                 layer=layer.layer,
             )
@@ -111,18 +120,23 @@ def components(found: Debian, root: Root, system: System) -> tuple[Component, ..
     return tuple(result)
 
 
-def owners(found: Debian, root: Root, resolver: Resolver) -> dict[str, Key]:
-    """Return which package owns a file, by the path at which it really lies."""
+def owners(
+    found: Debian, root: Root, resolver: Resolver, *, wanted: Collection[str]
+) -> dict[str, Key]:
+    """Return which package owns a file, of those that are wanted, by where it really lies."""
     owned: dict[str, Key] = {}
-    for package in found.packages:
+    for package in found.packages if wanted else ():
         for suffix in (".list", ".md5sums"):
-            raw = _info(package, root, suffix)
-            if raw is None:
+            place = _info(package, root, suffix)
+            if place is None:
                 continue
-            for line in decoded(raw).split("\n"):
+            for line in lines(root.documents[place][0]):
+                if not root.bounds.lines.take():
+                    break
                 path = line.partition("  ")[2] if suffix == ".md5sums" else line
-                if path:
-                    owned[resolver.place(path.strip("/"))] = package.key
+                real = resolver.place(path.strip("/"))
+                if real in wanted:
+                    owned[real] = package.key
             break
     return owned
 
@@ -132,23 +146,23 @@ def _is_status(path: str) -> bool:
     return path == DPKG_STATUS or fragment
 
 
-def _packages(text: str, path: str, notes: dict[str, None]) -> Iterator[DebianPackage]:
-    count = 0
-    for paragraph in _paragraphs(text):
-        stanza = dict(fields(paragraph, _FIELDS))
-        if not stanza:
+def _packages(raw: bytes, path: str, *, bounds: Bounds, notes: Notes) -> Iterator[DebianPackage]:
+    for paragraph in _paragraphs(decoded(raw)):
+        if not bounds.paragraphs.take():
+            return
+        if len(paragraph) > _MAX_STANZA:
+            notes.add(f"{shown(path)} has an entry of {len(paragraph)} characters")
             continue
-        count += 1
-        _check_count(count)
+        stanza = dict(fields(paragraph, _FIELDS))
         status = stanza.get("Status", "install ok installed").split()
-        if status and status[-1] in _WITHOUT_FILES:
+        if not stanza or (status and status[-1] in _WITHOUT_FILES):
             continue
         name, version = stanza.get("Package", ""), clean(stanza.get("Version", ""), _MAX_NAME)
         if not name or not version or len(name) > _MAX_NAME or not _NAME.issuperset(name):
-            notes[f"/{clean(path)} has an entry without a valid name and version"] = None
+            notes.add(f"{shown(path)} has an entry without a valid name and version")
             continue
         architecture = clean(stanza.get("Architecture", ""), 40)
-        yield DebianPackage(name, version, architecture, stanza)
+        yield DebianPackage(name, version, architecture, stanza, path)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -158,15 +172,6 @@ def _paragraphs(text: str) -> Iterator[str]:
         end = len(text) if end < 0 else end
         yield text[start:end].lstrip("\n")
         start = end + 2
-
-
-def _check_count(count: int) -> None:
-    if count > MAX_PACKAGES:
-        raise DocumentError(
-            f"the image claims more than {MAX_PACKAGES} Debian packages",
-            hint="no honest image has that; find out who built it",
-            code="BAD_LAYER",
-        )
 
 
 def _purl(package: DebianPackage, system: System) -> str:
@@ -184,70 +189,106 @@ def _purl(package: DebianPackage, system: System) -> str:
     ).to_string()
 
 
-def _licenses(package: DebianPackage, root: Root) -> tuple[License, ...]:
-    raw = root.read(f"{DOC}{package.name}/copyright")
-    return () if raw is None else of_copyright(raw)
-
-
 def _supplier(maintainer: str) -> Supplier | None:
     name, _, rest = clean(maintainer).partition("<")
     name = name.strip().strip('"')
     return Supplier(name=name, email=rest.rstrip("> ")) if name else None
 
 
-def _info(package: DebianPackage, root: Root, suffix: str) -> bytes | None:
+def _info(package: DebianPackage, root: Root, suffix: str) -> str | None:
     candidates = (
         f"{DPKG_INFO}{package.name}{suffix}",
         f"{DPKG_INFO}{package.name}:{package.architecture}{suffix}",
+        # Beside a fragment of status.d, whose name may be the package's in base64.
+        f"{package.place}{suffix}",
         f"{DPKG_STATUS_D}{package.name}{suffix}",
     )
-    found = (root.read(path) for path in candidates)
-    return next((raw for raw in found if raw is not None), None)
+    found = (root.place(path) for path in candidates)
+    return next((place for place in found if place is not None), None)
 
 
-def _properties(package: DebianPackage, root: Root) -> tuple[tuple[str, str], ...]:
+class _Texts:
+    """What the files of packages say; files that several share by links are read once."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._licenses: dict[str | None, tuple[License, ...]] = {None: ()}
+        self._sums: dict[str, tuple[int, str]] = {}
+
+    def licenses(self, package: DebianPackage) -> tuple[License, ...]:
+        """Return the licences of its copyright file."""
+        place = self._root.place(f"{DOC}{package.name}/copyright")
+        if place is not None and place not in self._licenses:
+            self._licenses[place] = of_copyright(self._root.documents[place][0])
+        return self._licenses[place]
+
+    def sums(self, package: DebianPackage) -> tuple[int, str] | None:
+        """Return the length of its list of digests, and the list's own digest."""
+        place = _info(package, self._root, ".md5sums")
+        if place is None:
+            return None
+        if place not in self._sums:
+            raw = self._root.documents[place][0]
+            self._sums[place] = (raw.count(b"\n"), hashlib.sha256(raw).hexdigest())
+        return self._sums[place]
+
+
+def _properties(package: DebianPackage, texts: _Texts) -> tuple[tuple[str, str], ...]:
     name, version = package.source
     properties = [("imagekit:dpkg:source", f"{name}@{version}")]
-    sums = _info(package, root, ".md5sums")
+    sums = texts.sums(package)
     if sums is not None:
         properties += [
-            ("imagekit:dpkg:md5sums:files", str(sums.count(b"\n"))),
-            ("imagekit:dpkg:md5sums:sha256", hashlib.sha256(sums).hexdigest()),
+            ("imagekit:dpkg:md5sums:files", str(sums[0])),
+            ("imagekit:dpkg:md5sums:sha256", sums[1]),
         ]
     return tuple(properties)
+
+
+def _depends(
+    package: DebianPackage, graph: "_Graph", *, refs: Mapping[Key, str], bounds: Bounds
+) -> tuple[str, ...]:
+    needed = (refs[each.key] for each in graph.needs(package))
+    return tuple(sorted(bounds.depending(refs[package.key], needed)))
 
 
 class _Graph:
     """Which installed packages satisfy a relation: by name, else by what they provide."""
 
-    def __init__(self, packages: tuple[DebianPackage, ...]) -> None:
+    def __init__(self, packages: tuple[DebianPackage, ...], bounds: Bounds) -> None:
+        self._bounds = bounds
         self._named: dict[str, list[DebianPackage]] = defaultdict(list)
+        self._of: dict[tuple[str, str], list[DebianPackage]] = defaultdict(list)
         self._provided: dict[str, list[DebianPackage]] = defaultdict(list)
         for package in packages:
             self._named[package.name].append(package)
-            for alternatives in _relations(package.stanza.get("Provides", "")):
-                for name in alternatives:
-                    self._provided[name].append(package)
+            self._of[package.name, package.architecture].append(package)
+            for names in self._relations(package, "Provides"):
+                self._provided[names[0]].append(package)
 
-    def needs(self, package: DebianPackage) -> Iterator[Key]:
+    def needs(self, package: DebianPackage) -> Iterator[DebianPackage]:
         """Yield what it needs: of alternatives the first that is there."""
         for field in ("Pre-Depends", "Depends"):
-            for alternatives in _relations(package.stanza.get(field, "")):
+            for alternatives in self._relations(package, field):
                 there = (self._there(name, package.architecture) for name in alternatives)
-                yield from next((keys for keys in there if keys), ())
+                yield from chain(*next((found for found in there if any(found)), ()))
 
-    def _there(self, name: str, architecture: str) -> list[Key]:
-        named = self._named.get(name, [])
-        same = [p.key for p in named if p.architecture in {architecture, "all"}]
-        if same or named:
-            return same or [p.key for p in named]
-        return [p.key for p in self._provided.get(name, [])]
+    def _there(self, name: str, architecture: str) -> tuple[list[DebianPackage], ...]:
+        """Return what fits as it is kept: many may need what many provide."""
+        same = (
+            self._of.get((name, architecture), []),
+            self._of.get((name, "all"), []) if architecture != "all" else [],
+        )
+        return same if any(same) else (self._named.get(name) or self._provided.get(name, []),)
 
-
-def _relations(text: str) -> Iterator[tuple[str, ...]]:
-    """Yield the alternatives of each relation, versions and architectures left out."""
-    for relation in text.split(",", _MAX_RELATIONS)[:_MAX_RELATIONS]:
-        names = (part.split("(")[0].split("[")[0].split(":")[0] for part in relation.split("|"))
-        alternatives = tuple(found for name in names if (found := name.strip()))
-        if alternatives:
-            yield alternatives
+    def _relations(self, package: DebianPackage, field: str) -> Iterator[tuple[str, ...]]:
+        """Yield the alternatives of each relation, versions and architectures left out."""
+        text = package.stanza.get(field, "")
+        for relation in text.split(",", _MAX_RELATIONS)[:_MAX_RELATIONS]:
+            if not self._bounds.relations.take():
+                return
+            parts = relation.split("|", _MAX_ALTERNATIVES)[:_MAX_ALTERNATIVES]
+            names = (part.split("(")[0].split("[")[0].split(":")[0].strip() for part in parts)
+            alternatives = tuple(name for name in names if name)
+            if alternatives:
+                yield alternatives

@@ -1,14 +1,14 @@
 """The layers of an image laid over each other (OCI image-spec, layer.md "Applying Changesets")."""
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from imagekit.model.sbom import LayerFiles, RegularFile
+from imagekit.sbom.bounds import Bounds
 
 _MAX_LINKS_FOLLOWED = 40
-_Value = TypeVar("_Value")
+_STEP = 64
+"""What a step of resolving a path costs beside the bytes of the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +19,43 @@ class Root:
     documents: dict[str, tuple[bytes, int]]
     links: dict[str, str]
     files: dict[str, tuple[RegularFile, int]]
+    bounds: Bounds = field(default_factory=Bounds)
 
     def read(self, path: str) -> bytes | None:
         """Return the document at the path, links followed within the root."""
-        found = self.documents.get(path) or self.documents.get(self.resolve(path))
-        return None if found is None else found[0]
+        place = self.place(path)
+        return None if place is None else self.documents[place][0]
+
+    def place(self, path: str) -> str | None:
+        """Return where the document lies that a path leads to; None where there is none.
+
+        Links can make many paths lead to one document: what is read of it again is counted too.
+        """
+        place = path if path in self.documents else self.resolve(path)
+        found = self.documents.get(place)
+        return place if found and self.bounds.read.take(len(found[0])) else None
 
     def resolve(self, path: str) -> str:
         """Follow symbolic links as text, never out of the root; a loop leads nowhere."""
         todo = path.split("/")[::-1]
-        done: list[str] = []
+        current = ""
         followed = 0
         while todo:
             part = todo.pop()
             if part == "..":
-                del done[-1:]
+                current = current.rpartition("/")[0]
             elif part not in {"", "."}:
-                target = self.links.get("/".join((*done, part)))
+                place = f"{current}/{part}" if current else part
+                target = self.links.get(place)
                 if target is None:
-                    done.append(part)
-                    continue
-                followed += 1
-                if followed > _MAX_LINKS_FOLLOWED:
+                    current = place
+                followed += target is not None
+                if followed > _MAX_LINKS_FOLLOWED or not self.bounds.steps.take(_STEP + len(place)):
                     return path
-                if target.startswith("/"):
-                    done.clear()
-                todo.extend(target.split("/")[::-1])
-        return "/".join(done)
+                if target is not None:
+                    current = "" if target.startswith("/") else current
+                    todo.extend(target.split("/")[::-1])
+        return current
 
 
 class Resolver:
@@ -65,35 +75,47 @@ class Resolver:
 
 
 def lay_over(layers: Sequence[LayerFiles]) -> Root:
-    """Return what the layers add up to; the first is the lowest."""
+    """Return what the layers add up to; the first is the lowest.
+
+    From the highest down, so that each path is looked at once however many layers there are.
+    """
     root = Root(tuple(layers), {}, {}, {})
-    for number, layer in enumerate(layers):
-        _hide(root.documents, layer)
-        _hide(root.links, layer)
-        _hide(root.files, layer)
-        for path in layer.documents.keys() | layer.files.keys():
-            root.links.pop(path, None)
-        root.documents.update((path, (raw, number)) for path, raw in layer.documents.items())
-        root.files.update((path, (file, number)) for path, file in layer.files.items())
-        root.links.update(layer.links)
+    above = _Above()
+    for number, layer in reversed(list(enumerate(layers))):
+        seen = above.below()
+        root.documents.update((p, (v, number)) for p, v in layer.documents.items() if seen(p))
+        root.files.update((p, (v, number)) for p, v in layer.files.items() if seen(p))
+        root.links.update((p, v) for p, v in layer.links.items() if seen(p))
+        above.add(layer)
     return root
 
 
-def _hide(paths: MutableMapping[str, _Value], layer: LayerFiles) -> None:
-    gone = layer.removed | layer.links.keys()
-    if not paths or not (gone or layer.emptied):
-        return
-    for path in [path for path in paths if _is_hidden(path, gone, layer.emptied)]:
-        del paths[path]
+class _Above:
+    """What the layers above one hide of it."""
 
+    def __init__(self) -> None:
+        self._gone: set[str] = set()
+        self._emptied: set[str] = set()
 
-def _is_hidden(path: str, gone: AbstractSet[str], emptied: AbstractSet[str]) -> bool:
-    if path in gone:
-        return True
-    return any(folder in gone or folder in emptied for folder in _folders(path))
+    def add(self, layer: LayerFiles) -> None:
+        """Add the next layer below: what it has, a lower one does not show any more."""
+        for paths in (layer.removed, layer.links, layer.documents, layer.files):
+            self._gone.update(paths)
+        self._emptied |= layer.emptied
 
+    def below(self) -> Callable[[str], bool]:
+        """Return what tells whether a path of the next layer below is seen from above."""
+        if not (self._gone or self._emptied):
+            return lambda _: True
+        folders: dict[str, bool] = {}
 
-def _folders(path: str) -> Iterator[str]:
-    while path:
-        path = path.rpartition("/")[0]
-        yield path
+        def inside(folder: str) -> bool:
+            """Return whether what lies in the folder is seen."""
+            known = folders.get(folder)
+            if known is None:
+                up = not folder or inside(folder.rpartition("/")[0])
+                known = up and folder not in self._gone and folder not in self._emptied
+                folders[folder] = known
+            return known
+
+        return lambda path: path not in self._gone and inside(path.rpartition("/")[0])

@@ -3,22 +3,30 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from email.parser import HeaderParser
 
 from packageurl import PackageURL
 
-from imagekit.errors import DocumentError
+from imagekit.formats.catalogued import Notes, shown
 from imagekit.model.sbom import Component, Kind, Supplier
 from imagekit.sbom.licences import of_python
 from imagekit.sbom.overlay import Resolver, Root
-from imagekit.sbom.text import clean, decoded
+from imagekit.sbom.text import clean, decoded, lines
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
+_EMPTY_LINE = re.compile(r"(?:^|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _MAX_REQUIREMENTS = 2000
-MAX_PACKAGES = 20_000
 _MAX_HASH = 64
+_METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
+_READ = frozenset(
+    {
+        "name", "version", "summary", "home-page", "license", "license-expression", "classifier",
+        "requires-dist", "author", "author-email", "maintainer", "maintainer-email",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +56,34 @@ def normal(name: str) -> str:
 
 
 def packages(root: Root) -> tuple[tuple[PythonPackage, ...], tuple[str, ...]]:
-    """Return the distributions that are there, and notes on those without name or version.
-
-    Raises:
-        DocumentError: there are more than in any honest image.
-    """
+    """Return the distributions that are there, and notes on those that are not catalogued."""
     found: list[PythonPackage] = []
-    notes: list[str] = []
-    for path in sorted(root.documents):
-        if not path.endswith((".dist-info/METADATA", ".egg-info/PKG-INFO", ".egg-info")):
+    notes = Notes()
+    for path in sorted(path for path in root.documents if path.endswith(_METADATA)):
+        text = _header(decoded(root.documents[path][0]))
+        if not root.bounds.headers.take(1 + text.count("\n")):
             continue
-        headers = _headers(decoded(root.documents[path][0]))
+        headers = _headers(text)
         name, version = _first(headers, "name"), clean(_first(headers, "version"), 200)
-        if _NAME.fullmatch(name) and version:
+        if not _NAME.fullmatch(name) or not version:
+            notes.add(f"{shown(path)} has no valid name and version")
+        elif root.bounds.pythons.take():
             found.append(PythonPackage(name, version, path, headers))
-        else:
-            notes.append(f"/{clean(path, 200)} has no valid name and version")
-    if len(found) > MAX_PACKAGES:
-        raise DocumentError(
-            f"the image claims more than {MAX_PACKAGES} Python packages",
-            hint="no honest image has that; find out who built it",
-            code="BAD_LAYER",
-        )
-    return tuple(found), tuple(notes)
+    for path in _dangling(root, found):
+        notes.add(f"{shown(path)} leads to a Python package that is not catalogued")
+    return tuple(found), notes.all()
+
+
+def _dangling(root: Root, found: Iterable[PythonPackage]) -> list[str]:
+    """Return the links to sources (``develop`` of setuptools) that lead to no metadata."""
+    links = sorted(path for path in root.documents if path.endswith(".egg-link"))
+    folders = {package.folder.rpartition("/")[0] for package in found} if links else set()
+    return [path for path in links if _linked(path, root) not in folders]
+
+
+def _linked(path: str, root: Root) -> str:
+    target = next(lines(root.documents[path][0]), "").strip()
+    return root.resolve(_joined(path.rpartition("/")[0], target))
 
 
 def components(
@@ -95,7 +108,7 @@ def components(
             package,
             root,
             ref=refs[package.path],
-            needed=_needed(package, by_name),
+            needed=root.bounds.depending(refs[package.path], _needed(package, by_name, root)),
             owner=debian_owner.get(package.path, ""),
             archive=archive_hashes.get((package.normal_name, package.version), ""),
         )
@@ -103,17 +116,24 @@ def components(
     )
 
 
-def owned(found: tuple[PythonPackage, ...], root: Root, resolver: Resolver) -> frozenset[str]:
-    """Return the files that the distributions list as theirs, where they really lie."""
+def owned(
+    found: tuple[PythonPackage, ...], root: Root, resolver: Resolver, *, wanted: Collection[str]
+) -> frozenset[str]:
+    """Return the files that the distributions list as theirs, of those that are wanted."""
     files: set[str] = set()
-    for package in found:
+    for package in found if wanted else ():
         site, _, _ = package.folder.rpartition("/")
-        files.update(resolver.place(_joined(site, line)) for line in _record(package, root))
+        for line in _record(package, root):
+            if not root.bounds.lines.take():
+                break
+            real = resolver.place(_joined(site, line))
+            if real in wanted:
+                files.add(real)
     return frozenset(files)
 
 
 def _component(
-    package: PythonPackage, root: Root, *, ref: str, needed: tuple[str, ...], owner: str,
+    package: PythonPackage, root: Root, *, ref: str, needed: set[str], owner: str,
     archive: str,
 ) -> Component:  # fmt: skip
     layer = root.layers[root.documents[package.path][1]]
@@ -135,7 +155,7 @@ def _component(
         homepage=clean(_first(headers, "home-page")),
         hashes=(("sha256", digest),) if digest else (),
         properties=_properties(package, root, owner),
-        depends=tuple(sorted({*needed} - {ref})),
+        depends=tuple(sorted(needed)),
         origin=layer.origin,
         layer=layer.layer,
     )
@@ -157,10 +177,13 @@ def _refs(found: tuple[PythonPackage, ...]) -> dict[str, str]:
     return refs
 
 
-def _needed(package: PythonPackage, by_name: Mapping[str, str]) -> tuple[str, ...]:
-    requirements = package.headers.get("requires-dist", ())[:_MAX_REQUIREMENTS]
-    names = (_required(clean(requirement)) for requirement in requirements)
-    return tuple(by_name[name] for name in names if name in by_name)
+def _needed(package: PythonPackage, by_name: Mapping[str, str], root: Root) -> Iterator[str]:
+    for requirement in package.headers.get("requires-dist", ())[:_MAX_REQUIREMENTS]:
+        if not root.bounds.relations.take():
+            return
+        name = _required(clean(requirement))
+        if name in by_name:
+            yield by_name[name]
 
 
 def _required(requirement: str) -> str:
@@ -202,18 +225,14 @@ def _direct_hash(package: PythonPackage, root: Root) -> str:
 
 
 def _record(package: PythonPackage, root: Root) -> Iterator[str]:
-    record = root.read(f"{package.folder}/RECORD")
-    if record is not None:
-        for line in record.decode("utf-8", "surrogateescape").split("\n"):
-            # PATH,HASH,SIZE; a path with a comma or a quote is quoted as in CSV.
-            path = line.rsplit(",", 2)[0].strip('"').replace('""', '"')
-            if path:
-                yield path
-    installed = root.read(f"{package.folder}/installed-files.txt")
-    if installed is not None:
-        for line in installed.decode("utf-8", "surrogateescape").split("\n"):
-            if line.strip():
-                yield f"{package.folder.rpartition('/')[2]}/{line.strip()}"
+    for line in lines(root.read(f"{package.folder}/RECORD") or b""):
+        # PATH,HASH,SIZE; a path with a comma or a quote is quoted as in CSV.
+        path = line.rsplit(",", 2)[0].strip('"').replace('""', '"')
+        if path:
+            yield path
+    for line in lines(root.read(f"{package.folder}/installed-files.txt") or b""):
+        if line.strip():
+            yield f"{package.folder.rpartition('/')[2]}/{line.strip()}"
 
 
 def _joined(folder: str, path: str) -> str:
@@ -227,21 +246,18 @@ def _joined(folder: str, path: str) -> str:
     return "/".join(part for part in parts if part)
 
 
+def _header(text: str) -> str:
+    """Return the text up to its first empty line; what follows is the description."""
+    end = _EMPTY_LINE.search(text)
+    return text[: end.end()] if end else text
+
+
 def _headers(text: str) -> dict[str, tuple[str, ...]]:
-    """Read the headers of a METADATA file; the body behind the first empty line is prose."""
+    """Read the headers of a METADATA file as installers do: by the email package (PEP 566)."""
     found: dict[str, list[str]] = {}
-    last: list[str] | None = None
-    for line in text.split("\n"):
-        if not line.strip():
-            break
-        if line[0] in " \t":
-            if last:
-                last[-1] += "\n" + line
-            continue
-        key, colon, value = line.partition(":")
-        last = found.setdefault(key.lower(), []) if colon else None
-        if last is not None:
-            last.append(value.strip())
+    for key, value in HeaderParser().parsestr(text).items():
+        if key.lower() in _READ:
+            found.setdefault(key.lower(), []).append(str(value).strip())
     return {key: tuple(values) for key, values in found.items()}
 
 

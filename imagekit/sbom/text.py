@@ -1,6 +1,7 @@
 """Text out of hostile files: valid, printable, of a bounded length."""
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 
 MAX_VALUE = 4096
 
@@ -21,6 +22,14 @@ def clean(text: str, limit: int = MAX_VALUE) -> str:
 def printable(raw: bytes) -> str:
     """Return bytes that should be a path or name as text that every encoder takes."""
     return clean(decoded(raw))
+
+
+def lines(raw: bytes) -> Iterator[str]:
+    """Yield the lines of a list of paths that have something in them, one after the other."""
+    for line in BytesIO(raw):
+        text = line.removesuffix(b"\n").decode("utf-8", "surrogateescape")
+        if text:
+            yield text
 
 
 def fields(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:

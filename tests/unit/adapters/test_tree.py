@@ -59,15 +59,29 @@ def test_a_huge_sparse_database_is_refused(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
-def test_endless_nesting_is_refused(tmp_path: Path) -> None:
-    """Folders in folders end at a depth that no image has."""
+def test_endless_nesting_ends_with_a_note(tmp_path: Path) -> None:
+    """Folders in folders end at a depth that no image has; the rest is read all the same."""
+    put(tmp_path, STATUS, b"Package: a\n")
     folder = tmp_path
     for _ in range(260):
         folder /= "d"
     folder.mkdir(parents=True)
 
-    with pytest.raises(DocumentError, match="deep"):
-        read_folder(tmp_path)
+    found = read_folder(tmp_path)
+
+    assert found.documents[STATUS] == b"Package: a\n"
+    assert "1 paths of more than 250 levels are not looked at" in found.notes
+
+
+def test_a_program_of_holes_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A sparse file of a petabyte has no digest, and that is said."""
+    os.truncate(put(tmp_path, "bin/holes", b"\x7fELF", mode=0o755), 1 << 43)
+    put(tmp_path, "bin/x", b"\x7fELF")
+
+    found = read_programs(tmp_path, read_folder(tmp_path), owned=lambda _: False)
+
+    assert {"bin/x"} == {path for path, file in found.files.items() if file.sha256}
+    assert "1 more programs have no digest: too large together" in found.notes
 
 
 def test_programs_have_a_digest_unless_a_package_owns_them(tmp_path: Path) -> None:

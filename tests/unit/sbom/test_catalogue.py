@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.errors import DocumentError
 from imagekit.formats.layertar import read_layer
 from imagekit.model.digest import Digest
 from imagekit.model.image import Origin
@@ -201,14 +200,6 @@ def test_a_database_behind_a_link_is_noted(tar: Tar) -> None:
     raw = tar({}, links={"var/lib/dpkg": "/opt/hidden"})
 
     assert "symbolic link" in catalogue([layer(raw, 1, None)], subject=SUBJECT).notes[0]
-
-
-def test_too_many_packages_are_refused(tar: Tar) -> None:
-    """A database with a million paragraphs ends with an error in good time."""
-    status = b"Package: a\nVersion: 1\n\n" * 100_000
-
-    with pytest.raises(DocumentError, match="more than"):
-        catalogue([layer(tar({"var/lib/dpkg/status": status}), 1, None)], subject=SUBJECT)
 
 
 def test_hostile_stanzas_are_noted_or_cleaned(tar: Tar) -> None:

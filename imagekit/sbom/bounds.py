@@ -1,0 +1,63 @@
+"""How much is made of the files that were read: products of them, walked through and written.
+
+A thousand packages that need what a thousand provide are a million edges; ten thousand names that
+link to one list are ten thousand lists. Each of these is counted in the units that it costs, and
+what is over becomes one note.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from imagekit.formats.catalogued import Allowance
+from imagekit.model.sbom import Component
+
+MAX_PACKAGES = 20_000
+"""Of Debian, and as many of Python; a full desktop has about 5,000."""
+_EDGE = 10
+_REFS = 3
+"""How often a component's ref stands in the document beside its own entry."""
+_MAX_TEXT = 12 << 20
+_MAX_EDGES = 6 << 20
+"""Bytes of both in the document: with them an attestation is one that verifiers still read."""
+
+
+class Bounds:
+    """What is made of one image."""
+
+    def __init__(self) -> None:
+        self.packages = Allowance(MAX_PACKAGES, "{} more Debian packages are not listed")
+        self.pythons = Allowance(MAX_PACKAGES, "{} more Python packages are not listed")
+        self.headers = Allowance(
+            400_000, "the metadata of {} Python packages was not read: too long together"
+        )
+        self.paragraphs = Allowance(500_000, "{} of dpkg's databases were not read to their end")
+        self.relations = Allowance(1_000_000, "the relations of {} packages were not all looked at")
+        self.edges = Allowance(_MAX_EDGES, "the dependencies of {} packages are not all listed")
+        self.lines = Allowance(5_000_000, "{} lists of installed files were not read to their end")
+        self.read = Allowance(1 << 30, "{} files of packages were not read: too many links to one")
+        self.steps = Allowance(1 << 28, "{} paths were not resolved: too many links")
+        self.components = Allowance(MAX_PACKAGES, "{} more components are not listed: too many")
+        self.text = Allowance(
+            _MAX_TEXT, "{} more components are not listed: their texts are too large together"
+        )
+
+    def depending(self, ref: str, needed: Iterable[str]) -> set[str]:
+        """Return what a component needs beside itself, as much as is still listed."""
+        found: set[str] = set()
+        for one in needed:
+            # What is named twice costs as much: it was walked through.
+            if not self.edges.take(len(one) + _EDGE):
+                break
+            found.add(one)
+        return found - {ref}
+
+    def listed(self, components: Iterable[Component]) -> Iterator[Component]:
+        """Yield the components that are still listed, by number and by their text."""
+        for one in components:
+            if self.components.take() and self.text.take(len(repr(one)) + _REFS * len(one.ref)):
+                yield one
+
+    def notes(self) -> Iterator[str]:
+        """Yield what was over since the last time."""
+        for each in vars(self).values():
+            if isinstance(each, Allowance):
+                yield from each.notes()
