@@ -1,17 +1,25 @@
-"""Sign an image that something else built, by its digest, in both forms that verifiers read.
+r"""Sign an image that something else built, by its digest, in both forms that verifiers read.
 
   imagekit sign registry.example.org/apps/solver:2.1 --key imagekit.key
   imagekit sign oci:images:apps/solver:2.1 --key imagekit.key --sbom
   imagekit sign registry.example.org/apps/solver:2.1 --keyless
+  imagekit sign registry.example.org/apps/solver:2.1 --key imagekit.key --provenance \
+      --builder https://ci.example.org --material https://git.example.org/solver@sha256:...
 
 By a tag, it is signed for that tag; by a digest, for its repository. Of an index, the index and
 the image of every platform are signed. What the key has signed already is not signed again.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
+from imagekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from imagekit.model.image import Material
+    from imagekit.sign.provenance import Stated
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +27,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help="the image to sign")
     parser.add_argument(
         "--sbom", action="store_true", help="make the image's SBOM, attach it and attest to it"
+    )
+    parser.add_argument(
+        "--provenance",
+        action="store_true",
+        help="attest how it was built as you state it, marked so: by --builder, from --material",
+    )
+    parser.add_argument("--builder", default="", metavar="URI", help="what built the image")
+    parser.add_argument(
+        "--material",
+        action="append",
+        default=[],
+        metavar="URI[@DIGEST]",
+        help="what it was built from; may be repeated",
     )
     add_signer_options(parser)
     add_registry_options(parser)
@@ -28,17 +49,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Sign.
 
     Raises:
+        UsageError: the provenance has no builder, or a builder is named for none.
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
     from imagekit.model.reference import parse_reference
     from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.sign import sign_reference
 
+    stated = _stated(arguments)
     done = sign_reference(
         parse_reference(arguments.reference),
         signer=signer_of(arguments),
         options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
         sbom=arguments.sbom,
+        stated=stated,
         progress=console.progress,
     )
     console.result(
@@ -59,3 +83,31 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         },
     )
     return 0
+
+
+def _stated(arguments: argparse.Namespace) -> "Stated | None":
+    if not arguments.provenance:
+        if arguments.builder or arguments.material:
+            raise UsageError("--builder and --material belong to --provenance", hint="add it")
+        return None
+    if not arguments.builder:
+        raise UsageError("--provenance needs --builder URI", hint="say what built the image")
+    from imagekit.sign.provenance import Stated
+
+    for uri in (arguments.builder, *arguments.material):
+        if ":" not in uri or not uri.isprintable() or " " in uri:
+            raise UsageError(f"{uri!r:.120} is not a URI", hint="write SCHEME:..., such as https:")
+    return Stated(
+        builder=arguments.builder,
+        materials=tuple(_material(text) for text in arguments.material),
+    )
+
+
+def _material(text: str) -> "Material":
+    from imagekit.model.digest import Digest
+    from imagekit.model.image import Material
+
+    uri, at, digest = text.rpartition("@")
+    if not at or not digest.startswith("sha256:"):
+        return Material(uri=text)
+    return Material(uri=uri, digest=Digest.parse(digest))

@@ -3,20 +3,24 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
 from imagekit.model.event import Done, Progress, Started
-from imagekit.model.oci import MANIFEST_TYPES, Descriptor, Index, RawManifest
+from imagekit.model.oci import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.ports import Clock, RegistryReader, RegistryWriter, Signer
 from imagekit.sign.attach import Attached, attach_sbom
-from imagekit.sign.signing import attest, sign, subjects
+from imagekit.sign.provenance import Stated, stated_provenance
+from imagekit.sign.signing import attested, signed, subjects
 
 _MOST_PLATFORMS = 64
+_STATEMENTS = frozenset({IN_TOTO, BUNDLE})
+_Write = Callable[[], tuple[Attached, ...]]
 
 MakeSbom = Callable[[RegistryReader, PinnedReference], bytes]
 """Makes the CycloneDX document of an image of one platform."""
@@ -38,6 +42,7 @@ def sign_reference(
     options: RegistryOptions,
     sbom: bool,
     progress: Progress,
+    stated: Stated | None = None,
 ) -> SignedImage:
     """Sign an image in the registry or layout that its reference names.
 
@@ -47,6 +52,7 @@ def sign_reference(
         options: how the registry is reached.
         sbom: whether to make the SBOM, attach it and attest to it.
         progress: is told what happens.
+        stated: what the signer says of how it was built; None for nothing.
 
     Raises:
         SigningKeyError: the key refuses, or there is no identity token.
@@ -64,6 +70,7 @@ def sign_reference(
         clock=SystemClock(),
         progress=progress,
         make_sbom=_sbom_maker(progress) if sbom else None,
+        stated=stated,
     )
 
 
@@ -84,6 +91,7 @@ def sign_image(
     clock: Clock,
     progress: Progress,
     make_sbom: MakeSbom | None = None,
+    stated: Stated | None = None,
 ) -> SignedImage:
     """Sign what the reference points to now, in both forms, and attest its SBOM if wanted.
 
@@ -98,6 +106,7 @@ def sign_image(
         clock: for the time in annotations.
         progress: is told what happens.
         make_sbom: makes the SBOM of each platform's image; None for none.
+        stated: what the signer says of how it was built; None for nothing.
 
     Raises:
         RegistryError: the registry refused or did not answer.
@@ -107,14 +116,23 @@ def sign_image(
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
     top = writer.manifest(image.with_digest(image.digest))
     tags = (image.tag,) if image.tag else ()
+    works = [
+        _Work(writer, signer, target, manifest.descriptor, tags=tags, clock=clock)
+        for target, manifest in _targets(writer, image, top)
+    ]
+    sboms = {}
+    for work in works:
+        if make_sbom is not None and is_image(writer, work.target):
+            sboms[work.target] = make_sbom(writer, work.target)
+    # All that may fail is done before the first write: no index is signed by half.
+    ready = []
+    for work in works:
+        progress(Started(stage="sign", detail=str(work.target)))
+        ready.append((work.target, work.prepared(sboms.get(work.target), stated)))
     attached: list[tuple[PinnedReference, Attached]] = []
-    for target, manifest in _targets(writer, image, top):
-        work = _Work(writer, signer, target, manifest.descriptor, tags=tags, clock=clock)
-        progress(Started(stage="sign", detail=str(target)))
+    for target, writes in ready:
         began = time.monotonic()
-        done = work.signed()
-        if make_sbom is not None and manifest.media_type in MANIFEST_TYPES:
-            done += work.attested(make_sbom(writer, target))
+        done = [one for write in writes for one in write()]
         attached += [(target, one) for one in done]
         seconds = time.monotonic() - began
         progress(Done(stage="sign", summary=_summary(target, done), seconds=seconds))
@@ -132,9 +150,10 @@ class _Work:
     tags: tuple[str, ...]
     clock: Clock
 
-    def signed(self) -> list[Attached]:
-        return [
-            *sign(
+    def prepared(self, sbom: bytes | None, stated: Stated | None) -> list[_Write]:
+        """Sign all that is to be attached, and return what attaches it."""
+        writes: list[_Write] = [
+            signed(
                 self.writer,
                 self.signer,
                 self.target,
@@ -143,24 +162,48 @@ class _Work:
                 clock=self.clock,
             )
         ]
+        about = subjects(self.target, self.tags)
+        if sbom is not None:
+            document = strictjson.loads_object(sbom, what="the SBOM")
+            statement = Statement(subjects=about, predicate_type=CYCLONEDX, predicate=document)
+            attach_it = partial(
+                attach_sbom, self.writer, self.target, manifest=self.manifest, sbom=sbom
+            )
+            writes += [_one(attach_it), self._attested(statement)]
+        if stated is not None:
+            writes.append(self._attested(stated_provenance(stated, subjects=about)))
+        return writes
 
-    def attested(self, sbom: bytes) -> list[Attached]:
-        statement = Statement(
-            subjects=subjects(self.target, self.tags),
-            predicate_type=CYCLONEDX,
-            predicate=strictjson.loads_object(sbom, what="the SBOM"),
-        )
-        return [
-            attach_sbom(self.writer, self.target, manifest=self.manifest, sbom=sbom),
-            attest(
+    def _attested(self, statement: Statement) -> _Write:
+        return _one(
+            attested(
                 self.writer,
                 self.signer,
                 self.target,
                 manifest=self.manifest,
                 statement=statement,
                 clock=self.clock,
-            ),
-        ]
+            )
+        )
+
+
+def _one(write: Callable[[], Attached]) -> _Write:
+    return lambda: (write(),)
+
+
+def is_image(reader: RegistryReader, target: PinnedReference) -> bool:
+    """Return whether an SBOM is made of it: it is neither an index nor an attestation.
+
+    BuildKit puts a manifest of in-toto statements beside each image in an index. It has layers,
+    and none of them is one of a file system. Whatever is not known to be such a manifest counts as
+    an image, of which an SBOM must be made.
+    """
+    raw = reader.manifest(target)
+    found = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(found, Index):
+        return False
+    types = {layer.media_type for layer in found.layers}
+    return not types or not types <= _STATEMENTS
 
 
 def _targets(

@@ -24,8 +24,8 @@ from imagekit.model.oci import (
     Platform,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.ports import RegistryWriter, Signer
+from imagekit.model.reference import PinnedReference, TaggedReference
+from imagekit.ports import RegistryReader, RegistryWriter, Signer
 
 _ATTEMPTS = 30
 _PAUSE = 0.06
@@ -48,9 +48,18 @@ def legacy_tag(image: PinnedReference) -> TaggedReference:
     return TaggedReference(image.repository, f"{image.digest.algorithm}-{image.digest.hex}.sig")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedLayers:
+    """Legacy signatures of an image: those that are there and verify, and new ones."""
+
+    layers: tuple[Descriptor, ...] = ()
+    payloads: tuple[bytes, ...] = ()
+    """What the new ones sign; not in the registry yet."""
+
+
 def signed_layers(
-    writer: RegistryWriter, signer: Signer, image: PinnedReference, *, identities: Sequence[str]
-) -> tuple[Descriptor, ...]:
+    reader: RegistryReader, signer: Signer, image: PinnedReference, *, identities: Sequence[str]
+) -> SignedLayers:
     """Return a layer for each identity: those that are there and verify, else newly signed ones.
 
     There are none where the signer has no legacy form.
@@ -59,18 +68,20 @@ def signed_layers(
         DocumentError: the tag holds something that is no manifest of signatures.
         RegistryError: the registry refused or did not answer.
     """
-    there = _layers(_current(writer, legacy_tag(image)))
-    layers = []
+    there = _layers(_current(reader, legacy_tag(image)))
+    layers, payloads = [], []
     for identity in identities:
         payload = payload_bytes(SimpleSigning(identity=identity, digest=image.digest))
-        good = [layer for layer in there if _holds(layer, payload, signer)]
-        layer = good[0] if good else _new_layer(writer, signer, image.repository, payload=payload)
+        layer = next((layer for layer in there if _holds(layer, payload, signer)), None)
+        if layer is None:
+            layer = _new_layer(signer, payload)
+            payloads.append(payload)
         if layer is not None:
             layers.append(layer)
-    return tuple(layers)
+    return SignedLayers(layers=tuple(layers), payloads=tuple(payloads))
 
 
-def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descriptor]) -> Merged:
+def merge(writer: RegistryWriter, image: PinnedReference, signed: SignedLayers) -> Merged:
     """Add layers to the tag unless they are there, until reading it back shows all of them.
 
     Raises:
@@ -78,7 +89,9 @@ def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descr
         RegistryError: the registry refused or did not answer, or others overwrote the tag each
             time.
     """
-    tag = legacy_tag(image)
+    tag, layers = legacy_tag(image), signed.layers
+    for payload in signed.payloads:
+        writer.put_bytes(image.repository, SIMPLE_SIGNING, payload)
     calm = True
     for attempt in range(_ATTEMPTS):
         current = _current(writer, tag)
@@ -102,17 +115,14 @@ def merge(writer: RegistryWriter, image: PinnedReference, layers: Sequence[Descr
     )
 
 
-def _new_layer(
-    writer: RegistryWriter, signer: Signer, repository: Repository, *, payload: bytes
-) -> Descriptor | None:
+def _new_layer(signer: Signer, payload: bytes, /) -> Descriptor | None:
     annotations = signer.legacy(payload)
     if not annotations:
         return None
-    stored = writer.put_bytes(repository, SIMPLE_SIGNING, payload)
     return Descriptor(
         media_type=SIMPLE_SIGNING,
-        digest=stored.digest,
-        size=stored.size,
+        digest=Digest.of(payload),
+        size=len(payload),
         annotations=annotations,
     )
 
@@ -131,7 +141,7 @@ def _contains(layers: Sequence[Descriptor], wanted: Descriptor) -> bool:
     )
 
 
-def _current(writer: RegistryWriter, tag: TaggedReference) -> _Found | None:
+def _current(writer: RegistryReader, tag: TaggedReference) -> _Found | None:
     try:
         raw = writer.manifest(tag)
     except NotFoundError:

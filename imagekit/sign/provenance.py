@@ -4,6 +4,7 @@ https://slsa.dev/spec/v1.0/provenance
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imagekit.errors import InvalidReferenceError
@@ -17,6 +18,8 @@ from imagekit.sign.own import own_statements
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
 """What the parameters mean: an imagekit recipe of schema 1."""
+STATED_TYPE = "https://imagekit.dev/build/stated/v1"
+"""What the parameters mean where imagekit did not build: the signer states them."""
 LOCAL_BUILDER = "https://imagekit.dev/builder/local"
 """The builder that is named where nobody says another: a machine that answers for itself."""
 
@@ -57,6 +60,36 @@ def provenance(
                     for layer in built.layers
                 ],
             },
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What a signer says of how an image was built that something else built."""
+
+    builder: str
+    """URI of the builder."""
+    materials: tuple[Material, ...] = ()
+
+
+def stated_provenance(stated: Stated, *, subjects: Sequence[Subject]) -> Statement:
+    """Return the provenance of an image that imagekit did not build, marked as that.
+
+    Args:
+        stated: what the signer says; nothing of it was seen.
+        subjects: what the statement is about.
+    """
+    return Statement(
+        subjects=tuple(subjects),
+        predicate_type=SLSA_PROVENANCE,
+        predicate={
+            "buildDefinition": {
+                "buildType": STATED_TYPE,
+                "externalParameters": {"statedBy": "signer", "observed": False},
+                "resolvedDependencies": [_material(material) for material in stated.materials],
+            },
+            "runDetails": {"builder": {"id": stated.builder}},
         },
     )
 

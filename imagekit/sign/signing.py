@@ -2,12 +2,17 @@
 
 Each function first looks at what is there: what verifies with the signer's own public key and says
 the same is kept, so that a publish that was killed completes without signing anything twice.
+
+What looks and signs, and so may fail, is apart from what writes: whoever signs several images at
+once has all signatures before the first of them is in the registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC
 
+from imagekit.errors import DocumentError
+from imagekit.formats.bundle import MAX_BUNDLE
 from imagekit.formats.intoto import statement_bytes
 from imagekit.model.oci import BUNDLE, PREDICATE_TYPE, Descriptor
 from imagekit.model.reference import PinnedReference
@@ -63,17 +68,40 @@ def sign(
         RegistryError: the registry refused or did not answer.
         DocumentError: the legacy tag holds something that is no manifest of signatures.
     """
-    layers = signed_layers(writer, signer, image, identities=identities(image, tags))
-    first = merge(writer, image, layers) if layers else None
-    bundle = _sign_bundle(writer, signer, image, manifest=manifest, tags=tags, clock=clock)
-    if first is None:
-        return (bundle,)
-    # Somebody who read the tag before our write may have overwritten it after our look.
-    second = merge(writer, image, layers)
-    legacy = Attached(
-        what="legacy signature", reference=second.reference, new=first.new or second.new
-    )
-    return bundle, legacy
+    return signed(writer, signer, image, manifest=manifest, tags=tags, clock=clock)()
+
+
+def signed(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    tags: Sequence[str],
+    clock: Clock,
+) -> Callable[[], tuple[Attached, ...]]:
+    """Sign an image as ``sign`` does, and return what attaches the signatures.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        DocumentError: the legacy tag holds something that is no manifest of signatures.
+    """
+    legacy = signed_layers(writer, signer, image, identities=identities(image, tags))
+    attach_it = _signed_bundle(writer, signer, image, manifest=manifest, tags=tags, clock=clock)
+
+    def write() -> tuple[Attached, ...]:
+        first = merge(writer, image, legacy) if legacy.layers else None
+        bundle = attach_it()
+        if first is None:
+            return (bundle,)
+        # Somebody who read the tag before our write may have overwritten it after our look.
+        second = merge(writer, image, replace(legacy, payloads=()))
+        merged = Attached(
+            what="legacy signature", reference=second.reference, new=first.new or second.new
+        )
+        return bundle, merged
+
+    return write
 
 
 def attest(
@@ -92,11 +120,30 @@ def attest(
     Raises:
         RegistryError: the registry refused or did not answer.
     """
+    return attested(writer, signer, image, manifest=manifest, statement=statement, clock=clock)()
+
+
+def attested(
+    writer: RegistryWriter,
+    signer: Signer,
+    image: PinnedReference,
+    *,
+    manifest: Descriptor,
+    statement: Statement,
+    clock: Clock,
+) -> Callable[[], Attached]:
+    """Sign a statement as ``attest`` does, and return what attaches it.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        DocumentError: it is longer than verifiers read.
+    """
     same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
     for own in own_statements(writer, image, signer):
         if same(own.statement, statement):
-            return Attached(what=statement.predicate_type, reference=own.reference, new=False)
-    return _attach_bundle(
+            there = Attached(what=statement.predicate_type, reference=own.reference, new=False)
+            return lambda: there
+    return _bundle(
         writer,
         signer,
         image,
@@ -107,7 +154,7 @@ def attest(
     )
 
 
-def _sign_bundle(
+def _signed_bundle(
     writer: RegistryWriter,
     signer: Signer,
     image: PinnedReference,
@@ -115,17 +162,18 @@ def _sign_bundle(
     manifest: Descriptor,
     tags: Sequence[str],
     clock: Clock,
-) -> Attached:
-    signed = [
+) -> Callable[[], Attached]:
+    mine = [
         own
         for own in own_statements(writer, image, signer)
         if own.statement.predicate_type == COSIGN_SIGN
     ]
-    there = {(subject.name, subject.digest) for own in signed for subject in own.statement.subjects}
+    there = {(subject.name, subject.digest) for own in mine for subject in own.statement.subjects}
     missing = tuple(one for one in subjects(image, tags) if (one.name, one.digest) not in there)
     if not missing:
-        return Attached(what="signature", reference=signed[0].reference, new=False)
-    return _attach_bundle(
+        known = Attached(what="signature", reference=mine[0].reference, new=False)
+        return lambda: known
+    return _bundle(
         writer,
         signer,
         image,
@@ -136,7 +184,7 @@ def _sign_bundle(
     )
 
 
-def _attach_bundle(
+def _bundle(
     writer: RegistryWriter,
     signer: Signer,
     image: PinnedReference,
@@ -145,16 +193,27 @@ def _attach_bundle(
     statement: Statement,
     clock: Clock,
     what: str,
-) -> Attached:
-    attached = attach_bundle(
-        writer,
-        image,
-        manifest=manifest,
-        bundle=signer.bundle(statement_bytes(statement)),
-        predicate_type=statement.predicate_type,
-        clock=clock,
-    )
-    return replace(attached, what=what)
+) -> Callable[[], Attached]:
+    bundle = signer.bundle(statement_bytes(statement))
+    if len(bundle) > MAX_BUNDLE:
+        raise DocumentError(
+            f"what is signed of {image} as {what} has {len(bundle)} bytes; verifiers read at most "
+            f"{MAX_BUNDLE}",
+            code="TOO_LARGE",
+        )
+
+    def write() -> Attached:
+        attached = attach_bundle(
+            writer,
+            image,
+            manifest=manifest,
+            bundle=bundle,
+            predicate_type=statement.predicate_type,
+            clock=clock,
+        )
+        return replace(attached, what=what)
+
+    return write
 
 
 def attach_bundle(

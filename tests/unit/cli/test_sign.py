@@ -72,3 +72,40 @@ def test_the_result_is_the_pinned_reference(
     assert set(document) == {"schema", "reference", "digest", "attached"}
     assert [set(one) for one in document["attached"]] == [{"image", "what", "digest", "new"}] * 2
     assert [one["new"] for one in document["attached"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--provenance"], "needs --builder"),
+        (["--builder", "https://ci.example"], "belong to --provenance"),
+        (["--provenance", "--builder", "no uri"], "not a URI"),
+    ],
+)
+def test_a_provenance_says_who_built(
+    tmp_path: Path,
+    image: PinnedReference,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    """Half a statement is wrong usage, before any key is opened."""
+    assert _sign(tmp_path, *words) == 64
+    assert said in capsys.readouterr().err
+
+
+def test_a_material_has_its_digest(
+    tmp_path: Path,
+    image: PinnedReference,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """URI@DIGEST is parted at the digest; the attestation is listed."""
+    monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "secret")
+    material = f"git+ssh://git@example.org/x@sha256:{'a' * 64}"
+    words = ["--provenance", "--builder", "https://ci.example", "--material", material, "--json"]
+
+    assert _sign(tmp_path, *words) == 0
+
+    attached = json.loads(capsys.readouterr().out)["attached"]
+    assert "https://slsa.dev/provenance/v1" in {one["what"] for one in attached}

@@ -1,21 +1,34 @@
 """Signing what something else built."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from imagekit.errors import DocumentError
-from imagekit.formats.oci import index_bytes
+from imagekit.errors import DocumentError, SigningKeyError
+from imagekit.formats.oci import index_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Event, silent
-from imagekit.model.oci import CYCLONEDX, INDEX, Index, RawManifest
+from imagekit.model.image import Material
+from imagekit.model.oci import (
+    CONFIG,
+    CYCLONEDX,
+    IN_TOTO,
+    INDEX,
+    LAYER_GZIP,
+    MANIFEST,
+    Index,
+    Manifest,
+    RawManifest,
+)
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.statement import COSIGN_SIGN
+from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE
 from imagekit.model.statement import CYCLONEDX as SBOM_TYPE
-from imagekit.pipeline.sign import MakeSbom, SignedImage, sign_image
+from imagekit.pipeline.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.ports import RegistryReader
 from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements
+from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
 REPOSITORY = Repository("reg.example", "apps/solver")
@@ -154,3 +167,111 @@ def test_a_second_time_nothing_is_written_and_that_is_said() -> None:
     assert [event.summary for event in events if isinstance(event, Done)] == [
         f"{image.digest.short}  0 written, 4 there already"
     ]
+
+
+def _push_attestation(registry: MemoryRegistry, *types: str) -> PinnedReference:
+    """Push what BuildKit puts beside an image in an index."""
+    config = registry.put_bytes(REPOSITORY, CONFIG, b'{"os": "unknown"}')
+    layers = tuple(
+        replace(registry.put_bytes(REPOSITORY, kind, b"{}"), media_type=kind) for kind in types
+    )
+    manifest = Manifest(
+        media_type=MANIFEST, config=replace(config, media_type=CONFIG), layers=layers
+    )
+    return registry.put_manifest(REPOSITORY, MANIFEST, manifest_bytes(manifest))
+
+
+def test_attestations_in_an_index_get_no_sbom_and_all_images_do() -> None:
+    """An index of buildx is signed whole: its attestations too, which have no file system."""
+    registry, signer = MemoryRegistry(), MemorySigner()
+    one, two = (push_image(registry, REPOSITORY, content=raw) for raw in (b"1", b"2"))
+    attestation = _push_attestation(registry, IN_TOTO, IN_TOTO)
+    _push_index(registry, one, attestation, two)
+    made: list[PinnedReference] = []
+
+    def make(reader: RegistryReader, image: PinnedReference) -> bytes:
+        made.append(image)
+        return _sbom(reader, image)
+
+    _signed(registry, signer, make_sbom=make)
+
+    assert [image.digest for image in made] == [one.digest, two.digest]
+    for image in (one, attestation, two):
+        assert _names(registry, signer, image) == [TAGGED.identity]
+
+
+@pytest.mark.parametrize("types", [(), (LAYER_GZIP, IN_TOTO), ("application/wasm",)])
+def test_what_is_not_known_to_be_an_attestation_needs_its_sbom(types: tuple[str, ...]) -> None:
+    """A manifest with one layer of a file system, or of an unknown type, is not passed over."""
+    registry = MemoryRegistry()
+    image = _push_attestation(registry, *types)
+
+    assert is_image(registry, image)
+
+
+@pytest.mark.parametrize("fails", ["sbom", "signature", "attestation"])
+def test_nothing_is_written_where_the_last_of_it_fails(fails: str) -> None:
+    """Every SBOM is made and everything is signed before the first signature is attached."""
+    registry, signer = MemoryRegistry(), MemorySigner()
+    children = [push_image(registry, REPOSITORY, content=raw) for raw in (b"1", b"2")]
+    index = _push_index(registry, *children)
+    stored = (dict(registry.manifests), dict(registry.blobs))
+
+    def make(reader: RegistryReader, image: PinnedReference) -> bytes:
+        if fails == "sbom" and image.digest == children[-1].digest:
+            raise DocumentError("no layer of an image", code="UNSUPPORTED_LAYER")
+        return _sbom(reader, image)
+
+    if fails != "sbom":
+        signer = _Tires(after={"signature": 3, "attestation": 4}[fails])
+    with pytest.raises((DocumentError, SigningKeyError)):
+        _signed(registry, signer, make_sbom=make)
+
+    assert (registry.manifests, registry.blobs) == stored
+    assert registry.referrers(PinnedReference(REPOSITORY, index.digest)) == ()
+
+
+class _Tires(MemorySigner):
+    """A signer whose key refuses after some signatures, as a token does that is pulled out."""
+
+    def __init__(self, *, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    def bundle(self, statement: bytes, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise SigningKeyError("the token was pulled out")
+        return super().bundle(statement)
+
+
+def test_a_stated_provenance_is_marked_as_that() -> None:
+    """Builder and materials are the signer's words; a second time nothing is signed again."""
+    registry, signer = MemoryRegistry(), MemorySigner()
+    image = push_image(registry, REPOSITORY)
+    registry.tag(TAGGED, registry.manifest(image))
+    stated = Stated(
+        builder="https://ci.example.org",
+        materials=(Material(uri="https://git.example.org/x", digest=Digest.of(b"x")),),
+    )
+
+    _, done = (
+        sign_image(registry, signer, TAGGED, clock=FixedClock(), progress=silent, stated=stated)
+        for _ in range(2)
+    )
+
+    (own,) = (
+        own
+        for own in own_statements(registry, image, signer)
+        if own.statement.predicate_type == SLSA_PROVENANCE
+    )
+    definition = own.statement.predicate["buildDefinition"]
+    assert isinstance(definition, dict)
+    assert definition["buildType"] == STATED_TYPE
+    assert definition["externalParameters"] == {"statedBy": "signer", "observed": False}
+    assert [each["uri"] for each in definition["resolvedDependencies"]] == [
+        "https://git.example.org/x"
+    ]
+    assert own.statement.predicate["runDetails"] == {"builder": {"id": "https://ci.example.org"}}
+    assert recipe_digest_of(own.statement) is None
+    assert not any(what.new for _, what in done.attached)
