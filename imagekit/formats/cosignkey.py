@@ -33,6 +33,7 @@ _SCRYPT_N = frozenset({1 << 15, 1 << 16, 1 << 17})
 _SCRYPT_R, _SCRYPT_P = 8, 1
 _WRITTEN_N = 1 << 16
 _BAD_KEY = "BAD_KEY"
+_BOM = b"\xef\xbb\xbf"
 _MAY_SIGN = (
     "sign with ECDSA P-256 (imagekit key generate, cosign generate-key-pair), P-384, P-521, "
     "Ed25519, or RSA of 2048 to 8192 bits"
@@ -128,7 +129,8 @@ def _blocks(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the label and the inner lines of each PEM block."""
     begin, end, close = b"-----BEGIN ", b"-----END ", b"-----"
     label, body = b"", b""
-    for line in raw.splitlines():
+    # Editors put a byte order mark in front, and blanks at line ends: no reader of PEM minds.
+    for line in (each.rstrip(b" \t") for each in raw.removeprefix(_BOM).splitlines()):
         if line.startswith(begin) and line.endswith(close):
             label, body = line[len(begin) : -len(close)], b""
         elif label and line == end + label + close:

@@ -3,7 +3,9 @@
 import functools
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,3 +85,46 @@ def test_base64_has_one_spelling(raw: bytes, text: str) -> None:
 
     assert strict_base64(base64_text(raw)) == raw
     assert decoded is None or base64_text(decoded) == text
+
+
+_WRITTEN = {
+    "pkcs8": lambda: _key().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption()
+    ),
+    "pkcs8-sealed": lambda: _key().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    ),
+    "sec1": lambda: _key().private_bytes(
+        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    ),
+    "sec1-sealed": lambda: _key().private_bytes(
+        Encoding.PEM,
+        PrivateFormat.TraditionalOpenSSL,
+        serialization.BestAvailableEncryption(b"secret"),
+    ),
+    "cosign": lambda: cosign_key_pem(_key(), password="secret", salt=bytes(32), nonce=bytes(24)),
+    "public": lambda: public_key_pem(public_key_of(_key().public_key())),
+}
+_EDITED = {
+    "mark": lambda raw: b"\xef\xbb\xbf" + raw,
+    "blanks": lambda raw: raw.replace(b"\n", b" \t \n"),
+    "windows": lambda raw: b"\xef\xbb\xbf" + raw.replace(b"\n", b" \r\n"),
+    "no-end": lambda raw: raw.rstrip(b"\n") + b"  ",
+}
+
+
+@pytest.mark.parametrize("edited", _EDITED)
+@pytest.mark.parametrize("written", _WRITTEN)
+def test_what_an_editor_leaves_does_not_matter(written: str, edited: str) -> None:
+    """A byte order mark and blanks at line ends are read over, in private keys as in public."""
+    raw = _EDITED[edited](_WRITTEN[written]())
+    want = public_key_of(_key().public_key())
+
+    if written == "public":
+        assert parse_public_key(raw) == want
+        return
+    sealed = is_encrypted(raw, what="x")
+    opened = load_private_key(raw, password="secret" if sealed else None, what="x")
+
+    assert sealed == (written.endswith("sealed") or written == "cosign")
+    assert public_key_of(opened.public_key()) == want
