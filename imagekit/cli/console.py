@@ -27,6 +27,8 @@ class Console:
     verbose: bool = False
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
+    partial: Mapping[str, object] = field(default_factory=dict)
+    """What a command that works on several things has done so far; it stands beside an error."""
     _live: "_Live | None" = None
     _answered: bool = False
 
@@ -68,7 +70,7 @@ class Console:
         if error.hint:
             print(f"   = {error.hint}", file=self.err)
         if self.json and not self._answered:
-            self.result("", _document(error))
+            self.result("", {**_document(error), **self.partial})
 
     @property
     def progress(self) -> "Progress":

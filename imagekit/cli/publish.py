@@ -66,20 +66,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ),
         builder=arguments.builder,
     )
-    done = []
+    done: list[dict[str, object]] = []
+    # Whatever ends this run: what was published before is published, and the document says so.
+    console.partial = {"published": done}
     for recipe in recipes:
         began = time.monotonic()
         console.note(f"  {recipe.name} {recipe.version}")
         tell_bases(bases[recipe.file], console)
+        done.append({"name": recipe.name, "version": recipe.version, "status": "failed"})
         image = publish(
             recipe, to=destination, signer=signer, progress=console.progress, options=options
         )
-        done.append((image, bases[recipe.file]))
+        done[-1] = _document(image, bases[recipe.file])
         if not console.json:
             console.result(str(image.reference), {})
         console.note(f"  {image.status} in {time.monotonic() - began:.1f} s")
     if console.json:
-        console.result("", {"schema": 1, "published": [_document(*each) for each in done]})
+        console.result("", {"schema": 1, "published": done})
     return 0
 
 
