@@ -2,6 +2,7 @@
 
   imagekit policy new --image 'registry.example.org/apps/**' --key imagekit.pub
   imagekit policy new --image 'localhost/**' --key imagekit.pub --require cyclonedx > site.yaml
+  imagekit policy new --image 'a.example/**' --image 'b.example/**' --key imagekit.pub
 
 It is printed on stdout; put it into a file and give that to `imagekit verify --policy`.
 """
@@ -17,8 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image",
         required=True,
+        action="append",
         metavar="GLOB",
-        help="repositories: `*` within a component, `**` for several; quote it for the shell",
+        help="repositories: `*` within a component, `**` for several; quote it for the shell; "
+        "may be repeated, for a rule each",
     )
     parser.add_argument(
         "--key", type=Path, required=True, metavar="PUBLIC", help="public key that must have signed"
@@ -43,7 +46,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     key = read_public_key(arguments.key)
     require = [word.strip() for word in arguments.require.split(",") if word.strip()]
     text = new_policy(
-        arguments.image, key, now=datetime.now(UTC), require=require, name=arguments.name
+        arguments.image[0],
+        key,
+        now=datetime.now(UTC),
+        more=arguments.image[1:],
+        require=require,
+        name=arguments.name,
     )
     policy = parse_policy(text.encode(), file="the new policy")
     console.result(

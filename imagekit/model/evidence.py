@@ -42,6 +42,8 @@ class Refusal:
     hint: str = ""
     claim: str = ""
     """Predicate type that the refused statement claims to have; nobody vouches for it."""
+    fingerprint: str = ""
+    """Of the key that a refused signature says is its own; nobody vouches for it either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok
 from imagekit.verify.signatures import name_fault
 
+_MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
+"""What makes ``imagekit sign`` attest each type; of others imagekit makes none."""
 _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
 
 
@@ -41,8 +43,12 @@ def _missing(
 ) -> Finding:
     names = ", ".join(authority.name for authority in required.authorities)
     wants = f"the policy wants an attestation of type {required.type} signed by {names}"
-    sbom = " --sbom" if required.predicate_type == CYCLONEDX else ""
-    hint = f"publish again with imagekit, or: {case.remedy}{sbom}"
+    makes = _MAKES.get(required.predicate_type)
+    hint = (
+        f"publish again with imagekit, or: {case.remedy}{makes}"
+        if makes is not None
+        else f"let one of them attest it, for example by: cosign attest --type {required.type}"
+    )
     reason = nearest(refusals)
     if reason is not None:
         return error(check, reason.code, f"{wants}; {reason.message}", hint=reason.hint or hint)

@@ -87,8 +87,14 @@ class Case:
 
     @property
     def remedy(self) -> str:
-        """The command that signs the image."""
-        return f"imagekit sign {self.image} --key FILE"
+        """The command that signs the image, for the tag that it was asked for by."""
+        return f"imagekit sign {self._named} --key FILE"
+
+    @property
+    def _named(self) -> str:
+        image = self.image
+        # With its digest: what is signed is what was judged, wherever the tag points by then.
+        return f"{image.repository}:{image.tag}@{image.digest}" if image.tag else str(image)
 
 
 def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
@@ -126,10 +132,12 @@ def other_image(case: Case, each: Evidence) -> Refusal:
 def nearest(refusals: Sequence[Refusal]) -> Refusal | None:
     """Return the refusal that helps most."""
 
-    def rank(refusal: Refusal) -> int:
+    def rank(refusal: Refusal) -> tuple[int, bool]:
         known = refusal.code in _NEAREST
-        # What is not listed is some kind of broken document: better than a stranger's key.
-        return _NEAREST.index(refusal.code if known else "CONTENT_DIGEST_MISMATCH")
+        # What is not listed is some kind of broken document: better than a stranger's key. Of
+        # strangers' keys the one that says which it is helps more.
+        code = refusal.code if known else "CONTENT_DIGEST_MISMATCH"
+        return _NEAREST.index(code), not refusal.fingerprint
 
     return min(refusals, key=rank, default=None)
 

@@ -31,6 +31,11 @@ default: reject
 images:
   # `*` stands for characters within a component, `**` for one or more components. The longest
   # match wins; `exclude: [GLOB, ...]` takes repositories out of this rule.
+{rules}
+# Refused whoever signed it, looked up before anything else:
+# deny: {{digests: ["sha256:..."], keys: ["SHA256:..."]}}
+"""
+_RULE = """\
   - match: {{glob: "{glob}"}}
     authorities:
       # {kind}, {fingerprint}
@@ -43,10 +48,7 @@ images:
     # By tag, the image must be signed for exactly that reference; by digest, for the repository.
     # matchRepository ignores the tag; digestOnly is for images that others sign without a name.
     signedIdentity: matchRepoDigestOrExact
-{attestations}
-# Refused whoever signed it, looked up before anything else:
-# deny: {{digests: ["sha256:..."], keys: ["SHA256:..."]}}
-"""
+{attestations}"""
 _REQUIRED = """\
     # What must be there besides, signed by the authorities named, or by all where none is."""
 _NOT_REQUIRED = """\
@@ -59,37 +61,45 @@ def new_policy(
     key: PublicKey,
     *,
     now: datetime,
+    more: Sequence[str] = (),
     require: Sequence[str] = (),
     name: str = "site",
 ) -> str:
-    """Return the text of a policy for the images of a glob, signed by a key.
+    """Return the text of a policy for the images of globs, signed by a key.
 
     Args:
         glob: which repositories.
         key: whose signatures count.
         now: the present time; the policy expires a year later.
+        more: further globs, each with a rule of its own that says the same.
         require: types of attestations that must be there.
         name: what the policy is called.
 
     Raises:
-        PolicyError: the glob can never match, or a type is unknown.
+        PolicyError: a glob can never match, or a type is unknown.
     """
-    problem = globs.fault(glob)
-    if problem:
-        raise PolicyError(
-            f"{glob!r:.120} is not a glob of repositories", hint=problem, code="policy/bad-glob"
-        )
+    images = tuple(dict.fromkeys((glob, *more)))
+    for image in images:
+        problem = globs.fault(image)
+        if problem:
+            raise PolicyError(
+                f"{image!r:.120} is not a glob of repositories",
+                hint=problem,
+                code="policy/bad-glob",
+            )
     expires = (now + LIFETIME).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     pem = public_key_pem(key).decode().rstrip("\n")
-    return _TEMPLATE.format(
-        name=name,
-        expires=f"{expires.isoformat()}Z",
-        glob=glob,
-        kind=describe(key),
-        fingerprint=key.fingerprint,
-        pem="\n".join(" " * 12 + line for line in pem.splitlines()),
-        attestations=_attestations(require),
+    rules = (
+        _RULE.format(
+            glob=image,
+            kind=describe(key),
+            fingerprint=key.fingerprint,
+            pem="\n".join(" " * 12 + line for line in pem.splitlines()),
+            attestations=_attestations(require),
+        )
+        for image in images
     )
+    return _TEMPLATE.format(name=name, expires=f"{expires.isoformat()}Z", rules="\n".join(rules))
 
 
 def own_policy(

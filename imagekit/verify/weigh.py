@@ -32,6 +32,7 @@ from imagekit.model.statement import COSIGN_SIGN
 from imagekit.ports import CertificateVerifier
 
 Weighed = Evidence | Refusal
+_SHA256 = 32
 _Verified = tuple[Certified, tuple[Witness, ...]]
 
 
@@ -99,7 +100,7 @@ def _bundle(candidate: Candidate, scales: Scales) -> Weighed:
         return _certificate_bundle(candidate, bundle, scales)
     key = _signer(bundle, scales.keys)
     if key is None:
-        return _unknown(candidate, claim=_claim(bundle.envelope))
+        return _unknown(candidate, claim=_claim(bundle.envelope), named=_fingerprint(bundle.hint))
     witnesses = scales.witnesses(
         key, lambda verifier, root: verifier.key_bundle(bundle, key, root=root)
     )
@@ -231,13 +232,25 @@ def _legacy_evidence(
     )
 
 
-def _unknown(candidate: Candidate, *, claim: str) -> Refusal:
+def _unknown(candidate: Candidate, *, claim: str, named: str = "") -> Refusal:
+    """Return the refusal of a key that is not listed, with the fingerprint that it claims to have.
+
+    A signature does not hold the key: who signed is what the bundle says, and only said.
+    """
+    says = f": by its own account {named}" if named else ""
     return Refusal(
         code="UNTRUSTED_KEY",
         message=f"{candidate.source.short} ({candidate.form}) is signed by a key that the policy "
-        "does not list",
+        f"does not list{says}",
         claim=claim,
+        fingerprint=named,
     )
+
+
+def _fingerprint(hint: str) -> str:
+    """Return the fingerprint that a bundle's ``publicKey.hint`` is; empty where it is none."""
+    raw = strict_base64(hint)
+    return f"SHA256:{raw.hex()}" if raw is not None and len(raw) == _SHA256 else ""
 
 
 def _keys_only(candidate: Candidate, *, claim: str) -> Refusal:

@@ -102,3 +102,29 @@ def test_lint(
     assert (document["policies"], document["errors"], document["warnings"]) == (1, errors, warnings)
     assert len(document["diagnostics"]) == errors + warnings
     assert shown.err.count(f"--> {file}") == errors + warnings
+
+
+def test_each_image_gets_a_rule(
+    public: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--image given twice is two rules that say the same, and once more of the same is none."""
+    globs = ["a.site/**", "b.site/**", "a.site/**"]
+    words = [word for glob in globs for word in ("--image", glob)]
+
+    assert cli.main(["policy", "new", *words, "--key", str(public), "--require", "cyclonedx"]) == 0
+
+    file = tmp_path / "policy.yaml"
+    file.write_text(capsys.readouterr().out)
+    rules = load_policy(file).images
+    assert [rule.glob for rule in rules] == globs[:2]
+    assert rules[0].attestations == rules[1].attestations != ()
+
+
+def test_a_bad_glob_among_good_ones_is_refused(
+    public: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not only the first one is looked at."""
+    words = ["--image", "a.site/**", "--image", "b.site:1"]
+
+    assert cli.main(["policy", "new", *words, "--key", str(public)]) == 2
+    assert capsys.readouterr().out == ""

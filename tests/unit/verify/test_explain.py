@@ -24,7 +24,7 @@ def test_text_of_a_refusal() -> None:
         "  ✗ sbom        MISSING_ATTESTATION: the policy wants an attestation of type cyclonedx "
         "signed by signer-0; the registry lists none\n"
         "                publish again with imagekit, or: "
-        f"imagekit sign {world.image} --key FILE --sbom"
+        f"imagekit sign {world.image.repository}:1@{world.image.digest} --key FILE --sbom"
     )
 
 
