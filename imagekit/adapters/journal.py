@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from imagekit.adapters.faults import storage_errors
 from imagekit.errors import BuildError
 from imagekit.model.event import Command, Event, Output, Progress
 
@@ -26,25 +27,32 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
 
     Raises:
         BuildError: what the work raised, with the path of the log in its hint.
-        OSError: the folder cannot be written.
+        ToolError: the folder cannot be written, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
-        old.unlink(missing_ok=True)
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
     path = folder / f"{stamp}-{name.replace('/', '-')}.log"
-    with path.open("w", encoding="utf-8") as file:
+    with storage_errors(f"the log {path}"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
+            old.unlink(missing_ok=True)
+        # Line by line: what is told is in the file, and a full disk shows where it happens.
+        file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
 
-        def tell(event: Event) -> None:
+    def tell(event: Event) -> None:
+        with storage_errors(f"the log {path}"):
             _write(file, event)
-            progress(event)
+        progress(event)
 
-        try:
-            yield tell
-        except BuildError as error:
-            error.hint = f"{error.hint}\n   = " if error.hint else ""
-            error.hint += f"the whole log: {path}"
-            raise
+    try:
+        yield tell
+    except BuildError as error:
+        error.hint = f"{error.hint}\n   = " if error.hint else ""
+        error.hint += f"the whole log: {path}"
+        raise
+    finally:
+        # What a full disk did not take was told already; closing says it once more.
+        with suppress(OSError):
+            file.close()
 
 
 def _write(file: TextIO, event: Event) -> None:

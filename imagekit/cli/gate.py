@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_signers, policy_signers
-from imagekit.errors import ImagekitError, UsageError
+from imagekit.errors import ToolNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.gate.config import Config
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         from imagekit.gate.serve import Setting, run
     except ImportError as error:
-        raise ImagekitError(
+        raise ToolNotFoundError(
             f"the gate needs {error.name}, which is not installed",
             hint="pip install 'imagekit[gate]'",
             code="gate/not-installed",

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from imagekit.cli.console import Console
-from imagekit.errors import ImagekitError, UsageError
+from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
 
 COMMANDS = {
     "lint": "check recipes and show every fault with its place",
@@ -45,6 +45,15 @@ COMMANDS = {
     "doctor": "tell what this host can do, and the remedy for what it cannot",
 }
 
+_EXTRAS = {
+    "aiohttp": "gate",
+    "bcrypt": "gate",
+    "yarl": "gate",
+    "redis": "gate-redis",
+    "asn1crypto": "pkcs11",
+    "PyKCS11": "pkcs11",
+}
+"""Packages that an extra of ours brings."""
 _GARBAGE = 50_000
 """After how many new objects a process of ours looks for cycles; with Python's 700, imports alone
 make it look so often that it costs a tenth of a short command."""
@@ -183,18 +192,45 @@ def _unknown(command: str, rest: list[str]) -> UsageError:
     return UsageError(f"{command!r} is not a command", hint=guess or "see: imagekit --help")
 
 
+def _of_this_machine(error: Exception) -> ImagekitError | None:
+    """Return what to say of a full disk, too little memory or a library that is not installed.
+
+    None where imagekit itself is at fault.
+    """
+    if isinstance(error, ImportError):
+        name = (error.name or "").partition(".")[0]
+        if name in {"", "imagekit"}:
+            return None
+        return ToolNotFoundError(
+            f"the Python package {name} is needed, and cannot be imported: {error}",
+            hint=f"pip install 'imagekit[{_EXTRAS[name]}]'"
+            if name in _EXTRAS
+            else "install imagekit again, with all that it depends on",
+            code="NO_EXTRA" if name in _EXTRAS else "NOT_INSTALLED",
+        )
+    if isinstance(error, MemoryError):
+        return ToolError("there is not enough memory", hint="give the process more")
+    if not isinstance(error, OSError):
+        return None
+    named = f"{error.filename}: " if error.filename else ""
+    return ToolError(
+        f"{named}{error.strerror or str(error) or type(error).__name__}",
+        hint="the operating system refused: look at the disk, the rights and the limits here",
+        code="SYSTEM",
+    )
+
+
 def _fault(error: Exception, console: Console) -> int:
-    """Say that imagekit itself is at fault; the traceback goes where --verbose asks for it."""
+    """Say what nobody expected; the traceback goes where --verbose asks for it."""
     console.settle()
     if console.verbose:
         import traceback
 
         traceback.print_exception(error, file=console.err)
-    console.error(
-        ImagekitError(
-            f"a fault in imagekit: {type(error).__name__}: {error}",
-            hint="run it again with --verbose and report what it shows",
-            code="internal",
-        )
+    told = _of_this_machine(error) or ImagekitError(
+        f"a fault in imagekit: {type(error).__name__}: {error}",
+        hint="run it again with --verbose and report what it shows",
+        code="internal",
     )
-    return ImagekitError.exit_code
+    console.error(told)
+    return told.exit_code

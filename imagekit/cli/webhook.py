@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
-from imagekit.errors import ImagekitError, UsageError
+from imagekit.errors import ToolNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.gate.config import Tls
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from imagekit.gate.config import parse_address
         from imagekit.gate.webhook_serve import WebhookSetting, run_webhook
     except ImportError as error:
-        raise ImagekitError(
+        raise ToolNotFoundError(
             f"the webhook needs {error.name}, which is not installed",
             hint="pip install 'imagekit[gate]'",
             code="gate/not-installed",

@@ -24,7 +24,7 @@ from imagekit.model.event import Progress, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
 from imagekit.model.plan import BuildPlan, Job, Made, SecretValue
-from imagekit.model.recipe import ImageBase, Recipe, RecipeBase
+from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.pipeline.bases import (
     Below,
     image_below,
@@ -188,24 +188,57 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
     """Read the secrets of the recipe, for the time of the build.
 
     Raises:
-        RecipeError: one is not there.
+        RecipeError: one is not there, cannot be read, is no text in UTF-8, or too long.
     """
     found = []
     for secret in recipe.secrets:
-        if secret.env:
-            value = env.get(secret.env)
-        else:
-            path = Path(secret.file).expanduser()
-            value = path.read_text()[:_MAX_SECRET] if path.is_file() else None
+        where = f"${secret.env}" if secret.env else secret.file
+        try:
+            raw = _secret_bytes(secret, env)
+            value = None if raw is None else raw.decode()
+        except (OSError, ValueError, RuntimeError) as error:
+            # A path may hold NUL, name a home that is not known, or a file of another user.
+            reason = "it is no text in UTF-8"
+            if not isinstance(error, UnicodeError):
+                reason = getattr(error, "strerror", None) or str(error)
+            raise _secret_fault(
+                secret,
+                f"cannot be used: {where}: {reason}",
+                hint="write bytes in base64"
+                if isinstance(error, UnicodeError)
+                else "give a file that you may read",
+            ) from error
         if value is None:
-            place = f"{secret.place.file}:{secret.place.line}"
-            where = f"${secret.env}" if secret.env else secret.file
-            raise RecipeError(
-                f"{place}: the secret {secret.id!r} is not there: {where}",
+            raise _secret_fault(
+                secret,
+                f"is not there: {where}",
                 hint="set it for the time of the build; it goes into no layer, history or log",
+            )
+        if raw is not None and len(raw) > _MAX_SECRET:
+            raise _secret_fault(
+                secret,
+                f"is longer than {_MAX_SECRET} bytes: {where}",
+                hint="a secret is never cut; fetch what is so long in a step that the secret opens",
             )
         found.append(SecretValue(id=secret.id, value=value.rstrip("\n")))
     return tuple(found)
+
+
+def _secret_bytes(secret: Secret, env: Mapping[str, str]) -> bytes | None:
+    """Return at most a byte more than a secret may have, so that a longer one is seen."""
+    if secret.env:
+        value = env.get(secret.env)
+        return None if value is None else os.fsencode(value)
+    path = Path(secret.file).expanduser()
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(_MAX_SECRET + 1)
+
+
+def _secret_fault(secret: Secret, message: str, *, hint: str) -> RecipeError:
+    place = f"{secret.place.file}:{secret.place.line}"
+    return RecipeError(f"{place}: the secret {secret.id!r} {message}", hint=hint)
 
 
 def _assemble(

@@ -67,6 +67,12 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
         (ToolError("x"), 6),
         (UsageError("x"), 64),
         (RuntimeError("x"), 1),
+        (OSError(28, "No space left on device"), 6),
+        (PermissionError(13, "Permission denied", "/x"), 6),
+        (MemoryError(), 6),
+        (ModuleNotFoundError("No module named 'redis'", name="redis"), 6),
+        (ModuleNotFoundError("No module named 'imagekit.x'", name="imagekit.x"), 1),
+        (ImportError("cannot import name"), 1),
         (KeyboardInterrupt(), 130),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
@@ -87,6 +93,27 @@ def test_a_fault_shows_no_traceback(install: Install, capsys: pytest.CaptureFixt
     cli.main(["lint"])
 
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "/var/x"), "/var/x: No space left on device"),
+        (ModuleNotFoundError("No module named 'bcrypt'", name="bcrypt"), "'imagekit[gate]'"),
+        (ModuleNotFoundError("No module named 'cyclonedx'", name="cyclonedx"), "cyclonedx"),
+    ],
+)
+def test_what_this_machine_lacks_is_named(
+    install: Install, capsys: pytest.CaptureFixture[str], error: Exception, words: str
+) -> None:
+    """A full disk and a missing package are no faults of imagekit; the remedy is."""
+    install(error)
+
+    cli.main(["lint"])
+
+    said = capsys.readouterr().err
+    assert words in said
+    assert "fault in imagekit" not in said
 
 
 def test_unknown_command_guesses(capsys: pytest.CaptureFixture[str]) -> None:

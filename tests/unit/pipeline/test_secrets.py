@@ -1,0 +1,72 @@
+"""Secrets of a recipe: whole and as they are, or refused with the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import RecipeError
+from imagekit.model.digest import Digest
+from imagekit.model.place import Place
+from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
+from imagekit.pipeline.build import _secrets
+
+HERE = Place("recipe.yaml", 3, 1)
+
+
+def recipe(**secret: str) -> Recipe:
+    """A recipe with one secret."""
+    return Recipe(
+        folder=Path("r"),
+        file=Path("r/recipe.yaml"),
+        digest=Digest.of(b""),
+        name="x",
+        version="1",
+        place=HERE,
+        base=ScratchBase(place=HERE),
+        tags=Tags(immutable=("1",), moving=()),
+        secrets=(Secret(id="token", place=HERE, **secret),),
+    )
+
+
+def test_a_secret_of_the_longest_length_is_whole(tmp_path: Path) -> None:
+    """Nothing of it is cut."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"s" * (1 << 20))
+
+    (found,) = _secrets(recipe(file=str(file)), {})
+
+    assert len(found.value) == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [(b"s" * ((1 << 20) + 1), "longer than 1048576 bytes"), (b"\xff\xfe", "no text in UTF-8")],
+)
+def test_a_secret_that_cannot_be_kept_whole_is_refused(
+    tmp_path: Path, raw: bytes, reason: str
+) -> None:
+    """Too long or no text: the recipe's line and the reason are named, never the value."""
+    file = tmp_path / "secret"
+    file.write_bytes(raw)
+
+    with pytest.raises(RecipeError, match=reason) as caught:
+        _secrets(recipe(file=str(file)), {})
+
+    assert caught.value.message.startswith("recipe.yaml:3: the secret 'token'")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("s" * ((1 << 20) + 1), "longer than"), ("\udcff", "no text in UTF-8")]
+)
+def test_a_variable_is_held_to_the_same(value: str, reason: str) -> None:
+    """The environment may hold any bytes."""
+    with pytest.raises(RecipeError, match=reason):
+        _secrets(recipe(env="TOKEN"), {"TOKEN": value})
+
+
+@pytest.mark.parametrize("file", ["a\0b", "~no-such-user-here/x", "/no/such/file"])
+def test_a_file_that_is_none_is_bad_input(file: str) -> None:
+    """A path that no system call takes is no internal fault."""
+    with pytest.raises(RecipeError, match="the secret 'token'"):
+        _secrets(recipe(file=file), {})
