@@ -352,7 +352,7 @@ def _sources(rest: str) -> list[str]:
         return rest.split()
     try:
         found = json.loads(rest)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _fault("the list of ADD is not JSON") from error
     if not all(isinstance(word, str) for word in found):
         raise _fault("the list of ADD holds something else than texts")
