@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 from imagekit.errors import BuildError
-from imagekit.formats.layertar import shown
+from imagekit.formats.catalogued import shown
 
 CANNOT_KEEP = "build/cannot-keep"
 """Code of the error for what no layer can hold."""

@@ -26,7 +26,7 @@ from imagekit.build.attributes import CANNOT_KEEP
 from imagekit.build.marks import Marks
 from imagekit.build.snapshot import Changes
 from imagekit.errors import BuildError, ToolError
-from imagekit.formats.layertar import shown
+from imagekit.formats.catalogued import shown
 from imagekit.model.digest import Digest
 from imagekit.model.oci import LAYER_GZIP, Descriptor
 

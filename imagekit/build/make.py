@@ -15,7 +15,7 @@ from imagekit.build.snapshot import EMPTY, Changes, Snapshot
 from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
-from imagekit.formats.layertar import shown
+from imagekit.formats.catalogued import shown
 from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Failed, Note, Progress, Started
 from imagekit.model.image import BuiltLayer, Material, Origin

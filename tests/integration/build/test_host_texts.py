@@ -107,7 +107,16 @@ def _imagekit(site: Path, relay: int, *words: str | Path) -> subprocess.Complete
     proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://{PROXY}@127.0.0.1:{relay}")
     env = kept | names | proxy | {"HOME": str(site), "PYTHONPATH": os.pathsep.join(sys.path)}
     env |= {"IMAGEKIT_KEY_PASSWORD": "test", "SOURCE_DATE_EPOCH": "1700000000"}
-    marked: list[str | Path] = ["unshare", "--mount", "--uts", "sh", "-c", MARKED, "marked", site / "sources"]
+    marked: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "--uts",
+        "sh",
+        "-c",
+        MARKED,
+        "marked",
+        site / "sources",
+    ]
     return subprocess.run(
         [*marked, f"{MARK}host", sys.executable, "-m", "imagekit", *map(str, words)],
         cwd=site,
