@@ -18,6 +18,7 @@ from imagekit.errors import (
     ImagekitError,
     IntegrityError,
     InvalidReferenceError,
+    NotFoundError,
     RegistryError,
 )
 from imagekit.model.digest import Digest
@@ -197,6 +198,19 @@ def _referrers(client: Client, script: Script, **limits: Any) -> ImagekitError:
         with pytest.raises(ImagekitError) as caught:
             client(server.host, **limits).referrers(image)
     return caught.value
+
+
+def test_31_later_page_of_tags_that_is_not_there(client: Client) -> None:
+    """Half a list of tags is an error: what is on the rest is not known."""
+
+    def script(request: Asked) -> Answer:
+        if "?" in request.path:
+            return Answer(404)
+        link = f'<{request.path}?last=a>; rel="next"'
+        return _typed(b'{"name": "apps/demo", "tags": ["a"]}', "application/json", Link=link)
+
+    with HostileRegistry(script) as server, pytest.raises(NotFoundError):
+        client(server.host).tags(_repository(server))
 
 
 def test_31_pages_that_do_not_end_are_left(client: Client) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from imagekit.errors import InputError, RegistryError
+from imagekit.errors import InputError, NotFoundError
 from imagekit.gate.desk import Times
 from imagekit.gate.guard import Grant, Rights
 from imagekit.gate.upstreams import Upstream, Upstreams
@@ -151,7 +151,7 @@ def test_47_later_page_that_is_not_there(origin: Origin) -> None:
     origin.lie = lie
     verifier = Verifier(by_digest(origin), options=QUICK, clock=FixedClock(NOW), memory=NoMemory())
 
-    with pytest.raises(RegistryError, match="page 2 is not there"):
+    with pytest.raises(NotFoundError, match="the referrers of"):
         verifier.verify(origin.world.reference)
 
 

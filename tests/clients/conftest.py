@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.formats.oci import parse_manifest
+from imagekit.formats.oci import manifest_bytes, parse_manifest
 from imagekit.model.digest import Digest
-from imagekit.model.oci import Index
+from imagekit.model.oci import EMPTY, EMPTY_JSON, MANIFEST, Index, Manifest
 from imagekit.model.reference import parse_reference
 from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline.registries import reader
+from imagekit.pipeline.registries import light, reader
 from tests.clients.gate import Gate
 from tests.servers import RegistryServer
 
@@ -53,6 +53,8 @@ class Site:
     registry: str
     good: Image
     bad: Image
+    attached: str
+    """Reference of what a stranger attached to the good image: a layer of the bad one."""
     log: Path
     before: int
     """How many lines of the log are of the time before clients came."""
@@ -88,6 +90,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with RegistryServer.docker_registry(folder) as registry:
         good = _published(folder / "release", registry.host, name="apps/good")
         bad = _published(folder / "stranger", registry.host, name="apps/bad")
+        attached = _attached(f"{registry.host}/{good.name}:1.0.0", bad.layer)
         policy = folder / "policy.yaml"
         policy.write_text(
             _imagekit(
@@ -106,6 +109,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 registry=registry.host,
                 good=good,
                 bad=bad,
+                attached=f"{gate.host}/{good.name}@{attached}",
                 log=folder / "log",
             )
 
@@ -131,6 +135,22 @@ def _layer(text: str) -> bytes:
     manifest = parse_manifest(raw.raw, raw.media_type)
     assert not isinstance(manifest, Index)
     return source.blob(reference.repository, manifest.layers[0], limit=1 << 20)
+
+
+def _attached(text: str, layer: bytes) -> Digest:
+    """Attach a layer to an image, as anybody may who pushes."""
+    reference = parse_reference(text)
+    repository = reference.repository
+    registry = light(repository, RegistryOptions())
+    image = registry.manifest(reference).descriptor
+    manifest = Manifest(
+        media_type=MANIFEST,
+        config=registry.put_bytes(repository, EMPTY, EMPTY_JSON),
+        layers=(registry.put_bytes(repository, "application/octet-stream", layer),),
+        artifact_type="application/octet-stream",
+        subject=image,
+    )
+    return registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest)).digest
 
 
 def _imagekit(home: Path, *words: str | Path) -> str:

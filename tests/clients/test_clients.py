@@ -117,7 +117,10 @@ def _cell(said: str) -> str:
 
 
 def test_client(row: Row, site: Site, bench: Path, user: str) -> None:
-    """Pulled where allowed; refused with nothing of the image on the host, origin not asked."""
+    """Pulled where allowed; refused with nothing of the image on the host, origin not asked.
+
+    What a stranger attached to the allowed image is refused as well.
+    """
     with _client(row, site, bench, user=user) as client:
         allowed = client.pull(site.reference(site.good))
         there = clients.stored(client.folder, site.good.marker)
@@ -128,6 +131,9 @@ def test_client(row: Row, site: Site, bench: Path, user: str) -> None:
             for needle in (site.bad.marker, site.bad.layer[:2048])
             for file in clients.stored(client.folder, needle)
         ]
+    with _client(row, site, bench, user=user) as client:
+        attached = client.pull(site.attached)
+        left += clients.stored(client.folder, site.bad.layer[:2048])
     shown = next((line for line in refused.said.splitlines() if "UNTRUSTED_KEY" in line), "")
     TABLE[row.name] = (
         "pulled" if allowed.pulled else "REFUSED",
@@ -138,6 +144,7 @@ def test_client(row: Row, site: Site, bench: Path, user: str) -> None:
     assert allowed.pulled, allowed.said
     assert there or row.make is not clients.podman
     assert not refused.pulled
+    assert not attached.pulled
     assert left == []
     assert site.sent(site.bad) == []
     assert bool(shown) == row.shows, refused.said

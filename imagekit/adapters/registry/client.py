@@ -116,6 +116,9 @@ class RegistryClient:
                 if len(found) > distribution.MAX_TAGS:
                     raise RegistryError(f"{what}: over {distribution.MAX_TAGS}", code="TOO_LARGE")
         except NotFoundError:
+            # Of a list that goes on, half is not the whole.
+            if found:
+                raise
             return ()
         return tuple(sorted(set(found)))
 
@@ -266,13 +269,6 @@ class RegistryClient:
             with self._session.send(repository, "GET", at, headers=headers) as response:
                 if kind and number == 0 and response.status in distribution.NO_REFERRERS_API:
                     raise _NoApiError(what)
-                if number > 0 and response.status == _NOT_FOUND:
-                    raise RegistryError(
-                        f"{what}: page {number + 1} is not there",
-                        hint="nothing was concluded from the pages before it",
-                        code="NOT_FOUND",
-                        http_status=_NOT_FOUND,
-                    )
                 _check_status(response, (_OK,), what=what)
                 got = distribution.media_type(response.header("Content-Type"))
                 if kind and not got:
