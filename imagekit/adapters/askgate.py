@@ -2,13 +2,16 @@
 
 The gate serves manifests of allowed images, and of proofs that are attached to them, which name
 their image as subject and are no images. So its answer is the verdict: 200 with the digest that was
-asked about, or 403 with the reason. Anything else is no verdict, and whoever asks refuses. Nothing
-of the machinery of policies and signatures is imported: a runtime waits.
+asked about, or 403 with the reason. Anything else is no verdict, and whoever asks refuses. Of an
+index the gate serves what was judged with it; since the runtime chooses from it later, perhaps
+elsewhere, all that it lists has to be served. Nothing of the machinery of policies and signatures
+is imported: a runtime waits.
 """
 
 import contextlib
 import http.client
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from imagekit.adapters.deadline import within
@@ -22,6 +25,7 @@ from imagekit.errors import (
 )
 from imagekit.formats import strictjson
 from imagekit.formats.distribution import ACCEPT, manifest_path
+from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 from imagekit.model.face import GateConfig, Ruling
 from imagekit.model.oci import MAX_MANIFEST
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 _MAX_REFUSAL = 64 << 10
 _MAX_SAID = 1000
+_MAX_LISTED = 64
+_NOBODY = {"os": "unknown", "architecture": "unknown"}
 _DIGEST = "Docker-Content-Digest"
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 
@@ -67,7 +73,21 @@ class GateJudge:
             return Ruling(allowed=False, digest=None, reason=said)
         if status != _OK:
             self._no_verdict(status, reference, body)
-        return _judged(reference, _served(digest, body), body)
+        ruling = _judged(reference, _served(digest, body), body)
+        return self._whole(reference, ruling, body) if ruling.allowed else ruling
+
+    def _whole(self, reference: Reference, ruling: Ruling, body: bytes) -> Ruling:
+        """Refuse an index of which the gate does not serve everything: the rest was not judged."""
+        for digest in _listed(body):
+            path = manifest_path(self._behind(reference.repository), str(digest))
+            status, _, _ = self._answer(path)
+            if status != _OK:
+                said = (
+                    f"imagekit: the gate does not serve {digest}, which the index of "
+                    f"{_named(reference)} lists, so a runtime could choose what was not judged"
+                )
+                return Ruling(allowed=False, digest=ruling.digest, reason=said)
+        return ruling
 
     def _behind(self, repository: Repository) -> Repository:
         name = self._gate.registries.get(repository.host)
@@ -173,6 +193,23 @@ def _judged(reference: Reference, served: Digest, body: bytes) -> Ruling:
         said = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
         return Ruling(allowed=False, digest=served, reason=said)
     return Ruling(allowed=True, digest=served, reason=f"imagekit: {named} is allowed by the gate")
+
+
+def _listed(body: bytes) -> Iterator[Digest]:
+    """Yield what an index lists for some platform; an image lists nothing.
+
+    Raises:
+        DocumentError: it lists something else than manifests.
+    """
+    what = "the gate's index"
+    document = Fields.of(strictjson.loads(body, what=what), what=what, code="BAD_ANSWER")
+    if document.get("manifests") is None:
+        return
+    for each in document.array("manifests", limit=_MAX_LISTED):
+        entry = Fields.of(each, what=what, code="BAD_ANSWER")
+        # What BuildKit attaches is for no platform, and no runtime ever chooses it.
+        if entry.get("platform") != _NOBODY:
+            yield Digest.parse(entry.text("digest"))
 
 
 def _asked(reference: Reference) -> str:

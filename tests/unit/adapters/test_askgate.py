@@ -161,6 +161,28 @@ def test_a_proof_that_the_gate_serves_is_no_image() -> None:
     assert "attached" in ruling.reason
 
 
+@pytest.mark.parametrize("served", [True, False])
+def test_an_index_is_allowed_if_all_that_it_lists_is_served(*, served: bool) -> None:
+    """The runtime chooses from it later; what BuildKit attaches is chosen by none."""
+    child, note = Digest.of(b"child"), Digest.of(b"note")
+    nobody = {"os": "unknown", "architecture": "unknown"}
+    entries = [{"digest": str(child)}, {"digest": str(note), "platform": nobody}]
+    body = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    top = Answer(200, {"Docker-Content-Digest": str(Digest.of(body))}, body)
+
+    def script(request: Asked) -> Answer:
+        if str(child) in request.path:
+            return Answer(200 if served else 403, {}, b"{}")
+        return Answer(403) if str(note) in request.path else top
+
+    with HostileRegistry(script) as gate:
+        config = GateConfig(address=gate.host, tls=False, registries={"r.site": ""})
+        ruling = GateJudge(config, seconds=SECONDS)(parse_reference("r.site/apps/x:1"))
+
+    assert ruling.allowed is served
+    assert served or str(child) in ruling.reason
+
+
 def test_another_digest_than_that_of_the_bytes_is_no_verdict() -> None:
     """What was served is not what is said about it."""
     with pytest.raises(IntegrityError, match="the gate's answer has the digest"):
