@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import IO
 
 from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
+from imagekit.adapters.output import Output, output
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
 from imagekit.formats.exported import BAD_ARCHIVE, MAX_MEMBERS
 from imagekit.formats.tarstream import BLOCK, Entry, EntryKind, entries
@@ -220,7 +219,7 @@ def write_archive(
 ) -> bool:
     """Write an archive: the same contents in the same order give the same bytes.
 
-    It appears whole under its name, or not at all.
+    It appears whole under its name, or not at all, unless that is a device, a FIFO or ``-``.
 
     Args:
         path: the file; replaced where it is there, unless its bytes are the same.
@@ -234,35 +233,24 @@ def write_archive(
         RegistryError: the disk is full, or cannot be written.
         IntegrityError: a member is not what it should be.
     """
-    with (
-        storage_errors(f"the archive {path}"),
-        NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as part,
-    ):
-        try:
+    with storage_errors(f"the archive {path}"):
+        with output(path) as part:
             for content in contents:
                 _write(part, content, written)
-            part.write(bytes(_padding(part.tell())))
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(0o644)
-            if _same(Path(part.name), path):
-                return False
-            Path(part.name).rename(path)
-            return True
-        finally:
-            Path(part.name).unlink(missing_ok=True)
+            part.write(bytes(_padding(part.size)))
+        return part.changed
 
 
-def _write(part: IO[bytes], content: Content, written: Callable[[int], None]) -> None:
+def _write(part: Output, content: Content, written: Callable[[int], None]) -> None:
     header = tarfile.TarInfo(content.path)
     header.size, header.mode = content.size, 0o644
     part.write(header.tobuf(format=tarfile.GNU_FORMAT, errors="strict"))
-    began = part.tell()
+    began = part.size
     with content.pieces() as pieces:
         for piece in pieces:
             part.write(piece)
             written(len(piece))
-    if part.tell() - began != content.size:
+    if part.size - began != content.size:
         raise RegistryError(f"{content.path} changed its size while it was written")
     part.write(bytes(-content.size % BLOCK))
 
@@ -271,13 +259,3 @@ def _padding(size: int) -> int:
     """Return how many zeros end an archive of so many bytes: two blocks, and a full record."""
     zeros = -size % _RECORD
     return zeros if zeros >= 2 * BLOCK else zeros + _RECORD
-
-
-def _same(new: Path, old: Path) -> bool:
-    if not old.is_file() or old.stat().st_size != new.stat().st_size:
-        return False
-    with new.open("rb") as one, old.open("rb") as other:
-        while piece := one.read(_PIECE):
-            if piece != other.read(len(piece)):
-                return False
-    return True

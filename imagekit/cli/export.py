@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
+    from imagekit.adapters.output import is_stdout
     from imagekit.model.reference import Reference, parse_reference
     from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
@@ -87,7 +88,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return DeniedError.exit_code
     console.note(text(done.verdict))
     shown = _summary(done) if arguments.dry_run else str(file)
-    console.result(shown, report | _document(done, str(file)))
+    if is_stdout(file):
+        console.note(shown)
+    else:
+        console.result(shown, report | _document(done, str(file)))
     return 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # nothing is parsed
 
+from imagekit.adapters.output import write_output
 from imagekit.errors import InputError
 from imagekit.verify.explain import text
 from imagekit.verify.findings import plain
@@ -36,7 +37,7 @@ def write(file: Path, suites: "Sequence[tuple[str, Sequence[Tested]]]") -> None:
         for one in tested:
             _case(ET.SubElement(suite, "testcase", name=plain(one.case.name)), one, name)
     try:
-        file.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+        write_output(file, ET.tostring(root, encoding="utf-8", xml_declaration=True))
     except OSError as error:
         raise InputError(
             f"{file} cannot be written: {error.strerror or type(error).__name__}",

@@ -19,11 +19,11 @@ of the policy brings; --allow-loss alone permits all. What makes the target stri
 
 import argparse
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagekit.adapters.output import write_output
 from imagekit.cli.console import Console
 from imagekit.errors import Diagnostic, InputError, PolicyError, UsageError
 
@@ -186,17 +186,7 @@ def _write(file: Path, text: str) -> None:
     """Write a file whole or not at all: half a policy.json would stop every pull."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fchmod(stream.fileno(), 0o644)
-                os.fsync(stream.fileno())
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_output(file, text.encode())
     except OSError as error:
         raise InputError(
             f"{file} cannot be written: {error.strerror or type(error).__name__}",

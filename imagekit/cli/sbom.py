@@ -34,13 +34,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         InputError: there is no such folder, and it is no reference either.
         ImagekitError: the image cannot be read or catalogued.
     """
+    from imagekit.adapters.output import is_stdout
     from imagekit.pipeline.sbom import render
 
     sbom = _catalogued(arguments, console)
     raw = render(sbom)
     for note in sbom.notes:
         console.note(f"  ! {note}")
-    if arguments.output is None:
+    if arguments.output is None or is_stdout(arguments.output):
         console.result(raw.decode(), json.loads(raw))
         return 0
     _write(arguments.output, raw)
@@ -85,9 +86,9 @@ def _reference(text: str) -> Reference:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    from imagekit.adapters.layout import write_whole
+    from imagekit.adapters.output import write_output
 
     try:
-        write_whole(path, raw)
+        write_output(path, raw)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error

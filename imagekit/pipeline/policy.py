@@ -101,7 +101,7 @@ def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
         PolicyError: the policy cannot be accepted, or the signature not be written.
         SigningKeyError: the key refused.
     """
-    from imagekit.adapters.layout import write_whole
+    from imagekit.adapters.output import write_output
 
     policy = load_policy(path)
     statement = policy_statement(policy)
@@ -111,7 +111,7 @@ def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
         return target, policy, False
     bundle = signer.bundle(statement_bytes(statement))
     try:
-        write_whole(target, bundle)
+        write_output(target, bundle)
     except OSError as error:
         raise PolicyError(
             f"{target} cannot be written: {error.strerror or type(error).__name__}",

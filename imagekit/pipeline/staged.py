@@ -43,7 +43,7 @@ class Shelf:
             InputError: something that was not staged is in the way.
             RegistryError: it cannot be made.
         """
-        if self.path.exists() and not self.path.is_symlink():
+        if os.path.lexists(self.path) and not self._is_ours():
             raise InputError(
                 f"{self.path} is there, and was not staged by imagekit",
                 hint="choose another path, or move it away",
@@ -51,6 +51,10 @@ class Shelf:
             )
         with storage_errors(f"the folder {self.folder}"):
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _is_ours(self) -> bool:
+        """Return whether the path is a link to one of the versions, and not one of somebody's."""
+        return self.path.is_symlink() and self.path.readlink().parent.name == self.folder.name
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,10 +1,9 @@
 """Issuing verification summaries: ``imagekit verify --vsa``."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.adapters.output import write_output
 from imagekit.errors import AuthError, InputError, RegistryError
 from imagekit.model.reference import PinnedReference
 from imagekit.model.registry import RegistryOptions
@@ -23,8 +22,6 @@ from imagekit.sign.summary import (
     summary_bundle,
     young_summary,
 )
-
-_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,19 +132,10 @@ def _read_only(error: AuthError, image: PinnedReference) -> RegistryError:
 
 
 def _write(file: Path | None, bundle: bytes) -> Path | None:
-    """Write the bundle, wholly or not at all."""
     if file is None:
         return None
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, delete=False) as made:
-            try:
-                made.write(bundle)
-                made.flush()
-                os.fchmod(made.fileno(), _MODE & ~_umask())
-                Path(made.name).replace(file)
-            except BaseException:
-                Path(made.name).unlink(missing_ok=True)
-                raise
+        write_output(file, bundle)
     except OSError as error:
         raise InputError(
             f"{file} cannot be written: {error.strerror or type(error).__name__}",
@@ -155,12 +143,6 @@ def _write(file: Path | None, bundle: bytes) -> Path | None:
             code="BAD_OUTPUT",
         ) from error
     return file
-
-
-def _umask() -> int:
-    now = os.umask(0o077)
-    os.umask(now)
-    return now
 
 
 def _version() -> str:

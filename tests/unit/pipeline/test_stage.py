@@ -179,6 +179,17 @@ def test_old_versions_go_where_few_are_kept(yard: Yard) -> None:
     assert yard.check().verdict.allowed
 
 
+@pytest.mark.parametrize("where", ["/dev/null", "somebodys", "image.d.old/1"])
+def test_a_link_of_somebody_is_not_replaced(yard: Yard, where: str) -> None:
+    """It leads elsewhere than to a version, or to nothing."""
+    yard.path.parent.mkdir(parents=True, exist_ok=True)
+    yard.path.symlink_to(where)
+
+    with pytest.raises(InputError, match="was not staged"):
+        yard.stage()
+    assert str(yard.path.readlink()) == where
+
+
 def test_what_was_not_staged_is_not_replaced(yard: Yard) -> None:
     """Somebody's folder is in the way."""
     yard.path.mkdir(parents=True)
