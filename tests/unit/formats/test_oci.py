@@ -233,6 +233,9 @@ _texts = st.lists(_text, max_size=3).map(tuple)
         exposed_ports=_sets,
         volumes=_sets,
         stop_signal=_text,
+        shell=st.lists(_text, max_size=2).map(tuple),
+        onbuild=st.lists(_text, max_size=2).map(tuple),
+        author=_text,
         history=st.lists(
             st.builds(
                 History, created=_text, created_by=_text, comment=_text, empty_layer=st.booleans()
