@@ -120,12 +120,9 @@ def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> Made:
 
 
 def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
-    if state.root is None:
-        state.root = work.workshop.open(state.layers)
-        state.before = snapshot.take(state.root) if state.layers else EMPTY
-    root = state.root
     if wanted.containerfile:
-        return _from_containerfile(wanted, work, base=root, state=state)
+        return _from_containerfile(wanted, work, state)
+    root = _opened(work, state)
     title, materials = _fill(wanted, work, root)
     tidy_layer(root, state.before)
     before = state.before
@@ -136,6 +133,14 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
 
     changed = _kept(look, root, work, packages=bool(wanted.packages))
     return _written(wanted, work, root=root, changed=changed, told=(title, materials))
+
+
+def _opened(work: _Work, state: _State) -> Path:
+    """Return the mounted root of the layers so far."""
+    if state.root is None:
+        state.root = work.workshop.open(state.layers)
+        state.before = snapshot.take(state.root) if state.layers else EMPTY
+    return state.root
 
 
 def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: bool) -> Changes:
@@ -193,14 +198,14 @@ def _marks(work: _Work) -> Marks:
     return Marks(mark for mark in work.workshop.marks() if mark.secret or mark.text not in recipe)
 
 
-def _from_containerfile(
-    wanted: LayerPlan, work: _Work, *, base: Path, state: _State
-) -> CachedLayer:
+def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     """Let Buildah build it, and write what differs from the base as one layer of ours."""
     try:
         result, config = work.workshop.containerfile(wanted.containerfile)
     except ToolError as error:
         raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
+    # NOTE: only now: a user's `buildah bud` unmounts at its end what was mounted before it.
+    base = _opened(work, state)
     tidy_layer(result, state.before)
 
     def look() -> Changes:

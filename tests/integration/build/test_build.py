@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -189,10 +189,17 @@ def user() -> Iterator[pwd.struct_passwd]:
 def test_root_and_a_user_build_the_same_digest(
     project: Path, user: pwd.struct_passwd, tmp_path: Path
 ) -> None:
-    """The Debian base, made anew by each."""
+    """The Debian base, made anew by each, and a Containerfile on it."""
     root = os.geteuid() == 0
     home = Path(user.pw_dir) if root else tmp_path / "user"
-    shutil.copytree(project / "recipes/base", home / "recipes/base")
+    mine = tmp_path / "mine"
+    for folder in (home, mine):
+        shutil.copytree(project / "recipes/base", folder / "recipes/base")
+        (folder / "recipes/imagekit.toml").touch()
+        app = _recipe(folder, "app", HEAD + "containerfile: Containerfile\n")
+        (app / "Containerfile").write_text(
+            "FROM localhost/base/debian AS base\nRUN echo x > /x\nFROM base\nCOPY . /app\n"
+        )
     packages = home / "site-packages"
     for folder in dict.fromkeys(Path(entry) for entry in sys.path if entry):
         if (folder / "yaml").is_dir() or (folder / "imagekit").is_dir():
@@ -200,14 +207,16 @@ def test_root_and_a_user_build_the_same_digest(
     if root:
         subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", home], check=True)
 
-    as_user = _build_base(home, home, packages, user=user if root else None)
-    as_root = _build_base(home, tmp_path / "root", packages, sudo=not root)
+    for words in (("base/debian", "--no-cache"), ("app",)):
+        as_user = _build(words, home, home, packages, user=user if root else None)
+        as_root = _build(words, mine, tmp_path / "root", packages, sudo=not root)
 
-    assert (as_user.returncode, as_root.returncode) == (0, 0), as_user.stderr + as_root.stderr
-    assert as_user.stdout.partition("@")[2] == as_root.stdout.partition("@")[2]
+        assert (as_user.returncode, as_root.returncode) == (0, 0), as_user.stderr + as_root.stderr
+        assert as_user.stdout.partition("@")[2] == as_root.stdout.partition("@")[2]
 
 
-def _build_base(
+def _build(
+    words: Sequence[str],
     recipes: Path,
     home: Path,
     packages: Path,
@@ -218,10 +227,12 @@ def _build_base(
     """Build with Debian's Python, which every user can read, as this user, another, or root."""
     env = {"HOME": str(home), "PYTHONPATH": str(packages), "PATH": os.environ["PATH"]}
     env["SOURCE_DATE_EPOCH"] = "1700000000"
-    words = [f"{key}={value}" for key, value in env.items()]
-    argv = ["/usr/bin/python3", "-m", "imagekit", "build", str(recipes / "recipes/base/debian")]
+    env |= {"SUDO_UID": str(os.getuid())} if sudo else {}
+    given = [f"{key}={value}" for key, value in env.items()]
+    recipe, *options = words
+    argv = ["/usr/bin/python3", "-m", "imagekit", "build", str(recipes / "recipes" / recipe)]
     return subprocess.run(
-        [*(["sudo", "-n"] if sudo else []), "env", "-i", *words, *argv, "--no-cache", "--no-test"],
+        [*(["sudo", "-n"] if sudo else []), "env", "-i", *given, *argv, *options, "--no-test"],
         cwd=recipes,
         user=None if user is None else user.pw_uid,
         group=None if user is None else user.pw_gid,
