@@ -11,6 +11,7 @@ from imagekit.model.mark import Mark
 from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.place import Place
 from imagekit.model.plan import CachedLayer, Ran
+from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 
 PLACE = Place("recipe.yaml", 7, 3)
@@ -94,12 +95,14 @@ class FakeWorkshop:
         """Return one source."""
         return f"deb [signed-by={keyring}] http://mirror.example/debian {suite} main\n"
 
-    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
+    def wheels(
+        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+    ) -> tuple[Path, tuple[Material, ...]]:
         """Return what would have been downloaded."""
-        self.calls.append(f"wheels for {python}")
+        self.calls.append(f"wheels for {python.version} of {len(requirements)}")
         return self.folder, tuple(
             Material(uri=f"pkg:pypi/{text.split('==')[0]}", name=text, digest=Digest.of(b"wheel"))
-            for text in requirements
+            for text in wanted
         )
 
     def marks(self) -> Sequence[Mark]:

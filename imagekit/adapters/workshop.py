@@ -36,6 +36,7 @@ from imagekit.model.oci import (
     Manifest,
 )
 from imagekit.model.plan import CachedLayer, Job, Ran, Store
+from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
 _CHAIN = "localhost/chain:1"
@@ -146,16 +147,29 @@ class RealWorkshop:
         """Return the host's mirrors for the suite."""
         return host_mirrors().lines(suite, keyring=Path(keyring))
 
-    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
+    def wheels(
+        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+    ) -> tuple[Path, tuple[Material, ...]]:
         """Download wheels with the host's own pip configuration, hashes checked by pip."""
         folder = self.job.work / "pip"
         _clear(folder)
         (folder / "wheels").mkdir(parents=True)
         listed = folder / "requirements.txt"
         listed.write_text("".join(f"{line}\n" for line in requirements))
+        if wanted:
+            self._download(wanted, python, folder)
+        self._bring_pip(folder / "pip")
+        return folder, tuple(
+            _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
+        )
+
+    def _download(self, wanted: Sequence[str], python: ImagePython, folder: Path) -> None:
+        listed = folder / "wanted.txt"
+        listed.write_text("".join(f"{line}\n" for line in wanted))
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        argv += ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
-        argv += [f"--platform={name}" for name in self._wheel_platforms()]
+        argv += ["--only-binary=:all:", "--python-version", python.version]
+        argv += ["--implementation", "cp", "--abi", python.abi]
+        argv += [f"--platform={name}" for name in python.platforms]
         argv += ["--dest", str(folder / "wheels"), "--requirement", str(listed)]
         outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
         if outcome.status != 0:
@@ -167,10 +181,6 @@ class RealWorkshop:
                 status=outcome.status,
                 output=outcome.last_lines,
             )
-        self._bring_pip(folder / "pip")
-        return folder, tuple(
-            _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
-        )
 
     def marks(self) -> Sequence[Mark]:
         """Return the texts of this host that no layer may hold."""
@@ -292,13 +302,6 @@ class RealWorkshop:
     def _layout(self, layers: Sequence[BuiltLayer], config: ImageConfig) -> str:
         store = LayoutStore(self.job.layout)
         return chain_layout(self.job.store, store, config=config_bytes(config), layers=layers)
-
-    def _wheel_platforms(self) -> tuple[str, ...]:
-        machine = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le"}.get(
-            self.job.plan.platform.architecture, self.job.plan.platform.architecture
-        )
-        tags = ("manylinux_2_36", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
-        return tuple(f"{tag}_{machine}" for tag in tags)
 
     def _bring_pip(self, target: Path) -> None:
         """Put pip itself beside the wheels, from where imagekit's own Python has it."""

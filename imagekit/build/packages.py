@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagekit.build import inside
+from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError
 from imagekit.model.digest import Digest
@@ -109,19 +110,21 @@ def _pip(
 ) -> tuple[Material, ...]:
     began = time.monotonic()
     asked = workshop.run(
-        ["/usr/bin/env", "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        ["/usr/bin/env", "python3", "-c", PROBE],
         env=env,
         stage="",
         limit=60.0,
     )
-    python = "".join(asked.output.split()[-1:])
-    if asked.status != 0 or not re.fullmatch(r"3\.\d{1,3}", python):
+    if asked.status != 0:
         raise BuildError(
             "the image has no python3 for pip to install into",
             hint="install python3 by apt in an entry before this one",
             code="build/no-python",
         )
-    folder, materials = workshop.wheels(packages.install, python)
+    python = image_python(asked.output)
+    folder, materials = workshop.wheels(
+        packages.install, wanted=applying(packages.install, python), python=python
+    )
     # The folder brings pip itself too, so that the image needs none.
     script = (
         "PYTHONPATH=/run/imagekit/pip exec python3 -m pip install --no-index --no-deps "

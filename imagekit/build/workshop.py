@@ -9,6 +9,7 @@ from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
 from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import CachedLayer, Ran
+from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
 
 
@@ -60,8 +61,16 @@ class Workshop(Protocol):
         """Return a sources.list of the host's mirrors for the suite."""
         ...
 
-    def wheels(self, requirements: Sequence[str], python: str) -> tuple[Path, tuple[Material, ...]]:
-        """Download wheels whose hashes are right, with pip and its requirements beside them."""
+    def wheels(
+        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+    ) -> tuple[Path, tuple[Material, ...]]:
+        """Download wheels whose hashes are right, with pip and its requirements beside them.
+
+        Args:
+            requirements: what pip is told in the image.
+            wanted: those of them that the image's Python wants, without markers.
+            python: the image's Python.
+        """
         ...
 
     def marks(self) -> Sequence[Mark]:

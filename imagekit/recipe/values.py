@@ -185,8 +185,10 @@ def _apt(text: str) -> str:
 
 
 def _pip(text: str) -> str:
-    words = text.split()
-    if not words or not _PIP.fullmatch(words[0]):
+    head, dashes, rest = text.partition(" --")
+    stated, semicolon, marker = (part.strip() for part in head.partition(";"))
+    words = [stated, *f"{dashes}{rest}".split()]
+    if not _PIP.fullmatch(stated):
         raise InputError(
             f"`{text[:60]}` is not pinned to one version",
             hint='write: "NAME==VERSION --hash=sha256:..."',
@@ -201,4 +203,20 @@ def _pip(text: str) -> str:
         raise InputError(
             f"`{bad[:60]}` is not a hash", hint="write --hash=sha256: and 64 hexadecimal digits"
         )
+    if semicolon:
+        words.insert(1, f"; {_marker(marker)}")
     return " ".join(words)
+
+
+def _marker(text: str) -> str:
+    """Return a marker of the environment (PEP 508), which the image's Python judges."""
+    # The library costs more to import than a recipe without markers to read.
+    from packaging.markers import InvalidMarker, Marker  # noqa: PLC0415
+
+    try:
+        return str(Marker(text))
+    except InvalidMarker as error:
+        raise InputError(
+            f"`{text[:60]}` is not a marker of the environment",
+            hint="write it as in a requirements file: ; python_version < '3.12'",
+        ) from error

@@ -1,5 +1,6 @@
 """Packages come from the host's mirrors, and nothing of how they came stays."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,27 @@ from imagekit.model.recipe import Packages
 from tests.workshop import PLACE, FakeWorkshop, debian, ends
 
 APT = Packages(manager="apt", install=("gcc", "make=4.3"), place=PLACE)
-PIP = Packages(manager="pip", install=("humanize==4.12.3",), place=PLACE)
+PIP = Packages(manager="pip", install=(f"humanize==4.12.3 --hash=sha256:{'a' * 64}",), place=PLACE)
+
+
+def python(**changes: object) -> str:
+    """Return what an image's Python says of itself, among other lines."""
+    markers = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux"}
+    others = (
+        "implementation_name", "implementation_version", "os_name", "platform_machine",
+        "platform_python_implementation", "platform_release", "platform_system",
+        "platform_version",
+    )  # fmt: skip
+    said: dict[str, object] = {
+        "implementation": "cpython",
+        "version": "3.11.2",
+        "threads": False,
+        "machine": "x86_64",
+        "bits": 64,
+        "libc": "glibc 2.36",
+        "markers": dict.fromkeys(others, "x") | markers,
+    }
+    return f"{json.dumps(said | changes)}\nWARNING: of something else\n"
 
 
 def _install(packages: Packages, workshop: FakeWorkshop) -> tuple[Material, ...]:
@@ -104,7 +125,20 @@ def test_a_failing_apt_is_told_and_leaves_no_sources(workshop: FakeWorkshop) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(127, ""), (0, ""), (0, "2.7\n"), (0, "3.11; rm\n"), (0, "--index-url=x")]
+    ("status", "said"),
+    [
+        (127, ""),
+        (0, ""),
+        (0, "3.11\n"),
+        (0, python(version="2.7.18")),
+        (0, python(version="3.11.2; rm")),
+        (0, python(version="--index-url=x")),
+        (0, python(implementation="pypy")),
+        (0, python(machine="--x")),
+        (0, python(libc="")),
+        (0, python(libc="glibc 3.0")),
+        (0, python(markers={})),
+    ],
 )
 def test_pip_wants_a_python_that_says_its_version(
     workshop: FakeWorkshop, status: int, said: str
@@ -112,17 +146,20 @@ def test_pip_wants_a_python_that_says_its_version(
     """What the image's python says is given to pip as an argument."""
     workshop.runs = ends(status, said)
 
-    with pytest.raises(BuildError, match="no python3"):
+    with pytest.raises(BuildError, match=r"python3") as caught:
         _install(PIP, workshop)
+
+    assert caught.value.code == "build/no-python"
+    assert len(workshop.calls) == 1
 
 
 def test_pip_installs_from_the_wheels_only(workshop: FakeWorkshop) -> None:
     """Without an index, by hash, and with the pip that was brought."""
-    workshop.runs = ends(0, "3.11\n")
+    workshop.runs = ends(0, python())
 
     materials = _install(PIP, workshop)
 
-    assert workshop.calls[1] == "wheels for 3.11"
+    assert workshop.calls[1] == "wheels for 3.11.2 of 1"
     assert "--no-index" in workshop.calls[2]
     assert "--require-hashes" in workshop.calls[2]
     assert [m.uri for m in materials] == ["pkg:pypi/humanize"]
@@ -132,7 +169,7 @@ def test_a_failing_pip_is_told(workshop: FakeWorkshop) -> None:
     """With what it said."""
 
     def runs(command: str, root: Path) -> Ran:
-        return ends(1 if "install" in command else 0, "3.11")(command, root)
+        return ends(1 if "install" in command else 0, python())(command, root)
 
     workshop.runs = runs
 

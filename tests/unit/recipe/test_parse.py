@@ -20,6 +20,7 @@ from imagekit.model.oci import Platform
 from imagekit.model.recipe import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.recipe import load
 from imagekit.recipe.schema import FILE
+from imagekit.recipe.values import package
 from imagekit.recipe.whole import RECIPE, recipe_schema
 
 HEX = "ab" * 32
@@ -69,6 +70,16 @@ FAULTS = {
     ),
     "pip with an option": (
         f"packages: [{{manager: pip, install: ['a==1 --hash=sha256:{HEX} --index-url=x']}}]\n",
+        "bad-package",
+        "",
+    ),
+    "pip no marker": (
+        f"packages: [{{manager: pip, install: ['a==1 ; x < 1 --hash=sha256:{HEX}']}}]\n",
+        "bad-package",
+        "python_version",
+    ),
+    "pip marker before a name": (
+        f"packages: [{{manager: pip, install: ['; os_name == \"a\" --hash=sha256:{HEX}']}}]\n",
         "bad-package",
         "",
     ),
@@ -398,3 +409,11 @@ def test_never_raises_anything_else(raw: bytes) -> None:
     found = RECIPE.read(strictyaml.compose(raw, report), report)
 
     assert (found is INVALID) is report.failed
+
+
+@pytest.mark.parametrize("written", ["a[x]==1 ; os_name=='posix'", "a[x]==1;os_name == 'posix'"])
+def test_a_marker_is_kept_for_the_images_python(written: str) -> None:
+    """It is brought into one form, and hashes stay behind it."""
+    hashes = f"--hash=sha256:{HEX} --hash=sha256:{HEX}"
+
+    assert package("pip", f"{written}  {hashes}") == f'a[x]==1 ; os_name == "posix" {hashes}'
