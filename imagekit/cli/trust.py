@@ -151,13 +151,15 @@ def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
 
 
 def _gate(arguments: argparse.Namespace) -> "Gate":
-    from imagekit.model.reference import Repository, is_host
+    from imagekit.model.hostname import canonical_host, is_loopback
+    from imagekit.model.reference import is_host
     from imagekit.model.trust import Gate
 
     scheme, _, address = arguments.gate.rstrip("/").partition("://")
     if scheme not in {"https", "http"} or not is_host(address):
         raise UsageError(f"--gate {arguments.gate} is no address", hint="write https://HOST:PORT")
-    if scheme == "http" and not Repository(host=address, path="x").is_loopback:
+    address = canonical_host(address, scheme=scheme)
+    if scheme == "http" and not is_loopback(address):
         raise UsageError(
             f"{arguments.gate} would be asked without TLS, and is not on this host",
             hint="give the gate a certificate (--tls-cert) and write https://",
@@ -171,6 +173,7 @@ def _gate(arguments: argparse.Namespace) -> "Gate":
 
 
 def _routes(words: Sequence[str]) -> "Sequence[Route]":
+    from imagekit.model.hostname import canonical_host
     from imagekit.model.reference import check_path, is_host
     from imagekit.model.trust import Route
 
@@ -181,7 +184,7 @@ def _routes(words: Sequence[str]) -> "Sequence[Route]":
             raise UsageError(f"--registry {word} is no HOST[:PORT]", hint="write registry.site")
         if equals:
             check_path(below, whole=word)
-        routes.append(Route(registry=registry, below=below))
+        routes.append(Route(registry=canonical_host(registry), below=below))
     if len(routes) > 1 and not all(route.below for route in routes):
         raise UsageError(
             "a gate before several registries has a name for each",

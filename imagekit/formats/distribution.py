@@ -11,11 +11,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
-from imagekit.errors import AuthError, DocumentError, NotFoundError, RegistryError
+from imagekit.errors import (
+    AuthError,
+    DocumentError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+)
 from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields
 from imagekit.formats.weblink import Link, parse_links
 from imagekit.model.digest import Digest
+from imagekit.model.hostname import PORTS, server_of, url_host
 from imagekit.model.oci import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST
 from imagekit.model.reference import Repository
 from imagekit.model.registry import Credential
@@ -36,7 +43,6 @@ _BAD = "BAD_ANSWER"
 _TOKEN_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 )
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,22 @@ class TokenRequest:
 
 
 def base_url(repository: Repository, *, plain_http: bool, has_ca: bool) -> str:
-    """Return scheme and host; loopback speaks HTTP unless an authority was given for it."""
+    """Return scheme and host; loopback speaks HTTP unless an authority was given for it.
+
+    Raises:
+        InvalidReferenceError: the name has the port that HTTP has anyway: without TLS the same
+            registry would have two names.
+    """
     plain = plain_http or (repository.is_loopback and not has_ca)
-    return f"{'http' if plain else 'https'}://{repository.host}"
+    scheme = "http" if plain else "https"
+    host = server_of(repository.host)
+    if host.endswith(f":{PORTS[scheme]}"):
+        short = host.rpartition(":")[0]
+        raise InvalidReferenceError(
+            f"{host} is spoken to by {scheme}, whose own port {PORTS[scheme]} is",
+            hint=f"write {short}: policies and signatures know it by that name",
+        )
+    return f"{scheme}://{host}"
 
 
 def manifest_path(repository: Repository, reference: str) -> str:
@@ -98,8 +117,8 @@ def scope(repository: Repository, *, push: bool) -> str:
 
 
 def media_type(content_type: str) -> str:
-    """Return a Content-Type without its parameters."""
-    return content_type.partition(";")[0].strip()
+    """Return a Content-Type in small letters and without parameters (RFC 9110 section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def parse_challenge(header: str) -> Challenge:
@@ -215,7 +234,7 @@ def redirected(url: str, location: str) -> str:
         return target
     before, after = urlsplit(url), _split(target)
     downgraded = before.scheme == "https" and after.scheme != "https"
-    known = after.scheme in _PORTS and bool(after.hostname) and after.username is None
+    known = after.scheme in PORTS and bool(after.hostname) and after.username is None
     if not location or not known or downgraded or _is_inner(after, before):
         raise RegistryError(
             f"the registry sends its client to {shown(target)}, where it must not go",
@@ -244,10 +263,10 @@ def origin(url: str) -> tuple[str, str, int]:
     """
     parts = _split(url)
     try:
-        port = parts.port or _PORTS.get(parts.scheme, 0)
+        port = parts.port or PORTS.get(parts.scheme, 0)
     except ValueError as error:
         raise RegistryError(f"{shown(url)} is not a URL", code=_BAD) from error
-    return parts.scheme, (parts.hostname or "").lower(), port
+    return parts.scheme, _host(parts), port
 
 
 def with_digest(url: str, digest: Digest) -> str:
@@ -361,7 +380,7 @@ def _unquoted(value: str) -> str:
 def _check_realm(realm: str, registry: str) -> None:
     """Only TLS, or the plain registry's own host, may see a credential (CVE-2026-33540)."""
     parts, own = _split(realm), _split(registry)
-    own_host = own.scheme == "http" and parts.hostname == own.hostname
+    own_host = own.scheme == "http" and _host(parts) == _host(own)
     good = parts.scheme == "https" or (parts.scheme == "http" and own_host)
     if not good or not parts.hostname or parts.username is not None or not _is_sendable(realm):
         raise AuthError(
@@ -383,8 +402,8 @@ def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> 
     """Only hosts that somebody listed may see a credential that is nobody's own at a prompt."""
     if realms is None:
         return
-    host, port = urlsplit(realm).hostname or "", origin(realm)[2]
-    if host == urlsplit(registry).hostname or host in realms or f"{host}:{port}" in realms:
+    _, host, port = origin(realm)
+    if host == origin(registry)[1] or host in realms or f"{host}:{port}" in realms:
         return
     raise AuthError(
         f"the registry wants the login to be sent to {shown(realm)}, which is not listed",
@@ -395,9 +414,9 @@ def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> 
 
 
 def _is_inner(target: SplitResult, before: SplitResult) -> bool:
-    host = target.hostname or ""
+    host = _host(target)
     inner = host == "localhost" or is_inner_address(host)
-    return inner and not (_is_loopback(before.hostname or "") and _is_loopback(host))
+    return inner and not (_is_loopback(_host(before)) and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:
@@ -412,6 +431,18 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError as error:
         raise RegistryError(f"{shown(url)} is not a URL", code=_BAD) from error
+
+
+def _host(parts: SplitResult) -> str:
+    """Return the host of a URL in its one spelling, or an empty text where there is none.
+
+    Raises:
+        RegistryError: it is an odd form of an address, which resolvers read in several ways.
+    """
+    try:
+        return url_host(parts.hostname) if parts.hostname else ""
+    except InvalidReferenceError as error:
+        raise RegistryError(f"{shown(parts.hostname or '')} is not a host", code=_BAD) from error
 
 
 def _joined(base: str, target: str) -> str:

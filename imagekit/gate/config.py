@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from imagekit.errors import InputError
 from imagekit.formats import strictyaml
@@ -19,6 +20,7 @@ from imagekit.gate.desk import Times
 from imagekit.gate.guard import Grant
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
+from imagekit.model.hostname import canonical_host, url_host
 from imagekit.model.registry import RegistryOptions
 
 MAX_UPSTREAMS = 64
@@ -165,8 +167,39 @@ _ADDRESS: Text[Address] = Text(
     "an address to listen on", parse=parse_address, code="bad-address", examples=("0.0.0.0:5443",)
 )
 _NAME = plain("a name", pattern=r"[a-z0-9]+(?:[._-][a-z0-9]+)*", max_length=64)
-_HOST = plain("a host, with a port or without", pattern=r"[A-Za-z0-9.:\[\]-]+", max_length=255)
+_OF_HOSTS = r"[A-Za-z0-9.:\[\]-]+"
+_HOST: Text[str] = Text(
+    "the host of a registry, with a port or without",
+    pattern=_OF_HOSTS,
+    # The port of HTTPS is looked at where it is known whether it is spoken.
+    parse=lambda text: canonical_host(text, scheme=""),
+    code="bad-host",
+    max_length=255,
+    examples=("registry.example.org",),
+)
 _GLOB = plain("a glob of repositories as they are called here", max_length=512)
+
+
+def _realm(text: str) -> str:
+    """Return a token server in its one spelling; with a port only that one is meant."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InputError(f"`{shown(text)}` is no host") from error
+    if parts.netloc != text or "@" in text:
+        raise InputError(f"`{shown(text)}` is no host")
+    return url_host(host) if port is None else f"{url_host(host)}:{port}"
+
+
+_REALM: Text[str] = Text(
+    "a host, with a port or without",
+    pattern=_OF_HOSTS,
+    parse=_realm,
+    code="bad-host",
+    max_length=255,
+    examples=("auth.example.org", "auth.example.org:5001"),
+)
 
 
 def _upstream(values: Values) -> Upstream:
@@ -195,7 +228,7 @@ _UPSTREAM: Record[Upstream] = Record(
         "plainHttp": item(Boolean("whether it speaks HTTP without TLS"), "no TLS", default=False),
         "caFile": item(_PATH, "certificate authorities to trust besides the system's"),
         "realms": item(
-            ListOf(_HOST, max_items=16),
+            ListOf(_REALM, max_items=16),
             "hosts that may see the gate's login for a token, besides the registry's own",
             default=(),
         ),

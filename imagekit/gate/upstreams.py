@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from imagekit.errors import ImagekitError, InputError
+from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
+from imagekit.formats.distribution import shown
 from imagekit.gate.answers import RefusedError, unavailable
 from imagekit.gate.paths import Named
+from imagekit.model.hostname import canonical_host, is_canonical
 from imagekit.model.oci import REF_NAME
-from imagekit.model.reference import Repository, check_path, is_host
+from imagekit.model.reference import Repository, check_path
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline import registries
 from imagekit.ports import RegistryReader
@@ -31,6 +33,35 @@ class Upstream:
     host: str = ""
     layout: Path | None = None
     options: RegistryOptions = field(default_factory=RegistryOptions)
+
+    def __post_init__(self) -> None:
+        """Give the host its one spelling.
+
+        Raises:
+            InputError: it is none, or one of HTTP without TLS at the port of HTTPS.
+        """
+        if not self.host:
+            return
+        object.__setattr__(self, "host", canonical_host(self.host, scheme=self.scheme))
+        if not is_canonical(self.host):
+            raise InputError(
+                f"the upstream {self.host} would be asked without TLS at the port of HTTPS",
+                hint="leave out plainHttp or http://, or serve it at another port",
+                code="gate/upstream",
+            )
+
+    @property
+    def scheme(self) -> str:
+        """How the registry is spoken to."""
+        return "http" if self.options.plain_http else "https"
+
+    def is_meant(self, namespace: str) -> bool:
+        """Tell whether a client that names this registry means the upstream.
+
+        Raises:
+            InvalidReferenceError: the name is that of no registry.
+        """
+        return bool(self.host) and canonical_host(namespace, scheme=self.scheme) == self.host
 
     @classmethod
     def parse(cls, text: str, options: RegistryOptions) -> Self:
@@ -53,9 +84,13 @@ class Upstream:
             return cls(name=name, layout=folder.absolute(), options=options)
         plain = place.startswith("http://")
         host = place.removeprefix("http://").removeprefix("https://").rstrip("/")
-        if not is_host(host) and not _is_bare_host(host):
+        if not host:
             raise InputError(f"{text} is no upstream", hint=_HINT, code="gate/upstream")
-        return cls(name=name, host=host, options=replace(options, plain_http=plain))
+        try:
+            # A name with neither dot nor port, too: `http://registry` in a container network.
+            return cls(name=name, host=host, options=replace(options, plain_http=plain))
+        except InvalidReferenceError as error:
+            raise InputError(f"{text} is no upstream", hint=_HINT, code="gate/upstream") from error
 
     @property
     def shown(self) -> str:
@@ -70,11 +105,6 @@ class Site:
     upstream: Upstream
     repository: Repository
     path: str
-
-
-def _is_bare_host(text: str) -> bool:
-    # `http://registry` in a container network; a name with neither dot nor port needs a scheme.
-    return bool(text) and is_host(f"{text}:80") and ":" not in text
 
 
 class Upstreams:
@@ -144,10 +174,8 @@ class Upstreams:
         only = self._by_name.get("")
         if namespace:
             # What containerd means when it asks a mirror; only what is configured is reachable.
-            for each in self.all:
-                if each.host == namespace:
-                    return each, rest if each.name and first == each.name and rest else path
-            raise _unknown(f"{namespace} is none of this gate's upstreams")
+            each = self._meant(namespace)
+            return each, rest if each.name and first == each.name and rest else path
         if only is not None:
             return only, path
         named = self._by_name.get(first)
@@ -155,6 +183,15 @@ class Upstreams:
             known = ", ".join(sorted(self._by_name))
             raise _unknown(f"{path} is in none of this gate's upstreams: {known}")
         return named, rest
+
+    def _meant(self, namespace: str) -> Upstream:
+        try:
+            for each in self.all:
+                if each.is_meant(namespace):
+                    return each
+        except InvalidReferenceError as error:
+            raise _unknown(f"no upstream is meant: {error.message}") from error
+        raise _unknown(f"{shown(namespace)} is none of this gate's upstreams")
 
 
 def _unknown(message: str) -> RefusedError:
@@ -197,7 +234,8 @@ class _LayoutNames:
         except (OSError, ImagekitError) as error:
             raise unavailable(f"the layout cannot be read: {error}") from error
         names = (text.rpartition(":")[0].partition("/") for text in texts)
-        found = frozenset((host, path) for host, _, path in names if host and path)
+        # A name in another spelling is not looked up: its image would be one of another name.
+        found = frozenset((host, path) for host, _, path in names if path and is_canonical(host))
         self._known[folder] = (stamp, found)
         return found
 

@@ -3,7 +3,9 @@
 The grammar of names and tags is that of the OCI distribution-spec ("Pulling manifests"), checked
 by splitting and character sets instead of one large expression, so that hostile input costs
 nothing. A repository lives in a registry or in an OCI image layout on disk; its *name*,
-``HOST/PATH``, is what signatures and policies speak of in both cases.
+``HOST/PATH``, is what signatures and policies speak of in both cases. Its host has one spelling,
+whoever made it (``imagekit.model.hostname``), and so has a name of Docker Hub: one that has a
+single component stands below ``library/``.
 """
 
 from dataclasses import dataclass, replace
@@ -12,16 +14,17 @@ from typing import Self
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.model.digest import Digest
+from imagekit.model.hostname import HUB, LOCALHOST, canonical_host, is_loopback, names_host
 
-LAYOUT_HOST = "localhost"
+LAYOUT_HOST = LOCALHOST
 """Host part of the name of an image in a layout that says no other."""
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_HOST = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-")
-_TAG = _HOST | {"_"}
+_TAG = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
 _MAX_TAG = 128
 _MAX_NAME = 255
-_MAX_PORT = 65535
+_OFFICIAL = "library"
+"""Where Docker Hub has the images whose names have one component."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,6 +35,17 @@ class Repository:
     path: str
     layout: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Give the name its one spelling.
+
+        Raises:
+            InvalidReferenceError: the host is none.
+        """
+        host = canonical_host(self.host)
+        object.__setattr__(self, "host", host)
+        if host == HUB and "/" not in self.path:
+            object.__setattr__(self, "path", f"{_OFFICIAL}/{self.path}")
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``HOST[:PORT]/PATH``.
@@ -40,7 +54,7 @@ class Repository:
             InvalidReferenceError: there is no host, or the path is not of the grammar.
         """
         host, slash, path = text.partition("/")
-        if not slash or not is_host(host):
+        if not slash or not names_host(host):
             raise InvalidReferenceError(
                 f"{_shown(text)} names no registry",
                 hint="write HOST/NAME, such as registry.example.org/apps/solver; "
@@ -57,11 +71,7 @@ class Repository:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine, so that no TLS is asked for."""
-        if self.host.startswith("["):
-            return self.host.startswith("[::1]")
-        name = self.host.partition(":")[0]
-        numeric = set(name) <= frozenset("0123456789.")
-        return name == LAYOUT_HOST or (numeric and name.startswith("127."))
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         if self.layout is None:
@@ -129,6 +139,14 @@ class Destination:
     prefix: str = ""
     layout: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Give the host its one spelling.
+
+        Raises:
+            InvalidReferenceError: it is none.
+        """
+        object.__setattr__(self, "host", canonical_host(self.host))
+
     @classmethod
     def parse(cls, text: str, *, alias: str = "") -> Self:
         """Read ``HOST[:PORT][/PREFIX]`` or ``oci:FOLDER``.
@@ -147,7 +165,7 @@ class Destination:
         if alias:
             raise InvalidReferenceError("--as goes with a destination oci:FOLDER only")
         host, slash, prefix = text.partition("/")
-        if not is_host(host):
+        if not names_host(host):
             raise InvalidReferenceError(
                 f"{_shown(text)} is not a destination",
                 hint="write HOST[:PORT]/PREFIX, such as registry.example.org/apps, or oci:FOLDER",
@@ -187,7 +205,7 @@ def parse_reference(text: str) -> Reference:
             raise InvalidReferenceError(
                 f"{_shown(text)} names no image of the layout", hint="write oci:FOLDER:NAME:TAG"
             )
-        if not is_host(rest.partition("/")[0]) or "/" not in rest:
+        if not names_host(rest.partition("/")[0]) or "/" not in rest:
             rest = f"{LAYOUT_HOST}/{rest}"
     rest, at, digest_text = rest.partition("@")
     digest = Digest.parse(digest_text) if at else None
@@ -221,21 +239,38 @@ def check_tag(tag: str) -> None:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether the text before the first slash can be a registry's ``HOST[:PORT]``.
-
-    As podman and docker do: it has a dot or a port, or is ``localhost``.
-    """
-    if text.startswith("["):
-        host, bracket, rest = text.partition("]")
-        inside = host[1:]
-        colon, port = rest[:1], rest[1:]
-        good = bool(bracket) and inside != "" and set(inside) <= frozenset("0123456789abcdef:.")
-        return good and (rest == "" or (colon == ":" and _is_port(port)))
-    host, colon, port = text.partition(":")
-    if colon and not _is_port(port):
+    """Tell whether the text before the first slash can be a registry's ``HOST[:PORT]``."""
+    try:
+        return names_host(text) and bool(canonical_host(text))
+    except InvalidReferenceError:
         return False
-    good = bool(host) and _HOST.issuperset(host) and not host.startswith(("-", "."))
-    return good and ".." not in host and ("." in host or bool(colon) or host == LAYOUT_HOST)
+
+
+def complete_name(text: str) -> str:
+    """Return a name with its host, as podman and docker complete one: without it is Docker Hub's.
+
+    Args:
+        text: a name with or without host, tag and digest.
+    """
+    first, slash, _ = text.partition("/")
+    # `oci:` is a word of ours, and none of theirs: no name leads to a folder of this machine.
+    whole = slash and names_host(first) and not text.startswith("oci:")
+    return text if whole else f"{HUB}/{text}"
+
+
+def canonical_name(text: str) -> str | None:
+    """Return the one spelling of a name that somebody signed, or None where it is no name.
+
+    Args:
+        text: ``HOST/PATH`` with or without tag and digest; without a host it is Docker Hub's.
+    """
+    name, at, digest = text.partition("@")
+    name, tag = _split_tag(complete_name(name))
+    try:
+        name = Repository.parse(name).name
+    except InvalidReferenceError:
+        return None
+    return f"{name}{'' if tag is None else f':{tag}'}{at}{digest}"
 
 
 def check_path(path: str, *, whole: str) -> None:
@@ -273,11 +308,6 @@ def _is_component(part: str) -> bool:
 
 def _is_separator(run: str) -> bool:
     return run in {".", "_", "__"} or set(run) == {"-"}
-
-
-def _is_port(text: str) -> bool:
-    digits = 0 < len(text) <= len(str(_MAX_PORT)) and set(text) <= frozenset("0123456789")
-    return digits and 0 < int(text) <= _MAX_PORT
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from imagekit.errors import ImagekitError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.hubname import with_registry
-from imagekit.model.reference import Reference, TaggedReference, parse_reference
+from imagekit.model.reference import Reference, TaggedReference, complete_name, parse_reference
 from imagekit.model.verdict import Verdict
 from imagekit.verify.findings import plain
 
@@ -70,12 +69,17 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> Ruling:
         name = f"{reference.repository}:{reference.tag}@{digest}"
         said = f"its tag may move before a node pulls it; write {name}"
         return Ruling(image=image, refusal=said, digest=digest)
-    if verdict.unread and not allow_tags:
+    # A node looks up by the very letters whether a gate stands before the registry.
+    by_gate = allow_tags and _is_plainly_named(image.reference, reference)
+    if verdict.unread and not by_gate:
         lacks = ", ".join(one.short for one in verdict.unread)
         said = (
             "MISSING_MANIFEST: its registry does not have all that the index lists, so a node "
             f"could choose what was not judged: {lacks}; copy the image whole"
         )
+        return Ruling(image=image, refusal=said, digest=digest)
+    if isinstance(reference, TaggedReference) and not by_gate:
+        said = f"its registry is written in another spelling than nodes know it by: {reference}"
         return Ruling(image=image, refusal=said, digest=digest)
     warned = [each for each in verdict.findings if each.severity == "warning"]
     warning = f"{image.reference}: {warned[0].code}: {warned[0].message}" if warned else ""
@@ -88,9 +92,14 @@ def as_kubernetes_reads(text: str) -> Reference:
     Raises:
         InvalidReferenceError: it is no name of an image.
     """
-    text = with_registry(text)
+    text = complete_name(text)
     last = text.rpartition("/")[2]
     return parse_reference(text if ":" in last or "@" in last else f"{text}:latest")
+
+
+def _is_plainly_named(text: str, reference: Reference) -> bool:
+    """Tell whether the host stands there in its one spelling, or is left out."""
+    return complete_name(text).partition("/")[0] == reference.repository.host
 
 
 def _reasons(verdict: Verdict) -> str:

@@ -22,8 +22,12 @@ from urllib.parse import parse_qsl, unquote
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats.digits import decimal
 from imagekit.model.docker import DockerRequest
-from imagekit.model.hubname import with_registry
-from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.model.reference import (
+    PinnedReference,
+    TaggedReference,
+    complete_name,
+    parse_reference,
+)
 from imagekit.runtime import dockerbody
 from imagekit.runtime.dockerbody import Rule, container_rules, is_name, parse_body
 
@@ -291,7 +295,7 @@ def _image(name: str, *, verb: Literal["docker pull", "docker run"]) -> Decision
     if name.startswith(("oci:", "sha256:")):
         raise InvalidReferenceError(f"{name[:80]!r} is not named by repository and digest")
     try:
-        reference = parse_reference(with_registry(name))
+        reference = parse_reference(complete_name(name))
     except InvalidReferenceError as error:
         raise InvalidReferenceError(
             f"{name[:120]!r} is not named by a digest; write HOST/NAME@sha256:..."

@@ -8,7 +8,8 @@ from imagekit.formats.report import Report
 from imagekit.formats.scalars import Boolean, Found, Integer, ListOf, Located, Text
 from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.model.face import FaceConfig, GateConfig
-from imagekit.model.reference import Repository, check_path, is_host
+from imagekit.model.hostname import canonical_host, is_loopback
+from imagekit.model.reference import check_path, is_host
 
 DEFAULT = Path("/etc/imagekit/verifier.yaml")
 VARIABLE = "IMAGEKIT_VERIFIER_CONFIG"
@@ -30,7 +31,8 @@ def _gate(text: str) -> tuple[str, bool]:
     scheme, _, address = text.removesuffix("/").partition("://")
     if scheme not in {"https", "http"} or not is_host(address):
         raise InputError(f"`{text[:80]}` is no address of a gate")
-    if scheme == "http" and not Repository(address, "x").is_loopback:
+    address = canonical_host(address, scheme=scheme)
+    if scheme == "http" and not is_loopback(address):
         raise InputError(
             f"`{text[:80]}` would be asked without TLS, and is not on this host",
             hint="give the gate a certificate (imagekit gate --tls-cert) and write https://",
@@ -47,7 +49,7 @@ def _registry(text: str) -> tuple[str, str]:
         check_path(name, whole=text)
         if "/" in name:
             raise InputError(f"`{text[:80]}`: the gate's name for a registry has no slash")
-    return registry, name
+    return canonical_host(registry), name
 
 
 _FILE: Text[Path] = Text(

@@ -10,7 +10,12 @@ from datetime import datetime
 from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
 from imagekit.formats.release import parse_release, release_predicate, withdrawal_predicate
 from imagekit.model.oci import Descriptor
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.model.reference import (
+    PinnedReference,
+    Repository,
+    TaggedReference,
+    canonical_name,
+)
 from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
 from imagekit.model.statement import Statement, Subject
 from imagekit.ports import Clock, Memory, RegistryReader, RegistryWriter, Signer
@@ -101,6 +106,6 @@ def _releases(
             known = parse_release(own.statement.predicate)
         except DocumentError:
             continue
-        if known.repository == image.repository.name:
+        if canonical_name(known.repository) == image.repository.name:
             found.append((own.reference, known))
     return tuple(found)

@@ -23,6 +23,7 @@ from imagekit.formats.release import parse_release, parse_withdrawal
 from imagekit.model.digest import Digest
 from imagekit.model.evidence import Refusal
 from imagekit.model.policy import Need
+from imagekit.model.reference import canonical_name
 from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Seen
 from imagekit.model.verdict import Finding
 from imagekit.ports import Memory
@@ -135,7 +136,7 @@ def _releases(case: Case) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         except DocumentError as fault:
             faults.append(fault.message)
             continue
-        if release.repository == name:
+        if canonical_name(release.repository) == name:
             found.append(release)
         else:
             faults.append(f"one release is of {release.repository}")

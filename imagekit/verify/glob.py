@@ -11,8 +11,13 @@ So ``registry.site/apps/*`` matches ``registry.site/apps/solver`` but neither
 ``registry.site/apps`` nor ``registry.site/apps/cfd/solver``; ``registry.site/apps/**`` matches
 the first and the last of them. There is no regular expression behind it: the time is bounded by
 the product of the two lengths, whatever a hostile name looks like.
+
+Names are matched in their one spelling (``imagekit.model.hostname``): a glob whose host is written
+in another one is refused, since it would stand there and match nothing.
 """
 
+from imagekit.errors import InvalidReferenceError
+from imagekit.model.hostname import HUB, HUB_ALIASES, PORTS, canonical_host
 from imagekit.model.policy import ImageRule, Policy
 
 ANY = "**"
@@ -57,8 +62,41 @@ def fault(glob: str) -> str:
     allowed = "abcdefghijklmnopqrstuvwxyz0123456789._-*/"
     if not set(path) <= set(allowed):
         return "a repository has lower-case letters, digits, '.', '_', '-' and '/'"
-    if not set(host.lower()) <= set(allowed + ":[]"):
-        return "the host has characters that no host has"
+    return _host_fault(host) or _hub_fault(host, path)
+
+
+def _host_fault(host: str) -> str:
+    """Return what keeps the host's part of a glob from matching a name in its one spelling."""
+    if "*" not in host:
+        return host_fault(host)
+    if not set(host) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-:[]*"):
+        return "the host has characters that no host has; its letters are small ones"
+    name, colon, port = host.rpartition(":")
+    if "*" in port or "]" in port or not colon:
+        name, port = host, ""
+    if name.endswith(".") or port.startswith("0"):
+        return "a host does not end with a dot, and a port does not begin with 0"
+    if port == str(PORTS["https"]):
+        return f"names do not have the port {port}, which is HTTPS's own: leave it out"
+    return ""
+
+
+def host_fault(host: str) -> str:
+    """Return what is wrong with the spelling of a registry's host in a policy, or nothing."""
+    try:
+        known = canonical_host(host)
+    except InvalidReferenceError as error:
+        return error.message
+    return "" if known == host else f"names have one spelling: write {known} for {host}"
+
+
+def _hub_fault(host: str, path: str) -> str:
+    """Return what keeps a glob from matching images of Docker Hub that it was written for."""
+    if host == HUB and path != ANY and "/" not in path:
+        return f"images of Docker Hub have two components: {HUB}/library/{path}, or {HUB}/**"
+    aliased = any(_within(host, alias) for alias in HUB_ALIASES)
+    if "*" in host and aliased and not _within(host, HUB):
+        return f"the names of Docker Hub's images begin with {HUB}: write that"
     return ""
 
 

@@ -1,14 +1,15 @@
 """Which names in a signature are accepted for the reference that was asked for.
 
 The rules are those of containers-policy.json(5), "signedIdentity". A name is ``HOST/PATH:TAG`` or
-``HOST/PATH@DIGEST``, or ``HOST/PATH`` alone where cosign signed.
+``HOST/PATH@DIGEST``, or ``HOST/PATH`` alone where cosign signed. Whoever signed may have spelled
+the host in another way, or Docker Hub by another name, or not at all: it is the same name.
 """
 
 from collections.abc import Sequence
 from typing import assert_never
 
 from imagekit.model.policy import ImageRule, Remap, SignedIdentity
-from imagekit.model.reference import PinnedReference
+from imagekit.model.reference import PinnedReference, canonical_name
 
 
 def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:
@@ -21,6 +22,7 @@ def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bo
     """
     repository = signed_name(rule, image)
     exact = _exact(repository, image)
+    names = [name for name in map(canonical_name, names) if name is not None]
     match rule.signed_identity:
         case SignedIdentity.DIGEST_ONLY:
             return True
@@ -47,7 +49,8 @@ def signed_name(rule: ImageRule, image: PinnedReference) -> str:
     name = image.repository.name
     remap = rule.remap
     if rule.signed_identity is SignedIdentity.REMAP_IDENTITY and remap and _under(name, remap):
-        return remap.signed_prefix + name.removeprefix(remap.prefix)
+        signed = remap.signed_prefix + name.removeprefix(remap.prefix)
+        return canonical_name(signed) or signed
     return name
 
 

@@ -1,12 +1,14 @@
 """Attacks through references and policies: refused before any request."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imagekit.cli import main as cli
 from imagekit.errors import InvalidReferenceError, PolicyError
+from imagekit.model.policy import SignedIdentity
 from imagekit.model.reference import parse_reference
 from imagekit.pipeline.verify import verify
 from imagekit.verify.load import parse_policy
@@ -86,3 +88,41 @@ def test_39_empty_list_of_authorities(liar: Start, tmp_path: Path) -> None:
         parse_policy(empty.encode(), file="x")
     assert cli.main(["verify", str(world.reference), "--policy", str(file)]) == 2
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "{host}.:{port}",
+        "{host}:0{port}",
+        "[::ffff:{host}]:{port}",
+        "[::ffff:7f00:1]:{port}",
+        "127.1:{port}",
+        "127.0.1:{port}",
+        "0x7f.1:{port}",
+        "0177.0.0.1:{port}",
+        "2130706433:{port}",
+        "0.0.0.0:{port}",
+        "[::]:{port}",
+        "{host}\N{FULLWIDTH FULL STOP}:{port}",
+    ],
+)
+def test_48_the_spelling_of_a_host_chooses_a_laxer_rule(liar: Start, spelling: str) -> None:
+    """Attack 48: the strict rule speaks of the registry, whatever its host is written like."""
+    server = liar()
+    world = server.world
+    host, _, port = world.repository.host.partition(":")
+    assert host == "127.0.0.1"
+    strict = replace(world.policy().images[0], glob=f"{world.repository.host}/**", threshold=9)
+    lax = replace(world.policy().images[0], glob="**", signed_identity=SignedIdentity.DIGEST_ONLY)
+    policy = replace(world.policy(), images=(strict, lax))
+    name = spelling.format(host=host, port=port)
+
+    try:
+        verdict = server.judge(
+            policy, reference=parse_reference(f"{name}/{world.repository.path}:1")
+        )
+    except InvalidReferenceError:
+        assert server.asked == []
+    else:
+        assert not verdict.allowed

@@ -2,7 +2,7 @@
 
 The files are read in podman's order and the first that knows the repository wins: by a helper for
 the registry, else by the longest key that is a prefix of the repository, else by the default
-store.
+store. A key may spell its host in any way, and Docker Hub by any of its names.
 """
 
 import base64
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagekit.errors import DocumentError, InputError, ToolError
+from imagekit.errors import DocumentError, InputError, InvalidReferenceError, ToolError
 from imagekit.formats import strictjson
+from imagekit.model.hostname import HUB, canonical_host, login_key, names_host
 from imagekit.model.reference import Repository
 from imagekit.model.registry import Credential
 
@@ -20,6 +21,7 @@ RunHelper = Callable[[Sequence[str], bytes], bytes]
 """Runs a program with its standard input, and returns what it wrote; ToolError where it fails."""
 _MAX_FILE = 1 << 20
 _TOKEN_USER = "<token>"  # noqa: S105 - the name that helpers give to an identity token
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\n"))
 _HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -53,16 +55,24 @@ class CredentialFinder:
     def _in_file(
         self, path: Path, document: Mapping[str, Any], repository: Repository
     ) -> Credential | None:
-        helpers = _map(document, "credHelpers", path)
-        if repository.host in helpers:
-            return self._from_helper(str(helpers[repository.host]), repository.host)
-        auths = {_normal(key): value for key, value in _map(document, "auths", path).items()}
-        for key in _keys(repository):
-            entry = auths.get(key)
-            if isinstance(entry, dict) and (entry.get("auth") or entry.get("identitytoken")):
-                return _credential(entry, path, key)
+        host = repository.host
+        helpers = _by_key(_map(document, "credHelpers", path))
+        if host in helpers:
+            ((key, helper),) = helpers[host][:1]
+            return self._from_helper(str(helper), _asked(key, host))
+        auths = _by_key(_map(document, "auths", path))
+        for name in _keys(repository):
+            for key, entry in auths.get(name, ()):
+                if _is_login(entry):
+                    return _credential(entry, path, key)
         store = document.get("credsStore")
-        return self._from_helper(store, repository.host) if isinstance(store, str) else None
+        if not isinstance(store, str):
+            return None
+        # docker leaves an empty entry behind for what its store knows, as it was spelled there.
+        kept = [_asked(key, host) for key, _ in auths.get(host, ())]
+        asked = dict.fromkeys((*kept, login_key(host)))
+        answers = (self._from_helper(store, key) for key in asked)
+        return next((found for found in answers if found is not None), None)
 
     def _from_helper(self, name: str, host: str) -> Credential | None:
         if not name or not _HELPER_NAME.issuperset(name):
@@ -106,11 +116,44 @@ def _keys(repository: Repository) -> Iterator[str]:
     yield name
 
 
-def _normal(key: str) -> str:
-    """Return the key without what docker used to write around the host."""
-    plain = key.removeprefix("https://").removeprefix("http://").rstrip("/")
-    host, slash, rest = plain.partition("/")
-    return host if slash and rest in {"v1", "v2"} else plain
+def _by_key(entries: Mapping[str, Any]) -> Mapping[str, Sequence[tuple[str, Any]]]:
+    """Return entries by the names that they are for, those first that are spelled so."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for key, value in entries.items():
+        name = _normal(key)
+        if name is None:
+            continue
+        entries_of = found.setdefault(name, [])
+        entries_of.insert(0 if key == name else len(entries_of), (key, value))
+    return found
+
+
+def _normal(key: str) -> str | None:
+    """Return the name that a key is for, without what docker used to write around the host.
+
+    None is returned for what is no name: it is nobody's login.
+    """
+    scheme, mark, plain = key.rpartition("://")
+    host, slash, rest = plain.rstrip("/").partition("/")
+    if slash and rest in {"v1", "v2"}:
+        slash = rest = ""
+    if slash and not mark and not names_host(host):
+        # As everywhere a name without a registry is one of Docker Hub's.
+        host, rest = HUB, f"{host}/{rest}"
+    try:
+        host = canonical_host(host, scheme=scheme.lower() or "https")
+    except InvalidReferenceError:
+        return None
+    return f"{host}{slash}{rest}"
+
+
+def _asked(key: str, host: str) -> str:
+    """Return what a helper knows a registry by: of Docker Hub it is an address, else its key."""
+    return login_key(host) if host == HUB else key
+
+
+def _is_login(entry: object) -> bool:
+    return isinstance(entry, dict) and bool(entry.get("auth") or entry.get("identitytoken"))
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
@@ -140,7 +183,9 @@ def _credential(entry: Mapping[str, Any], path: Path, key: str) -> Credential:
     if token := entry.get("identitytoken"):
         return Credential(identity_token=str(token))
     try:
-        pair = base64.b64decode(str(entry["auth"]), validate=True).decode()
+        # Go's reader takes no notice of line ends, which `base64` writes after 76 characters.
+        text = str(entry["auth"]).translate(_LINE_ENDS)
+        pair = base64.b64decode(text, validate=True).decode()
     except ValueError as error:
         raise InputError(
             f"{path}: the login for {key} is not base64", hint=f"podman login {key}"

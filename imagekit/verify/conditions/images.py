@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.model.reference import LAYOUT_HOST, Repository, is_host
+from imagekit.model.hostname import HUB, canonical_host
+from imagekit.model.reference import LAYOUT_HOST, Repository, complete_name
 from imagekit.verify.conditions.purls import is_purl, parse_purl, qualifier
 from imagekit.verify.conditions.words import BAD_STATEMENT, shown
 
 _SCHEMES = ("oci://", "docker://", "docker-image://")
 _RECIPE = "recipe:"
-_HUB = "docker.io"
-_HUBS = frozenset({"hub.docker.com", "index.docker.io", "registry-1.docker.io", _HUB})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,7 @@ def image_named(uri: str) -> NamedImage | None:
 def _of_reference(text: str, uri: str) -> NamedImage:
     name, at, digest = text.partition("@")
     name, colon, tag = _tagged(name)
-    host, slash, path = name.partition("/")
-    if not slash or not is_host(host):
-        # As podman and docker read a short name.
-        name = f"{_HUB}/{name if slash else f'library/{name}'}"
-    elif host in _HUBS:
-        name = f"{_HUB}/{path if '/' in path else f'library/{path}'}"
-    return _checked(name, f"{colon}{tag}{at}{digest}", uri)
+    return _checked(complete_name(name), f"{colon}{tag}{at}{digest}", uri)
 
 
 def _tagged(name: str) -> tuple[str, str, str]:
@@ -79,7 +72,7 @@ def _of_purl(uri: str) -> NamedImage:
     if purl.type == "oci":
         # The qualifier is the whole name; some leave the last component to the name of the purl.
         name = url if url.rpartition("/")[2] == purl.name else f"{url}/{name}".lstrip("/")
-    elif url and url.partition("/")[0] not in _HUBS:
+    elif url and not _is_hub(url.partition("/")[0]):
         name = f"{url}/{name}"
     version = purl.version or ""
     mark = "@" if ":" in version else ":"
@@ -87,6 +80,13 @@ def _of_purl(uri: str) -> NamedImage:
     rest = (f"{mark}{version}" if version else "") + (f"@{digest}" if digest else "")
     found = _of_reference(name, uri)
     return NamedImage(found.repository, rest)
+
+
+def _is_hub(host: str) -> bool:
+    try:
+        return canonical_host(host) == HUB
+    except InvalidReferenceError:
+        return False
 
 
 def _checked(name: str, rest: str, uri: str) -> NamedImage:

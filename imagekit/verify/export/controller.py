@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import Any
 
 from imagekit.formats.pem import public_key_pem
+from imagekit.model.hostname import HUB, HUB_SIGNED
 from imagekit.model.policy import (
     Authority,
     ImageRule,
@@ -88,7 +89,7 @@ def globs_of(glob: str) -> tuple[str, ...]:
     with tag or digest. Empty where it has no words for the glob.
     """
     host, _, path = glob.partition("/")
-    glob = f"index.docker.io/{path}" if host == "docker.io" else glob
+    glob = f"{HUB_SIGNED}/{path}" if host == HUB else glob
     before, star, behind = glob.rpartition("/")[2].partition("*")
     if not set(glob) <= _LETTERS or glob == "*/*" or (behind and behind != "*" and "*" in behind):
         return ()

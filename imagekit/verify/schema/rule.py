@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from imagekit.errors import PolicyError
 from imagekit.formats.report import Report, did_you_mean, shown
 from imagekit.formats.scalars import LINES, Boolean, ByKind, Choice, Integer, ListOf, Text
 from imagekit.formats.shape import Record, Values, item
@@ -21,6 +22,7 @@ from imagekit.model.policy import (
     SignedIdentity,
 )
 from imagekit.model.statement import full_type
+from imagekit.verify.glob import host_fault
 from imagekit.verify.schema.attestation import ATTESTATION, SUMMARY_FIELDS, summary
 from imagekit.verify.schema.authority import AUTHORITIES
 from imagekit.verify.schema.draft import AttestationDraft, AuthorityDraft, RuleDraft
@@ -72,9 +74,18 @@ def _remap(values: Values) -> tuple[SignedIdentity, Remap | None]:
     return kind, Remap(prefix=values["prefix"], signed_prefix=values["signedPrefix"])
 
 
+def _prefix(text: str) -> str:
+    problem = host_fault(text.partition("/")[0])
+    if problem:
+        raise PolicyError(f"`{shown(text)}` is the beginning of no name", hint=problem)
+    return text
+
+
 _PREFIX: Text[str] = Text(
     "the beginning of a repository's name, up to the end of a component",
     pattern=r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*(?:/[a-z0-9][a-z0-9._-]*)*",
+    parse=_prefix,
+    code="bad-prefix",
     max_length=255,
     examples=("mirror.example.org/upstream",),
 )

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.errors import AuthError, RegistryError
+from imagekit.errors import AuthError, InvalidReferenceError, RegistryError
 from imagekit.formats import distribution
+from imagekit.model.reference import Repository
 from imagekit.model.registry import Credential
 
 _LOGIN = Credential(username="admin", password="secret")
@@ -107,3 +108,46 @@ def test_any_error_body_is_shown_harmlessly(raw: bytes, status: int) -> None:
 
     assert error.message.isprintable()
     assert error.http_status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "url"),
+    [
+        ("docker.io/library/debian", False, "https://registry-1.docker.io"),
+        ("R.site:443/a", False, "https://r.site"),
+        ("r.site:80/a", False, "https://r.site:80"),
+        ("r.site:5000/a", True, "http://r.site:5000"),
+        ("localhost:5000/a", False, "http://localhost:5000"),
+    ],
+)
+def test_base_url(name: str, *, plain: bool, url: str) -> None:
+    """Docker Hub is asked where its registry is."""
+    repository = Repository.parse(name)
+
+    assert distribution.base_url(repository, plain_http=plain, has_ca=False) == url
+
+
+@pytest.mark.parametrize(("name", "plain"), [("r.site:80/a", True), ("127.0.0.1:80/a", False)])
+def test_the_port_of_http_would_be_a_second_name(name: str, *, plain: bool) -> None:
+    """Without TLS `HOST:80` is the registry that `HOST` is."""
+    with pytest.raises(InvalidReferenceError) as caught:
+        distribution.base_url(Repository.parse(name), plain_http=plain, has_ca=False)
+    assert "write" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "[fe80::1%1]", "LOCALHOST.", "127.0.0.1."],
+)
+def test_odd_addresses_of_this_machine_are_not_gone_to(host: str) -> None:
+    """A registry may not send its clients here, however it spells the place."""
+    with pytest.raises(RegistryError):
+        distribution.redirected(f"{_OWN}/v2/a/blobs/x", f"https://{host}/x")
+    challenge = distribution.Challenge("bearer", {"realm": f"https://{host}/t"})
+    with pytest.raises(RegistryError):
+        distribution.token_request(challenge, _LOGIN, registry=_OWN, wanted="x")
+
+
+def test_media_types_are_compared_without_case_and_parameters() -> None:
+    """RFC 9110 section 8.3.1."""
+    assert distribution.media_type(" Application/JSON ; charset=UTF-8") == "application/json"

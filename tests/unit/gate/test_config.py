@@ -53,7 +53,7 @@ def test_whole_configuration(tmp_path: Path) -> None:
     hub, local = config.upstreams
     assert (hub.name, hub.host, hub.options.realms) == (
         "hub",
-        "registry-1.docker.io",
+        "docker.io",
         ("auth.docker.io",),
     )
     assert local.layout == tmp_path / "images"

@@ -13,6 +13,7 @@ from imagekit.model.reference import (
     PinnedReference,
     Repository,
     TaggedReference,
+    canonical_name,
     parse_reference,
 )
 
@@ -58,6 +59,16 @@ HEX = "ab" * 32
         "oci:folder:",
         "oci::name:1",
         "oci:folder:name",
+        "127.1:5000/a:1",
+        "0x7f.1:5000/a:1",
+        "2130706433:5000/a:1",
+        "0177.0.0.1/a:1",
+        "0.0.0.0:5000/a:1",
+        "[::1%lo]:5000/a:1",
+        "[::]:5000/a:1",
+        "reg%2eexample/a:1",
+        "reg\N{FULLWIDTH FULL STOP}example/a:1",
+        "oci:folder:127.1:5000/a:1",
     ],
 )
 def test_parse_refuses(text: str) -> None:
@@ -85,6 +96,49 @@ def test_parse_refuses(text: str) -> None:
 def test_text_survives_parsing(text: str) -> None:
     """What was parsed prints as it was written."""
     assert str(parse_reference(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("LOCALHOST/a:1", "localhost/a:1"),
+        ("Reg.Example.:443/a:1", "reg.example/a:1"),
+        ("[0:0::1]:05000/a:1", "[::1]:5000/a:1"),
+        ("[::ffff:127.0.0.1]/a:1", "127.0.0.1/a:1"),
+        ("index.docker.io/org/a:1", "docker.io/org/a:1"),
+        ("registry-1.docker.io/a:1", "docker.io/library/a:1"),
+        ("docker.io/a:1", "docker.io/library/a:1"),
+        ("oci:folder:Reg.Example/a:1", "oci:folder:reg.example/a:1"),
+    ],
+)
+def test_a_name_has_one_spelling(text: str, name: str) -> None:
+    """Whatever is matched, signed, logged in to and pinned by it is the same."""
+    assert str(parse_reference(text)) == name
+
+
+def test_no_repository_has_another_spelling() -> None:
+    """Also one that was not read from a text, and a destination."""
+    assert Repository("Index.Docker.IO", "a") == Repository("docker.io", "library/a")
+    assert Destination.parse("Reg.Example:443/apps").repository("a").name == "reg.example/apps/a"
+    with pytest.raises(InvalidReferenceError):
+        Repository("127.1", "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a", "docker.io/library/a"),
+        ("org/a:1", "docker.io/org/a:1"),
+        ("index.docker.io/org/a@sha256:00", "docker.io/org/a@sha256:00"),
+        ("Reg.Example:443/a:1", "reg.example/a:1"),
+        ("127.1/a", None),
+        ("a b", None),
+        ("", None),
+    ],
+)
+def test_names_that_others_wrote(text: str, name: str | None) -> None:
+    """A name in a signature is completed and spelled as ours are, or is none."""
+    assert canonical_name(text) == name
 
 
 def test_layout_name_gets_localhost() -> None:

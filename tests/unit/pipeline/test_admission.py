@@ -101,12 +101,36 @@ def test_no_verdict_is_a_no(world: World) -> None:
         ("team/app", "docker.io/team/app:latest"),
         ("r.site:5000/app", "r.site:5000/app:latest"),
         ("localhost/app:1", "localhost/app:1"),
+        ("index.docker.io/nginx:1", "docker.io/library/nginx:1"),
+        ("LOCALHOST/app:1", "localhost/app:1"),
+        ("R.Site.:443/app", "r.site/app:latest"),
         (f"app@sha256:{'a' * 64}", f"docker.io/library/app@sha256:{'a' * 64}"),
     ],
 )
 def test_names_are_read_as_nodes_read_them(text: str, meant: str) -> None:
     """Else another image would be judged than runs."""
     assert str(as_kubernetes_reads(text)) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["127.1/app", "0x7f.1/app", "a_b.c/app", "r.site:/app", "r..x/app"]
+)
+def test_an_odd_host_is_not_taken_for_a_name_of_docker_hub(text: str) -> None:
+    """A node may ask there, whatever it is."""
+    with pytest.raises(InvalidReferenceError):
+        as_kubernetes_reads(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["R.site/apps/demo:1", "r.site./apps/demo:1", "r.site:443/apps/demo:1"]
+)
+def test_a_tag_under_another_spelling_goes_past_the_gate(world: World, name: str) -> None:
+    """A node looks up by the very letters whether a gate stands before the registry."""
+    found = _admit(world, name, allow_tags=True)
+
+    assert not found.allowed
+    assert TAGGED in found.message
+    assert _admit(world, f"{name}@{world.image.digest}").allowed
 
 
 def test_a_layout_is_no_image_of_a_cluster() -> None:

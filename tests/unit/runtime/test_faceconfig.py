@@ -13,14 +13,14 @@ def test_a_gate_is_read() -> None:
     """All keys that go with it; a registry is written as the gate's --upstream has it."""
     raw = (
         b"gate: https://gate.site:5443/\ngateCa: /ca.pem\nseconds: 3\n"
-        b"registries: [site=r.site, hub=docker.io:443]\n"
+        b"registries: [site=R.site., hub=index.docker.io:443]\n"
     )
 
     assert parse_config(raw, file="x") == FaceConfig(
         gate=GateConfig(
             address="gate.site:5443",
             ca_file=Path("/ca.pem"),
-            registries={"r.site": "site", "docker.io:443": "hub"},
+            registries={"r.site": "site", "docker.io": "hub"},
         ),
         seconds=3,
     )

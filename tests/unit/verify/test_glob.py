@@ -105,6 +105,24 @@ def test_literal_length_counts_what_stands_for_itself() -> None:
         "r.site/é",
         "r site/a",
         "***",
+        "R.site/**",
+        "LOCALHOST/**",
+        "r.site./**",
+        "*.site./**",
+        "r.site:443/**",
+        "*:443/**",
+        "r.site:05000/**",
+        "*:05000/**",
+        "127.1/**",
+        "[0::1]/**",
+        "[::ffff:127.0.0.1]/**",
+        "0.0.0.0:5000/**",
+        "index.docker.io/**",
+        "registry-1.docker.io/library/*",
+        "*.docker.io/**",
+        "index.*/**",
+        "docker.io/debian",
+        "docker.io/*",
     ],
 )
 def test_a_glob_that_can_never_match_has_a_fault(glob: str) -> None:
@@ -113,7 +131,19 @@ def test_a_glob_that_can_never_match_has_a_fault(glob: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "glob", ["**", "r.site/**", "R.site:5000/a/*-x/**/b", "[::1]:5000/a", "*/a"]
+    "glob",
+    [
+        "**",
+        "r.site/**",
+        "r.site:5000/a/*-x/**/b",
+        "[::1]:5000/a",
+        "*/a",
+        "*:5000/**",
+        "*.site/**",
+        "docker.io/**",
+        "docker.io/library/*",
+        "*/library/*",
+    ],
 )
 def test_a_good_glob_has_no_fault(glob: str) -> None:
     """What can match is accepted."""

@@ -44,3 +44,29 @@ def test_table(rule: SignedIdentity, image: PinnedReference, name: str, *, good:
     image_rule = ImageRule(glob="**", authorities=(), signed_identity=rule)
 
     assert accepts(image_rule, image, (name,) if name else ()) is good
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "good"),
+    [
+        ("docker.io/org/app", "index.docker.io/org/app:1", True),
+        ("docker.io/org/app", "registry-1.docker.io/org/app:1", True),
+        ("docker.io/org/app", "org/app:1", True),
+        ("docker.io/library/app", "app:1", True),
+        ("docker.io/library/app", "index.docker.io/app:1", True),
+        ("r.site/org/app", "R.Site.:443/org/app:1", True),
+        ("127.0.0.1:5000/app", "[::ffff:7f00:1]:5000/app:1", True),
+        ("r.site/org/app", "r.site:80/org/app:1", False),
+        ("r.site/org/app", "org/app:1", False),
+        ("127.0.0.1:5000/app", "127.1:5000/app:1", False),
+        ("docker.io/org/app", "index.docker.io.evil.site/org/app:1", False),
+        ("docker.io/org/app", "index.docker.io:5000/org/app:1", False),
+    ],
+)
+def test_signed_names_have_one_spelling(asked: str, name: str, *, good: bool) -> None:
+    """What was signed under another spelling of the same name is signed for it, and no other."""
+    image = PinnedReference(Repository.parse(asked), _DIGEST, tag="1")
+    for kind in (_REPO, _EXACT, _EITHER):
+        assert accepts(
+            ImageRule(glob="**", authorities=(), signed_identity=kind), image, (name,)
+        ) is (good)

@@ -108,3 +108,100 @@ def test_order_of_files() -> None:
         "/h/.config/containers/auth.json",
         "/h/.docker/config.json",
     ]
+
+
+def _found(tmp_path: Path, name: str, document: object) -> tuple[Credential | None, list[str]]:
+    file = tmp_path / "auth.json"
+    file.write_text(json.dumps(document))
+    asked: list[str] = []
+
+    def run(_argv: Sequence[str], given: bytes) -> bytes:
+        asked.append(given.decode())
+        return b'{"Username":"u","Secret":"s"}'
+
+    finder = CredentialFinder(run, {"REGISTRY_AUTH_FILE": str(file)})
+    return finder.find(Repository.parse(name)), asked
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("https://index.docker.io/v1/", "docker.io/library/debian"),
+        ("https://index.docker.io/v1/", "registry-1.docker.io/library/debian"),
+        ("index.docker.io", "docker.io/org/app"),
+        ("docker.io", "index.docker.io/org/app"),
+        ("registry-1.docker.io", "docker.io/org/app"),
+        ("org/app", "docker.io/org/app"),
+        ("docker.io/org", "index.docker.io/org/app"),
+        ("registry.example.org:443", "registry.example.org/a"),
+        ("registry.example.org", "registry.example.org:443/a"),
+        ("Registry.Example.ORG", "registry.example.org/a"),
+        ("https://Registry.Example.ORG:443/v2/", "registry.example.org/a"),
+        ("http://registry.example.org:80/v1/", "registry.example.org/a"),
+        ("registry.example.org./team", "registry.example.org/team/a"),
+        ("[0::1]:5000", "[::1]:5000/a"),
+    ],
+)
+def test_a_key_in_any_spelling(tmp_path: Path, key: str, name: str) -> None:
+    """What was logged in to is found, however it was spelled then and is now."""
+    found, _ = _found(tmp_path, name, {"auths": {key: _auth("me:1")}})
+
+    assert found == Credential(username="me", password="1")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("registry.example.org:80", "registry.example.org/a"),
+        ("org", "docker.io/org/app"),
+        ("index.docker.io:5000", "docker.io/org/app"),
+        ("docker.io.evil.site", "docker.io/org/app"),
+        ("127.1:5000", "127.0.0.1:5000/a"),
+    ],
+)
+def test_a_key_of_another_registry(tmp_path: Path, key: str, name: str) -> None:
+    """No login goes to a registry that it is not for."""
+    assert _found(tmp_path, name, {"auths": {key: _auth("me:1")}})[0] is None
+
+
+def test_the_key_that_is_spelled_so_goes_first(tmp_path: Path) -> None:
+    """Where several keys are for one registry."""
+    auths = {"r.site.": _auth("other:1"), "r.site": _auth("me:2"), "r.site:443": _auth("old:3")}
+
+    found, _ = _found(tmp_path, "r.site/a", {"auths": auths})
+
+    assert found == Credential(username="me", password="2")
+
+
+def test_wrapped_base64(tmp_path: Path) -> None:
+    """`base64` without -w0 writes lines, which podman and docker read."""
+    text = base64.encodebytes(b"me:" + b"x" * 90).decode().replace("\n", "\r\n")
+
+    found, _ = _found(tmp_path, "r.site/a", {"auths": {"r.site": {"auth": text}}})
+
+    assert found == Credential(username="me", password="x" * 90)
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "given"),
+    [
+        ({"credsStore": "pass"}, "docker.io/org/a", "https://index.docker.io/v1/"),
+        ({"credHelpers": {"docker.io": "pass"}}, "docker.io/a", "https://index.docker.io/v1/"),
+        (
+            {"credHelpers": {"https://index.docker.io/v1/": "pass"}},
+            "index.docker.io/org/a",
+            "https://index.docker.io/v1/",
+        ),
+        ({"credHelpers": {"R.site:443": "pass"}}, "r.site/a", "R.site:443"),
+        ({"credsStore": "pass", "auths": {"r.site:443": {}}}, "r.site/a", "r.site:443"),
+        ({"credsStore": "pass"}, "r.site:443/a", "r.site"),
+    ],
+)
+def test_helpers_are_asked_as_they_know_it(
+    tmp_path: Path, document: object, name: str, given: str
+) -> None:
+    """Docker Hub by its address, every other registry as it was spelled at the login."""
+    found, asked = _found(tmp_path, name, document)
+
+    assert found == Credential(username="u", password="s")
+    assert asked == [given]
