@@ -124,7 +124,14 @@ class RealWorkshop:
         """Download a file into the cache, check it, and place or unpack it."""
         cached = self.job.cache / "downloads" / step.sha256.hex
         limit = self.job.plan.recipe.time_limit
-        download(step.url, step.sha256, cached, limit=limit, progress=self.runner.progress)
+        download(
+            step.url,
+            step.sha256,
+            cached,
+            where=f"{step.place.file}:{step.place.line}",
+            limit=limit,
+            progress=self.runner.progress,
+        )
         staged = self.job.work / "fetch"
         _clear(staged)
         staged.mkdir()

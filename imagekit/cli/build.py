@@ -4,6 +4,8 @@ Prints the image's reference, which every other command takes:
 
   imagekit build recipes/hello-mpi
   imagekit inspect "$(imagekit build recipes/hello-mpi --quiet)"
+
+--plain-http and --ca-file are for the registries of base images.
 """
 
 import argparse
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_recipes
+from imagekit.cli.options import add_recipes, add_registry_options, registry_of
 from imagekit.model.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe's folder or file")
     add_build_options(parser)
+    add_registry_options(parser)
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     bases = bases_of(recipe, recipes)
     tell_bases(bases, console)
     options = BuildOptions(
-        test=not arguments.no_test, use_cache=not arguments.no_cache, recipes=recipes
+        test=not arguments.no_test,
+        use_cache=not arguments.no_cache,
+        registry=registry_of(arguments),
+        recipes=recipes,
     )
     image = build(recipe, progress=console.progress, options=options)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"

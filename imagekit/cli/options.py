@@ -9,6 +9,7 @@ from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
     from imagekit.model.policy import Policy
+    from imagekit.model.registry import RegistryOptions
     from imagekit.ports import Memory, Signer
     from imagekit.verify.signed import PolicySigners
 
@@ -17,7 +18,7 @@ POLICY_KEY = "IMAGEKIT_POLICY_KEY"
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--plain-http`` and ``--ca-file``."""
+    """Add ``--plain-http`` and ``--ca-file``; ``registry_of`` reads them."""
     group = parser.add_argument_group("registry")
     group.add_argument(
         "--plain-http",
@@ -29,6 +30,22 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="certificate authorities (PEM) to trust for the registry, besides the system's",
+    )
+
+
+def registry_of(
+    arguments: argparse.Namespace, *, plain_hosts: frozenset[str] | None = None
+) -> "RegistryOptions":
+    """Return what ``add_registry_options`` declared.
+
+    Args:
+        arguments: of the command line.
+        plain_hosts: the registries that ``--plain-http`` speaks of, where it is not all.
+    """
+    from imagekit.model.registry import RegistryOptions
+
+    return RegistryOptions(
+        plain_http=arguments.plain_http, plain_hosts=plain_hosts, ca_file=arguments.ca_file
     )
 
 

@@ -8,16 +8,29 @@ Prints the pinned reference of each image, and nothing else, on stdout:
 
 It may be run again at any time: what is there already is not done twice, and what a killed run
 left out is completed. A version that was published from another state of the recipe is refused.
+
+--ca-file is for the registries of base images, too. So is --plain-http where the destination needs
+no such word (oci:FOLDER, a registry on loopback); else it is for the destination's registry only.
 """
 
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.cli.build import add_build_options, bases_of, tell_bases
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
+from imagekit.cli.options import (
+    add_registry_options,
+    add_signer_options,
+    registry_of,
+    signer_of,
+)
+from imagekit.model.hostname import is_loopback
 from imagekit.model.published import PublishedImage
+
+if TYPE_CHECKING:
+    from imagekit.model.reference import Destination
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
     from imagekit.model.reference import Destination
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
@@ -60,9 +72,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     bases = {recipe.file: bases_of(recipe, tree) for recipe in recipes}
     signer = signer_of(arguments)
     options = PublishOptions(
-        registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        registry=registry_of(arguments),
         build=BuildOptions(
-            test=not arguments.no_test, use_cache=not arguments.no_cache, recipes=tree
+            test=not arguments.no_test,
+            use_cache=not arguments.no_cache,
+            registry=registry_of(arguments, plain_hosts=_plain_hosts(destination)),
+            recipes=tree,
         ),
         builder=arguments.builder,
     )
@@ -84,6 +99,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if console.json:
         console.result("", {"schema": 1, "published": done})
     return 0
+
+
+def _plain_hosts(destination: "Destination") -> frozenset[str] | None:
+    """Return the registries of base images that ``--plain-http`` speaks of; None for all."""
+    needless = destination.layout is not None or is_loopback(destination.host)
+    return None if needless else frozenset({destination.host})
 
 
 def _document(image: PublishedImage, bases: list[dict[str, str]]) -> dict[str, object]:

@@ -380,9 +380,10 @@ def _unquoted(value: str) -> str:
 def _check_realm(realm: str, registry: str) -> None:
     """Only TLS, or the plain registry's own host, may see a credential (CVE-2026-33540)."""
     parts, own = _split(realm), _split(registry)
-    own_host = own.scheme == "http" and _host(parts) == _host(own)
+    own_host = own.scheme == "http" and _known_host(parts) == _host(own)
     good = parts.scheme == "https" or (parts.scheme == "http" and own_host)
-    if not good or not parts.hostname or parts.username is not None or not _is_sendable(realm):
+    good = good and parts.username is None and _is_sendable(realm)
+    if not good or not _known_host(parts):
         raise AuthError(
             f"the registry wants the login to be sent to {shown(realm) or 'nowhere'}",
             hint="a token server has to be reached by https; nothing was sent",
@@ -443,6 +444,14 @@ def _host(parts: SplitResult) -> str:
         return url_host(parts.hostname) if parts.hostname else ""
     except InvalidReferenceError as error:
         raise RegistryError(f"{shown(parts.hostname or '')} is not a host", code=_BAD) from error
+
+
+def _known_host(parts: SplitResult) -> str:
+    """Return the host as ``_host`` does, and an empty text where it is an odd one."""
+    try:
+        return _host(parts)
+    except RegistryError:
+        return ""
 
 
 def _joined(base: str, target: str) -> str:

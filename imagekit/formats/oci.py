@@ -46,6 +46,13 @@ _HEALTH_NUMBERS = {
 }
 
 
+_TYPES = MANIFEST_TYPES | INDEX_TYPES
+_CHANGED = (
+    "a registry sends a manifest's own type as Content-Type: this one, or a proxy before it, sends "
+    "another; ask who runs it"
+)
+
+
 def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
     """Read a manifest or an index from its exact bytes.
 
@@ -69,8 +76,10 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
     if stated is None and media_type in {MANIFEST, INDEX}:
         stated = media_type  # optional in OCI's documents, not in Docker's
     if stated != media_type:
+        own = "no type of its own" if stated is None else f"the type {str(stated)[:100]!r}"
         raise DocumentError(
-            f"{what} says that it is {str(stated)[:100]!r}, but was given as {media_type[:100]!r}",
+            f"{what} has {own}, and was sent as {media_type[:100]!r}",
+            hint="" if media_type in _TYPES else _CHANGED,
             code="BAD_MEDIA_TYPE",
         )
     if media_type in MANIFEST_TYPES:

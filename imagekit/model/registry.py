@@ -1,7 +1,8 @@
 """How registries are reached, and what is shown to them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class RegistryOptions:
 
     plain_http: bool = False
     """Speak HTTP without TLS; a registry on loopback needs no such word."""
+    plain_hosts: frozenset[str] | None = None
+    """The registries that ``plain_http`` speaks of; None for all."""
     ca_file: Path | None = None
     """Certificate authorities to trust besides the system's."""
     connect_seconds: float = 10
@@ -30,3 +33,9 @@ class RegistryOptions:
     """How often a request is made whose fault may pass by itself."""
     realms: tuple[str, ...] | None = None
     """Hosts that may see logins for tokens, besides the registry's own; None for any by TLS."""
+
+    def of(self, host: str) -> Self:
+        """Return the options for one registry."""
+        if self.plain_hosts is None or host in self.plain_hosts:
+            return self
+        return replace(self, plain_http=False)

@@ -134,8 +134,16 @@ def _as_base(layers: tuple[BuiltLayer, ...]) -> tuple[BuiltLayer, ...]:
     return tuple(replace(layer, origin=Origin.BASE) for layer in layers)
 
 
-def image_below(base: ImageBase, store: LayoutStore, *, progress: Progress) -> Below:
+def image_below(
+    base: ImageBase, store: LayoutStore, *, registry: RegistryOptions, progress: Progress
+) -> Below:
     """Bring a base image into the local store, every byte checked.
+
+    Args:
+        base: the image, by its digest.
+        store: where its layers are put.
+        registry: what the user said about registries.
+        progress: told of everything that happens.
 
     Raises:
         RecipeError: it is not for this platform, or is no image.
@@ -146,7 +154,8 @@ def image_below(base: ImageBase, store: LayoutStore, *, progress: Progress) -> B
     from imagekit.pipeline.registries import reader
 
     progress(Started(stage="base", detail=str(base.reference)))
-    source = reader(base.reference.repository, RegistryOptions())
+    repository = base.reference.repository
+    source = reader(repository, registry.of(repository.host))
     reference, manifest = _image(source, base, host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from imagekit.model.image import BuiltImage
 from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
 from imagekit.model.plan import BuildPlan, Job, Made, SecretValue
 from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
+from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.bases import (
     Below,
     image_below,
@@ -48,6 +49,8 @@ class BuildOptions:
 
     test: bool = True
     use_cache: bool = True
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
+    """How registries of base images are reached."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     recipes: Recipes = field(default_factory=Recipes)
     """Where bases are looked for, and what was read of them."""
@@ -91,7 +94,12 @@ def _build(
     """Build and test one recipe on the ones that were built."""
     started = time.time()
     below = {need.name: built[options.recipes.base(recipe, need).file] for need in recipe.needs}
-    base = _base(recipe, below, store, progress=progress)
+    base = _base(
+        recipe,
+        below,
+        store,
+        bring=lambda image: image_below(image, store, registry=options.registry, progress=progress),
+    )
     plan = plan_of(recipe, base, env=options.env)
     made = _make(plan, Folders.of(options.env), progress=progress, options=options)
     image = _assemble(plan, made, base=base, store=store, started=started)
@@ -149,16 +157,18 @@ def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
 
 
 def _base(
-    recipe: Recipe, built: Mapping[str, BuiltImage], store: LayoutStore, *, progress: Progress
+    recipe: Recipe,
+    built: Mapping[str, BuiltImage],
+    store: LayoutStore,
+    *,
+    bring: Callable[[ImageBase], Below],
 ) -> Below:
     """Return what the recipe stands on, fetched where it is an image of a registry."""
     if isinstance(recipe.base, ImageBase):
-        return image_below(recipe.base, store, progress=progress)
+        return bring(recipe.base)
     if isinstance(recipe.base, RecipeBase):
         return on_top_of(built[recipe.base.name], store)
-    return named_by_containerfile(
-        recipe, built, store, bring=lambda image: image_below(image, store, progress=progress)
-    )
+    return named_by_containerfile(recipe, built, store, bring=bring)
 
 
 def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:

@@ -60,6 +60,7 @@ _MANIFEST: dict[str, tuple[Change | Answer, int, str]] = {
     "called-escapes": (document(mediaType=ESCAPES), DENIED, "image: BAD_MEDIA_TYPE"),
     "untyped": (headers(Content_Type=""), DENIED, "image: BAD_MEDIA_TYPE"),
     "typed-with-parameter": (headers(Content_Type=f"{MANIFEST}; charset=utf-8"), ALLOWED, ""),
+    "typed-in-capitals": (headers(Content_Type=f" {MANIFEST.upper()} ;x=1"), ALLOWED, ""),
     "schema-3": (document(schemaVersion=3), DENIED, "image: BAD_DOCUMENT"),
     "schema-2.0": (
         text('"schemaVersion": 2', '"schemaVersion": 2.0'),

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
 
+from imagekit.adapters.proxies import Proxies, Proxy
 from imagekit.adapters.registry.patient import Limit, PatientSocket
 from imagekit.adapters.registry.transport import ConnectionFaultError, Request
 from imagekit.errors import InputError, RegistryError
@@ -31,6 +32,7 @@ class LightTransport:
         self._idle: list[tuple[_Origin, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
+        self._proxies = Proxies()
         # Nobody has to close it: what is kept open ends with it.
         weakref.finalize(self, _close_all, self._idle)
 
@@ -55,7 +57,7 @@ class LightTransport:
         limit = Limit(request.deadline, silence=self._options.read_seconds)
         cast("PatientSocket", connection.sock).limit = limit
         try:
-            _write(connection, request)
+            self._write(connection, request)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -72,14 +74,8 @@ class LightTransport:
 
     def _connect(self, key: _Origin, *, outside: bool) -> http.client.HTTPConnection:
         scheme, host, port = key
-        connect = self._options.connect_seconds
-        connection: http.client.HTTPConnection
-        if scheme == "https":
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=connect, blocksize=_BLOCK, context=self._tls()
-            )
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=connect, blocksize=_BLOCK)
+        proxy = self._proxies.of(key)
+        connection = self._connection(key, proxy)
         shown_host = f"{host}:{port}"
         try:
             connection.connect()
@@ -90,8 +86,9 @@ class LightTransport:
                 code="TLS",
             ) from error
         except OSError as error:
-            raise _unreachable(shown_host, scheme, error) from error
-        peer = connection.sock.getpeername()[0]
+            raise _unreachable(shown_host, scheme, error, proxy=proxy) from error
+        # Behind a proxy nobody reaches this machine's own addresses: those never go through it.
+        peer = connection.sock.getpeername()[0] if proxy is None else host
         if outside and is_inner_address(peer):
             connection.close()
             raise RegistryError(
@@ -103,6 +100,33 @@ class LightTransport:
         connection.auto_open = 0
         connection.sock = PatientSocket(connection.sock)
         return connection
+
+    def _connection(self, key: _Origin, proxy: Proxy | None) -> http.client.HTTPConnection:
+        scheme, host, port = key
+        at = (host, port) if proxy is None else (proxy.host, proxy.port)
+        connect = self._options.connect_seconds
+        if scheme != "https":
+            return http.client.HTTPConnection(*at, timeout=connect, blocksize=_BLOCK)
+        connection = http.client.HTTPSConnection(
+            *at, timeout=connect, blocksize=_BLOCK, context=self._tls()
+        )
+        if proxy is not None:
+            connection.set_tunnel(host, port, {"Host": f"{host}:{port}", **proxy.headers})
+        return connection
+
+    def _write(self, connection: http.client.HTTPConnection, request: Request) -> None:
+        key = origin(request.url)
+        proxy = self._proxies.of(key) if key[0] == "http" else None
+        target, headers = _target(request.url), dict(request.headers)
+        if proxy is not None:
+            # RFC 9112 section 3.2.2: a proxy is told the whole address.
+            target = f"{request.url.partition('://')[0]}://{urlsplit(request.url).netloc}{target}"
+            headers |= proxy.headers
+        if request.body is not None:
+            headers["Content-Length"] = str(request.body.size)
+        elif request.method in {"POST", "PUT", "PATCH"}:
+            headers["Content-Length"] = "0"
+        connection.request(request.method, target, body=request.body, headers=headers)
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
@@ -217,15 +241,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _write(connection: http.client.HTTPConnection, request: Request) -> None:
-    parts = urlsplit(request.url)
-    target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    headers = dict(request.headers)
-    if request.body is not None:
-        headers["Content-Length"] = str(request.body.size)
-    elif request.method in {"POST", "PUT", "PATCH"}:
-        headers["Content-Length"] = "0"
-    connection.request(request.method, target, body=request.body, headers=headers)
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
 
 
 def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFaultError:
@@ -243,11 +261,17 @@ def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFault
     return ConnectionFaultError(message, hint="try again later", code=code)
 
 
-def _unreachable(host: str, scheme: str, error: OSError) -> ConnectionFaultError:
+def _unreachable(
+    host: str, scheme: str, error: OSError, *, proxy: Proxy | None
+) -> ConnectionFaultError:
     hint = "is the name right, and the registry running?"
     if isinstance(error, ssl.SSLError):
         hint = "it does not speak TLS; --plain-http does without, where that is what you want"
+    way = ""
+    if proxy is not None:
+        way = f" through the proxy {shown(str(proxy))}"
+        hint = "is it the right proxy? what is reached without one stands in NO_PROXY"
     reason = shown(error.strerror or str(error) or type(error).__name__)
     return ConnectionFaultError(
-        f"cannot reach {shown(host)} by {scheme}: {reason}", hint=hint, code="CONNECTION"
+        f"cannot reach {shown(host)} by {scheme}{way}: {reason}", hint=hint, code="CONNECTION"
     )

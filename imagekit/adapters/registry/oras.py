@@ -16,10 +16,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from imagekit.adapters.proxies import Proxies
 from imagekit.adapters.registry.light import tls_context
 from imagekit.adapters.registry.transport import Body, ConnectionFaultError, Request
 from imagekit.errors import RegistryError
-from imagekit.formats.distribution import shown
+from imagekit.formats.distribution import origin, shown
 from imagekit.model.registry import RegistryOptions
 
 
@@ -103,8 +104,10 @@ class _Provider(oras.provider.Registry):  # type: ignore[misc] # oras carries no
     def __init__(self, host: str, options: RegistryOptions) -> None:
         super().__init__(hostname=host, insecure=options.plain_http)
         self._timeout = (options.connect_seconds, options.read_seconds)
-        # Neither ~/.netrc nor a CA bundle of the environment decides here.
+        # Neither ~/.netrc nor a CA bundle of the environment decides here; proxies are chosen as
+        # the other transport does.
         self.session.trust_env = False
+        self._proxies = Proxies()
         self.session.mount("https://", _TlsAdapter(options))
 
     def do_request(  # noqa: PLR0917 - oras' signature
@@ -116,6 +119,7 @@ class _Provider(oras.provider.Registry):  # type: ignore[misc] # oras carries no
         json: Any = None,
         stream: bool = True,  # noqa: FBT001, FBT002 - oras' signature
     ) -> requests.Response:
+        proxy = self._proxies.of(origin(url))
         answer: requests.Response = self.session.request(
             method,
             url,
@@ -125,6 +129,7 @@ class _Provider(oras.provider.Registry):  # type: ignore[misc] # oras carries no
             stream=stream,
             timeout=self._timeout,
             allow_redirects=False,
+            proxies={} if proxy is None else {"http": proxy.url, "https": proxy.url},
         )
         return answer
 
@@ -138,6 +143,9 @@ class _TlsAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         # The context has all authorities; requests would put its own bundle in their place.

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from imagekit.adapters.proxies import Proxies
 from imagekit.adapters.registry.light import tls_context
 from imagekit.errors import IntegrityError, RegistryError
 from imagekit.formats import distribution
@@ -102,6 +103,7 @@ class RegistryOrigin:
         self._options = upstream.options
         self._find = registries.credential_finder().find
         self._logins: Lru[Repository, str] = Lru(_LOGINS)
+        self._proxies = Proxies()
         self._own = self._session(None)
         self._outside = self._session(_OutsideResolver())
 
@@ -198,7 +200,9 @@ class RegistryOrigin:
     async def _get(
         self, url: str, headers: dict[str, str], *, outside: bool, form: bytes | None = None
     ) -> aiohttp.ClientResponse:
-        session = self._outside if outside else self._own
+        proxy = self._proxies.of(distribution.origin(url))
+        # Of a request by a proxy, the name that is resolved here is the proxy's.
+        session = self._outside if outside and proxy is None else self._own
         try:
             return await session.request(
                 "GET" if form is None else "POST",
@@ -207,6 +211,7 @@ class RegistryOrigin:
                 headers={"Accept-Encoding": "identity", **headers},
                 data=form,
                 allow_redirects=False,
+                proxy=None if proxy is None else URL(proxy.url),
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise fault(url, error) from error

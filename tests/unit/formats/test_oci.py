@@ -98,6 +98,15 @@ def test_unknown_media_type_is_refused(media_type: str) -> None:
     assert caught.value.code == "BAD_MEDIA_TYPE"
 
 
+def test_a_type_that_a_registry_changed_is_not_the_publisher_s_fault() -> None:
+    """Servers and proxies that send all JSON alike: the message says whose type it is."""
+    with pytest.raises(DocumentError) as caught:
+        oci.parse_manifest(_raw(_manifest(mediaType="absent")), "text/plain")
+
+    assert "no type of its own, and was sent as 'text/plain'" in caught.value.message
+    assert "proxy" in caught.value.hint
+
+
 def test_docker_manifest_must_name_its_type() -> None:
     """Only OCI's documents may leave their media type out."""
     raw = _raw(_manifest(mediaType="absent"))
