@@ -234,5 +234,9 @@ class NotFoundError(RegistryError):
     """The registry or layout does not have it."""
 
 
+class TagRaceError(RegistryError):
+    """A tag was written, and perhaps over what somebody else wrote in the meantime."""
+
+
 class AuthError(RegistryError):
     """The registry wants credentials, or other ones."""

@@ -234,6 +234,16 @@ class RegistryWriter(RegistryReader, Protocol):
         """Let the tag point to the manifest, which is there already."""
         ...
 
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there, and return what it points to then.
+
+        Of several writers whose manifests differ at most one is returned its own.
+
+        Raises:
+            TagRaceError: that cannot be promised, since writing took too long.
+        """
+        ...
+
 
 class ContainerRuntime(Protocol):
     """What pulls images into a user's storage and runs them."""

@@ -214,6 +214,12 @@ class MemoryRegistry:
         self._write(f"tag {reference.tag}")
         self.tagged[reference.repository.name, reference.tag] = manifest.digest
 
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there."""
+        if (reference.repository.name, reference.tag) not in self.tagged:
+            self.tag(reference, manifest)
+        return self.resolve(reference)
+
     def _write(self, what: str) -> None:
         if self.die_after is not None and len(self.writes) >= self.die_after:
             raise Killed(what)

@@ -286,6 +286,21 @@ class LayoutRegistry:
 
         _change_index(store, move)
 
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there, and return what it points to."""
+        store = _store(reference.repository)
+        named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
+
+        def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+            # The index is locked from this look to the write.
+            if any(entry.annotations.get(REF_NAME) == reference.identity for entry in entries):
+                return entries
+            plain = [entry for entry in entries if entry != manifest.descriptor]
+            return (*plain, named)
+
+        _change_index(store, add)
+        return self.resolve(reference)
+
 
 def entries(folder: Path) -> tuple[Descriptor, ...]:
     """Return what the layout's index lists, with the names it gives.

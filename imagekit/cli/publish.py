@@ -7,7 +7,8 @@ Prints the pinned reference of each image, and nothing else, on stdout:
   imagekit publish recipes/hello-mpi --to registry.example.org/apps --keyless
 
 It may be run again at any time: what is there already is not done twice, and what a killed run
-left out is completed. A version that was published from another state of the recipe is refused.
+left out is completed. A version that was published from another state of the recipe is refused, and
+so is the slower of two that publish it at the same time (exit 2): its image gets no tag.
 
 --ca-file is for the registries of base images, too. So is --plain-http where the destination needs
 no such word (oci:FOLDER, a registry on loopback); else it is for the destination's registry only.

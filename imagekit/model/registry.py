@@ -31,6 +31,8 @@ class RegistryOptions:
     """The longest that one answer may take, more for what is large."""
     attempts: int = 4
     """How often a request is made whose fault may pass by itself."""
+    settle_seconds: float = 3
+    """How long is waited for other writers of a tag, where a registry has no conditions."""
     realms: tuple[str, ...] | None = None
     """Hosts that may see logins for tokens, besides the registry's own; None for any by TLS."""
 

@@ -9,33 +9,35 @@ The order is what protects users: nothing is tagged before everything else is th
 4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms, and
    a release is signed, whose sequence is higher than that of any earlier one of these tags.
 5. It is verified as a node would, for every tag.
-6. The tags are written, the immutable ones last.
+6. The immutable tags are written, each only if nobody else has written it meanwhile, and read back;
+   what they point to is verified again. Whoever lost stops here.
+7. The moving tags are written.
 
 Killed anywhere, the next run goes through the same steps and writes only what is missing.
 """
 
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from imagekit.errors import InputError
 from imagekit.model.event import Done, Progress, Started, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.published import PublishedImage, Status
-from imagekit.model.recipe import Recipe
-from imagekit.model.reference import Destination, PinnedReference
+from imagekit.model.recipe import Recipe, Tags
+from imagekit.model.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.pipeline.build import BuildOptions, build
 from imagekit.ports import Clock, Memory, RegistryWriter, Signer
 from imagekit.publish.check import own_policy, require
-from imagekit.publish.push import push, write_tags
+from imagekit.publish.push import claim_tags, move_tags, push
 from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import provenance, recipe_digests
-from imagekit.sign.release import release
+from imagekit.sign.release import release, release_sequence
 from imagekit.sign.signing import attest, sign, subjects
 from imagekit.verify.judge import Bench
 
@@ -74,7 +76,7 @@ def publish(
         memory: what was released before; the user's where it is not given.
 
     Raises:
-        InputError: an immutable tag belongs to something else.
+        InputError: an immutable tag belongs to something else, or somebody else wrote it meanwhile.
         BuildError: a step or a test failed; nothing was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
@@ -130,7 +132,10 @@ class _Work:
         pushed = push(self.writer, store, image, repository=repository, progress=self.progress)
         written = self._attest(pushed.reference, pushed.manifest, image, sbom=sbom)
         written += self._sign(pushed.reference, pushed.manifest)
-        return self._finish(pushed.reference, pushed.manifest, written, status="published")
+        tags = self.recipe.tags
+        return self._finish(
+            pushed.reference, pushed.manifest, written, tags=tags, status="published"
+        )
 
     def complete(self, existing: PinnedReference) -> PublishedImage:
         """Write what is missing of a release that is there, if it is this recipe's."""
@@ -141,12 +146,17 @@ class _Work:
         refuse_other_recipe(existing, published=published, recipe=own)
         image = PinnedReference(existing.repository, existing.digest)
         manifest = self.writer.manifest(image)
-        missing = missing_tags(self.writer, image, self.recipe.tags)
         written = self._sbom_again(image, manifest)
         written += self._sign(image, manifest, quiet=True)
         new = tuple(one.what for one in written if one.new)
-        if missing or new:
-            return self._finish(image, manifest, written, status="completed")
+        missing = missing_tags(
+            self.writer,
+            image,
+            self.recipe.tags,
+            sequence=lambda there, tag: release_sequence(self.writer, self.signer, there, tag=tag),
+        )
+        if missing.all or new:
+            return self._finish(image, manifest, written, tags=missing, status="completed")
         self._verify(image)
         name = f"{self.recipe.name} {self.recipe.version}"
         summary = f"{name} is published already: same recipe, signatures good"
@@ -259,19 +269,15 @@ class _Work:
         manifest: RawManifest,
         written: Sequence[Attached],
         *,
+        tags: Tags,
         status: Status,
     ) -> PublishedImage:
         self._verify(image)
         began = time.monotonic()
-        tags = self.recipe.tags
-        if status == "completed":
-            lost = missing_tags(self.writer, image, tags)
-            tags = replace(
-                tags,
-                immutable=tuple(tag for tag in tags.immutable if tag in lost),
-                moving=tuple(tag for tag in tags.moving if tag in lost),
-            )
-        write_tags(self.writer, image, manifest=manifest, tags=tags)
+        claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
+        self._judge(TaggedReference(image.repository, tag) for tag in tags.immutable)
+        moving = [tag for tag in tags.moving if tag not in tags.immutable]
+        move_tags(self.writer, image, manifest=manifest, tags=moving)
         self.progress(
             Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
         )
@@ -280,15 +286,10 @@ class _Work:
 
     def _verify(self, image: PinnedReference) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
-        from imagekit.verify.judge import judge
-
         self.progress(Started(stage="verify"))
         began = time.monotonic()
-        policy = own_policy(image.repository.name, self.signer.authority, self.clock.now())
-        for tag in self.recipe.tags.all:
-            tagged = PinnedReference(image.repository, image.digest, tag=tag)
-            verdict = judge(tagged, policy, self._bench())
-            require(verdict, tagged)
+        tags = self.recipe.tags.all
+        self._judge(PinnedReference(image.repository, image.digest, tag=tag) for tag in tags)
         self.progress(
             Done(
                 stage="verify",
@@ -296,6 +297,14 @@ class _Work:
                 seconds=time.monotonic() - began,
             )
         )
+
+    def _judge(self, references: Iterable[Reference]) -> None:
+        from imagekit.verify.judge import judge
+
+        for reference in references:
+            name = reference.repository.name
+            policy = own_policy(name, self.signer.authority, self.clock.now())
+            require(judge(reference, policy, self._bench()), reference)
 
     def _bench(self) -> Bench:
         from imagekit.adapters.sigstore import SigstoreVerifier

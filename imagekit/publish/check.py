@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from imagekit.errors import VerificationError
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Authority, Freshness, ImageRule, Policy, RequiredAttestation
-from imagekit.model.reference import PinnedReference
+from imagekit.model.reference import Reference
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 
@@ -41,11 +41,11 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
     )
 
 
-def require(verdict: Verdict, image: PinnedReference) -> None:
+def require(verdict: Verdict, image: Reference) -> None:
     """Refuse to go on where the verifier says no.
 
     Raises:
-        VerificationError: it does; no tag was written.
+        VerificationError: it does; no moving tag was written.
     """
     if verdict.allowed:
         return
@@ -53,7 +53,7 @@ def require(verdict: Verdict, image: PinnedReference) -> None:
     said = "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
     raise VerificationError(
         f"{image} was pushed and signed, and does not verify: {said}",
-        hint="no tag was written; publish again, and if it fails again the registry loses or "
-        "alters what is attached to images",
+        hint="publish again, and if it fails again the registry loses or alters what is attached "
+        "to images",
         code=faults[0].code if faults else "",
     )

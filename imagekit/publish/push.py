@@ -1,15 +1,17 @@
 """Pushing a built image by digest, and its tags when everything else is there."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imagekit.errors import InputError, TagRaceError
 from imagekit.model.event import Advanced, Done, Progress, Started
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import Descriptor, RawManifest
-from imagekit.model.recipe import Tags
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.ports import BlobStore, RegistryWriter
 
+IMMUTABLE_TAG = "publish/immutable-tag"
 _MEGA = 1_000_000
 
 
@@ -62,18 +64,41 @@ def push(
     return Pushed(reference=reference, manifest=manifest, sent=sent)
 
 
-def write_tags(
-    writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Tags
+def claim_tags(
+    writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Sequence[str]
 ) -> None:
-    """Let all tags point to the image: the moving ones first, the immutable ones last.
+    """Let immutable tags point to the image, each only if it is not there.
 
-    In this order an immutable tag is the proof that nothing was left undone.
+    Raises:
+        InputError: one of them is somebody else's by now, or that cannot be told; moving tags were
+            not touched.
+        RegistryError: the registry refused or did not answer.
+    """
+    for tag in tags:
+        reference = TaggedReference(image.repository, tag)
+        try:
+            held = writer.tag_once(reference, manifest)
+        except TagRaceError as error:
+            raise InputError(error.message, hint=error.hint, code=IMMUTABLE_TAG) from error
+        if held.digest != manifest.digest:
+            raise InputError(
+                f"{reference} was published as {held.digest.short} by somebody else in the "
+                f"meantime, and not as {image.digest.short}",
+                hint="an immutable tag is never moved: raise `version` in the recipe. What was "
+                f"pushed is signed for this tag; withdraw it: imagekit withdraw {image}",
+                code=IMMUTABLE_TAG,
+            )
+
+
+def move_tags(
+    writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Sequence[str]
+) -> None:
+    """Let moving tags point to the image.
 
     Raises:
         RegistryError: the registry refused or did not answer.
     """
-    moving = [tag for tag in tags.moving if tag not in tags.immutable]
-    for tag in (*moving, *tags.immutable):
+    for tag in tags:
         writer.tag(TaggedReference(image.repository, tag), manifest)
 
 

@@ -1,10 +1,13 @@
 """What a registry has of a release already, looked at before anything is built."""
 
+from collections.abc import Callable
+
 from imagekit.errors import InputError, NotFoundError
 from imagekit.model.digest import Digest
 from imagekit.model.recipe import Tags
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.ports import RegistryReader
+from imagekit.publish.push import IMMUTABLE_TAG
 
 
 def find_release(
@@ -28,7 +31,7 @@ def find_release(
                 f"{repository}: the immutable tags {found[0].tag} and {other.tag} "
                 f"point to different images",
                 hint="raise `version` in the recipe; somebody wrote one of the tags by hand",
-                code="publish/immutable-tag",
+                code=IMMUTABLE_TAG,
             )
     return found[0] if found else None
 
@@ -45,16 +48,37 @@ def look(reader: RegistryReader, repository: Repository, tag: str) -> PinnedRefe
         return None
 
 
-def missing_tags(reader: RegistryReader, image: PinnedReference, tags: Tags) -> tuple[str, ...]:
-    """Return the tags of a release that exists and that are not there.
+def missing_tags(
+    reader: RegistryReader,
+    image: PinnedReference,
+    tags: Tags,
+    *,
+    sequence: Callable[[PinnedReference, str], int],
+) -> Tags:
+    """Return the tags of a release that exists and that do not point to it as they should.
 
-    A moving tag that points elsewhere is not missing: since the immutable tags are written last,
-    a release that has one had its moving tags, and a newer release moved them on.
+    Those are the ones that are not there, and moving ones that an older release of this signer
+    still has: a publish that was killed wrote the immutable tags, and had not moved them yet. One
+    that points to a newer release, or to somebody else's, was moved on.
+
+    Args:
+        reader: where to look.
+        image: the release.
+        tags: the tags of the recipe.
+        sequence: returns that of the signer's releases of an image under a tag, 0 for none.
 
     Raises:
         RegistryError: the registry did not answer.
     """
-    return tuple(tag for tag in tags.all if look(reader, image.repository, tag) is None)
+    repository = image.repository
+    immutable = tuple(tag for tag in tags.immutable if look(reader, repository, tag) is None)
+    moving = tuple(tag for tag in tags.moving if tag not in tags.immutable)
+    behind = []
+    for tag in moving:
+        there = look(reader, repository, tag)
+        if there is None or 0 < sequence(there, tag) < sequence(image, tag):
+            behind.append(tag)
+    return Tags(immutable=immutable, moving=tuple(behind))
 
 
 def refuse_other_recipe(
@@ -80,5 +104,5 @@ def refuse_other_recipe(
     raise InputError(
         message,
         hint="an immutable tag is never moved: raise `version` in the recipe",
-        code="publish/immutable-tag",
+        code=IMMUTABLE_TAG,
     )

@@ -83,7 +83,18 @@ def _highest(reader: RegistryReader, signer: Signer, tagged: TaggedReference) ->
         image = reader.resolve(tagged)
     except NotFoundError:
         return 0
-    known = [each for _, each in _releases(reader, signer, image) if tagged.tag in each.tags]
+    return release_sequence(reader, signer, image, tag=tagged.tag)
+
+
+def release_sequence(
+    reader: RegistryReader, signer: Signer, image: PinnedReference, *, tag: str
+) -> int:
+    """Return the highest sequence of the signer's releases of an image under a tag, or 0.
+
+    Raises:
+        RegistryError: the registry did not answer.
+    """
+    known = [each for _, each in _releases(reader, signer, image) if tag in each.tags]
     return max((each.sequence for each in known), default=0)
 
 

@@ -18,6 +18,7 @@ from imagekit.errors import (
     InvalidReferenceError,
     NotFoundError,
     RegistryError,
+    TagRaceError,
 )
 from imagekit.formats import distribution
 from imagekit.formats.oci import index_bytes, parse_manifest
@@ -38,7 +39,11 @@ _CHUNK = 8 << 20
 _MANIFESTS = 16 << 20
 _READ_BACK = 20
 _OCTETS = {"Content-Type": "application/octet-stream"}
+_IF_ABSENT = {"If-None-Match": "*"}
+_WINDOW = 0.8
+"""Which part of the time that is waited for other writers of a tag an own write may take."""
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
+_PRECONDITION_FAILED = 412
 _NO_MONOLITH = frozenset({405, 411, 413, 501})
 
 
@@ -47,12 +52,20 @@ class RegistryClient:
 
     Args:
         session: the conversation.
-        sleep: waits between two looks at the list of referrers.
+        sleep: waits between two looks at the list of referrers, or at a tag.
+        now: a time that only goes on.
     """
 
-    def __init__(self, session: Session, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._session = session
         self._sleep = sleep
+        self._now = now
         self._manifests: Known[RawManifest] = Known(most=_MANIFESTS)
         self._blobs: Known[bytes] = Known()
 
@@ -161,6 +174,56 @@ class RegistryClient:
         """Let the tag point to the manifest."""
         self._put(reference.repository, reference.tag, manifest)
 
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there, and return what it points to then.
+
+        A registry that knows conditions (RFC 9110 section 13.1.2) decides. Of others this holds:
+        who is returned its own manifest saw no tag, wrote it soon after that look, and saw its own
+        there after a time that is longer. Whoever wrote over it later had looked before it was
+        there: that took longer than "soon", and is an error.
+        """
+        settle = self._session.settle_seconds
+        decides = self._knows_conditions(reference.repository, manifest)
+        began = self._now()
+        held = self._held(reference)
+        if held is not None:
+            return held
+        try:
+            self._put(reference.repository, reference.tag, manifest, only_if_absent=True)
+        except RegistryError:
+            # 412, or what registries with immutable tags of their own answer.
+            held = self._held(reference)
+            if held is None:
+                raise
+            return held
+        took = self._now() - began
+        if not decides:
+            if took > settle * _WINDOW:
+                raise TagRaceError(
+                    f"storing {reference} took {took:.1f} s: whether somebody else wrote it in the "
+                    "meantime cannot be told",
+                    hint="look what the tag points to, and publish again when the registry is "
+                    "less busy",
+                    code="TAG_RACE",
+                )
+            self._sleep(settle)
+        return self.resolve(reference)
+
+    def _held(self, reference: TaggedReference) -> PinnedReference | None:
+        try:
+            return self.resolve(reference)
+        except NotFoundError:
+            return None
+
+    def _knows_conditions(self, repository: Repository, manifest: RawManifest) -> bool:
+        """Tell whether a manifest that is there is refused where it is sent on that condition."""
+        url = distribution.manifest_path(repository, str(manifest.digest))
+        headers = {"Content-Type": manifest.media_type, **_IF_ABSENT}
+        with self._session.send(
+            repository, "PUT", url, headers=headers, body=BytesBody(manifest.raw), push=True
+        ) as response:
+            return response.status == _PRECONDITION_FAILED
+
     def _get_manifest(self, reference: Reference) -> RawManifest:
         pinned = reference.digest if isinstance(reference, PinnedReference) else None
         name = str(pinned) if isinstance(reference, PinnedReference) else reference.tag
@@ -179,9 +242,16 @@ class RegistryClient:
         parse_manifest(raw, media_type)
         return RawManifest(media_type=media_type, digest=digest, raw=raw)
 
-    def _put(self, repository: Repository, name: str, manifest: RawManifest) -> None:
+    def _put(
+        self,
+        repository: Repository,
+        name: str,
+        manifest: RawManifest,
+        *,
+        only_if_absent: bool = False,
+    ) -> None:
         url = distribution.manifest_path(repository, name)
-        headers = {"Content-Type": manifest.media_type}
+        headers = {"Content-Type": manifest.media_type, **(_IF_ABSENT if only_if_absent else {})}
         body = BytesBody(manifest.raw)
         with self._session.send(
             repository, "PUT", url, headers=headers, body=body, push=True

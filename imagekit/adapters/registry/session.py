@@ -54,6 +54,11 @@ class Session:
         self._logins: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
+    @property
+    def settle_seconds(self) -> float:
+        """How long is waited for other writers of a tag."""
+        return self._options.settle_seconds
+
     def base(self, repository: Repository) -> str:
         """Return scheme and host of the repository's registry."""
         options = self._options

@@ -17,7 +17,7 @@ from imagekit.pipeline.registries import writer
 from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
 
-WRITES = ("put_blob", "put_bytes", "put_manifest", "tag")
+WRITES = ("put_blob", "put_bytes", "put_manifest", "tag", "tag_once")
 
 
 class Mortal:
@@ -53,7 +53,7 @@ def main() -> None:
         to=destination,
         signer=open_signer(key, lambda: "secret"),
         options=PublishOptions(build=BuildOptions(test=False)),
-        writer=Mortal(writer(repository, RegistryOptions()), int(left)),
+        writer=Mortal(writer(repository, RegistryOptions(settle_seconds=1)), int(left)),
     )
 
 

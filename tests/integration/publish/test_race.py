@@ -1,0 +1,116 @@
+"""Two publishers, one immutable tag, different content: one wins, and the other is told."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagekit.adapters.clock import SystemClock
+from imagekit.adapters.keys import generate
+from imagekit.adapters.memory import SqliteMemory
+from imagekit.errors import InputError
+from imagekit.model.reference import Destination, PinnedReference, TaggedReference
+from imagekit.model.registry import RegistryOptions
+from imagekit.pipeline.build import BuildOptions
+from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.pipeline.registries import writer
+from imagekit.pipeline.signers import open_signer
+from imagekit.pipeline.verify import verify
+from imagekit.publish.check import own_policy
+from imagekit.recipe import load
+from tests.servers import RegistryServer
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+RECIPE = """\
+schema: 1
+name: hello
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: hello.txt, to: /hello.txt}
+tags: {immutable: ["{version}"], moving: [latest]}
+"""
+
+
+@pytest.fixture(params=["docker-registry", "refregistry", "layout"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    """A registry without conditions, one with the referrers API, and a folder."""
+    if request.param == "layout":
+        yield Destination.parse(f"oci:{tmp_path}/images")
+        return
+    (tmp_path / "server").mkdir()
+    if request.param == "docker-registry":
+        server = RegistryServer.docker_registry(tmp_path / "server")
+    else:
+        program = request.getfixturevalue("bench") / "refregistry"
+        server = RegistryServer.refregistry(program, tmp_path / "server")
+    with server as registry:
+        yield Destination.parse(f"{registry.host}/apps")
+
+
+class _Meeting:
+    """A writer that waits for the other publisher before it writes its first tag."""
+
+    def __init__(self, real: Any, barrier: threading.Barrier) -> None:
+        self._real = real
+        self._barrier = barrier
+        self._met = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name not in {"tag", "tag_once"}:
+            return method
+
+        def write(reference: TaggedReference, *arguments: Any) -> Any:
+            if reference.tag in {"1.0.0", "latest"} and not self._met:
+                self._met = True
+                self._barrier.wait(120)
+            return method(reference, *arguments)
+
+        return write
+
+
+def test_50_two_publishers_with_different_content(destination: Destination, tmp_path: Path) -> None:
+    """Attack 50: both saw no tag; one of them ends with 2, and no tag is its image's."""
+    generate(tmp_path, lambda: "secret")
+    signer = open_signer(tmp_path / "imagekit.key", lambda: "secret")
+    repository = destination.repository("hello")
+    barrier = threading.Barrier(2)
+    won, lost = list[PinnedReference](), list[InputError]()
+
+    def run(number: int) -> None:
+        home = tmp_path / f"home{number}"
+        folder = tmp_path / f"recipe{number}"
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(RECIPE)
+        (folder / "hello.txt").write_text(f"hello {number}\n")
+        env = {**os.environ, "HOME": str(home)}
+        try:
+            image = publish(
+                load(folder),
+                to=destination,
+                signer=signer,
+                options=PublishOptions(build=BuildOptions(test=False, env=env)),
+                writer=_Meeting(writer(repository, RegistryOptions()), barrier),
+                memory=SqliteMemory(home / "seen.db"),
+            )
+        except InputError as error:
+            lost.append(error)
+        else:
+            won.append(image.reference)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(240)
+
+    assert [(error.exit_code, error.code) for error in lost] == [(2, "publish/immutable-tag")]
+    policy = own_policy(repository.name, signer.authority, SystemClock().now())
+    for tag in ("1.0.0", "latest"):
+        verdict = verify(TaggedReference(repository, tag), policy=policy)
+        assert (verdict.allowed, verdict.digest) == (True, won[0].digest)
