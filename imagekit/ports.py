@@ -248,11 +248,11 @@ class RegistryWriter(RegistryReader, Protocol):
 class ContainerRuntime(Protocol):
     """What pulls images into a user's storage and runs them."""
 
-    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.
 
-        Of an index, only a manifest ``among`` those that were judged may be chosen; empty allows
-        any.
+        Of an index, only a manifest ``among`` those that were judged may be chosen; any, where
+        that is None.
         """
         ...
 
@@ -261,7 +261,7 @@ class ContainerRuntime(Protocol):
         reference: PinnedReference,
         arguments: Sequence[str],
         *,
-        among: Collection[Digest] = (),
+        among: Collection[Digest] | None = None,
     ) -> int:
         """Run a container in the foreground, streams passed through; return its exit code."""
         ...

@@ -60,7 +60,7 @@ class Podman:
     words: tuple[str, ...] = ("podman",)
     """The program, with the options that choose another storage."""
 
-    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.
 
         Podman chooses a manifest of an index by itself, and its registry may have more of them by
@@ -68,7 +68,7 @@ class Podman:
 
         Args:
             reference: the image or index.
-            among: manifests of which the stored one must be; any where it is empty.
+            among: manifests of which the stored one must be; None allows any.
 
         Raises:
             ToolError: Podman failed.
@@ -102,7 +102,7 @@ class Podman:
         reference: PinnedReference,
         arguments: Sequence[str],
         *,
-        among: Collection[Digest] = (),
+        among: Collection[Digest] | None = None,
     ) -> int:
         """Pull what is not there, run it in the foreground, and return its exit code.
 
@@ -149,13 +149,15 @@ class Podman:
             words = (*self.words, "pull", "--quiet", f"oci:{folder}")
             return self.programs.run(words, limit=_PULL_SECONDS).stdout
 
-    def _check(self, image: str, reference: PinnedReference, among: Collection[Digest]) -> None:
+    def _check(
+        self, image: str, reference: PinnedReference, among: Collection[Digest] | None
+    ) -> None:
         """Compare what the storage says it holds with what was asked for, and may be chosen."""
         shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
         stored = _digests(shown)
         if str(reference.digest) not in stored:
             what = f"podman stored another image than {reference}"
-        elif among and stored.isdisjoint(map(str, among)):
+        elif among is not None and stored.isdisjoint(map(str, among)):
             what = f"podman chose a manifest of {reference} that was not judged with it"
         else:
             return

@@ -10,14 +10,17 @@ What must hold:
 
 import platform as machine
 
+from imagekit.errors import InputError
+from imagekit.model.oci import MANIFEST_TYPES
 from imagekit.model.reference import Reference
 from imagekit.model.staged import Kind, Target
+from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.stage_shelf import ShelfWork
 from imagekit.pipeline.stage_store import StoreWork
 from imagekit.pipeline.staged import Shelf
 from imagekit.pipeline.stagework import Bench, Staged, StageOptions, Work
-from imagekit.stage.closure import closure
+from imagekit.stage.closure import Closure, closure
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 __all__ = ["Bench", "StageOptions", "Staged", "host_platform", "stage"]
@@ -47,6 +50,8 @@ def stage(reference: Reference, target: Target, bench: Bench) -> Staged:
         platforms=(platform,) if platform else (),
         unread=verdict.unread,
     )
+    if platform:
+        _check_judged(found, verdict)
     work = Work(bench=bench, target=target, verdict=verdict, found=found)
     if target.kind is Kind.STORE:
         return StoreWork(work=work).done()
@@ -54,6 +59,17 @@ def stage(reference: Reference, target: Target, bench: Bench) -> Staged:
     shelf.prepare()
     with shelf.locked():
         return ShelfWork(work=work, shelf=shelf).done()
+
+
+def _check_judged(found: Closure, verdict: Verdict) -> None:
+    """Refuse a platform that the verdict does not speak for, such as that of attachments."""
+    for raw in found.manifests:
+        if raw.media_type in MANIFEST_TYPES and raw.digest not in verdict.judged:
+            raise InputError(
+                f"{raw.digest} is listed by {found.image}, and was not judged with it",
+                hint="name a platform that runs, as linux/amd64",
+                code="MISSING_PLATFORM",
+            )
 
 
 def host_platform() -> str:

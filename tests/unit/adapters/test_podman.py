@@ -82,6 +82,8 @@ def test_of_an_index_only_what_was_judged_is_kept() -> None:
         Podman(programs=programs).run(LOCAL, [], among=(judged,))
 
     assert [words[1] for words in programs.asked] == ["pull", "image", "rmi"]
+    with pytest.raises(IntegrityError, match="was not judged"):
+        Podman(programs=_index(hidden)).pull(LOCAL, among=())
 
 
 def test_an_image_in_use_that_cannot_be_removed_is_refused_all_the_same() -> None:

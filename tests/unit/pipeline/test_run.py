@@ -20,9 +20,9 @@ class Recorder:
     def __init__(self) -> None:
         """Begin with nothing used."""
         self.used: list[tuple[PinnedReference, tuple[str, ...]]] = []
-        self.among: list[Collection[Digest]] = []
+        self.among: list[Collection[Digest] | None] = []
 
-    def pull(self, reference: PinnedReference, *, among: Collection[Digest] = ()) -> str:
+    def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Remember the reference."""
         self.used.append((reference, ()))
         self.among.append(among)
@@ -33,7 +33,7 @@ class Recorder:
         reference: PinnedReference,
         arguments: Sequence[str],
         *,
-        among: Collection[Digest] = (),
+        among: Collection[Digest] | None = None,
     ) -> int:
         """Remember reference and arguments."""
         self.used.append((reference, tuple(arguments)))

@@ -131,6 +131,17 @@ def test_a_strangers_receipt_is_replaced(yard: Yard) -> None:
     assert yard.stage().new
 
 
+def test_what_was_not_judged_is_not_staged(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A platform that an index lists, and that the verdict does not speak for."""
+    judge = yard.site.judge
+    monkeypatch.setattr(yard.site, "judge", lambda *asked: replace(judge(*asked), judged=()))
+
+    with pytest.raises(InputError, match="was not judged"):
+        yard.stage(platform="linux/amd64")
+
+    assert not yard.path.exists()
+
+
 def test_a_denied_image_changes_nothing(yard: Yard) -> None:
     """What was staged before stays."""
     yard.stage()
