@@ -6,6 +6,7 @@ could decide. Questions are bounded in size and time, and answered side by side.
 
 import json
 import os
+import socket
 import socketserver
 import stat
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from imagekit.model.docker import DockerRequest
 MAX_QUESTION = 8 << 20
 """Docker passes on bodies of at most 1 MiB, in base64."""
 _SECONDS = 30.0
+_ANSWERS_SECONDS = 5.0
 _BAD = "BAD_QUESTION"
 
 Decide = Callable[[DockerRequest], tuple[bool, str]]
@@ -37,7 +39,7 @@ class AuthzServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         decide: answers; what it raises is a no.
 
     Raises:
-        InputError: something else than a socket is in the way.
+        InputError: something else than a socket is in the way, or one that is in use.
         RegistryError: the socket cannot be made.
     """
 
@@ -137,12 +139,32 @@ def _answer(*, allow: bool, message: str = "") -> dict[str, object]:
 
 
 def _clear(path: Path) -> None:
-    """Remove the socket of a server that is gone."""
+    """Remove the socket of a server that is gone; one that answers is somebody's.
+
+    Raises:
+        InputError: a server answers there, or it is no socket.
+        RegistryError: it cannot be removed.
+    """
     try:
         mode = path.lstat().st_mode
     except OSError:
         return
     if not stat.S_ISSOCK(mode):
         raise InputError(f"{path} is there, and no socket", hint="name another one")
+    if _answers(path):
+        raise InputError(f"somebody listens on {path}", hint="end it, or name another one")
     with storage_errors(f"the socket {path}"):
         path.unlink()
+
+
+def _answers(path: Path) -> bool:
+    """Return whether a server listens there; only a refused connection says that none does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_ANSWERS_SECONDS)
+        try:
+            client.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True

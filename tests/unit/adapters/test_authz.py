@@ -160,6 +160,14 @@ def test_a_socket_that_was_left_is_replaced(tmp_path: Path) -> None:
     again.stop()
 
 
+def test_a_socket_that_is_in_use_stays(plugin: Plugin) -> None:
+    """Docker's own would be taken from everybody else."""
+    with pytest.raises(InputError, match="somebody listens"):
+        AuthzServer(plugin.path, lambda _: (True, ""))
+
+    assert plugin.ask(RequestMethod="GET", RequestUri="/good")["Allow"] is True
+
+
 def test_a_file_in_the_way_stays(tmp_path: Path) -> None:
     """It may be somebody's."""
     (tmp_path / "sock").write_text("x")
