@@ -141,6 +141,9 @@ class SqliteMemory:
     def _open(self) -> "Iterator[sqlite3.Connection]":
         import sqlite3
 
+        if self._path.exists() and not self._path.is_file():
+            # SQLite would write its journal beside a device.
+            raise self._broken("it is no plain file")
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = sqlite3.connect(self._path, timeout=_SECONDS)
         try:

@@ -73,6 +73,16 @@ def test_folder_in_the_way(tmp_path: Path) -> None:
         SqliteMemory(tmp_path / "file" / "seen.db").remember("a", _seen(1))
 
 
+def test_a_device_is_no_memory(tmp_path: Path) -> None:
+    """A journal beside it would be left: in /dev, where root does it."""
+    (tmp_path / "seen.db").symlink_to("/dev/null")
+
+    with pytest.raises(MemoryFaultError, match="no plain file"):
+        SqliteMemory(tmp_path / "seen.db").remember("a:1", _seen(1))
+    assert [each.name for each in tmp_path.iterdir()] == ["seen.db"]
+    assert not Path("/dev/null-journal").exists()
+
+
 def test_default_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It follows XDG, and takes no relative path."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
