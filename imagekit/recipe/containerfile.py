@@ -55,6 +55,7 @@ _OWN_PLATFORM = re.compile(r"\$(?:BUILD|TARGET)PLATFORM|\$\{(?:BUILD|TARGET)PLAT
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?")
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 _HEREDOC_SINCE = "1.33"
+_MAX_VARIABLES = 500
 
 
 @dataclass(slots=True)
@@ -319,6 +320,8 @@ def _argument(rest: str, state: _State) -> None:
         state.known.pop(name, None)
         if value is not None:
             state.known[name] = value
+        if len(state.known) > _MAX_VARIABLES:
+            raise _fault(f"there are more than {_MAX_VARIABLES} variables")
 
 
 def _value(default: str, known: Mapping[str, str]) -> str | None:

@@ -14,6 +14,7 @@ from imagekit.formats.report import Report, Span
 MAX_BYTES = 1 << 20
 MAX_LINE = 60_000
 """Buildah stops reading without a word at a line of 64 KiB."""
+MAX_INSTRUCTIONS = 2000
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(.?)", re.IGNORECASE)
 _CONTINUED = re.compile(r"\\[ \t]*$")
 _WORD = re.compile(r"([A-Za-z]+)(?:[ \t]+(.*))?", re.DOTALL)
@@ -65,10 +66,17 @@ def instructions(raw: bytes, report: Report) -> Iterator[Line]:
     source = _Source([line.removesuffix("\r") for line in text.split("\n")], report)
     _check_characters(source)
     _check_directives(source)
+    count = 0
     while not source.ended:
         line = _joined(source)
-        if line is not None:
-            yield line
+        if line is None:
+            continue
+        count += 1
+        if count > MAX_INSTRUCTIONS:
+            message = f"the file has more than {MAX_INSTRUCTIONS} instructions"
+            report.error(Span(line.number, 1), "too-large", message)
+            return
+        yield line
 
 
 def instruction(text: str, number: int, report: Report) -> Line | None:

@@ -11,6 +11,8 @@ from imagekit.errors import InputError
 
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)=([!-~]+)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_VALUE = 32_768
+"""Most characters that the variables of one word may bring: each could double the one before."""
 _MAX_DEPTH = 8
 
 
@@ -83,6 +85,7 @@ class _Word:
         self._word = word
         self._values = values
         self._depth = 0
+        self._brought = 0
         self._at = 0
 
     def whole(self) -> str:
@@ -153,7 +156,7 @@ class _Word:
         other = self._until("}") if wanted else self._passed_over()
         self._depth -= 1
         if modifier == "-":
-            return known or other
+            return self._value(name) if known else other
         return other if known else ""
 
     def _passed_over(self) -> str:
@@ -172,7 +175,14 @@ class _Word:
                 f"{name}",
                 hint="give it in `build_args`",
             )
-        return self._values[name]
+        value = self._values[name]
+        self._brought += len(value)
+        if self._brought > MAX_VALUE:
+            raise InputError(
+                f"the variables of `{self._word[:60]}` are longer than {MAX_VALUE} characters",
+                hint="write shorter values",
+            )
+        return value
 
     def _unclear(self) -> InputError:
         return InputError(

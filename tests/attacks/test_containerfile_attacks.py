@@ -1,5 +1,6 @@
 """Attacks by Containerfiles: an image that the check of pins does not see, or a way to the host."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,29 @@ def test_buildah_does_the_steps_that_were_judged(
     else:
         with pytest.raises(BuildError, match="did not report the step"):
             bud()
+
+
+DOUBLED = "".join(f"ARG A{n + 1}=${{A{n}}}${{A{n}}}\n" for n in range(60))
+COSTLY = {
+    "variables that double": f"ARG A0=xxxx\n{DOUBLED}FROM r.example/$A60@sha256:{HEX}\n",
+    "one variable many times": f"ARG A={'x' * 30_000}\nFROM {'$A' * 20_000}\n",
+    "many variables": "".join(f"ARG a{n}=1\n" for n in range(90_000)) + "FROM scratch\n",
+    "many on a line": f"ARG {' '.join(f'a{n}=1' for n in range(6000))}\n" * 15 + "FROM scratch\n",
+    "many stages": "FROM scratch\n" * 70_000,
+    "many continued lines": "FROM scratch\nRUN x" + "\\\n" * 300_000 + "b\nFROM b\n",
+    "nested defaults": f"FROM {'${A:-' * 5000}x{'}' * 5000}\n",
+    "quotes": "ARG A=" + "'\"" * 29_000 + "\nFROM $A\n",
+    "here-documents": "FROM scratch\nRUN " + "<<A " * 14_000 + "\n" + "A\n" * 14_000 + "FROM b\n",
+}
+
+
+@pytest.mark.parametrize("text", COSTLY.values(), ids=COSTLY)
+def test_no_file_takes_long(text: str) -> None:
+    """Products are bounded: a file of 1 MB is read, or refused, in no time."""
+    report = Report("Containerfile", "recipe")
+    began = time.process_time()
+
+    script = read_containerfile(text.encode(), {}, report)
+
+    assert script is None
+    assert time.process_time() - began < 5
