@@ -11,6 +11,7 @@ import keyword
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import ModuleType
 from typing import NoReturn
 
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         gc.set_threshold(_GARBAGE)
+        _write_utf8()
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(json="--json" in _own(words))
     try:
@@ -105,6 +107,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
         return _fault(error, console)
+
+
+def _write_utf8() -> None:
+    """Let any text be printed: results are UTF-8 in every locale, as JSON is (RFC 8259).
+
+    What is no text, such as a file name of other bytes, is escaped as JSON escapes it.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _dispatch(words: list[str], console: Console) -> int:

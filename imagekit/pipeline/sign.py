@@ -222,7 +222,8 @@ def _targets(
                 hint=f"an index of 1 to {_MOST_PLATFORMS} images can be signed",
                 code="BAD_INDEX",
             )
-        for entry in parsed.manifests:
+        # BuildKit lists one attestation twice where two images have the same.
+        for entry in {entry.digest: entry for entry in parsed.manifests}.values():
             child = image.with_digest(entry.digest)
             raw = reader.manifest(child)
             if raw.media_type not in MANIFEST_TYPES:

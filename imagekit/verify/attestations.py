@@ -49,6 +49,8 @@ def _missing(
         if makes is not None
         else f"let one of them attest it, for example by: cosign attest --type {required.type}"
     )
+    if case.is_index and required.predicate_type == CYCLONEDX:
+        hint += "; an SBOM is of one platform, so let the rule look there: platforms: {verify: all}"
     reason = nearest(refusals)
     if reason is not None:
         return error(check, reason.code, f"{wants}; {reason.message}", hint=reason.hint or hint)

@@ -63,6 +63,7 @@ class Case:
     gathered: Gathered
     weighed: tuple[Weighed, ...]
     now: datetime
+    is_index: bool = False
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

@@ -78,7 +78,7 @@ class Court:
         return ()
 
     def _trust(self, content: Content) -> tuple[Finding, ...]:
-        top = self._case(self.image)
+        top = self._case(self.image, is_index=content.is_index)
         if isinstance(top, Finding):
             return (top,)
         withdrawn = check_withdrawal(top) or self._withdrawn(content)
@@ -160,13 +160,13 @@ class Court:
     def _expressions(self, case: Case, part: Part) -> tuple[Finding, ...]:
         return check_expressions(case, part, asked=self.image)
 
-    def _case(self, image: PinnedReference) -> Case | Finding:
+    def _case(self, image: PinnedReference, *, is_index: bool = False) -> Case | Finding:
         """Gather and weigh what is beside a manifest or index."""
         try:
             gathered = gather(self.reader, image, at_once=self.bench.at_once)
         except (DocumentError, IntegrityError) as fault:
             return _unlisted(image, fault)
-        case = self._weighed(image, gathered)
+        case = replace(self._weighed(image, gathered), is_index=is_index)
         if self.bench.watch is not None:
             self.bench.watch(case)
         self.counted.update(dict.fromkeys(each.source for each in counted(case)))

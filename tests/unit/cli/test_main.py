@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -175,3 +177,23 @@ def test_quiet_says_nothing_on_stderr() -> None:
 
     assert isinstance(console.err, io.StringIO)
     assert console.err.getvalue() == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_results_are_utf8_in_every_locale(encoding: str) -> None:
+    """A terminal of another encoding, or a name of odd bytes, is no fault of imagekit."""
+    program = (
+        "import sys; from imagekit.cli import main as cli, schema\n"
+        "schema.run = lambda _, console: console.result('\\u2713 \\udcff', {}) or 0\n"
+        "sys.argv[1:] = ['schema', 'recipe']\n"
+        "sys.exit(cli.main())\n"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (0, b"\xe2\x9c\x93 \\udcff\n"), ran.stderr

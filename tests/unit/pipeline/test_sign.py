@@ -186,16 +186,18 @@ def test_attestations_in_an_index_get_no_sbom_and_all_images_do() -> None:
     registry, signer = MemoryRegistry(), MemorySigner()
     one, two = (push_image(registry, REPOSITORY, content=raw) for raw in (b"1", b"2"))
     attestation = _push_attestation(registry, IN_TOTO, IN_TOTO)
-    _push_index(registry, one, attestation, two)
+    _push_index(registry, one, attestation, two, attestation)
     made: list[PinnedReference] = []
 
     def make(reader: RegistryReader, image: PinnedReference) -> bytes:
         made.append(image)
         return _sbom(reader, image)
 
-    _signed(registry, signer, make_sbom=make)
+    done = _signed(registry, signer, make_sbom=make)
 
     assert [image.digest for image in made] == [one.digest, two.digest]
+    assert len({target for target, _ in done.attached}) == 4
+    assert len(done.attached) == 4 * 2 + 2 * 2
     for image in (one, attestation, two):
         assert _names(registry, signer, image) == [TAGGED.identity]
 

@@ -1,16 +1,24 @@
 """Hints are remedies: what is advised makes the image acceptable."""
 
+import json
 import re
+from dataclasses import replace
 
 from imagekit.errors import UsageError
+from imagekit.formats.oci import index_bytes
 from imagekit.model.event import silent
+from imagekit.model.oci import INDEX, Index, Platform
+from imagekit.model.policy import Level, Platforms
 from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.model.statement import SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.sign import sign_image
+from imagekit.ports import RegistryReader
 from imagekit.sign.provenance import Stated
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import World, signed_world
+
+AMD64 = Platform(os="linux", architecture="amd64")
 
 
 def hint(verdict: Verdict, code: str) -> str:
@@ -77,3 +85,26 @@ def test_a_strangers_key_is_named() -> None:
     (finding,) = (each for each in verdict.findings if each.code == "UNTRUSTED_KEY")
     assert world.signer.public_key.fingerprint in finding.message
     assert SLSA_PROVENANCE not in finding.message
+
+
+def test_an_index_is_to_be_looked_into_for_sboms() -> None:
+    """Signing it with --sbom makes SBOMs of its images: the rule has to look at these."""
+    world = World()
+    entry = world.registry.manifest(world.image).descriptor
+    raw = index_bytes(Index(media_type=INDEX, manifests=(replace(entry, platform=AMD64),)))
+    index = world.registry.put_manifest(world.repository, INDEX, raw)
+    world.tag("1", index)
+    named = PinnedReference(world.repository, index.digest, tag="1")
+
+    def sbom(_: RegistryReader, image: PinnedReference) -> bytes:
+        return json.dumps({"bomFormat": "CycloneDX", "of": str(image.digest)}).encode()
+
+    sign_image(
+        world.registry, world.signer, named, clock=FixedClock(), progress=silent, make_sbom=sbom
+    )
+
+    text = hint(world.judge(world.policy("cyclonedx")), "MISSING_ATTESTATION")
+
+    assert "platforms: {verify: all}" in text
+    inside = world.policy("cyclonedx", platforms=Platforms(verify=Level.ALL))
+    assert world.judge(inside).allowed
