@@ -203,7 +203,9 @@ def _needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """Return what has to be replaced, the longest first; output comes by the line."""
     lines = {line.strip() for secret in secrets for line in secret.splitlines()}
     long = {line for line in lines if len(line) >= _SHORTEST_SECRET_LINE}
-    wanted = {text for text in (*secrets, *long) if text.strip("*")}
+    # A file of a short secret often ends with a line feed, which no line of output has.
+    whole = {secret.rstrip("\r\n") for secret in secrets}
+    wanted = {text for text in (*secrets, *whole, *long) if text.strip("*\r\n")}
     return tuple(sorted(wanted, key=len, reverse=True))
 
 

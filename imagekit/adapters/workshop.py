@@ -202,7 +202,7 @@ class RealWorkshop:
             path = folder / secret.id
             if not path.exists():
                 path.touch(mode=0o600)
-                path.write_text(secret.value)
+                path.write_bytes(secret.value.encode())
             found.append((path, f"/run/secrets/{secret.id}"))
         return found
 

@@ -230,7 +230,7 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
                 f"is longer than {_MAX_SECRET} bytes: {where}",
                 hint="a secret is never cut; fetch what is so long in a step that the secret opens",
             )
-        found.append(SecretValue(id=secret.id, value=value.rstrip("\n")))
+        found.append(SecretValue(id=secret.id, value=value))
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.adapters.process import Runner
 from imagekit.errors import RecipeError
 from imagekit.model.digest import Digest
 from imagekit.model.place import Place
@@ -70,3 +71,21 @@ def test_a_file_that_is_none_is_bad_input(file: str) -> None:
     """A path that no system call takes is no internal fault."""
     with pytest.raises(RecipeError, match="the secret 'token'"):
         _secrets(recipe(file=file), {})
+
+
+def test_a_secret_is_what_its_file_is(tmp_path: Path) -> None:
+    """A key without the line feed at its end is none to some programs."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"-----END KEY-----\r\n\n")
+
+    (found,) = _secrets(recipe(file=str(file)), {})
+
+    assert found.value == "-----END KEY-----\r\n\n"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_a_short_secret_is_hidden_however_its_file_ends(end: str) -> None:
+    """Output comes by the line, without its end."""
+    runner = Runner(secrets=(f"pin1{end}",))
+
+    assert runner.redact("the pin is pin1, and\nmore\n") == "the pin is ***, and\nmore\n"
