@@ -381,8 +381,13 @@ def _no_part(folder: str, names: list[str]) -> set[str]:
 
 
 def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
-    """Give what is copied its modes and the image's time, whatever the checkout made of them."""
+    """Give what is copied its modes and the image's time, whatever the checkout made of them.
+
+    Attributes and access control lists go: the recipe's digest does not cover them, and a browser
+    writes into one where a file came from.
+    """
     for item in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        _remove_attributes(item)
         if item.is_symlink():
             os.utime(item, (epoch, epoch), follow_symlinks=False)
             continue
@@ -390,6 +395,13 @@ def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
         item.chmod(plain if mode is None or item.is_dir() else mode)
     for item in (*path.rglob("*"), path) if path.is_dir() else (path,):
         os.utime(item, (epoch, epoch), follow_symlinks=False)
+
+
+def _remove_attributes(path: Path) -> None:
+    with suppress(OSError):  # a file system without them
+        for name in os.listxattr(path, follow_symlinks=False):
+            with suppress(OSError):  # of the file system itself, such as a label of SELinux
+                os.removexattr(path, name, follow_symlinks=False)
 
 
 def _prefixes(path: str) -> list[Path]:

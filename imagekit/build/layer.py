@@ -27,9 +27,12 @@ from imagekit.build.marks import Marks
 from imagekit.build.snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 from imagekit.formats.catalogued import shown
+from imagekit.formats.unpack import MAX_UNPACKED
 from imagekit.model.digest import Digest
 from imagekit.model.oci import LAYER_GZIP, Descriptor
 
+MAX_BYTES = MAX_UNPACKED
+"""Most bytes of a layer, unpacked: no more than is read of one for its SBOM."""
 LEVEL = 1
 COMPRESSOR = ("isal", f"{version('isal')} level {LEVEL}")
 """Name and version of the compressor: the digest of a layer depends on them, its diffID not."""
@@ -241,6 +244,7 @@ def _entries(
 ) -> Iterator[tuple[str, bytes, Content | None]]:
     """Yield every entry's path, header and what writes its content, in the archive's order."""
     first: dict[tuple[int, int], str] = {}
+    left = MAX_BYTES
     for path in _whiteouts(changes):
         whiteout = tarfile.TarInfo(path)
         whiteout.mtime = epoch
@@ -251,6 +255,13 @@ def _entries(
         info = _info(path, status, place=place, epoch=epoch)
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             _link(info, first.setdefault((status.st_dev, status.st_ino), path))
+        left -= info.size
+        if left < 0:
+            raise BuildError(
+                f"{shown(path)} has {info.size} bytes, with which the layer has over {MAX_BYTES}",
+                hint="holes of a sparse file count; make it when the container starts",
+                code=CANNOT_KEEP,
+            )
         content = _content(path, status, place) if info.type == tarfile.REGTYPE else None
         yield path, _header(info), content if info.size else None
 

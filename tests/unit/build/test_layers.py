@@ -334,7 +334,7 @@ def _retime(root: Path) -> None:
         os.utime(path, (5, 5), follow_symlinks=False)
 
 
-@pytest.mark.parametrize("text", ["tool", ".//tool", "././tool"])
+@pytest.mark.parametrize("text", ["tool//", "tool", ".//tool", "././tool"])
 def test_trees_differ_by_the_text_of_a_link(tmp_path: Path, text: str) -> None:
     """As it stands: what reads it gets the text and not what it means."""
     old, new = _pair(tmp_path)
@@ -485,6 +485,17 @@ def test_a_device_is_refused_by_name(tmp_path: Path) -> None:
         pytest.skip("only root makes one")
 
     with pytest.raises(BuildError, match="/null is a device"):
+        _base(root, tmp_path / "blobs")
+
+
+def test_a_layer_without_an_end_is_refused_at_once(tmp_path: Path) -> None:
+    """A file of holes takes no space until it is written."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "hole").touch()
+    os.truncate(root / "hole", 1 << 40)
+
+    with pytest.raises(BuildError, match=f"/hole has {1 << 40} bytes"):
         _base(root, tmp_path / "blobs")
 
 
