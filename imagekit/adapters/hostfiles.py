@@ -131,7 +131,7 @@ class HostFiles:
 def _inner(path: PurePosixPath) -> str:
     if not path.is_absolute() or ".." in path.parts:
         raise InputError(f"{path} is not a path from the root", code="BAD_FILE")
-    return str(path.relative_to("/"))
+    return str(path).lstrip("/")
 
 
 def _mode_there(place: Place, new: int) -> int:

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="root gives the build another /etc/apt and name"),
 ]
 
-MARK = "marked7"
+MARK, HOME = "marked7", "marked8home"
 MIRROR, PROXY = f"{MARK}mirror:{MARK}word", f"{MARK}proxy:{MARK}pass"
 RECIPE = """\
 schema: 1
@@ -90,7 +90,7 @@ def relay() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, project: Path, relay: int) -> Path:
     """A HOME with the project's Debian base, and apt's sources with the marked mirror."""
-    home = tmp_path_factory.mktemp("site")
+    home = tmp_path_factory.mktemp(HOME)
     shutil.copytree(project / "recipes/base", home / "recipes/base")
     (home / "imagekit.toml").touch()
     (home / "sources").mkdir()
@@ -151,6 +151,7 @@ def test_no_image_tells_who_built_it(site: Path, relay: int) -> None:
         raw = blob.read_bytes()
         plain = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
         assert MARK.encode() not in plain, blob
+        assert HOME.encode() not in plain, blob
         kinds |= _searched(plain)
     assert {"https://cyclonedx.org/bom", "https://slsa.dev/provenance/v1"} <= kinds
 
@@ -161,6 +162,7 @@ def _searched(raw: bytes) -> set[str]:
         return set()
     payload = base64.b64decode(json.loads(raw)["dsseEnvelope"]["payload"])
     assert MARK.encode() not in payload
+    assert HOME.encode() not in payload
     return {json.loads(payload).get("predicateType", "")}
 
 

@@ -75,6 +75,20 @@ def test_modes_are_kept_and_copies_are_roots(tree: Path) -> None:
     assert files.kept(digest) == b"old"
 
 
+@pytest.mark.parametrize("path", ["etc/x", "/etc/../x", ""])
+def test_only_paths_from_the_root_are_taken(tree: Path, path: str) -> None:
+    """A record may come from a stranger's tree."""
+    with pytest.raises(InputError, match="not a path from the root"):
+        HostFiles(tree).read(PurePosixPath(path))
+
+
+def test_two_slashes_are_one(tree: Path) -> None:
+    """POSIX leaves it open what a path with two at its beginning is."""
+    (tree / "etc/x").write_text("x")
+
+    assert HostFiles(tree).read(PurePosixPath("//etc/x")) == b"x"
+
+
 def test_empty_folders_go_with_a_file_and_the_root_stays(tmp_path: Path) -> None:
     """Whatever was made for it."""
     (tmp_path / "tree").mkdir()
