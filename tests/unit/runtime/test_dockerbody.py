@@ -181,7 +181,8 @@ def test_members_of_the_host_are_refused_beside_it(members: Mapping[str, object]
         (dockerbody.CONNECT, {"Container": "x", "EndpointConfig": {"DriverOpts": {"a": "b"}}}),
         (dockerbody.DISCONNECT, {"Container": "x", "Other": 1}),
     ],
-    ids=lambda value: str(value)[:60],
+    # The rules are functions, whose texts differ from process to process.
+    ids=lambda value: None if any(map(callable, value.values())) else str(value),
 )
 def test_other_bodies_are_lists_as_well(
     rules: Mapping[str, Rule], members: Mapping[str, object]
