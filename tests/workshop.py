@@ -72,10 +72,11 @@ class FakeWorkshop:
         stage: str,
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
     ) -> Ran:
         """Do what the test says."""
         del env, stage, limit, mounts
-        self.calls.append(f"run {' '.join(command)}")
+        self.calls.append(f"run {' '.join(command)}" + ("" if network else " (no network)"))
         if self.runs is not None:
             return self.runs(" ".join(command), self.root)
         return Ran(status=0, output="", seconds=0.1)
@@ -123,6 +124,10 @@ class FakeWorkshop:
         self.result(result)
         platform = Platform(os="linux", architecture="amd64")
         return result, ImageConfig(platform=platform, created="", diff_ids=(), cmd=("serve",))
+
+    def isolation(self) -> str:
+        """Return the one way."""
+        return "oci (fake)"
 
     def tools(self) -> tuple[tuple[str, str], ...]:
         """Return the one tool."""

@@ -3,22 +3,22 @@
 import json
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.adapters.isolation import Cell, Record, no_way, probe_tree, ways
 from imagekit.adapters.process import Outcome, Runner, Stream, failure
+from imagekit.adapters.storage import tool_files
 from imagekit.errors import BuildError, ToolError
 from imagekit.formats.containerfile import Rendered
 from imagekit.model.event import Output
-from imagekit.model.plan import Store
+from imagekit.model.plan import Folder, Isolation, Store
 
 PREFIX = "imagekit-work-"
-"""How the working containers are called; the number of the process comes behind it."""
+"""How the working containers are called; the name of the job comes behind it."""
 _QUICK = 300.0
-_POLICY = (
-    b'{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,18 @@ class Buildah:
 
     runner: Runner
     store: Store
-    work: Path
-    """Where small files for Buildah are put."""
+    folder: Folder
+    """The job's, where small files for Buildah are put."""
+
+    @property
+    def work(self) -> Path:
+        """The job's folder, as Buildah is told."""
+        return self.folder.path
+
+    @property
+    def own(self) -> str:
+        """The name of what this job builds: another one may make the very same image meanwhile."""
+        return f"localhost/{PREFIX}{self.folder.real.name}"
 
     def version(self) -> str:
         """Return Buildah's version.
@@ -47,7 +57,7 @@ class Buildah:
         """
         argv = ["from", "--quiet", "--name", name]
         if source != "scratch":
-            argv += ["--signature-policy", str(self._policy())]
+            argv += ["--signature-policy", str(tool_files(self.store).policy)]
         self._run([*argv, source])
         return Path(self._run(["mount", name]).stdout.strip())
 
@@ -57,7 +67,7 @@ class Buildah:
         Raises:
             ToolError: Buildah failed.
         """
-        policy = str(self._policy())
+        policy = str(tool_files(self.store).policy)
         out = self._run(["pull", "--quiet", "--signature-policy", policy, source]).stdout
         return out.strip().splitlines()[-1]
 
@@ -67,7 +77,9 @@ class Buildah:
         command: Sequence[str],
         *,
         env: Mapping[str, str],
+        isolation: Isolation,
         mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
         stage: str,
         limit: float,
     ) -> Outcome:
@@ -76,14 +88,40 @@ class Buildah:
         Raises:
             ToolTimeoutError: it took longer than ``limit`` seconds.
         """
-        argv = ["run", "--isolation", self.store.isolation, "--hostname", "localhost"]
+        argv = ["run", *_contained(isolation), "--hostname", "localhost"]
         for key, value in env.items():
             argv += ["--env", f"{key}={value}"]
         for source, target in mounts:
             argv += ["--volume", f"{source}:{target}:ro"]
-        return self.runner.run(
-            ["buildah", *argv, name, "--", *command], stage=stage, limit=limit, check=False
+        runner, wrapped = self._in_cell(
+            [*argv, name, "--", *command], isolation=isolation, network=network
         )
+        return runner.run(wrapped, stage=stage, limit=limit, check=False)
+
+    def isolation(self, record: Record) -> Isolation:
+        """Return the best way to contain steps that the user asked for and that works here.
+
+        Args:
+            record: what worked before.
+
+        Raises:
+            ToolError: there is none.
+        """
+        # Inside `buildah unshare` everybody is root; only root of the host has no such variable.
+        superuser = os.geteuid() == 0 and "_CONTAINERS_USERNS_CONFIGURED" not in os.environ
+        possible = tuple(ways(self.store.isolation, self.store, superuser=superuser))
+        known = record.find()
+        if known in possible:
+            return known
+        tried = {}
+        for way in possible:
+            outcome = self._probe(way)
+            if outcome.status == 0:
+                if way.how != "chroot":
+                    record.keep(way)
+                return way
+            tried[way] = outcome.last_lines
+        raise no_way(self.store.isolation, tried)
 
     def copy(self, name: str, source: Path, target: str, *, owner: str, extract: bool) -> None:
         """Copy a file or the content of a folder into a working container.
@@ -104,10 +142,11 @@ class Buildah:
         ignore: Path | None,
         build_args: Mapping[str, str],
         secrets: Sequence[tuple[str, Path]],
+        isolation: Isolation,
         limit: float,
         epoch: int,
     ) -> str:
-        """Build a Containerfile into the storage and return the image's id.
+        """Build a Containerfile into the storage, called ``own``, and return the image's id.
 
         Buildah fetches no image, and no cache of another build is seen. Docker's format is asked
         for as OCI's knows neither HEALTHCHECK nor SHELL nor ONBUILD.
@@ -118,6 +157,7 @@ class Buildah:
             ignore: the file with the patterns of what they do not see, if there is one.
             build_args: values of its ARGs.
             secrets: ids and files of what ``RUN --mount=type=secret`` reads.
+            isolation: how RUN is contained.
             limit: seconds that it may take.
             epoch: the image's time.
 
@@ -128,8 +168,9 @@ class Buildah:
         iid, file, caches = (self.work / name for name in ("iid", "containerfile", "caches"))
         file.write_text(rendered.text, encoding="utf-8")
         caches.mkdir(mode=0o700, exist_ok=True)
-        argv = ["bud", "--isolation", self.store.isolation, "--layers=false", "--no-cache"]
-        argv += ["--pull=never", "--signature-policy", str(self._policy()), "--format", "docker"]
+        argv = ["bud", *_contained(isolation), "--layers=false", "--no-cache", "--tag", self.own]
+        argv += ["--pull=never", "--signature-policy", str(tool_files(self.store).policy)]
+        argv += ["--format", "docker"]
         argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
         argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(file)]
         argv += [] if ignore is None else ["--ignorefile", str(ignore)]
@@ -138,10 +179,9 @@ class Buildah:
         for identifier, path in secrets:
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
-        env = {**(os.environ if self.runner.env is None else self.runner.env)}
-        outcome = replace(self.runner, env={**env, "TMPDIR": str(caches)}).stream(
-            ["buildah", *argv, str(context)], on_line=reports.take, limit=limit, longest=1 << 20
-        )
+        runner, wrapped = self._in_cell([*argv, str(context)], isolation=isolation)
+        runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
+        outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
         if outcome.status != 0:
             raise failure(outcome)
         reports.check()
@@ -176,12 +216,12 @@ class Buildah:
             self._run(["rm", *names])
 
     def remove_image(self, image: str) -> None:
-        """Remove an image; the layers that others use stay.
+        """Remove a name of an image, and the image with its last name.
 
         Raises:
-            ToolError: Buildah failed.
+            ToolError: Buildah failed, or a container stands on the image.
         """
-        self._run(["rmi", "--force", image])
+        self._run(["rmi", image])
 
     def containers(self) -> tuple[str, ...]:
         """Return the names of the working containers.
@@ -201,6 +241,39 @@ class Buildah:
         listed = json.loads(self._run(["images", "--json"]).stdout or "[]")
         return tuple(name for entry in listed or () for name in entry.get("names") or ())
 
+    def _in_cell(
+        self, argv: Sequence[str], *, isolation: Isolation, network: bool = True
+    ) -> tuple[Runner, Sequence[str]]:
+        """Return what runs Buildah in a cell, and the command."""
+        cell = Cell(store=self.store, folder=self.folder)
+        ours = os.environ if self.runner.env is None else self.runner.env
+        wrapped = cell.wrap(
+            ["buildah", *argv],
+            network=network,
+            # Without a runtime that needs it, nothing of the host's kernel is shown.
+            sys_folder=isolation.how != "chroot",
+            programs=(isolation.runtime,) if isolation.runtime else (),
+        )
+        return replace(self.runner, env=cell.environment(ours, network=network)), wrapped
+
+    def _probe(self, way: Isolation) -> Outcome:
+        """Run the host's ``true`` in an empty container, contained like this."""
+        with self._empty() as (name, root):
+            mounts, command = probe_tree(root)
+            return self.run(
+                name, command, env={}, isolation=way, mounts=mounts, stage="", limit=_QUICK
+            )
+
+    @contextmanager
+    def _empty(self) -> Iterator[tuple[str, Path]]:
+        name = f"{PREFIX}{self.folder.real.name}-probe"
+        root = self.create(name)
+        try:
+            yield name, root
+        finally:
+            with suppress(ToolError):
+                self.remove(name)
+
     def _run(self, argv: Sequence[str], *, limit: float = _QUICK) -> Outcome:
         try:
             return self.runner.run(["buildah", *argv], limit=limit)
@@ -214,13 +287,6 @@ class Buildah:
                     output=error.output,
                 ) from error
             raise
-
-    def _policy(self) -> Path:
-        """Return a policy that accepts local layouts only: nothing is pulled by Buildah itself."""
-        path = self.work / "policy.json"
-        if not path.exists():
-            path.write_bytes(_POLICY)
-        return path
 
 
 class _Reports:
@@ -251,3 +317,15 @@ class _Reports:
                 hint="it read the Containerfile in another way than imagekit; please report it",
                 code="build/other-steps",
             )
+
+
+def _contained(isolation: Isolation) -> list[str]:
+    """Return the options that contain what a step does.
+
+    The network is the cell's, which has the host's or none: one mechanism for all isolations.
+    """
+    argv = ["--isolation", isolation.how, "--network", "host"]
+    if isolation.how != "chroot":
+        return [*argv, "--runtime", isolation.runtime]
+    # With SYS_CHROOT a step leaves a chroot, and with MKNOD it reads the host's disks.
+    return [*argv, "--cap-drop", "CAP_SYS_CHROOT", "--cap-drop", "CAP_MKNOD"]

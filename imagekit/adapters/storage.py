@@ -1,17 +1,35 @@
-"""imagekit's own folders and container storage, for root and for users."""
+"""imagekit's own folders and container storage, for root and for users.
+
+Tools make much of a path: Buildah takes the folder of a layout for a name, sources for patterns
+and lists by comma; the kernel takes the options of an overlay by comma and colon. So what they are
+told are paths of plain characters, whatever HOME is called: see ``Folder``.
+"""
 
 import hashlib
 import os
 import platform
+import pwd
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.adapters import cell
+from imagekit.adapters.layout import write_whole
 from imagekit.errors import ToolError
 from imagekit.model.oci import Platform
-from imagekit.model.plan import Store
+from imagekit.model.plan import Folder, IsolationWish, Store
 
+_PLAIN = re.compile(r"(/[A-Za-z0-9_.@+-]+)+")
+"""What no tool takes for anything but a path."""
+_NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
+"""What Buildah and Podman can make a repository's name of, too."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
+_CONTAINERS_CONF = "# No settings: what a host's or a user's containers.conf says is not obeyed.\n"
+_POLICY = (
+    '{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
+)
 _NATIVE_OVERLAY_KERNEL = (5, 13)
 
 
@@ -25,13 +43,16 @@ class Folders:
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> "Folders":
-        """Return the folders for an environment; they are made when something needs them."""
-        home = Path(env.get("HOME") or Path.home())
+        """Return the folders for an environment; they are made when something needs them.
+
+        Raises:
+            ToolError: nothing tells the user's home, and a folder depends on it.
+        """
 
         def folder(variable: str, default: str) -> Path:
             given = env.get(variable, "")
             # The specification: a relative path is invalid and ignored.
-            base = Path(given) if given.startswith("/") else home / default
+            base = Path(given) if given.startswith("/") else home_of(env) / default
             return base / "imagekit"
 
         return cls(
@@ -45,6 +66,34 @@ class Folders:
         """The local image store, an OCI layout."""
         return self.data / "images"
 
+    @property
+    def locks(self) -> Path:
+        """Where the locks of jobs lie: beside what they are for, wherever it is shared."""
+        return self.data / "locks"
+
+    @property
+    def isolation(self) -> Path:
+        """Where it is remembered how steps can be contained here."""
+        return self.data / "isolation.json"
+
+
+def home_of(env: Mapping[str, str]) -> Path:
+    """Return the user's home: HOME, unless it is empty, or what the system knows.
+
+    Raises:
+        ToolError: HOME is not set, and the system does not know this user.
+    """
+    given = env.get("HOME", "")
+    if given:
+        return Path(given)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError as error:
+        raise ToolError(
+            f"HOME is not set, and the system knows no user {os.getuid()}",
+            hint="set HOME to a folder of yours",
+        ) from error
+
 
 def host_platform() -> Platform:
     """Return the platform of this machine, in OCI's words."""
@@ -52,12 +101,15 @@ def host_platform() -> Platform:
     return Platform(os="linux", architecture=_ARCHITECTURES.get(machine, machine))
 
 
-def container_store(folders: Folders, env: Mapping[str, str]) -> Store:
+def container_store(
+    folders: Folders, env: Mapping[str, str], *, isolation: IsolationWish = "auto"
+) -> Store:
     """Return imagekit's own storage for working containers; no user's settings touch it.
 
     Args:
         folders: where imagekit keeps what.
         env: for XDG_RUNTIME_DIR.
+        isolation: how steps are to be contained.
 
     Raises:
         ToolError: the folder for what is mounted belongs to somebody else.
@@ -66,28 +118,93 @@ def container_store(folders: Folders, env: Mapping[str, str]) -> Store:
     # It counts what is mounted, for one storage: two that shared it would unmount each other's.
     run = _runtime_folder(env) / hashlib.sha256(os.fsencode(graph)).hexdigest()[:12]
     return Store(
-        graph=graph, run=run, driver=_driver(), isolation="chroot", runtime=runtime_for(Path("/"))
+        folder=_folder(graph, run, "graph"),
+        run=run,
+        driver=_driver(),
+        runtime=runtime_for(Path("/")),
+        isolation=isolation,
     )
 
 
-def storage_conf(store: Store, folder: Path) -> Path:
-    """Write the storage.conf that Buildah and Podman are pointed to, and return it.
+def job_folder(folders: Folders, store: Store) -> Folder:
+    """Return a folder for a new job; it is not made."""
+    real = folders.data / "work" / f"job-{secrets.token_hex(8)}"
+    return _folder(real, store.run, real.name)
+
+
+def settle(*folders: Folder) -> None:
+    """Let folders be seen under the paths that tools are told, by this process and its children.
+
+    It is for processes with one thread: root's, and those inside ``buildah unshare``.
+
+    Raises:
+        ToolError: they cannot be made, or the kernel refuses it.
+    """
+    try:
+        for folder in folders:
+            folder.real.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        other = [folder for folder in folders if folder.path != folder.real]
+        if other:
+            cell.own_mounts()
+        for folder in other:
+            cell.bind(str(folder.real), str(folder.path))
+    except OSError as error:
+        raise ToolError(
+            f"the folders of a build cannot be made: {error}",
+            hint="is there room, and do they belong to you?",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFiles:
+    """What Buildah and Podman are configured by, instead of a host's or a user's files."""
+
+    storage: Path
+    containers: Path
+    policy: Path
+    """Accepts local layouts only: nothing is pulled by a tool itself."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point to them."""
+        return {
+            "CONTAINERS_CONF": str(self.containers),
+            "CONTAINERS_STORAGE_CONF": str(self.storage),
+        }
+
+
+def tool_files(store: Store) -> ToolFiles:
+    """Write what tools are configured by, where steps of every isolation have it too.
 
     Raises:
         OSError: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (store.graph, store.run):
+    for path in (store.folder.real, store.run):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / "storage.conf"
-    text = (
+    storage = (
         f'[storage]\ndriver = "{store.driver}"\n'
         f'graphroot = "{store.graph}"\nrunroot = "{store.run}"\n'
         f'rootless_storage_path = "{store.graph}"\n'
     )
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-    return path
+    found = ToolFiles(
+        storage=store.run / "storage.conf",
+        containers=store.run / "containers.conf",
+        policy=store.run / "policy.json",
+    )
+    for path, text in (
+        (found.storage, storage),
+        (found.containers, _CONTAINERS_CONF),
+        (found.policy, _POLICY),
+    ):
+        if not path.exists() or path.read_text() != text:
+            write_whole(path, text.encode())
+    return found
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether no tool takes the path for anything but a path."""
+    return _PLAIN.fullmatch(str(path)) is not None
 
 
 def runtime_for(root: Path) -> str:
@@ -105,16 +222,29 @@ def _driver() -> str:
     return "overlay" if release >= _NATIVE_OVERLAY_KERNEL else "vfs"
 
 
+def _folder(real: Path, run: Path, name: str) -> Folder:
+    return Folder(path=real if is_plain(real) else run / name, real=real)
+
+
 def _runtime_folder(env: Mapping[str, str]) -> Path:
     uid = os.geteuid()
     if uid == 0:
         return Path("/run/imagekit")
     given = env.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and os.access(given, os.W_OK):
+    # Layouts lie below, and Buildah makes a name of the path of one.
+    if _NAME.fullmatch(given) and os.access(given, os.W_OK):
         return Path(given) / "imagekit"
-    path = Path(f"/tmp/imagekit-run-{uid}")  # noqa: S108 - its owner is checked below
+    path = Path(f"/tmp/imagekit-run-{uid}")  # noqa: S108 - its owner is checked
+    _own_folder(path)
+    return path
+
+
+def _own_folder(path: Path) -> None:
+    """Make a folder where everybody may, and want it to be ours."""
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
-    if status.st_uid != uid or path.is_symlink():
-        raise ToolError(f"{path} belongs to somebody else", hint="set XDG_RUNTIME_DIR")
-    return path
+    if status.st_uid != os.geteuid() or path.is_symlink() or status.st_mode & 0o022:
+        raise ToolError(
+            f"{path} belongs to somebody else, or others may write to it",
+            hint="set XDG_RUNTIME_DIR",
+        )

@@ -2,44 +2,59 @@
 
 import os
 import resource
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Self
 
-from imagekit.adapters.buildah import Buildah
-from imagekit.adapters.process import Runner
-from imagekit.adapters.storage import storage_conf
+from imagekit.adapters.chain import Chain
+from imagekit.adapters.isolation import Cell, Record
+from imagekit.adapters.locks import held
+from imagekit.adapters.process import Outcome, Runner, failure
+from imagekit.adapters.storage import Folders, job_folder, tool_files
+from imagekit.adapters.worker import environment, in_namespace
 from imagekit.errors import ToolError
-from imagekit.model.plan import Store, TestRan
+from imagekit.model.plan import Folder, Store, TestRan
 
 _ENGINE_FAILED = 125
 _MOST = 4096
+_PULL_SECONDS = 300.0
 
 
 @dataclass(slots=True)
 class Testbed:
-    """One image, pulled into imagekit's storage for the time of its tests."""
+    """One image, pulled into imagekit's storage for the time of its tests.
+
+    Podman and what it runs are in a cell, like the steps of a build: see ``adapters.cell``.
+    """
 
     runner: Runner
     store: Store
-    work: Path
-    source: str
-    """``oci:FOLDER:NAME`` of the image."""
+    folders: Folders
+    chain: Chain
+    """The image."""
     uid: int
     limit: float
     _image: str = ""
+    _folder: Folder = field(init=False)
+    _used: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        self.work.mkdir(parents=True, exist_ok=True)
-        config = storage_conf(self.store, self.work.parent.parent)
-        env = {**os.environ, "CONTAINERS_STORAGE_CONF": str(config)}
-        self.runner = replace(self.runner, env=env)
-        self._image = self._buildah().pull(self.source)
+        self._folder = job_folder(self.folders, self.store)
+        with ExitStack() as used:
+            lock = self.folders.locks / f"{self._folder.real.name}.lock"
+            used.enter_context(held(lock))
+            used.callback(shutil.rmtree, self._folder.real, ignore_errors=True)
+            used.enter_context(held(self.chain.lock(self.folders.locks), shared=True, keep=True))
+            self._folder.real.mkdir(parents=True, mode=0o700)
+            self._image = self._pull()
+            self._used = used.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave the image: the next build starts on its layers; the worker sweeps old ones."""
+        self._used.close()
 
     def run(self, command: Sequence[str], *, around_entrypoint: bool) -> TestRan:
         """Run a command in a fresh container of the image.
@@ -47,14 +62,13 @@ class Testbed:
         Raises:
             ToolError: Podman could not start it.
         """
-        argv = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", self.store.runtime]
+        argv = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", self._runtime]
         argv += ["run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
-        argv += ["--log-driver", "none", "--user", f"{self.uid}:0", *_limits()]
+        argv += ["--http-proxy=false", "--log-driver", "none"]
+        argv += ["--user", f"{self.uid}:0", *_limits()]
         if around_entrypoint:
             argv += ["--entrypoint", ""]
-        outcome = self.runner.run(
-            [*argv, self._image, *command], stage="tests", limit=self.limit, check=False
-        )
+        outcome = self._in_cell([*argv, self._image, *command], stage="tests", limit=self.limit)
         if outcome.status == _ENGINE_FAILED:
             raise ToolError(
                 "Podman could not start the test's container",
@@ -65,8 +79,27 @@ class Testbed:
             )
         return TestRan(status=outcome.status, stdout=outcome.stdout, stderr=outcome.stderr)
 
-    def _buildah(self) -> Buildah:
-        return Buildah(runner=self.runner, store=self.store, work=self.work)
+    @property
+    def _runtime(self) -> str:
+        """Return the runtime that was seen to work here, else the one that should."""
+        known = Record(self.folders.isolation).find()
+        return known.runtime if known is not None and known.runtime else self.store.runtime
+
+    def _pull(self) -> str:
+        source = self.chain.place(self.store)
+        policy = tool_files(self.store).policy
+        argv = ["buildah", "pull", "--quiet", "--signature-policy", str(policy), source]
+        outcome = self._in_cell(argv, stage="", limit=_PULL_SECONDS)
+        if outcome.status != 0:
+            raise failure(outcome)
+        return outcome.stdout.strip().splitlines()[-1]
+
+    def _in_cell(self, argv: Sequence[str], *, stage: str, limit: float) -> Outcome:
+        cell = Cell(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
+        env = environment(os.environ, self.store) | tool_files(self.store).environment
+        seen = cell.environment(env, network=False)
+        wrapped = in_namespace(cell.wrap(argv, network=False, programs=(self._runtime,)))
+        return replace(self.runner, env=seen).run(wrapped, stage=stage, limit=limit, check=False)
 
 
 def _limits() -> list[str]:

@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import errors
 from imagekit.adapters.process import Runner, Stream
-from imagekit.adapters.storage import storage_conf
+from imagekit.adapters.storage import home_of, tool_files
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.event import (
@@ -21,30 +22,78 @@ from imagekit.model.event import (
     Output,
     Progress,
     Started,
+    silent,
 )
-from imagekit.model.plan import Job, Made
+from imagekit.model.plan import Isolation, Job, Made, Probe, Store
 
 _EVENTS: tuple[type[Event], ...] = (Started, Output, Advanced, Done, Failed, Command, Note)
 _DAY = 86400.0
 _MODULE = "imagekit.pipeline.worker"
 _LONGEST_MESSAGE = 256 << 20
+_KEPT = frozenset(
+    {
+        "APT_CONFIG",
+        "CURL_CA_BUNDLE",
+        "HOME",
+        "LANG",
+        "LOGNAME",
+        "NETRC",
+        "PATH",
+        "PYTHONPATH",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TZ",
+        "USER",
+        "XDG_CONFIG_DIRS",
+        "XDG_CONFIG_HOME",
+    }
+)
+"""Variables that tools of a build need: programs, homes, languages, authorities, pip's settings."""
+_KEPT_PREFIXES = ("COVERAGE_", "LC_", "PIP_")
+_PROXIES = frozenset({"all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"})
 
 
 @dataclass(slots=True)
 class _Told:
     """What the worker said so far."""
 
-    made: Made | None = None
+    made: object = None
     error: ImagekitError | None = None
 
 
-def run_job(job: Job, *, progress: Progress, state: Path) -> Made:
+def environment(env: Mapping[str, str], store: Store) -> dict[str, str]:
+    """Return what the worker and its tools get of an environment.
+
+    They need neither the password of a key nor a registry login, so they do not get one.
+
+    Args:
+        env: of this process.
+        store: where they put what lives as long as they do.
+
+    Raises:
+        ToolError: nothing tells the user's home.
+    """
+    kept = {
+        name: value
+        for name, value in env.items()
+        if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_PREFIXES)
+    }
+    ours = {"HOME": str(home_of(env)), "XDG_RUNTIME_DIR": str(store.run), "PYTHONSAFEPATH": "1"}
+    return kept | ours
+
+
+def in_namespace(argv: Sequence[str]) -> list[str]:
+    """Return the command that runs another one as root, or in the user namespace of a user."""
+    return [*([] if os.geteuid() == 0 else ["buildah", "unshare", "--"]), *argv]
+
+
+def run_job(job: Job, *, progress: Progress) -> Made:
     """Have a job done by the worker.
 
     Args:
         job: what to do.
         progress: told of everything that happens.
-        state: where imagekit keeps its state.
 
     Returns:
         What was made.
@@ -53,19 +102,31 @@ def run_job(job: Job, *, progress: Progress, state: Path) -> Made:
         BuildError: a step failed.
         ToolError: a tool failed, or the worker was killed.
     """
-    config = storage_conf(job.store, state)
-    env = {**os.environ, "CONTAINERS_STORAGE_CONF": str(config), "PYTHONSAFEPATH": "1"}
-    argv = [sys.executable, "-m", _MODULE]
-    if os.geteuid() != 0:
-        argv = ["buildah", "unshare", "--", *argv]
+    secrets = tuple(secret.value for secret in job.secrets)
+    return from_document(Made, _ask(job, job.store, progress=progress, secrets=secrets))
+
+
+def find_isolation(probe: Probe) -> Isolation:
+    """Have the worker find how steps can be contained here, whatever is remembered.
+
+    Raises:
+        ToolError: they cannot, or a tool failed.
+    """
+    return from_document(Isolation, _ask(probe, probe.store, progress=silent, secrets=()))
+
+
+def _ask(
+    request: Job | Probe, store: Store, *, progress: Progress, secrets: tuple[str, ...]
+) -> object:
+    env = environment(os.environ, store) | tool_files(store).environment
+    argv = in_namespace([sys.executable, "-m", _MODULE])
     told = _Told()
 
     def line(stream: Stream, text: str) -> None:
         if stream == "stdout":
             _listen(text, told, progress=progress)
 
-    secrets = tuple(secret.value for secret in job.secrets)
-    raw = json.dumps(to_document(job)).encode() + b"\n"
+    raw = json.dumps(to_document(request)).encode() + b"\n"
     outcome = Runner(env=env, secrets=()).stream(
         argv, on_line=line, stdin=raw, limit=_DAY, hold_stdin=True, longest=_LONGEST_MESSAGE
     )
@@ -88,7 +149,7 @@ def _listen(text: str, told: _Told, *, progress: Progress) -> None:
     if "event" in document:
         progress(_event(document["event"]))
     elif "made" in document:
-        told.made = from_document(Made, document["made"])
+        told.made = document["made"]
     else:
         told.error = _error(document["error"])
 

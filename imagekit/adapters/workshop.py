@@ -6,7 +6,7 @@ import stat
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -14,33 +14,30 @@ from typing import Self
 from imagekit.adapters.bootstrap import bootstrap, host_mirrors
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.cache import LayerCache
+from imagekit.adapters.chain import Chain
 from imagekit.adapters.fetch import download
 from imagekit.adapters.hostmarks import host_marks
+from imagekit.adapters.isolation import Record
 from imagekit.adapters.layout import LayoutStore
+from imagekit.adapters.locks import held
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.containerfile import Below, reaches, render
-from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes, parse_config
+from imagekit.formats.oci import config_bytes, parse_config
 from imagekit.model.digest import Digest
+from imagekit.model.event import Note
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
-from imagekit.model.oci import (
-    CONFIG,
-    INDEX,
-    MANIFEST,
-    REF_NAME,
-    Descriptor,
-    History,
-    ImageConfig,
-    Index,
-    Manifest,
-)
-from imagekit.model.plan import CachedLayer, Job, Ran, Store
+from imagekit.model.oci import History, ImageConfig
+from imagekit.model.plan import CachedLayer, Isolation, Job, Ran
 from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
-_CHAIN = "localhost/chain:1"
 _LAST_LINES = 40
+_LESS_CONTAINED = (
+    "steps are contained by chroot only: they share the host's network and user ids "
+    "(imagekit doctor tells what an OCI runtime needs here)"
+)
 
 
 @dataclass(slots=True)
@@ -53,17 +50,21 @@ class RealWorkshop:
     """Returns the digest of a recipe's folder."""
     _containers: list[str] = field(default_factory=list)
     _images_made: list[str] = field(default_factory=list)
+    _isolation: Isolation | None = None
+    _used: ExitStack = field(default_factory=ExitStack)
+    """Holds what this job reads of the storage, so that nobody sweeps it meanwhile."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         buildah = self._buildah()
-        with suppress(ImagekitError):
-            buildah.remove(*self._containers)
-        for image in self._images_made:
+        with self._used:
             with suppress(ImagekitError):
-                buildah.remove_image(image)
+                buildah.remove(*self._containers)
+            for image in self._images_made:
+                with suppress(ImagekitError):
+                    buildah.remove_image(image)
 
     @property
     def blobs(self) -> Path:
@@ -96,10 +97,18 @@ class RealWorkshop:
         stage: str,
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
     ) -> Ran:
         """Run a command in the working container by ``buildah run``."""
         outcome = self._buildah().run(
-            self._containers[0], command, env=env, mounts=mounts, stage=stage, limit=limit
+            self._containers[0],
+            command,
+            env=env,
+            isolation=self._contained(),
+            mounts=mounts,
+            network=network,
+            stage=stage,
+            limit=limit,
         )
         lines = (outcome.stdout + outcome.stderr).splitlines()
         output = "\n".join(lines[-_LAST_LINES:])
@@ -223,10 +232,11 @@ class RealWorkshop:
             ignore=_ignore_file(context, name),
             build_args=recipe.build_args,
             secrets=[(Path(target).name, path) for path, target in self.secrets()],
+            isolation=self._contained(),
             limit=recipe.time_limit,
             epoch=self.job.plan.epoch,
         )
-        self._images_made.append(image)
+        self._images_made.append(buildah.own)
         config = parse_config(buildah.config_of(image).encode())
         onbuild = tuple(step.text for step in recipe.script.stages[-1].onbuild)
         return self._open("result", image), replace(config, onbuild=onbuild)
@@ -273,6 +283,10 @@ class RealWorkshop:
                 )
         return context
 
+    def isolation(self) -> str:
+        """Return how commands are contained."""
+        return str(self._contained())
+
     def tools(self) -> tuple[tuple[str, str], ...]:
         """Return what makes the image, with versions."""
         found = [("buildah", self._buildah().version())]
@@ -282,10 +296,17 @@ class RealWorkshop:
         return tuple(found)
 
     def _buildah(self) -> Buildah:
-        return Buildah(runner=self.runner, store=self.job.store, work=self.job.work)
+        return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)
+
+    def _contained(self) -> Isolation:
+        if self._isolation is None:
+            self._isolation = self._buildah().isolation(Record(self.job.record))
+            if self._isolation.how == "chroot":
+                self.runner.progress(Note(message=_LESS_CONTAINED))
+        return self._isolation
 
     def _open(self, role: str, source: str) -> Path:
-        name = f"{PREFIX}{os.getpid()}-{role}"
+        name = f"{PREFIX}{self.job.name}-{role}"
         self._containers.append(name)
         return self._buildah().create(name, source)
 
@@ -307,8 +328,9 @@ class RealWorkshop:
         return self._layout(layers, config)
 
     def _layout(self, layers: Sequence[BuiltLayer], config: ImageConfig) -> str:
-        store = LayoutStore(self.job.layout)
-        return chain_layout(self.job.store, store, config=config_bytes(config), layers=layers)
+        chain = Chain.of(config_bytes(config), layers, LayoutStore(self.job.layout))
+        self._used.enter_context(held(chain.lock(self.job.locks), shared=True, keep=True))
+        return chain.place(self.job.store)
 
     def _bring_pip(self, target: Path) -> None:
         """Put pip itself beside the wheels, from where imagekit's own Python has it."""
@@ -317,54 +339,6 @@ class RealWorkshop:
         source = Path(pip.__file__).parent
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, target / "pip", ignore=ignore)
-
-
-def chain_layout(
-    storage: Store, store: LayoutStore, *, config: bytes, layers: Sequence[BuiltLayer]
-) -> str:
-    """Make a layout of one image over the blobs of another layout; nothing is copied.
-
-    The image is called after its content, so that Buildah's storage has it once. Buildah makes a
-    name of the folder's path, which is why it lies where the path has no dots.
-
-    Args:
-        storage: the container storage that will read it.
-        store: whose blobs it uses.
-        config: the image's configuration.
-        layers: its layers.
-
-    Returns:
-        ``oci:FOLDER:NAME``, as Buildah takes it.
-
-    Raises:
-        RegistryError: the disk cannot be written.
-    """
-    folder = storage.run / "chains" / Digest.of(config).hex[:24]
-    _clear(folder)
-    folder.mkdir(parents=True)
-    (folder / "blobs").symlink_to(store.folder.resolve() / "blobs")
-    config_descriptor = _add(store, CONFIG, config)
-    manifest = Manifest(
-        media_type=MANIFEST,
-        config=config_descriptor,
-        layers=tuple(layer.descriptor for layer in layers),
-    )
-    descriptor = _add(store, MANIFEST, manifest_bytes(manifest))
-    named = Descriptor(
-        media_type=MANIFEST,
-        digest=descriptor.digest,
-        size=descriptor.size,
-        annotations={REF_NAME: _CHAIN},
-    )
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_bytes(index_bytes(Index(media_type=INDEX, manifests=(named,))))
-    return f"oci:{folder}:{_CHAIN}"
-
-
-def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
-    digest = Digest.of(raw)
-    store.add(digest, iter((raw,)))
-    return Descriptor(media_type=media_type, digest=digest, size=len(raw))
 
 
 def _clear(path: Path) -> None:

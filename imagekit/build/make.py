@@ -116,6 +116,7 @@ def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> Made:
         materials=tuple(dict.fromkeys(m for entry in made for m in entry.materials)),
         config=made[-1].config if made else None,
         tools=tuple(dict.fromkeys(tool for entry in made for tool in entry.tools)),
+        isolations=tuple(dict.fromkeys(entry.isolation for entry in made if entry.isolation)),
     )
 
 
@@ -187,6 +188,7 @@ def _written(
         made=time.time(),
         config=config,
         tools=(*work.workshop.tools(), layer.COMPRESSOR),
+        isolation=work.workshop.isolation() if _runs_commands(wanted) else "",
     )
     work.workshop.keep(wanted.key, made)
     return made
@@ -196,6 +198,12 @@ def _marks(work: _Work) -> Marks:
     """Return the texts of this host that no layer may hold; a recipe may name its proxy."""
     recipe = repr(work.plan.recipe).encode()
     return Marks(mark for mark in work.workshop.marks() if mark.secret or mark.text not in recipe)
+
+
+def _runs_commands(wanted: LayerPlan) -> bool:
+    """Tell whether anything of the image was run to make the layer."""
+    steps = any(isinstance(step, RunStep) for step in wanted.steps)
+    return steps or bool(wanted.packages or wanted.containerfile)
 
 
 def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
@@ -298,6 +306,7 @@ def _run(step: RunStep, work: _Work) -> None:
         stage="steps",
         limit=work.plan.recipe.time_limit,
         mounts=work.workshop.secrets(),
+        network=step.network,
     )
     if ran.status != 0:
         raise BuildError(_ended(ran), status=ran.status, output=ran.output)

@@ -45,8 +45,9 @@ class Workshop(Protocol):
         stage: str,
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
     ) -> Ran:
-        """Run a command in the working container."""
+        """Run a command in the working container; without ``network`` it has loopback only."""
         ...
 
     def copy(self, step: CopyStep) -> None:
@@ -83,6 +84,10 @@ class Workshop(Protocol):
 
     def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
         """Build a Containerfile; return the mounted root of the result and its configuration."""
+        ...
+
+    def isolation(self) -> str:
+        """Return how commands in the working container are contained."""
         ...
 
     def tools(self) -> tuple[tuple[str, str], ...]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_recipes, add_registry_options, registry_of
 from imagekit.model.recipe import Recipe
+from imagekit.model.registry import RegistryOptions
 
 if TYPE_CHECKING:
+    from imagekit.pipeline.build import BuildOptions
     from imagekit.recipe import Recipes
 
 
@@ -36,11 +38,33 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         "--no-cache", action="store_true", help="make every layer anew, whatever was made before"
     )
     add_recipes(group)
+    group.add_argument(
+        "--isolation",
+        choices=("auto", "oci", "chroot"),
+        default="auto",
+        help="how steps are contained: by an OCI runtime, or by chroot, which contains less "
+        "(default: auto, the best that works on this host)",
+    )
+
+
+def build_options(
+    arguments: argparse.Namespace, recipes: "Recipes", registry: RegistryOptions
+) -> "BuildOptions":
+    """Return what ``add_build_options`` declared."""
+    from imagekit.pipeline.build import BuildOptions
+
+    return BuildOptions(
+        test=not arguments.no_test,
+        use_cache=not arguments.no_cache,
+        isolation=arguments.isolation,
+        registry=registry,
+        recipes=recipes,
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
-    from imagekit.pipeline.build import BuildOptions, build
+    from imagekit.pipeline.build import build
     from imagekit.recipe import Recipes
 
     began = time.monotonic()
@@ -49,12 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(f"  {recipe.name} {recipe.version}")
     bases = bases_of(recipe, recipes)
     tell_bases(bases, console)
-    options = BuildOptions(
-        test=not arguments.no_test,
-        use_cache=not arguments.no_cache,
-        registry=registry_of(arguments),
-        recipes=recipes,
-    )
+    options = build_options(arguments, recipes, registry_of(arguments))
     image = build(recipe, progress=console.progress, options=options)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"
     console.result(
@@ -66,6 +85,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "version": image.version,
             "digest": str(image.manifest.digest),
             "platform": str(image.platform),
+            "isolation": list(image.isolations),
             "tested": options.test and bool(recipe.tests),
             "layers": [
                 {

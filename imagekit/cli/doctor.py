@@ -20,10 +20,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     from imagekit.adapters.host import read
     from imagekit.adapters.process import Runner
-    from imagekit.pipeline.doctor import diagnose, document, text
+    from imagekit.pipeline.doctor import diagnose, document, text, with_isolation
 
     del arguments
     runner = Runner(progress=console.progress)
-    diagnosis = diagnose(read(runner, os.environ, Path("/")))
+    host = with_isolation(read(runner, os.environ, Path("/")), os.environ)
+    diagnosis = diagnose(host)
     console.result(text(diagnosis), document(diagnosis))
     return diagnosis.exit_code

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.cli.build import add_build_options, bases_of, tell_bases
+from imagekit.cli.build import add_build_options, bases_of, build_options, tell_bases
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_registry_options,
@@ -62,7 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
     from imagekit.model.reference import Destination
-    from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
 
@@ -74,11 +73,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     signer = signer_of(arguments)
     options = PublishOptions(
         registry=registry_of(arguments),
-        build=BuildOptions(
-            test=not arguments.no_test,
-            use_cache=not arguments.no_cache,
-            registry=registry_of(arguments, plain_hosts=_plain_hosts(destination)),
-            recipes=tree,
+        build=build_options(
+            arguments, tree, registry_of(arguments, plain_hosts=_plain_hosts(destination))
         ),
         builder=arguments.builder,
     )

@@ -32,7 +32,7 @@ A shape returns INVALID where it reported something, so the faults of all parts 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -245,34 +245,71 @@ class OneKey(Generic[T]):
     options: Mapping[str, Field[Any]]
     make: Callable[[str, Any, Place], T]
     aliases: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    beside: Mapping[str, Mapping[str, Field[Any]]] = field(default_factory=dict, kw_only=True)
+    """For an option, further keys that may stand beside it: fields of the dataclass made of it."""
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read the mapping; report an unknown key, several or none."""
         if not isinstance(node, strictyaml.Mapping):
             return wrong_kind(node, report, f"a mapping: {self.name}, {self._choice}")
-        if len(node.entries) != 1:
-            message = f"{self.name} has {len(node.entries)} keys; it must have exactly one"
+        chosen = [entry for entry in node.entries if entry.key not in self._all_beside]
+        if len(chosen) != 1:
+            message = f"{self.name} has {len(chosen)} keys; it must have exactly one"
             report.error(node.span, "one-key", message, hint=f"write {self._choice}")
             return INVALID
-        entry = node.entries[0]
+        entry = chosen[0]
         part = self.options.get(entry.key)
         if part is None:
             return self._unknown(entry, report)
         value = part.shape.read(entry.value, report.at(entry.key))
-        if value is INVALID:
+        more = self._read_beside(node, entry.key, report)
+        if value is INVALID or more is INVALID:
             return INVALID
-        return self.make(entry.key, value, report.place(entry.key_span))
+        made = self.make(entry.key, value, report.place(entry.key_span))
+        return replace(made, **more) if more else made  # type: ignore[type-var]  # of dataclasses
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the mapping."""
         return {
             "type": "object",
             "description": self.name,
-            "properties": {name: _described(part) for name, part in self.options.items()},
+            "properties": {name: _described(part) for name, part in self._properties.items()},
             "additionalProperties": False,
-            "minProperties": 1,
-            "maxProperties": 1,
+            **self._how_many(),
         }
+
+    @property
+    def _all_beside(self) -> frozenset[str]:
+        return frozenset(name for fields in self.beside.values() for name in fields)
+
+    @property
+    def _properties(self) -> Mapping[str, Field[Any]]:
+        beside = {name: part for fields in self.beside.values() for name, part in fields.items()}
+        return {**self.options, **beside}
+
+    def _how_many(self) -> dict[str, Any]:
+        if not self.beside:
+            return {"minProperties": 1, "maxProperties": 1}
+        needs = {name: [option] for option, fields in self.beside.items() for name in fields}
+        return {**_exactly_one(tuple(self.options)), "dependentRequired": needs}
+
+    def _read_beside(
+        self, node: strictyaml.Mapping, option: str, report: Report
+    ) -> dict[str, Any] | Invalid:
+        known = self.beside.get(option, {})
+        good: dict[str, Any] = {}
+        for entry in node.entries:
+            if entry.key == option:
+                continue
+            if entry.key not in known:
+                message = f"`{shown(entry.key)}` cannot stand beside `{option}`"
+                report.error(entry.key_span, "unknown-key", message, hint="take it out")
+                return INVALID
+            value = known[entry.key].shape.read(entry.value, report.at(entry.key))
+            if value is INVALID:
+                return INVALID
+            good[entry.key] = value
+        return good
 
     @property
     def _choice(self) -> str:

@@ -70,6 +70,10 @@ class Host:
     fuse: bool = False
     network: bool = False
     """Whether Podman's default network can be made."""
+    isolation: str = ""
+    """How build steps are contained; empty where it was not tried, or cannot be done."""
+    isolation_fault: str = ""
+    """Why they cannot be."""
     keyring: bool = False
     without_sigstore: frozenset[str] = frozenset()
     """Programs that Debian built without Sigstore."""

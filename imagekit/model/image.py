@@ -56,6 +56,8 @@ class BuiltImage:
     materials: tuple[Material, ...] = ()
     tools: tuple[tuple[str, str], ...] = ()
     """Names and versions of what built it: buildah, mmdebstrap, the compressor with its level."""
+    isolations: tuple[str, ...] = ()
+    """How the commands were contained that made its layers: ``oci (runc)``, ``chroot`` ..."""
     started: float = 0.0
     finished: float = 0.0
     """When the build began and ended, in seconds since 1970: for the provenance only."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
@@ -52,15 +53,48 @@ class BuildPlan:
     """The images that a Containerfile names."""
 
 
+IsolationWish = Literal["auto", "oci", "chroot"]
+"""How steps are to be contained: as well as this host can, or in one way only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """How steps are contained, in Buildah's words."""
+
+    how: Literal["oci", "rootless", "chroot"]
+    runtime: str = ""
+    """The program that starts the containers; empty for ``chroot``."""
+
+    def __str__(self) -> str:
+        """Return it for people and for the provenance: ``oci (runc)``, ``chroot``."""
+        return f"{self.how} ({Path(self.runtime).name})" if self.runtime else self.how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder whose path is handed to tools."""
+
+    path: Path
+    """The path that tools are told: of plain characters, whatever it is really called."""
+    real: Path
+    """Where it lies; seen at ``path`` only in mount namespaces of ours, where the two differ."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """imagekit's own container storage."""
 
-    graph: Path
+    folder: Folder
     run: Path
     driver: str
-    isolation: str
     runtime: str
+    """The OCI runtime that this host's cgroups suggest; whether it works is seen by a probe."""
+    isolation: IsolationWish = "auto"
+
+    @property
+    def graph(self) -> Path:
+        """Where the layers lie, as tools are told."""
+        return self.folder.path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +112,42 @@ class Job:
     plan: BuildPlan
     layout: Path
     cache: Path
-    work: Path
+    folder: Folder
     """A folder of this job's own, which is removed when it ends."""
     store: Store
+    locks: Path
+    """Where the locks of jobs lie."""
+    record: Path
+    """Where it is remembered how steps can be contained here."""
     secrets: tuple[SecretValue, ...] = ()
     use_cache: bool = True
     max_age: int = 86400
     """Seconds that a layer of the cache is good for."""
+
+    @property
+    def work(self) -> Path:
+        """The job's folder, as tools are told."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """What tells this job from all others, on all hosts."""
+        return self.folder.real.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What the worker is told where it is only to find how steps can be contained here."""
+
+    folder: Folder
+    store: Store
+    locks: Path
+    record: Path
+
+    @property
+    def name(self) -> str:
+        """What tells this piece of work from all others."""
+        return self.folder.real.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +159,8 @@ class Made:
     tools: tuple[tuple[str, str], ...]
     config: ImageConfig | None = None
     """What a Containerfile says of how the image is run."""
+    isolations: tuple[str, ...] = ()
+    """How the commands were contained that made the layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +174,8 @@ class CachedLayer:
     config: ImageConfig | None = None
     tools: tuple[tuple[str, str], ...] = ()
     """Names and versions of what made it."""
+    isolation: str = ""
+    """How the commands were contained that made it; empty where none was run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

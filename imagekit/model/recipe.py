@@ -140,6 +140,8 @@ class RunStep:
 
     command: str | tuple[str, ...]
     place: Place
+    network: bool = True
+    """Whether it has the host's network; else it has none but loopback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
-from imagekit.adapters.storage import Folders, container_store, host_platform
+from imagekit.adapters.storage import Folders, container_store, host_platform, job_folder
 from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.make import all_cached
@@ -23,7 +23,7 @@ from imagekit.model.digest import Digest
 from imagekit.model.event import Progress, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
-from imagekit.model.plan import BuildPlan, Job, Made, SecretValue
+from imagekit.model.plan import BuildPlan, IsolationWish, Job, Made, SecretValue
 from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.bases import (
@@ -49,6 +49,7 @@ class BuildOptions:
 
     test: bool = True
     use_cache: bool = True
+    isolation: IsolationWish = "auto"
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     """How registries of base images are reached."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -180,18 +181,21 @@ def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: Bui
         made = all_cached(plan, cache.find, progress=progress)
         if made is not None:
             return made
+    store = container_store(folders, options.env, isolation=options.isolation)
     job = Job(
         plan=plan,
         layout=folders.images.resolve(),
         cache=folders.cache,
-        work=folders.state / "work" / f"job-{os.getpid()}-{time.monotonic_ns()}",
-        store=container_store(folders, options.env),
+        folder=job_folder(folders, store),
+        store=store,
+        locks=folders.locks,
+        record=folders.isolation,
         secrets=_secrets(plan.recipe, options.env),
         use_cache=options.use_cache,
         max_age=CACHE_SECONDS,
     )
     with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
-        return run_job(job, progress=tell, state=folders.state)
+        return run_job(job, progress=tell)
 
 
 def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
@@ -269,6 +273,7 @@ def _assemble(
         recipe_digest=plan.recipe.digest,
         materials=(*base.materials, *made.materials),
         tools=made.tools,
+        isolations=made.isolations,
         started=started,
         finished=time.time(),
     )

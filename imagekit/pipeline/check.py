@@ -1,17 +1,14 @@
 """The recipe's tests, in the image as it will be pushed."""
 
-import os
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from imagekit.adapters.chain import Chain
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.process import Runner
-from imagekit.adapters.storage import Folders, container_store, storage_conf
+from imagekit.adapters.storage import Folders, container_store
 from imagekit.adapters.testbed import Testbed
-from imagekit.adapters.workshop import chain_layout
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.model.event import Note, Progress
@@ -33,26 +30,19 @@ def check_image(
         return
     folders = Folders.of(env)
     store = LayoutStore(image.layout)
-    work = folders.state / "work" / f"job-{os.getpid()}-{time.monotonic_ns()}"
-    work.mkdir(parents=True)
+    config = store.path(image.config.digest).read_bytes()
     try:
-        config = store.path(image.config.digest).read_bytes()
-        storage = container_store(folders, env)
-        storage_conf(storage, folders.state)
-        source = chain_layout(storage, store, config=config, layers=image.layers)
         with Testbed(
             runner=Runner(progress=progress),
-            store=storage,
-            work=work,
-            source=source,
+            store=container_store(folders, env),
+            folders=folders,
+            chain=Chain.of(config, image.layers, store),
             uid=TEST_UID,
             limit=float(recipe.time_limit),
         ) as testbed:
             run_tests(image, recipe.tests, testbed, progress=progress)
     except BuildError as error:
         raise _with_line(error) from error.__cause__
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _with_line(error: BuildError) -> BuildError:

@@ -1,10 +1,11 @@
 """What this host can do, and the remedy for what it cannot: ``imagekit doctor``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from imagekit.errors import ToolError
+from imagekit.errors import ImagekitError, ToolError
 from imagekit.model.host import Host, HostCheck
+from imagekit.model.plan import Probe
 from imagekit.runtime.judge import judge
 
 _MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
@@ -27,6 +28,30 @@ class Diagnosis:
 def diagnose(host: Host) -> Diagnosis:
     """Judge a host."""
     return Diagnosis(host=host, checks=judge(host))
+
+
+def with_isolation(host: Host, env: Mapping[str, str]) -> Host:
+    """Return the host with how build steps are contained on it, found by starting a container.
+
+    Args:
+        host: the host.
+        env: for the folders of imagekit.
+    """
+    from imagekit.adapters.storage import Folders, container_store, job_folder
+    from imagekit.adapters.worker import find_isolation
+
+    try:
+        folders = Folders.of(env)
+        store = container_store(folders, env)
+        probe = Probe(
+            folder=job_folder(folders, store),
+            store=store,
+            locks=folders.locks,
+            record=folders.isolation,
+        )
+        return replace(host, isolation=str(find_isolation(probe)))
+    except (ImagekitError, OSError) as error:
+        return replace(host, isolation_fault=f"build steps cannot be run: {error}")
 
 
 def text(diagnosis: Diagnosis) -> str:

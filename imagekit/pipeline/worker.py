@@ -7,6 +7,7 @@ closes, the parent is gone, and so is this process, with everything that it moun
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,26 +19,30 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from imagekit.adapters.buildah import PREFIX, Buildah
+from imagekit.adapters.chain import FOLDER, lock_of
+from imagekit.adapters.isolation import Record
+from imagekit.adapters.locks import age, claimed, held
 from imagekit.adapters.process import Runner
+from imagekit.adapters.storage import settle
 from imagekit.adapters.strays import adopt_strays, end_strays
 from imagekit.adapters.workshop import RealWorkshop
 from imagekit.build.make import make
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.event import Event
-from imagekit.model.plan import Job, Made
+from imagekit.model.plan import Isolation, Job, Made, Probe
 from imagekit.recipe.digest import digest
 
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400
+_JOB = re.compile(r"job-[0-9a-f]{16}")
 
 
 def main() -> int:
     """Do the one job of stdin and return 0; a failure is told on stdout like everything else."""
     signal.signal(signal.SIGTERM, _stop)
     source, sink = sys.stdin.buffer, sys.stdout
-    job = from_document(Job, json.loads(source.readline(_MAX_JOB)))
-    threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
+    job = _request(json.loads(source.readline(_MAX_JOB)))
     lock = threading.Lock()
 
     def tell(kind: str, document: object) -> None:
@@ -48,8 +53,14 @@ def main() -> int:
         tell("event", to_document(event))
 
     try:
-        adopt_strays()
-        made = _work(job, Runner(progress=progress, secrets=_values(job), end_strays=end_strays))
+        with held(_lock(job.name, job)):
+            # Before there is a second thread, which would stay in the old mount namespace.
+            settle(job.store.folder, job.folder)
+            threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
+            os.environ["TMPDIR"] = str(job.folder.path)
+            adopt_strays()
+            runner = Runner(progress=progress, secrets=_values(job), end_strays=end_strays)
+            made = _work(job, runner) if isinstance(job, Job) else _probe(job, runner)
     except ImagekitError as error:
         tell("error", error_document(error))
     except Exception as error:  # noqa: BLE001 - this process's outermost border, told as it is
@@ -57,6 +68,20 @@ def main() -> int:
     else:
         tell("made", to_document(made))
     return 0
+
+
+def _request(document: dict[str, object]) -> Job | Probe:
+    kind: type[Job | Probe] = Probe if document.get("kind") == Probe.__name__ else Job
+    return from_document(kind, document)
+
+
+def _probe(probe: Probe, runner: Runner) -> Isolation:
+    try:
+        probe.record.unlink(missing_ok=True)
+        buildah = Buildah(runner=runner, store=probe.store, folder=probe.folder)
+        return buildah.isolation(Record(probe.record))
+    finally:
+        shutil.rmtree(probe.folder.real, ignore_errors=True)
 
 
 def error_document(error: ImagekitError) -> dict[str, object]:
@@ -83,9 +108,8 @@ def _fault(error: Exception) -> ImagekitError:
 
 
 def _work(job: Job, runner: Runner) -> Made:
-    job.work.mkdir(parents=True, exist_ok=True)
     try:
-        _sweep(Buildah(runner=runner, store=job.store, work=job.work), job.work.parent)
+        _sweep(Buildah(runner=runner, store=job.store, folder=job.folder), job)
         with RealWorkshop(job, runner, digest) as workshop:
             return make(job.plan, workshop, use_cache=job.use_cache, progress=runner.progress)
     except OSError as error:
@@ -93,46 +117,62 @@ def _work(job: Job, runner: Runner) -> Made:
             f"the build's files cannot be written: {error}", hint="is the disk full?"
         ) from error
     finally:
-        shutil.rmtree(job.work, ignore_errors=True)
+        shutil.rmtree(job.folder.real, ignore_errors=True)
 
 
-def _sweep(buildah: Buildah, folder: Path) -> None:
-    """Remove what builds left behind that were killed before they could do it themselves."""
-    for name in buildah.containers():
-        owner = name.removeprefix(PREFIX).partition("-")[0]
-        if name.startswith(PREFIX) and owner.isdigit() and not _alive(int(owner)):
-            with suppress(ToolError):
-                buildah.remove(name)
-    _sweep_images(buildah)
-    for path in folder.glob("job-*"):
-        owner = path.name.split("-")[1]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
+def _sweep(buildah: Buildah, job: Job) -> None:
+    """Remove what builds left behind that were killed before they could do it themselves.
+
+    Whose lock can be had has ended; nothing else says so, see ``adapters.locks``.
+    """
+    left = [name for name in buildah.containers() if name.startswith(PREFIX)]
+    folders = [path.name for path in job.folder.real.parent.glob("job-*")]
+    locks = [path.stem for path in job.locks.glob("job-*.lock")]
+    for owner in {*map(_owner, left), *folders, *locks} - {"", job.name}:
+        with claimed(_lock(owner, job)) as free:
+            if not free:
+                continue
+            for name in left:
+                if _owner(name) == owner:
+                    with suppress(ToolError):
+                        buildah.remove(name)
+            shutil.rmtree(job.folder.real.parent / owner, ignore_errors=True)
+    _sweep_images(buildah, job)
 
 
-def _sweep_images(buildah: Buildah) -> None:
+def _owner(container: str) -> str:
+    """Return the name of the job that a working container belongs to, or nothing."""
+    name = container.removeprefix(PREFIX).rpartition("-")[0]
+    return name if _JOB.fullmatch(name) else ""
+
+
+def _sweep_images(buildah: Buildah, job: Job) -> None:
     """Remove images that were kept to start on and that no build has used for a week."""
+    mark = f"/{FOLDER}/"
     for name in buildah.images():
-        mark = "/chains/"
         if mark not in name:
             continue
-        folder = buildah.store.run / "chains" / name.rpartition(mark)[2].partition(":")[0]
-        try:
-            old = time.time() - folder.stat().st_mtime > _KEEP_SECONDS
-        except FileNotFoundError:
-            old = True
-        if old:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(ToolError):
-                buildah.remove_image(name)
+        chain = name.rpartition(mark)[2].partition(":")[0]
+        lock = lock_of(chain, job.locks)
+        if not lock.exists():
+            # Its week begins now.
+            with held(lock, shared=True, keep=True):
+                continue
+        if age(lock, time.time()) < _KEEP_SECONDS:
+            continue
+        with claimed(lock) as free:
+            if free:
+                shutil.rmtree(buildah.store.run / FOLDER / chain, ignore_errors=True)
+                with suppress(ToolError):
+                    buildah.remove_image(name)
 
 
-def _alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+def _lock(owner: str, job: Job | Probe) -> Path:
+    return job.locks / f"{owner}.lock"
 
 
-def _values(job: Job) -> tuple[str, ...]:
-    return tuple(secret.value for secret in job.secrets)
+def _values(job: Job | Probe) -> tuple[str, ...]:
+    return tuple(secret.value for secret in job.secrets) if isinstance(job, Job) else ()
 
 
 def _watch(handle: int) -> None:

@@ -193,6 +193,9 @@ def _step(key: str, value: Any, place: Place) -> Step:
     return step
 
 
+_NETWORK = Text(
+    "`none` or `host`", pattern="none|host", parse=lambda text: text == "host", max_length=4
+)
 STEP = OneKey(
     "a step",
     {
@@ -202,6 +205,14 @@ STEP = OneKey(
     },
     make=_step,
     aliases={"add": "copy", "script": "run", "shell": "run", "exec": "run", "download": "fetch"},
+    beside={
+        "run": {
+            "network": item(
+                _NETWORK,
+                "`none` leaves the command nothing but loopback; else it has the host's network",
+            )
+        }
+    },
 )
 
 SECRET = OneKey(

@@ -49,7 +49,17 @@ def _cgroups(host: Host) -> HostCheck:
 
 def _isolation(host: Host) -> HostCheck:
     words = " ".join(run_options(host)) or "nothing more"
-    return _check("isolation", "ok", f"builds: chroot; podman run needs: {words}")
+    if host.isolation_fault:
+        return _check("isolation", "problem", host.isolation_fault, "apt-get install runc")
+    if host.isolation.startswith("chroot"):
+        return _check(
+            "isolation",
+            "remark",
+            f"builds: chroot only, which contains less; podman run needs: {words}",
+            "apt-get install runc; in a container, allow it to make containers of its own",
+        )
+    builds = host.isolation or "not tried"
+    return _check("isolation", "ok", f"builds: {builds}; podman run needs: {words}")
 
 
 def _storage(host: Host) -> HostCheck:

@@ -141,7 +141,11 @@ def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:
             "buildArgs": dict(recipe.build_args),
             "secrets": [secret.id for secret in recipe.secrets],
         },
-        "internalParameters": {"platform": str(built.platform), "sourceDateEpoch": built.epoch},
+        "internalParameters": {
+            "platform": str(built.platform),
+            "sourceDateEpoch": built.epoch,
+            "isolation": list(built.isolations),
+        },
         "resolvedDependencies": [_material(material) for material in built.materials],
     }
 

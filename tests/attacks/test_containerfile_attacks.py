@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.buildah import Buildah
+from imagekit.adapters.isolation import Cell
 from imagekit.adapters.process import Runner
 from imagekit.errors import BuildError, RecipeError
 from imagekit.formats.containerfile import render
 from imagekit.formats.report import Report
 from imagekit.model.place import Place
-from imagekit.model.plan import Store
+from imagekit.model.plan import Folder, Isolation, Store
 from imagekit.model.recipe import Stage
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile, read_triggers
@@ -151,13 +152,22 @@ def test_buildah_does_the_steps_that_were_judged(
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     script = read_containerfile(b"FROM scratch\nCOPY a /a\n", {}, Report("C", "recipe"))
     assert script is not None
-    store = Store(graph=tmp_path, run=tmp_path, driver="vfs", isolation="chroot", runtime="runc")
-    buildah = Buildah(runner=Runner(), store=store, work=tmp_path)
+    monkeypatch.setattr(Cell, "wrap", lambda _, argv, **__: argv)
+    folder = Folder(path=tmp_path, real=tmp_path)
+    store = Store(folder=folder, run=tmp_path, driver="vfs", runtime="runc")
+    buildah = Buildah(runner=Runner(), store=store, folder=folder)
 
     def bud() -> str:
         rendered = render(script, {})
         return buildah.bud(
-            rendered, tmp_path, ignore=None, build_args={}, secrets=(), limit=30, epoch=0
+            rendered,
+            tmp_path,
+            ignore=None,
+            build_args={},
+            secrets=(),
+            isolation=Isolation(how="chroot"),
+            limit=30,
+            epoch=0,
         )
 
     if good:

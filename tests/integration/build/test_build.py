@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.adapters.storage import Folders, container_store, tool_files
+
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 HEAD = """\
@@ -58,9 +60,10 @@ def _imagekit(home: Path, *words: str | Path, **more: str) -> subprocess.Complet
 
 def _left_behind(home: Path) -> list[str]:
     """Return working containers and folders that a build should have removed."""
-    state = home / ".local/state/imagekit"
-    work = [str(path) for path in (state / "work").glob("job-*")]
-    conf = state / "storage.conf"
+    folders = Folders.of({"HOME": str(home)})
+    data = folders.data
+    work = [str(path) for path in (*data.glob("work/job-*"), *data.glob("locks/job-*"))]
+    conf = tool_files(container_store(folders, {})).storage
     listed = subprocess.run(
         ["buildah", "containers", "--quiet"],
         env=_env(home, CONTAINERS_STORAGE_CONF=str(conf)),

@@ -29,6 +29,13 @@ FAULTS = {
     "unknown key": ("pakages: []\n", "unknown-key", "did you mean `packages`?"),
     "known from elsewhere": ("environment: {}\n", "unknown-key", "did you mean `env`?"),
     "two steps in one": ("steps: [{run: a, fetch: {}}]\n", "one-key", ""),
+    "network of another step": (
+        "steps: [{copy: {from: f, to: /f}, network: none}]\n",
+        "unknown-key",
+        "take it out",
+    ),
+    "network alone": ("steps: [{network: none}]\n", "one-key", "`run:`"),
+    "unknown network": ("steps: [{run: a, network: bridge}]\n", "not-matching", ""),
     "step of another tool": ("steps: [{add: a}]\n", "unknown-key", "did you mean `copy`?"),
     "empty command": ("steps: [{run: []}]\n", "out-of-range", ""),
     "mode as number": (

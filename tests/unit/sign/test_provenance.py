@@ -57,6 +57,7 @@ BUILT = BuiltImage(
     recipe_digest=RECIPE.digest,
     materials=(Material(uri="pkg:deb/debian/libc6@2.36", digest=DIGEST, name="libc6"),),
     tools=(("buildah", "1.28.2"),),
+    isolations=("oci (runc)", "chroot"),
     started=0.0,
     finished=60.0,
 )
@@ -93,7 +94,11 @@ def test_provenance_has_the_parts_that_slsa_asks_for() -> None:
                 "buildArgs": {"CFLAGS": "-O2"},
                 "secrets": ["token"],
             },
-            "internalParameters": {"platform": "linux/amd64", "sourceDateEpoch": 1000},
+            "internalParameters": {
+                "platform": "linux/amd64",
+                "sourceDateEpoch": 1000,
+                "isolation": ["oci (runc)", "chroot"],
+            },
             "resolvedDependencies": [
                 {
                     "uri": "pkg:deb/debian/libc6@2.36",

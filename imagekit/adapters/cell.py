@@ -1,0 +1,262 @@
+"""A process tree that sees no more of the host than the tools of a build step need.
+
+Run as a program of its own: ``python -I -S cell.py SPEC PROGRAM ARGUMENTS``, by root or inside
+``buildah unshare``. It imports nothing of imagekit, as it starts once a step. The program runs
+
+- in a mount namespace whose root is empty but for the system's programs and libraries, some files
+  of /etc, and the folders that SPEC names. No home, key, registry login or socket of another
+  program is there, whatever a step escapes from;
+- in a PID namespace: no process of the host can be seen, traced or signalled, and nothing that a
+  step started outlives the program;
+- in IPC and UTS namespaces of its own, and in an empty network namespace where SPEC says so.
+
+The container that the program starts there adds its own limits. Where one of this cannot be had,
+the program is not run, and the exit code is 125.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar, NoReturn
+
+FAILED = 125
+"""What Buildah and Podman too end with where they cannot start a container."""
+_HOST = b"localhost"
+_SYSTEM = ("bin", "sbin", "usr")
+"""Top-level folders of the host's system, besides those whose names begin with ``lib``."""
+_ETC_FILES = (
+    "containers/policy.json",
+    "containers/registries.conf",
+    "group",
+    "hosts",
+    "ld.so.cache",
+    "nsswitch.conf",
+    "passwd",
+    "resolv.conf",
+    "subgid",
+    "subuid",
+)
+_ETC_FOLDERS = ("alternatives", "ssl/certs")
+_DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "ptmx": "pts/ptmx",
+    "stderr": "/proc/self/fd/2",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+}
+
+# Numbers of mount(2), mount_setattr, umount2, unshare, prctl and netdevice(7).
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
+_NEWNS, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
+_DETACH, _DEATH_SIGNAL = 2, 1
+_AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY, _SETATTR = -100, 0x8000, 1, 442
+_PIVOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203, "s390x": 217, "riscv64": 41}
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
+_HIGHEST_HANDLE = 1 << 16
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def own_mounts() -> None:
+    """Give this process a mount namespace of its own, whose mounts nobody else gets to see.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    _unshare(_NEWNS)
+    _mount(None, "/", flags=_REC | _PRIVATE)
+
+
+def bind(source: str, target: str, *, writable: bool = True) -> None:
+    """Let a folder, with all that is mounted below it, be seen at another path too.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    _mount(source, target, flags=_BIND | _REC)
+    if not writable:
+        _read_only(target)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a program and return its exit code."""
+    spec, program = json.loads(arguments[0]), list(arguments[1:])
+    found = shutil.which(program[0])
+    try:
+        if found is None:
+            raise FileNotFoundError(f"{program[0]} is not installed")
+        kinds = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID
+        _unshare(kinds if spec["network"] else kinds | _NEWNET)
+    except OSError as error:
+        return _failed(error)
+    inner = os.fork()
+    if not inner:
+        _first_process(spec, found, program)
+    # The group is asked to end: the program does, and the first process ends with it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return _code(os.waitpid(inner, 0)[1])
+
+
+def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoReturn:
+    """Furnish the namespaces, start the program, and end all others when it has ended."""
+    status = FAILED
+    try:
+        _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        _furnish(spec)
+        if not spec["network"]:
+            _loopback_up()
+        _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
+        os.umask(0o022)
+        child = os.fork()
+        if not child:
+            os.closerange(3, _HIGHEST_HANDLE)
+            os.execv(found, program)  # noqa: S606 - no shell is wanted
+        status = _wait_for(child)
+    except OSError as error:
+        _failed(error)
+    finally:
+        os._exit(status)
+
+
+def _wait_for(child: int) -> int:
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            return _code(status)
+
+
+def _furnish(spec: dict[str, Any]) -> None:
+    """Make the new root and go there; of the old one nothing stays mounted."""
+    _mount(None, "/", flags=_REC | _PRIVATE)
+    # Opened before anything is mounted over a path of theirs.
+    places = [(os.open(name, os.O_PATH), to, rw) for name, to, rw in spec["places"]]
+    root = "/tmp"  # noqa: S108 - a new, empty file system, mounted over it
+    _mount("cell", root, kind="tmpfs", options="mode=755")
+    for name in ("proc", "sys", "run", "dev", "etc", "root", "var"):
+        os.mkdir(f"{root}/{name}", 0o755)
+    for name in ("tmp", "var/tmp"):
+        os.mkdir(f"{root}/{name}")
+        os.chmod(f"{root}/{name}", 0o1777)  # noqa: S103 - as on every host
+    _system(root)
+    _etc(root)
+    _devices(root)
+    _mount("proc", f"{root}/proc", kind="proc", flags=_NOSUID | _NODEV | _NOEXEC)
+    if spec["sys"]:
+        bind("/sys", f"{root}/sys")
+    for handle, target, writable in places:
+        os.makedirs(root + target, exist_ok=True)
+        bind(f"/proc/self/fd/{handle}", root + target, writable=writable)
+        os.close(handle)
+    for name in spec["empty"]:
+        os.makedirs(root + name, exist_ok=True)
+        _mount("cell", root + name, kind="tmpfs", options="mode=700")
+    os.chdir(root)
+    # pivot_root(2): with "." twice the old root is stacked below the new one, and taken off.
+    number = _PIVOT.get(platform.machine())
+    if number is None:
+        raise OSError(f"pivot_root is not known on {platform.machine()}")
+    _check(_libc.syscall(number, b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", _DETACH), "umount")
+    os.chdir("/")
+
+
+def _system(root: str) -> None:
+    for name in sorted(os.listdir("/")):
+        if name not in _SYSTEM and not name.startswith("lib"):
+            continue
+        if os.path.islink(f"/{name}"):
+            os.symlink(os.readlink(f"/{name}"), f"{root}/{name}")
+        elif os.path.isdir(f"/{name}"):
+            os.mkdir(f"{root}/{name}")
+            bind(f"/{name}", f"{root}/{name}", writable=False)
+
+
+def _etc(root: str) -> None:
+    for name in _ETC_FILES:
+        if os.path.isfile(f"/etc/{name}"):
+            os.makedirs(os.path.dirname(f"{root}/etc/{name}"), exist_ok=True)
+            shutil.copyfile(f"/etc/{name}", f"{root}/etc/{name}")
+    for name in _ETC_FOLDERS:
+        if os.path.isdir(f"/etc/{name}"):
+            os.makedirs(f"{root}/etc/{name}")
+            bind(f"/etc/{name}", f"{root}/etc/{name}", writable=False)
+
+
+def _devices(root: str) -> None:
+    for name in _DEVICES:
+        if stat.S_ISCHR(os.stat(f"/dev/{name}").st_mode):
+            os.close(os.open(f"{root}/dev/{name}", os.O_CREAT | os.O_EXCL, 0o666))
+            bind(f"/dev/{name}", f"{root}/dev/{name}")
+    for name, target in _DEVICE_LINKS.items():
+        os.symlink(target, f"{root}/dev/{name}")
+    for name, kind, options in (
+        ("pts", "devpts", "newinstance,ptmxmode=0666,mode=0620"),
+        ("shm", "tmpfs", "mode=1777"),
+    ):
+        os.mkdir(f"{root}/dev/{name}")
+        _mount(name, f"{root}/dev/{name}", kind=kind, options=options)
+
+
+def _loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, _GET_FLAGS, asked))[1]
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", flags | _UP))
+
+
+class _Attributes(ctypes.Structure):
+    """struct mount_attr of mount_setattr(2)."""
+
+    _fields_: ClassVar[Sequence[Any]] = [
+        (name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "namespace")
+    ]
+
+
+def _read_only(path: str) -> None:
+    wanted = _Attributes(_ATTR_RDONLY, 0, 0, 0)
+    size = ctypes.sizeof(wanted)
+    done = _libc.syscall(
+        _SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, ctypes.byref(wanted), size
+    )
+    _check(done, f"mount_setattr {path}")
+
+
+def _mount(
+    source: str | None, target: str, *, kind: str | None = None, flags: int = 0, options: str = ""
+) -> None:
+    words = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    done = _libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(options) or None)
+    _check(done, f"mount {source} on {target}")
+
+
+def _unshare(kinds: int) -> None:
+    _check(_libc.unshare(kinds), "unshare")
+
+
+def _check(done: int, what: str) -> None:
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _code(status: int) -> int:
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _failed(error: OSError) -> int:
+    os.write(2, f"a step cannot be contained on this host: {error}\n".encode())
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""Locks of jobs: what somebody works on is never swept, whoever and wherever they are.
+
+A lock is a file that is held by flock(2), which the kernel takes back when its holder ends, by
+whatever it ends: on another host of a shared file system and in another PID namespace too, where
+a process number says nothing.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagekit.errors import ToolError
+
+_NONE_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+@contextmanager
+def held(file: Path, *, shared: bool = False, keep: bool = False) -> Iterator[None]:
+    """Hold a lock, waiting for it where another one has it.
+
+    Args:
+        file: the lock's file; it is made, and its time is set to now.
+        shared: whether others may hold it too, if they also ask so.
+        keep: whether the file stays when the lock is given back.
+
+    Raises:
+        ToolError: the file system knows no locks.
+        OSError: the file cannot be made.
+    """
+    handle = _taken(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
+        os.utime(handle)
+        yield
+    finally:
+        if not keep:
+            file.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def claimed(file: Path) -> Iterator[bool]:
+    """Take a lock that nobody holds, and remove its file after; yield whether that could be done.
+
+    Raises:
+        ToolError: the file system knows no locks.
+        OSError: the file cannot be made.
+    """
+    try:
+        handle = _taken(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def age(file: Path, now: float) -> float:
+    """Return the seconds since a lock was last held; 0 where nothing is known of it."""
+    try:
+        return now - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _taken(file: Path, how: int) -> int:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, how)
+            if _is_still(file, handle):
+                return handle
+        except OSError as error:
+            os.close(handle)
+            if error.errno in _NONE_HERE:
+                raise ToolError(
+                    f"the file system of {file.parent} knows no locks",
+                    hint="builds need them: set XDG_DATA_HOME to a folder of a local disk",
+                ) from error
+            raise
+        # Whoever held it before has removed the file meanwhile: a lock on nothing locks nothing.
+        os.close(handle)
+
+
+def _is_still(file: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,177 @@
+"""Hostile build steps: in every isolation, as root and as a user, nothing of the host is reached.
+
+The program tries to read the signing key, its password and a registry login, to signal and trace
+the host's processes, to mount, to make device nodes, to have the kernel run programs, to talk to a
+socket of the user, to leave by a second chroot, and to outlive the step.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.users import OrdinaryUser, ordinary_user
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+PROGRAM = Path(__file__).with_name("escape.pl")
+MARKER = "marked-98714253"
+RECIPE = """\
+schema: 1
+name: attack
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: root, to: /}
+  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}]
+tests:
+  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}]
+    stdout: the attack is over
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where somebody publishes a stranger's recipe."""
+
+    home: Path
+    user: OrdinaryUser | None
+
+    def imagekit(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run imagekit as whom the site belongs to; the key's password is in its environment."""
+        env = {"IMAGEKIT_KEY_PASSWORD": MARKER, "SOURCE_DATE_EPOCH": "1700000000"}
+        if self.user is not None:
+            return self.user.run(["/usr/bin/python3", "-m", "imagekit", *words], env)
+        path = {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(self.home)}
+        return subprocess.run(
+            [sys.executable, "-m", "imagekit", *words],
+            env={**os.environ, **path, **env},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module", params=["root", "user", "user without subordinate ids"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A home with a key, a registry login and a recipe of a stranger."""
+    if os.geteuid() != 0:
+        pytest.skip("makes users: as root only")
+    with _home(request.param, tmp_path_factory) as site:
+        (site.home / ".docker").mkdir()
+        (site.home / ".docker/config.json").write_text(MARKER)
+        _tools(site.home / "recipe/root")
+        shutil.copy(PROGRAM, site.home / "recipe/root/escape.pl")
+        if site.user is not None:
+            site.user.give(site.home)
+        assert site.imagekit("key", "generate").returncode == 0
+        yield site
+
+
+@contextmanager
+def _home(who: str, factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if who == "root":
+        yield Site(factory.mktemp("attacked"), None)
+        return
+    name = f"imagekit-attacked-{os.getpid()}"
+    with ordinary_user(name, subordinate_ids=who == "user") as user:
+        yield Site(user.home, user)
+
+
+@pytest.fixture
+def victim(site: Site) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the same user on the host."""
+    uid = None if site.user is None else site.user.uid
+    process = subprocess.Popen(["sleep", "600", MARKER.replace("marked-", "0.0000000")], user=uid)
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("isolation", ["auto", "chroot"])
+def test_hostile_step_reaches_nothing(
+    site: Site, victim: subprocess.Popen[bytes], isolation: str
+) -> None:
+    """Neither a step nor a test of the image, while a publish holds the key."""
+    one_id = site.user is not None and not _has_subordinate_ids(site.user)
+    if isolation == "chroot" and one_id:
+        pytest.skip("Buildah's chroot sets groups, which a namespace of one id refuses")
+    with _listening(site) as path:
+        (site.home / "recipe/recipe.yaml").write_text(_recipe(site, victim, path, tests=not one_id))
+        words = ("recipe", "--to", "oci:images", "--no-cache", "--isolation", isolation)
+        said = site.imagekit("publish", *words, "--key", "imagekit.key", "--verbose")
+    shutil.rmtree(site.home / "images", ignore_errors=True)
+
+    assert said.returncode == 0, said.stderr
+    assert said.stderr.count("the attack is over") >= (1 if one_id else 2)
+    assert re.findall("^.*reached: .*$", said.stderr, re.MULTILINE) == []
+    assert victim.poll() is None
+    assert _sleepers() == []
+    assert ("chroot only" in said.stderr) is (isolation == "chroot")
+
+
+def _recipe(site: Site, victim: subprocess.Popen[bytes], path: Path, *, tests: bool) -> str:
+    text = RECIPE if tests else RECIPE.partition("tests:")[0]
+    found = {"home": site.home, "victim": victim.pid, "socket": path, "marker": MARKER}
+    for name, value in found.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
+
+
+@contextmanager
+def _listening(site: Site) -> Iterator[Path]:
+    """Listen where agents of a session do: in a folder of /run that is the user's."""
+    folder = Path("/run") / f"imagekit-attacked-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    path = folder / "agent"
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            server.listen()
+            if site.user is not None:
+                site.user.give(folder)
+            yield path
+    finally:
+        shutil.rmtree(folder)
+
+
+def _sleepers() -> list[str]:
+    number = re.sub(r"\D", "", MARKER)
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if line == f"sleep {number}"]
+
+
+def _has_subordinate_ids(user: OrdinaryUser) -> bool:
+    return any(
+        line.startswith(f"{user.name}:") for line in Path("/etc/subuid").read_text().splitlines()
+    )
+
+
+def _tools(root: Path) -> None:
+    """Copy the host's Perl and a few programs with their libraries."""
+    root.mkdir(parents=True)
+    for name in ("perl", "sleep", "sh", "uname"):
+        program = shutil.which(name, path="/usr/bin:/bin")
+        assert program is not None
+        (root / "usr/bin").mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, root / "usr/bin" / name)
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+        for library in re.findall(r"(/\S+\.so\S*) \(", listed.stdout):
+            target = root / library.removeprefix("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, target)
+    for folder in Path("/usr/lib").glob("*/perl-base"):
+        shutil.copytree(folder, root / folder.relative_to("/"))
+    (root / "bin").symlink_to("usr/bin")

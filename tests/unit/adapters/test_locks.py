@@ -1,0 +1,88 @@
+"""Locks of jobs: who holds one is left alone, whoever looks."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from imagekit.adapters.locks import age, claimed, held
+from imagekit.errors import ToolError
+
+
+def test_what_is_held_cannot_be_claimed(tmp_path: Path) -> None:
+    """The holder may be on another host or in another PID namespace: only the lock counts."""
+    lock = tmp_path / "locks/job.lock"
+
+    with held(lock), claimed(lock) as free:
+        assert not free
+        assert lock.exists()
+
+
+def test_what_its_holder_left_can_be_claimed(tmp_path: Path) -> None:
+    """As after a kill: the file is there, and nobody holds it."""
+    lock = tmp_path / "job.lock"
+    lock.touch()
+
+    with claimed(lock) as free:
+        assert free
+
+    assert not lock.exists()
+
+
+def test_shared_holders_keep_a_sweeper_away_until_the_last(tmp_path: Path) -> None:
+    """Two jobs read one chain of layers."""
+    lock = tmp_path / "chain.lock"
+
+    with held(lock, shared=True, keep=True):
+        with held(lock, shared=True, keep=True):
+            pass
+        with claimed(lock) as free:
+            assert not free
+
+    with claimed(lock) as free:
+        assert free
+
+
+def test_a_lock_on_a_removed_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited for it takes the new file, which others see too."""
+    lock = tmp_path / "job.lock"
+    real = fcntl.flock
+    taken: list[int] = []
+
+    def flock(handle: int, how: int) -> None:
+        if not taken:
+            lock.unlink()
+        taken.append(how)
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with held(lock), claimed(lock) as free:
+        assert not free
+
+
+def test_a_file_system_without_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one, another build would take this one for dead."""
+
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with pytest.raises(ToolError, match="knows no locks"), held(tmp_path / "job.lock"):
+        pass
+
+
+def test_age_counts_from_the_last_use(tmp_path: Path) -> None:
+    """And what was never used is not old."""
+    lock = tmp_path / "chain.lock"
+    unknown = age(lock, 1000.0)
+    lock.touch()
+    os.utime(lock, (100, 100))
+
+    assert unknown == 0
+    assert age(lock, 1000.0) == 900

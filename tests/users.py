@@ -1,0 +1,85 @@
+"""An ordinary user for tests of root: made for them, and removed with all that it has."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OrdinaryUser:
+    """A user without privileges, and a Python path that it can read."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+    packages: Path
+
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], *, seconds: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program as this user, with nothing of this process's environment."""
+        own = {
+            "HOME": str(self.home),
+            "USER": self.name,
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(self.packages),
+        }
+        return subprocess.run(
+            argv,
+            env=own | dict(env),
+            cwd=self.home,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def give(self, path: Path) -> None:
+        """Make a file or folder, with all below it, this user's."""
+        subprocess.run(["chown", "-R", f"{self.uid}:{self.gid}", str(path)], check=True)
+
+
+@contextmanager
+def ordinary_user(name: str, *, subordinate_ids: bool = True) -> Iterator[OrdinaryUser]:
+    """Make a user; as root only.
+
+    Args:
+        name: what it is called.
+        subordinate_ids: whether it has ids for user namespaces, as Debian's useradd gives.
+    """
+    more = [] if subordinate_ids else ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]
+    subprocess.run(["useradd", "--create-home", *more, name], check=True)
+    entry = pwd.getpwnam(name)
+    home = Path(entry.pw_dir)
+    user = OrdinaryUser(name, entry.pw_uid, entry.pw_gid, home, home / "site-packages")
+    try:
+        _copy_packages(user.packages)
+        user.give(home)
+        yield user
+    finally:
+        subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+        subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
+
+
+def _copy_packages(target: Path) -> None:
+    """Copy imagekit and what it needs to where the user can read it."""
+    ignore = shutil.ignore_patterns(
+        "__pycache__", ".git", ".tox", "tests", "mypy*", "ruff*", "hypothesis*", "zizmor*"
+    )
+    for folder in dict.fromkeys(Path(entry) for entry in sys.path if entry):
+        if (folder / "yaml").is_dir():
+            shutil.copytree(folder, target, ignore=ignore, dirs_exist_ok=True, symlinks=True)
+        if (folder / "imagekit").is_dir():
+            shutil.copytree(
+                folder / "imagekit", target / "imagekit", ignore=ignore, dirs_exist_ok=True
+            )
