@@ -96,6 +96,14 @@ def read(root: Path | int, path: str, *, limit: int, follow: bool = True) -> byt
         return file.read(limit)
 
 
+def is_folder(root: Path | int, path: str) -> bool:
+    """Tell whether there is a folder, or a link to one in the tree."""
+    with suppress(OSError), place(root, path) as found:
+        status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
+        return stat.S_ISDIR(status.st_mode)
+    return False
+
+
 def make_folder(root: Path | int, path: str, *, mode: int = 0o755) -> None:
     """Make a folder with those above it, unless it is there.
 

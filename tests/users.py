@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def ordinary_user(name: str, *, subordinate_ids: bool = True) -> Iterator[Ordina
         subordinate_ids: whether it has ids for user namespaces, as Debian's useradd gives.
     """
     more = [] if subordinate_ids else ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]
-    subprocess.run(["useradd", "--create-home", *more, name], check=True)
+    _with_the_lock(["useradd", "--create-home", *more, name])
     entry = pwd.getpwnam(name)
     home = Path(entry.pw_dir)
     user = OrdinaryUser(name, entry.pw_uid, entry.pw_gid, home, home / "site-packages")
@@ -68,7 +69,17 @@ def ordinary_user(name: str, *, subordinate_ids: bool = True) -> Iterator[Ordina
         yield user
     finally:
         subprocess.run(["pkill", "-KILL", "-u", name], check=False)
-        subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
+        _with_the_lock(["userdel", "--remove", name])
+
+
+def _with_the_lock(argv: Sequence[str]) -> None:
+    """Change the host's users; another test that does so at the same time is waited for."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    end = time.monotonic() + 30
+    while "cannot lock" in done.stderr and time.monotonic() < end:
+        time.sleep(0.5)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or argv[0] == "userdel", done.stderr
 
 
 def _copy_packages(target: Path) -> None:

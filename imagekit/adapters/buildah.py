@@ -19,6 +19,19 @@ from imagekit.model.plan import Folder, Isolation, Store
 PREFIX = "imagekit-work-"
 """How the working containers are called; the name of the job comes behind it."""
 _QUICK = 300.0
+_CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+)
+"""What a step is allowed of root's powers: those over files, users and processes of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +181,16 @@ class Buildah:
         iid, file, caches = (self.work / name for name in ("iid", "containerfile", "caches"))
         file.write_text(rendered.text, encoding="utf-8")
         caches.mkdir(mode=0o700, exist_ok=True)
-        argv = ["bud", *_contained(isolation), "--layers=false", "--no-cache", "--tag", self.own]
+        argv = [
+            "bud",
+            *_contained(isolation),
+            "--uts",
+            "host",
+            "--layers=false",
+            "--no-cache",
+            "--tag",
+            self.own,
+        ]
         argv += ["--pull=never", "--signature-policy", str(tool_files(self.store).policy)]
         argv += ["--format", "docker"]
         argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
@@ -324,8 +346,8 @@ def _contained(isolation: Isolation) -> list[str]:
 
     The network is the cell's, which has the host's or none: one mechanism for all isolations.
     """
-    argv = ["--isolation", isolation.how, "--network", "host"]
-    if isolation.how != "chroot":
-        return [*argv, "--runtime", isolation.runtime]
-    # With SYS_CHROOT a step leaves a chroot, and with MKNOD it reads the host's disks.
-    return [*argv, "--cap-drop", "CAP_SYS_CHROOT", "--cap-drop", "CAP_MKNOD"]
+    # With SYS_CHROOT a step leaves a chroot; no other isolation takes it for a border.
+    granted = _CAPABILITIES if isolation.how == "chroot" else (*_CAPABILITIES, "SYS_CHROOT")
+    argv = ["--isolation", isolation.how, "--network", "host", "--cap-drop", "all"]
+    argv += [word for name in granted for word in ("--cap-add", f"CAP_{name}")]
+    return argv if isolation.how == "chroot" else [*argv, "--runtime", isolation.runtime]

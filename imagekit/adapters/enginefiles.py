@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from imagekit.adapters.paths import home_of
 from imagekit.errors import ImagekitError
 from imagekit.formats import strictjson
 from imagekit.model.host import EngineFile, EngineSetup
@@ -54,7 +55,7 @@ def _overrides(env: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _homes(env: Mapping[str, str]) -> Iterable[Path]:
-    own = Path(env.get("HOME") or Path.home())
+    own = home_of(env)
     if os.geteuid() != 0:
         return [own] if own.is_absolute() else []
     users = [entry for entry in pwd.getpwall() if _FIRST_USER <= entry.pw_uid != _NOBODY]
@@ -109,7 +110,7 @@ def _bytes(path: Path) -> bytes | None:
 
 def _network_stores(env: Mapping[str, str], root: Path) -> Iterator[tuple[Path, str]]:
     mounts = dict(_mounts(root / "proc/self/mounts"))
-    home = Path(env.get("HOME") or Path.home())
+    home = home_of(env)
     stores = (Path("/var/lib/containers"), Path("/var/lib/docker"), Path("/var/lib/containerd"))
     for store in (*stores, home / ".local/share/containers"):
         kind = next((mounts[str(one)] for one in (store, *store.parents) if str(one) in mounts), "")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.adapters.paths import temporary_place
 from imagekit.adapters.process import Runner
 from imagekit.errors import ToolError
 from imagekit.model.trust import Engine
@@ -110,7 +111,7 @@ def _storage(folder: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="imagekit-trust-"))
+    folder = Path(tempfile.mkdtemp(prefix="imagekit-trust-", dir=temporary_place()))
     try:
         yield folder
     finally:

@@ -1,5 +1,6 @@
 """The log of a build: every command and every line, kept in the state folder."""
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,13 +31,15 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
         ToolError: the folder cannot be written, or the disk is full.
     """
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-    path = folder / f"{stamp}-{name.replace('/', '-')}.log"
+    # Builds that begin in the same second have a log each.
+    unique = secrets.token_hex(3)
+    path = folder / f"{stamp}-{unique}-{name.replace('/', '-')}.log"
     with storage_errors(f"the log {path}"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
             old.unlink(missing_ok=True)
         # Line by line: what is told is in the file, and a full disk shows where it happens.
-        file = path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        file = path.open("x", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def tell(event: Event) -> None:
         with storage_errors(f"the log {path}"):

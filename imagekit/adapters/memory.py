@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.errors import InvalidReferenceError, MemoryFaultError
+from imagekit.adapters.paths import expanded
+from imagekit.errors import InvalidReferenceError, MemoryFaultError, ToolError
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
 from imagekit.ports import Memory
@@ -43,10 +44,11 @@ def default_path() -> Path:
     root may write: it is never made in whatever folder happens to be the present one.
     """
     state = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(state) if Path(state).is_absolute() else Path("~/.local/state")
     try:
-        folder = folder.expanduser()
-    except RuntimeError:
+        folder = (
+            Path(state) if Path(state).is_absolute() else expanded("~/.local/state", os.environ)
+        )
+    except ToolError:
         folder = Path("/.local/state")
     return folder / "imagekit" / "seen.db"
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
+from imagekit.adapters.paths import temporary_place
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.formats.oci import index_bytes
 from imagekit.model.digest import Digest
@@ -199,7 +200,7 @@ def one_image(reference: PinnedReference) -> Iterator[Path]:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Make a folder whose name can be a repository's: Podman makes one of it."""
-    folder = Path(tempfile.gettempdir()) / f"imagekit-{secrets.token_hex(8)}"
+    folder = temporary_place() / f"imagekit-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     try:
         yield folder

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.adapters.paths import plain, temporary_place
 from imagekit.adapters.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.model.reference import PinnedReference
@@ -115,9 +116,9 @@ def _storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[st
 @contextmanager
 def run_folder() -> Iterator[Path]:
     """Make a folder for Podman's locks, with a name as short as Podman wants it."""
-    place = tempfile.gettempdir()
-    if len(place) > _LONGEST_PLACE:
-        place = "/tmp"  # noqa: S108 - the folder in it has a name that nobody can guess
+    place = temporary_place()
+    if len(str(place)) > _LONGEST_PLACE:
+        place = Path("/tmp")  # noqa: S108 - the folder in it has a name that nobody can guess
     with tempfile.TemporaryDirectory(prefix="ik-", dir=place) as folder:
         yield Path(folder)
 
@@ -129,9 +130,12 @@ def store_words(root: Path, run: Path, driver: str) -> tuple[str, ...]:
         root: where images lie.
         run: for locks and the like; gone afterwards.
         driver: of the storage.
+
+    Raises:
+        InputError: Podman and the kernel would take the folder's path for something else.
     """
-    run = run.absolute()
-    own = ("--root", str(root.absolute()), "--runroot", str(run), "--tmpdir", f"{run}/libpod")
+    root, run = plain(root.absolute(), "the folder"), run.absolute()
+    own = ("--root", str(root), "--runroot", str(run), "--tmpdir", f"{run}/libpod")
     words = ("podman", *own, "--storage-driver", driver)
     if driver == "overlay" and _superuser():
         # Else it mounts its folder upon itself, and leaves it so where it is killed.

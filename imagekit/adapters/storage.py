@@ -1,15 +1,11 @@
 """imagekit's own folders and container storage, for root and for users.
 
-Tools make much of a path: Buildah takes the folder of a layout for a name, sources for patterns
-and lists by comma; the kernel takes the options of an overlay by comma and colon. So what they are
-told are paths of plain characters, whatever HOME is called: see ``Folder``.
+Tools are told paths of plain characters, whatever HOME is called: see ``adapters.paths``.
 """
 
 import hashlib
 import os
 import platform
-import pwd
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +13,11 @@ from pathlib import Path
 
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
+from imagekit.adapters.paths import home_of, is_name, is_plain
 from imagekit.errors import ToolError
 from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
 
-_PLAIN = re.compile(r"(/[A-Za-z0-9_.@+-]+)+")
-"""What no tool takes for anything but a path."""
-_NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
-"""What Buildah and Podman can make a repository's name of, too."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 _CONTAINERS_CONF = "# No settings: what a host's or a user's containers.conf says is not obeyed.\n"
 _POLICY = (
@@ -75,24 +68,6 @@ class Folders:
     def isolation(self) -> Path:
         """Where it is remembered how steps can be contained here."""
         return self.data / "isolation.json"
-
-
-def home_of(env: Mapping[str, str]) -> Path:
-    """Return the user's home: HOME, unless it is empty, or what the system knows.
-
-    Raises:
-        ToolError: HOME is not set, and the system does not know this user.
-    """
-    given = env.get("HOME", "")
-    if given:
-        return Path(given)
-    try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError as error:
-        raise ToolError(
-            f"HOME is not set, and the system knows no user {os.getuid()}",
-            hint="set HOME to a folder of yours",
-        ) from error
 
 
 def host_platform() -> Platform:
@@ -202,11 +177,6 @@ def tool_files(store: Store) -> ToolFiles:
     return found
 
 
-def is_plain(path: Path) -> bool:
-    """Tell whether no tool takes the path for anything but a path."""
-    return _PLAIN.fullmatch(str(path)) is not None
-
-
 def runtime_for(root: Path) -> str:
     """Return the OCI runtime for this host: crun refuses the hybrid cgroups of old set-ups."""
     cgroups = root / "sys/fs/cgroup"
@@ -232,7 +202,7 @@ def _runtime_folder(env: Mapping[str, str]) -> Path:
         return Path("/run/imagekit")
     given = env.get("XDG_RUNTIME_DIR", "")
     # Layouts lie below, and Buildah makes a name of the path of one.
-    if _NAME.fullmatch(given) and os.access(given, os.W_OK):
+    if is_name(Path(given)) and os.access(given, os.W_OK):
         return Path(given) / "imagekit"
     path = Path(f"/tmp/imagekit-run-{uid}")  # noqa: S108 - its owner is checked
     _own_folder(path)

@@ -65,6 +65,7 @@ class Testbed:
         argv = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", self._runtime]
         argv += ["run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
         argv += ["--http-proxy=false", "--log-driver", "none"]
+        argv += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         argv += ["--user", f"{self.uid}:0", *_limits()]
         if around_entrypoint:
             argv += ["--entrypoint", ""]

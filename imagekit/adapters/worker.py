@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import errors
+from imagekit.adapters.paths import home_of
 from imagekit.adapters.process import Runner, Stream
-from imagekit.adapters.storage import home_of, tool_files
+from imagekit.adapters.storage import tool_files
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.event import (

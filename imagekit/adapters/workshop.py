@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from imagekit import rooted
 from imagekit.adapters.bootstrap import bootstrap, host_mirrors
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.cache import LayerCache
@@ -51,6 +52,8 @@ class RealWorkshop:
     _containers: list[str] = field(default_factory=list)
     _images_made: list[str] = field(default_factory=list)
     _isolation: Isolation | None = None
+    _root: Path | None = None
+    """The working container's, once it is open."""
     _used: ExitStack = field(default_factory=ExitStack)
     """Holds what this job reads of the storage, so that nobody sweeps it meanwhile."""
 
@@ -81,7 +84,8 @@ class RealWorkshop:
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
         """Start the working container on these layers and mount it."""
-        return self._open("main", self._chain(layers) if layers else "scratch")
+        self._root = self._open("main", self._chain(layers) if layers else "scratch")
+        return self._root
 
     def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
         """Fill the empty root by mmdebstrap."""
@@ -117,17 +121,16 @@ class RealWorkshop:
     def copy(self, step: CopyStep) -> None:
         """Copy from the recipe's folder, with modes and times that depend on the recipe only."""
         source = self.job.plan.recipe.folder / step.source
-        staged = self.job.work / "copy"
-        _clear(staged)
-        staged.mkdir()
-        target = staged / source.name
+        staged = self._staged("copy")
         if source.is_dir():
-            shutil.copytree(source, target, symlinks=True, ignore=_no_part)
+            shutil.copytree(source, staged, symlinks=True, ignore=_no_part)
+            target = step.to
         else:
-            shutil.copyfile(source, target)
-            target.chmod(source.stat().st_mode)
-        _settle(target, mode=step.mode, epoch=self.job.plan.epoch)
-        self._buildah().copy(self._containers[0], target, step.to, owner=step.owner, extract=False)
+            shutil.copyfile(source, staged)
+            staged.chmod(source.stat().st_mode)
+            target = self._target(step.to, source.name)
+        _settle(staged, mode=step.mode, epoch=self.job.plan.epoch)
+        self._buildah().copy(self._containers[0], staged, target, owner=step.owner, extract=False)
 
     def fetch(self, step: FetchStep) -> Material:
         """Download a file into the cache, check it, and place or unpack it."""
@@ -141,23 +144,44 @@ class RealWorkshop:
             limit=limit,
             progress=self.runner.progress,
         )
-        staged = self.job.work / "fetch"
-        _clear(staged)
-        staged.mkdir()
+        staged = self._staged("fetch")
         name = step.url.partition("?")[0].rpartition("/")[2] or "file"
-        target = staged / name
-        shutil.copyfile(cached, target)
-        _settle(target, mode=None, epoch=self.job.plan.epoch)
-        if step.extract and not tarfile.is_tarfile(target):
+        shutil.copyfile(cached, staged)
+        _settle(staged, mode=None, epoch=self.job.plan.epoch)
+        if step.extract and not tarfile.is_tarfile(staged):
             raise BuildError(
                 f"{step.url} is no tar archive that could be unpacked",
                 hint="leave `extract` out and unpack it in a `run` step",
                 code="build/not-an-archive",
             )
-        self._buildah().copy(
-            self._containers[0], target, step.to, owner="0:0", extract=step.extract
-        )
+        target = step.to if step.extract else self._target(step.to, name)
+        self._buildah().copy(self._containers[0], staged, target, owner="0:0", extract=step.extract)
         return Material(uri=step.url, digest=step.sha256, name=name)
+
+    def _staged(self, folder: str) -> Path:
+        """Return where to put what Buildah copies: it takes a source's name for a pattern."""
+        staged = self.job.work / folder
+        _clear(staged)
+        staged.mkdir()
+        return staged / "item"
+
+    def _target(self, to: str, name: str) -> str:
+        """Return the whole path that a file gets in the image, as its staged name is another.
+
+        Raises:
+            BuildError: a folder is there.
+        """
+        root = self._root or Path()
+        if not to.endswith("/") and not rooted.is_folder(root, to):
+            return to
+        target = f"{to.rstrip('/')}/{name}"
+        if rooted.is_folder(root, target):
+            raise BuildError(
+                f"{target} is a folder, and a file is to be put there",
+                hint="remove it in a `run` step before, or choose another place",
+                code="build/folder-in-the-way",
+            )
+        return target
 
     def apt_sources(self, suite: str, keyring: str) -> str:
         """Return the host's mirrors for the suite."""

@@ -162,4 +162,6 @@ def _folder(systemd: str, xdg: str, home: str) -> Path:
     if given:
         return Path(given.partition(":")[0])
     base = Path(os.environ.get(xdg, ""))
-    return (base if base.is_absolute() else Path(home).expanduser()) / "imagekit" / "gate"
+    from imagekit.adapters.paths import expanded
+
+    return (base if base.is_absolute() else expanded(home, os.environ)) / "imagekit" / "gate"

@@ -10,6 +10,7 @@ from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
 from imagekit.adapters.layout import LayoutStore
+from imagekit.adapters.paths import expanded
 from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import Folders, container_store, host_platform, job_folder
 from imagekit.adapters.worker import run_job
@@ -210,7 +211,7 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
         try:
             raw = _secret_bytes(secret, env)
             value = None if raw is None else raw.decode()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, ToolError) as error:
             # A path may hold NUL, name a home that is not known, or a file of another user.
             reason = "it is no text in UTF-8"
             if not isinstance(error, UnicodeError):
@@ -243,7 +244,7 @@ def _secret_bytes(secret: Secret, env: Mapping[str, str]) -> bytes | None:
     if secret.env:
         value = env.get(secret.env)
         return None if value is None else os.fsencode(value)
-    path = Path(secret.file).expanduser()
+    path = expanded(secret.file, env)
     if not path.is_file():
         return None
     with path.open("rb") as file:

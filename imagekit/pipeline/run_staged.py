@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.adapters.faults import storage_errors
+from imagekit.adapters.paths import plain
 from imagekit.errors import InputError
 from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Kind
@@ -48,7 +49,8 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, engine: Engine) ->
         case Kind.OCI:
             return engine.run(_in_layout(checked), arguments)
         case Kind.STORE:
-            store = ("--storage-opt", f"additionalimagestore={checked.path}")
+            folder = plain(checked.path.absolute(), "the store")
+            store = ("--storage-opt", f"additionalimagestore={folder}")
             using = replace(engine, words=(*engine.words, *store))  # type: ignore[type-var]  # a value
             return using.start(checked.image, arguments)
         case Kind.BUNDLE:
@@ -79,6 +81,9 @@ def _bundle(path: Path, arguments: Sequence[str], engine: Engine) -> int:
         more += ["--env", variable]
     for mount in config["mounts"]:
         if mount["type"] == "bind":
-            more += ["--volume", f"{mount['source']}:{mount['destination']}:rbind,nosuid,nodev"]
+            source = plain(Path(mount["source"]), "the bound folder")
+            target = plain(Path(mount["destination"]), "the bound folder")
+            more += ["--volume", f"{source}:{target}:rbind,nosuid,nodev"]
     command = list(arguments) or process["args"]
-    return engine.start(f"{path / 'rootfs'}:O", command, more=[*more, "--rootfs"])
+    root = plain(path.absolute(), "the bundle") / "rootfs"
+    return engine.start(f"{root}:O", command, more=[*more, "--rootfs"])

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tinyroot import tiny_root
 from tests.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -72,7 +73,7 @@ def site(
     with _home(request.param, tmp_path_factory) as site:
         (site.home / ".docker").mkdir()
         (site.home / ".docker/config.json").write_text(MARKER)
-        _tools(site.home / "recipe/root")
+        tiny_root(site.home / "recipe/root")
         shutil.copy(PROGRAM, site.home / "recipe/root/escape.pl")
         if site.user is not None:
             site.user.give(site.home)
@@ -157,21 +158,3 @@ def _has_subordinate_ids(user: OrdinaryUser) -> bool:
     return any(
         line.startswith(f"{user.name}:") for line in Path("/etc/subuid").read_text().splitlines()
     )
-
-
-def _tools(root: Path) -> None:
-    """Copy the host's Perl and a few programs with their libraries."""
-    root.mkdir(parents=True)
-    for name in ("perl", "sleep", "sh", "uname"):
-        program = shutil.which(name, path="/usr/bin:/bin")
-        assert program is not None
-        (root / "usr/bin").mkdir(parents=True, exist_ok=True)
-        shutil.copy(program, root / "usr/bin" / name)
-        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
-        for library in re.findall(r"(/\S+\.so\S*) \(", listed.stdout):
-            target = root / library.removeprefix("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, target)
-    for folder in Path("/usr/lib").glob("*/perl-base"):
-        shutil.copytree(folder, root / folder.relative_to("/"))
-    (root / "bin").symlink_to("usr/bin")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters import storage
-from imagekit.adapters.storage import Folders, container_store, home_of, is_plain, job_folder
+from imagekit.adapters.paths import home_of, is_plain
+from imagekit.adapters.storage import Folders, container_store, job_folder
 from imagekit.errors import ToolError
 
 

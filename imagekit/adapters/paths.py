@@ -1,0 +1,83 @@
+"""Paths that are handed to tools, and the user's home.
+
+Tools make much of a path: Buildah takes the folder of a layout for a name, sources for patterns
+and lists by comma; Podman parts volumes by colon; the kernel takes the options of an overlay by
+comma and colon. So what they are told are paths of plain characters: of folders of ours, under a
+neutral name where it must be.
+"""
+
+import os
+import pwd
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from imagekit.errors import InputError, ToolError
+
+_PLAIN = re.compile(r"(/[A-Za-z0-9_.@+-]+)+")
+"""What no tool takes for anything but a path."""
+_NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
+"""What Buildah and Podman can make a repository's name of, too."""
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether no tool takes the path for anything but a path."""
+    return _PLAIN.fullmatch(str(path)) is not None
+
+
+def is_name(path: Path) -> bool:
+    """Tell whether Buildah and Podman can make a repository's name of the path, too."""
+    return _NAME.fullmatch(str(path)) is not None
+
+
+def plain(path: Path, what: str) -> Path:
+    """Return a path that the user chose and that a tool has to be told as it is.
+
+    Args:
+        path: the path.
+        what: what it is, for the message.
+
+    Raises:
+        InputError: a tool would take it for something else.
+    """
+    if not is_plain(path.absolute()):
+        raise InputError(
+            f"{what} {str(path)!r}: tools take some of its characters for parts of an option",
+            hint="choose a path of letters, digits and . _ @ + - only",
+        )
+    return path
+
+
+def temporary_place() -> Path:
+    """Return the folder for temporary files: that of TMPDIR, where tools can be told its path."""
+    given = Path(tempfile.gettempdir())
+    return given if is_name(given) else Path("/tmp")  # noqa: S108 - all in it have unguessable names
+
+
+def home_of(env: Mapping[str, str]) -> Path:
+    """Return the user's home: HOME, unless it is empty, or what the system knows.
+
+    Raises:
+        ToolError: HOME is not set, and the system does not know this user.
+    """
+    given = env.get("HOME", "")
+    if given:
+        return Path(given)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError as error:
+        raise ToolError(
+            f"HOME is not set, and the system knows no user {os.getuid()}",
+            hint="set HOME to a folder of yours",
+        ) from error
+
+
+def expanded(text: str, env: Mapping[str, str]) -> Path:
+    """Return a path that may begin with ``~/``.
+
+    Raises:
+        ToolError: nothing tells the user's home.
+    """
+    rest = text.removeprefix("~/")
+    return Path(text) if rest == text else home_of(env) / rest
