@@ -19,19 +19,6 @@ from imagekit.model.plan import Folder, Isolation, Store
 PREFIX = "imagekit-work-"
 """How the working containers are called; the name of the job comes behind it."""
 _QUICK = 300.0
-_CAPABILITIES = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-)
-"""What a step is allowed of root's powers: those over files, users and processes of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,8 +333,8 @@ def _contained(isolation: Isolation) -> list[str]:
 
     The network is the cell's, which has the host's or none: one mechanism for all isolations.
     """
-    # With SYS_CHROOT a step leaves a chroot; no other isolation takes it for a border.
-    granted = _CAPABILITIES if isolation.how == "chroot" else (*_CAPABILITIES, "SYS_CHROOT")
-    argv = ["--isolation", isolation.how, "--network", "host", "--cap-drop", "all"]
-    argv += [word for name in granted for word in ("--cap-add", f"CAP_{name}")]
-    return argv if isolation.how == "chroot" else [*argv, "--runtime", isolation.runtime]
+    argv = ["--isolation", isolation.how, "--network", "host"]
+    if isolation.how != "chroot":
+        return [*argv, "--runtime", isolation.runtime]
+    # With it a step leaves a chroot; no other isolation takes one for a border.
+    return [*argv, "--cap-drop", "CAP_SYS_CHROOT"]

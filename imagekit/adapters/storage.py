@@ -4,6 +4,7 @@ Tools are told paths of plain characters, whatever HOME is called: see ``adapter
 """
 
 import hashlib
+import json
 import os
 import platform
 import secrets
@@ -19,7 +20,22 @@ from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
-_CONTAINERS_CONF = "# No settings: what a host's or a user's containers.conf says is not obeyed.\n"
+# What a step is allowed of root's powers: those over files, users and processes of the image.
+_CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+)
+# Instead of what a host's or a user's containers.conf says, which can mount and allow anything.
+_CONTAINERS_CONF = f"[containers]\ndefault_capabilities = {json.dumps(_CAPABILITIES)}\n"
 _POLICY = (
     '{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
 )

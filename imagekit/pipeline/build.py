@@ -17,7 +17,7 @@ from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
-from imagekit.errors import RecipeError
+from imagekit.errors import RecipeError, ToolError
 from imagekit.formats.digits import decimal
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest

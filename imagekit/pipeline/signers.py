@@ -106,11 +106,15 @@ def choose(
     options: KeylessOptions,
     password: Callable[[], str],
 ) -> Signer:
-    """Return the signer that a command line asks for.
+    """Return the signer that a command line asks for; this process is then closed to others.
 
     Raises:
         UsageError: it asks for both or neither.
     """
+    from imagekit.adapters.secrecy import hide_memory
+
+    # Before the password is asked for, and for as long as this process lives.
+    hide_memory()
     wants = keyless or bool(options.identity_token) or options.trust_config is not None
     if (key is None) != wants:
         raise UsageError(
