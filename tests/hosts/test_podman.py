@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 HOOK = """\
 #!/bin/sh
 export IMAGEKIT_VERIFIER_CONFIG="{folder}/v.yaml" PYTHONPATH="{path}"
-exec "{python}" -m imagekit oci-hook
+exec "{python}" -m imagekit "$@"
 """
 
 
@@ -37,10 +39,11 @@ def gate(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateP
 def podman(
     site: Site,
     gate: GateProcess,
+    project: Path,
     program: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[str]:
-    """The words that run Podman in a storage of its own, with the hook."""
+    """The words that run Podman in a storage of its own, with the page's hook."""
     folder = tmp_path_factory.mktemp("p")
     host = site.image.partition("/")[0]
     (folder / "v.yaml").write_text(f"gate: http://{gate.host}\nregistries: ['{host}']\n")
@@ -50,8 +53,10 @@ def podman(
     )
     hook.chmod(0o755)
     (folder / "hooks").mkdir()
-    asked = {"version": "1.0.0", "hook": {"path": str(hook)}}
-    asked |= {"when": {"always": True}, "stages": ["createRuntime"]}
+    page = (project / "docs/offline.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    asked = json.loads(text)
+    asked["hook"]["path"] = str(hook)
     (folder / "hooks/imagekit.json").write_text(json.dumps(asked))
     words = [program("podman"), "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
     return [*words, "--storage-driver=vfs", f"--hooks-dir={folder}/hooks"]
