@@ -6,7 +6,8 @@ What must hold:
    through. Replacing them would take them away from everybody else.
 2. A plain file is replaced whole: it has the old bytes or the new ones, whatever happens. Its mode
    is kept, and its owner where that may be; a new file has the mode that the umask leaves.
-3. A link stays, and the file that it leads to is replaced, or made.
+3. A link stays, and the file that it leads to is replaced, or made; but not another user's link in
+   a folder for everybody.
 4. Anything else (a folder, a socket) is refused.
 """
 
@@ -23,6 +24,7 @@ _STDOUT = Path("-")
 _MODE = 0o666
 _LINKS = 40
 _PIECE = 1 << 20
+_CHANGED = "it was changed meanwhile"
 
 
 class Output:
@@ -83,7 +85,7 @@ def output(path: Path) -> Iterator[Output]:
     opened = os.dup(handle) if handle is not None else os.open(path, os.O_WRONLY | os.O_NOCTTY)
     with os.fdopen(opened, "wb") as file:
         if handle is None and stat.S_ISREG(os.fstat(opened).st_mode):
-            raise OSError(errno.EBUSY, "it was changed meanwhile", os.fspath(path))
+            raise OSError(errno.EBUSY, _CHANGED, os.fspath(path))
         yield Output(file)
 
 
@@ -108,21 +110,19 @@ def _place(path: Path) -> Path | None:
     Raises:
         OSError: a folder or a socket is there, or a link that must not be followed.
     """
-    link = path.lstat() if path.is_symlink() else None
+    is_link = path.is_symlink()
+    if is_link:
+        _refuse_strangers_link(path)
+    # What became a link only now is not followed.
+    follow = 0 if is_link else os.O_NOFOLLOW
     try:
-        # It is the kernel that follows the link: in a folder for everybody it does not follow
-        # another user's (fs.protected_symlinks).
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC | follow)
     except FileNotFoundError:
-        if link is None:
-            return path
-        if link.st_uid not in {0, os.geteuid()}:
-            raise PermissionError(
-                errno.EACCES, "another user's link leads to no file", os.fspath(path)
-            ) from None
-        return Path(os.path.realpath(path))
+        return Path(os.path.realpath(path)) if is_link else path
     try:
         mode = os.fstat(handle).st_mode
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.EBUSY, _CHANGED, os.fspath(path))
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if stat.S_ISSOCK(mode):
@@ -130,6 +130,18 @@ def _place(path: Path) -> Path | None:
         return Path(f"/proc/self/fd/{handle}").readlink() if stat.S_ISREG(mode) else None
     finally:
         os.close(handle)
+
+
+def _refuse_strangers_link(path: Path) -> None:
+    """Refuse what the kernel does where fs.protected_symlinks is set, and also where it is not.
+
+    Raises:
+        PermissionError: in a folder for everybody it is another user's link.
+    """
+    folder, owner = path.parent.stat(), path.lstat().st_uid
+    for_all = stat.S_ISVTX | stat.S_IWOTH
+    if folder.st_mode & for_all == for_all and owner not in {os.geteuid(), folder.st_uid}:
+        raise PermissionError(errno.EACCES, "it is another user's link", os.fspath(path))
 
 
 @contextmanager

@@ -186,14 +186,25 @@ def test_which_path_is_standard_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes another user's link")
-def test_another_users_link_to_nothing_is_not_followed(tmp_path: Path) -> None:
-    """Root would make a file where that user wants one."""
-    (tmp_path / "link").symlink_to(tmp_path / "wanted")
-    os.lchown(tmp_path / "link", 12345, 12345)
+@pytest.mark.parametrize("there", [True, False])
+def test_another_users_link_in_a_folder_for_everybody_is_not_followed(
+    tmp_path: Path,
+    there: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """Root would write where that user wants."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    if there:
+        (tmp_path / "roots").write_bytes(b"old")
+    for name, owner in (("own", 0), ("strangers", 12345)):
+        (tmp_path / "tmp" / name).symlink_to(tmp_path / "roots")
+        os.lchown(tmp_path / "tmp" / name, owner, owner)
 
-    with pytest.raises(PermissionError):
-        write_output(tmp_path / "link", b"x")
-    assert _left(tmp_path) == ["link"]
+    with pytest.raises(PermissionError, match="another user's"):
+        write_output(tmp_path / "tmp/strangers", b"x")
+    assert (tmp_path / "roots").exists() == there
+    write_output(tmp_path / "tmp/own", b"new")
+    assert (tmp_path / "roots").read_bytes() == b"new"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
