@@ -122,7 +122,7 @@ LEGAL = {
     "here-document": f"FROM r.example/b@sha256:{HEX}\nRUN cat > /x <<EOF\nFROM debian\nEOF\n",
     "here-string": f"FROM r.example/b@sha256:{HEX}\nRUN cat <<<'a' && echo $((1<<3))\n",
     "escape": f"# escape=\\\nFROM r.example/b@sha256:{HEX}\n",
-    "other letters": f"FROM r.example/b@sha256:{HEX}\nARG T='\u00dcbung'\nLABEL t=\u00e9\u00a0x\n",
+    "other letters": f"FROM r.example/b@sha256:{HEX}\nARG T='\u00dcbung'\nLABEL t=\u00e9\n",
     "copy": f"FROM r.example/b@sha256:{HEX} AS b\nFROM b\nARG S=b\nCOPY --from=$S a b",
     "heading variable in a stage": (
         f"ARG S=r.example/b@sha256:{HEX}\nFROM scratch\nARG S\nCOPY --from=$S /a /b\n"
