@@ -12,7 +12,7 @@ from imagekit.adapters.isolation import Cell, Record, no_way, probe_tree, ways
 from imagekit.adapters.process import Outcome, Runner, Stream, failure
 from imagekit.adapters.storage import tool_files
 from imagekit.errors import BuildError, ToolError
-from imagekit.formats.containerfile import Rendered
+from imagekit.formats.containerfile import Rendered, Report
 from imagekit.model.event import Output
 from imagekit.model.plan import Folder, Isolation, Store
 
@@ -310,8 +310,9 @@ class _Reports:
         self._runner.progress(Output(stage="steps", line=line))
         if stream == "stdout" and self._left:
             # What is read has its secrets replaced; so has to have what is looked for.
-            wanted = replace(self._left[0], begin=self._runner.redact(self._left[0].begin))
-            if wanted.fits(line):
+            begin, end = self._left[0].begin, self._left[0].end
+            end = None if end is None else self._runner.redact(end)
+            if Report(self._runner.redact(begin), end).fits(line):
                 self._left.popleft()
 
     def check(self) -> None:

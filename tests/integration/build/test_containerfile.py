@@ -36,9 +36,13 @@ def write(folder: Path, containerfile: str, *, name: str = "app", umask: int = 0
     return folder
 
 
-def made(folder: Path) -> BuiltImage:
+def made(folder: Path, *, umask: int = 0o022) -> BuiltImage:
     """Build a recipe; no cache answers."""
-    return build(load(folder), options=BuildOptions(use_cache=False))
+    before = os.umask(umask)
+    try:
+        return build(load(folder), options=BuildOptions(use_cache=False))
+    finally:
+        os.umask(before)
 
 
 def config_of(image: BuiltImage) -> ImageConfig:
@@ -55,17 +59,19 @@ def files_of(image: BuiltImage) -> dict[str, tuple[int, float]]:
 
 def test_the_context_is_what_the_digest_covers(tmp_path: Path) -> None:
     """One digest under every umask; no file of version control or of an editor is copied."""
-    text = "FROM scratch\nCOPY . /app\n"
-    folders = [write(tmp_path / f"u{umask:o}", text, umask=umask) for umask in (0o022, 0o077)]
+    text = "FROM scratch\nWORKDIR /w\nCOPY . /app/\n"
+    umasks = (0o022, 0o077)
+    folders = [write(tmp_path / f"u{umask:o}", text, umask=umask) for umask in umasks]
     subprocess.run(["git", "init", "-q", folders[1]], check=True)
     (folders[1] / ".app.conf.swp").write_text("TOKEN=1")
 
-    images = [made(folder) for folder in folders]
+    images = [made(folder, umask=umask) for folder, umask in zip(folders, umasks, strict=True)]
 
     assert images[0].manifest.digest == images[1].manifest.digest
     assert sorted(files_of(images[1])) == [
         "app",
         *(f"app/{name}" for name in ("Containerfile", "app.conf", "recipe.yaml", "start")),
+        "w",
     ]
     assert files_of(images[1])["app/app.conf"][0] == 0o644
     assert files_of(images[1])["app/start"][0] == 0o755
