@@ -63,7 +63,8 @@ def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | 
         raise _unknown(folder, "git is not installed")
     git = _Git(replace(runner, env=_environment(runner)), folder)
     _check_owners(git, entry, owners)
-    words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
+    _check_programs(git)
+    words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=dirty")
     if git.ask(*words, "--", ".") != "":
         return None
     return _last_commit(git)
@@ -104,6 +105,17 @@ def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
             raise _unknown(git.folder, f"the repository {path} belongs to somebody else")
 
 
+def _check_programs(git: _Git) -> None:
+    """Want the repository's own settings to name no program that looking at its files would run.
+
+    They come along where a folder with its ``.git`` is unpacked; what the user sets is the user's.
+    """
+    for line in git.ask("config", "--list", "--show-scope", "--name-only").splitlines():
+        scope, _, name = line.partition("\t")
+        if scope not in {"system", "global", "command"} and name.startswith("filter."):
+            raise _unknown(git.folder, f"the settings of its repository name a program: {name}")
+
+
 def _environment(runner: Runner) -> dict[str, str]:
     """Return the environment without what chooses another repository, commit or file."""
     own = os.environ if runner.env is None else runner.env
@@ -115,6 +127,8 @@ def _environment(runner: Runner) -> dict[str, str]:
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
+        # A clone that left objects out would fetch them, by a program that its settings name.
+        "GIT_ALLOW_PROTOCOL": "none",
     }
 
 

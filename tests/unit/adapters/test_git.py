@@ -157,3 +157,39 @@ def test_a_repository_that_cannot_be_read_is_an_error(
     (repository / ".git/HEAD").write_text("nothing\n")
     with pytest.raises(RecipeError, match="cannot be told"):
         time_of(repository)
+
+
+def test_settings_of_the_repository_run_no_program(repository: Path, tmp_path: Path) -> None:
+    """Planning a recipe that was unpacked with its ``.git`` runs nothing of it."""
+    run = f"touch {tmp_path}/ran; cat"
+    for setting in ("core.fsmonitor", "filter.x.clean", "filter.x.process", "core.sshCommand"):
+        git(repository, "config", setting, run)
+    (repository / ".git/info/attributes").write_text("* filter=x\n")
+    (repository / ".git/hooks/post-index-change").write_text(f"#!/bin/sh\n{run}\n")
+    (repository / ".git/hooks/post-index-change").chmod(0o755)
+    os.utime(repository / "recipe/recipe.yaml", (1, 1))
+
+    with pytest.raises(RecipeError, match=r"name a program: filter\.x\."):
+        time_of(repository)
+    git(repository, "config", "--remove-section", "filter.x")
+    assert time_of(repository) == 1_700_000_000
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_partial_clone_left_out_is_not_fetched(repository: Path, tmp_path: Path) -> None:
+    """The repository says by which program; none is run."""
+    tree = git(repository, "rev-parse", "HEAD^^{tree}").strip()
+    for setting, value in (
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", f"ext::sh -c touch% {tmp_path}/ran"),
+        ("protocol.ext.allow", "always"),
+    ):
+        git(repository, "config", setting, value)
+    (repository / ".git/objects" / tree[:2] / tree[2:]).unlink()
+
+    with pytest.raises(RecipeError, match="cannot be told"):
+        time_of(repository)
+
+    assert not (tmp_path / "ran").exists()
