@@ -299,9 +299,10 @@ class RealWorkshop:
             )
         for bind in () if recipe.script is None else recipe.script.binds:
             # Buildah follows links in it on the host.
-            if any((context / path).is_symlink() for path in _prefixes(bind)):
+            linked = any((context / path).is_symlink() for path in _prefixes(bind))
+            if linked or not (context / bind.strip("/")).exists():
                 raise BuildError(
-                    f"`{bind}` is mounted by a RUN and is a link, or lies behind one",
+                    f"`{bind}` is mounted by a RUN and is not there, a link, or behind one",
                     hint="mount the folder itself",
                     code="build/mount-is-link",
                 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagekit.errors import InputError
+from imagekit.model.digest import Digest
 from imagekit.recipe.words import expand
 
 _SOURCE_SINCE = "1.35.1"
@@ -72,6 +73,12 @@ class Mount:
             source: what stands for ``from``.
         """
         values = {**self.values, **({"from": source} if source else {})}
+        if values["type"] == "cache":
+            # Buildah makes a path of the target, which may lie in what another cache holds: a step
+            # could put a link there. Who shares it does not matter where nobody else sees it.
+            own = f"of-{Digest.of(values['target'].encode()).hex[:32]}"
+            values = {"type": "cache", "id": own, **values}
+            values.pop("sharing", None)
         return ",".join(f"{name}={value}" if value else name for name, value in values.items())
 
 
@@ -112,5 +119,10 @@ def _check_type(values: Mapping[str, str]) -> None:
                 f"--mount=type={kind} has `{name}`, which is not understood",
                 hint=f"understood are: {', '.join(sorted(_OF_TYPE[kind]))}",
             )
+    if kind == "bind" and "from" not in values and "rw" in values:
+        raise InputError(
+            "the context cannot be written: a step could put a link there that Buildah follows",
+            hint="COPY what is to be changed",
+        )
     if "target" not in values and kind != "secret":
         raise InputError(f"--mount=type={kind} has no target")

@@ -68,6 +68,7 @@ HIDDEN = {
     "add escaped": "FROM scratch\nADD ht\\tps://evil.example/x /x\n",
     "cache out of its folder": "FROM scratch\nRUN --mount=type=cache,id=../../etc,target=/x ls\n",
     "propagation": "FROM scratch\nRUN --mount=type=bind,target=/x,bind-propagation=rshared ls\n",
+    "context that is written": "FROM scratch\nRUN --mount=target=/x,rw ln -s / /x/a\n",
     "source out of the context": "FROM scratch\nRUN --mount=source=../../,target=/x ls\n",
     "a line too long for Buildah": f"FROM scratch\nRUN {'x' * 66_000}\nFROM scratch\n",
 }
@@ -175,6 +176,23 @@ def test_buildah_does_the_steps_that_were_judged(
     else:
         with pytest.raises(BuildError, match="did not report the step"):
             bud()
+
+
+def test_a_cache_lies_in_no_other_cache() -> None:
+    """A step could put a link where Buildah looks for the cache of a step behind it."""
+    text = (
+        "FROM scratch\nRUN --mount=type=cache,target=/a,sharing=locked ln -s / /a/b\n"
+        "RUN --mount=type=cache,target=/a/b ls\nRUN --mount=type=cache,id=x,target=/a ls\n"
+    )
+
+    script = read_containerfile(text.encode(), {}, Report("Containerfile", "recipe"))
+
+    assert script is not None
+    options = [step.text.split()[1].split(",") for step in script.stages[0].steps]
+    ids = [option for each in options for option in each if option.startswith("id=")]
+    assert len(set(ids)) == 3
+    assert not any("/" in each for each in ids)
+    assert not any(option.startswith("sharing") for each in options for option in each)
 
 
 DOUBLED = "".join(f"ARG A{n + 1}=${{A{n}}}${{A{n}}}\n" for n in range(60))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.errors import BuildError
 from imagekit.formats.oci import parse_config
 from imagekit.model.image import BuiltImage, Origin
 from imagekit.model.oci import Healthcheck, ImageConfig
@@ -110,3 +111,16 @@ def test_a_base_of_a_registry_is_brought_and_named(tmp_path: Path) -> None:
     assert config.shell == ("/bin/dash", "-ec")
     assert config.onbuild == ("RUN true",)
     assert (config.stop_signal, config.volumes) == ("SIGQUIT", ("/data",))
+
+
+@pytest.mark.parametrize("bind", ["esc", "esc/secret", "missing"])
+def test_a_mount_does_not_leave_the_context(tmp_path: Path, bind: str) -> None:
+    """Buildah up to 1.35 follows a link in it out to the host, and mounts what is there."""
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/secret").write_text("secret")
+    base = shell_base(tmp_path / "layout")
+    folder = write(tmp_path / "app", f"FROM {base}\nRUN --mount=source={bind},target=/x cat /x\n")
+    (folder / "esc").symlink_to(tmp_path / "host")
+
+    with pytest.raises(BuildError, match="is mounted by a RUN and is"):
+        made(folder)
