@@ -13,10 +13,10 @@ from dataclasses import dataclass
 class Exclude:
     """What is left out of layers."""
 
-    mounted: frozenset[str] = frozenset()
-    """Folders that every runtime mounts over, whose content no container sees."""
-    caches: frozenset[str] = frozenset()
-    """Folders whose regular files, at any depth, are left out."""
+    mounted: tuple[str, ...] = ()
+    """Folders, with a slash behind each, that runtimes mount over: no container sees into them."""
+    caches: tuple[str, ...] = ()
+    """Folders, with a slash behind each, whose regular files, at any depth, are left out."""
     files: frozenset[str] = frozenset()
     """Regular files that are left out."""
     bytecode: bool = False
@@ -27,18 +27,17 @@ class Exclude:
         if stat.S_ISSOCK(mode):
             # No archive can hold one; it means nothing without the process that made it.
             return True
-        folders = _parents(path)
-        if not self.mounted.isdisjoint(folders):
+        if path.startswith(self.mounted):
             return True
         if not stat.S_ISREG(mode):
             return False
-        return path in self.files or not self.caches.isdisjoint(folders) or self._is_bytecode(path)
+        return path in self.files or path.startswith(self.caches) or self._is_bytecode(path)
 
     def loses(self, path: str, mode: int, size: int) -> bool:
         """Tell whether something is lost with what is left out that nobody expects to be."""
         if stat.S_ISSOCK(mode):
             return True
-        if self.mounted.isdisjoint(_parents(path)) or path in _DEVICE_LINKS:
+        if not path.startswith(self.mounted) or path in _DEVICE_LINKS:
             return False
         return stat.S_ISLNK(mode) or stat.S_ISFIFO(mode) or (stat.S_ISREG(mode) and size > 0)
 
@@ -58,14 +57,8 @@ _DEVICE_LINKS = frozenset(
 
 LEFTOVERS = Exclude(
     # In /dev root makes device nodes and a user cannot.
-    mounted=frozenset({"dev", "proc", "sys"}),
-    caches=frozenset(
-        {
-            "root/.cache/pip",
-            "var/cache/apt/archives",
-            "var/lib/apt/lists",
-        }
-    ),
+    mounted=("dev/", "proc/", "sys/"),
+    caches=("root/.cache/pip/", "var/cache/apt/archives/", "var/lib/apt/lists/"),
     files=frozenset(
         {
             ".dockerenv",
@@ -104,12 +97,3 @@ LEFTOVERS = Exclude(
     ),
     bytecode=True,
 )
-
-
-def _parents(path: str) -> list[str]:
-    """Return the folders that a path lies in."""
-    found = []
-    while slash := path.rpartition("/")[0]:
-        found.append(slash)
-        path = slash
-    return found
