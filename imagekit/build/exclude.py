@@ -72,6 +72,7 @@ LEFTOVERS = Exclude(
             "root/.bash_history",
             "root/.wget-hsts",
             "run/.containerenv",
+            "run/adduser",
             "var/cache/apt/pkgcache.bin",
             "var/cache/apt/srcpkgcache.bin",
             "var/cache/debconf/config.dat-old",
