@@ -1,7 +1,6 @@
 """The texts of this host that no image may hold: its proxies, its name, logins of its mirrors."""
 
 import base64
-import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from imagekit.adapters.bootstrap import host_mirrors
 from imagekit.errors import ToolError
+from imagekit.model.hostname import is_loopback
 from imagekit.model.mark import Mark
 
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
@@ -50,16 +50,20 @@ def _proxy(name: str, uri: str) -> Iterator[Mark]:
     whole = uri if "://" in uri else f"http://{uri}"
     yield from _login(whole, f"the login of the proxy in ${name}")
     authority = _authority(whole)
-    host, _, port = authority.rpartition(":")
-    if port.isdecimal() and not _is_loopback(host) and len(authority) >= _SHORTEST:
+    port = authority.rpartition(":")[2]
+    if port.isdecimal() and not is_loopback(authority.lower()) and len(authority) >= _SHORTEST:
         yield Mark(authority.encode(), f"the proxy in ${name}")
 
 
 def _exceptions(name: str, value: str) -> Iterator[Mark]:
     """Yield the list as it stands where it names more than this host: it tells a site's domains."""
-    entries = (entry.strip().partition(":")[0] for entry in value.split(","))
-    if len(value) >= _SHORTEST and any(e not in {"", "*"} and not _is_loopback(e) for e in entries):
+    entries = (_bracketed(entry.strip().lower()) for entry in value.split(","))
+    if len(value) >= _SHORTEST and any(e not in {"", "*"} and not is_loopback(e) for e in entries):
         yield Mark(value.encode(), f"the exceptions of the proxy in ${name}")
+
+
+def _bracketed(entry: str) -> str:
+    return f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
 
 
 def _names(hosts: Path, own: str) -> Iterator[Mark]:
@@ -107,11 +111,3 @@ def _netloc(uri: str) -> str:
         return urlsplit(uri).netloc
     except ValueError:
         return ""
-
-
-def _is_loopback(host: str) -> bool:
-    """Tell whether it is this host, as every host calls itself: that tells nothing of it."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

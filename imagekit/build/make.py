@@ -12,7 +12,7 @@ from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
 from imagekit.build.snapshot import EMPTY, Changes, Snapshot
-from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer
+from imagekit.build.tidy import private_keys, remove_identities, tidy_bootstrap, tidy_layer
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.formats.catalogued import shown
@@ -153,6 +153,9 @@ def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: boo
             work, gone, "not in the image, as all who pull it would share it: make it at the start"
         )
         changed = look()
+    keys = private_keys(root, changed.present)
+    if keys:
+        _say(work, keys, "in the image: a private key, which all who pull it can read")
     if changed.left_out:
         _say(work, changed.left_out, "not in the image: no layer holds it, or a mount hides it")
     return changed

@@ -119,10 +119,27 @@ def remove_identities(root: Path, present: Iterable[str], *, packages: bool) -> 
     Returns:
         The paths that were removed, sorted.
     """
-    found = [path for path in present if _is_identity(root, path, packages=packages)]
+    present = tuple(present)
+    found = {path for path in present if _is_identity(root, path)}
+    if packages:
+        found.update(private_keys(root, present))
     for path in found:
         inside.remove(root, path)
     return tuple(sorted(found))
+
+
+def private_keys(root: Path, present: Iterable[str]) -> tuple[str, ...]:
+    """Return the private keys among the configuration that a layer holds, sorted.
+
+    Args:
+        root: the mounted tree.
+        present: the paths of the layer.
+    """
+    return tuple(
+        sorted(
+            path for path in present if path.startswith(_PRIVATE) and _is_private_key(root, path)
+        )
+    )
 
 
 def _mount_points(root: Path) -> Iterator[str]:
@@ -131,13 +148,11 @@ def _mount_points(root: Path) -> Iterator[str]:
         yield f"run/secrets/{name}"
 
 
-def _is_identity(root: Path, path: str, *, packages: bool) -> bool:
+def _is_identity(root: Path, path: str) -> bool:
     if any(fnmatchcase(path, pattern) for pattern in _IDENTITIES):
         return not _is_folder(root, path)
-    if path.startswith(_CERTIFICATES):
-        # `openssl rehash` links every certificate by its hash.
-        return _SNAKEOIL in inside.link(root, path)
-    return packages and path.startswith(_PRIVATE) and _is_private_key(root, path)
+    # `openssl rehash` links every certificate by its hash.
+    return path.startswith(_CERTIFICATES) and _SNAKEOIL in inside.link(root, path)
 
 
 def _is_private_key(root: Path, path: str) -> bool:

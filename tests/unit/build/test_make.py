@@ -167,6 +167,22 @@ def test_keys_made_by_packages_are_removed_and_named(
     assert any("/etc/ssh/ssh_host_rsa_key" in note for note in notes)
 
 
+def test_a_private_key_that_a_step_makes_stays_and_is_named(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """It may be meant so; whoever builds has to know who reads it."""
+
+    def runs(command: str, root: Path) -> Ran:
+        (root / "etc/key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+        return ends(0)(command, root)
+
+    workshop.runs = runs
+    made, notes = _make(_recipe(recipe, _step()), workshop)
+
+    assert "etc/key.pem" in _content(workshop, made.layers[-1])
+    assert notes == ["/etc/key.pem: in the image: a private key, which all who pull it can read"]
+
+
 def test_what_is_left_out_is_said(workshop: FakeWorkshop, recipe: Recipe) -> None:
     """Also where a step was told to put something in the place of a known file."""
 
