@@ -114,17 +114,21 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
         ToolError: a tree is too large or cannot be read.
     """
     before, after = take(old).entries, take(new).entries
-    names_before, names_after = _names(before), _names(after)
+    numbers: dict[tuple[str, ...], int] = {}
+    names_before, names_after = _names(before, numbers), _names(after, numbers)
     # NOTE: filecmp remembers by size and time, which say nothing between two looks.
     filecmp.clear_cache()
-    same = {
-        path
-        for path, entry in after.items()
-        if path in before
-        and _alike(before[path], entry)
-        and names_before.get(before[path].inode) == names_after.get(entry.inode)
-        and _equal(f"{old}/{path}", f"{new}/{path}")
-    }
+    # What is true of one name of a file is so of all, and is looked at once.
+    told: dict[int | None, bool] = {}
+    same = set()
+    for path, entry in after.items():
+        names = names_after.get(entry.inode)
+        if path not in before or names_before.get(before[path].inode) != names:
+            continue
+        if names is None or names not in told:
+            told[names] = _alike(before[path], entry) and _equal(f"{old}/{path}", f"{new}/{path}")
+        if told[names]:
+            same.add(path)
     # What is the same in both counts as one entry in both.
     known = {path: after[path] if path in same else entry for path, entry in before.items()}
     return changes(Snapshot(known), Snapshot(after), exclude)
@@ -141,13 +145,20 @@ def _lost(before: Snapshot, after: Snapshot, exclude: Exclude) -> Iterator[str]:
             yield path
 
 
-def _names(entries: Mapping[str, Entry]) -> dict[int, tuple[str, ...]]:
-    """Return the names of every file that has several, by its inode."""
+def _names(entries: Mapping[str, Entry], numbers: dict[tuple[str, ...], int]) -> dict[int, int]:
+    """Return the number of every inode that has several names: the same for the same names.
+
+    Names are compared once a file and not once a name, of which a file may have 65,000.
+    """
     found: dict[int, list[str]] = {}
     for path, entry in entries.items():
         if stat.S_ISREG(entry.mode) and entry.links > 1:
             found.setdefault(entry.inode, []).append(path)
-    return {inode: tuple(sorted(paths)) for inode, paths in found.items() if len(paths) > 1}
+    return {
+        inode: numbers.setdefault(tuple(sorted(paths)), len(numbers))
+        for inode, paths in found.items()
+        if len(paths) > 1
+    }
 
 
 def _alike(old: Entry, new: Entry) -> bool:

@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 import tarfile
+import time
 import zlib
 from pathlib import Path
 
@@ -380,6 +381,20 @@ def test_trees_differ_by_which_names_are_one_file(tmp_path: Path) -> None:
     _retime(new)
 
     assert snapshot.compare(old, new).present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
+
+
+def test_many_names_of_one_file_are_compared_once(tmp_path: Path) -> None:
+    """A file may have as many as the file system lets it."""
+    for root in (tmp_path / "old", tmp_path / "new"):
+        root.mkdir()
+        (root / "0").touch()
+        for number in range(1, 10_000):
+            os.link(root / "0", root / str(number))
+        os.utime(root / "0", (5, 5))
+
+    began = time.process_time()
+    assert snapshot.compare(tmp_path / "old", tmp_path / "new").present == ()
+    assert time.process_time() - began < 5
 
 
 def test_a_folders_attribute_is_a_change(tmp_path: Path) -> None:
