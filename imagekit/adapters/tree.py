@@ -176,7 +176,10 @@ class _Walk:
         elif self._budget.document(path, kept):
             if kept < size:
                 self._notes.add(f"only the first {kept} bytes of {shown(path)} were read")
-            self._documents[path] = b"".join(handle.pieces(kept))
+            raw = self._documents[path] = b"".join(handle.pieces(kept))
+            if raw.startswith(_ELF) and self._budget.path(path):
+                # A program is one under any name.
+                self._files[path] = RegularFile(path=path, size=0)
 
 
 class _Regular:

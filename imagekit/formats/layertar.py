@@ -161,8 +161,12 @@ class _Reader:
         else:
             if kept < entry.size:
                 self._notes.add(f"only the first {kept} bytes of {shown(entry.path)} were read")
-            self._documents[entry.path] = self._stream.exactly(kept) if kept else b""
-            self._stream.skip(entry.size - kept)
+            raw = self._documents[entry.path] = self._stream.exactly(kept) if kept else b""
+            if self._list_files and raw.startswith(_ELF) and self._budget.path(entry.path):
+                # A program is one under any name.
+                self._files[entry.path] = self._digested(entry, raw, elf=True)
+            else:
+                self._stream.skip(entry.size - kept)
             return
         self._stream.skip(entry.size)
 
@@ -179,21 +183,25 @@ class _Reader:
             self._documents[path] = b""
 
     def _listed(self, entry: Entry) -> RegularFile:
-        left = entry.size
-        first = self._stream.exactly(min(left, len(_ELF))) if left else b""
-        left -= len(first)
-        elf = first == _ELF
-        sha256 = ""
-        if elf or entry.executable:
-            hasher = hashlib.sha256(first)
-            while left:
-                piece = self._stream.some(min(left, _PIECE))
-                hasher.update(piece)
-                left -= len(piece)
-            sha256 = hasher.hexdigest()
-        self._stream.skip(left)
+        first = self._stream.exactly(min(entry.size, len(_ELF))) if entry.size else b""
+        if first == _ELF or entry.executable:
+            return self._digested(entry, first, elf=first == _ELF)
+        self._stream.skip(entry.size - len(first))
+        return RegularFile(path=entry.path, size=entry.size)
+
+    def _digested(self, entry: Entry, first: bytes, *, elf: bool) -> RegularFile:
+        hasher = hashlib.sha256(first)
+        left = entry.size - len(first)
+        while left:
+            piece = self._stream.some(min(left, _PIECE))
+            hasher.update(piece)
+            left -= len(piece)
         return RegularFile(
-            path=entry.path, size=entry.size, sha256=sha256, executable=entry.executable, elf=elf
+            path=entry.path,
+            size=entry.size,
+            sha256=hasher.hexdigest(),
+            executable=entry.executable,
+            elf=elf,
         )
 
     def _hard_link(self, path: str, target: str) -> None:

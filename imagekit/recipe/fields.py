@@ -135,7 +135,7 @@ PACKAGES = Record(
         "install": item(
             ListOf(Located(plain("a package", pattern=LINES)), min_items=1),
             "what is installed: NAME or NAME=VERSION for apt; "
-            "NAME==VERSION --hash=sha256:... for pip",
+            "NAME==VERSION[ ; MARKER] --hash=sha256:... for pip",
             required=True,
         ),
     },

@@ -43,7 +43,9 @@ def catalogue(
     sources = recipe.sources(made_by, python.normal)
     packages = dpkg.components(debian, root, os)
     by_key = dict(zip((p.key for p in debian.packages), packages, strict=True))
-    foreign = {path: kind for path in root.documents if (kind := foreign_database(path))}
+    # A link in the place of a database is one, whatever its target is called.
+    places = (*root.documents, *root.links)
+    foreign = {path: kind for path in places if (kind := foreign_database(path))}
     # Thousands of paths: not looked at where nothing could be owned.
     wanted = {*root.files, *foreign, *(p.path for p in pythons)}
     owner = dpkg.owners(debian, root, resolver, wanted=wanted)

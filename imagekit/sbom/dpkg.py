@@ -82,6 +82,8 @@ def debian(root: Root) -> Debian:
             if package.key in found or root.bounds.packages.take():
                 found[package.key] = package
                 first[package.key] = number
+    for path in _led_away(root):
+        notes.add(f"{shown(path)} is a link to an entry that is not catalogued")
     for number, layer in enumerate(root.layers):
         for path, raw in layer.documents.items():
             # What is there in the end was read above.
@@ -139,6 +141,12 @@ def owners(
                     owned[real] = package.key
             break
     return owned
+
+
+def _led_away(root: Root) -> list[str]:
+    """Return the links among the entries of status.d that lead to something else."""
+    links = sorted(filter(_is_status, root.links))
+    return [p for p in links if p != DPKG_STATUS and not _is_status(root.resolve(p))]
 
 
 def _is_status(path: str) -> bool:

@@ -69,9 +69,21 @@ def packages(root: Root) -> tuple[tuple[PythonPackage, ...], tuple[str, ...]]:
             notes.add(f"{shown(path)} has no valid name and version")
         elif root.bounds.pythons.take():
             found.append(PythonPackage(name, version, path, headers))
+    for path in _led_away(root):
+        notes.add(f"{shown(path)} is a link to metadata that is not catalogued")
     for path in _dangling(root, found):
         notes.add(f"{shown(path)} leads to a Python package that is not catalogued")
     return tuple(found), notes.all()
+
+
+def _led_away(root: Root) -> list[str]:
+    """Return the links in the place of metadata whose targets are not called as metadata is."""
+    links = sorted(path for path in root.links if path.endswith((*_METADATA, ".dist-info")))
+    return [
+        path
+        for path in links
+        if not root.resolve(path).endswith((*_METADATA, ".dist-info", ".egg/EGG-INFO"))
+    ]
 
 
 def _dangling(root: Root, found: Iterable[PythonPackage]) -> list[str]:

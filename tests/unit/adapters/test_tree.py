@@ -108,3 +108,12 @@ def test_a_file_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Path) ->
     found = read_programs(tmp_path / "root", files, owned=lambda _: False)
 
     assert found.files["bin/x"].sha256 == ""
+
+
+def test_a_program_under_the_name_of_a_document_has_a_digest(tmp_path: Path) -> None:
+    """A name is not enough to keep it out of the SBOM."""
+    put(tmp_path, "x/a-1.dist-info/RECORD", b"\x7fELF")
+
+    found = read_programs(tmp_path, read_folder(tmp_path), owned=lambda _: False)
+
+    assert found.files["x/a-1.dist-info/RECORD"].sha256

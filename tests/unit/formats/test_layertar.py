@@ -1,6 +1,7 @@
 """Layers are read strictly: hostile archives are refused, and honest ones lose nothing."""
 
 import gzip
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -245,3 +246,14 @@ def test_content_of_a_name_that_ends_with_a_slash_is_no_entry(kind: bytes) -> No
 
     assert found.documents == {STATUS: b"Package: real\n"}
     assert ("old" in found.files) == (kind == tarfile.REGTYPE)
+
+
+def test_a_program_under_the_name_of_a_document_is_listed() -> None:
+    """Otherwise a name would be enough to keep it out of the SBOM."""
+    content = b"\x7fELF" + bytes(2 << 20)
+    path = "x/a-1.dist-info/METADATA"
+
+    layer = read(archive(member(path, content)))
+
+    assert layer.files[path].sha256 == hashlib.sha256(content).hexdigest()
+    assert layer.files[path].elf

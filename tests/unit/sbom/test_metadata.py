@@ -191,3 +191,35 @@ def test_the_files_of_a_package_named_in_base64_are_its_own() -> None:
     assert [one.name for one in found.components] == ["libc6"]
     assert "imagekit:dpkg:md5sums:files" in dict(found.components[0].properties)
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("s/a-1.dist-info/METADATA", "/store/text"),
+        ("s/a-1.dist-info", "/store/a"),
+        ("s/a.egg-info", "../store/text"),
+        ("var/lib/dpkg/status.d/a", "/store/text"),
+        ("usr/share/rpm/rpmdb.sqlite", "/store/text"),
+    ],
+)
+def test_a_link_in_the_place_of_metadata_is_not_passed_over(path: str, target: str) -> None:
+    """What it leads to has another name, so that nothing reads it: the link is noted."""
+    (note,) = listed({}, {path: target}).notes
+
+    assert f"/{path}" in note
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"t": "s", "s/b-1.dist-info": "a-1.dist-info"},
+        {"s/b-1.dist-info/METADATA": "../a-1.dist-info/METADATA"},
+    ],
+)
+def test_a_link_to_what_is_catalogued_is_no_note(links: Mapping[str, str]) -> None:
+    """Stores of links, as Stow and Spack lay them out, are catalogued where the files lie."""
+    found = listed({"s/a-1.dist-info/METADATA": b"Name: a\nVersion: 1\n"}, links)
+
+    assert [one.name for one in found.components] == ["a"]
+    assert found.notes == ()
