@@ -7,8 +7,6 @@ Signatures are shown as they claim to be; `imagekit verify` judges them.
 """
 
 import argparse
-import base64
-import hashlib
 from collections.abc import Iterator
 
 from imagekit.cli.console import Console
@@ -133,19 +131,13 @@ def _shown(claim: Claim, repository: str) -> str:
     names = [name.removeprefix(f"{repository}:") for name in claim.identities]
     words = [f"{claim.form:<7}", "for " + (", ".join(names) or "no name")]
     if claim.hint:
-        words.append(f"key {_fingerprint(claim.hint)}")
+        from imagekit.formats.bundle import hinted_fingerprint
+
+        known = hinted_fingerprint(claim.hint)
+        words.append(f"key {known[:19]}..." if known else f"key {claim.hint}")
     if not claim.about:
         words.append("about ANOTHER digest")
     return "  ".join(words)
-
-
-def _fingerprint(hint: str) -> str:
-    """Return a key hint as policies and verdicts write keys, where it is a digest of one."""
-    try:
-        raw = base64.b64decode(hint, validate=True)
-    except ValueError:
-        return hint
-    return f"SHA256:{raw.hex()[:12]}..." if len(raw) == hashlib.sha256().digest_size else hint
 
 
 def _plain(text: str) -> str:

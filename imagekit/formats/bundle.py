@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
 from imagekit.formats.dsse import Envelope
-from imagekit.formats.fields import Fields, base64_text
+from imagekit.formats.fields import Fields, base64_text, strict_base64
 from imagekit.formats.logentry import BAD_TLOG_ENTRY
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import BUNDLE, IN_TOTO
@@ -22,6 +22,7 @@ MAX_PROOFS = 32
 """Most log entries, and most timestamps, that are read of a bundle; honest ones have one."""
 MAX_BUNDLE = 32 << 20
 """Largest bundle that is read, in bytes: an SBOM of a big image has some megabytes."""
+_SHA256 = 32
 MEDIA_TYPES = frozenset(
     {
         BUNDLE,
@@ -184,3 +185,9 @@ def _envelope(fields: Fields) -> Envelope:
         payload_type=fields.text("payloadType"),
         signatures=(signature.base64("sig"),),
     )
+
+
+def hinted_fingerprint(hint: str) -> str:
+    """Return the fingerprint of the key that ``publicKey.hint`` names; empty where it is none."""
+    raw = strict_base64(hint)
+    return f"SHA256:{raw.hex()}" if raw is not None and len(raw) == _SHA256 else ""

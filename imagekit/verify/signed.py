@@ -155,7 +155,8 @@ def _refused(found: Evidence | Refusal, signers: PolicySigners, *, now: datetime
     if judged.code not in ORDINARY:
         return judged.message
     names = ", ".join(one.name for one in signers.authorities)
-    return f"it is by none of those who may sign policies here: {names}"
+    whose = f"it names {judged.fingerprint}, and " if judged.fingerprint else ""
+    return f"{whose}it is by none of those who may sign policies here: {names}"
 
 
 def _fault(policy: Policy, found: Evidence, bundle: bytes, /, *, signers: PolicySigners) -> str:

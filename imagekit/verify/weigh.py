@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, VerificationError
-from imagekit.formats.bundle import CertificateBundle, KeyBundle, parse_bundle
+from imagekit.formats.bundle import (
+    CertificateBundle,
+    KeyBundle,
+    hinted_fingerprint,
+    parse_bundle,
+)
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.fields import strict_base64
 from imagekit.formats.intoto import statement_of
@@ -32,7 +37,6 @@ from imagekit.model.statement import COSIGN_SIGN
 from imagekit.ports import CertificateVerifier
 
 Weighed = Evidence | Refusal
-_SHA256 = 32
 _Verified = tuple[Certified, tuple[Witness, ...]]
 
 
@@ -100,7 +104,9 @@ def _bundle(candidate: Candidate, scales: Scales) -> Weighed:
         return _certificate_bundle(candidate, bundle, scales)
     key = _signer(bundle, scales.keys)
     if key is None:
-        return _unknown(candidate, claim=_claim(bundle.envelope), named=_fingerprint(bundle.hint))
+        return _unknown(
+            candidate, claim=_claim(bundle.envelope), named=hinted_fingerprint(bundle.hint)
+        )
     witnesses = scales.witnesses(
         key, lambda verifier, root: verifier.key_bundle(bundle, key, root=root)
     )
@@ -245,12 +251,6 @@ def _unknown(candidate: Candidate, *, claim: str, named: str = "") -> Refusal:
         claim=claim,
         fingerprint=named,
     )
-
-
-def _fingerprint(hint: str) -> str:
-    """Return the fingerprint that a bundle's ``publicKey.hint`` is; empty where it is none."""
-    raw = strict_base64(hint)
-    return f"SHA256:{raw.hex()}" if raw is not None and len(raw) == _SHA256 else ""
 
 
 def _keys_only(candidate: Candidate, *, claim: str) -> Refusal:

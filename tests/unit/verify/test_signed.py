@@ -78,6 +78,7 @@ _PREDICATE = policy_statement(_POLICY).predicate
         (b"", "JSON"),
         (b"{}", "mediaType"),
         (_bundle(signer=MemorySigner()), "none of those who may sign policies here: admin-0"),
+        (_bundle(signer=MemorySigner()), "it names SHA256:"),
         (_bundle().replace(b'"sig":"', b'"sig":"AAAA'), "none of those"),
         (_bundle(predicate_type=COSIGN_SIGN), "statement of type"),
         (_bundle(replace(_POLICY, digest=Digest.of(b"other"))), "not the one that was signed"),
