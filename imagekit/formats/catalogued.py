@@ -79,7 +79,7 @@ _FOREIGN_BELOW = {
     ("site-library", "DESCRIPTION"): "R",
 }
 """By what the folder above the file's is called, and the file's name."""
-_FOREIGN_SUFFIXES = {"jar": "Java", "war": "Java", "ear": "Java", "egg": "zipped egg"}
+_FOREIGN_SUFFIXES = {".jar": "Java", ".war": "Java", ".ear": "Java", ".egg": "zipped egg"}
 
 
 def rule_for(path: str) -> Rule | None:
@@ -104,7 +104,8 @@ def foreign_database(path: str) -> str:
     The SBOM says so: what is recognised is never passed over.
     """
     *_, above, folder, name = ("", "", *path.split("/"))
-    kind = _FOREIGN_NAMES.get((folder, name)) or _FOREIGN_SUFFIXES.get(name.rpartition(".")[2], "")
+    _, dot, suffix = name.rpartition(".")
+    kind = _FOREIGN_NAMES.get((folder, name)) or _FOREIGN_SUFFIXES.get(f"{dot}{suffix}", "")
     if kind:
         return kind
     if folder == "conda-meta":

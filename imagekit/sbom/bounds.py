@@ -6,6 +6,7 @@ what is over becomes one note.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from imagekit.formats.catalogued import Allowance
 from imagekit.model.sbom import Component
@@ -15,7 +16,7 @@ MAX_PACKAGES = 20_000
 _EDGE = 10
 _REFS = 3
 """How often a component's ref stands in the document beside its own entry."""
-_MAX_TEXT = 12 << 20
+_MAX_TEXT = 14 << 20
 _MAX_EDGES = 6 << 20
 """Bytes of both in the document: with them an attestation is one that verifiers still read."""
 
@@ -53,7 +54,9 @@ class Bounds:
     def listed(self, components: Iterable[Component]) -> Iterator[Component]:
         """Yield the components that are still listed, by number and by their text."""
         for one in components:
-            if self.components.take() and self.text.take(len(repr(one)) + _REFS * len(one.ref)):
+            # What it depends on is counted where that is found.
+            size = len(repr(replace(one, depends=()))) + _REFS * len(one.ref)
+            if self.components.take() and self.text.take(size):
                 yield one
 
     def notes(self) -> Iterator[str]:

@@ -164,6 +164,15 @@ def test_what_is_recognised_and_not_read_is_a_note(path: str, kind: str) -> None
     assert f"/{path}" in note
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["var/lib/dpkg/alternatives/jar", "usr/share/doc/rpm/Packages.txt", "app/package.json", "egg"],
+)
+def test_what_is_only_called_alike_is_no_note(path: str) -> None:
+    """Notes about nothing are read over, and so is the next one."""
+    assert listed({path: b""}).notes == ()
+
+
 def test_what_a_debian_package_brings_is_no_other_database() -> None:
     """Debian's own jars and modules are components already."""
     found = listed(
