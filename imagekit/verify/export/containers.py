@@ -204,6 +204,12 @@ def _remarks() -> Iterator[Loss]:
         "withdrawal", "signed withdrawals are not seen; take the image's key or scope out instead"
     )
     yield remark(
+        "spelling",
+        "names are compared as they are written: capital letters in a host, a dot at its end or "
+        "HOST:443 make another name, which falls to the scope of `**` where there is one and is "
+        "rejected where there is none",
+    )
+    yield remark(
         "local",
         "it is asked where images are pulled or copied, not where they run, and a user's own "
         "~/.config/containers/policy.json goes before /etc/containers/policy.json",
