@@ -37,6 +37,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept images by their tag: the nodes pull through a gate, which judges them again",
     )
+    parser.add_argument(
+        "--realm",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a token server that may see this machine's registry logins, besides a registry's own",
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how much a client may take, as connectionsPerClient=64 (docs/kubernetes.md)",
+    )
     parser.add_argument("--contact", default="", metavar="TEXT", help="whom users ask")
     add_policy_option(parser)
     add_registry_options(parser)
@@ -53,7 +67,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.model.registry import RegistryOptions
 
     try:
-        from imagekit.gate.config import parse_address
+        from imagekit.gate.config import parse_address, parse_limits
         from imagekit.gate.webhook_serve import WebhookSetting, run_webhook
     except ImportError as error:
         raise ToolNotFoundError(
@@ -69,10 +83,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         listen=parse_address(arguments.listen),
         tls=_tls(arguments),
         load=lambda: policy_of(arguments, memory=memory),
-        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        options=RegistryOptions(
+            plain_http=arguments.plain_http,
+            ca_file=arguments.ca_file,
+            realms=tuple(arguments.realm),
+        ),
         memory=memory,
         allow_tags=arguments.allow_tags,
         contact=arguments.contact,
+        limits=parse_limits(arguments.limit),
     )
     run_webhook(setting, ready=lambda address: console.note(f"answering at {address}"))
     return 0

@@ -43,6 +43,8 @@ _BAD = "BAD_ANSWER"
 _TOKEN_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 )
+_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB_TOKENS = "auth.docker.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +406,8 @@ def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> 
     if realms is None:
         return
     _, host, port = origin(realm)
-    if host == origin(registry)[1] or host in realms or f"{host}:{port}" in realms:
+    listed = {each.lower() for each in realms}
+    if _is_own_realm(host, origin(registry)[1]) or host in listed or f"{host}:{port}" in listed:
         return
     raise AuthError(
         f"the registry wants the login to be sent to {shown(realm)}, which is not listed",
@@ -412,6 +415,24 @@ def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> 
         code="UNTRUSTED_REALM",
         http_status=401,
     )
+
+
+def _is_own_realm(host: str, registry: str) -> bool:
+    """Tell whether a token server is of the registry's own domain.
+
+    That is its host or below it, and never beside it: nobody can see in a name where a domain
+    ends that is registered by one owner. Docker Hub alone is known to have two names.
+    """
+    below = "." in registry and not _is_address(registry) and host.endswith(f".{registry}")
+    return host == registry or below or (registry in _DOCKER_HUB and host == _DOCKER_HUB_TOKENS)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_inner(target: SplitResult, before: SplitResult) -> bool:

@@ -1,6 +1,7 @@
 """What the gate answers: whole answers, and refusals in the specification's form."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -100,4 +101,14 @@ def unavailable(message: str, *, seconds: int = 5) -> RefusedError:
         "UNAVAILABLE",
         f"imagekit gate: {message}",
         headers={"Retry-After": str(seconds)},
+    )
+
+
+def too_many(message: str, *, seconds: float = 1) -> RefusedError:
+    """Return the answer for who asks for more than is done for one client."""
+    return RefusedError(
+        429,
+        "TOOMANYREQUESTS",
+        f"imagekit gate: {message}; try again later",
+        headers={"Retry-After": str(max(1, math.ceil(seconds)))},
     )

@@ -15,11 +15,14 @@ from imagekit.gate import listing
 from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable, unknown_blob
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.desk import Desk, Served
 from imagekit.gate.guard import NOBODY, Client, Guard
 from imagekit.gate.instant import Instant, fits, headers_of
+from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
+from imagekit.gate.pace import Pace
 from imagekit.gate.paths import (
     Ask,
     AskBlob,
@@ -40,6 +43,8 @@ _log = logging.getLogger(__name__)
 _HOT_BYTES = 64 << 20
 _OVERHEAD = 2048
 _PING = Answer(body=b"{}")
+_ALIVE = "/healthz"
+_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ class Gate:
         policy: returns the fingerprint of the policy in force.
         probes: answers what is not of the registry; empty where another listener does.
         contact: whom users ask, for refusals.
+        clients: tells addresses apart.
+        pace: when costly refusals are answered.
     """
 
     upstreams: Upstreams
@@ -82,31 +89,42 @@ class Gate:
     policy: Callable[[], str]
     probes: Mapping[str, Callable[[], Answer]]
     contact: str = ""
+    clients: Clients = field(default_factory=Clients)
+    pace: Pace = field(default_factory=lambda: Pace(Limits()))
     _hot: Lru[str, _Hot] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; nothing that it brings can make this fail."""
-        target = request.raw_path
-        if request.method not in {"GET", "HEAD"}:
-            return self._plain(request, not_allowed().answer)
+        address = self.clients.client(request)
+        asker = Asker(address)
         try:
-            client = NOBODY if self.guard.open else await self.guard.client(request)
-            hot = self._hot.get(target)
+            _check_method(request)
+            hot = self._hot.get(request.raw_path)
+            # What is no request is refused before a password is looked at.
+            ask = None if hot is not None else parse(request.raw_path)
+            if request.raw_path == _ALIVE:
+                return self._plain(request, self._probe(Probe("healthz")))
+            client = NOBODY if self.guard.open else await self.guard.client(request, address)
             if hot is not None and self._is_hot(hot, client):
                 self.metrics.count("manifest", "cached")
                 return hot.instant if fits(request) else self._plain(request, hot.answer)
-            return await self._answer(request, parse(target), client)
+            asker = Asker(address, client.name)
+            ask = ask or parse(request.raw_path)
+            return await self._answer(request, ask, client, asker=asker)
         except RefusedError as error:
-            return self._plain(request, self._refusal(request, error))
+            answer = self._refusal(request, error)
+            if not _is_cheap(request, error):
+                await self.pace.refused(asker)
+            return self._plain(request, answer)
         except ImagekitError as error:
-            _log.warning("%s %s: %s", request.method, target, error.message)
+            _log.warning("%s %s: %s", request.method, request.raw_path, error.message)
             refusal = unavailable(error.message)
             return self._plain(request, self._refusal(request, refusal))
         except (ConnectionError, asyncio.CancelledError):
             # The client went away.
             raise
         except Exception:  # noqa: BLE001 - the outermost border: an answer, whatever happens
-            _log.exception("a fault of the gate, at %s", target)
+            _log.exception("a fault of the gate, at %s", request.raw_path)
             fault = RefusedError(500, "UNKNOWN", "imagekit gate: a fault of the gate itself")
             return self._plain(request, fault.answer)
 
@@ -115,28 +133,44 @@ class Gate:
         return good and self.guard.allows(client, hot.path)
 
     async def _answer(
-        self, request: web.BaseRequest, ask: Ask, client: Client
+        self, request: web.BaseRequest, ask: Ask, client: Client, *, asker: Asker
     ) -> web.StreamResponse:
         match ask:
             case Probe():
+                self.guard.check_known(client)
                 return self._plain(request, self._probe(ask))
             case Ping():
                 self.guard.check(client, None)
                 return self._plain(request, _PING)
             case AskCatalog():
                 self.guard.check(client, None)
-                return self._plain(request, self.listings.catalog(ask, self.upstreams))
+                return self._plain(request, self._catalog(ask, client))
             case AskBlob():
-                return await self._blob(request, self._located(ask, client), ask.digest)
+                site = self._located(ask, client)
+                return await self._blob(request, site, ask.digest, asker=asker)
             case AskManifest():
-                return await self._manifest(request, self._located(ask, client), ask.reference)
+                site = self._located(ask, client)
+                return await self._manifest(request, site, ask.reference, asker=asker)
             case AskTags() | AskReferrers():
                 site = self._located(ask, client)
-                return self._plain(request, await self.listings.answer(ask, site, self.desk))
+                answer = await self.listings.answer(ask, site, self.desk, asker=asker)
+                return self._plain(request, answer)
 
     def _located(self, ask: AskManifest | AskBlob | AskTags | AskReferrers, client: Client) -> Site:
-        self.guard.check(client, ask.path)
-        return self.upstreams.locate(ask)
+        """Return what is asked for; rights are about the upstream that was chosen."""
+        try:
+            chosen = self.upstreams.choose(ask)
+        except RefusedError:
+            # Which upstreams there are is not told to strangers.
+            self.guard.check(client, ask.path)
+            raise
+        self.guard.check(client, chosen.path)
+        return self.upstreams.site(chosen)
+
+    def _catalog(self, ask: AskCatalog, client: Client) -> Answer:
+        return self.listings.catalog(
+            ask, self.upstreams, seen=lambda path: self.guard.allows(client, path)
+        )
 
     def _probe(self, ask: Probe) -> Answer:
         probe = self.probes.get(ask.name)
@@ -145,14 +179,14 @@ class Gate:
         return probe()
 
     async def _manifest(
-        self, request: web.BaseRequest, site: Site, name: str | Digest
+        self, request: web.BaseRequest, site: Site, name: str | Digest, *, asker: Asker
     ) -> web.StreamResponse:
         reference: Reference = (
             PinnedReference(site.repository, name)
             if isinstance(name, Digest)
             else TaggedReference(site.repository, name)
         )
-        served = await self.desk.manifest(site.upstream, reference)
+        served = await self.desk.manifest(site.upstream, reference, asker=asker)
         answer = _manifest_answer(served)
         self.metrics.count("manifest", "stale" if served.stale else "served")
         left = (served.until - datetime.now(UTC)).total_seconds()
@@ -168,15 +202,15 @@ class Gate:
         return self._plain(request, answer)
 
     async def _blob(
-        self, request: web.BaseRequest, site: Site, digest: Digest
+        self, request: web.BaseRequest, site: Site, digest: Digest, *, asker: Asker
     ) -> web.StreamResponse:
-        blob = await self.desk.blob(site.upstream, site.repository, digest)
+        blob = await self.desk.blob(site.upstream, site.repository, digest, asker=asker)
         with refusing(unknown_blob(digest)):
-            return await self.shelf.send(request, site, blob)
+            return await self.shelf.send(request, site, blob, asker=asker)
 
     def _refusal(self, request: web.BaseRequest, error: RefusedError) -> Answer:
         self.metrics.count("refused", error.code)
-        self.audit.refused(request, error)
+        self.audit.refused(request, error, self.clients.address(request))
         answer = error.answer
         if self.contact and isinstance(error, DenialError):
             document = json.loads(answer.body)
@@ -204,6 +238,16 @@ def _manifest_answer(served: Served) -> Answer:
             "Cache-Control": "private, no-cache",
         },
     )
+
+
+def _check_method(request: web.BaseRequest) -> None:
+    if request.method not in {"GET", "HEAD"}:
+        raise not_allowed()
+
+
+def _is_cheap(request: web.BaseRequest, error: RefusedError) -> bool:
+    """Tell whether a refusal is the first step of a login, which costs nothing."""
+    return error.status == _UNAUTHORIZED and "Authorization" not in request.headers
 
 
 def _hot_weight(hot: _Hot) -> int:

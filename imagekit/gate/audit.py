@@ -17,7 +17,6 @@ from imagekit.model.reference import Reference
 from imagekit.verify.findings import plain
 
 _log = logging.getLogger(__name__)
-_AUDITED = frozenset({401, 403, 404, 503})
 
 
 class Audit:
@@ -62,12 +61,18 @@ class Audit:
             line |= {"decision": None, "code": outcome.code, "message": plain(outcome.message)}
         self.write(line)
 
-    def refused(self, request: web.BaseRequest, error: RefusedError) -> None:
-        """Write that a request was refused."""
+    def refused(self, request: web.BaseRequest, error: RefusedError, client: str = "") -> None:
+        """Write that a request was refused.
+
+        Args:
+            request: what came.
+            error: what it is answered with.
+            client: the address of the client, where a balancer stands before it.
+        """
         self.write(
             {
                 "event": "refused",
-                "client": request.remote or "",
+                "client": client or request.remote or "",
                 "method": request.method,
                 "target": plain(request.raw_path),
                 "status": error.status,
@@ -75,6 +80,11 @@ class Audit:
                 "message": plain(error.message),
             }
         )
+
+    def malformed(self, client: str, message: str) -> None:
+        """Write that something came which is no request."""
+        self._metrics.count("refused", "MALFORMED")
+        self.write({"event": "malformed", "client": client, "status": 400, "message": message})
 
     def write(self, line: dict[str, object]) -> None:
         """Write one line; a log that cannot be written stops nothing, but is said and counted."""

@@ -3,6 +3,8 @@
 What the command line says goes before what the file says.
 """
 
+import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +17,11 @@ from imagekit.formats.digits import decimal
 from imagekit.formats.report import Report, shown
 from imagekit.formats.scalars import Boolean, Choice, Integer, ListOf, Text, plain
 from imagekit.formats.shape import INVALID, Record, Values, item
+from imagekit.gate.clients import Network
 from imagekit.gate.decide import Lifetimes
 from imagekit.gate.desk import Times
 from imagekit.gate.guard import Grant
+from imagekit.gate.limits import Limits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
 from imagekit.model.hostname import canonical_host, url_host
@@ -74,6 +78,9 @@ class Config:
     audit: Path | None = None
     """The audit log's file; standard output without one."""
     redis: str = ""
+    limits: Limits = field(default_factory=Limits)
+    proxies: tuple[Network, ...] = ()
+    """Networks of balancers, whose X-Forwarded-For is believed."""
 
 
 def parse_address(text: str) -> Address:
@@ -92,6 +99,22 @@ def parse_address(text: str) -> Address:
             code="gate/listen",
         )
     return Address(host=bare, port=number)
+
+
+def parse_network(text: str) -> Network:
+    """Read an address or a network.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise InputError(
+            f"`{shown(text)}` is no network: {error}",
+            hint="write an address or a network, such as 10.0.0.7 or 10.0.0.0/24",
+            code="gate/proxies",
+        ) from error
 
 
 def load_config(path: Path) -> Config:
@@ -161,6 +184,15 @@ _DURATION: Text[timedelta] = Text(
     pattern=r"[0-9]{1,5}[dhms]",
     parse=_duration,
     examples=("30s", "10m", "1h"),
+)
+_TIME: Text[timedelta] = Text(
+    "a time span of a second or more: a number and d, h, m or s",
+    pattern=r"[1-9][0-9]{0,4}[dhms]",
+    parse=_duration,
+    examples=("10s", "6h"),
+)
+_NETWORK: Text[Network] = Text(
+    "an address or a network", parse=parse_network, code="bad-network", examples=("10.0.0.0/24",)
 )
 _PATH: Text[Path] = Text("a path, relative to this file", parse=Path, examples=("tls.key",))
 _ADDRESS: Text[Address] = Text(
@@ -313,6 +345,81 @@ _TIMES: Record[Times] = Record(
 )
 
 
+def _limits(values: Values) -> Limits:
+    default = Limits()
+    said = {name: values[key] for key, name in _LIMIT_NAMES.items() if values[key] is not None}
+    return replace(default, **said)
+
+
+def _count(most: int, least: int = 1) -> Integer:
+    return Integer("a number", minimum=least, maximum=most)
+
+
+_LIMIT_NAMES = {
+    "connections": "connections",
+    "connectionsPerClient": "connections_per_client",
+    "headerBytes": "header_bytes",
+    "headerTime": "header",
+    "bodyTime": "body",
+    "idleTime": "idle",
+    "sendTime": "send",
+    "wholeTime": "whole",
+    "waitingPerClient": "waiting_per_client",
+    "loginFailures": "login_failures",
+    "refusals": "refusals",
+}
+LIMITS: Record[Limits] = Record(
+    "limits of clients",
+    {
+        "connections": item(_count(100_000), "connections at once (4096)"),
+        "connectionsPerClient": item(
+            _count(100_000), "connections of one address, or /64 of IPv6, at once (512)"
+        ),
+        "headerBytes": item(
+            _count(1 << 20, 1024), "bytes of a request's line and headers together (32768)"
+        ),
+        "headerTime": item(_TIME, "how long the headers of a request may take (10s)"),
+        "bodyTime": item(_TIME, "how long the body of a request may take (10s)"),
+        "idleTime": item(_TIME, "how long a connection is kept without a request (75s)"),
+        "sendTime": item(_TIME, "within what time a client takes a mebibyte of its answer (60s)"),
+        "wholeTime": item(_TIME, "how long one answer may take (6h)"),
+        "waitingPerClient": item(_count(10_000), "work for one client that waits (64)"),
+        "loginFailures": item(
+            _count(10_000), "wrong passwords a minute from one client for one account (20)"
+        ),
+        "refusals": item(
+            _count(10_000), "refusals a second to one client that are not delayed (20)"
+        ),
+    },
+    make=_limits,
+)
+
+
+def parse_limits(words: Sequence[str]) -> Limits:
+    """Read limits as the command line has them: ``connections=512``, a word each.
+
+    Raises:
+        InputError: one is not known, or has no such value.
+    """
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not (name.isalnum() and value.isalnum() and word.isascii()):
+            raise InputError(
+                f"`{shown(word)}` is no limit",
+                hint="write NAME=VALUE, such as connections=512 or headerTime=5s",
+                code="gate/limit",
+            )
+    if not words:
+        return Limits()
+    report = Report("--limit", "gate")
+    raw = "".join(f"{word.replace('=', ': ')}\n" for word in words).encode()
+    limits = LIMITS.read(strictyaml.compose(raw, report), report)
+    report.check(InputError, what="the limits")
+    if limits is INVALID:
+        raise InputError("the limits cannot be accepted", code="gate/invalid")
+    return limits
+
+
 @dataclass(frozen=True, slots=True)
 class _Clients:
     htpasswd: Path | None = None
@@ -345,6 +452,8 @@ def _config(values: Values) -> Config:
         redirect=values["blobs"] == "redirect",
         audit=values["auditFile"],
         redis=values["redis"],
+        limits=values["limits"] or Limits(),
+        proxies=values["proxies"],
     )
 
 
@@ -381,6 +490,12 @@ CONFIG: Record[Config] = Record(
             "whether the gate sends blobs, or passes on where the upstream redirects to; "
             "what comes from there only the client can verify",
             default="send",
+        ),
+        "limits": item(LIMITS, "how much of the gate one client may take, and all together"),
+        "proxies": item(
+            ListOf(_NETWORK, max_items=64),
+            "balancers before the gate, whose X-Forwarded-For is believed",
+            default=(),
         ),
         "auditFile": item(_PATH, "the audit log; standard output without it"),
         "redis": item(

@@ -1,17 +1,15 @@
-"""Work for many who wait: one piece of work for all who want the same, in bounded threads."""
+"""Verifying: once for all who want the same, in threads that clients share fairly."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from imagekit.gate.answers import unavailable
+from imagekit.gate.clients import Asker
 from imagekit.gate.refusals import refusing
+from imagekit.gate.threads import FairThreads
 from imagekit.gate.upstreams import Upstream
 
 T = TypeVar("T")
-_MOST_WAITING = 512
 _THREADS = 8
 
 
@@ -20,56 +18,40 @@ class Crew:
 
     Args:
         wait: the longest that one request waits.
+        waiting: work for one client that waits.
     """
 
-    def __init__(self, wait: timedelta) -> None:
+    def __init__(self, wait: timedelta, *, waiting: int) -> None:
         self._wait = wait.total_seconds()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._running: dict[object, asyncio.Task[Any]] = {}
+        self._waiting = waiting
+        self._threads: dict[str, FairThreads] = {}
 
-    async def once(self, key: object, work: Callable[[], Awaitable[T]]) -> T:
+    async def once(
+        self, key: object, work: Callable[[], Awaitable[T]], *, upstream: Upstream, asker: Asker
+    ) -> T:
         """Let all who want the same at once wait for one piece of work.
 
         Who goes away does not end the work; the others still wait for it.
 
         Raises:
-            RefusedError: the work failed, or takes too long.
+            RefusedError: the work failed, takes too long, or the asker wants too much at once.
         """
-        task = self._running.get(key)
-        if task is None:
-            if len(self._running) >= _MOST_WAITING:
-                raise unavailable("too many images are being verified at once")
-            task = asyncio.create_task(_awaited(work))
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._end(key, done))
         with refusing():
-            try:
-                found: T = await asyncio.wait_for(asyncio.shield(task), self._wait)
-            except TimeoutError as error:
-                raise unavailable("verifying takes longer than usual; it goes on") from error
-            return found
+            return await self._of(upstream).once(key, work, asker=asker)
 
     async def in_thread(self, upstream: Upstream, work: Callable[[], T]) -> T:
         """Run in one of the upstream's own threads: one that is slow keeps no other from work."""
-        pool = self._pools.get(upstream.name)
-        if pool is None:
-            pool = ThreadPoolExecutor(_THREADS, f"gate-{upstream.name or 'upstream'}")
-            self._pools[upstream.name] = pool
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        return await self._of(upstream).call(work)
 
     def close(self) -> None:
         """End what runs; threads end with the requests that they are in."""
-        for task in tuple(self._running.values()):
-            task.cancel()
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.close()
 
-    def _end(self, key: object, done: asyncio.Task[Any]) -> None:
-        self._running.pop(key, None)
-        if not done.cancelled():
-            # Where everybody has gone away, nobody else takes the error.
-            done.exception()
-
-
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()
+    def _of(self, upstream: Upstream) -> FairThreads:
+        found = self._threads.get(upstream.name)
+        if found is None:
+            name = f"gate-{upstream.name or 'upstream'}"
+            found = FairThreads(name, _THREADS, waiting=self._waiting, wait=self._wait)
+            self._threads[upstream.name] = found
+        return found

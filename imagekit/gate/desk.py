@@ -20,10 +20,12 @@ from typing import TypeVar
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unknown_blob
 from imagekit.gate.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
+from imagekit.gate.clients import Asker
 from imagekit.gate.crew import Crew
 from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
 from imagekit.gate.decision import Blob, Decision, Subject
 from imagekit.gate.ledger import Ledger
+from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.recorder import Recorder
 from imagekit.gate.refusals import denial, is_outage
@@ -36,6 +38,7 @@ from imagekit.verify.glob import applicable
 T = TypeVar("T")
 _KEPT_PINS = 20_000
 _UNAVAILABLE = 503
+_SOMEBODY = Asker()
 _OUTAGE = timedelta(seconds=5)
 """For so long after an upstream did not answer, what may be stale is served at once."""
 
@@ -58,6 +61,8 @@ class Times:
     pin: timedelta = timedelta(seconds=30)
     wait: timedelta = timedelta(seconds=60)
     """The longest that one request waits for a judgement."""
+    waiting: int = Limits().waiting_per_client
+    """Judgements for one client that wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,8 @@ class _Case:
     upstream: Upstream
     reference: Reference
     book: Rulebook
+    asker: Asker
+    """For whom it is done."""
 
     @property
     def repository(self) -> Repository:
@@ -120,18 +127,20 @@ class Desk:
         self._took = took
         self._attachments = attachments
         self._now = now
-        self._crew = Crew(times.wait)
+        self._crew = Crew(times.wait, waiting=times.waiting)
         self._readers = Readers()
         self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
         self._down: Lru[Repository, datetime] = Lru(_KEPT_PINS)
 
-    async def manifest(self, upstream: Upstream, reference: Reference) -> Served:
+    async def manifest(
+        self, upstream: Upstream, reference: Reference, *, asker: Asker = _SOMEBODY
+    ) -> Served:
         """Return a manifest that is allowed.
 
         Raises:
             RefusedError: it is denied, not there, or nothing can be decided now.
         """
-        case = _Case(upstream, reference, self._rulebook())
+        case = _Case(upstream, reference, self._rulebook(), asker)
         if isinstance(reference, TaggedReference):
             decision, until = await self._by_tag(case, reference)
         else:
@@ -146,20 +155,29 @@ class Desk:
             raise denial(decision)
         return self._served(case, decision, decision.manifest, until=until)
 
-    async def blob(self, upstream: Upstream, repository: Repository, digest: Digest) -> Blob:
+    async def blob(
+        self,
+        upstream: Upstream,
+        repository: Repository,
+        digest: Digest,
+        *,
+        asker: Asker = _SOMEBODY,
+    ) -> Blob:
         """Return a blob that an allowed image consists of.
 
         Raises:
             RefusedError: no allowed image does, or nothing can be decided now.
         """
-        case = _Case(upstream, PinnedReference(repository, digest), self._rulebook())
+        case = _Case(upstream, PinnedReference(repository, digest), self._rulebook(), asker)
         async for root in self._ledger.roots(repository, digest):
             decision = await self._confirmed(case, root)
             if decision is not None and digest in decision.closure.blobs:
                 return Blob(digest, decision.closure.blobs[digest])
         raise unknown_blob(digest)
 
-    async def tags(self, upstream: Upstream, repository: Repository) -> tuple[str, ...]:
+    async def tags(
+        self, upstream: Upstream, repository: Repository, *, asker: Asker = _SOMEBODY
+    ) -> tuple[str, ...]:
         """Return the tags of a repository that some rule speaks of.
 
         Raises:
@@ -168,7 +186,7 @@ class Desk:
         self._check_ruled(repository)
         reader = self._readers.of(upstream, repository)
         found = await self._once_there(
-            upstream, ("tags", repository), lambda: reader.tags(repository)
+            upstream, ("tags", repository), lambda: reader.tags(repository), asker=asker
         )
         if not found:
             message = f"imagekit gate: {repository.path} is not there, or has no tags"
@@ -176,7 +194,7 @@ class Desk:
         return found
 
     async def referrers(
-        self, upstream: Upstream, subject: PinnedReference
+        self, upstream: Upstream, subject: PinnedReference, *, asker: Asker = _SOMEBODY
     ) -> tuple[Descriptor, ...]:
         """Return what names a manifest as its subject; nothing of it has been verified.
 
@@ -186,7 +204,7 @@ class Desk:
         self._check_ruled(subject.repository)
         reader = self._readers.of(upstream, subject.repository)
         return await self._once_there(
-            upstream, ("referrers", subject), lambda: reader.referrers(subject)
+            upstream, ("referrers", subject), lambda: reader.referrers(subject), asker=asker
         )
 
     def close(self) -> None:
@@ -204,7 +222,10 @@ class Desk:
             if known is not None and self._is_fresh(case, known):
                 return known, min(pin.until, known.fresh)
         decision = await self._crew.once(
-            ("tag", reference, case.book.fingerprint), lambda: self._resolve(case, reference)
+            ("tag", reference, case.book.fingerprint),
+            lambda: self._resolve(case, reference),
+            upstream=case.upstream,
+            asker=case.asker,
         )
         pin = self._pins.get(key)
         return decision, min(decision.fresh, pin.until if pin else decision.made)
@@ -268,6 +289,8 @@ class Desk:
             return await self._crew.once(
                 ("digest", reference, reference.tag, case.book.fingerprint),
                 lambda: self._judge(case.of(reference), recorder),
+                upstream=case.upstream,
+                asker=case.asker,
             )
         except RefusedError as error:
             stale = known is not None and self._may_be_stale(case, known)
@@ -319,14 +342,18 @@ class Desk:
             return is_genuine(proof, lambda one: reader.blob(case.repository, one, limit=MAX_BYTES))
 
         try:
-            raw, proof = await self._once_there(case.upstream, ("attached", reference), read)
+            raw, proof = await self._once_there(
+                case.upstream, ("attached", reference), read, asker=case.asker
+            )
             if proof is None:
                 return None
             image = await self._by_digest(case, PinnedReference(case.repository, proof.subject))
             if not image.allowed:
                 return None
             genuine = ("genuine", reference)
-            if not await self._once_there(case.upstream, genuine, lambda: is_good(proof)):
+            if not await self._once_there(
+                case.upstream, genuine, lambda: is_good(proof), asker=case.asker
+            ):
                 return None
         except RefusedError:
             return None
@@ -334,10 +361,15 @@ class Desk:
         self._ledger.learn(decision)
         return decision
 
-    async def _once_there(self, upstream: Upstream, key: object, ask: Callable[[], T]) -> T:
+    async def _once_there(
+        self, upstream: Upstream, key: object, ask: Callable[[], T], *, asker: Asker
+    ) -> T:
         """Ask an upstream, once for all who ask it the same at the same time."""
         return await self._crew.once(
-            (upstream.name, key), lambda: self._crew.in_thread(upstream, ask)
+            (upstream.name, key),
+            lambda: self._crew.in_thread(upstream, ask),
+            upstream=upstream,
+            asker=asker,
         )
 
     async def _judge(self, case: _Case, recorder: Recorder) -> Decision:

@@ -3,17 +3,20 @@
 Rights only ever narrow: an image that the policy denies is denied to everybody.
 """
 
-import asyncio
 import base64
 import hashlib
-import hmac
-import time
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RefusedError, too_many
+from imagekit.gate.clients import Asker
+from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
+from imagekit.gate.rate import RateLimit
+from imagekit.gate.threads import FairThreads
 from imagekit.verify.glob import matches
 
 if TYPE_CHECKING:
@@ -21,8 +24,13 @@ if TYPE_CHECKING:
 
 ANONYMOUS = ""
 _KNOWN = 10_000
-_KNOWN_SECONDS = 300.0
 _MAX_HEADER = 8 << 10
+_CHECKS = 2
+"""Passwords that are checked at once, in threads of their own and with the least priority."""
+_WAIT_SECONDS = 30.0
+_NICE = 10
+_MINUTE = 60.0
+_ACCOUNTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +77,38 @@ class Guard:
     """Knows clients; on one event loop.
 
     Args:
-        rights: what the configuration says.
+        rights: what the configuration says; it holds as long as the guard does.
+        limits: how many wrong passwords a client may show.
     """
 
-    def __init__(self, rights: Rights) -> None:
+    def __init__(self, rights: Rights, limits: Limits | None = None) -> None:
         self._rights = rights
         self.open = rights.open
         """Whether everybody may see everything."""
-        self._known: Lru[bytes, tuple[float, Client]] = Lru(_KNOWN)
+        self._passwords = _Passwords(rights.passwords, limits or Limits())
         self._may: Lru[tuple[str, str], bool] = Lru(_KNOWN)
-        # Equal work for unknown users, so that time does not tell who exists.
-        self._decoy = next(iter(rights.passwords.values()), b"")
 
-    async def client(self, request: "web.BaseRequest") -> Client:
-        """Return who asks."""
+    async def client(self, request: "web.BaseRequest", address: str = "") -> Client:
+        """Return who asks.
+
+        Args:
+            request: what came.
+            address: the client by its address, for which wrong passwords are counted.
+
+        Raises:
+            RefusedError: it showed too many wrong ones (429).
+        """
         if self.open:
             return NOBODY
         header = request.headers.get("Authorization", "")
         if header:
-            return await self._by_header(header)
+            return await self._by_header(header, address)
         name = _certified(request) if self._rights.certificates else ""
         return Client(name) if name else NOBODY
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._passwords.close()
 
     def allows(self, client: Client, path: str) -> bool:
         """Tell whether the client may see a repository."""
@@ -128,6 +147,15 @@ class Guard:
             403, "DENIED", f"imagekit gate: {client.name} has no right to pull from {path}"
         )
 
+    def check_known(self, client: Client) -> None:
+        """Refuse who is nobody in particular, whatever everybody may pull.
+
+        Raises:
+            RefusedError: 401.
+        """
+        if not self.open and (client.refused or client.name == ANONYMOUS):
+            raise self._unauthorized("log in first")
+
     def _granted(self, client: Client, path: str) -> bool:
         if not self._rights.grants:
             return client.name != ANONYMOUS
@@ -150,17 +178,7 @@ class Guard:
         # Tokens may be shown as passwords, too, which is what clients can do.
         return bool(self._rights.passwords or self._rights.tokens)
 
-    async def _by_header(self, header: str) -> Client:
-        key = hashlib.sha256(header[:_MAX_HEADER].encode(errors="replace")).digest()
-        known = self._known.get(key)
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
-        client = await self._recognise(header)
-        if not client.refused:
-            self._known.put(key, (time.monotonic() + _KNOWN_SECONDS, client))
-        return client
-
-    async def _recognise(self, header: str) -> Client:
+    async def _by_header(self, header: str, address: str) -> Client:
         if len(header) > _MAX_HEADER:
             return Client(refused=True)
         scheme, _, rest = header.partition(" ")
@@ -168,31 +186,109 @@ class Guard:
             case "bearer":
                 return self._by_token(rest.strip())
             case "basic":
-                return await self._by_pair(rest.strip())
+                return await self._by_pair(rest.strip(), address)
             case _:
                 return Client(refused=True)
 
     def _by_token(self, token: str) -> Client:
+        # Found by its digest: the time that takes tells nothing about the tokens themselves.
         found = hashlib.sha256(token.encode(errors="replace")).digest()
-        for digest, name in self._rights.tokens.items():
-            if hmac.compare_digest(digest, found):
-                return Client(name)
-        return Client(refused=True)
+        name = self._rights.tokens.get(found)
+        return Client(refused=True) if name is None else Client(name)
 
-    async def _by_pair(self, text: str) -> Client:
+    async def _by_pair(self, text: str, address: str) -> Client:
         try:
             user, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
         except ValueError:
             return Client(refused=True)
         if not colon:
             return Client(refused=True)
-        kept = self._rights.passwords.get(user)
-        if kept is None:
+        if user not in self._rights.passwords:
             by_token = self._by_token(password)
-            if not by_token.refused or not self._decoy:
+            if not by_token.refused:
                 return by_token
-        good = await asyncio.to_thread(_check_password, password, kept or self._decoy)
-        return Client(user) if good and kept is not None else Client(refused=True)
+        good = await self._passwords.check(user, password, address)
+        return Client(user) if good else Client(refused=True)
+
+
+class _Passwords:
+    """Checks passwords, so that wrong ones keep nobody with a right one from being served.
+
+    What must hold:
+
+    1. A pair that was right once is known without a check, under a key of its own; so is a wrong
+       one. The file of passwords does not change while the gate runs.
+    2. Wrong ones are bounded for each client and account: nobody is locked out elsewhere.
+    3. Checks have threads of their own, in which clients take turns.
+
+    Args:
+        hashes: by user.
+        limits: how many wrong ones a client may show.
+    """
+
+    def __init__(self, hashes: Mapping[str, bytes], limits: Limits) -> None:
+        self._hashes = hashes
+        # Equal work for unknown users, so that time does not tell who exists.
+        self._decoy = next(iter(hashes.values()), b"")
+        self._right: Lru[bytes, bool] = Lru(_KNOWN)
+        self._wrong: Lru[bytes, bool] = Lru(_KNOWN)
+        most = limits.login_failures
+        self._accounts = RateLimit(burst=most, per_second=most / _MINUTE)
+        most *= _ACCOUNTS
+        self._clients = RateLimit(burst=most, per_second=most / _MINUTE)
+        self._threads = FairThreads(
+            "gate-login",
+            _CHECKS,
+            waiting=limits.waiting_per_client,
+            wait=_WAIT_SECONDS,
+            initializer=_yield_processors,
+        )
+
+    async def check(self, user: str, password: str, address: str) -> bool:
+        """Tell whether a password is right.
+
+        Raises:
+            RefusedError: too many were wrong (429), or the check takes too long (503).
+        """
+        if not self._decoy:
+            return False
+        account = hashlib.sha256(user.encode()).digest()
+        pair = hashlib.sha256(account + password.encode()).digest()
+        if self._right.get(pair):
+            return True
+        if self._wrong.get(pair):
+            return False
+
+        async def work() -> bool:
+            good = await self._checked(user, password, address)
+            (self._right if good else self._wrong).put(pair, True)
+            return good
+
+        # For each address on its own: who floods one account does not wait in another's row.
+        key = (pair, address)
+        return await self._threads.once(key, work, asker=Asker(address))
+
+    async def _checked(self, user: str, password: str, address: str) -> bool:
+        account = (address, hashlib.sha256(user.encode()).digest())
+        early = max(self._accounts.wait(account), self._clients.wait(address))
+        if early:
+            raise too_many("too many wrong passwords", seconds=early)
+        kept = self._hashes.get(user)
+        good = await self._threads.call(_check_password, password, kept or self._decoy)
+        if good and kept is not None:
+            return True
+        self._accounts.charge(account)
+        self._clients.charge(address)
+        return False
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()
+
+
+def _yield_processors() -> None:
+    """Let this thread run after others: Linux has a nice value for each (sched(7))."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _check_password(password: str, kept: bytes) -> bool:

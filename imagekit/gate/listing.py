@@ -1,12 +1,13 @@
 """Lists: tags, referrers and repositories, as far as the configuration gives them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from imagekit.formats.oci import descriptor_document
 from imagekit.gate.answers import Answer, RefusedError
+from imagekit.gate.clients import Asker
 from imagekit.gate.desk import Desk
 from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
 from imagekit.gate.upstreams import Site, Upstreams
@@ -24,8 +25,15 @@ class Listings:
     with_referrers: bool = True
     with_catalog: bool = False
 
-    def catalog(self, ask: AskCatalog, upstreams: Upstreams) -> Answer:
+    def catalog(
+        self, ask: AskCatalog, upstreams: Upstreams, *, seen: Callable[[str], bool]
+    ) -> Answer:
         """Answer ``_catalog``: what layouts hold; a registry's is not asked for.
+
+        Args:
+            ask: which part of the list.
+            upstreams: what is in front of which.
+            seen: tells which repositories the client may see.
 
         Raises:
             RefusedError: it is not given.
@@ -33,9 +41,12 @@ class Listings:
         names = upstreams.catalog() if self.with_catalog else None
         if names is None:
             raise _off("the list of repositories")
+        names = tuple(name for name in names if seen(name))
         return _page("repositories", names, count=ask.count, last=ask.last, path="/v2/_catalog")
 
-    async def answer(self, ask: AskTags | AskReferrers, site: Site, desk: Desk) -> Answer:
+    async def answer(
+        self, ask: AskTags | AskReferrers, site: Site, desk: Desk, *, asker: Asker
+    ) -> Answer:
         """Answer a list of tags or referrers.
 
         Raises:
@@ -44,16 +55,18 @@ class Listings:
         if isinstance(ask, AskTags):
             if not self.with_tags:
                 raise _off("the list of tags")
-            tags = await desk.tags(site.upstream, site.repository)
+            tags = await desk.tags(site.upstream, site.repository, asker=asker)
             path = f"/v2/{ask.path}/tags/list"
             return _page("tags", tags, count=ask.count, last=ask.last, path=path, name=ask.path)
         if not self.with_referrers:
             raise _off("the list of referrers")
-        return await self._referrers(ask, site, desk)
+        return await self._referrers(ask, site, desk, asker=asker)
 
-    async def _referrers(self, ask: AskReferrers, site: Site, desk: Desk) -> Answer:
+    async def _referrers(
+        self, ask: AskReferrers, site: Site, desk: Desk, *, asker: Asker
+    ) -> Answer:
         subject = PinnedReference(site.repository, ask.digest)
-        found = await desk.referrers(site.upstream, subject)
+        found = await desk.referrers(site.upstream, subject, asker=asker)
         wanted = set(ask.artifact_types)
         listed = [each for each in found if not wanted or each.artifact_type in wanted]
         document = {

@@ -13,6 +13,7 @@ _HELP = {
     "refused": "requests that were refused, by the code of the answer",
     "decision": "judgements: allowed, denied or undecided",
     "policy": "times that the policy was loaded, or kept since the new one is broken",
+    "connection": "connections that were ended or not accepted, by the limit that they met",
     "cache": "faults of the cache",
     "audit": "lines of the audit log that could not be written",
 }

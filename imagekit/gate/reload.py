@@ -16,7 +16,7 @@ from imagekit.verify.findings import plain
 from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)
-_LOOKS = 15
+_LOOKS = 60
 """After so many looks the files that a policy names are read again, too."""
 
 
@@ -78,6 +78,9 @@ class PolicyInForce:
                 self._keep(_all_said(error))
             except (OSError, sqlite3.Error) as error:
                 self._keep(f"it cannot be noted which policy is in force: {error}")
+            except Exception as error:  # noqa: BLE001 - what a file has must not end the watch
+                _log.exception("a fault of the gate, while the policy was read")
+                self._keep(f"a fault of the gate: {type(error).__name__}")
             else:
                 self.fault = ""
 

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import resource
 import signal
 import sqlite3
-import ssl
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,25 +26,31 @@ from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.cache import BlobCache
 from imagekit.gate.blobs.shelf import Shelf
-from imagekit.gate.config import Address, Config, Tls
+from imagekit.gate.clients import Clients
+from imagekit.gate.config import Config
 from imagekit.gate.decide import Senses
 from imagekit.gate.desk import Desk
 from imagekit.gate.guard import Guard
 from imagekit.gate.ledger import Ledger, Shared
+from imagekit.gate.listener import Handler, Manners, listen, tls_context
 from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics, Probes
+from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
 from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 0.5
 _PRUNE_SECONDS = 3600.0
 _PRUNE_AGE = timedelta(days=30)
-_END_SECONDS = 30.0
-_KEEP_ALIVE = 75.0
-_MAX_LINE = 8190
+_SWITCH_SECONDS = 0.001
+"""Threads that verify hold the interpreter no longer than this while an answer is ready."""
+_OWN_FILES = 256
+_MOST_FILES = 1 << 19
+_FILES_OF_CONNECTION = 3
+"""Itself, what it is sent from, and a connection to an upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +63,6 @@ class _Parts:
     audit: Audit
     policy: PolicyInForce
     shared: Shared | None = None
-
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
     Raises:
         ImagekitError: it cannot begin: a broken policy, a folder in use, an address in use.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    setting = replace(setting, config=_with_files(setting.config))
     with ExitStack() as stack:
         store = Store(setting.state)
         stack.callback(store.close)
@@ -116,18 +121,29 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
         gate = _assemble(parts)
         stack.callback(gate.desk.close)
         stack.push_async_callback(gate.shelf.close)
+        stack.callback(gate.guard.close)
         probes = _probes(policy, parts.metrics, stop)
+        manners = Manners(
+            limits=config.limits,
+            clients=gate.clients,
+            pace=gate.pace,
+            malformed=parts.audit.malformed,
+            ended=lambda why: parts.metrics.count("connection", why),
+        )
         if config.admin is None:
             gate.probes = probes
         else:
-            await listen(stack, _probe_handler(probes), config.admin)
+            await listen(stack, _probe_handler(probes), config.admin, manners=manners)
         if config.listen is None:
             raise InputError("where shall the gate listen?", hint="say --listen HOST:PORT")
         tls = None if config.tls is None else tls_context(config.tls)
-        address = await listen(stack, gate.handle, config.listen, tls=tls)
-        _signals(stop, policy)
-        keeping = asyncio.create_task(_keep_house(policy, parts.store))
-        stack.callback(keeping.cancel)
+        address = await listen(stack, gate.handle, config.listen, tls=tls, manners=manners)
+        # A withdrawal waits for nobody: reading the policy has a thread of its own.
+        reader = ThreadPoolExecutor(1, "gate-policy")
+        stack.callback(reader.shutdown, wait=False, cancel_futures=True)
+        _signals(stop, policy, reader)
+        for work in (_look(policy, reader), _prune(parts.store)):
+            stack.callback(asyncio.create_task(work).cancel)
         ready(f"{'https' if tls else 'http'}://{address}")
         await stop.wait()
         _log.info("stopping: running answers are finished first")
@@ -142,7 +158,7 @@ def _assemble(parts: _Parts) -> Gate:
         senses=Senses(
             memory=SqliteMemory(setting.state / "seen.db"), certificates=SigstoreVerifier()
         ),
-        times=config.times,
+        times=replace(config.times, waiting=config.limits.waiting_per_client),
         rulebook=lambda: policy.book,
         heard=audit.decided,
         took=metrics.took,
@@ -163,72 +179,22 @@ def _assemble(parts: _Parts) -> Gate:
     return Gate(
         upstreams=Upstreams.of(config.upstreams),
         desk=desk,
-        shelf=Shelf(cache, metrics, redirect=config.redirect),
-        guard=Guard(rights),
+        shelf=Shelf(
+            cache,
+            metrics,
+            redirect=config.redirect,
+            waiting=config.limits.waiting_per_client,
+        ),
+        guard=Guard(rights, config.limits),
         audit=audit,
         metrics=metrics,
         listings=config.listings,
         policy=lambda: policy.book.fingerprint,
         probes={},
         contact=config.contact,
+        clients=Clients(config.proxies),
+        pace=Pace(config.limits),
     )
-
-
-async def listen(
-    stack: AsyncExitStack, handler: Handler, address: Address, *, tls: ssl.SSLContext | None = None
-) -> Address:
-    """Serve on an address until the stack ends; return the address with its port.
-
-    Raises:
-        InputError: it cannot be listened on.
-    """
-    server = web.Server(
-        handler,
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=_KEEP_ALIVE,
-        max_line_size=_MAX_LINE,
-        max_field_size=_MAX_LINE,
-        tcp_keepalive=True,
-    )
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_END_SECONDS)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(
-        runner, address.host, address.port, ssl_context=tls, backlog=1024, reuse_port=False
-    )
-    try:
-        await site.start()
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {address}: {error.strerror or error}",
-            hint="is another program listening there?",
-            code="gate/listen",
-        ) from error
-    return replace(address, port=runner.addresses[0][1])
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Return the certificate of a server, and what clients must show.
-
-    Raises:
-        InputError: it cannot be used.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-        if tls.client_ca is not None:
-            context.load_verify_locations(tls.client_ca)
-            required = tls.client_required
-            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as error:
-        raise InputError(
-            f"the certificate {tls.certificate} with {tls.key} cannot be used: {error}",
-            hint="both are files in PEM, and belong together",
-            code="gate/tls",
-        ) from error
-    return context
 
 
 def _probes(policy: PolicyInForce, metrics: Metrics, stop: asyncio.Event) -> Probes:
@@ -262,29 +228,44 @@ def _probe_handler(probes: Probes) -> Handler:
     return handle
 
 
-def _signals(stop: asyncio.Event, policy: PolicyInForce) -> None:
+def _signals(stop: asyncio.Event, policy: PolicyInForce, reader: Executor) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.ensure_future(asyncio.to_thread(policy.reload))
-        running.add(task)
-        task.add_done_callback(running.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(reader, policy.reload))
 
 
-async def _keep_house(policy: PolicyInForce, store: Store) -> None:
-    pruned = time.monotonic()
+async def _look(policy: PolicyInForce, reader: Executor) -> None:
+    """See again and again whether the policy changed."""
+    loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        await asyncio.to_thread(policy.refresh)
-        if time.monotonic() - pruned > _PRUNE_SECONDS:
-            pruned = time.monotonic()
-            with contextlib.suppress(OSError, sqlite3.Error):
-                await asyncio.to_thread(store.prune, datetime.now(UTC), _PRUNE_AGE)
+        await loop.run_in_executor(reader, policy.refresh)
+
+
+async def _prune(store: Store) -> None:
+    while True:
+        await asyncio.sleep(_PRUNE_SECONDS)
+        with contextlib.suppress(OSError, sqlite3.Error):
+            await asyncio.to_thread(store.prune, datetime.now(UTC), _PRUNE_AGE)
+
+
+def _with_files(config: Config) -> Config:
+    """Let the process have as many files as it may, and no more connections than files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limits = config.limits
+    room = max(1, (most - _OWN_FILES) // _FILES_OF_CONNECTION)
+    if limits.connections <= room:
+        return config
+    _log.warning(
+        "at most %d connections instead of %d, as this process may open %d files only",
+        room,
+        limits.connections,
+        most,
+    )
+    return replace(config, limits=replace(limits, connections=room))
 
 
 def _shared(url: str) -> Shared | None:

@@ -105,6 +105,16 @@ class Site:
     upstream: Upstream
     repository: Repository
     path: str
+    """Begins with the upstream's name, where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An upstream, a repository's name there, and what rights call it."""
+
+    upstream: Upstream
+    inner: str
+    path: str
 
 
 class Upstreams:
@@ -148,16 +158,29 @@ class Upstreams:
             )
         return cls(given)
 
-    def locate(self, ask: Named) -> Site:
-        """Return what a request means.
+    def choose(self, ask: Named) -> "Chosen":
+        """Return which upstream a request means, and what the repository is called there.
 
         Raises:
-            RefusedError: there is no such upstream or repository.
+            RefusedError: there is no such upstream.
         """
-        upstream, path = self._choose(ask.path, ask.namespace)
+        upstream, inner = self._choose(ask.path, ask.namespace)
+        if upstream.layout is None:
+            # A repository may have several names, of which rights and policies know one.
+            inner = Repository(upstream.host, inner).path
+        # By the name of the upstream that was chosen, whatever the request called it.
+        return Chosen(upstream, inner, f"{upstream.name}/{inner}" if upstream.name else inner)
+
+    def site(self, chosen: "Chosen") -> Site:
+        """Return the repository that was chosen.
+
+        Raises:
+            RefusedError: a layout has no such one.
+        """
+        upstream, inner = chosen.upstream, chosen.inner
         if upstream.layout is not None:
-            return Site(upstream, self._layouts.repository(upstream.layout, path), ask.path)
-        return Site(upstream, Repository(upstream.host, path), ask.path)
+            return Site(upstream, self._layouts.repository(upstream.layout, inner), chosen.path)
+        return Site(upstream, Repository(upstream.host, inner), chosen.path)
 
     def catalog(self) -> tuple[str, ...] | None:
         """Return the repositories under their names here; None where an upstream is a registry."""

@@ -7,8 +7,9 @@ that it is no as well while this service is down.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
@@ -16,31 +17,58 @@ from aiohttp import web
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.formats.admission import MAX_REVIEW, parse_review, review_answer
 from imagekit.formats.digits import decimal
+from imagekit.gate.answers import RefusedError, too_many
+from imagekit.gate.clients import Asker, Clients
+from imagekit.gate.limits import Limits
+from imagekit.gate.threads import FairThreads
 from imagekit.model.admission import Admission, Review
+from imagekit.verify.findings import plain
 
 _log = logging.getLogger(__name__)
 _MARGIN = 1.0
 _LONGEST = 30.0
 _DEFAULT_WAIT = 10.0
-_BODY_SECONDS = 10.0
-_MOST = 64
-"""Most reviews that are judged at once; each may hold megabytes."""
+_READ, _JUDGED = 2, 16
+"""Reviews that are read and judged at once, in threads of their own; others wait for a turn."""
+_HELD = 256 << 20
+_HELD_OF_CLIENT = 4 * MAX_REVIEW
+_MALFORMED = frozenset({400, 408})
 
 Admit = Callable[[Review], Admission]
 
 
-@dataclass(slots=True)
 class Webhook:
-    """Answers API servers.
+    """Answers API servers; on one event loop.
+
+    A review is read as a whole before it takes a turn, so who sends half of one keeps nobody from
+    being answered, and clients take turns.
 
     Args:
         admit: judges a review; runs in a thread.
         heard: is told of every answer.
+        malformed: is told a client's address, and what is wrong with its review.
+        limits: how much a client may take.
+        clients: tells them apart.
     """
 
-    admit: Admit
-    heard: Callable[[Review, Admission], None]
-    _running: int = 0
+    def __init__(
+        self,
+        *,
+        admit: Admit,
+        heard: Callable[[Review, Admission], None],
+        malformed: Callable[[str, str], None] = lambda _client, _message: None,
+        limits: Limits | None = None,
+        clients: Clients | None = None,
+    ) -> None:
+        self._admit = admit
+        self._heard = heard
+        self._malformed = malformed
+        self._limits = limits or Limits()
+        self._clients = clients or Clients()
+        waiting = self._limits.waiting_per_client
+        self._reading = FairThreads("review", _READ, waiting=waiting, wait=_LONGEST)
+        self._judging = FairThreads("admission", _JUDGED, waiting=waiting, wait=_LONGEST)
+        self._bodies = _Bodies()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
@@ -51,30 +79,52 @@ class Webhook:
             return web.Response(status=404, text="imagekit webhook: POST /validate\n")
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})
-        if self._running >= _MOST:
-            return web.Response(status=503, headers={"Retry-After": "1"})
-        self._running += 1
+        asker = Asker(self._clients.client(request))
         try:
-            return await self._review(request, _wait(target.query))
-        finally:
-            self._running -= 1
+            with self._bodies.of(asker.address) as hold:
+                raw = await self._body(request, hold)
+                review = await self._read(raw, asker)
+                return await self._answer(review, asker, wait=_wait(target.query))
+        except RefusedError as error:
+            if error.status in _MALFORMED:
+                self._malformed(self._clients.address(request), plain(error.message))
+            text = f"imagekit webhook: {error.message}\n"
+            return web.Response(status=error.status, headers=error.headers, text=text)
 
-    async def _review(self, request: web.BaseRequest, wait: float) -> web.StreamResponse:
+    def close(self) -> None:
+        """End what runs."""
+        self._reading.close()
+        self._judging.close()
+
+    async def _body(self, request: web.BaseRequest, hold: Callable[[int], None]) -> bytes:
         try:
-            raw = await asyncio.wait_for(_body(request), _BODY_SECONDS)
-            review = parse_review(raw)
-        except TimeoutError:
-            return web.Response(status=408)
+            return await asyncio.wait_for(_whole(request, hold), self._limits.body.total_seconds())
+        except TimeoutError as error:
+            message = "the review does not come to its end"
+            raise RefusedError(408, "REVIEW_TIMEOUT", message) from error
+        except web.RequestPayloadError as error:
+            message = f"the body cannot be read: {error}"
+            raise RefusedError(400, "BAD_REVIEW", message) from error
+
+    async def _read(self, raw: bytes, asker: Asker) -> Review:
+        try:
+            return await self._reading.once(
+                object(), lambda: self._reading.call(parse_review, raw), asker=asker
+            )
         except DocumentError as error:
-            return web.Response(status=400, text=f"imagekit webhook: {error.message}\n")
-        admission = await self._decided(review, wait)
-        self.heard(review, admission)
-        body = review_answer(admission)
-        return web.Response(body=body, content_type="application/json")
+            raise RefusedError(400, "BAD_REVIEW", error.message) from error
 
-    async def _decided(self, review: Review, wait: float) -> Admission:
+    async def _answer(self, review: Review, asker: Asker, *, wait: float) -> web.Response:
+        admission = await self._decided(review, asker, wait=wait)
+        self._heard(review, admission)
+        return web.Response(body=review_answer(admission), content_type="application/json")
+
+    async def _decided(self, review: Review, asker: Asker, *, wait: float) -> Admission:
+        work = self._judging.once(
+            object(), lambda: self._judging.call(self._admit, review), asker=asker
+        )
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self.admit, review), wait)
+            return await asyncio.wait_for(work, wait)
         except TimeoutError:
             message = f"imagekit: no verdict within {wait:.0f} s, so it is refused; try again"
         except ImagekitError as error:
@@ -85,18 +135,45 @@ class Webhook:
         return Admission(uid=review.uid, allowed=False, message=message)
 
 
-async def _body(request: web.BaseRequest) -> bytes:
+class _Bodies:
+    """The bytes of reviews that are being read or judged: bounded for each client, and in all."""
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def of(self, client: str) -> Iterator[Callable[[int], None]]:
+        """Yield what is told of every byte that came; all of them are let go of at the end."""
+        mine = 0
+
+        def hold(count: int) -> None:
+            nonlocal mine
+            mine += count
+            self._held[client] += count
+            if self._held[client] > _HELD_OF_CLIENT or self._held.total() > _HELD:
+                raise too_many("too many bytes of reviews at once")
+
+        try:
+            yield hold
+        finally:
+            self._held[client] -= mine
+            if not self._held[client]:
+                del self._held[client]
+
+
+async def _whole(request: web.BaseRequest, hold: Callable[[int], None]) -> bytes:
     """Read the body, bounded.
 
     Raises:
-        DocumentError: it is too large.
+        RefusedError: it is too large, or others are at the same time.
     """
     parts, size = [], 0
     async for part in request.content.iter_any():
+        hold(len(part))
         parts.append(part)
         size += len(part)
         if size > MAX_REVIEW:
-            raise DocumentError(f"more than {MAX_REVIEW} bytes", code="TOO_LARGE")
+            raise RefusedError(400, "TOO_LARGE", f"the review has more than {MAX_REVIEW} bytes")
     return b"".join(parts)
 
 

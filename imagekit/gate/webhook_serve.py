@@ -6,13 +6,17 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from imagekit.errors import ImagekitError
+from imagekit.gate.clients import Clients
 from imagekit.gate.config import Address, Tls
-from imagekit.gate.serve import listen, tls_context
+from imagekit.gate.limits import Limits
+from imagekit.gate.listener import Manners, listen, tls_context
+from imagekit.gate.pace import Pace
 from imagekit.gate.webhook import Webhook
 from imagekit.model.admission import Admission, Review
 from imagekit.model.policy import Policy
@@ -36,6 +40,7 @@ class WebhookSetting:
     memory: Memory
     allow_tags: bool = False
     contact: str = ""
+    limits: Limits = field(default_factory=Limits)
 
 
 def run_webhook(setting: WebhookSetting, *, ready: Callable[[str], None]) -> None:
@@ -64,6 +69,8 @@ class _Judgement:
             self._verifier = self._read()
         except ImagekitError as error:
             _log.error("the new policy is broken, the old one stays in force: %s", error.message)
+        except Exception:  # noqa: BLE001 - what a file has must not end the webhook
+            _log.exception("a fault of the webhook: the old policy stays in force")
 
     def admit(self, review: Review) -> Admission:
         """Judge a review."""
@@ -81,20 +88,33 @@ async def _serve(judgement: _Judgement, ready: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        webhook = Webhook(admit=judgement.admit, heard=_heard)
+        limits, clients = setting.limits, Clients()
+        webhook = Webhook(
+            admit=judgement.admit,
+            heard=_heard,
+            malformed=_malformed,
+            limits=limits,
+            clients=clients,
+        )
+        stack.callback(webhook.close)
         tls = None if setting.tls is None else tls_context(setting.tls)
-        address = await listen(stack, webhook.handle, setting.listen, tls=tls)
+        manners = Manners(limits=limits, clients=clients, pace=Pace(limits), malformed=_malformed)
+        address = await listen(stack, webhook.handle, setting.listen, tls=tls, manners=manners)
+        # A withdrawal waits for nobody: reading the policy has a thread of its own.
+        reader = ThreadPoolExecutor(1, "webhook-policy")
+        stack.callback(reader.shutdown, wait=False, cancel_futures=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, judgement.reload))
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: loop.run_in_executor(reader, judgement.reload)
+        )
         ready(f"{'https' if tls else 'http'}://{address}/validate")
         await stop.wait()
 
 
 def _heard(review: Review, admission: Admission) -> None:
     """Write the decision as one line of JSON."""
-    line = {
-        "time": datetime.now(UTC).isoformat(),
+    line: dict[str, object] = {
         "event": "admission",
         "uid": review.uid,
         "operation": review.operation,
@@ -104,5 +124,15 @@ def _heard(review: Review, admission: Admission) -> None:
         "images": [{"image": name, "digest": digest} for name, digest in admission.digests],
         "message": admission.message,
     }
-    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+    _write(line)
+
+
+def _malformed(client: str, message: str) -> None:
+    """Write that something came which is no review."""
+    _write({"event": "malformed", "client": client, "message": message})
+
+
+def _write(line: dict[str, object]) -> None:
+    text = json.dumps({"time": datetime.now(UTC).isoformat(), **line}, ensure_ascii=False)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

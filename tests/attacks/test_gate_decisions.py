@@ -44,7 +44,7 @@ def making(origin: Origin, folder: Path, **times: timedelta) -> Making:
         policy=origin.world.policy(),
         upstreams=(origin.upstream(),),
         clock=Clock(NOW),
-        times=Times(lifetimes=Lifetimes(**lifetimes), **rest),
+        times=Times(lifetimes=Lifetimes(**lifetimes), **rest),  # type: ignore[arg-type]  # no number
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.gate.limits import Limits
 from tests.gate.local import LocalGate, Making
 from tests.gate.origin import Origin
 
@@ -29,8 +30,14 @@ def origin() -> Iterator[Origin]:
 def gate(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGate]:
     """A gate in front of it."""
     folder: Path = tmp_path_factory.mktemp("gate")
-    policy, upstream = origin.world.policy(), origin.upstream()
-    with LocalGate(Making(folder=folder, policy=policy, upstreams=(upstream,))) as running:
+    made = Making(
+        folder=folder,
+        policy=origin.world.policy(),
+        upstreams=(origin.upstream(),),
+        # Here all that is refused comes from one client, and none of it shall be delayed.
+        limits=Limits(refusals=10_000),
+    )
+    with LocalGate(made) as running:
         yield running
 
 

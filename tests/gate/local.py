@@ -5,13 +5,12 @@ import io
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-from aiohttp import web
 
 from imagekit.adapters.memory import SqliteMemory
 from imagekit.adapters.sigstore import SigstoreVerifier
@@ -19,13 +18,18 @@ from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.cache import BlobCache
 from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.clients import Clients, Network
+from imagekit.gate.config import Address
 from imagekit.gate.decide import Rulebook, Senses
 from imagekit.gate.decision import fingerprint
 from imagekit.gate.desk import Desk, Times
 from imagekit.gate.guard import Guard, Rights
 from imagekit.gate.ledger import Ledger
+from imagekit.gate.limits import Limits
+from imagekit.gate.listener import Manners, listen
 from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
+from imagekit.gate.pace import Pace
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.model.policy import Policy
@@ -59,6 +63,8 @@ class Making:
     cache_size: int = 64 << 20
     redirect: bool = False
     contact: str = "platform@site.example"
+    limits: Limits = field(default_factory=Limits)
+    proxies: tuple[Network, ...] = ()
 
 
 class LocalGate:
@@ -128,16 +134,23 @@ class LocalGate:
         store = Store(self.making.folder / "state")
         gate = self._assemble(store)
         self.gate = gate
-        server = web.Server(gate.handle, access_log=None, handler_cancellation=True)
-        runner = web.ServerRunner(server, handle_signals=False)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.port = runner.addresses[0][1]
-        self.host = f"127.0.0.1:{self.port}"
-        self._ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
+        manners = Manners(
+            limits=self.making.limits,
+            clients=gate.clients,
+            pace=gate.pace,
+            malformed=gate.audit.malformed,
+            ended=lambda why: gate.metrics.count("connection", why),
+        )
+        async with AsyncExitStack() as stack:
+            address = await listen(
+                stack, gate.handle, Address(host="127.0.0.1", port=0), manners=manners
+            )
+            self.port = address.port
+            self.host = f"127.0.0.1:{self.port}"
+            self._ready.set()
+            await self._stop.wait()
         await gate.shelf.close()
+        gate.guard.close()
         gate.desk.close()
         store.close()
         await self._loop.shutdown_default_executor()
@@ -150,7 +163,7 @@ class LocalGate:
             senses=Senses(
                 memory=SqliteMemory(making.folder / "seen.db"), certificates=SigstoreVerifier()
             ),
-            times=making.times,
+            times=replace(making.times, waiting=making.limits.waiting_per_client),
             rulebook=lambda: Rulebook(policy=self.policy, fingerprint=fingerprint(self.policy)),
             heard=audit.decided,
             took=metrics.took,
@@ -162,12 +175,19 @@ class LocalGate:
         return Gate(
             upstreams=Upstreams.of(making.upstreams),
             desk=desk,
-            shelf=Shelf(cache, metrics, redirect=making.redirect),
-            guard=Guard(making.rights),
+            shelf=Shelf(
+                cache,
+                metrics,
+                redirect=making.redirect,
+                waiting=making.limits.waiting_per_client,
+            ),
+            guard=Guard(making.rights, making.limits),
             audit=audit,
             metrics=metrics,
             listings=making.listings,
             policy=lambda: fingerprint(self.policy),
             probes={"metrics": metrics.answer},
             contact=making.contact,
+            clients=Clients(making.proxies),
+            pace=Pace(making.limits),
         )

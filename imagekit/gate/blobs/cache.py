@@ -76,6 +76,11 @@ class BlobCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def has(self, digest: Digest, size: int) -> bool:
+        """Tell whether a blob of that size is here."""
+        entry = self._entries.get(digest)
+        return entry is not None and entry.size == size
+
     def open(self, digest: Digest, size: int) -> tuple[BinaryIO, bool] | None:
         """Return the file of a blob and whether this process has checked it; None without."""
         entry = self._entries.get(digest)

@@ -107,6 +107,10 @@ class Flows:
         """Let the threads end."""
         self._pool.shutdown(wait=True)
 
+    def has(self, wanted: Wanted) -> bool:
+        """Tell whether a blob is in the cache as a whole."""
+        return wanted not in self._running and self._cache.has(wanted.digest, wanted.size)
+
     @asynccontextmanager
     async def follow(self, wanted: Wanted) -> AsyncIterator[Flow | None]:
         """Yield the flow of a blob; None where the cache has no room for it.

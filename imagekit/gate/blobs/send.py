@@ -179,7 +179,7 @@ async def _copy(
     count: int,
 ) -> None:
     transport = request.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         raise ConnectionResetError("the client went away")
     if transport.get_extra_info("sslcontext") is None:
         await asyncio.get_running_loop().sendfile(transport, flow.file, offset, count)

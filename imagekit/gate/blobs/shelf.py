@@ -2,19 +2,26 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
 from imagekit.gate.blobs.cache import BlobCache
 from imagekit.gate.blobs.flow import Flow, Flows, Wanted
 from imagekit.gate.blobs.origin import LayoutOrigin, Origin, RegistryOrigin
-from imagekit.gate.blobs.send import headers_of, send_flow, send_part, send_pieces, span_of
+from imagekit.gate.blobs.send import Span, headers_of, send_flow, send_part, send_pieces, span_of
+from imagekit.gate.clients import Asker
 from imagekit.gate.decision import Blob
+from imagekit.gate.limits import Limits
 from imagekit.gate.metrics import Metrics
+from imagekit.gate.slots import FairSlots
 from imagekit.gate.upstreams import Site, Upstream
 
 _log = logging.getLogger(__name__)
 _PAUSE = 60.0
+_FETCHES = 256
+"""Answers of one upstream that wait for it at once; one client has a quarter of them at most."""
+_SOMEBODY = Asker()
 
 
 class Shelf:
@@ -24,11 +31,19 @@ class Shelf:
         cache: where verified blobs are kept; None to keep none.
         metrics: counts.
         redirect: whether clients are sent on where the registry sends them.
+        waiting: requests of one client that wait for their turn to be fetched.
     """
 
     def __init__(
-        self, cache: BlobCache | None, metrics: Metrics, *, redirect: bool = False
+        self,
+        cache: BlobCache | None,
+        metrics: Metrics,
+        *,
+        redirect: bool = False,
+        waiting: int = Limits().waiting_per_client,
     ) -> None:
+        self._waiting = waiting
+        self._slots: dict[str, FairSlots] = {}
         self._redirect = redirect
         self._cache = cache
         self._flows = None if cache is None else Flows(cache)
@@ -37,10 +52,7 @@ class Shelf:
         self._broken_until = 0.0
 
     async def send(
-        self,
-        request: web.BaseRequest,
-        site: Site,
-        blob: Blob,
+        self, request: web.BaseRequest, site: Site, blob: Blob, *, asker: Asker = _SOMEBODY
     ) -> web.StreamResponse:
         """Answer a request for a blob.
 
@@ -55,16 +67,43 @@ class Shelf:
         wanted = Wanted(
             origin=origin, repository=site.repository, digest=blob.digest, size=blob.size
         )
+        if self._usable is not None and not self._redirect and self._usable.has(wanted):
+            return await self._sent(request, wanted, span, fetched=lambda: None)
+        # What needs the upstream is bounded for each client, as the connections to it are.
+        slots = self._slots_of(site.upstream)
+        ticket = slots.enter(asker)
+        async with slots.slot(ticket):
+            return await self._sent(request, wanted, span, fetched=lambda: slots.leave(ticket))
+
+    async def _sent(
+        self,
+        request: web.BaseRequest,
+        wanted: Wanted,
+        span: Span,
+        *,
+        fetched: Callable[[], None],
+    ) -> web.StreamResponse:
+        """Send a blob.
+
+        Args:
+            request: what came.
+            wanted: the blob.
+            span: which bytes of it.
+            fetched: is called when the upstream is not needed any more, while it is still sent.
+        """
         if self._redirect:
-            place = await origin.place(site.repository, blob.digest)
+            place = await wanted.origin.place(wanted.repository, wanted.digest)
             if place is not None:
                 self._metrics.count("blob", "redirected")
                 return _elsewhere(place)
-        if self._flows is not None and time.monotonic() >= self._broken_until:
+        flows = self._usable
+        if flows is not None:
             try:
-                async with self._flows.follow(wanted) as flow:
+                async with flows.follow(wanted) as flow:
                     if flow is not None:
                         self._count(flow)
+                        if flow.task is not None:
+                            flow.task.add_done_callback(lambda _task: fetched())
                         return await send_flow(request, flow, wanted.digest, span=span)
             except OSError as error:
                 if isinstance(error, ConnectionError):
@@ -74,6 +113,18 @@ class Shelf:
         if span.partial:
             return await send_part(request, wanted, span)
         return await send_pieces(request, wanted)
+
+    @property
+    def _usable(self) -> Flows | None:
+        """The cache, where there is one that works."""
+        return self._flows if time.monotonic() >= self._broken_until else None
+
+    def _slots_of(self, upstream: Upstream) -> FairSlots:
+        found = self._slots.get(upstream.name)
+        if found is None:
+            found = FairSlots(_FETCHES, waiting=self._waiting, most=_FETCHES // 4)
+            self._slots[upstream.name] = found
+        return found
 
     def _count(self, flow: Flow) -> None:
         self._metrics.count("blob", "cached" if flow.whole else "fetched")

@@ -5,7 +5,7 @@ import pytest
 from imagekit.errors import InputError
 from imagekit.gate.answers import RefusedError
 from imagekit.gate.paths import AskManifest
-from imagekit.gate.upstreams import Upstream, Upstreams
+from imagekit.gate.upstreams import Site, Upstream, Upstreams
 from imagekit.model.registry import RegistryOptions
 
 _UPSTREAMS = Upstreams.of(
@@ -15,6 +15,10 @@ _UPSTREAMS = Upstreams.of(
         Upstream.parse("inner=http://registry:80", RegistryOptions()),
     )
 )
+
+
+def _located(ask: AskManifest) -> Site:
+    return _UPSTREAMS.site(_UPSTREAMS.choose(ask))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,7 @@ _UPSTREAMS = Upstreams.of(
 )
 def test_a_namespace_in_any_spelling(namespace: str, name: str) -> None:
     """Rights and rules are those of the one name that the upstream has."""
-    site = _UPSTREAMS.locate(AskManifest("org/app", "1", namespace))
+    site = _located(AskManifest("org/app", "1", namespace))
 
     assert site.repository.name == name
 
@@ -40,7 +44,7 @@ def test_a_namespace_in_any_spelling(namespace: str, name: str) -> None:
 def test_a_namespace_that_is_none(namespace: str) -> None:
     """What is no upstream, or could be several hosts, is not asked for."""
     with pytest.raises(RefusedError):
-        _UPSTREAMS.locate(AskManifest("org/app", "1", namespace))
+        _located(AskManifest("org/app", "1", namespace))
 
 
 @pytest.mark.parametrize("text", ["", "a=", "127.1", "http://r.site:443", "0.0.0.0:5000", "a b"])
@@ -52,6 +56,9 @@ def test_no_upstream(text: str) -> None:
 
 def test_official_images_of_docker_hub() -> None:
     """A word alone is below library/, for policies as for the registry."""
-    site = _UPSTREAMS.locate(AskManifest("hub/debian", "12"))
+    site = _located(AskManifest("hub/debian", "12"))
 
     assert site.repository.name == "docker.io/library/debian"
+    # Rights know it by this one name, too.
+    for path, namespace in (("debian", "docker.io"), ("hub/library/debian", "")):
+        assert _UPSTREAMS.choose(AskManifest(path, "12", namespace)).path == "hub/library/debian"

@@ -1,0 +1,344 @@
+"""A listener: HTTP on an address, with bounded connections, headers and times.
+
+What cannot be understood as a request is one line of the audit log and one short answer.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
+
+from imagekit.errors import InputError
+from imagekit.gate.clients import Asker, Clients
+from imagekit.gate.config import Address, Tls
+from imagekit.gate.connections import Connection, Connections, Listening, Phase
+from imagekit.gate.limits import Limits
+from imagekit.gate.pace import Pace
+from imagekit.verify.findings import plain
+
+_END_SECONDS = 30.0
+_SWEEP_SECONDS = 1.0
+_MAX_LINE = 8190
+_MAX_HEADERS = 100
+_BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
+_MOST_SAID = 300
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """What a listener holds its clients to, and whom it tells.
+
+    Args:
+        limits: how many, and how long.
+        clients: tells them apart.
+        pace: shared with whoever refuses requests.
+        malformed: is told a client's address and what was wrong with its request.
+        ended: is told for what reason a connection was ended or not accepted.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    clients: Clients = field(default_factory=Clients)
+    pace: Pace = field(default_factory=lambda: Pace(Limits()))
+    malformed: Callable[[str, str], None] = lambda _client, _message: None
+    ended: Callable[[str], None] = lambda _why: None
+
+
+async def listen(
+    stack: AsyncExitStack,
+    handler: Handler,
+    address: Address,
+    *,
+    tls: ssl.SSLContext | None = None,
+    manners: Manners | None = None,
+) -> Address:
+    """Serve on an address until the stack ends; return the address with its port.
+
+    Raises:
+        InputError: it cannot be listened on.
+    """
+    manners = manners or Manners()
+    table = Connections(manners.limits, manners.clients, manners.ended)
+    server = _Server(handler, table, manners)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_END_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        for bound in await _bound(address, table):
+            await _Site(
+                runner, bound, tls=tls, header=manners.limits.header.total_seconds()
+            ).start()
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {address}: {error.strerror or error}",
+            hint="is another program listening there?",
+            code="gate/listen",
+        ) from error
+    sweeping = asyncio.create_task(_sweep(table))
+    stack.callback(sweeping.cancel)
+    return replace(address, port=runner.addresses[0][1])
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return the certificate of a server, and what clients must show.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        if tls.client_ca is not None:
+            context.load_verify_locations(tls.client_ca)
+            required = tls.client_required
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"the certificate {tls.certificate} with {tls.key} cannot be used: {error}",
+            hint="both are files in PEM, and belong together",
+            code="gate/tls",
+        ) from error
+    return context
+
+
+async def _bound(address: Address, table: Connections) -> list[Listening]:
+    """Return a socket for each address that a host's name has, all with one port."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[Listening] = []
+    port = address.port
+    try:
+        for family, kind, protocol, _, place in dict.fromkeys(found):
+            bound = Listening(family, kind, protocol)
+            sockets.append(bound)
+            bound.table = table
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind((place[0], port, *place[2:]))
+            port = bound.getsockname()[1]
+    except OSError:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets
+
+
+async def _sweep(table: Connections) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        table.sweep()
+
+
+class _Site(web.BaseSite):
+    """A site whose handshakes of TLS end in time, and which takes few connections in one go."""
+
+    def __init__(
+        self,
+        runner: web.ServerRunner,
+        bound: Listening,
+        *,
+        tls: ssl.SSLContext | None,
+        header: float,
+    ) -> None:
+        super().__init__(runner, ssl_context=tls)
+        self._bound = bound
+        self._handshake = None if tls is None else header
+
+    @property
+    def name(self) -> str:
+        """Where it listens."""
+        return str(self._bound.getsockname())
+
+    async def start(self) -> None:
+        """Listen."""
+        await super().start()
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - for mypy: the runner was set up
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            sock=self._bound,
+            ssl=self._ssl_context,
+            backlog=_ACCEPTED_AT_ONCE,
+            ssl_handshake_timeout=self._handshake,
+        )
+        # Many may wait to be accepted; the number above is how many are in one step of the loop.
+        self._bound.listen(_BACKLOG)
+
+
+class _Server(web.Server):
+    """Makes a protocol for each connection."""
+
+    def __init__(self, handler: Handler, table: Connections, manners: Manners) -> None:
+        limits = manners.limits
+        line = min(_MAX_LINE, limits.header_bytes)
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": limits.idle.total_seconds(),
+            "max_line_size": line,
+            "max_field_size": line,
+            "max_headers": _MAX_HEADERS,
+            "tcp_keepalive": True,
+            "lingering_time": limits.body.total_seconds(),
+            # What is compressed could become anything.
+            "auto_decompress": False,
+        }
+        super().__init__(_phased(handler), handler_cancellation=True)
+        self._table = table
+        self._manners = manners
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the protocol of a new connection."""
+        return _Protocol(self, self._table, manners=self._manners, options=self._options)
+
+
+class _Protocol(web.RequestHandler):
+    """HTTP on one connection."""
+
+    __slots__ = ("_head", "_manners", "_table", "connection", "may_be_large")
+
+    def __init__(
+        self, server: _Server, table: Connections, *, manners: Manners, options: dict[str, Any]
+    ) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._table = table
+        self._manners = manners
+        self._head = 0
+        self.may_be_large = False
+        self.connection: Connection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection from the table."""
+        own = transport.get_extra_info("socket")
+        connection = self._table.of(own.fileno())
+        if isinstance(transport, asyncio.Transport):
+            connection.abort = transport.abort
+            connection.buffered = transport.get_write_buffer_size
+        connection.enter(Phase.HEAD)
+        self.connection = connection
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, and count the bytes of headers."""
+        connection = self.connection
+        if connection is None or connection.ended:
+            return
+        if connection.phase is Phase.IDLE:
+            connection.enter(Phase.HEAD)
+        before = self._request_count
+        super().data_received(data)
+        self._head += len(data) if connection.phase is Phase.HEAD else 0
+        large = self._head > self._manners.limits.header_bytes
+        if self._request_count != before:
+            # What came may have been a small head with a body: this is looked at with the request.
+            self.may_be_large, self._head = large, 0
+            connection.enter(Phase.WORK)
+        elif large:
+            self.too_large()
+            if self.transport is not None:
+                self.transport.write(_TOO_LARGE)
+            self.force_close()
+
+    def too_large(self) -> None:
+        """Note a request whose headers are too large."""
+        peer = "" if self.connection is None else self.connection.peer
+        most = self._manners.limits.header_bytes
+        self._manners.malformed(peer, f"more than {most} bytes of headers")
+
+    def has_large_headers(self, request: web.BaseRequest) -> bool:
+        """Tell whether the headers of a request, which came in one piece, are too large."""
+        if not self.may_be_large:
+            return False
+        self.may_be_large = False
+        lines = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        return len(request.raw_path) + lines > self._manners.limits.header_bytes
+
+    def handle_error(  # noqa: PLR0917 - the framework's
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no request; faults of ours are answered as they are elsewhere."""
+        if status != HTTPStatus.BAD_REQUEST:
+            return super().handle_error(request, status, exc, message)
+        return _Malformed(self._note(exc), self._manners.pace)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Note a body that cannot be read in one line; log what else is wrong."""
+        error = kw.get("exc_info")
+        if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
+            self._note(error)
+        else:
+            super().log_exception(*args, **kw)
+
+    def _note(self, error: BaseException | None) -> str:
+        """Write the line of the audit log; return whose request it was."""
+        said = plain(str(error or "no request"))[:_MOST_SAID]
+        peer = "" if self.connection is None else self.connection.peer
+        self._manners.malformed(peer, said)
+        return self._manners.clients.named(peer)
+
+
+class _Malformed(web.Response):
+    """The answer to what is no request; it comes later to who sends much of it."""
+
+    def __init__(self, client: str, pace: Pace) -> None:
+        error = {"code": "UNSUPPORTED", "message": "imagekit: this is no request of HTTP/1.1"}
+        body = json.dumps({"errors": [error]}).encode()
+        super().__init__(status=400, body=body, content_type="application/json")
+        self.force_close()
+        self._client = client
+        self._pace = pace
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Begin the answer when it is due."""
+        await self._pace.refused(Asker(self._client))
+        return await super().prepare(request)
+
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n"
+    b"\r\n"
+)
+
+
+def _too_large() -> web.Response:
+    answer = web.Response(status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    answer.force_close()
+    return answer
+
+
+def _phased(handler: Handler) -> Handler:
+    """Return a handler that says when its connection is at work."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        connection = protocol.connection if isinstance(protocol, _Protocol) else None
+        if connection is None or not isinstance(protocol, _Protocol):
+            raise ConnectionResetError("the client went away")
+        connection.enter(Phase.WORK)
+        try:
+            if protocol.has_large_headers(request):
+                protocol.too_large()
+                return _too_large()
+            return await handler(request)
+        finally:
+            connection.enter(Phase.IDLE)
+
+    return handle

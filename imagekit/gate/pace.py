@@ -1,0 +1,28 @@
+"""When refusals are answered: who asks for what is refused again and again waits for the answer."""
+
+import asyncio
+from collections.abc import Hashable
+
+from imagekit.gate.limits import Limits
+from imagekit.gate.rate import RateLimit
+
+_LONGEST_DELAY = 5.0
+_BURST = 5
+
+
+class Pace:
+    """Answers costly refusals of one client at a bounded rate; on one event loop.
+
+    Args:
+        limits: how many a second.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        rate = float(limits.refusals)
+        self._rate = RateLimit(burst=_BURST * rate, per_second=rate)
+
+    async def refused(self, asker: Hashable) -> None:
+        """Wait until another refusal is due."""
+        early = self._rate.charge(asker)
+        if early:
+            await asyncio.sleep(min(early, _LONGEST_DELAY))
