@@ -358,6 +358,7 @@ def _count(most: int, least: int = 1) -> Integer:
 _LIMIT_NAMES = {
     "connections": "connections",
     "connectionsPerClient": "connections_per_client",
+    "connectionsPerSecond": "connections_per_second",
     "headerBytes": "header_bytes",
     "headerTime": "header",
     "bodyTime": "body",
@@ -374,6 +375,9 @@ LIMITS: Record[Limits] = Record(
         "connections": item(_count(100_000), "connections at once (4096)"),
         "connectionsPerClient": item(
             _count(100_000), "connections of one address, or /64 of IPv6, at once (512)"
+        ),
+        "connectionsPerSecond": item(
+            _count(100_000), "new connections a second of one client, in the long run (100)"
         ),
         "headerBytes": item(
             _count(1 << 20, 1024), "bytes of a request's line and headers together (32768)"

@@ -3,8 +3,9 @@
 What must hold:
 
 1. All connections are counted from the moment they are accepted, so before the handshake of TLS.
-2. One client has a bounded number. One more ends that of his which has waited longest for a
-   request; where all of them are at work, it is not accepted.
+2. One client has a bounded number, and a bounded number of new ones a second. One more ends that
+   of its connections which has waited longest for a request; where all of them are at work, it is
+   not accepted.
 3. Where all places are taken, the client with the most loses one in the same way.
 4. A connection without a whole request, without a request, whose answer is not taken, or which
    goes on for ever, is ended in time.
@@ -20,9 +21,10 @@ from termios import TIOCOUTQ
 
 from imagekit.gate.clients import Clients
 from imagekit.gate.limits import Limits
+from imagekit.gate.rate import RateLimit
 
 _LEAST_TAKEN = 1 << 20
-_MOST_REFUSED = 64
+_MOST_REFUSED = 32
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED = 120
 """Where ``tcpi_bytes_acked`` stands in Linux' ``struct tcp_info`` (linux/tcp.h)."""
@@ -130,6 +132,9 @@ class Connections:
         self._ended = ended
         self._all: dict[int, Connection] = {}
         self._of: dict[str, dict[Connection, None]] = {}
+        self._rate = RateLimit(
+            burst=limits.connections_per_client, per_second=limits.connections_per_second
+        )
 
     def __len__(self) -> int:
         return len(self._all)
@@ -138,10 +143,13 @@ class Connections:
         """Return the connection of a descriptor."""
         return self._all[descriptor]
 
-    def accept(self, connection: Connection, peer: str) -> bool:
-        """Tell whether a connection is accepted, and count it."""
+    def has_room(self, peer: str) -> bool:
+        """Tell whether a connection from an address has a place; others may lose theirs for it."""
         limits = self._limits
-        client = "" if self._clients.is_proxy(peer) else self._clients.named(peer)
+        client = self._client(peer)
+        if client and self._rate.wait(client):
+            self._ended("rate")
+            return False
         own = self._of.get(client, {})
         if client and len(own) >= limits.connections_per_client and not self._make_room(own):
             self._ended("client")
@@ -151,10 +159,16 @@ class Connections:
             if len(most) <= len(own) or not self._make_room(most):
                 self._ended("full")
                 return False
+        return True
+
+    def add(self, connection: Connection, peer: str) -> None:
+        """Count a connection."""
+        client = self._client(peer)
+        if client:
+            self._rate.charge(client)
         connection.begin(client, peer, self._left)
         self._all[connection.fileno()] = connection
         self._of.setdefault(client, {})[connection] = None
-        return True
 
     def sweep(self) -> None:
         """End what takes too long."""
@@ -169,6 +183,10 @@ class Connections:
                 why = "broken"
             if why:
                 self._end(connection, why)
+
+    def _client(self, peer: str) -> str:
+        """Return whose a connection is; a balancer's are not counted for one client."""
+        return "" if self._clients.is_proxy(peer) else self._clients.named(peer)
 
     def _make_room(self, some: dict[Connection, None]) -> bool:
         """End the one that has waited longest for a request; tell whether there was one."""
@@ -209,8 +227,9 @@ class Listening(socket.socket):
         """
         for _ in range(_MOST_REFUSED):
             accepted, address = super().accept()
-            connection = Connection(accepted.family, accepted.type, fileno=accepted.detach())
-            if self.table.accept(connection, str(address[0])):
+            if self.table.has_room(address[0]):
+                connection = Connection(accepted.family, accepted.type, fileno=accepted.detach())
+                self.table.add(connection, address[0])
                 return connection, address
-            socket.socket.close(connection)
+            accepted.close()
         raise BlockingIOError

@@ -5,8 +5,6 @@ Rights only ever narrow: an image that the policy denies is denied to everybody.
 
 import base64
 import hashlib
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,9 +24,8 @@ ANONYMOUS = ""
 _KNOWN = 10_000
 _MAX_HEADER = 8 << 10
 _CHECKS = 2
-"""Passwords that are checked at once, in threads of their own and with the least priority."""
+"""Passwords that are checked at once, in threads of their own."""
 _WAIT_SECONDS = 30.0
-_NICE = 10
 _MINUTE = 60.0
 _ACCOUNTS = 10
 
@@ -241,7 +238,6 @@ class _Passwords:
             _CHECKS,
             waiting=limits.waiting_per_client,
             wait=_WAIT_SECONDS,
-            initializer=_yield_processors,
         )
 
     async def check(self, user: str, password: str, address: str) -> bool:
@@ -284,11 +280,6 @@ class _Passwords:
     def close(self) -> None:
         """Let the threads end."""
         self._threads.close()
-
-
-def _yield_processors() -> None:
-    """Let this thread run after others: Linux has a nice value for each (sched(7))."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _check_password(password: str, kept: bytes) -> bool:

@@ -12,6 +12,8 @@ class Limits:
     """At once, of all clients."""
     connections_per_client: int = 512
     """At once, of one client; one more ends the one that has waited longest for a request."""
+    connections_per_second: int = 100
+    """New ones of one client, in the long run; as many at once as it may have."""
     header_bytes: int = 32 << 10
     """Of the request line and all headers together."""
     header: timedelta = timedelta(seconds=10)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -30,7 +30,9 @@ _SWEEP_SECONDS = 1.0
 _MAX_LINE = 8190
 _MAX_HEADERS = 100
 _BACKLOG = 1024
-_ACCEPTED_AT_ONCE = 64
+_ACCEPTED_AT_ONCE = 16
+_READ_AT_ONCE = 64 << 10
+_REST_SECONDS = 2.0
 _MOST_SAID = 300
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -43,6 +45,7 @@ class Manners:
     Args:
         limits: how many, and how long.
         clients: tells them apart.
+        takes_bodies: whether requests have bodies.
         pace: shared with whoever refuses requests.
         malformed: is told a client's address and what was wrong with its request.
         ended: is told for what reason a connection was ended or not accepted.
@@ -50,6 +53,9 @@ class Manners:
 
     limits: Limits = field(default_factory=Limits)
     clients: Clients = field(default_factory=Clients)
+    takes_bodies: bool = False
+    """Whether requests have bodies: the rest of one is read for a while, so that who sends it sees
+    the answer."""
     pace: Pace = field(default_factory=lambda: Pace(Limits()))
     malformed: Callable[[str, str], None] = lambda _client, _message: None
     ended: Callable[[str], None] = lambda _why: None
@@ -192,7 +198,7 @@ class _Server(web.Server):
             "max_field_size": line,
             "max_headers": _MAX_HEADERS,
             "tcp_keepalive": True,
-            "lingering_time": limits.body.total_seconds(),
+            "lingering_time": _REST_SECONDS if manners.takes_bodies else 0,
             # What is compressed could become anything.
             "auto_decompress": False,
         }
@@ -208,7 +214,7 @@ class _Server(web.Server):
 class _Protocol(web.RequestHandler):
     """HTTP on one connection."""
 
-    __slots__ = ("_head", "_manners", "_table", "connection", "may_be_large")
+    __slots__ = ("_head", "_manners", "_table", "connection", "may_be_large", "rest")
 
     def __init__(
         self, server: _Server, table: Connections, *, manners: Manners, options: dict[str, Any]
@@ -218,6 +224,8 @@ class _Protocol(web.RequestHandler):
         self._manners = manners
         self._head = 0
         self.may_be_large = False
+        self.rest = False
+        """Whether the rest of a request's body is still coming, after its answer."""
         self.connection: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -227,6 +235,9 @@ class _Protocol(web.RequestHandler):
         if isinstance(transport, asyncio.Transport):
             connection.abort = transport.abort
             connection.buffered = transport.get_write_buffer_size
+        if hasattr(transport, "max_size"):
+            # What asyncio reads in one go, and holds until somebody wants it.
+            transport.max_size = _READ_AT_ONCE
         connection.enter(Phase.HEAD)
         self.connection = connection
         super().connection_made(transport)
@@ -236,7 +247,7 @@ class _Protocol(web.RequestHandler):
         connection = self.connection
         if connection is None or connection.ended:
             return
-        if connection.phase is Phase.IDLE:
+        if connection.phase is Phase.IDLE and not self.rest:
             connection.enter(Phase.HEAD)
         before = self._request_count
         super().data_received(data)
@@ -244,7 +255,7 @@ class _Protocol(web.RequestHandler):
         large = self._head > self._manners.limits.header_bytes
         if self._request_count != before:
             # What came may have been a small head with a body: this is looked at with the request.
-            self.may_be_large, self._head = large, 0
+            self.may_be_large, self._head, self.rest = large, 0, False
             connection.enter(Phase.WORK)
         elif large:
             self.too_large()
@@ -254,17 +265,20 @@ class _Protocol(web.RequestHandler):
 
     def too_large(self) -> None:
         """Note a request whose headers are too large."""
-        peer = "" if self.connection is None else self.connection.peer
-        most = self._manners.limits.header_bytes
-        self._manners.malformed(peer, f"more than {most} bytes of headers")
+        self._note(f"more than {self._manners.limits.header_bytes} bytes of headers")
 
-    def has_large_headers(self, request: web.BaseRequest) -> bool:
-        """Tell whether the headers of a request, which came in one piece, are too large."""
-        if not self.may_be_large:
-            return False
-        self.may_be_large = False
+    def refusal(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """Return the answer to a request that is none for its form, where it is."""
+        if request.version < HttpVersion10:
+            return _Malformed(self._note("no version of HTTP that is served"), self._manners.pace)
+        large, self.may_be_large = self.may_be_large, False
+        if not large:
+            return None
         lines = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-        return len(request.raw_path) + lines > self._manners.limits.header_bytes
+        if len(request.raw_path) + lines <= self._manners.limits.header_bytes:
+            return None
+        self.too_large()
+        return _too_large()
 
     def handle_error(  # noqa: PLR0917 - the framework's
         self,
@@ -274,6 +288,9 @@ class _Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is no request; faults of ours are answered as they are elsewhere."""
+        if isinstance(exc, ConnectionError):
+            # The client went away in the middle of its answer.
+            raise exc
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
         return _Malformed(self._note(exc), self._manners.pace)
@@ -286,7 +303,7 @@ class _Protocol(web.RequestHandler):
         else:
             super().log_exception(*args, **kw)
 
-    def _note(self, error: BaseException | None) -> str:
+    def _note(self, error: BaseException | str | None) -> str:
         """Write the line of the audit log; return whose request it was."""
         said = plain(str(error or "no request"))[:_MOST_SAID]
         peer = "" if self.connection is None else self.connection.peer
@@ -334,11 +351,9 @@ def _phased(handler: Handler) -> Handler:
             raise ConnectionResetError("the client went away")
         connection.enter(Phase.WORK)
         try:
-            if protocol.has_large_headers(request):
-                protocol.too_large()
-                return _too_large()
-            return await handler(request)
+            return protocol.refusal(request) or await handler(request)
         finally:
+            protocol.rest = not request.content.is_eof()
             connection.enter(Phase.IDLE)
 
     return handle

@@ -35,10 +35,6 @@ class RateLimit:
         self._levels.put(key, (level, self._clock()))
         return max(0.0, -level / self._rate)
 
-    def refund(self, key: Hashable) -> None:
-        """Take back what was counted."""
-        self._levels.put(key, (min(self._burst, self._level(key) + 1.0), self._clock()))
-
     def _level(self, key: Hashable) -> float:
         kept = self._levels.get(key)
         if kept is None:

@@ -113,10 +113,11 @@ class FairSlots:
         if len(self._rows[longest]) <= own + 1:
             raise too_many("too much waits already")
         dropped = self._rows[longest][-1]
-        dropped.given.set_exception(too_many("too much waits already"))
-        # It is nobody's fault where whoever waited for it has gone.
-        dropped.given.exception()
         self._drop(dropped)
+        if not dropped.given.done():
+            dropped.given.set_exception(too_many("too much waits already"))
+            # It is nobody's fault where whoever waited for it has gone.
+            dropped.given.exception()
 
     def _put(self, ticket: Ticket, asker: Asker) -> None:
         self._rows.setdefault(asker, deque()).append(ticket)
@@ -147,6 +148,9 @@ class FairSlots:
             ticket = self._rows[asker][0]
             self._rows.move_to_end(asker)
             self._drop(ticket)
+            if ticket.given.done():
+                # Whoever waited for it was cancelled, and is about to leave.
+                continue
             ticket.paid_by = asker
             self._running[asker] += 1
             self._free -= 1

@@ -21,7 +21,6 @@ class FairThreads:
         number: how many.
         waiting: work for one client that waits.
         wait: the most seconds that one request waits.
-        initializer: is called in each thread when it begins.
     """
 
     def __init__(
@@ -31,10 +30,9 @@ class FairThreads:
         *,
         waiting: int,
         wait: float,
-        initializer: Callable[[], None] | None = None,
     ) -> None:
         # It begins no thread before there is work.
-        self._pool = ThreadPoolExecutor(number, name, initializer=initializer)
+        self._pool = ThreadPoolExecutor(number, name)
         self._slots = FairSlots(number, waiting=waiting)
         self._once = Once(wait)
 

@@ -98,7 +98,13 @@ async def _serve(judgement: _Judgement, ready: Callable[[str], None]) -> None:
         )
         stack.callback(webhook.close)
         tls = None if setting.tls is None else tls_context(setting.tls)
-        manners = Manners(limits=limits, clients=clients, pace=Pace(limits), malformed=_malformed)
+        manners = Manners(
+            limits=limits,
+            clients=clients,
+            pace=Pace(limits),
+            malformed=_malformed,
+            takes_bodies=True,
+        )
         address = await listen(stack, webhook.handle, setting.listen, tls=tls, manners=manners)
         # A withdrawal waits for nobody: reading the policy has a thread of its own.
         reader = ThreadPoolExecutor(1, "webhook-policy")

@@ -8,7 +8,6 @@ What must hold:
 """
 
 import asyncio
-import contextlib
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -161,13 +160,14 @@ class Flows:
                 del self._running[wanted]
 
     async def _end(self, wanted: Wanted, flow: Flow) -> None:
-        if flow.task is not None:
-            if self._running.get(wanted) is flow:
-                del self._running[wanted]
-            flow.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await flow.task
-        flow.file.close()
+        try:
+            if flow.task is not None:
+                if self._running.get(wanted) is flow:
+                    del self._running[wanted]
+                flow.task.cancel()
+                await _ended(flow.task)
+        finally:
+            flow.file.close()
 
     async def _download(self, wanted: Wanted, flow: Flow, part: Part) -> None:
         committed = False
@@ -246,8 +246,23 @@ class _Worker:
 
     async def __aexit__(self, *_error: object) -> None:
         if self._running is not None:
-            await asyncio.wait([self._running])
+            await _ended(self._running)
             self._running.exception()
+
+
+async def _ended(work: asyncio.Future[None]) -> None:
+    """Wait for the end of work, also where who waits is cancelled meanwhile.
+
+    A thread that still writes would write into whatever has the descriptor after its file.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def resumed(wanted: Wanted) -> AsyncGenerator[bytes]:

@@ -1,0 +1,160 @@
+"""Logins: what wrong passwords cost, and whom they keep from being served."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+
+import bcrypt
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web import BaseRequest
+
+from imagekit.gate import guard as module
+from imagekit.gate.answers import RefusedError
+from imagekit.gate.guard import NOBODY, Client, Grant, Guard, Rights
+from imagekit.gate.limits import Limits
+
+HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
+RIGHTS = Rights(passwords={"alice": HASH, "bob": HASH}, tokens={})
+EVERYBODY = Grant(users=("anonymous",), repositories=("**",))
+STRANGER, HOME = "192.0.2.1", "192.0.2.2"
+
+
+def basic(user: str, password: str) -> BaseRequest:
+    """Return a request with a login."""
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return make_mocked_request("GET", "/v2/", headers={"Authorization": f"Basic {pair}"})
+
+
+def with_guard(rights: Rights, work: Callable[[Guard], Awaitable[None]], **limits: int) -> None:
+    """Run a test's coroutine with a guard."""
+
+    async def run() -> None:
+        guard = Guard(rights, Limits(**limits))  # type: ignore[arg-type]  # numbers only
+        try:
+            await work(guard)
+        finally:
+            guard.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that were hashed."""
+    seen: list[str] = []
+    check = module._check_password
+
+    def noted(password: str, kept: bytes) -> bool:
+        seen.append(password)
+        return check(password, kept)
+
+    monkeypatch.setattr(module, "_check_password", noted)
+    return seen
+
+
+def test_wrong_passwords_lock_nobody_out_elsewhere() -> None:
+    """The account logs in from another address, and another account from the same one."""
+
+    async def work(guard: Guard) -> None:
+        for number in range(3):
+            assert (await guard.client(basic("alice", f"w{number}"), STRANGER)).refused
+        with pytest.raises(RefusedError) as caught:
+            await guard.client(basic("alice", "w"), STRANGER)
+
+        assert caught.value.status == 429
+        assert int(caught.value.headers["Retry-After"]) > 1
+        assert await guard.client(basic("alice", "right"), HOME) == Client("alice")
+        assert await guard.client(basic("bob", "right"), STRANGER) == Client("bob")
+
+    with_guard(RIGHTS, work, login_failures=3)
+
+
+def test_a_login_that_was_right_once_needs_no_check(checks: list[str]) -> None:
+    """Not even where its account is being guessed from the same address."""
+
+    async def work(guard: Guard) -> None:
+        await guard.client(basic("alice", "right"), STRANGER)
+        for number in range(2):
+            await guard.client(basic("alice", f"w{number}"), STRANGER)
+        with pytest.raises(RefusedError):
+            await guard.client(basic("alice", "w"), STRANGER)
+        for _ in range(50):
+            assert await guard.client(basic("alice", "right"), STRANGER) == Client("alice")
+
+    with_guard(RIGHTS, work, login_failures=2)
+    assert checks == ["right", "w0", "w1"]
+
+
+def test_names_that_nobody_has_are_bounded_too() -> None:
+    """Each costs a check, so that nobody learns which ones there are."""
+
+    async def work(guard: Guard) -> None:
+        for number in range(10):
+            assert (await guard.client(basic(f"x{number}", "w"), STRANGER)).refused
+        with pytest.raises(RefusedError):
+            await guard.client(basic("another", "w"), STRANGER)
+
+    with_guard(RIGHTS, work, login_failures=1)
+
+
+def test_one_wrong_password_is_checked_once(checks: list[str]) -> None:
+    """By however many connections it is shown, at once or later."""
+
+    async def work(guard: Guard) -> None:
+        shown = (guard.client(basic("alice", "w"), STRANGER) for _ in range(40))
+        assert all(each.refused for each in await asyncio.gather(*shown))
+        assert (await guard.client(basic("alice", "w"), STRANGER)).refused
+
+    with_guard(RIGHTS, work)
+    assert checks == ["w"]
+
+
+def test_what_waits_to_be_checked_is_bounded(checks: list[str]) -> None:
+    """A flood of wrong ones is refused before it is hashed; a right one is not kept waiting."""
+
+    async def work(guard: Guard) -> None:
+        flood = [
+            asyncio.ensure_future(guard.client(basic(f"x{number}", "w"), STRANGER))
+            for number in range(100)
+        ]
+        await asyncio.sleep(0)
+        assert await guard.client(basic("alice", "right"), HOME) == Client("alice")
+        assert sum(task.done() for task in flood) >= 90
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    with_guard(RIGHTS, work, waiting_per_client=8)
+    assert checks.index("right") < 4
+
+
+def test_a_refused_login_says_nothing_about_nobody() -> None:
+    """What is kept for who shows no login is not what who shows a wrong one gets, nor back."""
+    grant = Grant(users=("anonymous",), repositories=("open/*",))
+    guard = Guard(Rights(passwords={"alice": HASH}, tokens={}, grants=(grant,)))
+
+    assert not guard.allows(Client(refused=True), "open/x")
+    assert guard.allows(NOBODY, "open/x")
+    assert not guard.allows(Client(refused=True), "open/x")
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [
+        Rights(passwords={"alice": HASH}, tokens={}),
+        Rights(passwords={}, tokens={b"x": "robot"}),
+        Rights(passwords={}, tokens={}, certificates=True),
+        Rights(
+            passwords={}, tokens={}, grants=(Grant(users=("anonymous",), repositories=("**",)),)
+        ),
+    ],
+    ids=["passwords", "tokens", "certificates", "anonymous"],
+)
+def test_what_is_not_of_the_registry_is_for_who_is_known(rights: Rights) -> None:
+    """As soon as anybody has to be known, in whatever way."""
+    guard = Guard(rights)
+
+    guard.check_known(Client("alice"))
+    for client in (NOBODY, Client(refused=True)):
+        with pytest.raises(RefusedError) as caught:
+            guard.check_known(client)
+        assert caught.value.status == 401
