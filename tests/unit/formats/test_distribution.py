@@ -151,3 +151,42 @@ def test_odd_addresses_of_this_machine_are_not_gone_to(host: str) -> None:
 def test_media_types_are_compared_without_case_and_parameters() -> None:
     """RFC 9110 section 8.3.1."""
     assert distribution.media_type(" Application/JSON ; charset=UTF-8") == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("registry", "realm", "sent"),
+    [
+        ("registry.example.org", "registry.example.org", True),
+        ("registry.example.org", "registry.example.org:8443", True),
+        ("registry.example.org", "auth.registry.example.org", True),
+        ("registry-1.docker.io", "auth.docker.io", True),
+        ("registry.example.org", "Listed.example.net", True),
+        ("registry.example.org", "example.org", False),
+        ("registry.example.org", "auth.example.org", False),
+        ("registry.example.org", "evilregistry.example.org", False),
+        ("registry.example.org", "registry.example.org.evil.net", False),
+        ("registry.example.org", "auth.docker.io", False),
+        ("registry-1.docker.io", "evil.docker.io", False),
+        ("10.0.0.5", "evil.10.0.0.5", False),
+        ("registry", "evil.registry", False),
+    ],
+)
+def test_logins_of_a_service_go_to_its_own_domain(registry: str, realm: str, *, sent: bool) -> None:
+    """To the registry's host, below it, Docker Hub's token server, and what is listed."""
+    challenge = distribution.Challenge("bearer", {"realm": f"https://{realm}/token"})
+
+    def ask() -> distribution.TokenRequest:
+        return distribution.token_request(
+            challenge,
+            Credential(username="u", password="p"),
+            registry=f"https://{registry}",
+            wanted="repository:x:pull",
+            realms=("LISTED.example.net",),
+        )
+
+    if sent:
+        assert ask().url.startswith(f"https://{realm}/token?")
+        return
+    with pytest.raises(AuthError) as caught:
+        ask()
+    assert caught.value.code == "UNTRUSTED_REALM"

@@ -11,8 +11,9 @@ import yaml
 from imagekit.errors import InputError
 from imagekit.gate.answers import RefusedError
 from imagekit.gate.blobs.send import Span, span_of
-from imagekit.gate.config import gate_schema, load_config, parse_address
+from imagekit.gate.config import gate_schema, load_config, parse_address, parse_limits
 from imagekit.gate.guard import Client, Grant, Guard, Rights
+from imagekit.gate.limits import Limits
 from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.upstreams import Upstream, Upstreams
@@ -32,6 +33,11 @@ clients: {htpasswd: htpasswd, tokens: tokens}
 access:
   - {users: ["*"], repositories: ["hub/**"]}
 lists: {tags: false, referrers: false, catalog: true}
+limits:
+  {connections: 9, connectionsPerClient: 8, connectionsPerSecond: 7, headerBytes: 2048,
+   headerTime: 3s, bodyTime: 4s, idleTime: 5s, sendTime: 6s, wholeTime: 1h, waitingPerClient: 5,
+   loginFailures: 2, refusals: 3}
+proxies: [10.0.0.7, "2001:db8::/32"]
 times: {pin: 5s, allowed: 1h, denied: 2s, maxStale: 0s, wait: 9s}
 auditFile: audit.jsonl
 redis: redis://127.0.0.1/0
@@ -60,6 +66,21 @@ def test_whole_configuration(tmp_path: Path) -> None:
     assert config.htpasswd == tmp_path / "htpasswd"
     assert config.times.pin == timedelta(seconds=5)
     assert config.times.lifetimes.stale == timedelta(0)
+    assert config.limits == Limits(
+        connections=9,
+        connections_per_client=8,
+        connections_per_second=7,
+        header_bytes=2048,
+        header=timedelta(seconds=3),
+        body=timedelta(seconds=4),
+        idle=timedelta(seconds=5),
+        send=timedelta(seconds=6),
+        whole=timedelta(hours=1),
+        waiting_per_client=5,
+        login_failures=2,
+        refusals=3,
+    )
+    assert [str(each) for each in config.proxies] == ["10.0.0.7/32", "2001:db8::/32"]
     assert (config.listings.with_tags, config.listings.with_catalog) == (False, True)
 
 
@@ -76,6 +97,11 @@ def test_whole_configuration(tmp_path: Path) -> None:
         ("upstreams: [{registry: 'a b'}]", "gate/not-matching"),
         ("access: [{users: [a]}]", "gate/missing-key"),
         ("redis: http://x", "gate/not-matching"),
+        ("limits: {connections: 0}", "gate/out-of-range"),
+        ("limits: {headerTime: 0s}", "gate/not-matching"),
+        ("limits: {conections: 5}", "gate/unknown-key"),
+        ("proxies: [everybody]", "gate/bad-network"),
+        ("proxies: [10.0.0.1/8]", "gate/bad-network"),
     ],
 )
 def test_faults(tmp_path: Path, line: str, code: str) -> None:
@@ -236,3 +262,20 @@ def test_refusal_is_of_the_specification() -> None:
     assert json.loads(answer.body) == {
         "errors": [{"code": "DENIED", "message": "no", "detail": {"a": 1}}]
     }
+
+
+def test_limits_of_the_command_line() -> None:
+    """By the names of the file; what is not known is refused."""
+    said = parse_limits(["connectionsPerClient=7", "bodyTime=3s"])
+
+    assert said == Limits(connections_per_client=7, body=timedelta(seconds=3))
+    assert parse_limits([]) == Limits()
+
+
+@pytest.mark.parametrize(
+    "word", ["connections", "conections=1", "connections=0", "bodyTime=soon", "a: b=1", "a=1\nb: 2"]
+)
+def test_limits_that_are_none(word: str) -> None:
+    """A wrong word does not become a limit that does not hold."""
+    with pytest.raises(InputError):
+        parse_limits([word])
