@@ -233,12 +233,12 @@ class Buildah:
         self._run(["rmi", image])
 
     def containers(self) -> tuple[str, ...]:
-        """Return the names of the working containers.
+        """Return the names of the working containers, those of Podman's tests too.
 
         Raises:
             ToolError: Buildah failed.
         """
-        listed = json.loads(self._run(["containers", "--json"]).stdout or "[]")
+        listed = json.loads(self._run(["containers", "--all", "--json"]).stdout or "[]")
         return tuple(entry["containername"] for entry in listed or ())
 
     def images(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from imagekit.adapters.buildah import PREFIX
 from imagekit.adapters.chain import Chain
 from imagekit.adapters.isolation import Cell, Record
 from imagekit.adapters.locks import held
@@ -63,7 +64,9 @@ class Testbed:
             ToolError: Podman could not start it.
         """
         argv = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", self._runtime]
-        argv += ["run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
+        # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
+        argv += ["run", "--name", f"{PREFIX}{self._folder.real.name}-test"]
+        argv += ["--rm", "--pull", "never", "--network", "none", "--read-only"]
         argv += ["--http-proxy=false", "--log-driver", "none"]
         argv += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         argv += ["--user", f"{self.uid}:0", *_limits()]
