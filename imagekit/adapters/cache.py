@@ -21,6 +21,8 @@ class LayerCache:
     blobs: Path
     max_age: float
     """Seconds that a layer is good for: mirrors move on."""
+    contained: bool = False
+    """Whether only layers are good whose commands were contained by more than chroot."""
 
     def find(self, key: Digest) -> CachedLayer | None:
         """Return the layer of the key, if it is young enough and its blob is there whole."""
@@ -34,7 +36,8 @@ class LayerCache:
         blob = self.blobs / found.layer.descriptor.digest.hex
         fresh = 0 <= time.time() - found.made < self.max_age
         whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
-        return found if fresh and whole else None
+        weak = self.contained and found.isolation == "chroot"
+        return found if fresh and whole and not weak else None
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Remember a layer.

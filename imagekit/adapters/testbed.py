@@ -67,7 +67,7 @@ class Testbed:
         # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
         argv += ["run", "--name", f"{PREFIX}{self._folder.real.name}-test"]
         argv += ["--rm", "--pull", "never", "--network", "none", "--read-only"]
-        argv += ["--http-proxy=false", "--log-driver", "none"]
+        argv += ["--http-proxy=false", "--log-driver", "none", "--no-healthcheck"]
         argv += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         argv += ["--user", f"{self.uid}:0", *_limits()]
         if around_entrypoint:

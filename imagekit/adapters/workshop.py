@@ -337,7 +337,12 @@ class RealWorkshop:
 
     def _cache(self) -> LayerCache:
         folder = self.job.cache / "layers"
-        return LayerCache(folder=folder, blobs=self.blobs, max_age=self.job.max_age)
+        return LayerCache(
+            folder=folder,
+            blobs=self.blobs,
+            max_age=self.job.max_age,
+            contained=self.job.store.isolation == "oci",
+        )
 
     def _chain(self, layers: Sequence[BuiltLayer]) -> str:
         """Return ``oci:FOLDER:NAME`` of an image of just these layers, for Buildah to start on."""

@@ -178,7 +178,12 @@ def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: Bui
         return Made(layers=plan.base, materials=(), tools=())
     if options.use_cache:
         blobs = folders.images / "blobs" / "sha256"
-        cache = LayerCache(folder=folders.cache / "layers", blobs=blobs, max_age=CACHE_SECONDS)
+        cache = LayerCache(
+            folder=folders.cache / "layers",
+            blobs=blobs,
+            max_age=CACHE_SECONDS,
+            contained=options.isolation == "oci",
+        )
         made = all_cached(plan, cache.find, progress=progress)
         if made is not None:
             return made

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imagekit.adapters.paths import home_of
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, ToolError
 from imagekit.formats import strictjson
 from imagekit.model.hostname import HUB, canonical_host, login_key, names_host
@@ -94,11 +95,19 @@ class CredentialFinder:
         return Credential(username=user, password=secret)
 
 
+def _home(environment: Mapping[str, str]) -> Path:
+    """Return the user's home; whoever has none has it at ``/``, which only root may write."""
+    try:
+        return home_of(environment)
+    except ToolError:
+        return Path("/")
+
+
 def auth_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files that may hold logins, in the order in which podman asks them."""
     if named := environment.get("REGISTRY_AUTH_FILE"):
         return (Path(named),)
-    home = Path(environment.get("HOME") or "/")
+    home = _home(environment)
     runtime = environment.get("XDG_RUNTIME_DIR")
     running = Path(runtime) if runtime else Path(f"/run/containers/{os.getuid()}")
     config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,17 @@ def test_a_document_that_was_altered_is_made_again(cache: LayerCache, made: str)
     (cache.folder / f"{_KEY.hex}.json").write_text(text)
 
     assert cache.find(_KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("isolation", "good"), [("chroot", False), ("oci (runc)", True), ("", True)]
+)
+def test_who_wants_a_runtime_gets_no_layer_that_chroot_made(
+    cache: LayerCache, isolation: str, *, good: bool
+) -> None:
+    """``--isolation oci`` refuses it, also where it was made an hour ago."""
+    kept = CachedLayer(layer=_LAYER, materials=(), made=time.time(), isolation=isolation)
+    cache.keep(_KEY, kept)
+
+    assert cache.find(_KEY) == kept
+    assert (replace(cache, contained=True).find(_KEY) == kept) is good

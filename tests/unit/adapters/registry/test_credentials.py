@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -205,3 +207,11 @@ def test_helpers_are_asked_as_they_know_it(
 
     assert found == Credential(username="u", password="s")
     assert asked == [given]
+
+
+def test_an_empty_home_is_none() -> None:
+    """HOME="" counts as unset: logins are those of the home that the system knows."""
+    home = pwd.getpwuid(os.getuid()).pw_dir
+
+    assert auth_files({"HOME": ""}) == auth_files({})
+    assert auth_files({})[-1] == Path(home) / ".docker/config.json"
