@@ -55,12 +55,13 @@ _DEVICE_LINKS = {
     "stdout": "/proc/self/fd/1",
 }
 
-# Numbers of mount(2), mount_setattr, umount2, unshare, prctl and netdevice(7).
+# Numbers of mount(2), mount_setattr, umount2, unshare, prctl, landlock(7) and netdevice(7).
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 _NEWNS, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
 _DETACH, _DEATH_SIGNAL = 2, 1
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY, _SETATTR = -100, 0x8000, 1, 442
 _PIVOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203, "s390x": 217, "riscv64": 41}
+_LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _SCOPE_ABSTRACT_SOCKETS = 444, 446, 1
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _HIGHEST_HANDLE = 1 << 16
 
@@ -116,6 +117,7 @@ def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoRe
         if not spec["network"]:
             _loopback_up()
         _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
+        _leave_others_sockets()
         os.umask(0o022)
         child = os.fork()
         if not child:
@@ -212,6 +214,17 @@ def _loopback_up() -> None:
         asked = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, _GET_FLAGS, asked))[1]
         fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", flags | _UP))
+
+
+def _leave_others_sockets() -> None:
+    """Reach no abstract socket of the host's: those have no path, and the host's network has them.
+
+    Where the kernel is older than Landlock's scopes (6.12), they stay in reach: landlock(7).
+    """
+    scopes = struct.pack("QQQ", 0, 0, _SCOPE_ABSTRACT_SOCKETS)
+    ruleset = _libc.syscall(_LANDLOCK_CREATE, scopes, len(scopes), 0)
+    if ruleset >= 0:
+        _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
 
 
 class _Attributes(ctypes.Structure):

@@ -1,6 +1,6 @@
 # What a hostile build step tries: each line "reached: WHAT" on its output is an escape.
 use strict; use warnings; use Socket;
-my ($home, $victim, $socket, $marker) = @ARGV;
+my ($home, $victim, $socket, $marker, $abstract) = @ARGV;
 my ($digits) = $marker =~ /(\d+)/;
 my ($source, $target, $kind) = ("x", "/attack/mnt", "tmpfs");
 $| = 1;
@@ -51,6 +51,9 @@ for my $path ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/pr
 }
 if (socket(my $s, AF_UNIX, SOCK_STREAM, 0)) {
   reached("the socket $socket") if connect($s, pack_sockaddr_un($socket));
+}
+if ($abstract && socket(my $s, AF_UNIX, SOCK_STREAM, 0)) {
+  reached("the abstract socket $abstract") if connect($s, pack_sockaddr_un("\0$abstract"));
 }
 # The double chroot, by which root leaves every chroot that left it CAP_SYS_CHROOT.
 mkdir "/attack/inner";

@@ -5,6 +5,7 @@ the host's processes, to mount, to make device nodes, to have the kernel run pro
 socket of the user, to leave by a second chroot, and to outlive the step.
 """
 
+import ctypes
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PROGRAM = Path(__file__).with_name("escape.pl")
 MARKER = "marked-98714253"
+_ABSTRACT = f"imagekit-attacked-{os.getpid()}"
 RECIPE = """\
 schema: 1
 name: attack
@@ -32,9 +34,9 @@ version: 1.0.0
 base: scratch
 steps:
   - copy: {from: root, to: /}
-  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}]
+  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}, "{abstract}"]
 tests:
-  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}]
+  - run: [/usr/bin/perl, /escape.pl, {home}, "{victim}", {socket}, {marker}, "{abstract}"]
     stdout: the attack is over
 """
 
@@ -126,6 +128,7 @@ def test_hostile_step_reaches_nothing(
 def _recipe(site: Site, victim: subprocess.Popen[bytes], path: Path, *, tests: bool) -> str:
     text = RECIPE if tests else RECIPE.partition("tests:")[0]
     found = {"home": site.home, "victim": victim.pid, "socket": path, "marker": MARKER}
+    found["abstract"] = _ABSTRACT if _scopes_sockets() else ""
     for name, value in found.items():
         text = text.replace(f"{{{name}}}", str(value))
     return text
@@ -143,9 +146,19 @@ def _listening(site: Site) -> Iterator[Path]:
             server.listen()
             if site.user is not None:
                 site.user.give(folder)
-            yield path
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(f"\0{_ABSTRACT}")
+                other.listen()
+                yield path
     finally:
         shutil.rmtree(folder)
+
+
+def _scopes_sockets() -> bool:
+    """Tell whether the kernel knows Landlock's scopes, by the version that it says it has."""
+    create, version = 444, 1
+    abi: int = ctypes.CDLL(None).syscall(create, None, 0, version)
+    return abi >= 6
 
 
 def _sleepers() -> list[str]:
