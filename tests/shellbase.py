@@ -22,7 +22,7 @@ from imagekit.model.oci import (
     Manifest,
 )
 
-_PROGRAMS = ("dash", "cat", "ls", "ln", "mkdir")
+_PROGRAMS = ("dash", "cat", "ls", "ln", "mkdir", "mv")
 
 
 def shell_base(folder: Path, **config: object) -> str:

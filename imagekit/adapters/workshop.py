@@ -270,7 +270,7 @@ class RealWorkshop:
         found = {}
         for context in self.job.plan.contexts:
             # What these say in an image is said by steps: see imagekit.formats.containerfile.
-            config = replace(context.config, onbuild=(), shell=(), healthcheck=None)
+            config = replace(context.config, onbuild=(), shell=(), healthcheck=None, volumes=())
             # Docker's format has one line of history a layer; a stranger's base may have none.
             line = History(created=config.created, created_by=context.name)
             config = replace(config, history=(line,) * len(context.layers))

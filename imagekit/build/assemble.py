@@ -53,7 +53,7 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
         user=recipe.user or below.user,
         labels=_inherited_labels(below, inherited) | labels(recipe, created),
         exposed_ports=tuple(sorted({*recipe.expose, *below.exposed_ports})),
-        volumes=tuple(sorted({*recipe.volumes, *below.volumes})),
+        volumes=tuple(sorted({*recipe.volumes, *below.volumes, *inherited.volumes})),
         stop_signal=below.stop_signal,
         # Buildah was given the base without it: see imagekit.formats.containerfile.
         healthcheck=below.healthcheck or inherited.healthcheck,

@@ -115,7 +115,19 @@ def _stage(
 def _steps(
     stage: Stage, script: Containerfile, images: Mapping[str, Below]
 ) -> Iterator[Instruction]:
-    """Yield what is done in a stage, behind what the image or stage below it wants done."""
+    """Yield what is done in a stage, behind what the image or stage below it wants done.
+
+    Volumes come last: Buildah mounts the path of a volume into every RUN behind it, and follows on
+    the host what a step made of the folders above.
+    """
+    steps = list(_in_order(stage, script, images))
+    yield from (step for step in steps if not step.text.startswith("VOLUME "))
+    yield from (step for step in steps if step.text.startswith("VOLUME "))
+
+
+def _in_order(
+    stage: Stage, script: Containerfile, images: Mapping[str, Below]
+) -> Iterator[Instruction]:
     for other in script.stages:
         if other.number == stage.below:
             yield from other.onbuild

@@ -138,6 +138,7 @@ def _read(line: Line, state: _State) -> None:
         # Kept from Buildah: `buildah from` runs it, and it is ours to put into the configuration.
         state.onbuild.append(_onbuild(line, state))
     elif state.stages:
+        _check_volume(line, state)
         state.steps.append(_step(line, state))
     elif line.word == "ARG":
         state.arguments.append(_step(line, state))
@@ -174,6 +175,20 @@ def _from(line: Line, state: _State) -> None:
     )
     if below is not None:
         state.used[-1].add(below)
+
+
+def _check_volume(line: Line, state: _State) -> None:
+    """Refuse what would change a VOLUME's variables: Buildah gets it as the last of its stage.
+
+    Raises:
+        InputError: an ENV or ARG stands behind a VOLUME with a variable.
+    """
+    volumes = [step for step in state.steps if step.text.startswith("VOLUME ")]
+    if line.word in {"ENV", "ARG"} and any("$" in step.text for step in volumes):
+        raise _fault(
+            f"{line.word} stands behind a VOLUME with a variable, which is done last",
+            hint="write the VOLUME behind it, or its path without a variable",
+        )
 
 
 def _end_stage(state: _State) -> None:
@@ -374,6 +389,8 @@ def _onbuild(line: Line, state: _State) -> Instruction:
 def _only_in_onbuild(line: Line) -> None:
     if line.word in _NOT_IN_ONBUILD:
         raise _fault(f"{line.word} may not stand in ONBUILD")
+    if line.word == "VOLUME" and "$" in line.rest:
+        raise _fault("VOLUME in ONBUILD may have no variable", hint="write the path out")
 
 
 def _needed(state: _State) -> Containerfile:

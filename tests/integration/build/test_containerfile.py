@@ -58,6 +58,15 @@ def files_of(image: BuiltImage) -> dict[str, tuple[int, float]]:
         return {entry.name: (entry.mode, entry.mtime) for entry in archive}
 
 
+def text_of(image: BuiltImage, name: str) -> str:
+    """Return the text of a file of the last layer."""
+    blob = image.layout / "blobs/sha256" / image.layers[-1].descriptor.digest.hex
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob.read_bytes()))) as archive:
+        found = archive.extractfile(name)
+        assert found is not None
+        return found.read().decode()
+
+
 def test_the_context_is_what_the_digest_covers(tmp_path: Path) -> None:
     """One digest under every umask; no file of version control or of an editor is copied."""
     text = "FROM scratch\nWORKDIR /w\nCOPY . /app/\n"
@@ -124,3 +133,22 @@ def test_a_mount_does_not_leave_the_context(tmp_path: Path, bind: str) -> None:
 
     with pytest.raises(BuildError, match="is mounted by a RUN and is"):
         made(folder)
+
+
+def test_a_volume_leads_nowhere(tmp_path: Path) -> None:
+    """Buildah mounts a volume's path for every RUN behind it, also where a step made it a link."""
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/secret").write_text("secret of the host")
+    base = shell_base(tmp_path / "layout", volumes=("/c/d",))
+    folder = write(
+        tmp_path / "app",
+        f"FROM {base}\nVOLUME /a/b\nRUN mv /a /a2; mkdir -p /a /c; ln -s {tmp_path}/host /a/b\n"
+        f"RUN ln -s {tmp_path}/host /c/d; echo kept > /a/f\n"
+        "RUN cat /a/b/secret /c/d/secret > /got || :\n",
+    )
+
+    image = made(folder)
+
+    assert {"a/f", "got"} <= set(files_of(image))
+    assert text_of(image, "got") == ""
+    assert config_of(image).volumes == ("/a/b", "/c/d")

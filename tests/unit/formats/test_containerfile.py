@@ -86,3 +86,13 @@ def test_a_report_may_stand_behind_output() -> None:
 def test_versions(version: str, wanted: str, *, good: bool) -> None:
     """A version that cannot be read reaches nothing."""
     assert reaches(version, wanted) is good
+
+
+def test_volumes_come_last() -> None:
+    """Nothing is run while Buildah would mount their paths, wherever they stand."""
+    text, reports = rendered(
+        "FROM scratch\nVOLUME /a\nRUN x\nVOLUME /b\nONBUILD VOLUME /c\nRUN y\n"
+    )
+
+    assert text.splitlines()[1:] == ["RUN x", "RUN y", "VOLUME /a", "VOLUME /b"]
+    assert reports[-1] == "STEP 5/5: VOLUME /b"
