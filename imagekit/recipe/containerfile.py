@@ -30,7 +30,7 @@ from imagekit.recipe.mounts import mount
 from imagekit.recipe.words import assignments, expand, only, options
 
 _OPTIONS = {
-    "ADD": frozenset({"chown", "chmod"}),
+    "ADD": frozenset({"chown", "chmod", "checksum"}),
     "ARG": frozenset[str](),
     "CMD": frozenset[str](),
     "COPY": frozenset({"chown", "chmod", "from"}),
@@ -38,10 +38,10 @@ _OPTIONS = {
     "ENV": frozenset[str](),
     "EXPOSE": frozenset[str](),
     "FROM": frozenset({"platform"}),
-    "HEALTHCHECK": frozenset({"interval", "timeout", "start-period", "retries"}),
+    "HEALTHCHECK": frozenset({"interval", "timeout", "start-period", "start-interval", "retries"}),
     "LABEL": frozenset[str](),
     "MAINTAINER": frozenset[str](),
-    "RUN": frozenset({"mount"}),
+    "RUN": frozenset({"mount", "network"}),
     "SHELL": frozenset[str](),
     "STOPSIGNAL": frozenset[str](),
     "USER": frozenset[str](),
@@ -53,8 +53,13 @@ _NOT_IN_ONBUILD = frozenset({"FROM", "ONBUILD", "MAINTAINER"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _OWN_PLATFORM = re.compile(r"\$(?:BUILD|TARGET)PLATFORM|\$\{(?:BUILD|TARGET)PLATFORM\}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 _HEREDOC_SINCE = "1.33"
+_SINCE = {"checksum": "1.33", "network": "1.30", "start-interval": "1.36"}
+"""Options that older versions of Buildah do not know."""
+_VALUES = {"checksum": r"sha256:[0-9a-f]{64}", "network": "none"}
+"""What may stand behind some options."""
 _MAX_VARIABLES = 500
 
 
@@ -181,14 +186,15 @@ def _check_volume(line: Line, state: _State) -> None:
     """Refuse what would change a VOLUME's variables: Buildah gets it as the last of its stage.
 
     Raises:
-        InputError: an ENV or ARG stands behind a VOLUME with a variable.
+        InputError: an ENV or ARG sets a variable again that a VOLUME before it has.
     """
-    volumes = [step for step in state.steps if step.text.startswith("VOLUME ")]
-    if line.word in {"ENV", "ARG"} and any("$" in step.text for step in volumes):
-        raise _fault(
-            f"{line.word} stands behind a VOLUME with a variable, which is done last",
-            hint="write the VOLUME behind it, or its path without a variable",
-        )
+    volumes = [step.text for step in state.steps if step.text.startswith("VOLUME ")]
+    for name in _VARIABLE.findall(" ".join(volumes)) if line.word in {"ENV", "ARG"} else ():
+        if re.search(rf"(?<![\w${{]){name}(?=['\"=\s\\]|$)", line.rest):
+            raise _fault(
+                f"{name} is set again behind a VOLUME that it stands in, which is done last",
+                hint="write the VOLUME behind it, or its path without a variable",
+            )
 
 
 def _end_stage(state: _State) -> None:
@@ -235,7 +241,7 @@ def _step(line: Line, state: _State) -> Instruction:
         )
     if line.word == "ARG":
         _argument(rest, state)
-    elif line.word == "ADD":
+    elif line.word == "ADD" and "checksum" not in dict(found):
         _check_add(rest)
     words = [f"--{name}={_option((name, value), line, state)}" for name, value in found]
     return Instruction(text=" ".join((line.word, *words, rest)), line=line.number, body=line.body)
@@ -244,6 +250,11 @@ def _step(line: Line, state: _State) -> Instruction:
 def _option(option: tuple[str, str], line: Line, state: _State) -> str:
     """Return the value of an option, its images and stages named for the build."""
     name, value = option
+    if re.fullmatch(_VALUES.get(name, ".*"), value) is None:
+        raise _fault(f"--{name}={value[:60]} is not understood", hint="write it as documented")
+    if name in _SINCE:
+        place = _place(line, state)
+        state.needs.append(Needed(what=f"--{name}", version=_SINCE[name], place=place))
     if name == "from":
         return _content(value, line, state)
     if name == "mount":

@@ -68,6 +68,8 @@ HIDDEN = {
     "add escaped": "FROM scratch\nADD ht\\tps://evil.example/x /x\n",
     "cache out of its folder": "FROM scratch\nRUN --mount=type=cache,id=../../etc,target=/x ls\n",
     "propagation": "FROM scratch\nRUN --mount=type=bind,target=/x,bind-propagation=rshared ls\n",
+    "add with half a checksum": "FROM scratch\nADD --checksum=sha256:ab https://e.example/x /x\n",
+    "network of the host": "FROM scratch\nRUN --network=host ls\n",
     "volume that moves": "FROM scratch\nENV A=/a\nVOLUME $A\nENV A=/b\nRUN x\n",
     "context that is written": "FROM scratch\nRUN --mount=target=/x,rw ln -s / /x/a\n",
     "source out of the context": "FROM scratch\nRUN --mount=source=../../,target=/x ls\n",

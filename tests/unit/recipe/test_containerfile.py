@@ -109,6 +109,8 @@ def test_stands_instead_of_a_base(make_recipe: Any) -> None:
 
 
 LEGAL = {
+    "checksum": f"FROM r.example/b@sha256:{HEX}\nADD --checksum=sha256:{HEX} https://x/$V /x\n",
+    "volume of a variable": f"FROM r.example/b@sha256:{HEX}\nENV H=/h\nVOLUME $H\nENV I=$H/i\n",
     "nested": f"ARG REG=r.example\nARG BASE=${{REG}}/b@sha256:{HEX}\nFROM ${{BASE}}\n",
     "default": f"ARG BASE\nFROM ${{BASE:-r.example/b@sha256:{HEX}}}\n",
     "other": f"ARG A=1\nFROM ${{A:+r.example/b@sha256:{HEX}}}\n",
