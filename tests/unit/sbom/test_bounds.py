@@ -73,7 +73,7 @@ def in_good_time() -> Iterator[None]:
     """Nothing here takes more than seconds of the processor: it took minutes, or for ever."""
     began = time.process_time()
     yield
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 60
 
 
 def test_packages_that_all_need_all_are_few_edges() -> None:
