@@ -295,8 +295,12 @@ class LayoutRegistry:
             # The index is locked from this look to the write.
             if any(entry.annotations.get(REF_NAME) == reference.identity for entry in entries):
                 return entries
-            plain = [entry for entry in entries if entry != manifest.descriptor]
-            return (*plain, named)
+            others = (
+                entry
+                for entry in entries
+                if entry.digest != named.digest or REF_NAME in entry.annotations
+            )
+            return (*others, named)
 
         _change_index(store, add)
         return self.resolve(reference)

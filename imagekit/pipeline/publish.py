@@ -19,7 +19,7 @@ Killed anywhere, the next run goes through the same steps and writes only what i
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagekit.errors import InputError
 from imagekit.model.event import Done, Progress, Started, silent
@@ -29,6 +29,7 @@ from imagekit.model.published import PublishedImage, Status
 from imagekit.model.recipe import Recipe, Tags
 from imagekit.model.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
+from imagekit.model.release import Seen
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.pipeline.build import BuildOptions, build
 from imagekit.ports import Clock, Memory, RegistryWriter, Signer
@@ -157,7 +158,7 @@ class _Work:
         )
         if missing.all or new:
             return self._finish(image, manifest, written, tags=missing, status="completed")
-        self._verify(image)
+        self._verify(image, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
         summary = f"{name} is published already: same recipe, signatures good"
         self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
@@ -272,11 +273,13 @@ class _Work:
         tags: Tags,
         status: Status,
     ) -> PublishedImage:
-        self._verify(image)
+        # Nothing is remembered of tags that somebody else may still get.
+        self._verify(image, _Recalled(self.memory))
         began = time.monotonic()
         claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
-        self._judge(TaggedReference(image.repository, tag) for tag in tags.immutable)
+        self._judge((TaggedReference(image.repository, tag) for tag in tags.immutable), self.memory)
         moving = [tag for tag in tags.moving if tag not in tags.immutable]
+        self._judge((replace(image, tag=tag) for tag in moving), self.memory)
         move_tags(self.writer, image, manifest=manifest, tags=moving)
         self.progress(
             Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
@@ -284,12 +287,11 @@ class _Work:
         new = tuple(one.what for one in written if one.new)
         return self._published(image, new, status=status)
 
-    def _verify(self, image: PinnedReference) -> None:
+    def _verify(self, image: PinnedReference, memory: Memory) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
         self.progress(Started(stage="verify"))
         began = time.monotonic()
-        tags = self.recipe.tags.all
-        self._judge(PinnedReference(image.repository, image.digest, tag=tag) for tag in tags)
+        self._judge((replace(image, tag=tag) for tag in self.recipe.tags.all), memory)
         self.progress(
             Done(
                 stage="verify",
@@ -298,22 +300,22 @@ class _Work:
             )
         )
 
-    def _judge(self, references: Iterable[Reference]) -> None:
+    def _judge(self, references: Iterable[Reference], memory: Memory) -> None:
         from imagekit.verify.judge import judge
 
         for reference in references:
             name = reference.repository.name
             policy = own_policy(name, self.signer.authority, self.clock.now())
-            require(judge(reference, policy, self._bench()), reference)
+            require(judge(reference, policy, self._bench(memory)), reference)
 
-    def _bench(self) -> Bench:
+    def _bench(self, memory: Memory) -> Bench:
         from imagekit.adapters.sigstore import SigstoreVerifier
 
         return Bench(
             now=self.clock.now(),
             open_reader=lambda: self.writer,
             certificates=SigstoreVerifier(),
-            memory=self.memory,
+            memory=memory,
         )
 
     def _published(
@@ -327,3 +329,17 @@ class _Work:
             status=status,
             written=written,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Recalled:
+    """A memory that is asked, and learns nothing."""
+
+    memory: Memory
+
+    def highest(self, name: str) -> Seen | None:
+        """Return what is remembered."""
+        return self.memory.highest(name)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Forget it."""
