@@ -130,6 +130,7 @@ class Desk:
         self._crew = Crew(times.wait, waiting=times.waiting)
         self._readers = Readers()
         self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
+        self._genuine: Lru[PinnedReference, bool] = Lru(_KEPT_PINS)
         self._down: Lru[Repository, datetime] = Lru(_KEPT_PINS)
 
     async def manifest(
@@ -350,10 +351,17 @@ class Desk:
             image = await self._by_digest(case, PinnedReference(case.repository, proof.subject))
             if not image.allowed:
                 return None
-            genuine = ("genuine", reference)
-            if not await self._once_there(
-                case.upstream, genuine, lambda: is_good(proof), asker=case.asker
-            ):
+            # It follows from the digest alone, and large junk is not read again for each request.
+            genuine = self._genuine.get(reference)
+            if genuine is None:
+                genuine = await self._once_there(
+                    case.upstream,
+                    ("genuine", reference),
+                    lambda: is_good(proof),
+                    asker=case.asker,
+                )
+                self._genuine.put(reference, genuine)
+            if not genuine:
                 return None
         except RefusedError:
             return None

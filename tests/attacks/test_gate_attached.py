@@ -171,6 +171,18 @@ def test_45_too_large(origin: Origin, gate: LocalGate, monkeypatch: pytest.Monke
     assert not [one for one in origin.asked if str(Digest.of(proof[1])) in one.path]
 
 
+def test_45_junk_is_read_once(origin: Origin, gate: LocalGate) -> None:
+    """Whoever asks for the same junk again and again costs the gate and its upstream nothing."""
+    junk = TAR * 90_000
+    pushed = attach(origin, (CYCLONEDX, junk), kind=CYCLONEDX)
+    blob = f"/v2/apps/demo/blobs/{Digest.of(junk)}"
+
+    statuses = [pull(gate, pushed)[0].status for _ in range(3)]
+
+    assert statuses == [403] * 3
+    assert [one.path for one in origin.asked].count(blob) == 1
+
+
 def test_45_attached_to_an_artifact_that_is_no_proof(origin: Origin, gate: LocalGate) -> None:
     """A chain to an allowed image by way of what is not served leads nowhere."""
     middle = attach(origin, (SIF, TAR))
