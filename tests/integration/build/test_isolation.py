@@ -107,3 +107,22 @@ def test_user_and_root_build_the_same_digest(recipe: Path, tmp_path: Path) -> No
 
     assert by_user == by_root
     assert how == ["rootless"]
+
+
+def test_a_containerfile_gives_the_same_digest_in_every_isolation(
+    recipe: Path, tmp_path: Path
+) -> None:
+    """No step sees the container's id, which Buildah takes for the host's name."""
+    (recipe / "Containerfile").write_text(
+        "FROM scratch\nCOPY root /\n"
+        'RUN (echo "$HOSTNAME $HOME $PATH"; umask; cat /proc/sys/kernel/hostname) > /seen\n'
+    )
+    text = "schema: 1\nname: same\nversion: 1.0.0\ncontainerfile: Containerfile\n"
+    (recipe / "recipe.yaml").write_text(text)
+    env = _env(tmp_path / "home")
+
+    oci, how = _build(recipe, env, "--no-cache", "--isolation", "oci")
+    chroot, other_how = _build(recipe, env, "--no-cache", "--isolation", "chroot")
+
+    assert oci == chroot
+    assert how != other_how == ["chroot"]
