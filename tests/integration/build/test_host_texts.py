@@ -35,9 +35,17 @@ licenses: MIT
 base: {{recipe: base/debian}}
 packages: [{{manager: apt, install: [attr]}}]
 steps: [{{run: "{step}"}}]
-tests: [{{run: "true"}}]
+tests: [{{run: "{test}"}}]
 tags: {{immutable: ["{{version}}"]}}
 """
+KEPT = (
+    "mkdir /run/sshd /var/log/app; ln -s /dev/stdout /var/log/app/log; ln -s ./a// /opt/link; "
+    "setfattr -n user.component -v web /opt/name; "
+)
+FOUND = (
+    "test -d /run/sshd && test -L /var/log/app/log && test $(readlink /opt/link) = ./a// && "
+    "getfattr -n user.component --only-values /opt/name | grep -q web"
+)
 # Another mirror and another name than this host's, for one command.
 MARKED = (
     'mount --bind "$1" /etc/apt/sources.list.d && hostname "$2" && shift 2 && '
@@ -128,16 +136,20 @@ def _imagekit(site: Path, relay: int, *words: str | Path) -> subprocess.Complete
     )
 
 
-def _recipe(site: Path, name: str, step: str) -> Path:
+def _recipe(site: Path, name: str, step: str, test: str = "true") -> Path:
     folder = site / "recipes" / name
     folder.mkdir(parents=True)
-    (folder / "recipe.yaml").write_text(RECIPE.format(name=name, step=step))
+    (folder / "recipe.yaml").write_text(RECIPE.format(name=name, step=step, test=test))
     return folder
 
 
 def test_no_image_tells_who_built_it(site: Path, relay: int) -> None:
-    """Every layer, configuration, SBOM and provenance is searched for the marks."""
-    recipe = _recipe(site, "telling", "hostname > /opt/name; echo $HOSTNAME $USER >> /opt/name")
+    """Every layer, configuration, SBOM and provenance is searched for the marks.
+
+    And what a step made is there: in places that are volatile elsewhere, with its attributes.
+    """
+    step = f"hostname > /opt/name; echo $HOSTNAME $USER >> /opt/name; {KEPT}"
+    recipe = _recipe(site, "telling", step, FOUND)
     made = _imagekit(site, relay, "key", "generate")
     assert made.returncode == 0, made.stderr
 
