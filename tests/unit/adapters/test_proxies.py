@@ -1,30 +1,20 @@
 """Proxies of the environment: which requests go through one, and that every transport does."""
 
-import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.fetch import download
 from imagekit.adapters.proxies import Proxies
 from imagekit.adapters.registry.light import LightTransport
-from imagekit.adapters.registry.oras import OrasTransport
-from imagekit.adapters.registry.transport import Request, Transport
+from imagekit.adapters.registry.transport import Request
 from imagekit.errors import InputError, RegistryError
-from imagekit.gate.blobs.origin import RegistryOrigin
-from imagekit.gate.upstreams import Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.event import silent
-from imagekit.model.reference import Repository
 from imagekit.model.registry import RegistryOptions
 from tests.hostile import Answer, HostileRegistry
 from tests.proxy import Told, proxy, tls_server
+from tests.ways import BODY, DIGEST, HOST, WAYS
 
-_HOST = "registry.example.org"
-_BODY = b"as it came"
-_DIGEST = Digest.of(_BODY)
 _BASIC = f"Basic {base64.b64encode(b'me:s p').decode()}"
 _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUEST_METHOD")
 
@@ -119,57 +109,17 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in f"{found} {found!r}"
 
 
-def _by_transport(make: Callable[[RegistryOptions], Transport]) -> Callable[..., bytes]:
-    def get(url: str, options: RegistryOptions, folder: Path) -> bytes:
-        del folder
-        with make(options).send(Request(method="GET", url=url, deadline=10)) as response:
-            return response.read(100)
-
-    return get
-
-
-def _by_gate(url: str, options: RegistryOptions, folder: Path) -> bytes:
-    del folder
-    host = url.split("/")[2]
-
-    async def ask() -> bytes:
-        origin = RegistryOrigin(Upstream(host=host, options=options))
-        try:
-            repository = Repository(host, "a/b")
-            async with origin.open(repository, _DIGEST, size=len(_BODY)) as pieces:
-                return b"".join([piece async for piece in pieces])
-        finally:
-            await origin.close()
-
-    return asyncio.run(ask())
-
-
-def _by_fetch(url: str, options: RegistryOptions, folder: Path) -> bytes:
-    del options
-    target = folder / "fetched"
-    download(url, _DIGEST, target, where="recipe.yaml:3", limit=10, progress=silent)
-    return target.read_bytes()
-
-
-_WAYS = {
-    "light": _by_transport(LightTransport),
-    "oras": _by_transport(lambda options: OrasTransport(_HOST, options)),
-    "gate": _by_gate,
-    "fetch": _by_fetch,
-}
-
-
-@pytest.fixture(params=_WAYS)
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> Callable[..., bytes]:
     """Every way by which imagekit asks a server."""
-    return _WAYS[request.param]
+    return WAYS[request.param]
 
 
 @pytest.fixture
 def behind_tls(tmp_path: Path) -> Iterator[tuple[str, Told, Path]]:
     """A server with TLS that only a proxy leads to: its name is in no name service."""
     with (
-        tls_server(tmp_path, _HOST, lambda _: ({}, _BODY)) as (address, authority),
+        tls_server(tmp_path, HOST, lambda _: ({}, BODY)) as (address, authority),
         proxy(address) as (at, told),
     ):
         yield at, told, authority
@@ -185,11 +135,11 @@ def test_every_transport_makes_a_tunnel(
     at, told, authority = behind_tls
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:s%20p@{at}")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
-    url = f"https://{_HOST}/v2/a/b/blobs/{_DIGEST}"
+    url = f"https://{HOST}/v2/a/b/blobs/{DIGEST}"
 
-    assert way(url, RegistryOptions(ca_file=authority), tmp_path) == _BODY
+    assert way(url, RegistryOptions(ca_file=authority), tmp_path) == BODY
     ((line, secret),) = told
-    assert line.startswith(f"CONNECT {_HOST}:443 HTTP/1.")
+    assert line.startswith(f"CONNECT {HOST}:443 HTTP/1.")
     assert secret == _BASIC
 
 
@@ -197,14 +147,14 @@ def test_every_transport_forwards_without_tls(
     way: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A proxy is told the whole address."""
-    with HostileRegistry(lambda _: Answer(body=_BODY)) as server:
+    with HostileRegistry(lambda _: Answer(body=BODY)) as server:
         name, _, port = server.host.partition(":")
         with proxy((name, int(port))) as (at, told):
             monkeypatch.setenv("http_proxy", f"http://me:s%20p@{at}")
-            url = f"http://{_HOST}/v2/a/b/blobs/{_DIGEST}"
-            assert way(url, RegistryOptions(plain_http=True), tmp_path) == _BODY
+            url = f"http://{HOST}/v2/a/b/blobs/{DIGEST}"
+            assert way(url, RegistryOptions(plain_http=True), tmp_path) == BODY
     assert told == [(f"GET {url} HTTP/1.1", _BASIC)]
-    assert server.asked[-1].headers["host"] == _HOST
+    assert server.asked[-1].headers["host"] == HOST
 
 
 def test_loopback_is_direct(
@@ -212,9 +162,9 @@ def test_loopback_is_direct(
 ) -> None:
     """A proxy's own loopback is another machine's."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    with HostileRegistry(lambda _: Answer(body=_BODY)) as server:
-        url = f"http://{server.host}/v2/a/b/blobs/{_DIGEST}"
-        assert way(url, RegistryOptions(), tmp_path) == _BODY
+    with HostileRegistry(lambda _: Answer(body=BODY)) as server:
+        url = f"http://{server.host}/v2/a/b/blobs/{DIGEST}"
+        assert way(url, RegistryOptions(), tmp_path) == BODY
 
 
 def test_no_transport_goes_round_a_proxy_that_is_down(
@@ -223,7 +173,7 @@ def test_no_transport_goes_round_a_proxy_that_is_down(
     """What is reached directly stands in NO_PROXY."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with pytest.raises((RegistryError, Exception), match=r"127\.0\.0\.1|[Pp]roxy"):
-        way(f"http://{_HOST}/v2/a/b/blobs/{_DIGEST}", RegistryOptions(plain_http=True), tmp_path)
+        way(f"http://{HOST}/v2/a/b/blobs/{DIGEST}", RegistryOptions(plain_http=True), tmp_path)
 
 
 def test_a_place_of_this_machine_is_refused_before_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
