@@ -5,6 +5,7 @@ What cannot be understood as a request is one line of the audit log and one shor
 
 import asyncio
 import json
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from imagekit.gate.limits import Limits
 from imagekit.gate.pace import Pace
 from imagekit.verify.findings import plain
 
+_log = logging.getLogger(__name__)
 _END_SECONDS = 30.0
 _SWEEP_SECONDS = 1.0
 _MAX_LINE = 8190
@@ -146,7 +148,10 @@ async def _bound(address: Address, table: Connections) -> list[Listening]:
 async def _sweep(table: Connections) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
-        table.sweep()
+        try:
+            table.sweep()
+        except Exception:  # noqa: BLE001 - without it connections would have no end
+            _log.exception("a fault of the listener")
 
 
 class _Site(web.BaseSite):
