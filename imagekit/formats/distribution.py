@@ -232,11 +232,12 @@ def redirected(url: str, location: str) -> str:
             of this machine or link (``FOREIGN_REDIRECT``).
     """
     target = _joined(url, location)
-    if origin(target) == origin(url):
-        return target
     before, after = urlsplit(url), _split(target)
+    # An odd form of an address, 0.0.0.0 among them, is no host that anything is sent to.
+    known = after.scheme in PORTS and bool(_known_host(after)) and after.username is None
+    if known and origin(target) == origin(url):
+        return target
     downgraded = before.scheme == "https" and after.scheme != "https"
-    known = after.scheme in PORTS and bool(after.hostname) and after.username is None
     if not location or not known or downgraded or _is_inner(after, before):
         raise RegistryError(
             f"the registry sends its client to {shown(target)}, where it must not go",
