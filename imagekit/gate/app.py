@@ -246,8 +246,13 @@ def _check_method(request: web.BaseRequest) -> None:
 
 
 def _is_cheap(request: web.BaseRequest, error: RefusedError) -> bool:
-    """Tell whether a refusal is the first step of a login, which costs nothing."""
-    return error.status == _UNAUTHORIZED and "Authorization" not in request.headers
+    """Tell whether a refusal costs nothing, and so is never delayed.
+
+    That is the first step of a login, and an image that the policy denies: the verdict on it is
+    remembered, and a withdrawal is to be seen at once.
+    """
+    first = error.status == _UNAUTHORIZED and "Authorization" not in request.headers
+    return first or isinstance(error, DenialError)
 
 
 def _hot_weight(hot: _Hot) -> int:

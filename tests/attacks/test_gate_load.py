@@ -20,6 +20,7 @@ from imagekit.gate.guard import Grant, Rights
 from imagekit.gate.limits import Limits
 from imagekit.gate.logins import load_rights
 from imagekit.model.digest import Digest
+from tests.fakes import push_image
 from tests.gate.kit import Reply, wait_for
 from tests.gate.local import LocalGate, Making
 from tests.gate.origin import Origin
@@ -300,6 +301,20 @@ def test_a_flood_of_refusals_is_answered_slowly(gate: LocalGate, connect: Connec
     # A burst of fifty, and ten a second.
     assert taken > 3
     assert answered(connect(HONEST, HELLO))
+
+
+def test_a_denial_is_not_delayed(origin: Origin, tmp_path: Path) -> None:
+    """A withdrawal is seen at once, also by who shares an address with a flood."""
+    world = origin.world
+    world.tag("2", push_image(world.registry, world.repository, content=b"unsigned"))
+    made = making(origin, tmp_path, limits=replace(LIMITS, refusals=1))
+    with LocalGate(made) as gate:
+        target = "/v2/apps/demo/manifests/2"
+        assert gate.get(target).status == 403
+        began = time.monotonic()
+        assert {gate.get(target).status for _ in range(12)} == {403}
+
+        assert time.monotonic() - began < 5
 
 
 def test_random_digests_do_not_fill_the_row(origin: Origin, tmp_path: Path) -> None:
