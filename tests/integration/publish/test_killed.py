@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ tags: {immutable: ["{version}"], moving: [latest]}
 """
 DRIVER = Path(__file__).with_name("killed_publish.py")
 MOST_WRITES = 60
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,33 @@ def test_killed_after_every_write(bed: Bed) -> None:
     bed.publish("warm", die_after=0)  # the local store has the image from here on
     # Where sites are after every write; elsewhere, by the same code, after every third.
     step = 3 if bed.quick else 1
-    for number in range(1, MOST_WRITES, step):
-        prefix = f"round{number}"
-        died = bed.publish(prefix, die_after=number) != 0
-        _no_unsigned_tag(bed, prefix)
-        if not died:
-            assert number > 5, "publish made no writes that could be interrupted"
-            return
+    rounds = range(1, MOST_WRITES, step)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Where a registry knows no conditional requests a publish waits; the rounds share the time.
+        for start in range(0, len(rounds), AT_ONCE):
+            numbers = rounds[start : start + AT_ONCE]
+            ended = [
+                number
+                for number, died in zip(
+                    numbers, pool.map(lambda number: _dies(bed, number), numbers), strict=True
+                )
+                if not died
+            ]
+            if ended:
+                assert ended[0] > 5, "publish made no writes that could be interrupted"
+                return
+    pytest.fail(f"publish made over {MOST_WRITES} writes")
+
+
+def _dies(bed: Bed, number: int) -> bool:
+    """Kill a publish after so many writes, finish it, and return whether it lived to be killed."""
+    prefix = f"round{number}"
+    died = bed.publish(prefix, die_after=number) != 0
+    _no_unsigned_tag(bed, prefix)
+    if died:
         assert bed.publish(prefix, die_after=0) == 0
         _complete(bed, prefix)
-    pytest.fail(f"publish made over {MOST_WRITES} writes")
+    return died
 
 
 def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
