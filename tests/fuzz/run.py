@@ -29,6 +29,7 @@ class Outcome:
     name: str
     runs: int
     rss: int
+    seconds: float
     found: tuple[Path, ...]
     said: str
     good: bool
@@ -113,16 +114,18 @@ def _replay(file: Path) -> int:
 
 def _properties(seconds: int) -> Outcome:
     """Run the property tests, at least once, with other examples each time."""
+    began = time.monotonic()
     rounds = properties.run(seconds)
     outcome = Outcome(
         name=properties.NAME,
         runs=rounds.passed,
         rss=0,
+        seconds=time.monotonic() - began,
         found=(),
         said=rounds.said,
         good=rounds.good,
     )
-    _tell(outcome, seconds)
+    _tell(outcome)
     return outcome
 
 
@@ -143,17 +146,19 @@ def _fuzz(name: str, folder: Path, limits: Limits) -> Outcome:
         f"-dict={_dictionary(folder / f'{name}.dict', chosen.seeds)}",
         str(corpus),
     ]
+    began = time.monotonic()
     status, said = _ran(argv, limit=limits.seconds + _GRACE)
     new = tuple(sorted(set(found.iterdir()) - before))
     outcome = Outcome(
         name=name,
         runs=_largest(_RUNS, said),
         rss=_largest(_RSS, said),
+        seconds=time.monotonic() - began,
         found=new,
         said=said,
         good=status == 0 and not new,
     )
-    _tell(outcome, limits.seconds)
+    _tell(outcome)
     return outcome
 
 
@@ -186,8 +191,8 @@ def _largest(pattern: re.Pattern[str], text: str) -> int:
     return max(found, default=0)
 
 
-def _tell(outcome: Outcome, seconds: int) -> None:
-    rate = outcome.runs // max(1, seconds)
+def _tell(outcome: Outcome) -> None:
+    rate = int(outcome.runs / outcome.seconds)
     word = "ok   " if outcome.good else "FOUND"
     line = f"{word} {outcome.name:<14} {outcome.runs:>8} inputs {rate:>6}/s {outcome.rss:>5} MiB"
     print(line, flush=True)
