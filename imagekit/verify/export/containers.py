@@ -27,7 +27,7 @@ from imagekit.verify.export.result import (
     weaker,
 )
 from imagekit.verify.export.scopes import Scope, scope_of
-from imagekit.verify.export.signers import counted, open_now, undenied
+from imagekit.verify.export.signers import counted, open_now, too_few, undenied
 from imagekit.verify.export.text import headline, json_text, lost_lines, yaml_text
 from imagekit.verify.glob import ANY, literal_length
 
@@ -131,8 +131,7 @@ class _Table:
         found = writer.requirements(signers.clauses)
         self.losses.extend((*denied, *windows, *signers.losses, *writer.losses))
         if not signers.clauses:
-            message = "not enough authorities are left of it: these images are rejected"
-            self.losses.append(stricter("threshold", message, rule=rule.glob))
+            self.losses.append(too_few(rule.glob))
         return found
 
     def _losses(self, rule: ImageRule, scope: Scope) -> Iterator[Loss]:

@@ -46,7 +46,7 @@ from imagekit.verify.export.result import (
     stricter,
     weaker,
 )
-from imagekit.verify.export.signers import Clause, counted, open_now, same_person, undenied
+from imagekit.verify.export.signers import Clause, counted, open_now, same_person, too_few, undenied
 from imagekit.verify.export.text import headline, lost_lines, yaml_text
 from imagekit.verify.export.trustroot import services
 
@@ -154,6 +154,7 @@ class _Objects:
     def _signed(self, rule: ImageRule) -> Iterator[tuple[tuple[str, ...], list[Value]]]:
         signers = self._signers(rule.authorities, rule.threshold, rule)
         if not signers:
+            self.losses.append(too_few(rule.glob))
             yield ("rejected",), _never("too few of the rule's authorities are left")
         wanted = VSA if rule.proof is Proof.VSA else ""
         for number, clause in enumerate(signers, start=1):

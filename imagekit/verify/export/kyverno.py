@@ -29,7 +29,7 @@ from imagekit.verify.export.kubernetes import (
     rule_name,
 )
 from imagekit.verify.export.result import Document, Export, Loss, remark, stricter
-from imagekit.verify.export.signers import same_person, undenied, window_losses
+from imagekit.verify.export.signers import same_person, too_few, undenied, window_losses
 from imagekit.verify.export.text import headline, lost_lines, yaml_text
 
 _MADE = frozenset(
@@ -148,6 +148,7 @@ class _Rule:
         names = ", ".join(one.name for one in rule.authorities)
         message = f"{rule.threshold} of {names} must have signed it"
         if rule.threshold > len(known):
+            self.losses.append(too_few(rule.glob))
             yield "false", message
         elif len(known) == 1:
             yield self._counts(known[0], kind), message

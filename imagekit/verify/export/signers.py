@@ -120,6 +120,12 @@ def counted(authorities: Sequence[Authority], threshold: int, *, rule: str) -> S
     return Signers(clauses=every, losses=(stricter("threshold", message, rule=rule),))
 
 
+def too_few(rule: str) -> Loss:
+    """Return the loss that nobody can satisfy the rule at the target."""
+    message = "not enough authorities are left of it: these images are rejected"
+    return stricter("threshold", message, rule=rule)
+
+
 def same_person(authorities: Sequence[Authority], threshold: int, *, rule: str) -> list[Loss]:
     """Return the loss that one identity may be counted for two authorities."""
     keyless = [one for one in authorities if one.identities]

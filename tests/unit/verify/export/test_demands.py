@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +133,14 @@ def test_every_demand_is_told(made: Policy, target: str) -> None:
         if not any(covers(glob, each.glob) for glob in each.exclude):
             missing = [word for word, told in _told(made, each, found, text) if not told]
             assert not missing, (target, missing)
+
+
+@pytest.mark.parametrize("target", ["containers-policy", "cluster-image-policy", "kyverno"])
+def test_signers_that_cannot_be_reached_are_told(target: str) -> None:
+    """A rule that asks for more signers than it has refuses there too, and the export says so."""
+    found = export_policy(policy(rule(threshold=2)), target, now=NOW)
+
+    assert "threshold" in {loss.code for loss in found.losses}
 
 
 def _told(made: Policy, each: ImageRule, found: Export, text: str) -> Iterator[tuple[str, bool]]:
