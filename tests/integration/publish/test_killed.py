@@ -113,10 +113,12 @@ def test_killed_after_every_write(bed: Bed) -> None:
     # Where sites are after every write; elsewhere, by the same code, after every third.
     step = 3 if bed.quick else 1
     rounds = range(1, MOST_WRITES, step)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        # Where a registry knows no conditional requests a publish waits; the rounds share the time.
-        for start in range(0, len(rounds), AT_ONCE):
-            numbers = rounds[start : start + AT_ONCE]
+    # Where a registry knows no conditional requests a publish waits; the rounds share the time.
+    # In layouts all are called localhost/hello, of which a release never follows a newer one.
+    at_once = 1 if bed.destination.startswith("oci:") else AT_ONCE
+    with ThreadPoolExecutor(at_once) as pool:
+        for start in range(0, len(rounds), at_once):
+            numbers = rounds[start : start + at_once]
             ended = [
                 number
                 for number, died in zip(
