@@ -30,7 +30,7 @@ _LONGEST = 30.0
 _DEFAULT_WAIT = 10.0
 _READ, _JUDGED = 2, 16
 """Reviews that are read and judged at once, in threads of their own; others wait for a turn."""
-_HELD = 256 << 20
+_HELD = 128 << 20
 _HELD_OF_CLIENT = 4 * MAX_REVIEW
 _MALFORMED = frozenset({400, 408})
 
