@@ -29,7 +29,8 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
     a recipe that says an entrypoint does not inherit the arguments of another one.
 
     Raises:
-        RecipeError: the base has ONBUILD, which only a Containerfile can do.
+        RecipeError: the base has ONBUILD, which only a Containerfile can do; or the Containerfile
+            and recipe.yaml say a label each in its own way.
     """
     layers = made.layers
     recipe = plan.recipe
@@ -51,7 +52,7 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
         cmd=recipe.cmd or (() if recipe.entrypoint else below.cmd),
         workdir=recipe.workdir or below.workdir,
         user=recipe.user or below.user,
-        labels=_inherited_labels(below, inherited) | labels(recipe, created),
+        labels=_all_labels(recipe, _inherited_labels(below, inherited), inherited, created=created),
         exposed_ports=tuple(sorted({*recipe.expose, *below.exposed_ports})),
         volumes=tuple(sorted({*recipe.volumes, *below.volumes, *inherited.volumes})),
         stop_signal=below.stop_signal,
@@ -96,6 +97,22 @@ def labels(recipe: Recipe, created: str) -> dict[str, str]:
     }
     found = {f"{_OCI}{key}": value for key, value in standard.items() if value}
     return found | dict(recipe.labels)
+
+
+def _all_labels(
+    recipe: Recipe, theirs: dict[str, str], base: ImageConfig, *, created: str
+) -> dict[str, str]:
+    """Return the labels of a Containerfile or base, and over those of the base the recipe's."""
+    mine = labels(recipe, created)
+    for name in sorted(theirs.keys() & mine.keys()):
+        if theirs[name] not in {mine[name], base.labels.get(name)}:
+            raise RecipeError(
+                f"{recipe.file}: the label {name} is {mine[name][:80]!r} here and "
+                f"{theirs[name][:80]!r} in {recipe.containerfile}",
+                hint="say it in one of the two places",
+                code="recipe/label-twice",
+            )
+    return theirs | mine
 
 
 def _inherited_labels(below: ImageConfig, base: ImageConfig) -> dict[str, str]:

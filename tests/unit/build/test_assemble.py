@@ -57,6 +57,14 @@ def test_what_a_base_is_called_is_not_inherited(recipe: Recipe) -> None:
     assert found[TITLE] == recipe.name
 
 
+def test_a_label_of_a_containerfile_is_never_lost_to_the_recipe(recipe: Recipe) -> None:
+    """The recipe's title goes over the base's, but not in silence over its Containerfile's."""
+    made = replace(BASE, labels={**BASE.labels, TITLE: "of the Containerfile"})
+
+    with pytest.raises(RecipeError, match="of the Containerfile"):
+        image_config(plan(recipe), replace(NOTHING, config=made))
+
+
 def test_triggers_of_a_base_are_not_passed_over(recipe: Recipe) -> None:
     """Steps cannot do them, so that such a base is refused."""
     with pytest.raises(RecipeError, match="ONBUILD RUN x"):
