@@ -269,11 +269,11 @@ def test_only_regular_files_are_volatile(kind: int) -> None:
 def test_folders_links_and_files_in_volatile_places_stay(tmp_path: Path) -> None:
     """What nginx and sshd want to find, with its mode; no more than known files is left out."""
     root = tmp_path / "root"
-    for name in ("var/log/nginx", "run/sshd", "tmp/work", "var/cache/apt/archives/partial"):
+    for name in ("var/log/nginx", "run/sshd", "tmp/made", "var/cache/apt/archives/partial"):
         (root / name).mkdir(parents=True)
     (root / "run/sshd").chmod(0o711)
     (root / "var/log/nginx/access.log").symlink_to("/dev/stdout")
-    (root / "tmp/work/seed").write_text("x")
+    (root / "tmp/made/seed").write_text("x")
     (root / "var/log/dpkg.log").write_text("x")
 
     changes = snapshot.all_of(root, LEFTOVERS)
@@ -282,7 +282,7 @@ def test_folders_links_and_files_in_volatile_places_stay(tmp_path: Path) -> None
     assert changes.left_out == ()
     assert members["run/sshd"].mode == 0o711
     assert members["var/log/nginx/access.log"].linkname == "/dev/stdout"
-    assert {"tmp/work/seed", "var/cache/apt/archives/partial"} <= set(members)
+    assert {"tmp/made/seed", "var/cache/apt/archives/partial"} <= set(members)
     assert "var/log/dpkg.log" not in members
 
 
