@@ -33,6 +33,16 @@ class Place:
     name: str
 
 
+def link_text(path: str | Path) -> str:
+    """Return the text of a link as it stands.
+
+    Raises:
+        OSError: it is no link, or cannot be read.
+    """
+    # NOTE: pathlib takes `./a//` and `a` for the same text.
+    return os.readlink(path)  # noqa: PTH115 - Path.readlink normalises
+
+
 @contextmanager
 def place(
     root: Path | int, path: str, *, make: bool = False, follow: bool = True

@@ -101,7 +101,8 @@ def files(root: Path, name: str) -> tuple[str, ...]:
     with suppress(OSError), rooted.place(root, name) as found:
         handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
         try:
-            return tuple(sorted(os.listdir(handle)))  # noqa: PTH208 - of an open folder
+            with os.scandir(handle) as entries:
+                return tuple(sorted(entry.name for entry in entries))
         finally:
             os.close(handle)
     return ()

@@ -17,6 +17,7 @@ from imagekit.build import attributes
 from imagekit.build.attributes import Attributes
 from imagekit.build.exclude import NOTHING, Exclude
 from imagekit.errors import ToolError
+from imagekit.rooted import link_text
 
 MAX_ENTRIES = 5_000_000
 """Most files and folders that a tree may have."""
@@ -183,8 +184,7 @@ def _equal(old: str, new: str) -> bool:
         return False
     mode = os.lstat(old).st_mode
     if stat.S_ISLNK(mode):
-        # NOTE: pathlib takes `./a//` and `a` for the same text.
-        return os.readlink(old) == os.readlink(new)  # noqa: PTH115
+        return link_text(old) == link_text(new)
     return not stat.S_ISREG(mode) or filecmp.cmp(old, new, shallow=False)
 
 

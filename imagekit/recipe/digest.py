@@ -21,6 +21,7 @@ from imagekit.errors import RecipeError
 from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.recipe import is_excluded
+from imagekit.rooted import link_text
 
 MAX_FILES = 20_000
 MAX_BYTES = 2 << 30
@@ -112,8 +113,7 @@ def _entry(path: Path, left: int, see: Judge) -> tuple[str, str, int]:
 
 
 def _link(path: Path) -> str:
-    # NOTE: pathlib takes `./a//` and `a` for the same text.
-    text = os.readlink(path)  # noqa: PTH115
+    text = link_text(path)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
