@@ -21,6 +21,16 @@ PREFIX = "imagekit-work-"
 _QUICK = 300.0
 
 
+def version(runner: Runner) -> str:
+    """Return the version of this host's Buildah; ``unknown`` where it says none.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    said = runner.run(["buildah", "--version"]).stdout
+    return next(iter(said.partition(" version ")[2].split()), "unknown")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buildah:
     """Drives Buildah; inside ``buildah unshare`` as a user, directly as root."""
@@ -46,8 +56,7 @@ class Buildah:
         Raises:
             ToolError: it is not installed.
         """
-        words = self.runner.run(["buildah", "--version"]).stdout.split()
-        return words[2] if len(words) > 2 else "unknown"  # noqa: PLR2004 - buildah version X
+        return version(self.runner)
 
     def create(self, name: str, source: str = "scratch") -> Path:
         """Make a working container from nothing or from ``oci:FOLDER:NAME``, and mount it.

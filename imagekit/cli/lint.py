@@ -49,14 +49,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _buildah_version() -> str:
     """Return the version of this host's Buildah, or nothing where there is none."""
+    from imagekit.adapters.buildah import version
     from imagekit.adapters.process import Runner
     from imagekit.errors import ToolError
 
     try:
-        words = Runner().run(["buildah", "--version"]).stdout.split()
+        return version(Runner())
     except ToolError:
         return ""
-    return words[2] if len(words) > 2 else ""  # noqa: PLR2004 - buildah version X
 
 
 def _count(number: int, noun: str) -> str:
