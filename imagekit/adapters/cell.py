@@ -122,7 +122,7 @@ def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoRe
         child = os.fork()
         if not child:
             os.closerange(3, _HIGHEST_HANDLE)
-            os.execv(found, program)  # noqa: S606 - no shell is wanted
+            os.execv(found, program)  # noqa: S606 - a list, and no shell reads it
         status = _wait_for(child)
     except OSError as error:
         _failed(error)
@@ -148,7 +148,7 @@ def _furnish(spec: dict[str, Any]) -> None:
         os.mkdir(f"{root}/{name}", 0o755)
     for name in ("tmp", "var/tmp"):
         os.mkdir(f"{root}/{name}")
-        os.chmod(f"{root}/{name}", 0o1777)  # noqa: S103 - as on every host
+        os.chmod(f"{root}/{name}", 0o1777)  # noqa: S103 - with the sticky bit, as on every host
     _system(root)
     _etc(root)
     _devices(root)

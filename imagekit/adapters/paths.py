@@ -15,6 +15,8 @@ from pathlib import Path
 
 from imagekit.errors import InputError, ToolError
 
+SHARED = Path("/tmp")  # noqa: S108 - short and plain; names in it are random, or their owner is checked
+"""Everybody's folder for temporary files, where TMPDIR's path cannot be told to a tool."""
 _PLAIN = re.compile(r"(/[A-Za-z0-9_.@+-]+)+")
 """What no tool takes for anything but a path."""
 _NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
@@ -52,7 +54,7 @@ def plain(path: Path, what: str) -> Path:
 def temporary_place() -> Path:
     """Return the folder for temporary files: that of TMPDIR, where tools can be told its path."""
     given = Path(tempfile.gettempdir())
-    return given if is_name(given) else Path("/tmp")  # noqa: S108 - all in it have unguessable names
+    return given if is_name(given) else SHARED
 
 
 def home_of(env: Mapping[str, str]) -> Path:

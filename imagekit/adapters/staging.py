@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.paths import plain, temporary_place
+from imagekit.adapters.paths import SHARED, plain, temporary_place
 from imagekit.adapters.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.model.reference import PinnedReference
@@ -118,7 +118,7 @@ def run_folder() -> Iterator[Path]:
     """Make a folder for Podman's locks, with a name as short as Podman wants it."""
     place = temporary_place()
     if len(str(place)) > _LONGEST_PLACE:
-        place = Path("/tmp")  # noqa: S108 - the folder in it has a name that nobody can guess
+        place = SHARED
     with tempfile.TemporaryDirectory(prefix="ik-", dir=place) as folder:
         yield Path(folder)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
-from imagekit.adapters.paths import home_of, is_name, is_plain
+from imagekit.adapters.paths import SHARED, home_of, is_name, is_plain
 from imagekit.errors import ToolError
 from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
@@ -220,7 +220,7 @@ def _runtime_folder(env: Mapping[str, str]) -> Path:
     # Layouts lie below, and Buildah makes a name of the path of one.
     if is_name(Path(given)) and os.access(given, os.W_OK):
         return Path(given) / "imagekit"
-    path = Path(f"/tmp/imagekit-run-{uid}")  # noqa: S108 - its owner is checked
+    path = SHARED / f"imagekit-run-{uid}"
     _own_folder(path)
     return path
 
