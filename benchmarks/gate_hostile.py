@@ -108,7 +108,9 @@ async def slow_readers(stream: Stream, big: str) -> None:
     """A large blob, a few bytes a second."""
     reader, writer = stream
     writer.write(f"GET {big} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    while await reader.read(10):  # noqa: ASYNC110 - nothing is waited for
+    while True:
+        if not await reader.read(10):
+            return
         await asyncio.sleep(1)
 
 

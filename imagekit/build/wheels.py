@@ -63,6 +63,8 @@ _VERSION = re.compile(r"3\.[0-9]{1,3}\.[0-9]{1,3}")
 _LIBC = re.compile(r"(glibc|musl) ([0-9]{1,2})\.([0-9]{1,3})(?:\.[0-9]{1,3})?")
 _MACHINE = re.compile(r"[a-z0-9_]{1,20}")
 _LONGEST = 300
+_WIDE = 64
+"""Bits of a pointer where the machine's name is that of the Python too."""
 # Of a 32-bit Python under a 64-bit kernel the machine is the kernel's.
 _NARROW = {"x86_64": "i686", "aarch64": "armv7l", "armv8l": "armv7l"}
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -84,7 +86,7 @@ def image_python(output: str) -> ImagePython:
         said = json.loads(line)
         markers = {str(key): str(value)[:_LONGEST] for key, value in said["markers"].items()}
         facts = {key: str(said[key]) for key in ("implementation", "version", "machine", "libc")}
-        wide, threads = said["bits"] == 64, said["threads"] is True  # noqa: PLR2004 - bits
+        wide, threads = said["bits"] == _WIDE, said["threads"] is True
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _unfit("does not say what it is") from error
     if facts["implementation"] != "cpython":

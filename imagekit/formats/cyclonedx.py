@@ -98,7 +98,7 @@ def _rendered(one: Component) -> dict[str, object]:
 
     Each by itself: a whole Bom compares all of its components with each other, again and again.
     """
-    text = _component(one).as_json(view_=SchemaVersion1Dot6)  # type: ignore[attr-defined]
+    text = _component(one).as_json(view_=SchemaVersion1Dot6)  # type: ignore[attr-defined]  # by a decorator
     rendered: dict[str, object] = json.loads(text)
     return rendered
 

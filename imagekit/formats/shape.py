@@ -266,7 +266,7 @@ class OneKey(Generic[T]):
         if value is INVALID or more is INVALID:
             return INVALID
         made = self.make(entry.key, value, report.place(entry.key_span))
-        return replace(made, **more) if more else made  # type: ignore[type-var]  # of dataclasses
+        return replace(made, **more) if more else made  # type: ignore[type-var]  # a dataclass
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the mapping."""

@@ -117,7 +117,7 @@ class Stream:
         try:
             # Members may follow each other, and zeros may fill up the last block; a member of
             # twenty bytes costs next to nothing here.
-            file = igzip.IGzipFile(fileobj=_File(pieces))  # type: ignore[no-untyped-call]
+            file = igzip.IGzipFile(fileobj=_File(pieces))  # type: ignore[no-untyped-call]  # isal has no types
             with file:
                 while piece := file.read(_PIECE):
                     yield piece

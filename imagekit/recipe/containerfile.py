@@ -156,17 +156,14 @@ def _from(line: Line, state: _State) -> None:
     """Begin a stage."""
     found, rest = options(line.rest)
     only(found, _OPTIONS["FROM"], word="FROM")
-    words = rest.split()
-    if not words or not (len(words) == 1 or (len(words) == 3 and words[1].lower() == "as")):  # noqa: PLR2004 - IMAGE AS NAME
-        raise _fault("FROM is followed by IMAGE, or by IMAGE AS NAME")
+    word, name = _image_and_name(rest)
     number = len(state.stages)
     # The stage is there even where its image is refused: the faults of the rest are told too.
     state.stages.append(Stage(number=number, place=_place(line, state)))
     state.used.append(set())
     state.images.append(set())
-    name = words[-1].lower() if len(words) > 1 else ""
     heading, state.known = state.heading, {}
-    image = _name(words[0], heading)
+    image = _name(word, heading)
     below = _stage(image, state, numbers=number)
     if name:
         _check_stage_name(name, state)
@@ -180,6 +177,17 @@ def _from(line: Line, state: _State) -> None:
     )
     if below is not None:
         state.used[-1].add(below)
+
+
+def _image_and_name(rest: str) -> tuple[str, str]:
+    """Return what stands behind FROM: the image, and the stage's name or nothing."""
+    match rest.split():
+        case [image]:
+            return image, ""
+        case [image, word, name] if word.lower() == "as":
+            return image, name.lower()
+        case _:
+            raise _fault("FROM is followed by IMAGE, or by IMAGE AS NAME")
 
 
 def _check_volume(line: Line, state: _State) -> None:
