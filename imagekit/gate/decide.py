@@ -15,10 +15,10 @@ from imagekit.gate.decision import Closure, Decision, closure_of, moments
 from imagekit.gate.recorder import Recorder
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Reference
-from imagekit.model.release import Seen
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.verify import verify
 from imagekit.ports import CertificateVerifier, Memory
+from imagekit.verify.fresh import FrozenMemory
 
 _STEP = timedelta(seconds=1)
 
@@ -59,19 +59,6 @@ class _At:
 
     def now(self) -> datetime:
         return self.time
-
-
-class _Frozen:
-    """A memory that learns nothing: a look into the future must not be remembered."""
-
-    def __init__(self, inner: Memory) -> None:
-        self._inner = inner
-
-    def highest(self, name: str) -> Seen | None:
-        return self._inner.highest(name)
-
-    def remember(self, name: str, seen: Seen) -> None:
-        del name, seen
 
 
 def decide(
@@ -143,7 +130,8 @@ class _Later:
         return _last(now, end, self._allowed)
 
     def _allowed(self, time: datetime) -> bool:
-        senses = replace(self.senses, memory=_Frozen(self.senses.memory))
+        # A look into the future must not be remembered.
+        senses = replace(self.senses, memory=FrozenMemory(self.senses.memory))
         try:
             verdict = _judged(self.reference, self.book, self.recorder, now=time, senses=senses)
         except ImagekitError:

@@ -29,7 +29,6 @@ from imagekit.model.published import PublishedImage, Status
 from imagekit.model.recipe import Recipe, Tags
 from imagekit.model.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
-from imagekit.model.release import Seen
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.pipeline.build import BuildOptions, build
 from imagekit.ports import Clock, Memory, RegistryWriter, Signer
@@ -40,6 +39,7 @@ from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.release import release, release_sequence
 from imagekit.sign.signing import attest, sign, subjects
+from imagekit.verify.fresh import FrozenMemory
 from imagekit.verify.judge import Bench
 
 
@@ -274,7 +274,7 @@ class _Work:
         status: Status,
     ) -> PublishedImage:
         # Nothing is remembered of tags that somebody else may still get.
-        self._verify(image, _Recalled(self.memory))
+        self._verify(image, FrozenMemory(self.memory))
         began = time.monotonic()
         claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
         self._judge((TaggedReference(image.repository, tag) for tag in tags.immutable), self.memory)
@@ -329,17 +329,3 @@ class _Work:
             status=status,
             written=written,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Recalled:
-    """A memory that is asked, and learns nothing."""
-
-    memory: Memory
-
-    def highest(self, name: str) -> Seen | None:
-        """Return what is remembered."""
-        return self.memory.highest(name)
-
-    def remember(self, name: str, seen: Seen) -> None:
-        """Forget it."""

@@ -57,6 +57,21 @@ class NoMemory:
         raise MemoryFaultError(f"this verifier has no memory for {name} ({seen.sequence})")
 
 
+class FrozenMemory:
+    """A memory that is asked and learns nothing: for a judgement that is not to be remembered."""
+
+    def __init__(self, inner: Memory) -> None:
+        self._inner = inner
+
+    def highest(self, name: str) -> Seen | None:
+        """Return what is remembered."""
+        return self._inner.highest(name)
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Do nothing."""
+        del name, seen
+
+
 def check_withdrawal(case: Case) -> tuple[Finding, ...]:
     """Return the finding that somebody trusted has withdrawn the image, if so."""
     for each in case.evidence:
