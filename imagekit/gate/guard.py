@@ -283,7 +283,7 @@ class _Passwords:
 
 
 def _check_password(password: str, kept: bytes) -> bool:
-    import bcrypt  # noqa: PLC0415 - only where there is a password file
+    import bcrypt  # only where there is a password file
 
     try:
         return bcrypt.checkpw(password.encode()[:72], kept)

@@ -272,7 +272,7 @@ def _shared(url: str) -> Shared | None:
     if not url:
         return None
     try:
-        from imagekit.gate.shared import RedisShared  # noqa: PLC0415 - only where it is wanted
+        from imagekit.gate.shared import RedisShared  # only where it is wanted
     except ImportError as error:
         raise InputError(
             "sharing decisions by Redis needs its library",

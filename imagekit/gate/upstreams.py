@@ -245,7 +245,7 @@ class _LayoutNames:
         Raises:
             RefusedError: the layout cannot be read.
         """
-        from imagekit.adapters.layout import entries  # noqa: PLC0415 - gates of layouts only
+        from imagekit.adapters.layout import entries  # gates of layouts only
 
         try:
             seen = (folder / "index.json").stat()

@@ -211,7 +211,7 @@ def _pip(text: str) -> str:
 def _marker(text: str) -> str:
     """Return a marker of the environment (PEP 508), which the image's Python judges."""
     # The library costs more to import than a recipe without markers to read.
-    from packaging.markers import InvalidMarker, Marker  # noqa: PLC0415  # few lines have one
+    from packaging.markers import InvalidMarker, Marker  # few lines have one
 
     try:
         return str(Marker(text))

@@ -95,7 +95,7 @@ def _program(text: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _environment() -> Any:
-    from cel_expr_python import cel  # noqa: PLC0415  # few policies have expressions
+    from cel_expr_python import cel  # few policies have expressions
 
     map_type = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     types = {

@@ -31,7 +31,7 @@ def check_expressions(case: Case, part: Part, *, asked: PinnedReference) -> tupl
     expressions = case.rule.expressions
     if not expressions:
         return ()
-    from imagekit.verify.cel import evaluate  # noqa: PLC0415  # few policies have expressions
+    from imagekit.verify.cel import evaluate  # few policies have expressions
 
     variables = _variables(case, part, asked)
     faults = []

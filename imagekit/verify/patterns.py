@@ -39,7 +39,7 @@ def problem(text: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _compiled(text: str) -> Callable[[str], bool] | None:
-    import re2  # noqa: PLC0415  # most policies have exact names only
+    import re2  # most policies have exact names only
 
     options = re2.Options()
     options.log_errors = False

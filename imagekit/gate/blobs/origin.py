@@ -74,7 +74,7 @@ class LayoutOrigin:
         self, repository: Repository, digest: Digest, *, size: int, start: int = 0
     ) -> AsyncIterator[Pieces]:
         """Yield the bytes of a blob."""
-        from imagekit.adapters.layout import LayoutStore  # noqa: PLC0415 - gates of layouts only
+        from imagekit.adapters.layout import LayoutStore  # gates of layouts only
 
         del repository, size
         loop = asyncio.get_running_loop()

@@ -59,19 +59,19 @@ def _check(
 ) -> Refusal | None:
     match condition:
         case SbomCondition():
-            from imagekit.verify.conditions.sbom import check_sbom  # noqa: PLC0415
+            from imagekit.verify.conditions.sbom import check_sbom
 
             return check_sbom(predicate, condition)
         case ProvenanceCondition():
-            from imagekit.verify.conditions.provenance import check_provenance  # noqa: PLC0415
+            from imagekit.verify.conditions.provenance import check_provenance
 
             return check_provenance(predicate, condition)
         case VulnerabilityCondition():
-            from imagekit.verify.conditions import vulnerabilities  # noqa: PLC0415
+            from imagekit.verify.conditions import vulnerabilities
 
             return vulnerabilities.check_vulnerabilities(predicate, condition, now=question.now)
         case VsaCondition():
-            from imagekit.verify.conditions.summary import check_summary  # noqa: PLC0415
+            from imagekit.verify.conditions.summary import check_summary
 
             return check_summary(
                 predicate, condition, image=question.image, rule=question.rule, now=question.now

@@ -134,7 +134,7 @@ def _within(version: str, versions: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _range(versions: str) -> Any:
-    from univers.version_range import VersionRange  # noqa: PLC0415  # few policies deny packages
+    from univers.version_range import VersionRange  # few policies deny packages
 
     parse: Callable[[str], Any] = VersionRange.from_string
     return parse(versions)

@@ -23,7 +23,7 @@ def parse_purl(text: str) -> "PackageURL":
     Raises:
         DocumentError: it is none.
     """
-    from packageurl import PackageURL  # noqa: PLC0415  # few policies look at packages
+    from packageurl import PackageURL  # few policies look at packages
 
     stripped = text.strip()
     if len(stripped) > MAX_PURL or not is_purl(stripped):

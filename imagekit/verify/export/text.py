@@ -18,7 +18,7 @@ def json_text(value: Value) -> str:
 
 def yaml_text(values: Sequence[Value], *, head: Iterable[str] = ()) -> str:
     """Return objects as the documents of one YAML stream, below lines of comment."""
-    import yaml  # noqa: PLC0415  # exports are rare, and the verifier is to start quickly
+    import yaml  # exports are rare, and the verifier is to start quickly
 
     class Dumper(yaml.SafeDumper):
         """Writes texts of several lines as they are, and nothing as an alias."""

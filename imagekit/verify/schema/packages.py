@@ -14,7 +14,7 @@ _HINT = "write pkg:TYPE/NAMESPACE/NAME@<VERSION, such as pkg:deb/debian/openssl@
 
 def _purl(text: str) -> str:
     """Return the purl as everybody writes it; one of a single version names no range."""
-    from packageurl import PackageURL  # noqa: PLC0415  # few policies deny packages
+    from packageurl import PackageURL  # few policies deny packages
 
     try:
         purl = PackageURL.from_string(text)
@@ -29,7 +29,7 @@ def _purl(text: str) -> str:
 
 
 def _versions(text: str) -> str:
-    from univers.version_range import VersionRange  # noqa: PLC0415  # the same
+    from univers.version_range import VersionRange  # the same
 
     try:
         parse: Callable[[str], object] = VersionRange.from_string

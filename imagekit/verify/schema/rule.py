@@ -188,7 +188,7 @@ _PLATFORMS: Record[Platforms] = Record(
 
 
 def _expression(text: str) -> str:
-    from imagekit.verify.cel import compiled  # noqa: PLC0415  # few policies have expressions
+    from imagekit.verify.cel import compiled  # few policies have expressions
 
     return compiled(text)
 
