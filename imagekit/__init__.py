@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
     from imagekit.pipeline.build import BuildOptions
-    from imagekit.pipeline.build import build as build_recipe
+    from imagekit.pipeline.check import build_tested as build_recipe
     from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
@@ -78,7 +78,7 @@ _HOMES = {
     "SummaryOptions": "pipeline.summary",
     "Verdict": "model.verdict",
     "Verifier": "pipeline.verify",
-    "build_recipe": "pipeline.build:build",
+    "build_recipe": "pipeline.check:build_tested",
     "explain": "verify.explain:text",
     "lint_recipes": "recipe.lint:lint",
     "issue_summary": "pipeline.summary",

@@ -64,7 +64,7 @@ def build_options(
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
-    from imagekit.pipeline.build import build
+    from imagekit.pipeline.check import build_tested
     from imagekit.recipe import Recipes
 
     began = time.monotonic()
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     bases = bases_of(recipe, recipes)
     tell_bases(bases, console)
     options = build_options(arguments, recipes, registry_of(arguments))
-    image = build(recipe, progress=console.progress, options=options)
+    image = build_tested(recipe, progress=console.progress, options=options)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"
     console.result(
         reference,

@@ -1,11 +1,11 @@
 """Faults of a file that a person wrote: collected with their places, raised all at once."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.errors import Diagnostic, InputError
-from imagekit.model.digest import Digest
 from imagekit.model.place import Place
 
 MAX_DIAGNOSTICS = 100
@@ -29,7 +29,7 @@ class _Faults:
     lines: tuple[str, ...] = ()
     errors: int = 0
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    files: set[tuple[str, Digest]] = field(default_factory=set)
+    files: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Report:
     def note_file(self, path: str, raw: bytes) -> None:
         """Note that another file was read for this one, and which bytes it had."""
         # Whoever changes a file between two looks at it is seen by its two digests.
-        self._faults.files.add((path, Digest.of(raw)))
+        self._faults.files.add((path, hashlib.sha256(raw).hexdigest()))
 
     @property
-    def files(self) -> tuple[tuple[str, Digest], ...]:
-        """The other files that were read, by their paths as they are written here."""
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The other files that were read, by their paths as they are written here, with SHA-256."""
         return tuple(sorted(self._faults.files))
 
     def line(self, number: int) -> str:
@@ -160,7 +160,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean `packages`?``, or nothing where no known word is close."""
     if len(word) > _LONGEST:
         return ""
-    import difflib  # noqa: PLC0415 - whoever made no fault does not wait for it
+    import difflib  # whoever made no fault does not wait for it
 
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean `{close[0]}`?" if close else ""

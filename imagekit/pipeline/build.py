@@ -1,4 +1,4 @@
-"""From a recipe to a tested image in the local image store."""
+"""From a recipe to an image in the local image store."""
 
 import os
 import time
@@ -43,12 +43,16 @@ CACHE_SECONDS = 86400
 _MAX_SECRET = 1 << 20
 _DATE_DIGITS = 20
 
+Check = Callable[[BuiltImage, Recipe], None]
+"""Looks at an image that was built of a recipe, and raises where it must not be used."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """How a build is done; none of it changes what is built."""
 
     test: bool = True
+    """Whether the images' own tests are run, by whoever tests what was built."""
     use_cache: bool = True
     isolation: IsolationWish = "auto"
     registry: RegistryOptions = field(default_factory=RegistryOptions)
@@ -59,12 +63,17 @@ class BuildOptions:
 
 
 def build(
-    recipe: Recipe, *, progress: Progress = silent, options: BuildOptions | None = None
+    recipe: Recipe,
+    *,
+    check: Check | None = None,
+    progress: Progress = silent,
+    options: BuildOptions | None = None,
 ) -> BuiltImage:
-    """Build and test a recipe.
+    """Build a recipe and those that it stands on.
 
     Args:
         recipe: the recipe.
+        check: looks at each image before another one is built on it.
         progress: told of everything that happens.
         options: how it is done.
 
@@ -72,7 +81,7 @@ def build(
         The image, which lies in the local image store under its digest.
 
     Raises:
-        BuildError: a step or a test failed.
+        BuildError: a step failed, or the check.
         ToolError: a tool failed, or the disk is full.
         RecipeError: a base or a secret is not there.
     """
@@ -81,7 +90,10 @@ def build(
     built: dict[Path, BuiltImage] = {}
     # All are found before the first is built: a fault in the last one costs no hour.
     for entry in options.recipes.with_bases(recipe):
-        built[entry.file] = _build(entry, built, store, progress=progress, options=options)
+        image = _build(entry, built, store, progress=progress, options=options)
+        if check is not None:
+            check(image, entry)
+        built[entry.file] = image
     return built[recipe.file]
 
 
@@ -93,7 +105,7 @@ def _build(
     progress: Progress,
     options: BuildOptions,
 ) -> BuiltImage:
-    """Build and test one recipe on the ones that were built."""
+    """Build one recipe on the ones that were built."""
     started = time.time()
     below = {need.name: built[options.recipes.base(recipe, need).file] for need in recipe.needs}
     base = _base(
@@ -105,12 +117,7 @@ def _build(
     plan = plan_of(recipe, base, env=options.env)
     made = _make(plan, Folders.of(options.env), progress=progress, options=options)
     image = _assemble(plan, made, base=base, store=store, started=started)
-    image = replace(image, recipe_file=options.recipes.shown(recipe))
-    if options.test:
-        from imagekit.pipeline.check import check_image
-
-        check_image(image, recipe, progress=progress, env=options.env)
-    return image
+    return replace(image, recipe_file=options.recipes.shown(recipe))
 
 
 def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan:

@@ -11,9 +11,37 @@ from imagekit.adapters.storage import Folders, container_store
 from imagekit.adapters.testbed import Testbed
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
-from imagekit.model.event import Note, Progress
+from imagekit.model.event import Note, Progress, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.recipe import Recipe
+from imagekit.pipeline.build import BuildOptions, build
+
+
+def build_tested(
+    recipe: Recipe, *, progress: Progress = silent, options: BuildOptions | None = None
+) -> BuiltImage:
+    """Build a recipe and those that it stands on, and run the tests of each in its image.
+
+    Args:
+        recipe: the recipe.
+        progress: told of everything that happens.
+        options: how it is done, and whether there are tests.
+
+    Returns:
+        The image, which lies in the local image store under its digest.
+
+    Raises:
+        BuildError: a step or a test failed.
+        ToolError: a tool failed, or the disk is full.
+        RecipeError: a base or a secret is not there.
+    """
+    options = options or BuildOptions()
+    env = options.env
+
+    def check(image: BuiltImage, built: Recipe) -> None:
+        check_image(image, built, progress=progress, env=env)
+
+    return build(recipe, check=check if options.test else None, progress=progress, options=options)
 
 
 def check_image(

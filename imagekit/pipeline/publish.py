@@ -30,7 +30,8 @@ from imagekit.model.recipe import Recipe, Tags
 from imagekit.model.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
-from imagekit.pipeline.build import BuildOptions, build
+from imagekit.pipeline.build import BuildOptions
+from imagekit.pipeline.check import build_tested
 from imagekit.ports import Clock, Memory, RegistryWriter, Signer
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
@@ -126,7 +127,7 @@ class _Work:
         """Build, push, attest, sign, verify and tag."""
         from imagekit.adapters.layout import LayoutStore
 
-        image = build(self.recipe, progress=self.progress, options=self.options.build)
+        image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
         sbom = self._sbom(image)
         repository = to.repository(self.recipe.name)
         store = LayoutStore(image.layout)

@@ -82,4 +82,5 @@ def read_policy(raw: bytes, report: Report) -> tuple[Policy | None, Node]:
     policy = POLICY.read(node, report)
     if policy is INVALID or report.failed:
         return None, node
-    return replace(policy, digest=Digest.of(raw), files=report.files), node
+    files = tuple((path, Digest("sha256", digits)) for path, digits in report.files)
+    return replace(policy, digest=Digest.of(raw), files=files), node

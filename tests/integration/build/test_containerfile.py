@@ -13,7 +13,8 @@ from imagekit.errors import BuildError
 from imagekit.formats.oci import parse_config
 from imagekit.model.image import BuiltImage, Origin
 from imagekit.model.oci import Healthcheck, ImageConfig
-from imagekit.pipeline.build import BuildOptions, build
+from imagekit.pipeline.build import BuildOptions
+from imagekit.pipeline.check import build_tested
 from imagekit.recipe import load
 from tests.shellbase import shell_base
 
@@ -41,7 +42,7 @@ def made(folder: Path, *, umask: int = 0o022) -> BuiltImage:
     """Build a recipe; no cache answers."""
     before = os.umask(umask)
     try:
-        return build(load(folder), options=BuildOptions(use_cache=False))
+        return build_tested(load(folder), options=BuildOptions(use_cache=False))
     finally:
         os.umask(before)
 
