@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.adapters.isolation import CHROOT, MOUNT, READABLE, wrap_chroot
 from imagekit.adapters.process import Runner, which
 from imagekit.errors import ToolError, ToolNotFoundError
 
@@ -13,12 +14,6 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT = Path("/etc/apt")
 _NO_POCKETS = frozenset({"sid", "unstable", "experimental"})
 _MAX_SOURCES = 1 << 20
-_NAMELESS = (
-    *("unshare", "--uts", "--", "sh", "-c"),
-    'hostname localhost && exec "$@"',
-    "mmdebstrap",
-)
-"""Runs a program that sees no name of this host: scripts of packages write it down."""
 _SEEN = frozenset({"PATH", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
 """Variables, in either case, that scripts of packages see: no user, no home, no session."""
 
@@ -69,6 +64,8 @@ def host_mirrors(folder: Path = _APT) -> Mirrors:
 def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path) -> None:
     """Fill an empty, mounted root with the minimal system of a suite.
 
+    Scripts of packages are foreign code: they run in a cell, with few capabilities.
+
     Args:
         runner: runs mmdebstrap.
         suite: such as ``bookworm``.
@@ -88,17 +85,19 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
         raise ToolNotFoundError(
             "mmdebstrap is not installed", hint="on Debian: apt-get install mmdebstrap"
         )
-    sources = work / "sources.list"
-    sources.write_text(host_mirrors().lines(suite, keyring=KEYRING))
+    given = work / "bootstrap"
+    given.mkdir(exist_ok=True)
+    (given / "sources.list").write_text(host_mirrors().lines(suite, keyring=KEYRING))
     # The lists stay for a moment: their digests say which state of the archive was used.
     skip = "--skip=check/empty,cleanup/apt/lists"
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", skip]
-    own = {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
-    quick = replace(
-        runner, env=_environment(os.environ if runner.env is None else runner.env) | own
-    )
+    # NOTE: it cannot mount there itself, and says so in warnings.
+    argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
+    own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
+    env = _environment(os.environ if runner.env is None else runner.env) | own
+    wrapped = wrap_chroot(argv, root=root, readable=given)
     try:
-        quick.run([*_NAMELESS, *argv, suite, str(root), str(sources)], stage="base", limit=1800.0)
+        replace(runner, env=env).run(wrapped, stage="base", limit=1800.0)
     except ToolNotFoundError:
         raise
     except ToolError as error:

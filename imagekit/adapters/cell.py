@@ -10,8 +10,10 @@ Run as a program of its own: ``python -I -S cell.py SPEC PROGRAM ARGUMENTS``, by
   step started outlives the program;
 - in IPC and UTS namespaces of its own, and in an empty network namespace where SPEC says so.
 
-The container that the program starts there adds its own limits. Where one of this cannot be had,
-the program is not run, and the exit code is 125.
+The container that the program starts there adds its own limits. A program that runs foreign code
+in a chroot instead, as mmdebstrap does, has few of root's capabilities where SPEC names a chroot:
+it can mount nothing, so the first process does that when it gets SIGUSR1, once. Where one of this
+cannot be had, the program is not run, and the exit code is 125.
 """
 
 import ctypes
@@ -64,6 +66,14 @@ _PIVOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203, "s390x": 217, "riscv64":
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _SCOPE_ABSTRACT_SOCKETS = 444, 446, 1
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _HIGHEST_HANDLE = 1 << 16
+
+# Numbers of capabilities(7), prctl(2) and capset(2).
+_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31)
+"""Those that a step has in a container too; of them only SYS_CHROOT (18) leads out of a chroot."""
+_BOUND_READ, _BOUND_DROP, _CAPABILITY_VERSION_3 = 23, 24, 0x20080522
+_PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+_PROC_HIDDEN = ("kcore", "keys", "kmsg", "timer_list")
+"""What OCI runtimes too keep from processes that are root in the eyes of the host's kernel."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -119,9 +129,14 @@ def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoRe
         _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
         _leave_others_sockets()
         os.umask(0o022)
+        if spec["chroot"]:
+            _mask_proc("/proc")
+            signal.signal(signal.SIGUSR1, lambda *_: _furnish_chroot(spec["chroot"]))
         child = os.fork()
         if not child:
             os.closerange(3, _HIGHEST_HANDLE)
+            if spec["chroot"]:
+                _keep_few_capabilities()
             os.execv(found, program)  # noqa: S606 - a list, and no shell reads it
         status = _wait_for(child)
     except OSError as error:
@@ -207,6 +222,41 @@ def _devices(root: str) -> None:
     ):
         os.mkdir(f"{root}/dev/{name}")
         _mount(name, f"{root}/dev/{name}", kind=kind, options=options)
+
+
+def _furnish_chroot(root: str) -> None:
+    """Mount what the programs in a chroot need; no link in it is followed."""
+    # Nothing of the chroot ran yet; what runs later asks in vain.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for name, kind, options in (("dev", "tmpfs", "mode=755"), ("proc", "proc", "")):
+        handle = os.open(f"{root}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        flags = _NOSUID | _NOEXEC
+        _mount(kind, f"/proc/self/fd/{handle}", kind=kind, flags=flags, options=options)
+        os.close(handle)
+    _devices(root)
+    _mask_proc(f"{root}/proc")
+
+
+def _mask_proc(folder: str) -> None:
+    for name in _PROC_READ_ONLY:
+        if os.path.exists(f"{folder}/{name}"):
+            bind(f"{folder}/{name}", f"{folder}/{name}", writable=False)
+    for name in _PROC_HIDDEN:
+        if os.path.exists(f"{folder}/{name}"):
+            bind("/dev/null", f"{folder}/{name}")
+
+
+def _keep_few_capabilities() -> None:
+    """Give up all other capabilities for good; a program that root executes gets these."""
+    for number in range(64):
+        if number not in _CAPABILITIES and _libc.prctl(_BOUND_READ, number, 0, 0, 0) == 1:
+            _check(_libc.prctl(_BOUND_DROP, number, 0, 0, 0), "prctl")
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # Twice the effective, permitted and inheritable ones: 32 of them each.
+    held = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, held), "capget")
+    kept = sum(1 << number for number in _CAPABILITIES)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)(held[0] & kept, held[1] & kept)), "capset")
 
 
 def _loopback_up() -> None:

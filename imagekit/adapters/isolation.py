@@ -30,6 +30,12 @@ _ENVIRONMENT = ("PATH", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 _OF_BUILDAH = "_CONTAINERS_"
 """How the variables begin by which ``buildah unshare`` tells what it has done."""
 _TRUE = "/usr/bin/true"
+CHROOT, READABLE = "/image", "/given"
+MOUNT = (
+    f"kill -USR1 1; for i in $(seq 300); do [ -e {CHROOT}/proc/self ] && exit; sleep 0.1; done; "
+    "exit 1"
+)
+"""What a shell in the cell of a chroot says to have it furnished, and waits for: see ``cell``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +75,9 @@ class Cell:
             "empty": [str(folder / "libpod") for folder in (self.store.graph, self.store.run)],
             "network": network,
             "sys": sys_folder,
+            "chroot": "",
         }
-        return (sys.executable, "-I", "-S", cell.__file__, json.dumps(spec), *argv)
+        return _in_cell(spec, argv)
 
     def environment(self, env: Mapping[str, str], *, network: bool = True) -> dict[str, str]:
         """Return the whole environment of a command in the cell: nothing that may be a secret.
@@ -90,6 +97,23 @@ class Cell:
             # Where the storage of a user counts what is mounted, in the cell and outside of it.
             "XDG_RUNTIME_DIR": str(self.store.run),
         }
+
+
+def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str, ...]:
+    """Return the command that runs another one, which runs foreign code in a chroot, in a cell.
+
+    It has the host's network and few capabilities, and sees nothing of imagekit's storage besides
+    the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` furnishes them.
+
+    Args:
+        argv: the command.
+        root: the root of the chroot, which is ``CHROOT`` for the command.
+        readable: a folder that it reads, which is ``READABLE`` for the command.
+    """
+    places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
+    places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
+    spec = {"places": places, "empty": [], "network": True, "sys": False, "chroot": CHROOT}
+    return _in_cell(spec, argv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +202,10 @@ def probe_tree(root: Path) -> tuple[list[tuple[Path, str]], Sequence[str]]:
         elif path.is_dir():
             mounts.append((path, str(path)))
     return mounts, (_TRUE,)
+
+
+def _in_cell(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", cell.__file__, json.dumps(spec), *argv)
 
 
 def _elsewhere(program: str) -> tuple[Path, ...]:

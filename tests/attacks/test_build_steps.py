@@ -1,4 +1,4 @@
-"""Hostile build steps: in every isolation, as root and as a user, nothing of the host is reached.
+"""Hostile build steps and packages reach nothing of the host: in every isolation, as root or user.
 
 The program tries to read the signing key, its password and a registry login, to signal and trace
 the host's processes, to mount, to make device nodes, to have the kernel run programs, to talk to a
@@ -40,6 +40,24 @@ tests:
     stdout: the attack is over
 """
 
+BASE = """\
+schema: 1
+name: base
+version: 1.0.0
+base:
+  bootstrap: {distribution: debian, suite: bookworm}
+"""
+MMDEBSTRAP = """\
+#!/bin/sh
+[ "$1" != --version ] || exit 0
+for word; do case $word in --extract-hook=*) hook=${word#--extract-hook=};; esac; done
+cd /image && cp -a --no-preserve=ownership "${0%/*}/root/." . || exit 1
+mkdir -p dev proc && sh -c "$hook" || exit 1
+chroot /image /usr/bin/perl /escape.pl {home} "{victim}" {socket} {marker} "{abstract}"
+[ -c /image/dev/null ] && [ -e /image/proc/self/fd/0 ]
+"""
+"""Fills the root as mmdebstrap does, and runs a hostile script of a package there."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -48,9 +66,9 @@ class Site:
     home: Path
     user: OrdinaryUser | None
 
-    def imagekit(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def imagekit(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run imagekit as whom the site belongs to; the key's password is in its environment."""
-        env = {"IMAGEKIT_KEY_PASSWORD": MARKER, "SOURCE_DATE_EPOCH": "1700000000"}
+        env = {"IMAGEKIT_KEY_PASSWORD": MARKER, "SOURCE_DATE_EPOCH": "1700000000", **more}
         if self.user is not None:
             return self.user.run(["/usr/bin/python3", "-m", "imagekit", *words], env)
         path = {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(self.home)}
@@ -130,8 +148,34 @@ def test_hostile_step_reaches_nothing(
     assert ("chroot only" in said.stderr) is (isolation == "chroot")
 
 
+def test_hostile_package_of_a_new_base_reaches_nothing(
+    site: Site, victim: subprocess.Popen[bytes]
+) -> None:
+    """Its script runs as root, in the chroot of mmdebstrap, which root leaves."""
+    programs = site.home / "programs"
+    shutil.copytree(site.home / "recipe/root", programs / "root", symlinks=True)
+    (site.home / "base").mkdir()
+    (site.home / "base/recipe.yaml").write_text(BASE)
+    with _listening(site) as path:
+        program = programs / "mmdebstrap"
+        program.write_text(_filled(MMDEBSTRAP, site, victim, path))
+        program.chmod(0o755)
+        words = ("base", "--to", "oci:images", "--no-cache", "--key", "imagekit.key", "--verbose")
+        said = site.imagekit("publish", *words, PATH=f"{programs}:{os.environ['PATH']}")
+    shutil.rmtree(site.home / "images", ignore_errors=True)
+
+    assert said.returncode == 0, said.stderr
+    assert said.stderr.count("the attack is over") == 1
+    assert re.findall("^.*reached: .*$", said.stderr, re.MULTILINE) == []
+    assert victim.poll() is None
+    assert _sleepers() == []
+
+
 def _recipe(site: Site, victim: subprocess.Popen[bytes], path: Path, *, tests: bool) -> str:
-    text = RECIPE if tests else RECIPE.partition("tests:")[0]
+    return _filled(RECIPE if tests else RECIPE.partition("tests:")[0], site, victim, path)
+
+
+def _filled(text: str, site: Site, victim: subprocess.Popen[bytes], path: Path) -> str:
     found = {"home": site.home, "victim": victim.pid, "socket": path, "marker": MARKER}
     found["abstract"] = _ABSTRACT if _scopes_sockets() else ""
     for name, value in found.items():
