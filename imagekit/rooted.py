@@ -114,6 +114,16 @@ def is_folder(root: Path | int, path: str) -> bool:
     return False
 
 
+def has_link(root: Path | int, path: str) -> bool:
+    """Tell whether a path, as far as it is there, is a link or leads through one."""
+    parts = _parts(path)
+    for number in range(1, len(parts) + 1):
+        with suppress(OSError), place(root, "/".join(parts[:number]), follow=False) as found:
+            os.readlink(found.name, dir_fd=found.folder)
+            return True
+    return False
+
+
 def make_folder(root: Path | int, path: str, *, mode: int = 0o755) -> None:
     """Make a folder with those above it, unless it is there.
 

@@ -197,7 +197,10 @@ class Buildah:
         for identifier, path in secrets:
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
-        runner, wrapped = self._in_cell([*argv, str(context)], isolation=isolation)
+        # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
+        runner, wrapped = self._in_cell(
+            [*argv, str(context)], isolation=isolation, keep_layers=True
+        )
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
         outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
         if outcome.status != 0:
@@ -260,7 +263,12 @@ class Buildah:
         return tuple(name for entry in listed or () for name in entry.get("names") or ())
 
     def _in_cell(
-        self, argv: Sequence[str], *, isolation: Isolation, network: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        isolation: Isolation,
+        network: bool = True,
+        keep_layers: bool = False,
     ) -> tuple[Runner, Sequence[str]]:
         """Return what runs Buildah in a cell, and the command."""
         cell = Cell(store=self.store, folder=self.folder)
@@ -271,6 +279,7 @@ class Buildah:
             # Without a runtime that needs it, nothing of the host's kernel is shown.
             sys_folder=isolation.how != "chroot",
             programs=(isolation.runtime,) if isolation.runtime else (),
+            keep_layers=keep_layers,
         )
         return replace(self.runner, env=cell.environment(ours, network=network)), wrapped
 

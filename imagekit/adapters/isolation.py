@@ -9,15 +9,16 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit import rooted
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
 from imagekit.adapters.process import which
-from imagekit.errors import DocumentError, ToolError
+from imagekit.errors import BuildError, DocumentError, ToolError
 from imagekit.formats import strictjson
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
@@ -30,6 +31,20 @@ _ENVIRONMENT = ("PATH", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 _OF_BUILDAH = "_CONTAINERS_"
 """How the variables begin by which ``buildah unshare`` tells what it has done."""
 _TRUE = "/usr/bin/true"
+_NO_CHROOT = "install runc or crun and leave --isolation chroot out, or take a base without it"
+_LINKS = "l"
+"""A folder among the layers of an overlay storage, with links to them."""
+_MOUNTED = (
+    "dev",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "proc",
+    "run/.containerenv",
+    "run/secrets",
+    "sys",
+)
+"""Where ``buildah run`` mounts something in every container."""
 CHROOT, READABLE = "/image", "/given"
 MOUNT = (
     f"kill -USR1 1; for i in $(seq 300); do [ -e {CHROOT}/proc/self ] && exit; sleep 0.1; done; "
@@ -54,6 +69,7 @@ class Cell:
         network: bool = True,
         sys_folder: bool = True,
         programs: Sequence[str] = (),
+        keep_layers: bool = False,
     ) -> tuple[str, ...]:
         """Return the command that runs another one in the cell.
 
@@ -62,6 +78,7 @@ class Cell:
             network: whether it has the host's network, else none at all.
             sys_folder: whether it sees the host's /sys, as OCI runtimes must.
             programs: what the command starts itself.
+            keep_layers: whether the layers that the storage has now are read-only.
         """
         run = Folder(path=self.store.run, real=self.store.run)
         folders = (self.store.folder, run, self.folder)
@@ -69,6 +86,8 @@ class Cell:
         places += [(str(path), str(path), False) for path in self.readable]
         found = {path for program in (argv[0], *programs) for path in _elsewhere(program)}
         places += [(str(path), str(path), False) for path in sorted(found)]
+        if keep_layers:
+            places += _kept_layers(self.store.graph)
         spec = {
             "places": places,
             # Podmans that share their tables take each other's containers for dead.
@@ -184,6 +203,30 @@ def no_way(wish: IsolationWish, tried: Mapping[Isolation, str]) -> ToolError:
     )
 
 
+def check_mount_points(root: Path, targets: Iterable[str], *, isolation: Isolation) -> None:
+    """Want no link of an image where something is mounted that is followed out of the image.
+
+    Buildah's chroot follows every one. OCI runtimes resolve what they mount on in the image, but
+    runc makes the links of /dev (``/dev/fd`` and others) by the plain path.
+
+    Args:
+        root: the mounted root.
+        targets: where more is mounted than always.
+        isolation: what mounts.
+
+    Raises:
+        BuildError: there is a link.
+    """
+    for target in (*_MOUNTED, *targets) if isolation.how == "chroot" else ("dev",):
+        if rooted.has_link(root, target):
+            raise BuildError(
+                f"/{target.strip('/')} is a link in the image, or behind one, and "
+                f"{isolation} would mount on what it leads to on this host",
+                hint="make a folder of it" if target == "dev" else _NO_CHROOT,
+                code="build/mount-is-link",
+            )
+
+
 def probe_tree(root: Path) -> tuple[list[tuple[Path, str]], Sequence[str]]:
     """Make an empty root able to run the host's ``true``; return what is mounted, and the command.
 
@@ -202,6 +245,16 @@ def probe_tree(root: Path) -> tuple[list[tuple[Path, str]], Sequence[str]]:
         elif path.is_dir():
             mounts.append((path, str(path)))
     return mounts, (_TRUE,)
+
+
+def _kept_layers(graph: Path) -> Iterator[tuple[str, str, bool]]:
+    """Yield the layers as places that are read-only, below the folder that has new ones."""
+    for layers in (graph / "overlay", graph / "vfs/dir"):
+        found = sorted(path for path in layers.glob("*/") if path.name != _LINKS)
+        if found:
+            # NOTE: else the storage mounts the folder on itself, without what is mounted below.
+            yield str(layers), str(layers), True
+            yield from ((str(path), str(path), False) for path in found)
 
 
 def _in_cell(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.chain import Chain
 from imagekit.adapters.fetch import download
 from imagekit.adapters.hostmarks import host_marks
-from imagekit.adapters.isolation import Record
+from imagekit.adapters.isolation import Record, check_mount_points
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.locks import held
 from imagekit.adapters.process import Runner
@@ -104,6 +104,8 @@ class RealWorkshop:
         network: bool = True,
     ) -> Ran:
         """Run a command in the working container by ``buildah run``."""
+        targets = [target for _, target in mounts]
+        check_mount_points(self._root or Path(), targets, isolation=self._contained())
         outcome = self._buildah().run(
             self._containers[0],
             command,

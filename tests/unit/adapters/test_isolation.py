@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters import isolation
-from imagekit.adapters.isolation import Cell, Record, no_way, ways
+from imagekit.adapters.isolation import Cell, Record, check_mount_points, no_way, ways
+from imagekit.errors import BuildError
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
 
 RUNC = Isolation(how="oci", runtime="/usr/sbin/runc")
@@ -116,3 +117,37 @@ def test_where_nothing_works_the_error_says_what_was_tried() -> None:
 
     assert "oci (runc): no cgroups here" in error.message
     assert "--isolation auto" in error.hint
+
+
+@pytest.mark.parametrize("name", ["etc/resolv.conf", "etc", "run", "run/secrets", "proc", "pip"])
+def test_chroot_mounts_on_no_link_of_an_image(tmp_path: Path, name: str) -> None:
+    """Buildah resolves the path on the host: a file of another image would be made or hidden."""
+    (tmp_path / "root/x").mkdir(parents=True)
+    (tmp_path / "root" / name).parent.mkdir(exist_ok=True)
+    check_mount_points(tmp_path / "root", ["/pip/wheels"], isolation=CHROOT)
+    (tmp_path / "root" / name).symlink_to("x")
+
+    check_mount_points(tmp_path / "root", ["/pip/wheels"], isolation=RUNC)
+    with pytest.raises(BuildError, match=f"/{name}.* is a link"):
+        check_mount_points(tmp_path / "root", ["/pip/wheels"], isolation=CHROOT)
+
+
+def test_no_runtime_gets_a_link_for_dev(tmp_path: Path) -> None:
+    """Runc makes /dev/fd and others by the plain path, which leads out of the image."""
+    (tmp_path / "dev").symlink_to("/tmp")
+
+    with pytest.raises(BuildError, match="/dev is a link"):
+        check_mount_points(tmp_path, [], isolation=RUNC)
+
+
+def test_layers_of_others_are_kept_from_a_containerfile(tmp_path: Path) -> None:
+    """What is mounted for a RUN may be put on what the RUN before made a link."""
+    store = _store(tmp_path)
+    (store.graph / "overlay/one").mkdir(parents=True)
+    (store.graph / "overlay/l").mkdir()
+    cell = Cell(store=store, folder=Folder(path=tmp_path, real=tmp_path))
+
+    spec = json.loads(cell.wrap(["true"], keep_layers=True)[4])
+
+    layers, layer = str(store.graph / "overlay"), str(store.graph / "overlay/one")
+    assert spec["places"][-2:] == [[layers, layers, True], [layer, layer, False]]
