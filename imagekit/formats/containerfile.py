@@ -117,12 +117,25 @@ def _steps(
 ) -> Iterator[Instruction]:
     """Yield what is done in a stage, behind what the image or stage below it wants done.
 
-    Volumes come last: Buildah mounts the path of a volume into every RUN behind it, and follows on
-    the host what a step made of the folders above.
+    Volumes come last of all: Buildah mounts the path of a volume into every RUN behind it, follows
+    on the host what a step made of the folders above, and drops what the RUN writes there.
     """
-    steps = list(_in_order(stage, script, images))
-    yield from (step for step in steps if not step.text.startswith("VOLUME "))
-    yield from (step for step in steps if step.text.startswith("VOLUME "))
+    yield from (step for step in _in_order(stage, script, images) if not _is_volume(step))
+    if stage.number == script.stages[-1].number:
+        for each in _with_those_below(stage, script):
+            yield from filter(_is_volume, _in_order(each, script, images))
+
+
+def _with_those_below(stage: Stage, script: Containerfile) -> Iterator[Stage]:
+    """Yield the stages that a stage stands on, the lowest first, and the stage."""
+    for other in script.stages:
+        if other.number == stage.below:
+            yield from _with_those_below(other, script)
+    yield stage
+
+
+def _is_volume(step: Instruction) -> bool:
+    return step.text.startswith("VOLUME ")
 
 
 def _in_order(

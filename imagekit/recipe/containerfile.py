@@ -177,6 +177,7 @@ def _from(line: Line, state: _State) -> None:
     )
     if below is not None:
         state.used[-1].add(below)
+        _check_volumes_below(below, state)
 
 
 def _image_and_name(rest: str) -> tuple[str, str]:
@@ -202,6 +203,20 @@ def _check_volume(line: Line, state: _State) -> None:
             raise _fault(
                 f"{name} is set again behind a VOLUME that it stands in, which is done last",
                 hint="write the VOLUME behind it, or its path without a variable",
+            )
+
+
+def _check_volumes_below(below: int, state: _State) -> None:
+    """Refuse variables in the VOLUMEs of a stage that another stands on: those are done there.
+
+    Raises:
+        InputError: there is one.
+    """
+    for step in (*state.stages[below].steps, *state.stages[below].onbuild):
+        if step.text.startswith("VOLUME ") and "$" in step.text:
+            raise _fault(
+                f"the stage below has `{step.text[:60]}`, whose variables this stage may not have",
+                hint="write the path of the VOLUME without a variable",
             )
 
 

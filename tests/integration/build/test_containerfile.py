@@ -153,3 +153,19 @@ def test_a_volume_leads_nowhere(tmp_path: Path) -> None:
     assert {"a/f", "got"} <= set(files_of(image))
     assert text_of(image, "got") == ""
     assert config_of(image).volumes == ("/a/b", "/c/d")
+
+
+def test_what_is_written_into_a_volume_of_the_stage_below_is_kept(tmp_path: Path) -> None:
+    """Buildah alone drops what a RUN writes there."""
+    base = shell_base(tmp_path / "layout", volumes=("/v",))
+    folder = write(
+        tmp_path / "app",
+        f"FROM {base} AS one\nRUN mkdir /d /v; echo 1 > /d/1\nVOLUME /d\n"
+        "FROM one AS two\nRUN echo 2 > /d/2; echo 2 > /v/2\nFROM two\nCOPY start /d/\n"
+        "RUN echo 3 > /d/3\n",
+    )
+
+    image = made(folder)
+
+    assert {"d/1", "d/2", "d/3", "d/start", "v/2"} <= set(files_of(image))
+    assert config_of(image).volumes == ("/d", "/v")

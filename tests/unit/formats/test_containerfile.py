@@ -96,3 +96,16 @@ def test_volumes_come_last() -> None:
 
     assert text.splitlines()[1:] == ["RUN x", "RUN y", "VOLUME /a", "VOLUME /b"]
     assert reports[-1] == "STEP 5/5: VOLUME /b"
+
+
+def test_volumes_of_the_stages_below_come_last_too() -> None:
+    """Else what a RUN of a later stage writes there were dropped in silence."""
+    text, _ = rendered(
+        "FROM scratch AS a\nVOLUME /a\nRUN x\nFROM scratch AS other\nVOLUME /o\nRUN o\n"
+        "FROM a\nVOLUME /b\nCOPY --from=other /o /o\nRUN y\n"
+    )
+
+    assert text.splitlines() == [
+        *("FROM scratch AS stage0", "RUN x", "FROM scratch AS stage1", "RUN o"),
+        *("FROM stage0 AS stage2", "COPY --from=stage1 /o /o", "RUN y", "VOLUME /a", "VOLUME /b"),
+    ]

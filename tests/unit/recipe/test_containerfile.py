@@ -144,6 +144,15 @@ def test_what_is_legal_and_pinned_is_read(text: str) -> None:
     assert len(script.sources) == 1
 
 
+def test_a_volume_of_a_stage_below_has_no_variable() -> None:
+    """It is done in the stage above, which has none of this one's arguments."""
+    report = Report("Containerfile", "recipe")
+    text = b"FROM scratch AS a\nARG D=/d\nVOLUME $D\nFROM a\nRUN x\n"
+
+    assert read_containerfile(text, {}, report) is None
+    assert "VOLUME $D" in report.diagnostics[0].message
+
+
 def test_an_instruction_for_later_is_kept_from_buildah() -> None:
     """ONBUILD is no step: it goes into the configuration, and into the stages above."""
     report = Report("Containerfile", "recipe")
