@@ -6,9 +6,9 @@ from pathlib import Path
 
 from imagekit.errors import RecipeError
 from imagekit.formats import strictyaml
-from imagekit.formats.report import Report, did_you_mean
+from imagekit.formats.report import did_you_mean
 from imagekit.model.recipe import is_excluded
-from imagekit.recipe.parse import FILE_NAME, read_file, recipe_file
+from imagekit.recipe.parse import FILE_NAME, recipe_file
 
 MAX_DEPTH = 8
 MAX_FOLDERS = 20_000
@@ -54,12 +54,8 @@ def choose(names: Mapping[str, Sequence[Path]], name: str) -> Path:
     raise RecipeError(f"there is no recipe called {name}", hint=hint, code="recipe/unknown-base")
 
 
-def name_of(file: Path) -> str:
+def name_of(node: strictyaml.Node) -> str:
     """Return what a recipe calls itself, without judging it; empty where that cannot be told."""
-    try:
-        node = strictyaml.compose(read_file(file), Report(str(file), "recipe"))
-    except RecipeError:
-        return ""
     entries = node.entries if isinstance(node, strictyaml.Mapping) else ()
     for entry in entries:
         if entry.key == "name" and isinstance(entry.value, strictyaml.Scalar):

@@ -2,12 +2,14 @@
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import RecipeError
 from imagekit.formats import strictyaml
 from imagekit.formats.report import Report, Span
 from imagekit.formats.shape import INVALID, Invalid, Values
+from imagekit.formats.strictyaml import Node
 from imagekit.model.digest import Digest
 from imagekit.model.recipe import Containerfile, Recipe
 from imagekit.recipe.containerfile import read_containerfile
@@ -17,6 +19,16 @@ from imagekit.recipe.whole import RECIPE, Where, make
 
 FILE_NAME = "recipe.yaml"
 _NO_DIGEST = Digest.of(b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """A recipe.yaml whose YAML was read, and nothing else yet."""
+
+    file: Path
+    node: Node
+    report: Report
+    """The faults of its YAML."""
 
 
 def load(path: Path | str) -> Recipe:
@@ -45,9 +57,27 @@ def judge(path: Path) -> tuple[Recipe | None, Report]:
     Raises:
         RecipeError: there is no recipe, or its file cannot be read.
     """
-    file = recipe_file(path)
+    return judge_composed(compose(recipe_file(path)))
+
+
+def compose(file: Path) -> Composed:
+    """Read the YAML of a recipe.yaml.
+
+    Raises:
+        RecipeError: it is a link or a special file, or cannot be read.
+    """
     report = Report(str(file), "recipe", folder=file.parent)
-    found = RECIPE.read(strictyaml.compose(read_file(file), report), report)
+    return Composed(file=file, node=strictyaml.compose(read_file(file), report), report=report)
+
+
+def judge_composed(composed: Composed) -> tuple[Recipe | None, Report]:
+    """Tell all faults of a recipe whose YAML was read; once for each reading.
+
+    Raises:
+        RecipeError: a file beside it cannot be read.
+    """
+    file, report = composed.file, composed.report
+    found = RECIPE.read(composed.node, report)
     script = _containerfile(found, file, report)
     whole = _digest(file.parent, report)
     if found is INVALID or report.failed:

@@ -16,7 +16,7 @@ from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe, RecipeBase
 from imagekit.recipe.find import below, choose, name_of
 from imagekit.recipe.owner import check_owner, trusted_owners
-from imagekit.recipe.parse import judge, read_file, recipe_file
+from imagekit.recipe.parse import Composed, compose, judge_composed, read_file, recipe_file
 
 MARKERS = ("imagekit.toml", ".git")
 _TOLD = frozenset(
@@ -32,6 +32,7 @@ class Recipes:
     root: Path | None = None
     """The tree of recipes, if the user says it."""
     _read: dict[Path, tuple[Recipe | None, Report]] = field(default_factory=dict)
+    _composed: dict[Path, Composed] = field(default_factory=dict)
     _names: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
     _roots: dict[Path, Path] = field(default_factory=dict)
     _checked: set[Path] = field(default_factory=set)
@@ -60,7 +61,7 @@ class Recipes:
         file = recipe_file(path)
         key = file.parent.resolve() / file.name
         if key not in self._read:
-            self._read[key] = judge(file)
+            self._read[key] = judge_composed(self._compose(file, key))
         return self._read[key]
 
     def with_bases(self, recipe: Recipe) -> tuple[Recipe, ...]:
@@ -136,7 +137,18 @@ class Recipes:
 
     def _name(self, file: Path) -> str:
         recipe, _ = self._read.get(file, (None, None))
-        return name_of(file) if recipe is None else recipe.name
+        if recipe is not None:
+            return recipe.name
+        try:
+            return name_of(self._compose(file, file).node)
+        except RecipeError:
+            return ""
+
+    def _compose(self, file: Path, key: Path) -> Composed:
+        """Return the YAML of a file, which is read once, for its name or to be judged."""
+        if key not in self._composed:
+            self._composed[key] = compose(file)
+        return self._composed[key]
 
     def _check_folders(self, root: Path, folder: Path) -> None:
         """Want each folder from the tree's own to the recipe's to be nobody else's to change."""

@@ -7,6 +7,7 @@ import pytest
 
 from imagekit.errors import RecipeError
 from imagekit.recipe import discover, find, load, with_bases
+from imagekit.recipe.parse import compose
 
 
 def recipe(make_recipe: Any, name: str, base: str = "scratch", at: str = "") -> Path:
@@ -92,7 +93,7 @@ def test_discovers_nested_recipes(make_recipe: Any, tmp_path: Path) -> None:
     found = discover([root, root / "a" / "recipe.yaml"])
 
     assert [str(file.relative_to(root)) for file in found] == ["a/b/recipe.yaml", "a/recipe.yaml"]
-    assert find.name_of(found[0]) == "b"
+    assert find.name_of(compose(found[0]).node) == "b"
 
 
 def test_refuses_a_folder_without_recipes(tmp_path: Path) -> None:

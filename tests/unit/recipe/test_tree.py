@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from imagekit.formats.report import Report
-from imagekit.model.recipe import Recipe
 from imagekit.recipe import Recipes, load, tree
 from imagekit.recipe.lint import lint
-from imagekit.recipe.parse import judge
+from imagekit.recipe.parse import Composed, compose
 
 
 def recipe(make_recipe: Any, name: str, base: str = "scratch") -> Path:
@@ -19,21 +17,21 @@ def recipe(make_recipe: Any, name: str, base: str = "scratch") -> Path:
     return made
 
 
-def test_each_recipe_is_read_once(make_recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linting many recipes on one base costs as many readings as there are recipes."""
+@pytest.fixture
+def composed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose YAML is read, as often as it is."""
     read: list[Path] = []
-    named: list[Path] = []
 
-    def judged(file: Path) -> tuple[Recipe | None, Report]:
-        read.append(file)
-        return judge(file)
+    def noted(file: Path) -> Composed:
+        read.append(file.resolve())
+        return compose(file)
 
-    def name(file: Path) -> str:
-        named.append(file)
-        return ""
+    monkeypatch.setattr(tree, "compose", noted)
+    return read
 
-    monkeypatch.setattr(tree, "judge", judged)
-    monkeypatch.setattr(tree, "name_of", name)
+
+def test_each_recipe_is_read_once(make_recipe: Any, composed: list[Path]) -> None:
+    """Linting many recipes on one base costs as many readings as there are recipes."""
     base = recipe(make_recipe, "base")
     for number in range(9):
         recipe(make_recipe, f"app{number}", "{recipe: base}")
@@ -41,8 +39,20 @@ def test_each_recipe_is_read_once(make_recipe: Any, monkeypatch: pytest.MonkeyPa
     found = lint([base.parent])
 
     assert found.errors == 0
-    assert len(read) == len(set(read)) == 10
-    assert not named
+    assert len(composed) == len(set(composed)) == 10
+
+
+def test_a_chain_is_read_once(make_recipe: Any, composed: list[Path]) -> None:
+    """Its bases are looked for by their names, and then judged: of one reading."""
+    top = recipe(make_recipe, "app0")
+    for number in range(1, 10):
+        top = recipe(make_recipe, f"app{number}", f"{{recipe: app{number - 1}}}")
+    recipes = Recipes()
+
+    found = recipes.with_bases(recipes.load(top))
+
+    assert len(found) == 10
+    assert len(composed) == len(set(composed)) == 10
 
 
 def test_the_tree_can_be_said(make_recipe: Any, tmp_path: Path) -> None:
