@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from imagekit.errors import InputError
 
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)=([!-~]+)")
+_QUOTED = re.compile(r"""--(?:[^\s'"\\]|'[^'\\]*'|"[^"\\]*")+(?=[ \t]|$)""")
+_QUOTE = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_VALUE = 32_768
 """Most characters that the variables of one word may bring: each could double the one before."""
@@ -19,17 +21,25 @@ _MAX_DEPTH = 8
 def options(rest: str) -> tuple[list[tuple[str, str]], str]:
     """Return the options that an instruction begins with, and what stands behind them.
 
+    Quotes are taken off, as Buildah does before it replaces variables, in either kind of quotes.
+
     Raises:
         InputError: there is an option in a form that programs read differently.
     """
     found: list[tuple[str, str]] = []
     while rest.startswith("--"):
-        word = rest.split(maxsplit=1)[0]
-        option = _OPTION.fullmatch(word)
-        if option is None or set(word) & set("'\"\\"):
+        quoted = _QUOTED.match(rest)
+        word = rest.split(maxsplit=1)[0] if quoted is None else quoted[0]
+        option = _OPTION.fullmatch(_QUOTE.sub(r"\1\2", word))
+        if quoted is not None and "=" not in word:
+            raise InputError(
+                f"the option `{word[:60]}` has no value, and is not understood",
+                hint="leave it out, or write --NAME=VALUE",
+            )
+        if quoted is None or option is None:
             raise InputError(
                 f"the option `{word[:60]}` is not read",
-                hint="write --NAME=VALUE in plain characters, without quotes and backslashes",
+                hint="write --NAME=VALUE in plain characters, without blanks and backslashes in it",
             )
         found.append((option[1], option[2]))
         rest = rest[len(word) :].lstrip(" \t")

@@ -17,6 +17,10 @@ REFUSED = {
     "tag": ("FROM r.example/b:1\n", "base-not-pinned", 1),
     "short name": ("FROM debian\n", "base-not-pinned", 1),
     "second stage": ("FROM scratch\nFROM r.example/b:1\n", "base-not-pinned", 2),
+    "link": ("FROM scratch\nCOPY --link a b\n", "bad-instruction", 2),
+    "blank in an option": ('FROM scratch\nCOPY --chown="1 " a b\n', "bad-instruction", 2),
+    "half a quote": ("FROM scratch\nCOPY --chown='1 a b\n", "bad-instruction", 2),
+    "escape in an option": ('FROM scratch\nCOPY --chown="\\\\1" a b\n', "bad-instruction", 2),
     "copy": ("FROM scratch\nCOPY --chown=1 --from=r.example/b:1 /a /a\n", "base-not-pinned", 2),
     "add": ("FROM scratch\nADD --from=busybox /a /a\n", "bad-instruction", 2),
     "add of a deep list": (f"FROM scratch\nADD {'[' * 20_000}\n", "bad-instruction", 2),
@@ -109,6 +113,10 @@ def test_stands_instead_of_a_base(make_recipe: Any) -> None:
 
 
 LEGAL = {
+    "quotes in options": (
+        f'FROM --platform="$BUILDPLATFORM" r.example/b@sha256:{HEX} AS b\n'
+        "FROM b\nCOPY --chown='1':\"2\" --from='b' /a /b\n"
+    ),
     "checksum": f"FROM r.example/b@sha256:{HEX}\nADD --checksum=sha256:{HEX} https://x/$V /x\n",
     "volume of a variable": f"FROM r.example/b@sha256:{HEX}\nENV H=/h\nVOLUME $H\nENV I=$H/i\n",
     "nested": f"ARG REG=r.example\nARG BASE=${{REG}}/b@sha256:{HEX}\nFROM ${{BASE}}\n",
@@ -151,6 +159,17 @@ def test_a_volume_of_a_stage_below_has_no_variable() -> None:
 
     assert read_containerfile(text, {}, report) is None
     assert "VOLUME $D" in report.diagnostics[0].message
+
+
+def test_buildah_gets_options_without_quotes() -> None:
+    """It takes them off itself, before it replaces variables."""
+    report = Report("Containerfile", "recipe")
+    text = b"FROM scratch AS a\nFROM a\nCOPY --chown='$A':\"2\" --from='a' /a /b\n"
+
+    script = read_containerfile(text, {}, report)
+
+    assert script is not None
+    assert script.stages[1].steps[0].text == "COPY --chown=$A:2 --from=stage0 /a /b"
 
 
 def test_an_instruction_for_later_is_kept_from_buildah() -> None:
