@@ -8,7 +8,8 @@ Run as a program of its own: ``python -I -S cell.py SPEC PROGRAM ARGUMENTS``, by
   program is there, whatever a step escapes from;
 - in a PID namespace: no process of the host can be seen, traced or signalled, and nothing that a
   step started outlives the program;
-- in IPC and UTS namespaces of its own, and in an empty network namespace where SPEC says so.
+- in IPC and UTS namespaces of its own, and in an empty network namespace where SPEC says so;
+- without the kernel's key rings, which hold tickets and keys of the user or of root.
 
 The container that the program starts there adds its own limits. A program that runs foreign code
 in a chroot instead, as mmdebstrap does, has few of root's capabilities where SPEC names a chroot:
@@ -17,6 +18,7 @@ cannot be had, the program is not run, and the exit code is 125.
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -64,6 +66,18 @@ _DETACH, _DEATH_SIGNAL = 2, 1
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY, _SETATTR = -100, 0x8000, 1, 442
 _PIVOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203, "s390x": 217, "riscv64": 41}
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _SCOPE_ABSTRACT_SOCKETS = 444, 446, 1
+# The first of add_key(2), request_key(2) and keyctl(2), which follow each other, for each form of
+# system calls (AUDIT_ARCH of seccomp(2)) that a machine has; instructions of its filters.
+_KEY_CALLS = {
+    "x86_64": ((0xC000003E, 248), (0x40000003, 286)),
+    "aarch64": ((0xC00000B7, 217), (0x40000028, 309)),
+    "ppc64le": ((0xC0000015, 269),),
+    "s390x": ((0x80000016, 278), (0x00000016, 278)),
+    "riscv64": ((0xC00000F3, 217),),
+}
+_LOAD, _AND, _EQUAL, _AT_LEAST, _ABOVE, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x25, 0x06
+_ALLOW, _NO_SUCH_CALL, _X32 = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x40000000
+_SET_SECCOMP, _FILTER = 22, 2
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _HIGHEST_HANDLE = 1 << 16
 
@@ -128,6 +142,7 @@ def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoRe
             _loopback_up()
         _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
         _leave_others_sockets()
+        _leave_key_rings()
         os.umask(0o022)
         if spec["chroot"]:
             _mask_proc("/proc")
@@ -275,6 +290,43 @@ def _leave_others_sockets() -> None:
     ruleset = _libc.syscall(_LANDLOCK_CREATE, scopes, len(scopes), 0)
     if ruleset >= 0:
         _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog of seccomp(2)."""
+
+    _fields_: ClassVar[Sequence[Any]] = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def _leave_key_rings() -> None:
+    """Have no system call for keys, as on a kernel without: a ring is of a user, not of a process.
+
+    OCI runtimes, which make a ring of their own where they can, go on without.
+    """
+    calls = _KEY_CALLS.get(platform.machine())
+    if calls is None:
+        raise OSError(f"the calls for keys are not known on {platform.machine()}")
+    steps = [step for form, first in calls for step in _no_keys(form, first)]
+    code = b"".join(struct.pack("HBBI", *step) for step in (*steps, (_RETURN, 0, 0, _ALLOW)))
+    program = _Program(len(steps) + 1, code)
+    _check(_libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0), "seccomp")
+
+
+def _no_keys(form: int, first: int) -> Sequence[tuple[int, int, int, int]]:
+    """Return instructions (code, steps passed over if true and if not, value) for calls of a form.
+
+    The first word that a filter sees is the call's number, the second its form.
+    """
+    return (
+        (_LOAD, 0, 0, 4),
+        (_EQUAL, 0, 6, form),
+        (_LOAD, 0, 0, 0),
+        (_AND, 0, 0, ~_X32 & 0xFFFFFFFF),
+        (_AT_LEAST, 0, 2, first),
+        (_ABOVE, 1, 0, first + 2),
+        (_RETURN, 0, 0, _NO_SUCH_CALL),
+        (_RETURN, 0, 0, _ALLOW),
+    )
 
 
 class _Attributes(ctypes.Structure):

@@ -27,13 +27,18 @@ for my $pid (@pids) {
 reached("process $victim") if -d "/proc/$victim" && holds("/proc/$victim/cmdline", qr/$digits/);
 reached("a signal to $victim") if kill(9, $victim) && holds("/proc/$victim/cmdline", qr/$digits/);
 my %numbers = `uname -m 2>/dev/null` =~ /aarch64/ || -e "/lib/ld-linux-aarch64.so.1"
-  ? (ptrace => 117, mount => 40, mknodat => 33, setns => 268)
-  : (ptrace => 101, mount => 165, mknodat => 259, setns => 308);
+  ? (ptrace => 117, mount => 40, mknodat => 33, setns => 268, keyctl => 219)
+  : (ptrace => 101, mount => 165, mknodat => 259, setns => 308, keyctl => 250);
 reached("ptrace of $victim") if syscall($numbers{ptrace}, 16, $victim + 0, 0, 0) == 0;
 for my $pid (grep { $_ != $$ } @pids) {
   # The shell that stands for mmdebstrap is of the cell, and has no other powers.
   next if holds("/proc/$pid/cmdline", qr/escape\.pl|^\/bin\/sh\0/);
   reached("ptrace of $pid") if syscall($numbers{ptrace}, 16, $pid + 0, 0, 0) == 0;
+}
+# KEYCTL_SEARCH in the rings of the process, the session, the user and the user's session.
+my ($type, $key) = ("user", "imagekit-attacked");
+for my $ring (-2, -3, -4, -5) {
+  reached("a key of ring $ring") if syscall($numbers{keyctl}, 10, $ring, $type, $key, 0) != -1;
 }
 mkdir "/attack"; mkdir "/attack/mnt";
 reached("mount") if syscall($numbers{mount}, $source, $target, $kind, 0, 0) == 0;

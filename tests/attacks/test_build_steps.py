@@ -2,11 +2,13 @@
 
 The program tries to read the signing key, its password and a registry login, to signal and trace
 the host's processes, to mount, to make device nodes, to have the kernel run programs, to talk to a
-socket of the user, to leave by a second chroot, and to outlive the step.
+socket of the user, to find a key in the kernel's rings, to leave by a second chroot, and to outlive
+the step.
 """
 
 import ctypes
 import os
+import platform
 import re
 import shutil
 import socket
@@ -111,6 +113,18 @@ def _home(who: str, factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = f"imagekit-attacked-{os.getpid()}"
     with ordinary_user(name, subordinate_ids=who == "user") as user:
         yield Site(user.home, user)
+
+
+@pytest.fixture(autouse=True)
+def _key() -> Iterator[None]:
+    """A key in the ring of who runs the tests: root's is everybody's who is root."""
+    add_key, keyctl = (217, 219) if platform.machine() == "aarch64" else (248, 250)
+    unlink, ring = 9, -4
+    libc = ctypes.CDLL(None)
+    key = libc.syscall(add_key, b"user", b"imagekit-attacked", b"secret", 6, ring)
+    yield
+    if key >= 0:
+        libc.syscall(keyctl, unlink, key, ring)
 
 
 @pytest.fixture
