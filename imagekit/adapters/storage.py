@@ -177,6 +177,8 @@ def tool_files(store: Store) -> ToolFiles:
         f'[storage]\ndriver = "{store.driver}"\n'
         f'graphroot = "{store.graph}"\nrunroot = "{store.run}"\n'
         f'rootless_storage_path = "{store.graph}"\n'
+        # Else a device node of a base is a device: in a chroot no list of devices holds.
+        '[storage.options.overlay]\nmountopt = "nodev"\n'
     )
     found = ToolFiles(
         storage=store.run / "storage.conf",
