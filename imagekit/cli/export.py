@@ -17,7 +17,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    policy_of,
+    registry_of,
+)
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
@@ -55,7 +61,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
     from imagekit.adapters.output import is_stdout
     from imagekit.model.reference import Reference, parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
     from imagekit.pipeline.export import ExportOptions, enclose, export
     from imagekit.pipeline.registries import reader
@@ -65,7 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     reference = parse_reference(arguments.reference)
     file = archive_of(arguments.to)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     source = reader(reference.repository, options)
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)

@@ -121,7 +121,7 @@ def _config(arguments: argparse.Namespace) -> "Config":
     config = load_config(arguments.config) if arguments.config else Config()
     if arguments.upstream:
         options = RegistryOptions(
-            ca_file=arguments.ca_file, realms=(), connect_seconds=5, read_seconds=15, attempts=2
+            ca_file=arguments.ca_file, connect_seconds=5, read_seconds=15, attempts=2
         )
         upstreams = tuple(Upstream.parse(text, options) for text in arguments.upstream)
         config = replace(config, upstreams=upstreams)

@@ -27,6 +27,7 @@ from imagekit.cli.options import (
     memory_of,
     names_policy_signers,
     policy_of,
+    registry_of,
 )
 from imagekit.errors import DeniedError, UsageError
 
@@ -61,7 +62,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
     from imagekit.formats.exported import reference_text
     from imagekit.model.reference import Reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
     from imagekit.pipeline.engine import podman
     from imagekit.pipeline.import_ import ImportOptions, Storage, import_archive, opened
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     _one_policy(arguments)
     memory = memory_of(arguments)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
 
     def runtime() -> Storage:
         return podman(options, network="", progress=console.progress)

@@ -10,9 +10,8 @@ import argparse
 from collections.abc import Iterator
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options
+from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.model.reference import parse_reference
-from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.inspect import Claim, Inspection
 
 _MOST_LABELS = 20
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.pipeline.inspect import inspect
 
     reference = parse_reference(arguments.reference)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     found = inspect(registries.reader(reference.repository, options), reference)
     console.result("\n".join(_lines(found)), document(found))
     return 0

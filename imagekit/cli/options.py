@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from imagekit.ports import Memory, Signer
     from imagekit.verify.signed import PolicySigners
 
+REALMS = "IMAGEKIT_REALMS"
+"""Variable that names token servers as ``--realm`` does, by commas."""
 POLICY_KEY = "IMAGEKIT_POLICY_KEY"
 """Variable that names the public keys which must have signed policies."""
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--plain-http`` and ``--ca-file``; ``registry_of`` reads them."""
+    """Add what says how registries are reached; ``registry_of`` reads it."""
     group = parser.add_argument_group("registry")
     group.add_argument(
         "--plain-http",
@@ -30,6 +32,14 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="certificate authorities (PEM) to trust for the registry, besides the system's",
+    )
+    group.add_argument(
+        "--realm",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a token server that may see registry logins, besides a registry's own host and those "
+        f"below it; may be repeated (and: {REALMS}, by commas)",
     )
 
 
@@ -45,8 +55,18 @@ def registry_of(
     from imagekit.model.registry import RegistryOptions
 
     return RegistryOptions(
-        plain_http=arguments.plain_http, plain_hosts=plain_hosts, ca_file=arguments.ca_file
+        plain_http=arguments.plain_http,
+        plain_hosts=plain_hosts,
+        ca_file=arguments.ca_file,
+        realms=_realms(arguments),
     )
+
+
+def _realms(arguments: argparse.Namespace) -> tuple[str, ...]:
+    from imagekit.model.hostname import realm_host
+
+    said = [name.strip() for name in os.environ.get(REALMS, "").split(",")]
+    return tuple(realm_host(name) for name in (*arguments.realm, *said) if name)
 
 
 def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -14,7 +14,13 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    policy_of,
+    registry_of,
+)
 from imagekit.errors import DeniedError
 
 
@@ -43,7 +49,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from imagekit.adapters.memory import ReadOnlyMemory
     from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.policy_explain import explain
     from imagekit.pipeline.registries import saved_reader
     from imagekit.verify.explain_account import account_document, account_text
@@ -56,7 +61,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         policy=policy,
         memory=memory,
         reader=saved_reader(arguments.evidence) if arguments.evidence else None,
-        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        options=registry_of(arguments),
     )
     console.result(account_text(told, policy), account_document(told, policy))
     return 0 if told.verdict.allowed else DeniedError.exit_code

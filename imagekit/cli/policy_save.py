@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options
+from imagekit.cli.options import add_registry_options, registry_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +30,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the registry does not answer, or the folder cannot be written.
     """
     from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.policy_save import save_evidence
     from imagekit.verify.findings import plain
 
     saved = save_evidence(
         parse_reference(arguments.reference),
         arguments.to,
-        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        options=registry_of(arguments),
     )
     console.note(f"  {saved.signatures} signatures and attestations in {arguments.to}")
     for text in (*(one.message for one in saved.notes), *saved.unread):

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options
+from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: a table or a policy cannot be accepted; then nothing is tested.
     """
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.policy_test import policy_of, run_table
     from imagekit.verify.expected import load_table
 
     tables = [load_table(file) for file in arguments.tables]
     policies = [policy_of(table) for table in tables]
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     done: list[tuple[Table, Policy, list[Tested]]] = []
     for table, policy in zip(tables, policies, strict=True):
         console.note(f"{table.file}: {policy.name} version {policy.version}")

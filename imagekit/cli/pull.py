@@ -8,7 +8,13 @@ Ends with 3, and pulls nothing, where the policy says no.
 import argparse
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    policy_of,
+    registry_of,
+)
 from imagekit.errors import DeniedError
 from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
@@ -53,12 +59,11 @@ def make_judge(arguments: argparse.Namespace) -> Judge:
     Raises:
         PolicyError: the policy cannot be accepted.
     """
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.verify import verify
 
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
 
     def judge(reference: Reference) -> Verdict:
         return verify(reference, policy=policy, options=options, memory=memory)
@@ -70,8 +75,7 @@ def make_runtime(
     arguments: argparse.Namespace, console: Console, *, network: str = ""
 ) -> ContainerRuntime:
     """Return Podman, with what this host needs."""
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.engine import podman
 
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     return podman(options, network=network, progress=console.progress)

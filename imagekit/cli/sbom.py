@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options
+from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InputError, InvalidReferenceError
 from imagekit.model.reference import Reference, parse_reference
 from imagekit.model.sbom import Sbom
@@ -60,7 +60,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline import registries
     from imagekit.pipeline.sbom import catalogue_folder, catalogue_reference
 
@@ -68,7 +67,7 @@ def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
     if not arguments.image.startswith("oci:") and folder.is_dir():
         return catalogue_folder(folder, progress=console.progress)
     reference = _reference(arguments.image)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     reader = registries.reader(reference.repository, options)
     return catalogue_reference(reader, reference, progress=console.progress)
 

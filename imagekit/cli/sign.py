@@ -14,7 +14,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
+from imagekit.cli.options import add_registry_options, add_signer_options, registry_of, signer_of
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,14 +53,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
     from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.sign import sign_reference
 
     stated = _stated(arguments)
     done = sign_reference(
         parse_reference(arguments.reference),
         signer=signer_of(arguments),
-        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        options=registry_of(arguments),
         sbom=arguments.sbom,
         stated=stated,
         progress=console.progress,

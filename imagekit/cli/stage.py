@@ -23,6 +23,7 @@ from imagekit.cli.options import (
     add_policy_option,
     add_registry_options,
     add_signer_options,
+    registry_of,
     signer_of,
 )
 from imagekit.errors import DeniedError, UsageError
@@ -93,7 +94,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
     from imagekit.cli.pull import make_judge
     from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.model.staged import Target
     from imagekit.pipeline.registries import reader
     from imagekit.pipeline.stage import Bench, StageOptions, stage
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     target = Target.parse(arguments.to)
     reference = parse_reference(arguments.reference)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     done = stage(
         reference,
         target,

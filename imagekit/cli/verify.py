@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    policy_of,
+    registry_of,
+)
 from imagekit.cli.verify_vsa import add_summary_options, issued, issuer_of
 from imagekit.errors import DeniedError, InputError, UsageError
 
@@ -88,12 +94,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _judged(
     arguments: argparse.Namespace, references: Sequence[str], *, several: bool
 ) -> "Iterable[Judged]":
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.verify import Judged, Verifier
 
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)
-    options = RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file)
+    options = registry_of(arguments)
     verifier = Verifier(policy, options=options, memory=memory)
     if arguments.local:
         from imagekit.pipeline.local import local_images, verify_local

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_signer_options, signer_of
+from imagekit.cli.options import add_signer_options, registry_of, signer_of
 from imagekit.errors import ImagekitError, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
             "what is read by --from has no registry to attach a summary in",
             hint="write it to a file: --vsa-out FILE",
         )
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.summary import SummaryOptions, issue_summary
     from imagekit.sign.summary import LOCAL_VERIFIER
 
@@ -97,7 +96,7 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
             attach=arguments.attach or arguments.vsa_out is None,
             file=arguments.vsa_out,
         ),
-        registry=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        registry=registry_of(arguments),
     )
 
 

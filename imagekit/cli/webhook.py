@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, memory_of, policy_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_registry_options,
+    memory_of,
+    policy_of,
+    registry_of,
+)
 from imagekit.errors import ToolNotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -38,13 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="accept images by their tag: the nodes pull through a gate, which judges them again",
     )
     parser.add_argument(
-        "--realm",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="a token server that may see this machine's registry logins, besides a registry's own",
-    )
-    parser.add_argument(
         "--limit",
         action="append",
         default=[],
@@ -64,8 +63,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     import logging
 
-    from imagekit.model.registry import RegistryOptions
-
     try:
         from imagekit.gate.config import parse_address, parse_limits
         from imagekit.gate.webhook_serve import WebhookSetting, run_webhook
@@ -83,11 +80,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         listen=parse_address(arguments.listen),
         tls=_tls(arguments),
         load=lambda: policy_of(arguments, memory=memory),
-        options=RegistryOptions(
-            plain_http=arguments.plain_http,
-            ca_file=arguments.ca_file,
-            realms=tuple(arguments.realm),
-        ),
+        options=registry_of(arguments),
         memory=memory,
         allow_tags=arguments.allow_tags,
         contact=arguments.contact,

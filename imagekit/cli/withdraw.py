@@ -9,7 +9,7 @@ statement: put the digest, which is printed, into the deny list of your policies
 import argparse
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_registry_options, add_signer_options, signer_of
+from imagekit.cli.options import add_registry_options, add_signer_options, registry_of, signer_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.errors import UsageError
     from imagekit.formats.release import MAX_REASON
     from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.pipeline.withdraw import withdraw
 
     reason = " ".join(arguments.reason.split())
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         parse_reference(arguments.reference),
         signer=signer_of(arguments),
         reason=reason,
-        options=RegistryOptions(plain_http=arguments.plain_http, ca_file=arguments.ca_file),
+        options=registry_of(arguments),
     )
     console.note("  withdrawn; for policies, since a registry can hide the statement:")
     console.note(f"  deny: {{digests: [{image.digest}]}}")

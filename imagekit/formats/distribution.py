@@ -147,7 +147,7 @@ def token_request(
     *,
     registry: str,
     wanted: str,
-    realms: Collection[str] | None = None,
+    realms: Collection[str] = (),
 ) -> TokenRequest:
     """Return the request for a token.
 
@@ -156,14 +156,16 @@ def token_request(
         credential: the user's, where there is one.
         registry: scheme and host of the registry.
         wanted: the scope; the one in the challenge could ask for more.
-        realms: hosts that may see credentials, besides the registry's; None for any by TLS.
+        realms: hosts that may see credentials, besides the registry's own domain. A token that
+            needs none may come from elsewhere.
 
     Raises:
         AuthError: the realm is a place that must not see credentials.
     """
     realm = challenge.parameters.get("realm", "")
     _check_realm(realm, registry)
-    _check_listed(realm, registry, realms)
+    if credential is not None:
+        _check_listed(realm, registry, realms)
     words = {"scope": wanted}
     if service := challenge.parameters.get("service", ""):
         words["service"] = service
@@ -402,17 +404,16 @@ def _check_realm(realm: str, registry: str) -> None:
         )
 
 
-def _check_listed(realm: str, registry: str, realms: Collection[str] | None) -> None:
-    """Only hosts that somebody listed may see a credential that is nobody's own at a prompt."""
-    if realms is None:
-        return
+def _check_listed(realm: str, registry: str, realms: Collection[str]) -> None:
+    """Only the registry's own domain, and hosts that somebody listed, may see a credential."""
     _, host, port = origin(realm)
     listed = {each.lower() for each in realms}
     if _is_own_realm(host, origin(registry)[1]) or host in listed or f"{host}:{port}" in listed:
         return
     raise AuthError(
         f"the registry wants the login to be sent to {shown(realm)}, which is not listed",
-        hint=f"nothing was sent; if that is right, list {shown(host)} among the upstream's realms",
+        hint=f"nothing was sent; if {shown(host)} is the registry's token server, list it: "
+        "--realm HOST, or realms in the configuration",
         code="UNTRUSTED_REALM",
         http_status=401,
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from imagekit.errors import InputError
 from imagekit.formats import strictyaml
@@ -24,7 +23,7 @@ from imagekit.gate.guard import Grant
 from imagekit.gate.limits import Limits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.hostname import canonical_host, url_host
+from imagekit.model.hostname import canonical_host, realm_host
 from imagekit.model.registry import RegistryOptions
 
 MAX_UPSTREAMS = 64
@@ -212,22 +211,10 @@ _HOST: Text[str] = Text(
 _GLOB = plain("a glob of repositories as they are called here", max_length=512)
 
 
-def _realm(text: str) -> str:
-    """Return a token server in its one spelling; with a port only that one is meant."""
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise InputError(f"`{shown(text)}` is no host") from error
-    if parts.netloc != text or "@" in text:
-        raise InputError(f"`{shown(text)}` is no host")
-    return url_host(host) if port is None else f"{url_host(host)}:{port}"
-
-
 _REALM: Text[str] = Text(
     "a host, with a port or without",
     pattern=_OF_HOSTS,
-    parse=_realm,
+    parse=realm_host,
     code="bad-host",
     max_length=255,
     examples=("auth.example.org", "auth.example.org:5001"),

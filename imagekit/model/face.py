@@ -39,6 +39,8 @@ class FaceConfig:
     """Where seen releases are remembered."""
     plain_http: bool = False
     ca_file: Path | None = None
+    realms: tuple[str, ...] = ()
+    """Hosts that may see this host's logins for tokens, besides a registry's own."""
     seconds: int = 8
     """Without a verdict after so long, the answer is no."""
 

@@ -92,6 +92,17 @@ def url_host(text: str) -> str:
     return _name(lower, text, letters=_LABEL | {"_"})
 
 
+def realm_host(text: str) -> str:
+    """Return a token server in its one spelling; with a port only that one is meant.
+
+    Raises:
+        InvalidReferenceError: it is no host, or an odd form of an address.
+    """
+    host, colon, port = _parted(text)
+    known = url_host(host.removeprefix("[").removesuffix("]") if ":" in host else host)
+    return f"{known}:{_port(port, text)}" if colon else known
+
+
 def is_canonical(text: str) -> bool:
     """Tell whether a host is written in its one spelling."""
     try:

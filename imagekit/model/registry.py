@@ -33,8 +33,8 @@ class RegistryOptions:
     """How often a request is made whose fault may pass by itself."""
     settle_seconds: float = 3
     """How long is waited for other writers of a tag, where a registry has no conditions."""
-    realms: tuple[str, ...] | None = None
-    """Hosts that may see logins for tokens, besides the registry's own; None for any by TLS."""
+    realms: tuple[str, ...] = ()
+    """Hosts that may see logins for tokens, besides the registry's own and those below it."""
 
     def of(self, host: str) -> Self:
         """Return the options for one registry."""

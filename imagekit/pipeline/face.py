@@ -93,6 +93,7 @@ def _by_policy(config: FaceConfig) -> "ImageJudge":
     options = RegistryOptions(
         plain_http=config.plain_http,
         ca_file=config.ca_file,
+        realms=config.realms,
         connect_seconds=min(5.0, config.seconds),
         read_seconds=config.seconds,
         deadline_seconds=config.seconds,

@@ -8,14 +8,14 @@ from imagekit.formats.report import Report
 from imagekit.formats.scalars import Boolean, Found, Integer, ListOf, Located, Text
 from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.model.face import FaceConfig, GateConfig
-from imagekit.model.hostname import canonical_host, is_loopback
+from imagekit.model.hostname import canonical_host, is_loopback, realm_host
 from imagekit.model.reference import check_path, is_host
 
 DEFAULT = Path("/etc/imagekit/verifier.yaml")
 VARIABLE = "IMAGEKIT_VERIFIER_CONFIG"
 MAX_CONFIG = 1 << 20
 _MOST_SECONDS = 300
-_OF_POLICY = ("policyKeys", "state", "plainHttp", "caFile")
+_OF_POLICY = ("policyKeys", "state", "plainHttp", "caFile", "realms")
 _OF_GATE = ("gateCa", "registries")
 
 
@@ -63,6 +63,13 @@ _REGISTRY: Text[tuple[str, str]] = Text(
     parse=_registry,
     code="bad-registry",
     examples=("registry.example.org", "hub=docker.io"),
+)
+
+_REALM: Text[str] = Text(
+    "a host, with a port or without",
+    parse=realm_host,
+    code="bad-host",
+    examples=("auth.example.org", "auth.example.org:5001"),
 )
 
 
@@ -113,6 +120,7 @@ def _made(values: Values) -> FaceConfig:
         state=values["state"],
         plain_http=values["plainHttp"],
         ca_file=values["caFile"],
+        realms=values["realms"],
         seconds=values["seconds"],
     )
 
@@ -137,6 +145,11 @@ CONFIG: Record[FaceConfig] = Record(
         ),
         "plainHttp": item(Boolean("whether"), "registries speak HTTP without TLS", default=False),
         "caFile": item(_FILE, "certificate authorities for registries, besides the system's"),
+        "realms": item(
+            ListOf(_REALM, max_items=16),
+            "hosts that may see this host's registry logins, besides a registry's own",
+            default=(),
+        ),
         "seconds": item(
             Integer("seconds", minimum=1, maximum=_MOST_SECONDS),
             "without a verdict after so long, the answer is no; containerd waits for 10",

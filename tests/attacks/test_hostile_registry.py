@@ -315,6 +315,20 @@ def test_credentials_do_not_go_to_a_foreign_realm(client: Client, realm: str) ->
         client(server.host).manifest(TaggedReference(_repository(server), "1"))
 
 
+def test_credentials_do_not_go_to_whoever_has_a_certificate(client: Client) -> None:
+    """By TLS neither, where nobody has listed the host: a registry chose it, and no user did."""
+    realm = "https://token.example.org/steal"
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}
+    with (
+        HostileRegistry(_always(Answer(401, challenge))) as server,
+        pytest.raises(AuthError) as caught,
+    ):
+        client(server.host).manifest(TaggedReference(_repository(server), "1"))
+
+    assert caught.value.code == "UNTRUSTED_REALM"
+    assert "--realm" in caught.value.hint
+
+
 def test_expired_token_is_fetched_again(client: Client) -> None:
     """A token that stops working is replaced by a new one, once for each refusal."""
     issued: list[str] = []

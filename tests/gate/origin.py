@@ -14,9 +14,7 @@ from tests.hostile import Answer, Asked, HostileRegistry
 from tests.replay import truth
 from tests.signed import World
 
-QUICK = RegistryOptions(
-    attempts=1, connect_seconds=2, read_seconds=5, deadline_seconds=10, realms=()
-)
+QUICK = RegistryOptions(attempts=1, connect_seconds=2, read_seconds=5, deadline_seconds=10)
 Lie = Callable[[Asked, Answer], Answer | None]
 
 

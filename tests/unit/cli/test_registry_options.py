@@ -1,4 +1,4 @@
-"""What `--plain-http` and `--ca-file` speak of: destinations, and registries of base images."""
+"""How registries are reached, as the command line says it: destinations, bases, token servers."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli import build, publish
-from imagekit.cli.options import registry_of
+from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.cli.publish import _plain_hosts
+from imagekit.errors import InvalidReferenceError
 from imagekit.model.reference import Destination
 from imagekit.model.registry import RegistryOptions
 
@@ -42,3 +43,40 @@ def test_plain_http_is_not_for_every_base(to: str, base: str, *, plain: bool) ->
 
     assert options.of(base).plain_http is plain
     assert options.of(base).ca_file == Path("ca.pem")
+
+
+def test_token_servers_are_named_by_option_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are read into the one spelling of a host, and nobody is listed by default."""
+    parser = argparse.ArgumentParser()
+    add_registry_options(parser)
+    assert not registry_of(parser.parse_args([])).realms
+    monkeypatch.setenv("IMAGEKIT_REALMS", "Auth.site:8443, ,[::1]")
+
+    options = registry_of(parser.parse_args(["--realm", "GitLab.com."]))
+
+    assert options.realms == ("gitlab.com", "auth.site:8443", "::1")
+
+
+@pytest.mark.parametrize(
+    "name", ["http://a.site", "a.site/b", "u@a.site", "127.1", "a.site:0", "*"]
+)
+def test_token_servers_are_hosts(name: str) -> None:
+    """What is none, or can be read in several ways, is refused."""
+    parser = argparse.ArgumentParser()
+    add_registry_options(parser)
+    with pytest.raises(InvalidReferenceError):
+        registry_of(parser.parse_args(["--realm", name]))
+
+
+def test_every_command_that_reads_registries_takes_the_options_from_one_place() -> None:
+    """A command that made its own would send a login where nobody allowed it, or not at all."""
+    folder = Path(build.__file__).parent
+    odd = [
+        path.name
+        for path in folder.glob("*.py")
+        if "add_registry_options(parser)" in (text := path.read_text())
+        and "registry_of(" not in text
+        and path.name not in {"options.py", "run.py"}
+    ]
+
+    assert not odd

@@ -190,3 +190,15 @@ def test_logins_of_a_service_go_to_its_own_domain(registry: str, realm: str, *, 
     with pytest.raises(AuthError) as caught:
         ask()
     assert caught.value.code == "UNTRUSTED_REALM"
+
+
+def test_a_token_without_a_login_may_come_from_elsewhere() -> None:
+    """Who has no login sends none: public images of registries whose tokens another host gives."""
+    challenge = distribution.Challenge("bearer", {"realm": "https://gitlab.com/jwt/auth"})
+    registry = "https://registry.gitlab.com"
+
+    asked = distribution.token_request(challenge, None, registry=registry, wanted="x")
+
+    assert not asked.headers
+    with pytest.raises(AuthError):
+        distribution.token_request(challenge, _LOGIN, registry=registry, wanted="x")

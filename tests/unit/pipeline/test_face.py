@@ -23,7 +23,7 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
     """All keys of it."""
     raw = (
         b"policy: /p.yaml\npolicyKeys: [/k.pub]\nstate: /s.db\nplainHttp: true\n"
-        b"caFile: /ca.pem\nseconds: 3\n"
+        b"caFile: /ca.pem\nseconds: 3\nrealms: [GitLab.com]\n"
     )
 
     assert parse_config(raw, file="x") == FaceConfig(
@@ -32,6 +32,7 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
         state=Path("/s.db"),
         plain_http=True,
         ca_file=Path("/ca.pem"),
+        realms=("gitlab.com",),
         seconds=3,
     )
 

@@ -63,6 +63,8 @@ HOW = "registries: [r.site]\n"
         (f"{GATE}{HOW}state: /s.db", "bad-combination"),
         (f"{GATE}{HOW}plainHttp: true", "bad-combination"),
         (f"{GATE}{HOW}caFile: /ca.pem", "bad-combination"),
+        (f"{GATE}{HOW}realms: [a.site]", "bad-combination"),
+        ("policy: /p.yaml\nrealms: ['https://a.site']", "bad-host"),
         (f"policy: /p.yaml\n{HOW}", "bad-combination"),
         ("policy: /p.yaml\ngateCa: /ca.pem", "bad-combination"),
     ],
