@@ -116,8 +116,10 @@ def issued(verdict: "Verdict", issue: "Issue | None", console: Console) -> Issue
         console.note(text(verdict))
         raise
     where = str(made.attached.reference) if made.attached else str(made.file)
+    lacks = ", ".join(digest.short for digest in verdict.unread)
+    why = f" (its registry does not have {lacks}; copy the image whole)" if lacks else ""
     return Issued(
-        f"  {made.summary.result}, signed as {made.summary.verifier}: {where}",
+        f"  {made.summary.result}{why}, signed as {made.summary.verifier}: {where}",
         {
             "summary": {
                 "verifier": made.summary.verifier,

@@ -1,7 +1,8 @@
 """Signing verification summaries: a verdict as a statement that other nodes may rely on.
 
 What a summary says is what was proven, not what was let through: where an exception or a rule
-that only warns allowed the image, it says ``FAILED``.
+that only warns allowed the image, or an index lists what could not be read, it says ``FAILED``. A
+summary of an index is one of all that a runtime can choose from it.
 
 https://slsa.dev/spec/v1.1/verification_summary
 """
@@ -42,8 +43,13 @@ class Verifier:
 
 
 def passed(verdict: Verdict) -> bool:
-    """Tell whether the image was proven to be what the policy wants, not only let through."""
-    return verdict.allowed and not any(each.code in _UNPROVEN for each in verdict.findings)
+    """Tell whether the image was proven to be what the policy wants, not only let through.
+
+    Of an index with an entry that was not read, part was not judged at all; whoever relies on the
+    summary may find that entry, and runs it.
+    """
+    let_through = any(each.code in _UNPROVEN for each in verdict.findings)
+    return verdict.allowed and not let_through and not verdict.unread
 
 
 def summarize(verdict: Verdict, verifier: Verifier, *, time: datetime) -> Summary:

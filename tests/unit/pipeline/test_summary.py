@@ -20,7 +20,7 @@ from imagekit.model.summary import Summary
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.summary import IssuedSummary, SummaryOptions, issue_summary
 from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW, World, finding, signed_world
+from tests.signed import NOW, World, finding, signed_world, sparse_index
 
 _VERIFIER = "https://gate.site"
 
@@ -74,6 +74,19 @@ def test_another_node_relies_on_what_was_verified(world: World, gate: MemorySign
 def test_a_refusal_is_signed_as_one(world: World, gate: MemorySigner) -> None:
     """And nobody relies on it."""
     verdict = world.judge(world.policy("vuln"))
+
+    issued = _issue(world, gate, verdict)
+
+    assert (issued.summary.result, issued.summary.levels) == ("FAILED", ("FAILED",))
+    assert finding(_judged(world, gate), "signature").code == "VERIFICATION_FAILED"
+
+
+def test_an_index_that_was_not_read_whole_did_not_pass(gate: MemorySigner) -> None:
+    """It is allowed by its signature, and whoever relies on the summary could run the rest."""
+    world = World()
+    sparse_index(world, Digest.of(b"elsewhere"))
+    verdict = world.judge(world.policy())
+    assert verdict.allowed
 
     issued = _issue(world, gate, verdict)
 
