@@ -269,6 +269,11 @@ class LayoutRegistry:
         named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def move(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+            same = [
+                entry for entry in entries if entry.annotations.get(REF_NAME) == reference.identity
+            ]
+            if same == [named]:
+                return entries
             kept = [
                 entry
                 for entry in entries

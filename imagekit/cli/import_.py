@@ -8,7 +8,8 @@ No network is asked. The policy is yours, not the one in the file: that one is o
 --policy, where --policy-key or --policy-authority say who must have signed it, or where you trust
 whoever made the file: --trust-enclosed-policy. In a layout the image keeps
 its name, and is verified there by it: imagekit verify REFERENCE --from oci:FOLDER. In a registry
-HOST/PREFIX its path comes behind the prefix, and a policy allows it there by remapIdentity.
+HOST/PREFIX its path comes behind the prefix, and a policy allows it there by remapIdentity. A tag
+that is another image's there is not moved, unless --move-tag says so.
 
 Ends with 3 where the policy says no, with 2 or 5 where the file is damaged or made to mislead;
 nothing is placed then.
@@ -54,6 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="verify everything and place nothing"
     )
+    parser.add_argument(
+        "--move-tag",
+        action="store_true",
+        help="move the image's tag where it is another image's at the destination",
+    )
     add_policy_option(parser, required=False)
     add_registry_options(parser)
 
@@ -90,7 +96,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             to=arguments.to,
             judge=judge,
             runtime=runtime,
-            options=ImportOptions(registry=options, dry_run=arguments.dry_run),
+            options=ImportOptions(
+                registry=options, dry_run=arguments.dry_run, move_tag=arguments.move_tag
+            ),
             progress=console.progress,
         )
     report = dict(document(done.verdict)) | {"from": arguments.file}

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,25 +13,36 @@ from imagekit.adapters.archive import BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, o
 from imagekit.adapters.faults import storage_errors
 from imagekit.errors import (
     DocumentError,
+    InputError,
     IntegrityError,
     InvalidReferenceError,
     NotFoundError,
     RegistryError,
+    TagRaceError,
 )
 from imagekit.formats.exported import BAD_ARCHIVE, MAX_RECORD, parse_record
+from imagekit.model.digest import Digest
 from imagekit.model.event import Note, Progress
 from imagekit.model.exported import POLICY_FOLDER, RECORD, Exported
-from imagekit.model.oci import Descriptor
-from imagekit.model.reference import Destination, PinnedReference, Reference, Repository
+from imagekit.model.oci import Descriptor, RawManifest
+from imagekit.model.reference import (
+    Destination,
+    PinnedReference,
+    Reference,
+    Repository,
+    TaggedReference,
+)
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.sources import located
-from imagekit.ports import RegistryReader
+from imagekit.ports import RegistryReader, RegistryWriter
+from imagekit.publish.release import look
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA, PutPieces, check_blobs, copy
 
 STORAGE = "containers-storage"
+TAG_TAKEN = "import/tag-taken"
 _MAX_POLICY_FILE = 8 << 20
 _SPARE = 16 << 20
 """Bytes that must stay free beside what is written."""
@@ -69,6 +81,8 @@ class ImportOptions:
 
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     dry_run: bool = False
+    move_tag: bool = False
+    """Whether a tag that points to another image at the destination is moved to this one."""
 
 
 @contextmanager
@@ -139,6 +153,7 @@ def import_archive(
     Raises:
         IntegrityError: bytes differ from their digest; nothing was placed.
         DocumentError: the archive holds what belongs to nothing; nothing was placed.
+        InputError: the tag is another image's at the destination, and was not to be moved.
         ImagekitError: there was no verdict, or the destination failed.
     """
     place = _destination(to, record)
@@ -163,7 +178,7 @@ def import_archive(
         return done
     if place is None:
         return _into_storage(done, reader, runtime, progress=progress)
-    return _into(done, reader, place, options=options.registry, progress=progress)
+    return _into(done, reader, place, options=options, progress=progress)
 
 
 def _compare(archive: Archive, record: Exported) -> None:
@@ -234,7 +249,7 @@ def _into(
     reader: RegistryReader,
     place: Repository,
     *,
-    options: RegistryOptions,
+    options: ImportOptions,
     progress: Progress,
 ) -> Imported:
     from imagekit.pipeline.registries import writer
@@ -242,7 +257,10 @@ def _into(
     found = done.found
     if found is None:
         return done
-    target = writer(place, options)
+    target = writer(place, options.registry)
+    tag = None if found.image.tag is None else TaggedReference(place, found.image.tag)
+    if tag is not None and not options.move_tag:
+        _refuse_taken(look(target, place, tag.tag), tag, found.image.digest)
     put: PutPieces
     if place.layout is not None:
         from imagekit.adapters.layout import LayoutRegistry
@@ -251,13 +269,58 @@ def _into(
         put = LayoutRegistry().put_pieces
     else:
         put = spooled(target.put_blob)
-    copied = copy(reader, target, found, to=place, put=put, progress=progress)
+    copied = copy(
+        reader,
+        target,
+        found,
+        to=place,
+        put=put,
+        progress=progress,
+        name=partial(_move if options.move_tag else _claim, target=target, progress=progress),
+    )
     return Imported(
         verdict=done.verdict,
         record=done.record,
         found=found,
         reference=copied.reference,
         sent=copied.sent,
+    )
+
+
+def _move(
+    tag: TaggedReference, image: RawManifest, *, target: RegistryWriter, progress: Progress
+) -> None:
+    before = look(target, tag.repository, tag.tag)
+    if before is not None and before.digest != image.digest:
+        progress(Note(message=f"moved: {tag} was {before.digest}"))
+    target.tag(tag, image)
+
+
+def _claim(
+    tag: TaggedReference, image: RawManifest, *, target: RegistryWriter, progress: Progress
+) -> None:
+    """Let the tag point to the image, as a publish does: only if nobody else has written it.
+
+    Raises:
+        InputError: it is another image's, or that cannot be told; it was not moved.
+    """
+    del progress
+    try:
+        held = target.tag_once(tag, image)
+    except TagRaceError as error:
+        raise InputError(error.message, hint=error.hint, code=TAG_TAKEN) from error
+    _refuse_taken(held, tag, image.digest)
+
+
+def _refuse_taken(held: PinnedReference | None, tag: TaggedReference, mine: Digest) -> None:
+    """Refuse to take a tag from another image: which tags are immutable, no file can tell."""
+    if held is None or held.digest == mine:
+        return
+    raise InputError(
+        f"{tag} is {held.digest.short} there, and not {mine.short}",
+        hint="a tag of a version is never moved: import it elsewhere; if this one moves, as "
+        "`latest` does, say --move-tag",
+        code=TAG_TAKEN,
     )
 
 
@@ -276,7 +339,7 @@ def _into_storage(
     with tempfile.TemporaryDirectory(prefix="imagekit-import-") as temporary:
         named = found.image.repository
         place = Repository(named.host, named.path, Path(temporary) / "layout")
-        placed = _into(done, reader, place, options=RegistryOptions(), progress=progress)
+        placed = _into(done, reader, place, options=ImportOptions(), progress=progress)
         if placed.reference is None:
             return done
         image = podman.pull(placed.reference)

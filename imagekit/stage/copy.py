@@ -16,6 +16,8 @@ MEGA = 1_000_000
 
 PutPieces = Callable[[Repository, Descriptor, Iterator[bytes]], None]
 """Stores a blob that comes in pieces, whole or not at all."""
+Name = Callable[[TaggedReference, RawManifest], None]
+"""Lets a tag point to an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ def copy(
     to: Repository,
     put: PutPieces,
     progress: Progress,
+    name: Name | None = None,
 ) -> Copied:
     """Write all that is not there yet; the image's own tag comes last.
 
@@ -64,6 +67,7 @@ def copy(
         to: the repository that it gets into.
         put: writes blobs.
         progress: is told what happens.
+        name: lets the tag point to the image; where it is left out, a tag of another image moves.
 
     Raises:
         RegistryError: one of both sides refused or did not answer.
@@ -84,7 +88,7 @@ def copy(
     for tag, raw in found.tags:
         _legacy(writer, TaggedReference(to, tag), raw, progress=progress)
     if found.image.tag is not None:
-        writer.tag(TaggedReference(to, found.image.tag), found.top)
+        (name or writer.tag)(TaggedReference(to, found.image.tag), found.top)
     summary = f"{len(found.blobs)} blobs, {sent / MEGA:.1f} of {found.size / MEGA:.1f} MB sent"
     progress(Done(stage="copy", summary=summary, seconds=time.monotonic() - began))
     return Copied(reference=PinnedReference(to, found.image.digest, tag=found.image.tag), sent=sent)

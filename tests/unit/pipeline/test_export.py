@@ -4,17 +4,29 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagekit.adapters.archive import open_archive
 from imagekit.adapters.layout import LayoutRegistry
-from imagekit.errors import DocumentError, ImagekitError, IntegrityError, PolicyError
-from imagekit.model.reference import Repository, TaggedReference
+from imagekit.errors import (
+    DocumentError,
+    ImagekitError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    PolicyError,
+)
+from imagekit.model.digest import Digest
+from imagekit.model.oci import CONFIG, MANIFEST, RawManifest
+from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.verdict import Finding
+from imagekit.pipeline import import_
 from imagekit.pipeline.export import ExportOptions
 from imagekit.pipeline.import_ import ImportOptions, enclosed_policy, opened
 from imagekit.pipeline.sources import source
+from imagekit.stage.copy import copy
 from imagekit.verify.load import load_policy
 from tests.exports import Member, Site, member
 
@@ -98,6 +110,62 @@ def test_a_dry_import_places_nothing(site: Site) -> None:
 
     assert site.import_(options=ImportOptions(dry_run=True)).found is not None
     assert _nothing_placed(site)
+
+
+def test_an_import_takes_no_tag_from_another_image(site: Site) -> None:
+    """A layout's 1.0.0 is not replaced in silence; nothing is placed, and --move-tag moves it."""
+    site.export()
+    layout = LayoutRegistry()
+    named = site.world.repository
+    place = Repository(named.host, named.path, site.folder / "images")
+    other = _other_image(layout, place)
+    tag = TaggedReference(place, "1")
+    layout.tag(tag, other)
+
+    with pytest.raises(InputError) as caught:
+        site.import_()
+    before = layout.resolve(tag)
+    with pytest.raises(NotFoundError):
+        layout.manifest(PinnedReference(place, site.world.image.digest))
+    site.import_(options=ImportOptions(move_tag=True))
+
+    assert caught.value.code == "import/tag-taken"
+    assert "--move-tag" in caught.value.hint
+    assert before.digest == other.digest
+    assert layout.resolve(tag).digest == site.world.image.digest
+    assert site.import_().reference is not None
+
+
+def _other_image(layout: LayoutRegistry, place: Repository) -> RawManifest:
+    config = layout.put_bytes(place, CONFIG, b"{}")
+    entry = {"mediaType": CONFIG, "digest": str(config.digest), "size": config.size}
+    raw = json.dumps(
+        {"schemaVersion": 2, "mediaType": MANIFEST, "config": entry, "layers": []}
+    ).encode()
+    layout.put_manifest(place, MANIFEST, raw)
+    return RawManifest(media_type=MANIFEST, digest=Digest.of(raw), raw=raw)
+
+
+def test_who_comes_second_to_an_imports_tag_loses(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes it after the first look keeps it, and the import says so."""
+    site.export()
+    named = site.world.repository
+    place = Repository(named.host, named.path, site.folder / "images")
+    layout = LayoutRegistry()
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        layout.tag(TaggedReference(place, "1"), _other_image(layout, place))
+        return copy(*args, **kwargs)
+
+    monkeypatch.setattr(import_, "copy", meanwhile)
+
+    with pytest.raises(InputError) as caught:
+        site.import_()
+
+    assert caught.value.code == "import/tag-taken"
+    assert layout.resolve(TaggedReference(place, "1")).digest != site.world.image.digest
 
 
 def test_a_file_outside_of_the_policys_folder_cannot_go_along(site: Site) -> None:
