@@ -6,6 +6,8 @@ from typing import Any
 from imagekit.model.host import EngineFile, EngineSetup, HostCheck, Status
 
 _ANYTHING = "insecureAcceptAnything"
+_OTHERS = "_default"
+"""Containerd's folder for hosts that have none; its names are compared by their letters."""
 REGISTRIES_FILE = "99-imagekit.conf"
 """The drop-in that ``imagekit trust install`` writes; where it wins, all is well."""
 _SHOWN = 5
@@ -89,6 +91,8 @@ def _redefined(files: Iterable[EngineFile]) -> Iterator[str]:
 
 def _containerd(setup: EngineSetup) -> HostCheck:
     wrong = [f"{file.path}: {why}" for file in setup.containerd for why in _origins(file)]
+    if setup.containerd and not any(file.path.parent.name == _OTHERS for file in setup.containerd):
+        wrong.append(f"no {_OTHERS}/hosts.toml: a host in other letters is asked itself")
     if not wrong:
         return _check("containerd", "ok", f"{len(setup.containerd)} hosts.toml, none falls through")
     return _check(

@@ -6,12 +6,14 @@ What must hold:
    mirror refuses.
 2. What an engine does not know it is not told: an unknown key in policy.json refuses every pull,
    and a wrong hosts.toml sends containerd to the origin in silence.
-3. Settings of others are kept where files are shared (daemon.json); where a file is ours as a
+3. A registry in another spelling, and one that nobody named, is the gate as well, which judges it
+   by its one spelling, or refuses it.
+4. Settings of others are kept where files are shared (daemon.json); where a file is ours as a
    whole it has a name of its own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -24,6 +26,9 @@ REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
 POLICY = PurePosixPath("/etc/containers/policy.json")
 DAEMON = PurePosixPath("/etc/docker/daemon.json")
 HOSTS = PurePosixPath("/etc/containerd/certs.d")
+DEFAULT = "_default"
+"""The folder that containerd reads for a host that has none of its own. It compares the letters, so
+that ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``reg.site``."""
 _HEAD = "# Written by `imagekit trust install`; `imagekit trust remove` takes it back.\n"
 
 
@@ -129,42 +134,51 @@ def _only_from(routes: tuple[Route, ...]) -> bytes:
 
 
 def _containerd(gate: Gate) -> Plan:
-    files = []
-    for route in gate.routes:
-        folder = HOSTS / route.registry
-        authority = ""
-        if gate.authority and gate.tls:
-            files.append(
-                SystemFile(
-                    path=folder / "imagekit-gate.crt",
-                    content=gate.authority,
-                    why="containerd: who vouches for the gate",
-                )
-            )
-            authority = f"  ca = {json.dumps(str(folder / 'imagekit-gate.crt'))}\n"
-        files.append(
-            SystemFile(
-                path=folder / "hosts.toml",
-                content=_hosts(gate, route, authority).encode(),
-                why=f"containerd: {route.registry} is the gate",
-            )
-        )
-    remark = Remark(
+    files = [
+        file
+        for folder, below in ((DEFAULT, ""), *((one.registry, one.below) for one in gate.routes))
+        for file in _host(gate, folder, below)
+    ]
+    read = Remark(
         code="CONFIG_PATH",
         message=f"containerd's CRI reads {HOSTS} only where its configuration says so",
         hint=f'in /etc/containerd/config.toml: config_path = "{HOSTS}" below registry; ctr and '
         f"nerdctl take --hosts-dir {HOSTS}",
     )
-    return Plan(files=tuple(files), remarks=(remark,))
+    others = Remark(
+        code="OTHERS_REFUSED",
+        message="containerd knows a registry by the letters that somebody wrote, so it asks the "
+        "gate for every other one too, which refuses what is not behind it",
+        hint="let the gate stand before what nodes need besides, such as registry.k8s.io",
+    )
+    return Plan(files=tuple(files), remarks=(read, others))
 
 
-def _hosts(gate: Gate, route: Route, authority: str) -> str:
+def _host(gate: Gate, name: str, below: str) -> Iterator[SystemFile]:
+    folder = HOSTS / name
+    authority = ""
+    if gate.authority and gate.tls:
+        yield SystemFile(
+            path=folder / "imagekit-gate.crt",
+            content=gate.authority,
+            why="containerd: who vouches for the gate",
+        )
+        authority = f"  ca = {json.dumps(str(folder / 'imagekit-gate.crt'))}\n"
+    whose = "every other spelling and registry" if name == DEFAULT else name
+    yield SystemFile(
+        path=folder / "hosts.toml",
+        content=_hosts(gate, below, authority).encode(),
+        why=f"containerd: {whose} is the gate",
+    )
+
+
+def _hosts(gate: Gate, below: str, authority: str) -> str:
     """Return hosts.toml: server and host are both the gate, as one alone means the origin.
 
     https://github.com/containerd/containerd/blob/main/docs/hosts.md
     """
-    url = f"{gate.url}/v2/{route.below}" if route.below else gate.url
-    override = "  override_path = true\n" if route.below else ""
+    url = f"{gate.url}/v2/{below}" if below else gate.url
+    override = "  override_path = true\n" if below else ""
     server = json.dumps(url)
     return (
         f'{_HEAD}server = {server}\n\n[host.{server}]\n  capabilities = ["pull", "resolve"]\n'

@@ -18,6 +18,7 @@ SAFE = EngineSetup(
 )
 GATE = "https://gate.site:5443"
 HOSTS = "/etc/containerd/certs.d/r.site/hosts.toml"
+OTHERS = "/etc/containerd/certs.d/_default/hosts.toml"
 OURS = "/etc/containers/registries.conf.d/99-imagekit.conf"
 OWN = Path("/home/a/.config/containers/policy.json")
 
@@ -30,9 +31,9 @@ def _registry(path: str, prefix: str, **more: object) -> EngineFile:
     return _file(path, registry=[{"prefix": prefix, **more}])
 
 
-def _hosts(server: object, *hosts: str) -> EngineFile:
+def _hosts(server: object, *hosts: str, path: str = OTHERS) -> EngineFile:
     document: dict[str, object] = {} if server is None else {"server": server}
-    return _file(HOSTS, **document, host={name: {} for name in hosts})
+    return _file(path, **document, host={name: {} for name in hosts})
 
 
 def test_a_safe_setup_has_nothing_to_tell() -> None:
@@ -43,7 +44,7 @@ def test_a_safe_setup_has_nothing_to_tell() -> None:
             _registry("/etc/containers/registries.conf", "r.site", location="elsewhere"),
             _registry(OURS, "r.site"),
         ),
-        containerd=(_hosts(GATE, GATE),),
+        containerd=(_hosts(GATE, GATE, path=HOSTS), _hosts(GATE, GATE)),
     )
 
     assert {check.status for check in judge_engines(setup)} == {"ok"}
@@ -82,9 +83,11 @@ def test_a_safe_setup_has_nothing_to_tell() -> None:
         ),
         (replace(SAFE, containerd=(_hosts("https://r.site", GATE),)), "containerd", "problem"),
         (replace(SAFE, containerd=(_hosts(None, GATE),)), "containerd", "problem"),
+        # Host names are compared there by their letters.
+        (replace(SAFE, containerd=(_hosts(GATE, GATE, path=HOSTS),)), "containerd", "problem"),
         (replace(SAFE, containerd=(_hosts(GATE),)), "containerd", "problem"),
         (
-            replace(SAFE, containerd=(EngineFile(path=Path("/hosts.toml"), fault="line 1"),)),
+            replace(SAFE, containerd=(EngineFile(path=Path(OTHERS), fault="line 1"),)),
             "files",
             "problem",
         ),
@@ -123,9 +126,9 @@ def test_what_install_writes_for_containerd_does_not_fall_through() -> None:
     """The doctor and the installer mean the same."""
     gate = Gate(address="gate.site", routes=(Route(registry="r.site", below="r"),))
     planned = plan(Wish(gate=gate, engines=frozenset({Engine.CONTAINERD})), {})
-    written = tomllib.loads(planned.files[0].content.decode())
-    setup = replace(
-        SAFE, containerd=(_file("/etc/containerd/certs.d/r.site/hosts.toml", **written),)
+    written = tuple(
+        _file(str(file.path), **tomllib.loads(file.content.decode())) for file in planned.files
     )
+    setup = replace(SAFE, containerd=written)
 
     assert {check.status for check in judge_engines(setup)} == {"ok"}

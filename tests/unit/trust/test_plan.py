@@ -79,6 +79,20 @@ def test_containerd_finds_each_registry_below_the_gate() -> None:
     assert shown["host"]["https://gate.site/v2/b"]["override_path"] is True
 
 
+@pytest.mark.parametrize("gate", [GATE, LOCAL, TWO])
+def test_containerd_asks_the_gate_for_other_spellings_too(gate: Gate) -> None:
+    """It compares hosts by their letters; by `?ns=` the gate knows which is meant."""
+    folder = "/etc/containerd/certs.d/_default"
+    shown = tomllib.loads(_file(_plan(gate, Engine.CONTAINERD), f"{folder}/hosts.toml"))
+
+    assert shown["server"] == gate.url
+    assert [*shown["host"]] == [gate.url]
+    assert "override_path" not in shown["host"][gate.url]
+    assert shown["host"][gate.url].get("ca", "") == (
+        f"{folder}/imagekit-gate.crt" if gate.authority and gate.tls else ""
+    )
+
+
 def test_dockers_settings_are_kept() -> None:
     """The file is shared: what others wrote stays."""
     before = b'{"data-root": "/srv", "insecure-registries": ["old:1"]}'
