@@ -47,6 +47,11 @@ class Digest:
         """Return the SHA-256 digest of the bytes."""
         return cls("sha256", hashlib.sha256(raw).hexdigest())
 
+    @classmethod
+    def all_of(cls, raw: bytes) -> tuple[Self, ...]:
+        """Return all digests of the bytes, by every algorithm that is known."""
+        return tuple(cls(name, hashlib.new(name, raw).hexdigest()) for name in _HEX_LENGTH)
+
     @property
     def short(self) -> str:
         """A form for screens; never for decisions."""

@@ -62,7 +62,10 @@ class Content:
     parts: tuple[Part, ...] = ()
     """The image of each platform; of an image of one platform that itself."""
     listed: tuple[Digest, ...] = ()
-    """All that the index lists, read or not; of an image of one platform that itself."""
+    """All that the index lists, read or not; of an image of one platform that itself. What goes by
+    another algorithm stands there by its SHA-256 digest as well, by which others speak of it."""
+    names: frozenset[Digest] = frozenset()
+    """The digests of all that was read, by every algorithm: each is a name of the same bytes."""
     unread: tuple[Digest, ...] = ()
     """What of it is not there, or no manifest by its media type: the registry may have it for
     others."""
@@ -80,6 +83,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         parts, unread = _parts(reader, image, document, raw=raw)
     except (DocumentError, IntegrityError) as fault:
         return Content(findings=(refusal(fault),))
+    raws = (raw.raw, *(part.raw.raw for part in parts))
     is_index = isinstance(document, Index)
     kind = "an index" if is_index else "a manifest"
     passed = ok(_CHECK, f"{kind}, {len(raw.raw)} bytes, as its digest says")
@@ -93,15 +97,20 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         findings=(passed, lacking) if unread else (passed,),
         is_index=is_index,
         parts=parts,
-        listed=_listed(image, document),
+        listed=_listed(image, document, raws),
+        names=frozenset(name for one in raws for name in Digest.all_of(one)),
         unread=unread,
     )
 
 
-def _listed(image: PinnedReference, document: Manifest | Index) -> tuple[Digest, ...]:
+def _listed(
+    image: PinnedReference, document: Manifest | Index, raws: Iterable[bytes]
+) -> tuple[Digest, ...]:
+    said = [image.digest]
     if isinstance(document, Index):
-        return tuple(entry.digest for entry in document.manifests)
-    return (image.digest,)
+        said = [entry.digest for entry in document.manifests]
+    others = (name for name in map(Digest.of, raws) if name != image.digest)
+    return tuple(dict.fromkeys((*said, *others)))
 
 
 def shown(digests: Iterable[Digest]) -> str:

@@ -49,7 +49,8 @@ class Court:
 
     def findings(self, content: Content) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
-        denied = [one for digest in content.listed for one in self._denied(digest)]
+        names = dict.fromkeys((*content.listed, *sorted(content.names)))
+        denied = [one for digest in names for one in self._denied(digest)]
         found = (*content.findings, *denied, *check_platforms(self.rule, content))
         if refused(found):
             return found
@@ -62,7 +63,7 @@ class Court:
         return tuple(dict.fromkeys(part.reference.digest for part in parts))
 
     def _denied(self, digest: Digest) -> list[Finding]:
-        """Tell of a manifest in the index that is denied: a runtime would choose it."""
+        """Tell of a manifest that is denied, be it in the index or under another digest."""
         return [] if digest == self.image.digest else denied(self.policy, digest)
 
     def _waiver(self) -> tuple[Finding, ...]:
@@ -92,11 +93,12 @@ class Court:
         return (*judged, *self._remembered(top, fresh))
 
     def _withdrawn(self, content: Content) -> tuple[Finding, ...]:
-        """Tell of what an index lists and was withdrawn by itself, whatever level is judged."""
-        if not content.is_index:
-            return ()
-        whole = self._looked_at(content) if self._judges_parts() else ()
-        done = {part.reference.digest for part in whole}
+        """Tell of what an index lists and was withdrawn by itself, whatever level is judged.
+
+        Also of the image itself under the digest by which it was not asked for.
+        """
+        whole = self._looked_at(content) if content.is_index and self._judges_parts() else ()
+        done = {self.image.digest, *(part.reference.digest for part in whole)}
         rest = [digest for digest in dict.fromkeys(content.listed) if digest not in done]
         found = in_order(self._withdrawal, rest, at_once=self.bench.at_once)
         return tuple(one for findings in found for one in findings)
