@@ -330,6 +330,9 @@ def _next_links(header: str, current: str) -> Iterator[Link]:
     except DocumentError as error:
         raise _unreadable(header, error.message) from error
     for link in links:
+        if not link.relations:
+            # RFC 8288 section 3.3: it must have one. Some may mean the next page without.
+            raise _unreadable(header, "a link has no relation")
         if "next" not in link.relations:
             continue
         if link.anchor is not None and _joined(current, link.anchor) != current:
