@@ -10,13 +10,14 @@ What must hold before an attached manifest, and the blobs that it names, are ser
    and so is every layer: see ``PROOFS`` and ``_ARTIFACTS``.
 3. Number and bytes of the layers are bounded.
 4. Every blob is what its type says: a JSON object with the key that documents of the type have.
-   Whoever attaches a manifest writes the types in it, so a type alone opens no blob: neither an
-   archive nor a program is JSON.
+   Whoever attaches a manifest writes the types in it, so a type alone opens no blob: no program
+   is JSON, and an archive that is JSON as well, which can be made of tar's oldest form, is refused.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
@@ -59,6 +60,7 @@ _ARTIFACTS = frozenset(
         "application/vnd.dev.cosign.artifact.sbom.v1+json",
     }
 )
+_SUM = slice(148, 156)
 _EMPTY_DIGEST = Digest.of(EMPTY_JSON)
 
 
@@ -105,12 +107,31 @@ def is_genuine(proof: Proof, read: Callable[[Descriptor], bytes]) -> bool:
     """
     try:
         strictjson.loads_object(read(proof.config), what="the configuration")
-        return all(
-            PROOFS[layer.media_type] in strictjson.loads_object(read(layer), what="the proof")
-            for layer in proof.layers
-        )
+        return all(_is_document(read(layer), PROOFS[layer.media_type]) for layer in proof.layers)
     except DocumentError:
         return False
+
+
+def _is_document(raw: bytes, key: str) -> bool:
+    """Tell whether bytes are a JSON object with the key, and no archive besides.
+
+    Raises:
+        DocumentError: they are no JSON.
+    """
+    return key in strictjson.loads_object(raw, what="the proof") and not any(
+        _is_header(raw[start : start + BLOCKSIZE]) for start in range(0, len(raw), BLOCKSIZE)
+    )
+
+
+def _is_header(block: bytes) -> bool:
+    """Tell whether a block begins a member of a tar archive: by its sum, which stands in it."""
+    if not block[_SUM].strip(b" ").isdigit():
+        return False
+    try:
+        TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except HeaderError:
+        return False
+    return True
 
 
 def served_with(raw: RawManifest, proof: Proof, image: Decision, *, now: datetime) -> Decision:

@@ -1,6 +1,8 @@
 """Attack 45: what strangers attach to an allowed image is served only where it is a proof."""
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,29 @@ def pull(gate: LocalGate, attached: PinnedReference, *blobs: bytes) -> tuple[Rep
     """Ask for a manifest, and then for blobs that it names."""
     asked = [f"manifests/{attached.digest}", *(f"blobs/{Digest.of(blob)}" for blob in blobs)]
     return tuple(gate.get(f"/v2/apps/demo/{path}") for path in asked)
+
+
+def _archive_in_json() -> bytes:
+    """Return a tar archive of the oldest form, which has no zero bytes, and is a JSON object."""
+    name = b'{"_type": "' + b"a" * 89
+    numbers = b"0000755 " + b"0000000 " * 2 + b"%011o " % 512 + b"00000000000 "
+    rest = b"0" + b" " * 355
+    total = sum(name + numbers + b" " * 8 + rest)
+    header = name + numbers + b"%06o  " % total + rest
+    return header + b"exec evil".ljust(510) + b'"}'
+
+
+@pytest.mark.parametrize("lead", [b"", b" " * 512], ids=["first", "later"])
+def test_45_archive_that_is_json(origin: Origin, gate: LocalGate, lead: bytes) -> None:
+    """A layer that is a document to one reader and an archive to another is no proof."""
+    raw = lead + _archive_in_json()
+    assert "_type" in json.loads(raw)
+    with tarfile.open(fileobj=io.BytesIO(raw.lstrip()), mode="r:") as archive:
+        assert archive.getmembers()[0].isfile()
+
+    manifest, blob = pull(gate, attach(origin, (IN_TOTO, raw), kind=IN_TOTO), raw)
+
+    assert (manifest.status, blob.status) == (403, 404)
 
 
 @pytest.mark.parametrize(
