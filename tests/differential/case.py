@@ -46,6 +46,10 @@ class Case:
     """Whom the verifiers are told to trust, where it is not the site: ``identity``, ``issuer``."""
     level: str = "all"
     """Our rule's ``platforms.verify``: which manifests of an index must be signed."""
+    denied: Callable[[Copy], str] | None = None
+    """Which digest our policy denies."""
+    neighbour: str = ""
+    """What is judged before, by the same verifier: the repository of this name with that ending."""
     command: bool = False
     """Whether the command ``imagekit verify`` is asked as well."""
 

@@ -9,6 +9,7 @@ import pytest
 from tests.differential import report
 from tests.differential.bed import make
 from tests.differential.case import Case
+from tests.differential.front import before
 from tests.differential.matrix import Matrix
 from tests.servers import RegistryServer
 from tests.sigstore_stack import Sigstore, is_built, running
@@ -49,8 +50,9 @@ def matrix(
     with (
         RegistryServer.docker_registry(folder / "plain") as plain,
         RegistryServer.refregistry(bench / "refregistry", folder / "modern") as modern,
+        before(modern.host) as front,
     ):
-        bed = make(folder / "bed", {False: plain.host, True: modern.host}, sigstore)
+        bed = make(folder / "bed", {False: plain.host, True: front}, sigstore)
         matrix = Matrix(bed, bench, wanted)
         request.config.stash[_MATRIX] = matrix
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import ImagekitError
-from imagekit.pipeline.verify import verify
+from imagekit.pipeline.verify import Verifier
 from imagekit.verify.load import load_policy
 from tests.differential.bed import Bed, Form
 from tests.differential.case import OK, Case
@@ -133,6 +133,8 @@ class Matrix:
             fulcio=stack.fulcio_pem,
             rekor=stack.rekor1_pub,
             level=case.level,
+            denied=case.denied(copy) if case.denied else "",
+            neighbour=f"{copy.store.name}{case.neighbour}:{case.tag}" if case.neighbour else "",
         )
         write_imagekit(question)
         return question
@@ -141,8 +143,11 @@ class Matrix:
 def _judge(question: Question) -> tuple[str, str]:
     """Return our verdict, by the library."""
     policy = load_policy(question.folder / "imagekit.yaml")
+    verifier = Verifier(policy)
+    if question.neighbour:
+        assert not verifier.verify(question.neighbour).allowed
     try:
-        verdict = verify(question.reference, policy=policy)
+        verdict = verifier.verify(question.reference)
     except ImagekitError as error:
         return f"no verdict: {error.code}", error.message
     if verdict.allowed:

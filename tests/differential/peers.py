@@ -42,6 +42,10 @@ class Question:
     """The certificate of the authority and the key of the log, for skopeo."""
     level: str
     """Which manifests of an index our policy wants signed."""
+    denied: str = ""
+    """Which digest our policy denies."""
+    neighbour: str = ""
+    """What we judge before."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ def write_imagekit(question: Question) -> Path:
         "platforms": {"verify": question.level},
     }
     file = question.folder / POLICY
+    if question.denied:
+        policy["deny"] = {"digests": [question.denied]}
     file.write_text(yaml.safe_dump(policy | {"images": [rule]}))
     return file
 

@@ -3,6 +3,7 @@
 from tests.differential.table_bundle import BUNDLE_CASES
 from tests.differential.table_certificate import CERTIFICATE_CASES
 from tests.differential.table_fulcio import FULCIO_CASES
+from tests.differential.table_hidden import HIDDEN_CASES
 from tests.differential.table_image import IMAGE_CASES
 from tests.differential.table_keyless import KEYLESS_CASES
 from tests.differential.table_legacy import LEGACY_CASES
@@ -11,6 +12,7 @@ from tests.differential.table_manifests import MANIFESTS_CASES
 CASES = (
     *IMAGE_CASES,
     *MANIFESTS_CASES,
+    *HIDDEN_CASES,
     *BUNDLE_CASES,
     *LEGACY_CASES,
     *KEYLESS_CASES,
