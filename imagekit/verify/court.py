@@ -34,6 +34,9 @@ from imagekit.verify.inorder import in_order
 from imagekit.verify.platforms import check_platforms
 from imagekit.verify.weigh import Scales, weigh
 
+_NEVER_EASED = frozenset({"withdrawal", "referrers"})
+"""What refuses also where a rule only warns: a list that cannot be read may hold a withdrawal."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Court:
@@ -203,7 +206,7 @@ class Court:
         )
         eased = (
             replace(each, severity="warning")
-            if each.severity == "error" and each.check != "withdrawal"
+            if each.severity == "error" and each.check not in _NEVER_EASED
             else each
             for each in found
         )

@@ -16,7 +16,7 @@ What must hold, in this order; what fails early costs no request:
    image of each platform: see there. ``court`` puts 4 and 5 together.
 
 A rule that only warns turns what 5 refuses into warnings, until its date; never what 1 to 4 do,
-nor a withdrawal.
+nor a withdrawal, nor a list of referrers that cannot be read, on which there may be one.
 
 A registry that cannot be asked leads to no verdict at all but to its error; bytes of the image
 that differ from their digest are a verdict, and it says no.

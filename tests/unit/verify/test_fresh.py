@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from imagekit.errors import MemoryFaultError
+from imagekit.errors import DocumentError, MemoryFaultError
 from imagekit.model.digest import Digest
-from imagekit.model.policy import Freshness, Need
+from imagekit.model.oci import Descriptor
+from imagekit.model.policy import Freshness, Level, Need, Platforms
+from imagekit.model.reference import PinnedReference
 from imagekit.model.release import RELEASE, WITHDRAWAL, Seen
 from imagekit.model.verdict import Verdict
-from tests.fakes import MemorySigner
-from tests.signed import NOW, World, finding
+from tests.fakes import MemoryRegistry, MemorySigner
+from tests.signed import NOW, World, finding, sparse_index
 
 _NAME = "r.site/apps/demo"
 _MONOTONIC = Freshness(monotonic=True)
@@ -219,6 +221,27 @@ class TestWithdrawal:
         policy = world.policy(warn_until=datetime(2027, 1, 1, tzinfo=UTC))
 
         assert _code(world.judge(policy)) == "WITHDRAWN"
+
+    @pytest.mark.parametrize("level", list(Level))
+    def test_hidden_where_the_rule_only_warns(self, world: World, level: Level) -> None:
+        """A child whose list of referrers was overwritten may be withdrawn: that is never eased."""
+        child = world.image
+        sparse_index(world, Digest.of(b"gone"))
+        known = world.registry
+
+        class Overwritten(MemoryRegistry):
+            def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+                if reference.digest == child.digest:
+                    raise DocumentError("the fallback tag is an image", code="BAD_DOCUMENT")
+                return super().referrers(reference)
+
+        registry = Overwritten(known.manifests, known.blobs, known.tagged)
+        policy = world.policy(warn_until=NOW + _DAY, platforms=Platforms(verify=level))
+
+        verdict = world.judge(policy, registry=registry)
+
+        assert not verdict.allowed
+        assert "REFERRERS_LOST" in {one.code for one in verdict.findings}
 
     def test_unreadable(self, world: World) -> None:
         """A trusted withdrawal that cannot be read is still one."""
