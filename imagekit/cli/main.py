@@ -95,15 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words, console)
     except ImagekitError as error:
-        console.error(error)
-        return error.exit_code
+        return _told(error, console)
     except KeyboardInterrupt:
         console.settle()
         print("interrupted: nothing was left half done", file=console.err)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _hush()
         return 0
     except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
         return _fault(error, console)
@@ -243,5 +242,27 @@ def _fault(error: Exception, console: Console) -> int:
         hint="run it again with --verbose and report what it shows",
         code="internal",
     )
-    console.error(told)
-    return told.exit_code
+    return _told(told, console)
+
+
+def _told(error: ImagekitError, console: Console) -> int:
+    """Say what went wrong, where that can be said, and return the exit code, which says it anyway.
+
+    A result that goes to a full disk is an error, and so is the document about that.
+    """
+    try:
+        console.error(error)
+    except OSError:
+        _hush()
+    return error.exit_code
+
+
+def _hush() -> None:
+    """Let what cannot be written go nowhere: Python would complain at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

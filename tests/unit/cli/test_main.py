@@ -7,7 +7,9 @@ import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -116,6 +118,23 @@ def test_what_this_machine_lacks_is_named(
     said = capsys.readouterr().err
     assert words in said
     assert "fault in imagekit" not in said
+
+
+@pytest.mark.parametrize(
+    "words", [["verify", "BAD:", "--policy", "x"], ["no-such"], ["lint", "/x"]]
+)
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_an_error_that_cannot_be_told_is_no_fault(stream: str, words: list[str]) -> None:
+    """The document about an error meets the full disk, too; the exit code is the error's."""
+    command = [sys.executable, "-P", "-m", "imagekit", *words, "--json"]
+    told = subprocess.run(command, capture_output=True, check=False)
+    with Path("/dev/full").open("wb") as full:
+        both: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        untold = subprocess.run(command, check=False, **both)
+
+    assert told.returncode in {2, 64}
+    assert untold.returncode == told.returncode
+    assert b"Traceback" not in (untold.stderr or b"")
 
 
 def test_unknown_command_guesses(capsys: pytest.CaptureFixture[str]) -> None:
