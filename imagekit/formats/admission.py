@@ -14,9 +14,12 @@ is being deleted runs nothing new.
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from imagekit.errors import InvalidReferenceError
 from imagekit.formats import strictjson
 from imagekit.formats.fields import Fields
 from imagekit.model.admission import Admission, Review, WantedImage
+from imagekit.model.hostname import names_host
+from imagekit.model.reference import parse_reference
 
 MAX_REVIEW = 7 << 20
 """Most bytes of a review: two objects of at most 3 MiB (the limit of an API server), and more."""
@@ -45,7 +48,8 @@ _LISTS = ("initContainers", "containers", "ephemeralContainers")
 _DRIVEN = MappingProxyType({"csi": "volumeAttributes", "flexVolume": "options"})
 """Volumes that are mounted by drivers, and where these are told what."""
 _ENDINGS = ("image", "imageref", "imagename", "imageurl", "reference")
-"""How the attributes of drivers that mount images end, such as ``image`` (image.csi.k8s.io)."""
+"""How the attributes of drivers that mount images end, such as ``image`` (image.csi.k8s.io); under
+another name a value is an image where it names a registry's host."""
 MAX_ATTRIBUTES = 256
 
 
@@ -151,7 +155,26 @@ def _of_driver(attributes: Fields, where: str) -> Iterator[WantedImage]:
     """Yield the images that an inline volume's attributes tell its driver to mount."""
     if len(attributes.values) > MAX_ATTRIBUTES:
         raise attributes.fault(f"has more than {MAX_ATTRIBUTES} attributes")
-    for name in attributes.values:
+    for name, value in attributes.values.items():
         word = "".join(each for each in name.casefold() if each.isalnum())
         if word.endswith(_ENDINGS):
             yield WantedImage(reference=attributes.text(name), place=f"{where}.{name}")
+        elif isinstance(value, str) and (image := _image_in(value)):
+            yield WantedImage(reference=image, place=f"{where}.{name}")
+
+
+def _image_in(value: str) -> str:
+    """Return the image that an attribute of any name holds, if it has a registry's host and a path.
+
+    Which attributes a driver takes images from, only its author knows.
+    """
+    image = value.removeprefix("docker://").removeprefix("oci://")
+    host, slash, _ = image.partition("/")
+    last = image.rpartition("/")[2]
+    if not slash or not names_host(host):
+        return ""
+    try:
+        parse_reference(image if ":" in last or "@" in last else f"{image}:latest")
+    except InvalidReferenceError:
+        return ""
+    return image

@@ -176,6 +176,29 @@ def test_images_of_csi_drivers_are_seen(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "image"),
+    [
+        ("r.site/v:1", "r.site/v:1"),
+        ("oci://r.site:5000/v", "r.site:5000/v"),
+        ("docker://docker.io/library/v", "docker.io/library/v"),
+        (f"r.site/v@sha256:{'a' * 64}", f"r.site/v@sha256:{'a' * 64}"),
+        ("//server.site/share", None),
+        ("spiffe://cluster.local/ns/a", None),
+        ("nfs.site", None),
+        ("/exports/a", None),
+        ("shares/a", None),
+        ("a, b.site/c", None),
+    ],
+)
+def test_images_in_attributes_of_any_name_are_seen(value: str, image: str | None) -> None:
+    """Which attributes a driver takes images from, only its author knows: a host and a path."""
+    volume = {"csi": {"driver": "x.org", "volumeAttributes": {"rootfs": value}}}
+    found = parse_review(review("Pod", {"spec": {"volumes": [volume]}}))
+
+    assert [one.reference for one in found.images] == ([] if image is None else [image])
+
+
 def _pod(**more: Any) -> bytes:
     return review("Pod", {"spec": {**_SPEC, **more}})
 
