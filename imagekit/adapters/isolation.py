@@ -22,6 +22,7 @@ from imagekit.errors import BuildError, DocumentError, ToolError
 from imagekit.formats import strictjson
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
+from imagekit.owners import is_own
 
 _RUNTIMES = ("crun", "runc")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -163,7 +164,7 @@ class Record:
         handle = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
-            ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+            ours = is_own(status) and not status.st_mode & 0o022
             return file.read(_MAX_RECORD) if ours and stat.S_ISREG(status.st_mode) else b""
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from imagekit.owners import known
+
 _STDOUT = Path("-")
 _MODE = 0o666
 _LINKS = 40
@@ -140,7 +142,7 @@ def _refuse_strangers_link(path: Path) -> None:
     """
     folder, owner = path.parent.stat(), path.lstat().st_uid
     for_all = stat.S_ISVTX | stat.S_IWOTH
-    if folder.st_mode & for_all == for_all and owner not in {os.geteuid(), folder.st_uid}:
+    if folder.st_mode & for_all == for_all and owner not in known(os.geteuid(), folder.st_uid):
         raise PermissionError(errno.EACCES, "it is another user's link", os.fspath(path))
 
 

@@ -1,7 +1,8 @@
 """Makes of an image in a layout what nodes can use: by Podman's own unpacking, and mksquashfs.
 
 A superuser keeps the owners of files. Anybody else works inside ``podman unshare`` and owns all of
-them, as root does in the container: so the folder can be moved and removed without it.
+them, as root does in the container: so the folder can be read, moved and removed without it. None
+of these files lends its owner's rights: on the host that would be the user's, and not root's.
 """
 
 import os
@@ -24,7 +25,7 @@ _LONGEST_PLACE = 30
 # "$1" is the mounted root file system, "$2" the product.
 _COPY = {
     True: 'cp -a -- "$1" "$2"',
-    False: 'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2"',
+    False: 'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2" && chmod -R u+rwX,ug-s -- "$2"',
 }
 _SQUASH = 'mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} {owner}'
 
@@ -89,28 +90,50 @@ class Stager:
             )
 
     def _made(self, image: PinnedReference, product: Path, make: str) -> None:
-        with _storage(self.programs, product.parent, self.driver) as words:
+        with own_storage(self.programs, product.parent, self.driver) as words:
             podman = Podman(programs=self.programs, words=words)
             found = podman.pull(image)
             script = _SCRIPT.format(make=make)
             argv = ("sh", "-c", script, "stage", str(product.absolute()), found, *words)
-            self.programs.run(_in_namespace(argv), limit=_SECONDS)
+            self.programs.run(in_namespace(argv), limit=_SECONDS)
 
 
 @contextmanager
-def _storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[str, ...]]:
-    """Make a storage for one image, on the disk that the product goes to."""
+def own_storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[str, ...]]:
+    """Make a storage for one image, and yield Podman with it; it is gone afterwards.
+
+    Args:
+        programs: runs Podman.
+        beside: the folder in which it is made.
+        driver: of the storage.
+
+    Raises:
+        InputError: Podman and the kernel would take the folder's path for something else.
+        ToolError: it cannot be removed.
+    """
     with (
         tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
         run_folder() as run,
     ):
         words = store_words(Path(store), run, driver)
+        if not _superuser():
+            # Its owners are not kept, and a user without subordinate ids cannot write any other's.
+            words = (*words, "--storage-opt", f"{driver}.ignore_chown_errors=true")
         try:
             yield words
         finally:
-            # Whose files are those of subordinate users, no one else can remove them.
-            clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", store)
-            programs.run(_in_namespace(clear), limit=_SECONDS)
+            clear_folder(programs, Path(store))
+
+
+def clear_folder(programs: Programs, folder: Path) -> None:
+    """Remove what is in a folder, files of a user's subordinate ids as well.
+
+    Raises:
+        ToolError: it cannot be removed.
+    """
+    # Nobody else can remove them.
+    clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", str(folder))
+    programs.run(in_namespace(clear), limit=_SECONDS)
 
 
 @contextmanager
@@ -153,7 +176,8 @@ def remove_tree(programs: Programs, path: Path) -> None:
     programs.run(("sh", "-c", script, "remove", str(path.absolute())), limit=_SECONDS)
 
 
-def _in_namespace(argv: Sequence[str]) -> Sequence[str]:
+def in_namespace(argv: Sequence[str]) -> Sequence[str]:
+    """Return the command that runs another one as root, or in the user namespace of a user."""
     return argv if _superuser() else ("podman", "unshare", *argv)
 
 

@@ -18,6 +18,7 @@ from imagekit.adapters.paths import SHARED, home_of, is_name, is_plain
 from imagekit.errors import ToolError
 from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
+from imagekit.owners import is_own
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 # What a step is allowed of root's powers: those over files, users and processes of the image.
@@ -231,7 +232,7 @@ def _own_folder(path: Path) -> None:
     """Make a folder where everybody may, and want it to be ours."""
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
-    if status.st_uid != os.geteuid() or path.is_symlink() or status.st_mode & 0o022:
+    if not is_own(status) or path.is_symlink() or status.st_mode & 0o022:
         raise ToolError(
             f"{path} belongs to somebody else, or others may write to it",
             hint="set XDG_RUNTIME_DIR",

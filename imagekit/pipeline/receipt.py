@@ -8,14 +8,15 @@ from pathlib import Path
 from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.sigstore import SigstoreVerifier
-from imagekit.adapters.stagedigest import tree_digest
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage
+from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.staged import Kind, Receipt
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
 from imagekit.ports import Clock
 from imagekit.verify.findings import error
@@ -125,7 +126,7 @@ def _stored(
     receipt = found[1]
     if receipt.kind is not Kind.STORE:
         raise IntegrityError(f"the receipt of {image.image[:12]} is for {receipt.kind}")
-    digest = tree_digest(store.roots(image))
+    digest = store_digest(store.roots(image))
     done = _checked(store.folder, found, digest, bench=bench, asked=asked)
     return replace(done, image=image.image)
 
@@ -168,13 +169,28 @@ def _place_fault(path: Path, owners: frozenset[int]) -> Finding | None:
     for each in (path, *path.parents):
         with storage_errors(f"the path {each}"):
             status = each.stat()
+        if status.st_uid not in known(0, os.geteuid(), *owners):
+            return _not_ours(*_stranger(each, status.st_uid))
         writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        sticky = status.st_mode & stat.S_ISVTX
-        if status.st_uid not in {0, os.geteuid(), *owners} or (writable and not sticky):
-            return error(
-                "place",
-                "NOT_OURS",
-                f"others may write to {each}, and so exchange what was checked",
-                hint="stage into a folder that only root or you may write to, or name --owner",
-            )
+        if writable and not status.st_mode & stat.S_ISVTX:
+            return _not_ours(f"others may write to {each}", f"take that away: chmod go-w {each}")
     return None
+
+
+def _stranger(path: Path, owner: int) -> tuple[str, str]:
+    """Return what is wrong with an owner who is neither root nor this user, and what to do."""
+    if owner == unknown_owner():
+        return (
+            f"this user namespace does not tell whose {path} is",
+            "check it outside of the namespace",
+        )
+    return f"{path} belongs to user {owner}", "name who may own it: --owner USER"
+
+
+def _not_ours(what: str, remedy: str) -> Finding:
+    return error(
+        "place",
+        "NOT_OURS",
+        f"{what}: what was checked could be exchanged",
+        hint=f"stage into a folder that only root or you may write to, or {remedy}",
+    )

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from imagekit.errors import RecipeError
+from imagekit.owners import known
 
 
 def check_owner(path: Path, status: os.stat_result) -> None:
@@ -40,8 +41,8 @@ def trusted_owners() -> frozenset[int]:
     """Return the users whose files are good: this one, root, and who called sudo."""
     own = os.geteuid()
     caller = os.environ.get("SUDO_UID", "") if own == 0 else ""
-    known = {int(caller)} if caller.isascii() and caller.isdigit() else set()
-    return frozenset({own, 0} | known)
+    callers = {int(caller)} if caller.isascii() and caller.isdigit() else set()
+    return known(own, 0, *callers)
 
 
 def _writable(path: Path, who: str, command: str) -> RecipeError:

@@ -1,0 +1,63 @@
+"""Digests of what lies in a store: a user's holds files of the user's subordinate ids.
+
+Which nobody may read but root, and the user from within their own user namespace. There
+``python -m imagekit.adapters.storedigest`` runs: it reads the folders from stdin, as a JSON list of
+names and paths, and prints their digest.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from imagekit.adapters.process import Runner
+from imagekit.adapters.stagedigest import tree_digest
+from imagekit.adapters.staging import in_namespace
+from imagekit.errors import DocumentError, InvalidReferenceError, RegistryError, ToolError
+from imagekit.model.digest import Digest
+
+_MODULE = "imagekit.adapters.storedigest"
+_SECONDS = 4 * 3600.0
+
+
+def store_digest(roots: Sequence[tuple[str, Path]]) -> Digest:
+    """Return what ``tree_digest`` does, also of files that only this user's namespace may read.
+
+    Args:
+        roots: each folder, or file or link, and the name that it goes by in the list.
+
+    Raises:
+        RegistryError: something cannot be read.
+        IntegrityError: there is too much.
+    """
+    try:
+        return tree_digest(roots)
+    except RegistryError as error:
+        if not isinstance(error.__cause__, PermissionError) or os.geteuid() == 0:
+            raise
+        return _within(roots, refused=error)
+
+
+def _within(roots: Sequence[tuple[str, Path]], *, refused: RegistryError) -> Digest:
+    asked = json.dumps([(name, str(path.absolute())) for name, path in roots])
+    argv = in_namespace((sys.executable, "-m", _MODULE))
+    runner = Runner(env=dict(os.environ) | {"PYTHONSAFEPATH": "1"})
+    try:
+        said = runner.run(argv, stdin=asked.encode(), limit=_SECONDS).stdout
+        return Digest.parse(said.strip())
+    except (ToolError, DocumentError, InvalidReferenceError) as error:
+        raise RegistryError(
+            refused.message,
+            hint="files that only root may read stay so: ask root, or stage it yourself",
+        ) from error
+
+
+def main() -> None:
+    """Print the digest of the folders that stdin names."""
+    found = tree_digest([(name, Path(path)) for name, path in json.load(sys.stdin)])
+    sys.stdout.write(f"{found}\n")
+
+
+if __name__ == "__main__":
+    main()
