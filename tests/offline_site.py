@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 # A static program that every Debian has, so that the image is small and starts without another.
@@ -35,6 +36,24 @@ images:
 """
 
 
+def as_root(*words: str) -> list[str]:
+    """Return what runs a command as root: this process, or a user by sudo."""
+    return [*words] if os.geteuid() == 0 else ["sudo", "-n", *words]
+
+
+def without_network(env: Mapping[str, str]) -> list[str]:
+    """Return what runs a command as this user, without any network.
+
+    In a user namespace of its own it could not tell root's folders from a stranger's.
+    """
+    if os.geteuid() == 0:
+        return ["unshare", "--net"]
+    user = (f"--reuid={os.geteuid()}", f"--regid={os.getegid()}", "--init-groups")
+    # What sudo leaves of the environment is root's.
+    own = ("env", "-i", *(f"{name}={value}" for name, value in env.items()))
+    return as_root("unshare", "--net", "setpriv", *user, *own)
+
+
 class Site:
     """A HOME, a registry with one published image, and the policies of both ends."""
 
@@ -60,7 +79,7 @@ class Site:
         env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
         env |= {"HOME": str(self.home), "IMAGEKIT_KEY_PASSWORD": "x"}
         env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-        before = ("unshare", "--map-root-user", "--net") if offline else ()
+        before = without_network(env) if offline else []
         return subprocess.run(
             [*before, sys.executable, "-m", "imagekit", *words],
             cwd=self.home,

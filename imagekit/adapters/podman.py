@@ -60,6 +60,8 @@ class Podman:
     """Whether the container gets a terminal, as its caller has one."""
     words: tuple[str, ...] = ("podman",)
     """The program, with the options that choose another storage."""
+    driver: str = ""
+    """Of its storage; empty where that is not known."""
 
     def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.

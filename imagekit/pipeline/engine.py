@@ -21,8 +21,15 @@ def podman(options: RegistryOptions, *, network: str, progress: Progress) -> Pod
         progress: told of the commands.
     """
     runner = Runner(progress=progress)
-    words = run_options(read(runner, os.environ, Path("/")))
+    host = read(runner, os.environ, Path("/"))
+    words = run_options(host)
     if network:
         words = (*words, "--network", network)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    return Podman(programs=runner, options=options, run_options=words, terminal=terminal)
+    return Podman(
+        programs=runner,
+        options=options,
+        run_options=words,
+        terminal=terminal,
+        driver=host.driver,
+    )

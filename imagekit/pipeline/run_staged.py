@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.adapters.faults import storage_errors
-from imagekit.adapters.paths import plain
+from imagekit.adapters.paths import plain, temporary_place
+from imagekit.adapters.podman import Programs
+from imagekit.adapters.staging import own_storage
+from imagekit.adapters.store import Store
 from imagekit.errors import InputError
 from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Kind
@@ -20,6 +23,16 @@ class Engine(Protocol):
     @property
     def words(self) -> tuple[str, ...]:
         """The program and the options that choose its storage."""
+        ...
+
+    @property
+    def driver(self) -> str:
+        """The driver of that storage."""
+        ...
+
+    @property
+    def programs(self) -> Programs:
+        """Runs programs."""
         ...
 
     def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
@@ -49,10 +62,7 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, engine: Engine) ->
         case Kind.OCI:
             return engine.run(_in_layout(checked), arguments)
         case Kind.STORE:
-            folder = plain(checked.path.absolute(), "the store")
-            store = ("--storage-opt", f"additionalimagestore={folder}")
-            using = replace(engine, words=(*engine.words, *store))  # type: ignore[type-var]  # a value
-            return using.start(checked.image, arguments)
+            return _stored(checked, arguments, engine)
         case Kind.BUNDLE:
             return _bundle(checked.path, arguments, engine)
         case Kind.SQUASHFS | Kind.SIF:
@@ -67,6 +77,25 @@ def _in_layout(checked: Checked) -> PinnedReference:
     if not isinstance(image, PinnedReference):
         raise InputError(f"{checked.path} was not checked by its digest")
     return PinnedReference(replace(image.repository, layout=checked.path), image.digest)
+
+
+def _stored(checked: Checked, arguments: Sequence[str], engine: Engine) -> int:
+    """Run an image of a store, by a storage of the store's driver."""
+    store = Store.find(checked.path)
+    if store is None:
+        raise InputError(f"{checked.path} is no store any more")
+    folder = plain(checked.path.absolute(), "the store")
+    more = ("--storage-opt", f"{store.driver}.imagestore={folder}")
+
+    def start(words: Sequence[str]) -> int:
+        using = replace(engine, words=(*words, *more))  # type: ignore[type-var]  # a value
+        return using.start(checked.image, arguments)
+
+    if store.driver == engine.driver:
+        return start(engine.words)
+    # Podman reads no store of another driver than its own storage's.
+    with own_storage(engine.programs, temporary_place(), store.driver) as words:
+        return start(words)
 
 
 def _bundle(path: Path, arguments: Sequence[str], engine: Engine) -> int:

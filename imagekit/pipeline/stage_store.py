@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit.adapters.process import Runner
-from imagekit.adapters.stagedigest import tree_digest
-from imagekit.adapters.staging import run_folder
+from imagekit.adapters.staging import clear_folder, run_folder
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
+from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import IntegrityError
 from imagekit.model.digest import Digest
 from imagekit.model.event import Done, Started
@@ -76,18 +76,25 @@ class StoreWork:
         """
         writer = replace(self._writer(run), folder=temporary / "fresh", runroot=run / "fresh")
         writer.folder.mkdir()
-        wanted = writer.add(image, self.work.stored_name())
-        fresh, found = Store.find(writer.folder), self._in_store()
-        if fresh is None or found is None:
-            raise IntegrityError(f"podman stored nothing in {self.work.target.path}")
-        (made,) = (one for one in fresh.images() if one.image == wanted)
-        if _layers(fresh, made) != _layers(*found):
+        try:
+            altered = self._differs(writer, image)
+        finally:
+            clear_folder(writer.programs, writer.folder)
+        if altered:
             self._remove_old(run)
             raise IntegrityError(
                 f"layers in the store {self.work.target.path} were altered; no receipt was signed",
                 hint="stage all images of it into another folder, and find out who may write there",
                 code="CONTENT_DIGEST_MISMATCH",
             )
+
+    def _differs(self, writer: StoreWriter, image: PinnedReference) -> bool:
+        wanted = writer.add(image, self.work.stored_name())
+        fresh, found = Store.find(writer.folder), self._in_store()
+        if fresh is None or found is None:
+            raise IntegrityError(f"podman stored nothing in {self.work.target.path}")
+        (made,) = (one for one in fresh.images() if one.image == wanted)
+        return _layers(fresh, made) != _layers(*found)
 
     def _writer(self, runroot: Path) -> StoreWriter:
         store = Store.find(self.work.target.path)
@@ -114,7 +121,7 @@ class StoreWork:
         if found is None:
             raise IntegrityError(f"{self.work.target.path} does not hold {self.work.chosen.digest}")
         store, image = found
-        return tree_digest(store.roots(image))
+        return store_digest(store.roots(image))
 
     def _tidy_store(self, current: Path) -> tuple[str, ...]:
         """Remove older versions of the same repository."""
@@ -145,4 +152,4 @@ class StoreWork:
 
 
 def _layers(store: Store, image: StoredImage) -> tuple[Digest, ...]:
-    return tuple(tree_digest([("", path)]) for path in store.layers(image))
+    return tuple(store_digest([("", path)]) for path in store.layers(image))
