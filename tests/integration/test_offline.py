@@ -211,7 +211,7 @@ def user(site: Site, mixed: str) -> Iterator[AsUser]:
         yield AsUser(one.home, run)
 
 
-@pytest.mark.parametrize("kind", ["squashfs", "bundle", "podman-store", "oci"])
+@pytest.mark.parametrize("kind", ["squashfs", "bundle", "podman-store"])
 def test_what_a_user_stages_they_can_check_and_run(
     site: Site, user: AsUser, mixed: str, kind: str
 ) -> None:

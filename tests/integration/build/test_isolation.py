@@ -93,7 +93,10 @@ def test_digest_is_the_same_in_every_isolation_under_any_home(recipe: Path, tmp_
 def test_user_and_root_build_the_same_digest(recipe: Path, tmp_path: Path) -> None:
     """Rootless by an OCI runtime, in a home that is no plain path either."""
     if os.geteuid() != 0:
-        pytest.skip("makes a user: as root only")
+        by_user, how = _build(recipe, _env(tmp_path / "user"), "--no-test")
+        by_root = _by_sudo(recipe, tmp_path)
+        assert (by_user, how) == (by_root, ["rootless"])
+        return
     with ordinary_user(f"imagekit-same-{os.getpid()}") as user:
         shutil.copytree(recipe, user.home / "recipe", symlinks=True)
         home = user.home / ODD
@@ -107,6 +110,22 @@ def test_user_and_root_build_the_same_digest(recipe: Path, tmp_path: Path) -> No
 
     assert by_user == by_root
     assert how == ["rootless"]
+
+
+def _by_sudo(recipe: Path, folder: Path) -> str:
+    """Return the digest of what root builds, whose HOME is left to root."""
+    env = _env(folder / "root") | {"SUDO_UID": str(os.getuid())}
+    given = [f"{name}={value}" for name, value in env.items()]
+    words = [sys.executable, "-m", "imagekit", "build", str(recipe), "--json", "--no-test"]
+    done = subprocess.run(
+        ["sudo", "-n", "env", "-i", *given, *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    subprocess.run(["sudo", "-n", "rm", "-rf", folder / "root"], check=True)
+    return _said(done)[0]
 
 
 def test_a_containerfile_gives_the_same_digest_in_every_isolation(
