@@ -24,6 +24,7 @@ from imagekit.formats.catalogued import (
     Notes,
     Rule,
     foreign_database,
+    kept_bytes,
     rule_for,
     shown,
 )
@@ -47,7 +48,6 @@ def read_folder(root: Path) -> LayerFiles:
 
     Raises:
         InputError: it is no folder, or cannot be read.
-        DocumentError: its dpkg database is too large to be read.
     """
     return _Walk(root).run()
 
@@ -64,14 +64,11 @@ def read_programs(root: Path, files: LayerFiles, *, owned: Callable[[str], bool]
         InputError: the folder cannot be read any more.
     """
     budget = Budget()
-    handle = _open_root(root)
-    try:
+    with _Way(_open_root(root)) as way:
         found = {
-            path: file if owned(path) else _examined(handle, file, budget)
+            path: file if owned(path) else _examined(way, file, budget)
             for path, file in files.files.items()
         }
-    finally:
-        os.close(handle)
     notes = (*files.notes, *budget.notes())
     return replace(files, files=MappingProxyType(found), notes=notes)
 
@@ -81,7 +78,6 @@ class _Walk:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._where = f"the folder {root}"
         self._budget = Budget()
         self._notes = Notes()
         self._documents: dict[str, bytes] = {}
@@ -170,13 +166,14 @@ class _Walk:
 
     def _document(self, handle: "_Regular", path: str, rule: Rule) -> None:
         size = handle.status.st_size
-        kept = self._budget.wanted(path, size, rule, where=self._where)
+        kept = kept_bytes(size, rule)
         if kept is None:
             self._notes.add(f"{shown(path)} was not read: {size} bytes long")
         elif self._budget.document(path, kept):
             if kept < size:
                 self._notes.add(f"only the first {kept} bytes of {shown(path)} were read")
-            raw = self._documents[path] = b"".join(handle.pieces(kept))
+            raw = b"".join(handle.pieces(kept))
+            self._documents[path] = rule.whole(raw) if kept < size else raw
             if raw.startswith(_ELF) and self._budget.path(path):
                 # A program is one under any name.
                 self._files[path] = RegularFile(path=path, size=0)
@@ -216,11 +213,48 @@ def _regular(place: _Place) -> _Regular:
     raise OSError(0, "no regular file")
 
 
-def _examined(root: int, file: RegularFile, budget: Budget) -> RegularFile:
+class _Way:
+    """The folders above the file that was looked at last, open.
+
+    In the order of the walk each folder is opened once: a million names in a folder that lies
+    250 levels deep would be 250 million steps if each were walked to from the root.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._names: list[str] = []
+        self._handles = [root]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            os.close(handle)
+
+    def to(self, path: str) -> _Place:
+        """Go to the folder that holds the path.
+
+        Raises:
+            OSError: a folder is gone, or became something else.
+        """
+        *folders, name = path.split("/")
+        while self._names != folders[: len(self._names)]:
+            self._back()
+        for folder in folders[len(self._names) :]:
+            self._handles.append(os.open(folder, rooted.FOLDER, dir_fd=self._handles[-1]))
+            self._names.append(folder)
+        return _Place(self._handles[-1], name, path)
+
+    def _back(self) -> None:
+        self._names.pop()
+        os.close(self._handles.pop())
+
+
+def _examined(way: _Way, file: RegularFile, budget: Budget) -> RegularFile:
     """Return the file with its digest, where it is a program."""
     try:
-        with rooted.regular(root, file.path, follow=False) as handle:
-            return _digested(_Regular(handle, os.fstat(handle)), file, budget)
+        with _regular(way.to(file.path)) as handle:
+            return _digested(handle, file, budget)
     except OSError:
         # Gone or changed since the walk: there is nothing left to list.
         return RegularFile(path=file.path, size=0)

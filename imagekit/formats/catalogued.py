@@ -3,15 +3,12 @@
 An image is hostile: it may hold a status file of gigabytes, a million licence texts, or a few
 packages that all depend on all others. So everything that is kept or walked through is counted,
 over all layers together and in bytes or steps, not in items alone. What is over is left out, one
-note in the SBOM says how much, and the rest goes on. Only a dpkg database that is too large to be
-read is refused: all its packages would be missing.
+note in the SBOM says how much, and the rest goes on.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
-
-from imagekit.errors import DocumentError
 
 KIB, MIB = 1 << 10, 1 << 20
 MAX_ENTRIES = 2_000_000
@@ -22,6 +19,7 @@ MAX_MARKS = 100_000
 MAX_LINKS = 500_000
 MAX_LINK = 4096
 """Longest target of a symbolic link (Linux: PATH_MAX)."""
+MAX_PATH = 4096
 MAX_DEPTH = 250
 MAX_NAMES = 256 * MIB
 """Paths that are kept, each with what Python spends on an entry."""
@@ -42,11 +40,20 @@ class Rule:
     """How much of a file is read, and what happens to a larger one."""
 
     limit: int
-    excess: Literal["refuse", "cut", "skip"]
+    excess: Literal["cut", "skip"]
+    border: bytes = b""
+    """What ends an entry, where a file that is cut may lose whole entries only."""
+
+    def whole(self, raw: bytes) -> bytes:
+        """Return the first bytes of a larger file without an entry that was cut in two."""
+        if not self.border:
+            return raw
+        head, border, _ = raw.rpartition(self.border)
+        return head + border
 
 
 _OS_RELEASE = Rule(64 * KIB, "skip")
-_STATUS = Rule(128 * MIB, "refuse")
+_STATUS = Rule(128 * MIB, "cut", border=b"\n\n")
 _LIST = Rule(32 * MIB, "skip")
 _TEXT = Rule(MIB, "skip")
 _METADATA = Rule(MIB, "cut")
@@ -171,6 +178,7 @@ class Budget:
         self.marks = Allowance(MAX_MARKS, "{} more files of other package managers are not seen")
         self.links = Allowance(MAX_LINKS, "{} more symbolic links are not followed: too many")
         self.names = Allowance(MAX_NAMES, "{} more paths are not looked at: too many")
+        self.long = Allowance(0, f"{{}} paths of more than {MAX_PATH} characters are not looked at")
         self.deep = Allowance(0, f"{{}} paths of more than {MAX_DEPTH} levels are not looked at")
         self.digested = Allowance(
             MAX_DIGESTED, "{} more programs have no digest: too large together"
@@ -180,21 +188,11 @@ class Budget:
         """Return whether a path, and so many bytes beside it, may be kept."""
         return self.names.take(len(path) + more + _ENTRY)
 
-    def wanted(self, path: str, size: int, rule: Rule, *, where: str) -> int | None:
-        """Return how many bytes of the document are to be kept; None to leave it out.
-
-        Raises:
-            DocumentError: it is larger than it may be and cannot be left out.
-        """
-        if size > rule.limit and rule.excess == "skip":
-            return None
-        if size > rule.limit and rule.excess == "refuse":
-            raise DocumentError(
-                f"{where} holds {path!r:.200} of {size} bytes, where {rule.limit} is the most",
-                hint="no honest image has that; find out who built it",
-                code="BAD_LAYER",
-            )
-        return min(size, rule.limit)
+    def looked_at(self, path: str) -> bool:
+        """Return whether a path is one that is looked at; one that is not is counted."""
+        if path.count("/") >= MAX_DEPTH:
+            return self.deep.take()
+        return len(path) <= MAX_PATH or self.long.take()
 
     def document(self, path: str, size: int) -> bool:
         """Return whether a document of so many bytes may be kept."""
@@ -207,9 +205,11 @@ class Budget:
                 yield from each.notes()
 
 
-def is_deep(path: str) -> bool:
-    """Return whether a path has more levels than are looked at."""
-    return path.count("/") >= MAX_DEPTH
+def kept_bytes(size: int, rule: Rule) -> int | None:
+    """Return how many bytes of a document are kept; None to leave it out."""
+    if size > rule.limit and rule.excess == "skip":
+        return None
+    return min(size, rule.limit)
 
 
 def shown(path: str) -> str:

@@ -11,7 +11,7 @@ from imagekit.formats.catalogued import (
     Budget,
     Notes,
     foreign_database,
-    is_deep,
+    kept_bytes,
     rule_for,
     shown,
 )
@@ -52,7 +52,7 @@ def read_layer(
     where = f"layer {layer[:19]}"
     budget = budget or Budget()
     stream = Stream(pieces, where=where, limit=min(limit, budget.unpacked))
-    reader = _Reader(stream, where=where, list_files=list_files, budget=budget)
+    reader = _Reader(stream, list_files=list_files, budget=budget)
     for entry in entries(stream):
         if not budget.entries.take():
             break
@@ -65,9 +65,8 @@ def read_layer(
 class _Reader:
     """Collects what matters of one archive; a later entry replaces an earlier one."""
 
-    def __init__(self, stream: Stream, *, where: str, list_files: bool, budget: Budget) -> None:
+    def __init__(self, stream: Stream, *, list_files: bool, budget: Budget) -> None:
         self._stream = stream
-        self._where = where
         self._list_files = list_files
         self._budget = budget
         self._notes = Notes()
@@ -79,8 +78,7 @@ class _Reader:
 
     def take(self, entry: Entry) -> None:
         path = entry.path
-        if is_deep(path):
-            self._budget.deep.take()
+        if not self._budget.looked_at(path):
             self._stream.skip(entry.size)
             return
         if WHITEOUT in path and self._whiteout(path):
@@ -153,7 +151,7 @@ class _Reader:
         if rule is None:
             self._other(entry)
             return
-        kept = self._budget.wanted(entry.path, entry.size, rule, where=self._where)
+        kept = kept_bytes(entry.size, rule)
         if kept is None:
             self._unreadable(entry.path, f"{entry.size} bytes long")
         elif not self._budget.document(entry.path, kept):
@@ -161,7 +159,8 @@ class _Reader:
         else:
             if kept < entry.size:
                 self._notes.add(f"only the first {kept} bytes of {shown(entry.path)} were read")
-            raw = self._documents[entry.path] = self._stream.exactly(kept) if kept else b""
+            raw = self._stream.exactly(kept) if kept else b""
+            self._documents[entry.path] = rule.whole(raw) if kept < entry.size else raw
             if self._list_files and raw.startswith(_ELF) and self._budget.path(entry.path):
                 # A program is one under any name.
                 self._files[entry.path] = self._digested(entry, raw, elf=True)

@@ -15,10 +15,9 @@ from imagekit.errors import DocumentError
 
 BLOCK = 512
 _MAX_HEADER = 1 << 20
-"""Most bytes of one extended header; a path has 4096 at most."""
+"""Most bytes of one extended header, and so of a path."""
 _MAX_RECORDS = 10_000_000
 """Most records of all pax headers of an archive: three for each entry, and more."""
-_MAX_PATH = 4096
 _MAX_SIZE = 1 << 50
 _CHECKSUM = slice(148, 156)
 _EMPTY = bytes(BLOCK)
@@ -114,7 +113,7 @@ def normal_path(text: str, stream: Source) -> str:
     Raises:
         DocumentError: it leads out of the root, or is no path.
     """
-    if len(text) > _MAX_PATH or "\0" in text:
+    if "\0" in text:
         raise stream.broken(f"the path {text[:60]!r}... is none")
     parts = text.split("/")
     if ".." in parts:

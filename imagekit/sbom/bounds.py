@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from imagekit.formats.catalogued import Allowance
-from imagekit.model.sbom import Component
+from imagekit.model.sbom import Component, License
 
 MAX_PACKAGES = 20_000
 """Of Debian, and as many of Python; a full desktop has about 5,000."""
+MAX_LICENSES = 200
+"""Of one component."""
 _EDGE = 10
 _REFS = 3
 """How often a component's ref stands in the document beside its own entry."""
@@ -36,6 +38,7 @@ class Bounds:
         self.lines = Allowance(5_000_000, "{} lists of installed files were not read to their end")
         self.read = Allowance(1 << 30, "{} files of packages were not read: too many links to one")
         self.steps = Allowance(1 << 28, "{} paths were not resolved: too many links")
+        self.licenses = Allowance(0, "the licences of {} packages are not all listed")
         self.components = Allowance(MAX_PACKAGES, "{} more components are not listed: too many")
         self.text = Allowance(
             _MAX_TEXT, "{} more components are not listed: their texts are too large together"
@@ -50,6 +53,12 @@ class Bounds:
                 break
             found.add(one)
         return found - {ref}
+
+    def licensed(self, stated: tuple[License, ...]) -> tuple[License, ...]:
+        """Return the licences of a component, as many as are still listed."""
+        if len(stated) > MAX_LICENSES:
+            self.licenses.take()
+        return stated[:MAX_LICENSES]
 
     def listed(self, components: Iterable[Component]) -> Iterator[Component]:
         """Yield the components that are still listed, by number and by their text."""

@@ -63,7 +63,7 @@ def catalogue(
         fetched=frozenset(value for one in fetched for _, value in one.hashes),
     )
     unowned = {p: kind for p, kind in foreign.items() if p not in owner and p not in recorded}
-    found = (*system.component(os, root), *packages, *distributions, *fetched, *programs)
+    found = (*system.component(os), *packages, *distributions, *fetched, *programs)
     components = tuple(root.bounds.listed(_distinct(found)))
     notes = Notes()
     for note in (

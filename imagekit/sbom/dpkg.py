@@ -24,8 +24,6 @@ from imagekit.sbom.system import System
 from imagekit.sbom.text import clean, decoded, fields, lines
 
 _MAX_STANZA = 1 << 20
-_MAX_RELATIONS = 2000
-_MAX_ALTERNATIVES = 100
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.")
 _MAX_NAME = 200
 _WITHOUT_FILES = frozenset({"not-installed", "config-files"})
@@ -165,8 +163,11 @@ def _packages(raw: bytes, path: str, *, bounds: Bounds, notes: Notes) -> Iterato
         status = stanza.get("Status", "install ok installed").split()
         if not stanza or (status and status[-1] in _WITHOUT_FILES):
             continue
-        name, version = stanza.get("Package", ""), clean(stanza.get("Version", ""), _MAX_NAME)
-        if not name or not version or len(name) > _MAX_NAME or not _NAME.issuperset(name):
+        name, stated = stanza.get("Package", ""), stanza.get("Version", "")
+        version = clean(stated)
+        # A part of a version would be another version.
+        valid = version and len(stated) <= _MAX_NAME and 0 < len(name) <= _MAX_NAME
+        if not valid or not _NAME.issuperset(name):
             notes.add(f"{shown(path)} has an entry without a valid name and version")
             continue
         architecture = clean(stanza.get("Architecture", ""), 40)
@@ -227,7 +228,8 @@ class _Texts:
         """Return the licences of its copyright file."""
         place = self._root.place(f"{DOC}{package.name}/copyright")
         if place is not None and place not in self._licenses:
-            self._licenses[place] = of_copyright(self._root.documents[place][0])
+            stated = of_copyright(self._root.documents[place][0])
+            self._licenses[place] = self._root.bounds.licensed(stated)
         return self._licenses[place]
 
     def sums(self, package: DebianPackage) -> tuple[int, str] | None:
@@ -292,10 +294,10 @@ class _Graph:
     def _relations(self, package: DebianPackage, field: str) -> Iterator[tuple[str, ...]]:
         """Yield the alternatives of each relation, versions and architectures left out."""
         text = package.stanza.get(field, "")
-        for relation in text.split(",", _MAX_RELATIONS)[:_MAX_RELATIONS]:
-            if not self._bounds.relations.take():
+        for relation in text.split(","):
+            parts = relation.split("|")
+            if not self._bounds.relations.take(len(parts)):
                 return
-            parts = relation.split("|", _MAX_ALTERNATIVES)[:_MAX_ALTERNATIVES]
             names = (part.split("(")[0].split("[")[0].split(":")[0].strip() for part in parts)
             alternatives = tuple(name for name in names if name)
             if alternatives:

@@ -12,7 +12,6 @@ from imagekit.sbom.text import clean, decoded
 
 _FORMAT = "copyright-format/1.0"
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]{0,40})")
-_MAX_LICENSES = 200
 _MAX_NAME = 300
 
 _DEBIAN = {
@@ -124,5 +123,4 @@ def _stated(line: str) -> str:
 
 
 def _unique(licenses: Iterable[License]) -> tuple[License, ...]:
-    found = sorted(set(licenses))
-    return tuple(found[:_MAX_LICENSES])
+    return tuple(sorted(set(licenses)))

@@ -18,7 +18,7 @@ from imagekit.sbom.text import clean, decoded, lines
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 _EMPTY_LINE = re.compile(r"(?:^|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_MAX_REQUIREMENTS = 2000
+_MAX_VERSION = 200
 _MAX_HASH = 64
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
 _READ = frozenset(
@@ -64,8 +64,9 @@ def packages(root: Root) -> tuple[tuple[PythonPackage, ...], tuple[str, ...]]:
         if not root.bounds.headers.take(1 + text.count("\n")):
             continue
         headers = _headers(text)
-        name, version = _first(headers, "name"), clean(_first(headers, "version"), 200)
-        if not _NAME.fullmatch(name) or not version:
+        name, version = _first(headers, "name"), clean(_first(headers, "version"))
+        # A part of a version would be another version.
+        if not _NAME.fullmatch(name) or not 0 < len(version) <= _MAX_VERSION:
             notes.add(f"{shown(path)} has no valid name and version")
         elif root.bounds.pythons.take():
             found.append(PythonPackage(name, version, path, headers))
@@ -158,10 +159,12 @@ def _component(
         version=package.version,
         purl=_purl(package),
         description=clean(_first(headers, "summary")),
-        licenses=of_python(
-            _first(headers, "license-expression"),
-            _first(headers, "license"),
-            [clean(line) for line in headers.get("classifier", ())],
+        licenses=root.bounds.licensed(
+            of_python(
+                _first(headers, "license-expression"),
+                _first(headers, "license"),
+                [clean(line) for line in headers.get("classifier", ())],
+            )
         ),
         supplier=_supplier(headers),
         homepage=clean(_first(headers, "home-page")),
@@ -190,7 +193,7 @@ def _refs(found: tuple[PythonPackage, ...]) -> dict[str, str]:
 
 
 def _needed(package: PythonPackage, by_name: Mapping[str, str], root: Root) -> Iterator[str]:
-    for requirement in package.headers.get("requires-dist", ())[:_MAX_REQUIREMENTS]:
+    for requirement in package.headers.get("requires-dist", ()):
         if not root.bounds.relations.take():
             return
         name = _required(clean(requirement))

@@ -1,9 +1,9 @@
 """The operating system, as os-release(5) names it."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from imagekit.model.sbom import Component, Kind
+from imagekit.model.sbom import Component, Kind, LayerFiles
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean, decoded
 
@@ -20,7 +20,10 @@ class System:
     name: str = ""
     homepage: str = ""
     cpe: str = ""
-    path: str = ""
+    sha256: str = ""
+    """Of the file."""
+    layer: LayerFiles = field(default_factory=LayerFiles)
+    """The first layer that has the file as it is."""
 
     @property
     def distro(self) -> str:
@@ -31,20 +34,18 @@ class System:
 def system(root: Root) -> System:
     """Return the operating system of the image."""
     for path in _FILES:
-        raw = root.read(path)
-        if raw is not None:
-            return _parsed(raw, path)
+        place = root.place(path)
+        if place is not None:
+            raw, _ = root.documents[place]
+            layer = next(one for one in root.layers if one.documents.get(place) == raw)
+            return _parsed(raw, layer)
     return System()
 
 
-def component(found: System, root: Root) -> tuple[Component, ...]:
+def component(found: System) -> tuple[Component, ...]:
     """Return the operating system as a component, if there is one."""
     if not found.id:
         return ()
-    raw = root.read(found.path) or b""
-    place = found.path if found.path in root.documents else root.resolve(found.path)
-    number = next(n for n, one in enumerate(root.layers) if one.documents.get(place) == raw)
-    layer = root.layers[number]
     return (
         Component(
             ref=f"os:{found.distro}",
@@ -54,14 +55,14 @@ def component(found: System, root: Root) -> tuple[Component, ...]:
             cpe=found.cpe,
             description=found.name,
             homepage=found.homepage,
-            properties=(("imagekit:os-release:sha256", hashlib.sha256(raw).hexdigest()),),
-            origin=layer.origin,
-            layer=layer.layer,
+            properties=(("imagekit:os-release:sha256", found.sha256),),
+            origin=found.layer.origin,
+            layer=found.layer.layer,
         ),
     )
 
 
-def _parsed(raw: bytes, path: str) -> System:
+def _parsed(raw: bytes, layer: LayerFiles) -> System:
     values: dict[str, str] = {}
     for line in decoded(raw).split("\n"):
         key, equals, value = line.strip().partition("=")
@@ -74,5 +75,6 @@ def _parsed(raw: bytes, path: str) -> System:
         name=values.get("PRETTY_NAME", ""),
         homepage=values.get("HOME_URL", ""),
         cpe=values.get("CPE_NAME", ""),
-        path=path,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        layer=layer,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.tree import read_folder, read_programs
-from imagekit.errors import DocumentError, InputError
+from imagekit.errors import InputError
 
 STATUS = "var/lib/dpkg/status"
 
@@ -51,12 +51,38 @@ def test_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
     assert {STATUS, "usr"} == set(found.links)
 
 
-def test_a_huge_sparse_database_is_refused(tmp_path: Path) -> None:
-    """A database of a terabyte of holes is not read."""
-    os.truncate(put(tmp_path, STATUS), 1 << 40)
+def test_a_huge_sparse_database_is_a_note(tmp_path: Path) -> None:
+    """Of a database that ends in a terabyte of holes its whole entries are read."""
+    os.truncate(put(tmp_path, STATUS, b"Package: a\n\nPackage: b\n"), 1 << 40)
 
-    with pytest.raises(DocumentError, match="is the most"):
-        read_folder(tmp_path)
+    found = read_folder(tmp_path)
+
+    assert found.documents[STATUS] == b"Package: a\n\n"
+    assert f"only the first {128 << 20} bytes of /{STATUS} were read" in found.notes
+
+
+def test_many_files_deep_down_are_walked_to_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files times levels is a product: each folder is opened once, not once a file."""
+    folder = "d/" * 200
+    for number in range(50):
+        put(tmp_path, f"{folder}f{number}", b"\x7fELF")
+        put(tmp_path, f"{folder}e{number}/x", b"\x7fELF")
+    files = read_folder(tmp_path)
+    opened: list[object] = []
+    real = os.open
+
+    def counting(path: str, flags: int, *, dir_fd: int | None = None) -> int:
+        opened.append(path)
+        return real(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", counting)
+
+    found = read_programs(tmp_path, files, owned=lambda _: False)
+
+    assert all(file.sha256 for file in found.files.values())
+    assert len(opened) == 1 + 200 + 50 + 100
 
 
 def test_endless_nesting_ends_with_a_note(tmp_path: Path) -> None:

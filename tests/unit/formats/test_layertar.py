@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
+from imagekit.formats import catalogued
+from imagekit.formats.catalogued import Rule
 from imagekit.formats.layertar import read_layer
 from imagekit.model.sbom import LayerFiles
 
@@ -118,15 +120,33 @@ def test_a_pax_size_that_is_no_number_is_refused() -> None:
         read(raw.replace(b"comment=15", b"comment 15"))
 
 
-def test_a_status_file_of_gigabytes_is_refused() -> None:
-    """Dpkg's database is never cut: packages would vanish from the SBOM."""
-    head = archive(member(STATUS, b"x"))
-    info = tarfile.TarInfo(STATUS)
-    info.size = 4 << 30
-    block = info.tobuf(tarfile.GNU_FORMAT)
+def test_a_status_file_over_the_bound_loses_whole_entries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is over is left out with a note, and no half entry gives a wrong version."""
+    rule = Rule(50, "cut", border=b"\n\n")
+    monkeypatch.setitem(catalogued._EXACT, STATUS, rule)
+    one = b"Package: %s\nVersion: 1.0\n\n"
 
-    with pytest.raises(DocumentError, match="is the most"):
-        read(block + head)
+    found = read(archive(member(STATUS, one % b"a" + one % b"b" + one % b"c")))
+
+    assert found.documents[STATUS] == one % b"a" + one % b"b"
+    assert f"only the first 50 bytes of /{STATUS} were read" in found.notes
+
+
+def test_a_path_of_a_hundred_thousand_levels_is_a_note() -> None:
+    """It is no place of any package, and hides nothing of the rest."""
+    raw = [member(name, b"x") for name in ("d/" * 100_000 + "f", "n" * 5000, "etc/os-release")]
+
+    def fill(tar: tarfile.TarFile) -> None:
+        for each in raw:
+            each(tar)
+
+    found = read(archive(fill))
+
+    assert found.documents["etc/os-release"] == b"x"
+    assert "1 paths of more than 250 levels are not looked at" in found.notes
+    assert "1 paths of more than 4096 characters are not looked at" in found.notes
 
 
 def test_metadata_of_many_megabytes_is_cut_and_said() -> None:

@@ -18,7 +18,9 @@ from imagekit.formats.catalogued import Budget
 from imagekit.formats.cyclonedx import cyclonedx_json
 from imagekit.formats.layertar import read_layer
 from imagekit.model.sbom import Sbom, Subject
+from imagekit.sbom import system
 from imagekit.sbom.catalogue import catalogue
+from imagekit.sbom.overlay import lay_over
 
 STATUS = "var/lib/dpkg/status"
 HONEST = b"Package: honest\nVersion: 1\nArchitecture: all\n\n"
@@ -240,6 +242,55 @@ def test_what_is_over_is_a_note_and_the_rest_goes_on(
 
     assert STATUS in read.documents
     assert any(word in note for note in read.notes)
+
+
+def test_a_system_is_listed_though_nothing_more_may_be_read() -> None:
+    """Its file was read at the beginning, whatever the licences of packages took since."""
+    items = [file("etc/os-release", b"ID=debian\n"), file(STATUS, HONEST)]
+    read = read_layer([layer([*items, file("usr/share/doc/honest/copyright")])], layer="x")
+    root = lay_over([read])
+    found = system.system(root)
+    root.bounds.read.left = 0
+
+    assert [one.name for one in system.component(found)] == ["debian"]
+
+
+def test_more_licences_than_are_listed_are_a_note() -> None:
+    """A package with a thousand licences has two hundred, and that is said."""
+    text = "Format: https://x/copyright-format/1.0\n" + "".join(
+        f"License: l{number}\n" for number in range(1000)
+    )
+
+    found = sbom(
+        layer([file(STATUS, HONEST), file("usr/share/doc/honest/copyright", text.encode())])
+    )
+
+    assert len(found.components[0].licenses) == 200
+    assert "the licences of 1 packages are not all listed" in found.notes
+
+
+def test_what_a_package_needs_last_is_listed_too() -> None:
+    """No number of relations or alternatives is passed over in silence."""
+    many = ", ".join(f"none{number}" for number in range(3000))
+    either = " | ".join(f"none{number}" for number in range(300))
+    needs = f"Package: a\nVersion: 1\nDepends: {many}, {either} | honest\n\n".encode()
+
+    found = sbom(layer([file(STATUS, needs + HONEST)]))
+
+    depends = {one.name: one.depends for one in found.components}
+    assert len(depends["a"]) == 1
+
+
+def test_a_version_is_never_cut() -> None:
+    """A part of a version is another version: such an entry is a note."""
+    long = b"Package: long\nVersion: 1%s\n\n" % (b"0" * 300)
+    python = file("x/a.egg-info", b"Name: a\nVersion: 1%s\n\n" % (b"0" * 300))
+
+    found = sbom(layer([file(STATUS, long + HONEST), python]))
+
+    assert names(found) == {"honest"}
+    assert f"/{STATUS} has an entry without a valid name and version" in found.notes
+    assert "/x/a.egg-info has no valid name and version" in found.notes
 
 
 def test_the_budget_is_that_of_the_image() -> None:
