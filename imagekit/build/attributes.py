@@ -33,7 +33,7 @@ _STORAGE = frozenset(
         "system.nfs4_acl",
     }
 )
-_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
+ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 _NO_ACL = (
     "use owner, group and mode: setfacl --remove-all FILE; where the folder of imagekit's storage "
     "gives it to every file, setfacl --remove-default FOLDER"
@@ -83,7 +83,7 @@ def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
 
 def _reasons(attributes: Attributes) -> Iterator[tuple[str, str]]:
     for name, _ in attributes:
-        if name in _ACLS:
+        if name in ACLS:
             yield (
                 "an access control list",
                 _NO_ACL,

@@ -6,8 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagekit import rooted
+from imagekit.build.attributes import ACLS
 from imagekit.errors import BuildError
 
+_REWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOSTS_FAULT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE})
 """What says something of the host's disk and nothing of the image."""
@@ -77,6 +79,33 @@ def give_to_root(root: Path, name: str) -> None:
             os.close(handle)
 
 
+def remove_access_list(root: Path, name: str) -> None:
+    """Remove the access control lists of a folder, if it is there; owner, group and mode stay.
+
+    Raises:
+        OSError: this process may not.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError), rooted.place(root, name) as found:
+        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
+        try:
+            for each in ACLS.intersection(os.listxattr(handle)):
+                os.removexattr(handle, each)
+        finally:
+            os.close(handle)
+
+
+def rewrite(root: Path, name: str, raw: bytes) -> None:
+    """Give a regular file other bytes; its owner and mode stay.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with rooted.place(root, name, follow=False) as found:
+        handle = os.open(found.name, _REWRITE, dir_fd=found.folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+
+
 def empty(root: Path, name: str) -> None:
     """Take away what a regular file holds; its owner and mode stay.
 
@@ -85,8 +114,7 @@ def empty(root: Path, name: str) -> None:
     """
     if is_file(root, name) and not is_empty_file(root, name):
         with rooted.place(root, name, follow=False) as found:
-            flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            os.close(os.open(found.name, flags, dir_fd=found.folder))
+            os.close(os.open(found.name, _REWRITE, dir_fd=found.folder))
 
 
 def link(root: Path, name: str) -> str:

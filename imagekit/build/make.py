@@ -12,7 +12,14 @@ from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
 from imagekit.build.snapshot import EMPTY, Changes, Snapshot
-from imagekit.build.tidy import private_keys, remove_identities, tidy_bootstrap, tidy_layer
+from imagekit.build.tidy import (
+    private_keys,
+    remove_identities,
+    settle,
+    tidy_bootstrap,
+    tidy_layer,
+    varying,
+)
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.formats.catalogued import shown
@@ -153,6 +160,15 @@ def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: boo
             work, gone, "not in the image, as all who pull it would share it: make it at the start"
         )
         changed = look()
+    if settle(root, changed.present, epoch=work.plan.epoch):
+        changed = look()
+    databases = varying(changed.present)
+    if databases:
+        _say(
+            work,
+            databases,
+            "another one in every build, and so is the digest: make it at the start",
+        )
     keys = private_keys(root, changed.present)
     if keys:
         _say(work, keys, "in the image: a private key, which all who pull it can read")

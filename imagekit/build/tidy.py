@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imagekit import rooted
 from imagekit.build import inside
+from imagekit.build.keystore import CACERTS, settled
 from imagekit.build.snapshot import Snapshot
 
 _MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv")
@@ -60,6 +61,17 @@ _IDENTITIES = (
     "var/lib/rabbitmq/.erlang.cookie",
 )
 """Keys and names of one machine, that packages make when they are installed."""
+_VARYING = (
+    "etc/aliases.db",
+    "etc/ldap/slapd.d/cn=config.ldif",
+    "var/lib/ldap/data.mdb",
+    "var/lib/mysql/ibdata1",
+    "var/lib/postgresql/*/global/pg_control",
+)
+"""Databases that packages make when they are installed, by a file that each of them has."""
+_LISTED = ("var/log/journal",)
+"""Folders whose access control list systemd makes, and makes anew at every start."""
+_MAX_STORE = 16 << 20
 _CERTIFICATES, _SNAKEOIL = "etc/ssl/certs/", "ssl-cert-snakeoil.pem"
 _PRIVATE = ("etc/", "var/")
 _BEGIN, _PRIVATE_KEY = b"-----BEGIN ", b"PRIVATE KEY-----"
@@ -100,6 +112,8 @@ def tidy_layer(root: Path, before: Snapshot) -> None:
             inside.remove_empty_folder(root, name)
     for name in _OF_APT:
         inside.give_to_root(root, name)
+    for name in _LISTED:
+        inside.remove_access_list(root, name)
     for name in _EMPTIED:
         inside.empty(root, name)
     for name in _REMOVED:
@@ -139,6 +153,36 @@ def private_keys(root: Path, present: Iterable[str]) -> tuple[str, ...]:
         sorted(
             path for path in present if path.startswith(_PRIVATE) and _is_private_key(root, path)
         )
+    )
+
+
+def settle(root: Path, present: Iterable[str], *, epoch: int) -> bool:
+    """Give what holds the time of the build the image's time; tell whether anything was changed.
+
+    Args:
+        root: the mounted tree.
+        present: the paths of the layer.
+        epoch: the image's time.
+
+    Raises:
+        OSError: the tree cannot be written.
+    """
+    raw = inside.read(root, CACERTS, limit=_MAX_STORE) if CACERTS in present else None
+    new = settled(raw, epoch=epoch) if raw else None
+    if new is None or new == raw:
+        return False
+    inside.rewrite(root, CACERTS, new)
+    return True
+
+
+def varying(present: Iterable[str]) -> tuple[str, ...]:
+    """Return the files of a layer that are known to differ from build to build, sorted.
+
+    Args:
+        present: the paths of the layer.
+    """
+    return tuple(
+        sorted(path for path in present if any(fnmatchcase(path, each) for each in _VARYING))
     )
 
 

@@ -2,13 +2,14 @@
 
 import os
 import stat
+import struct
 from pathlib import Path
 
 import pytest
 
-from imagekit.build import inside, snapshot
+from imagekit.build import attributes, inside, snapshot
 from imagekit.build.snapshot import EMPTY
-from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer
+from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer, varying
 from imagekit.errors import BuildError
 
 
@@ -254,3 +255,42 @@ def test_an_unknown_packages_private_key_is_removed(tmp_path: Path, kind: str) -
         "etc/new/server.pem",
         "var/lib/new/key",
     )
+
+
+def test_the_access_list_of_the_journal_is_no_part_of_an_image(tmp_path: Path) -> None:
+    """Systemd's package makes it and no layer keeps one: its mode stays, and so do other lists."""
+    journal = tmp_path / "var/log/journal"
+    journal.mkdir(parents=True)
+    journal.chmod(0o2755)
+    entry = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, rights, number)
+        for tag, rights, number in (
+            (1, 7, 0xFFFFFFFF),
+            (4, 5, 0xFFFFFFFF),
+            (8, 5, 4),
+            (16, 5, 0xFFFFFFFF),
+            (32, 5, 0xFFFFFFFF),
+        )
+    )
+    for name in ("system.posix_acl_access", "system.posix_acl_default"):
+        os.setxattr(journal, name, entry)
+        os.setxattr(journal.parent, name, entry)
+
+    tidy_layer(tmp_path, EMPTY)
+
+    assert attributes.read(str(journal)) == ()
+    assert stat.S_IMODE(journal.stat().st_mode) == 0o2755
+    assert len(attributes.read(str(journal.parent))) == 2
+
+
+def test_databases_that_are_new_in_every_build_are_named() -> None:
+    """One file of each is enough to tell it by."""
+    present = [
+        "etc/aliases",
+        "etc/aliases.db",
+        "var/lib/mysql/ibdata1",
+        "var/lib/postgresql/15/main/global/1213",
+        "var/lib/postgresql/15/main/global/pg_control",
+    ]
+
+    assert varying(present) == (present[1], present[2], present[4])
