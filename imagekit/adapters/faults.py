@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from imagekit.errors import RegistryError
 
-_HINTS = {
+HINTS = {
     errno.ENOSPC: "the disk is full: make room and run it again, nothing is half done",
     errno.EDQUOT: "your quota is used up: make room and run it again, nothing is half done",
     errno.EACCES: "choose a folder that you may write to",
@@ -28,5 +28,5 @@ def storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "")
+        hint = HINTS.get(error.errno or 0, "")
         raise RegistryError(f"{what}: {error.strerror or error}", hint=hint) from error

@@ -20,12 +20,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from imagekit.adapters.faults import HINTS
+from imagekit.errors import ToolError
 from imagekit.owners import known
 
 _STDOUT = Path("-")
 _MODE = 0o666
 _LINKS = 40
 _PIECE = 1 << 20
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""Errors that say nothing of the name that was given."""
 _CHANGED = "it was changed meanwhile"
 
 
@@ -58,7 +62,8 @@ def write_output(path: Path, raw: bytes) -> None:
     """Write a file that an option names.
 
     Raises:
-        OSError: it cannot be written.
+        ToolError: the disk is full, or does not take it for another reason of its own.
+        OSError: it cannot be written, whatever the disk says.
     """
     with output(path) as file:
         file.write(raw)
@@ -76,8 +81,22 @@ def output(path: Path) -> Iterator[Output]:
     Where the body raises, a plain file stays as it was.
 
     Raises:
-        OSError: it cannot be written.
+        ToolError: the disk is full, or does not take it for another reason of its own.
+        OSError: it cannot be written, whatever the disk says.
     """
+    try:
+        with _opened(path) as made:
+            yield made
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        raise ToolError(
+            f"cannot write {path}: {error.strerror}", hint=HINTS.get(error.errno, ""), code="SYSTEM"
+        ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Output]:
     handle = _descriptor(path)
     place = None if handle is not None else _place(path)
     if place is not None:

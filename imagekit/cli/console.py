@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from imagekit.cli.streams import discard
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, InputError, ToolError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Console:
         self._answered = True
         shown = _json(document) if self.json else text
         if shown:
-            print(shown.rstrip("\n"), file=self.out, flush=True)
+            self._write(shown.rstrip("\n"))
 
     def note(self, text: str) -> None:
         """Say something on stderr, unless ``--quiet``."""
@@ -97,6 +98,13 @@ class Console:
         """Colour the text as ``good``, ``bad``, ``warn`` or ``bold``, where colours are wanted."""
         colour = {"good": _GREEN, "bad": _RED, "warn": _YELLOW, "bold": _BOLD}[kind]
         return f"{colour}{text}{_PLAIN}" if self.colours else text
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, file=self.out, flush=True)
+        except BrokenPipeError:
+            # What the command found is told by its exit code too, and that one stays.
+            discard(self.out.fileno())
 
     def _last_lines(self, error: ToolError) -> None:
         if error.output:

@@ -8,15 +8,17 @@ import argparse
 import gc
 import importlib
 import keyword
-import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from imagekit.cli.console import Console
+from imagekit.cli.streams import discard, prepare_streams
 from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 COMMANDS = {
     "lint": "check recipes and show every fault with its place",
@@ -58,6 +60,8 @@ _EXTRAS = {
 _GARBAGE = 50_000
 """After how many new objects a process of ours looks for cycles; with Python's 700, imports alone
 make it look so often that it costs a tenth of a short command."""
+_LEFT_ALONE = 141
+"""As of a program that SIGPIPE ended."""
 
 EPILOG = """\
 exit codes:
@@ -65,7 +69,7 @@ exit codes:
   1  fault of imagekit            5  bytes differ from their digest
   2  bad recipe, policy, key      6  a tool or registry failed
      or reference                64  wrong usage
-  3  denied by the policy
+  3  denied by the policy         141  whoever read the output left before its end
 
 `imagekit COMMAND --help` explains a command, with examples.
 """
@@ -76,6 +80,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"see: {self.prog} --help")
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        # argparse passes over what cannot be written.
+        print(self.format_help(), file=file or sys.stdout, end="")
+        sys.stdout.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         gc.set_threshold(_GARBAGE)
-        _write_utf8()
+        prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(json="--json" in _own(words))
     try:
@@ -101,20 +110,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted: nothing was left half done", file=console.err)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        _hush()
-        return 0
+        # Whatever was not written may have been all of it.
+        discard(sys.stdout.fileno())
+        return _LEFT_ALONE
     except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
         return _fault(error, console)
-
-
-def _write_utf8() -> None:
-    """Let any text be printed: results are UTF-8 in every locale, as JSON is (RFC 8259).
-
-    What is no text, such as a file name of other bytes, is escaped as JSON escapes it.
-    """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _dispatch(words: list[str], console: Console) -> int:
@@ -253,16 +253,5 @@ def _told(error: ImagekitError, console: Console) -> int:
     try:
         console.error(error)
     except OSError:
-        _hush()
+        discard(sys.stdout.fileno())
     return error.exit_code
-
-
-def _hush() -> None:
-    """Let what cannot be written go nowhere: Python would complain at the end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from imagekit.adapters.output import write_output
 from imagekit.cli import main as cli
 from imagekit.cli.console import Console
 from imagekit.errors import (
@@ -216,3 +217,11 @@ def test_results_are_utf8_in_every_locale(encoding: str) -> None:
     )
 
     assert (ran.returncode, ran.stdout) == (0, b"\xe2\x9c\x93 \\udcff\n"), ran.stderr
+
+
+def test_a_full_disk_under_an_output_is_no_bad_input() -> None:
+    """The name is right, the disk is not: exit 6, as everywhere, and the remedy."""
+    with pytest.raises(ToolError, match="cannot write /dev/full: No space left") as caught:
+        write_output(Path("/dev/full"), b"x")
+
+    assert "make room" in caught.value.hint
