@@ -129,8 +129,9 @@ def _blocks(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the label and the inner lines of each PEM block."""
     begin, end, close = b"-----BEGIN ", b"-----END ", b"-----"
     label, body = b"", b""
-    # Editors put a byte order mark in front, and blanks at line ends: no reader of PEM minds.
-    for line in (each.rstrip(b" \t") for each in raw.removeprefix(_BOM).splitlines()):
+    # Editors put a byte order mark in front, and blanks around lines, as a block of YAML does: no
+    # reader of public keys minds.
+    for line in (each.strip(b" \t\v\f") for each in raw.removeprefix(_BOM).splitlines()):
         if line.startswith(begin) and line.endswith(close):
             label, body = line[len(begin) : -len(close)], b""
         elif label and line == end + label + close:

@@ -110,6 +110,8 @@ _EDITED = {
     "blanks": lambda raw: raw.replace(b"\n", b" \t \n"),
     "windows": lambda raw: b"\xef\xbb\xbf" + raw.replace(b"\n", b" \r\n"),
     "no-end": lambda raw: raw.rstrip(b"\n") + b"  ",
+    "indented": lambda raw: b"  " + raw.replace(b"\n", b"\n  "),
+    "feeds": lambda raw: raw.replace(b"\n", b"\v\f\n"),
 }
 
 
