@@ -18,6 +18,8 @@ from imagekit.sbom.text import clean, decoded, lines
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")
 _EMPTY_LINE = re.compile(r"(?:^|\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_OR, _EXTRA = re.compile(r"\bor\b"), re.compile(r"\bextra\b")
 _MAX_VERSION = 200
 _MAX_HASH = 64
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO", ".egg-info")
@@ -202,9 +204,10 @@ def _needed(package: PythonPackage, by_name: Mapping[str, str], root: Root) -> I
 
 
 def _required(requirement: str) -> str:
-    """Return the name that is required; nothing where only an extra asks for it."""
+    """Return the name that is required; nothing where only an extra asks for it (PEP 508)."""
     wanted, _, marker = requirement.partition(";")
-    if "extra" in marker:
+    alternatives = _OR.split(_QUOTED.sub(" ", marker))
+    if all(_EXTRA.search(one) for one in alternatives):
         return ""
     match = re.match(r"[A-Za-z0-9._-]+", wanted.strip())
     return normal(match.group()) if match else ""

@@ -344,3 +344,27 @@ def test_remarks_about_many_files_are_few() -> None:
 
     assert len(found.notes) <= 51
     assert "rpm database" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("marker", "needed"),
+    [
+        ("extra == 'a'", False),
+        ('(extra=="a" or extra == "b") and os_name == "posix"', False),
+        ('python_version < "4" or extra == "a"', True),
+        ('platform_version != "extra"', True),
+        ('implementation_name == "cpython"', True),
+    ],
+)
+def test_only_what_an_extra_alone_asks_for_is_no_dependency(marker: str, needed: bool) -> None:  # noqa: FBT001 - a parameter
+    """The word in a string, or beside another reason, is none (PEP 508)."""
+    uses = f"Name: uses\nVersion: 1\nRequires-Dist: other; {marker}\n".encode()
+
+    found = sbom(
+        layer(
+            [file("x/uses.egg-info", uses), file("x/other.egg-info", b"Name: other\nVersion: 1\n")]
+        )
+    )
+
+    depends = {one.name: one.depends for one in found.components}
+    assert bool(depends["uses"]) == needed
