@@ -33,7 +33,7 @@ _STORAGE = frozenset(
         "system.nfs4_acl",
     }
 )
-ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
+_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
 _NO_ACL = (
     "use owner, group and mode: setfacl --remove-all FILE; where the folder of imagekit's storage "
     "gives it to every file, setfacl --remove-default FOLDER"
@@ -64,6 +64,21 @@ def read(path: str) -> Attributes:
     )
 
 
+def access_lists(handle: int) -> frozenset[str]:
+    """Return the names of the access control lists that an open file or folder has.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    try:
+        return _ACLS.intersection(os.listxattr(handle))
+    except OSError as error:
+        if error.errno in _NONE:
+            # A file system without attributes has no lists.
+            return frozenset()
+        raise
+
+
 def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
     """Return the attributes as pax records (IEEE Std 1003.1 "pax", extended header records).
 
@@ -83,7 +98,7 @@ def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
 
 def _reasons(attributes: Attributes) -> Iterator[tuple[str, str]]:
     for name, _ in attributes:
-        if name in ACLS:
+        if name in _ACLS:
             yield (
                 "an access control list",
                 _NO_ACL,

@@ -2,11 +2,12 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagekit import rooted
-from imagekit.build.attributes import ACLS
+from imagekit.build import attributes
 from imagekit.errors import BuildError
 
 _REWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -70,13 +71,9 @@ def give_to_root(root: Path, name: str) -> None:
     Raises:
         OSError: this process may not.
     """
-    with suppress(FileNotFoundError, NotADirectoryError), rooted.place(root, name) as found:
-        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
-        try:
-            if os.fstat(handle).st_uid or os.fstat(handle).st_gid:
-                os.fchown(handle, 0, 0)
-        finally:
-            os.close(handle)
+    with suppress(FileNotFoundError, NotADirectoryError), _folder(root, name) as handle:
+        if os.fstat(handle).st_uid or os.fstat(handle).st_gid:
+            os.fchown(handle, 0, 0)
 
 
 def remove_access_list(root: Path, name: str) -> None:
@@ -85,13 +82,9 @@ def remove_access_list(root: Path, name: str) -> None:
     Raises:
         OSError: this process may not.
     """
-    with suppress(FileNotFoundError, NotADirectoryError), rooted.place(root, name) as found:
-        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
-        try:
-            for each in ACLS.intersection(os.listxattr(handle)):
-                os.removexattr(handle, each)
-        finally:
-            os.close(handle)
+    with suppress(FileNotFoundError, NotADirectoryError), _folder(root, name) as handle:
+        for each in attributes.access_lists(handle):
+            os.removexattr(handle, each)
 
 
 def rewrite(root: Path, name: str, raw: bytes) -> None:
@@ -126,13 +119,8 @@ def link(root: Path, name: str) -> str:
 
 def files(root: Path, name: str) -> tuple[str, ...]:
     """Return the names in a folder, sorted; none where it is no folder."""
-    with suppress(OSError), rooted.place(root, name) as found:
-        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
-        try:
-            with os.scandir(handle) as entries:
-                return tuple(sorted(entry.name for entry in entries))
-        finally:
-            os.close(handle)
+    with suppress(OSError), _folder(root, name) as handle, os.scandir(handle) as entries:
+        return tuple(sorted(entry.name for entry in entries))
     return ()
 
 
@@ -144,3 +132,13 @@ def is_file(root: Path, name: str) -> bool:
 def is_empty_file(root: Path, name: str) -> bool:
     """Tell whether it is a regular file without content."""
     return read(root, name, limit=1) == b""
+
+
+@contextmanager
+def _folder(root: Path, name: str) -> Iterator[int]:
+    with rooted.place(root, name) as found:
+        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
