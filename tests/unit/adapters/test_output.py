@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.output import is_stdout, output, write_output
+from imagekit.errors import ToolError
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +129,7 @@ def test_a_link_to_a_device_is_followed(tmp_path: Path) -> None:
 
 def test_a_device_that_takes_nothing_says_so() -> None:
     """A full disk is not passed over."""
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ToolError, match="No space left"):
         write_output(Path("/dev/full"), b"x" * 100_000)
 
 
