@@ -97,7 +97,9 @@ def test_no_code_of_the_page_is_made_up(project: Path) -> None:
     """What the table promises stands in the verifier."""
     table = _PAGE.partition("## Codes of refusals")[2]
     code = "".join(
-        file.read_text() for name in ("verify", "formats") for file in _sources(project, name)
+        file.read_text()
+        for name in ("verify", "policy", "signatures", "formats")
+        for file in _sources(project, name)
     )
 
     codes = re.findall(r"`([A-Z_]{5,})`", table)
