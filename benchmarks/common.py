@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagekit import RegistryOptions, open_signer, sign_image
-from imagekit.model.event import silent
 from imagekit.model.oci import CONFIG as CONFIG_TYPE
 from imagekit.model.oci import MANIFEST
 from imagekit.model.reference import Repository, TaggedReference
 from imagekit.pipeline import registries
+from imagekit.progress import silent
 
 RECIPE = """\
 schema: 1

@@ -9,7 +9,7 @@ The pipeline, as the library tells it:
     verdict.allowed, explain(verdict)                         and only then pulled, by digest
 
 Nothing prints; what happens is told to a ``progress`` callback as events of
-``imagekit.model.event``. Every error is an ``ImagekitError`` with a hint. Names are imported when
+``imagekit.progress``. Every error is an ``ImagekitError`` with a hint. Names are imported when
 they are first used, so that ``import imagekit`` costs nothing.
 """
 

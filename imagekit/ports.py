@@ -6,7 +6,6 @@ Each is small and named by its capability. ``imagekit.adapters`` implements them
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,14 +18,6 @@ from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.policy import Authority, TrustRoot
 from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.model.release import Seen
-
-
-class Clock(Protocol):
-    """The time."""
-
-    def now(self) -> datetime:
-        """Return the present time, with its zone."""
-        ...
 
 
 class PrivateKey(Protocol):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.event import silent
 from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose, export
@@ -15,6 +14,7 @@ from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_a
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.verify import verify
 from imagekit.ports import RegistryReader
+from imagekit.progress import silent
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
 from tests.signed import NOW, World, signed_world

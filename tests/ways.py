@@ -12,9 +12,9 @@ from imagekit.adapters.registry.transport import Request, Transport
 from imagekit.gate.blobs.origin import RegistryOrigin
 from imagekit.gate.upstreams import Upstream
 from imagekit.model.digest import Digest
-from imagekit.model.event import silent
 from imagekit.model.reference import Repository
 from imagekit.model.registry import RegistryOptions
+from imagekit.progress import silent
 
 HOST = "registry.example.org"
 # A gzip member, whose bytes an encoding of that name must not be taken off of.

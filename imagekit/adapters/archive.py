@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
-from imagekit.adapters.output import Output, output
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
+from imagekit.files import Output, output, storage_errors
 from imagekit.formats.exported import BAD_ARCHIVE, MAX_MEMBERS
 from imagekit.formats.tarstream import BLOCK, Entry, EntryKind, entries
 from imagekit.model.digest import Digest

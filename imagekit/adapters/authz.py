@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar, cast
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import ImagekitError, InputError
+from imagekit.files import storage_errors
 from imagekit.formats import strictjson
 from imagekit.formats.digits import decimal
 from imagekit.formats.fields import Fields, strict_base64

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit.adapters.isolation import CHROOT, MOUNT, READABLE, wrap_chroot
-from imagekit.adapters.process import Runner, which
 from imagekit.errors import ToolError, ToolNotFoundError
+from imagekit.process import Runner, which
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT = Path("/etc/apt")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutStore
+from imagekit.files import storage_errors
 from imagekit.formats.oci import index_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer

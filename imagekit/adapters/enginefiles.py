@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.paths import home_of
 from imagekit.errors import ImagekitError
 from imagekit.formats import strictjson
 from imagekit.model.host import EngineFile, EngineSetup
+from imagekit.paths import home_of
 
 _MAX_FILE = 1 << 20
 _MAX_USERS = 10_000

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.paths import temporary_place
-from imagekit.adapters.process import Runner
 from imagekit.errors import ToolError
 from imagekit.model.trust import Engine
+from imagekit.paths import temporary_place
+from imagekit.process import Runner
 
 _PULL_SECONDS = 600.0
 _SHOWN = 400

@@ -11,7 +11,7 @@ from imagekit.errors import IntegrityError, ToolError
 from imagekit.formats.digits import decimal
 from imagekit.formats.distribution import origin
 from imagekit.model.digest import Digest
-from imagekit.model.event import Advanced, Progress
+from imagekit.progress import Advanced, Progress
 
 if TYPE_CHECKING:
     from requests import Response, Session

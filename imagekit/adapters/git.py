@@ -5,9 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.process import Runner, which
 from imagekit.errors import RecipeError
 from imagekit.formats.digits import decimal
+from imagekit.process import Runner, which
 
 MAX_TIME = 253402300799
 """The end of the year 9999: what dates can be written of."""

@@ -17,12 +17,12 @@ from pathlib import Path
 from imagekit import rooted
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
-from imagekit.adapters.process import which
 from imagekit.errors import BuildError, DocumentError, ToolError
 from imagekit.formats import strictjson
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
 from imagekit.owners import is_own
+from imagekit.process import which
 
 _RUNTIMES = ("crun", "runc")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import BuildError
-from imagekit.model.event import Command, Event, Output, Progress
+from imagekit.files import storage_errors
+from imagekit.progress import Command, Event, Output, Progress
 
 _KEPT = 50
 _MOST = 64 << 20

@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
+from imagekit.files import storage_errors
 from imagekit.formats import strictjson
 from imagekit.formats.oci import index_bytes, parse_descriptor, parse_manifest
 from imagekit.model.digest import Digest

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.adapters.paths import expanded
 from imagekit.errors import InvalidReferenceError, MemoryFaultError, ToolError
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
+from imagekit.paths import expanded
 from imagekit.ports import Memory
 
 if TYPE_CHECKING:

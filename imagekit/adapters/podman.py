@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import LayoutRegistry
-from imagekit.adapters.paths import temporary_place
 from imagekit.errors import DocumentError, IntegrityError, ToolError
+from imagekit.files import storage_errors
 from imagekit.formats.oci import index_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX, REF_NAME, Index
 from imagekit.model.reference import PinnedReference
 from imagekit.model.registry import RegistryOptions
+from imagekit.paths import temporary_place
 
 _PULL_SECONDS = 3600.0
 _HEX = frozenset("0123456789abcdef")
@@ -35,7 +35,7 @@ class Finished(Protocol):
 
 
 class Programs(Protocol):
-    """Runs programs, as ``imagekit.adapters.process.Runner`` does."""
+    """Runs programs, as ``imagekit.process.Runner`` does."""
 
     def run(self, argv: Sequence[str], *, limit: float = ...) -> Finished:
         """Run a program to its end; another exit code than 0 is a ToolError."""

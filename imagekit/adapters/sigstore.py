@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from imagekit.adapters.certificate import certified
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keywitness import Inquest, check_logged
 from imagekit.adapters.promise import Promise
 from imagekit.adapters.stamps import judge_stamps, told
 from imagekit.adapters.trustedroot import guarded, load_root, log_keys, within
+from imagekit.clock import Clock, SystemClock
 from imagekit.errors import VerificationError
 from imagekit.formats.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
 from imagekit.formats.fields import strict_base64
@@ -36,7 +36,6 @@ from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Refusal, Witness, Witnessed
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot
-from imagekit.ports import Clock
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

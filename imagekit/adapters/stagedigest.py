@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import IntegrityError
+from imagekit.files import storage_errors
 from imagekit.model.digest import Digest
 
 MAX_ENTRIES = 20_000_000

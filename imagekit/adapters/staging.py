@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.paths import SHARED, plain, temporary_place
 from imagekit.adapters.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.model.reference import PinnedReference
+from imagekit.paths import SHARED, plain, temporary_place
 
 _SECONDS = 4 * 3600.0
 _LONGEST_PLACE = 30
@@ -186,6 +186,6 @@ def _superuser() -> bool:
 
 
 def _which(program: str) -> Path | None:
-    from imagekit.adapters.process import which
+    from imagekit.process import which
 
     return which(program)

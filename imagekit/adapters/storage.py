@@ -14,11 +14,11 @@ from pathlib import Path
 
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
-from imagekit.adapters.paths import SHARED, home_of, is_name, is_plain
 from imagekit.errors import ToolError
 from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
 from imagekit.owners import is_own
+from imagekit.paths import SHARED, home_of, is_name, is_plain
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 # What a step is allowed of root's powers: those over files, users and processes of the image.

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.store import Store, StoredImage
 from imagekit.errors import DocumentError, NotFoundError
+from imagekit.files import storage_errors
 from imagekit.formats import strictjson
 
 _MAX = 64 << 20

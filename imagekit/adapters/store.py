@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.podman import Podman, Programs
 from imagekit.adapters.staging import store_words
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
+from imagekit.files import storage_errors
 from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.reference import PinnedReference

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagekit.adapters.process import Runner
 from imagekit.adapters.stagedigest import tree_digest
 from imagekit.adapters.staging import in_namespace
 from imagekit.errors import DocumentError, InvalidReferenceError, RegistryError, ToolError
 from imagekit.model.digest import Digest
+from imagekit.process import Runner
 
 _MODULE = "imagekit.adapters.storedigest"
 _SECONDS = 4 * 3600.0

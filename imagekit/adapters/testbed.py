@@ -11,12 +11,12 @@ from typing import Self
 from imagekit.adapters.buildah import PREFIX
 from imagekit.adapters.chain import Chain
 from imagekit.adapters.isolation import Cell, Record
-from imagekit.adapters.locks import held
-from imagekit.adapters.process import Outcome, Runner, failure
 from imagekit.adapters.storage import Folders, job_folder, tool_files
 from imagekit.adapters.worker import environment, in_namespace
 from imagekit.errors import ToolError
+from imagekit.locks import held
 from imagekit.model.plan import Folder, Store, TestRan
+from imagekit.process import Outcome, Runner, failure
 
 _ENGINE_FAILED = 125
 _MOST = 4096

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import errors
-from imagekit.adapters.paths import home_of
-from imagekit.adapters.process import Runner, Stream
 from imagekit.adapters.storage import tool_files
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
-from imagekit.model.event import (
+from imagekit.model.plan import Isolation, Job, Made, Probe, Store
+from imagekit.paths import home_of
+from imagekit.process import Runner, Stream
+from imagekit.progress import (
     Advanced,
     Command,
     Done,
@@ -25,7 +26,6 @@ from imagekit.model.event import (
     Started,
     silent,
 )
-from imagekit.model.plan import Isolation, Job, Made, Probe, Store
 
 _EVENTS: tuple[type[Event], ...] = (Started, Output, Advanced, Done, Failed, Command, Note)
 _DAY = 86400.0

@@ -14,7 +14,7 @@ from imagekit.cli.streams import discard
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, InputError, ToolError
 
 if TYPE_CHECKING:
-    from imagekit.model.event import Event, Progress
+    from imagekit.progress import Event, Progress
 
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\33[31m", "\33[33m", "\33[32m", "\33[1m", "\33[0m"
 
@@ -77,7 +77,7 @@ class Console:
     def progress(self) -> "Progress":
         """The callback that shows events, live where stderr is a terminal."""
         if self.quiet:
-            from imagekit.model.event import silent
+            from imagekit.progress import silent
 
             return silent
         if self._live is None:

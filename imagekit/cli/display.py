@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TextIO, assert_never
 
-from imagekit.model.event import Advanced, Command, Done, Event, Failed, Note, Output, Started
+from imagekit.progress import Advanced, Command, Done, Event, Failed, Note, Output, Started
 
 Paint = Callable[[str, str], str]
 _STAGE_WIDTH = 11

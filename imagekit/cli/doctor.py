@@ -19,8 +19,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from pathlib import Path
 
     from imagekit.adapters.host import read
-    from imagekit.adapters.process import Runner
     from imagekit.pipeline.doctor import diagnose, document, text, with_isolation
+    from imagekit.process import Runner
 
     del arguments
     runner = Runner(progress=console.progress)

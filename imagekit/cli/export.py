@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
-    from imagekit.adapters.output import is_stdout
+    from imagekit.files import is_stdout
     from imagekit.model.reference import Reference, parse_reference
     from imagekit.model.verdict import Verdict
     from imagekit.pipeline.export import ExportOptions, enclose, export

@@ -162,6 +162,6 @@ def _folder(systemd: str, xdg: str, home: str) -> Path:
     if given:
         return Path(given.partition(":")[0])
     base = Path(os.environ.get(xdg, ""))
-    from imagekit.adapters.paths import expanded
+    from imagekit.paths import expanded
 
     return (base if base.is_absolute() else expanded(home, os.environ)) / "imagekit" / "gate"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # nothing is parsed
 
-from imagekit.adapters.output import write_output
 from imagekit.errors import InputError
+from imagekit.files import write_output
 from imagekit.verify.explain import text
 from imagekit.verify.findings import plain
 

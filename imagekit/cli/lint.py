@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _buildah_version() -> str:
     """Return the version of this host's Buildah, or nothing where there is none."""
     from imagekit.adapters.buildah import version
-    from imagekit.adapters.process import Runner
     from imagekit.errors import ToolError
+    from imagekit.process import Runner
 
     try:
         return version(Runner())

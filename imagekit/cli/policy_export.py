@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.adapters.output import write_output
 from imagekit.cli.console import Console
 from imagekit.errors import Diagnostic, InputError, PolicyError, UsageError
+from imagekit.files import write_output
 
 if TYPE_CHECKING:
     from imagekit.verify.export import Document, Export, Loss

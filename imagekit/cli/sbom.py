@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         InputError: there is no such folder, and it is no reference either.
         ImagekitError: the image cannot be read or catalogued.
     """
-    from imagekit.adapters.output import is_stdout
+    from imagekit.files import is_stdout
     from imagekit.pipeline.sbom import render
 
     sbom = _catalogued(arguments, console)
@@ -85,7 +85,7 @@ def _reference(text: str) -> Reference:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    from imagekit.adapters.output import write_output
+    from imagekit.files import write_output
 
     try:
         write_output(path, raw)

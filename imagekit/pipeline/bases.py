@@ -8,7 +8,6 @@ from imagekit.adapters.layout import LayoutStore
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.formats.oci import parse_config, parse_manifest
 from imagekit.formats.report import Report
-from imagekit.model.event import Advanced, Progress, Started
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.oci import (
     DOCKER_LAYER,
@@ -31,6 +30,7 @@ from imagekit.model.recipe import (
 from imagekit.model.reference import LAYOUT_HOST, PinnedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.ports import RegistryReader
+from imagekit.progress import Advanced, Progress, Started
 from imagekit.recipe.containerfile import read_triggers
 
 

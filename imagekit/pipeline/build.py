@@ -10,8 +10,6 @@ from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
 from imagekit.adapters.layout import LayoutStore
-from imagekit.adapters.paths import expanded
-from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import Folders, container_store, host_platform, job_folder
 from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
@@ -21,18 +19,20 @@ from imagekit.errors import RecipeError, ToolError
 from imagekit.formats.digits import decimal
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.event import Progress, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
 from imagekit.model.plan import BuildPlan, IsolationWish, Job, Made, SecretValue
 from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.model.registry import RegistryOptions
+from imagekit.paths import expanded
 from imagekit.pipeline.bases import (
     Below,
     image_below,
     named_by_containerfile,
     on_top_of,
 )
+from imagekit.process import Runner
+from imagekit.progress import Progress, silent
 from imagekit.recipe.owner import trusted_owners
 from imagekit.recipe.tree import Recipes
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from imagekit.adapters.host import read
 from imagekit.adapters.podman import Podman
-from imagekit.adapters.process import Runner
-from imagekit.model.event import Progress
 from imagekit.model.registry import RegistryOptions
+from imagekit.process import Runner
+from imagekit.progress import Progress
 from imagekit.runtime.engine import run_options
 
 

@@ -14,12 +14,11 @@ from imagekit.adapters.archive import (
     whole,
     write_archive,
 )
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import PolicyError
+from imagekit.files import storage_errors
 from imagekit.formats.exported import check_path, record_bytes
 from imagekit.formats.oci import index_bytes, parse_manifest
 from imagekit.model.digest import Digest
-from imagekit.model.event import Advanced, Done, Note, Progress, Started
 from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
 from imagekit.model.oci import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
 from imagekit.model.policy import Policy
@@ -27,6 +26,7 @@ from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import Judge, allowed
 from imagekit.ports import RegistryReader
+from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA
 from imagekit.verify.load import policy_bytes

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.layout import write_whole
 from imagekit.errors import DocumentError
+from imagekit.files import storage_errors
 from imagekit.formats import strictjson
 from imagekit.model.policy import Policy
 from imagekit.model.staged import Kind

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.adapters.archive import BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import (
     DocumentError,
     InputError,
@@ -20,9 +19,9 @@ from imagekit.errors import (
     RegistryError,
     TagRaceError,
 )
+from imagekit.files import storage_errors
 from imagekit.formats.exported import BAD_ARCHIVE, MAX_RECORD, parse_record
 from imagekit.model.digest import Digest
-from imagekit.model.event import Note, Progress
 from imagekit.model.exported import POLICY_FOLDER, RECORD, Exported
 from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.reference import (
@@ -37,6 +36,7 @@ from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.sources import located
 from imagekit.ports import RegistryReader, RegistryWriter
+from imagekit.progress import Note, Progress
 from imagekit.publish.release import look
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA, PutPieces, check_blobs, copy

@@ -26,7 +26,7 @@ def local_images() -> tuple[LocalImage, ...]:
         ToolError: Podman is missing or failed.
         DocumentError: it did not list images.
     """
-    from imagekit.adapters.process import Runner
+    from imagekit.process import Runner
 
     listed = Runner().run(("podman", "images", "--format", "json"), limit=_SECONDS)
     return parse_local_images(listed.stdout.encode())

@@ -4,12 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from imagekit.adapters.clock import SystemClock
+from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_bytes, statement_of
 from imagekit.model.policy import Policy
-from imagekit.ports import CertificateVerifier, Clock, Memory, Signer
+from imagekit.ports import CertificateVerifier, Memory, Signer
 from imagekit.verify.load import load_policy
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
@@ -101,7 +101,7 @@ def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
         PolicyError: the policy cannot be accepted, or the signature not be written.
         SigningKeyError: the key refused.
     """
-    from imagekit.adapters.output import write_output
+    from imagekit.files import write_output
 
     policy = load_policy(path)
     statement = policy_statement(policy)

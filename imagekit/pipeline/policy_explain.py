@@ -1,13 +1,13 @@
 """Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.memory import ReadOnlyMemory
 from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.clock import Clock, SystemClock
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Reference
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline import registries
-from imagekit.ports import Clock, Memory, RegistryReader
+from imagekit.ports import Memory, RegistryReader
 from imagekit.verify.account import Account, account
 from imagekit.verify.case import Case
 from imagekit.verify.judge import Bench, judge

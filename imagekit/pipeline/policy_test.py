@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.memory import ScratchMemory
+from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.model.policy import Policy
 from imagekit.model.registry import RegistryOptions

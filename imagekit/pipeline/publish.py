@@ -21,8 +21,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from imagekit.clock import Clock
 from imagekit.errors import InputError
-from imagekit.model.event import Done, Progress, Started, silent
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.published import PublishedImage, Status
@@ -32,7 +32,8 @@ from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
-from imagekit.ports import Clock, Memory, RegistryWriter, Signer
+from imagekit.ports import Memory, RegistryWriter, Signer
+from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
 from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
@@ -83,8 +84,8 @@ def publish(
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
-    from imagekit.adapters.clock import SystemClock
     from imagekit.adapters.memory import SqliteMemory, default_path
+    from imagekit.clock import SystemClock
     from imagekit.pipeline.registries import writer as make_writer
 
     options = options or PublishOptions()

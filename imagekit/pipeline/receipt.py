@@ -5,12 +5,12 @@ import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.clock import SystemClock
-from imagekit.adapters.faults import storage_errors
 from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage
 from imagekit.adapters.storedigest import store_digest
+from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
+from imagekit.files import storage_errors
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
@@ -18,7 +18,6 @@ from imagekit.model.staged import Kind, Receipt
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
-from imagekit.ports import Clock
 from imagekit.verify.findings import error
 from imagekit.verify.receipt import Bench, judge_receipt
 

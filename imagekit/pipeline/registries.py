@@ -83,7 +83,7 @@ def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> 
 
 def _run_helper(argv: Sequence[str], given: bytes) -> bytes:
     """Ask a credential helper (docker-credential-helpers, "get"); no event tells its answer."""
-    from imagekit.adapters.process import Runner
+    from imagekit.process import Runner
 
     outcome = Runner().run(argv, stdin=given, limit=_HELPER_SECONDS, check=False)
     if outcome.status != 0:

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.faults import storage_errors
-from imagekit.adapters.paths import plain, temporary_place
 from imagekit.adapters.podman import Programs
 from imagekit.adapters.staging import own_storage
 from imagekit.adapters.store import Store
 from imagekit.errors import InputError
+from imagekit.files import storage_errors
 from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Kind
+from imagekit.paths import plain, temporary_place
 from imagekit.pipeline.receipt import Checked
 
 

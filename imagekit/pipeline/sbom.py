@@ -14,7 +14,6 @@ from typing import TypeVar
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.formats.catalogued import Budget
 from imagekit.model.digest import Digest
-from imagekit.model.event import Advanced, Progress, silent
 from imagekit.model.image import BuiltImage, Origin
 from imagekit.model.oci import (
     CONFIG,
@@ -41,6 +40,7 @@ from imagekit.model.reference import (
 )
 from imagekit.model.sbom import LayerFiles, Sbom, Subject
 from imagekit.ports import RegistryReader
+from imagekit.progress import Advanced, Progress, silent
 
 STAGE = "sbom"
 _Item = TypeVar("_Item")

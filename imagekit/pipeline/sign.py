@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from imagekit.clock import Clock
 from imagekit.errors import DocumentError
 from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
-from imagekit.model.event import Done, Progress, Started
 from imagekit.model.oci import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
-from imagekit.ports import Clock, RegistryReader, RegistryWriter, Signer
+from imagekit.ports import RegistryReader, RegistryWriter, Signer
+from imagekit.progress import Done, Progress, Started
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import Stated, stated_provenance
 from imagekit.sign.signing import attested, signed, subjects
@@ -60,7 +61,7 @@ def sign_reference(
         IntegrityError: bytes differ from their digest.
         DocumentError: the reference points to no image.
     """
-    from imagekit.adapters.clock import SystemClock
+    from imagekit.clock import SystemClock
     from imagekit.pipeline.registries import light
 
     return sign_image(

@@ -111,7 +111,7 @@ def choose(
     Raises:
         UsageError: it asks for both or neither.
     """
-    from imagekit.adapters.secrecy import hide_memory
+    from imagekit.process import hide_memory
 
     # Before the password is asked for, and for as long as this process lives.
     hide_memory()

@@ -5,17 +5,17 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.process import Runner
 from imagekit.adapters.staging import clear_folder, run_folder
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
 from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import IntegrityError
 from imagekit.model.digest import Digest
-from imagekit.model.event import Done, Started
 from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Receipt
 from imagekit.pipeline.staged import SUFFIX, read_receipt
 from imagekit.pipeline.stagework import Staged, Work
+from imagekit.process import Runner
+from imagekit.progress import Done, Started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

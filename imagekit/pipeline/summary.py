@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.output import write_output
+from imagekit.clock import Clock
 from imagekit.errors import AuthError, InputError, RegistryError
+from imagekit.files import write_output
 from imagekit.model.reference import PinnedReference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import VSA
 from imagekit.model.summary import Summary
 from imagekit.model.verdict import Verdict
-from imagekit.ports import Clock, RegistryWriter, Signer
+from imagekit.ports import RegistryWriter, Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attach_bundle
@@ -73,7 +74,7 @@ def issue_summary(
         SigningKeyError: the key refused.
         RegistryError: the registry refused or did not answer.
     """
-    from imagekit.adapters.clock import SystemClock
+    from imagekit.clock import SystemClock
     from imagekit.pipeline.registries import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()

@@ -4,14 +4,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from imagekit.adapters.clock import SystemClock
+from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.model.policy import Policy
 from imagekit.model.reference import Reference, Repository, parse_reference
 from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline import registries
-from imagekit.ports import CertificateVerifier, Clock, Memory, RegistryReader
+from imagekit.ports import CertificateVerifier, Memory, RegistryReader
 from imagekit.verify.case import authorities_of
 from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge

@@ -26,7 +26,7 @@ def withdraw(
         RegistryError: the registry refused or did not answer.
         SigningKeyError: the key refused.
     """
-    from imagekit.adapters.clock import SystemClock
+    from imagekit.clock import SystemClock
     from imagekit.pipeline.registries import light
 
     writer, clock = light(reference.repository, options), SystemClock()

@@ -21,17 +21,17 @@ from typing import NoReturn, TextIO
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.chain import FOLDER, lock_of
 from imagekit.adapters.isolation import Record
-from imagekit.adapters.locks import age, claimed, held
-from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import settle
-from imagekit.adapters.strays import adopt_strays, end_strays
 from imagekit.adapters.workshop import RealWorkshop
 from imagekit.build.make import make
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.record import from_document, to_document
-from imagekit.model.event import Event
+from imagekit.locks import age, claimed, held
 from imagekit.model.plan import Isolation, Job, Made, Probe
+from imagekit.process import Runner
+from imagekit.progress import Event
 from imagekit.recipe.digest import digest
+from imagekit.subreaper import adopt_strays, end_strays
 
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400

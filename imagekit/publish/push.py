@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import InputError, TagRaceError
-from imagekit.model.event import Advanced, Done, Progress, Started
 from imagekit.model.image import BuiltImage
 from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.ports import BlobStore, RegistryWriter
+from imagekit.progress import Advanced, Done, Progress, Started
 
 IMMUTABLE_TAG = "publish/immutable-tag"
 _MEGA = 1_000_000

@@ -7,6 +7,7 @@ registry, by releases of the same signer, or that the publisher remembers.
 from collections.abc import Sequence
 from datetime import datetime
 
+from imagekit.clock import Clock
 from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
 from imagekit.formats.release import parse_release, release_predicate, withdrawal_predicate
 from imagekit.model.oci import Descriptor
@@ -18,7 +19,7 @@ from imagekit.model.reference import (
 )
 from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
 from imagekit.model.statement import Statement, Subject
-from imagekit.ports import Clock, Memory, RegistryReader, RegistryWriter, Signer
+from imagekit.ports import Memory, RegistryReader, RegistryWriter, Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, subjects

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from imagekit.errors import NotFoundError
 from imagekit.formats.oci import parse_manifest
-from imagekit.model.event import Advanced, Done, Note, Progress, Started
 from imagekit.model.oci import Descriptor, Index, RawManifest
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.ports import RegistryReader, RegistryWriter
+from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.stage.closure import Closure
 
 MEGA = 1_000_000

@@ -9,9 +9,9 @@ from typing import Literal
 import pytest
 
 from imagekit.adapters.buildah import Buildah
-from imagekit.adapters.process import Runner
 from imagekit.adapters.storage import tool_files
 from imagekit.model.plan import Folder, Isolation, Store
+from imagekit.process import Runner
 from tests.tinyroot import tiny_root
 
 pytestmark = [

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.podman import Podman
-from imagekit.adapters.process import Runner
 from imagekit.errors import IntegrityError
 from imagekit.model.oci import INDEX, MANIFEST
 from imagekit.model.reference import PinnedReference, Reference
@@ -18,6 +17,7 @@ from imagekit.model.verdict import Verdict
 from imagekit.pipeline.run import pull
 from imagekit.pipeline.stage import host_platform
 from imagekit.pipeline.verify import verify
+from imagekit.process import Runner
 from tests.fakes import FixedClock
 from tests.gate.kit import push
 from tests.gate.origin import QUICK, Origin

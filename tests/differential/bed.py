@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keyholders import open_key
 from imagekit.adapters.keys import generate
+from imagekit.clock import SystemClock
 from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX, Descriptor
 from imagekit.model.reference import Destination, PinnedReference, Repository, parse_reference

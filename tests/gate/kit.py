@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from imagekit.adapters.clock import SystemClock
+from imagekit.clock import SystemClock
 from imagekit.formats.pem import public_key_pem
 from imagekit.model.digest import Digest
 from imagekit.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor

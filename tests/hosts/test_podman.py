@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.host import read
-from imagekit.adapters.process import Runner
+from imagekit.process import Runner
 from imagekit.runtime.engine import run_options
 from tests.gate.kit import GateProcess
 from tests.gate.kit import Site as GateSite

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keys import FileKey, generate
+from imagekit.clock import SystemClock
 from imagekit.model.key import KINDS
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.registry import RegistryOptions

@@ -11,7 +11,6 @@ import pytest
 
 from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
-from imagekit.model.event import silent
 from imagekit.model.reference import Destination, parse_reference
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.build import BuildOptions
@@ -19,6 +18,7 @@ from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
+from imagekit.progress import silent
 from imagekit.recipe import load
 from imagekit.verify.load import load_policy
 from tests.servers import RegistryServer

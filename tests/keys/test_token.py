@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keyholders import find_key, open_key
 from imagekit.adapters.layout import LayoutRegistry, LayoutStore
 from imagekit.cli.main import main
+from imagekit.clock import SystemClock
 from imagekit.errors import SigningKeyError
 from imagekit.formats.pem import public_key_pem
 from imagekit.formats.signature import verify_legacy_signature, verify_signature

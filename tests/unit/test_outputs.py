@@ -16,7 +16,7 @@ _ALLOWED = {
     "imagekit/adapters/journal.py",
     "imagekit/adapters/keys.py",
     "imagekit/adapters/layout.py",
-    "imagekit/adapters/output.py",
+    "imagekit/files.py",
     "imagekit/adapters/podman.py",
     "imagekit/adapters/storage.py",
     "imagekit/adapters/workshop.py",

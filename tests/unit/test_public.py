@@ -45,8 +45,8 @@ def test_import_is_light(code: str) -> None:
 
 COSTLY = {
     "key": "oras requests urllib3 sigstore univers cyclonedx cel_expr_python re2 rich sh "
-    "concurrent.futures asyncio imagekit.model.recipe imagekit.model.event "
-    "imagekit.adapters.process",
+    "concurrent.futures asyncio imagekit.model.recipe imagekit.progress "
+    "imagekit.process",
     "layout": "http.client ssl socket",
     "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.model.policy "
     "imagekit.model.recipe imagekit.pipeline",

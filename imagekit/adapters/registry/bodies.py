@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from imagekit.adapters.faults import storage_errors
 from imagekit.errors import IntegrityError
+from imagekit.files import storage_errors
 from imagekit.model.oci import Descriptor
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.paths import home_of
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, ToolError
 from imagekit.formats import strictjson
 from imagekit.model.hostname import HUB, canonical_host, login_key, names_host
 from imagekit.model.reference import Repository
 from imagekit.model.registry import Credential
+from imagekit.paths import home_of
 
 RunHelper = Callable[[Sequence[str], bytes], bytes]
 """Runs a program with its standard input, and returns what it wrote; ToolError where it fails."""

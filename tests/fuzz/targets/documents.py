@@ -16,7 +16,6 @@ from imagekit.formats.release import (
 )
 from imagekit.formats.simplesigning import SimpleSigning, parse_payload, payload_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.event import Command, Done, Note, Output
 from imagekit.model.image import BuiltLayer, Origin
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import (
@@ -34,6 +33,7 @@ from imagekit.model.oci import (
 )
 from imagekit.model.plan import CachedLayer, Made
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement, Subject
+from imagekit.progress import Command, Done, Note, Output
 from tests.fuzz.target import Target, documents, same
 
 _DIGEST = "sha256:" + "a" * 64

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keys import generate
+from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
 from imagekit.formats.oci import parse_manifest
 from imagekit.model.oci import Manifest

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.clock import SystemClock
 from imagekit.adapters.keys import generate
 from imagekit.adapters.memory import SqliteMemory
+from imagekit.clock import SystemClock
 from imagekit.errors import InputError
 from imagekit.model.reference import Destination, PinnedReference, TaggedReference
 from imagekit.model.registry import RegistryOptions

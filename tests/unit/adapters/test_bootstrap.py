@@ -7,8 +7,8 @@ import pytest
 
 from imagekit.adapters import bootstrap as module
 from imagekit.adapters.bootstrap import bootstrap
-from imagekit.adapters.process import Runner
 from imagekit.errors import ToolNotFoundError
+from imagekit.process import Runner
 
 MIRROR = "deb http://mirror.site/debian bookworm main\n"
 

@@ -8,7 +8,7 @@ import pytest
 from imagekit.adapters.fetch import download
 from imagekit.errors import IntegrityError, ToolError
 from imagekit.model.digest import Digest
-from imagekit.model.event import silent
+from imagekit.progress import silent
 from tests.hostile import Answer, HostileRegistry
 
 _WHERE = "recipes/a/recipe.yaml:12"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.git import commit_time
-from imagekit.adapters.process import Runner
 from imagekit.errors import RecipeError
+from imagekit.process import Runner
 
 ME = {os.geteuid()}
 

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.adapters.journal import journal
 from imagekit.errors import BuildError, ToolError
-from imagekit.model.event import Command, Event, Output
+from imagekit.progress import Command, Event, Output
 
 
 def test_everything_is_written_and_passed_on(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters import storage
-from imagekit.adapters.paths import home_of, is_plain
 from imagekit.adapters.storage import Folders, container_store, job_folder
 from imagekit.errors import ToolError
+from imagekit.paths import home_of, is_plain
 
 
 def test_storages_never_share_where_mounts_are_counted(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.output import write_output
 from imagekit.cli import main as cli
 from imagekit.cli.console import Console
 from imagekit.errors import (
@@ -25,6 +24,7 @@ from imagekit.errors import (
     UsageError,
     VerificationError,
 )
+from imagekit.files import write_output
 
 
 class _Command(ModuleType):

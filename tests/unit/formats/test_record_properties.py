@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
-from imagekit.model.event import Command, Done, Note, Output
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import LAYER, Descriptor
 from imagekit.model.plan import CachedLayer, Made
+from imagekit.progress import Command, Done, Note, Output
 
 _LAYERS = st.builds(
     BuiltLayer,

@@ -10,13 +10,13 @@ from imagekit.adapters.storage import host_platform
 from imagekit.errors import RegistryError
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.event import silent
 from imagekit.model.oci import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.model.place import Place
 from imagekit.model.recipe import ImageBase
 from imagekit.model.reference import PinnedReference, Repository
 from imagekit.model.registry import RegistryOptions
 from imagekit.pipeline.bases import Below, image_below
+from imagekit.progress import silent
 from tests.fakes import MemoryRegistry
 from tests.hostile import HostileRegistry
 from tests.proxy import proxy

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.clock import SystemClock
+from imagekit.clock import SystemClock
 from imagekit.errors import DocumentError, ImagekitError, NotFoundError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.pem import public_key_pem

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.process import Runner
 from imagekit.errors import RecipeError
 from imagekit.model.digest import Digest
 from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.pipeline.build import _secrets
+from imagekit.process import Runner
 
 HERE = Place("recipe.yaml", 3, 1)
 

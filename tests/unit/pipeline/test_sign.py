@@ -8,7 +8,6 @@ import pytest
 from imagekit.errors import DocumentError, SigningKeyError
 from imagekit.formats.oci import index_bytes, manifest_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.event import Done, Event, silent
 from imagekit.model.image import Material
 from imagekit.model.oci import (
     CONFIG,
@@ -26,6 +25,7 @@ from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE
 from imagekit.model.statement import CYCLONEDX as SBOM_TYPE
 from imagekit.pipeline.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.ports import RegistryReader
+from imagekit.progress import Done, Event, silent
 from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of

@@ -11,7 +11,7 @@ import pytest
 
 from imagekit.adapters.buildah import PREFIX, Buildah
 from imagekit.adapters.chain import FOLDER, lock_of
-from imagekit.adapters.locks import held
+from imagekit.locks import held
 from imagekit.model.plan import Folder, Job, Store
 from imagekit.pipeline.worker import _sweep
 

@@ -8,9 +8,9 @@ import pytest
 from imagekit.errors import DocumentError, InputError, NotFoundError
 from imagekit.formats.oci import index_bytes
 from imagekit.model.digest import Digest
-from imagekit.model.event import Note, silent
 from imagekit.model.oci import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
 from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.progress import Note, silent
 from imagekit.stage import closure as module
 from imagekit.stage.closure import closure, matches
 from imagekit.stage.copy import check_blobs, copy

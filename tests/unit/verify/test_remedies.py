@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from imagekit.errors import UsageError
 from imagekit.formats.oci import index_bytes
-from imagekit.model.event import silent
 from imagekit.model.oci import INDEX, Index, Platform
 from imagekit.model.policy import Level, Platforms
 from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
@@ -14,6 +13,7 @@ from imagekit.model.statement import SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.sign import sign_image
 from imagekit.ports import RegistryReader
+from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import World, signed_world

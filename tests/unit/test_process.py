@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.process import Outcome, Runner, Stream, failure, which
-from imagekit.adapters.strays import adopt_strays, end_strays
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
-from imagekit.model.event import Command, Event, Output
+from imagekit.process import Outcome, Runner, Stream, failure, which
+from imagekit.progress import Command, Event, Output
+from imagekit.subreaper import adopt_strays, end_strays
 
 
 def _sh(text: str) -> list[str]:

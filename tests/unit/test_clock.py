@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from imagekit.adapters.clock import SystemClock
+from imagekit.clock import SystemClock
 
 
 def test_now_has_its_zone_and_is_now() -> None:

@@ -20,9 +20,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from imagekit.adapters.faults import HINTS
-from imagekit.errors import ToolError
+from imagekit.errors import RegistryError, ToolError
 from imagekit.owners import known
+
+HINTS = {
+    errno.ENOSPC: "the disk is full: make room and run it again, nothing is half done",
+    errno.EDQUOT: "your quota is used up: make room and run it again, nothing is half done",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "the file system is read-only: choose another folder",
+}
 
 _STDOUT = Path("-")
 _MODE = 0o666
@@ -208,3 +215,20 @@ def _same(new: Path, old: Path) -> bool:
             if piece != other.read(len(piece)):
                 return False
     return True
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an OSError into one that says what could not be written and what to do.
+
+    Args:
+        what: what was written to, for the message.
+
+    Raises:
+        RegistryError: instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = HINTS.get(error.errno or 0, "")
+        raise RegistryError(f"{what}: {error.strerror or error}", hint=hint) from error

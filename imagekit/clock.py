@@ -1,6 +1,7 @@
 """The machine's clock."""
 
 from datetime import UTC, datetime
+from typing import Protocol
 
 
 class SystemClock:
@@ -9,3 +10,11 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present time in UTC."""
         return datetime.now(UTC)
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return the present time, with its zone."""
+        ...

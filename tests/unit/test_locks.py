@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.locks import age, claimed, held
 from imagekit.errors import ToolError
+from imagekit.locks import age, claimed, held
 
 
 def test_what_is_held_cannot_be_claimed(tmp_path: Path) -> None:

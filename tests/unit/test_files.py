@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.output import is_stdout, output, write_output
 from imagekit.errors import ToolError
+from imagekit.files import is_stdout, output, write_output
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ def test_a_folder_and_a_socket_are_refused(tmp_path: Path) -> None:
 def test_standard_output_is_written_through(tmp_path: Path, name: str, kind: str) -> None:
     """Also where it is a plain file that others append to."""
     code = (
-        "import sys; from pathlib import Path; from imagekit.adapters.output import write_output; "
+        "import sys; from pathlib import Path; from imagekit.files import write_output; "
         "write_output(Path(sys.argv[1]), b'mine')"
     )
     argv = [sys.executable, "-c", code, name]
