@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit.documents.place import Place
 from imagekit.errors import BuildError
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
 from imagekit.model.oci import ImageConfig, Platform
-from imagekit.model.place import Place
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags

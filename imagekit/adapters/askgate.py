@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from imagekit.adapters.deadline import within
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import (
     AuthError,
     ImagekitError,
@@ -23,9 +25,7 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.formats import strictjson
 from imagekit.formats.distribution import ACCEPT, manifest_path
-from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 from imagekit.model.face import GateConfig, Ruling
 from imagekit.model.oci import MAX_MANIFEST

@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar, cast
 
+from imagekit.documents import strictjson
+from imagekit.documents.digits import decimal
+from imagekit.documents.fields import Fields, strict_base64
 from imagekit.errors import ImagekitError, InputError
 from imagekit.files import storage_errors
-from imagekit.formats import strictjson
-from imagekit.formats.digits import decimal
-from imagekit.formats.fields import Fields, strict_base64
 from imagekit.model.docker import DockerRequest
 
 MAX_QUESTION = 8 << 20

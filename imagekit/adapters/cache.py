@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.adapters.layout import write_whole
+from imagekit.documents import strictjson
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import ImagekitError
-from imagekit.formats import strictjson
-from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.plan import CachedLayer
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from imagekit.documents import strictjson
 from imagekit.errors import ImagekitError
-from imagekit.formats import strictjson
 from imagekit.model.host import EngineFile, EngineSetup
 from imagekit.paths import home_of
 

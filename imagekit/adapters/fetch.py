@@ -7,8 +7,8 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from imagekit.adapters.proxies import Proxies
+from imagekit.documents.digits import decimal
 from imagekit.errors import IntegrityError, ToolError
-from imagekit.formats.digits import decimal
 from imagekit.formats.distribution import origin
 from imagekit.model.digest import Digest
 from imagekit.progress import Advanced, Progress

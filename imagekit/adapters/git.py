@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError
-from imagekit.formats.digits import decimal
 from imagekit.process import Runner, which
 
 MAX_TIME = 253402300799

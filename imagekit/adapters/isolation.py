@@ -17,9 +17,9 @@ from pathlib import Path
 from imagekit import rooted
 from imagekit.adapters import cell
 from imagekit.adapters.layout import write_whole
+from imagekit.documents import strictjson
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, DocumentError, ToolError
-from imagekit.formats import strictjson
-from imagekit.formats.record import from_document, to_document
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
 from imagekit.owners import is_own
 from imagekit.process import which

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from imagekit.adapters.certificate import certified
 from imagekit.adapters.promise import Promise
 from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.documents import strictjson
+from imagekit.documents.fields import base64_text
 from imagekit.errors import InputError, SigningKeyError, ToolError, VerificationError
-from imagekit.formats import strictjson
 from imagekit.formats.bundle import CertificateBundle, parse_bundle
-from imagekit.formats.fields import base64_text
 from imagekit.formats.simplesigning import (
     CERTIFICATE_ANNOTATION,
     CHAIN_ANNOTATION,

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from imagekit.adapters.promise import Promise
 from imagekit.adapters.stamps import judge_stamps, told
 from imagekit.adapters.trustedroot import knows_log, log_keys
+from imagekit.documents.fields import Fields
 from imagekit.errors import VerificationError
 from imagekit.formats.bundle import BAD_TIMESTAMP
-from imagekit.formats.fields import Fields
 from imagekit.formats.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
 from imagekit.model.evidence import Witnessed
 from imagekit.model.key import PublicKey

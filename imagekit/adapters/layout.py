@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
 from imagekit.files import storage_errors
-from imagekit.formats import strictjson
 from imagekit.formats.oci import index_bytes, parse_descriptor, parse_manifest
 from imagekit.model.digest import Digest
 from imagekit.model.oci import (

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit import rooted
+from imagekit.documents.digits import decimal
 from imagekit.errors import InputError
-from imagekit.formats.digits import decimal
 
 _MAX = 1 << 20
 _MAX_ID = (1 << 32) - 2

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, base64_text
 from imagekit.errors import DocumentError, VerificationError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields, base64_text
 from imagekit.formats.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
 
 if TYPE_CHECKING:

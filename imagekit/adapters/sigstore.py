@@ -19,9 +19,9 @@ from imagekit.adapters.promise import Promise
 from imagekit.adapters.stamps import judge_stamps, told
 from imagekit.adapters.trustedroot import guarded, load_root, log_keys, within
 from imagekit.clock import Clock, SystemClock
+from imagekit.documents.fields import strict_base64
 from imagekit.errors import VerificationError
 from imagekit.formats.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
-from imagekit.formats.fields import strict_base64
 from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import public_key_of
 from imagekit.formats.signature import verify_legacy_signature

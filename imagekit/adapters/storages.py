@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.adapters.store import Store, StoredImage
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.formats import strictjson
 
 _MAX = 64 << 20
 _TABLES = ("containers.json", "volatile-containers.json")

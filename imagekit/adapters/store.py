@@ -14,9 +14,9 @@ from typing import Any
 
 from imagekit.adapters.podman import Podman, Programs
 from imagekit.adapters.staging import store_words
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.reference import PinnedReference
 

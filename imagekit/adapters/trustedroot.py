@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imagekit.documents import strictjson
 from imagekit.errors import ImagekitError, VerificationError
-from imagekit.formats import strictjson
 from imagekit.formats.logentry import BAD_TLOG_ENTRY
 from imagekit.model.policy import TrustRoot
 

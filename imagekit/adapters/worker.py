@@ -9,8 +9,8 @@ from pathlib import Path
 
 from imagekit import errors
 from imagekit.adapters.storage import tool_files
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
-from imagekit.formats.record import from_document, to_document
 from imagekit.model.plan import Isolation, Job, Made, Probe, Store
 from imagekit.paths import home_of
 from imagekit.process import Runner, Stream

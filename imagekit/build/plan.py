@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from imagekit.formats import strictjson
-from imagekit.formats.record import to_document
+from imagekit.documents import strictjson
+from imagekit.documents.record import to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
 from imagekit.model.oci import ImageConfig, Platform

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from imagekit.formats.schema import dump
+    from imagekit.documents.shape import dump
 
     module, _, name = _MAKERS[arguments.kind].partition(":")
     schema = getattr(importlib.import_module(module), name)()

@@ -125,7 +125,7 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
 
     policy = _file(arguments.policy_json) if arguments.policy_json else b""
     if policy:
-        from imagekit.formats import strictjson
+        from imagekit.documents import strictjson
 
         strictjson.loads_object(policy, what=str(arguments.policy_json))
     return Wish(

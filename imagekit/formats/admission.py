@@ -14,9 +14,9 @@ is being deleted runs nothing new.
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import InvalidReferenceError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.model.admission import Admission, Review, WantedImage
 from imagekit.model.hostname import names_host
 from imagekit.model.reference import parse_reference

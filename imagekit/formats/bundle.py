@@ -8,10 +8,10 @@ tell what they claim; sigstore-python reads the exact same bytes again to verify
 import json
 from dataclasses import dataclass, replace
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, base64_text, strict_base64
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 from imagekit.formats.dsse import Envelope
-from imagekit.formats.fields import Fields, base64_text, strict_base64
 from imagekit.formats.logentry import BAD_TLOG_ENTRY
 from imagekit.model.key import PublicKey
 from imagekit.model.oci import BUNDLE, IN_TOTO

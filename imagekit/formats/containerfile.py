@@ -9,8 +9,8 @@ it read neither more nor fewer than were judged.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from imagekit.formats import strictjson
-from imagekit.formats.digits import decimal
+from imagekit.documents import strictjson
+from imagekit.documents.digits import decimal
 from imagekit.model.recipe import Containerfile, Instruction, Stage
 
 _MARK = "\0"

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, base64_text, strict_base64
 from imagekit.errors import DocumentError, SigningKeyError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields, base64_text, strict_base64
 from imagekit.formats.pem import MAX_KEY_FILE, public_key_of
 
 Signing = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey

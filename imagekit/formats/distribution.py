@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import (
     AuthError,
     DocumentError,
@@ -18,8 +20,6 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.formats.weblink import Link, parse_links
 from imagekit.model.digest import Digest
 from imagekit.model.hostname import PORTS, server_of, url_host

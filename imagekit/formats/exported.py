@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.model.reference import PinnedReference, Reference, parse_reference

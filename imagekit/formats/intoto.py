@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats import strictjson
 from imagekit.formats.dsse import Envelope
-from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 from imagekit.model.oci import IN_TOTO
 from imagekit.model.statement import Statement, Subject

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 from imagekit.model.local import LocalImage
 

@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, strict_base64
 from imagekit.errors import DocumentError, SigningKeyError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields, strict_base64
 from imagekit.formats.pem import parse_public_key
 from imagekit.model.key import PublicKey
 

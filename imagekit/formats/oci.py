@@ -8,8 +8,8 @@ CVE-2021-41190 for documents that are manifest and index at once).
 from collections.abc import Mapping, Sized
 from typing import Any
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.oci import (
     INDEX,

@@ -7,7 +7,7 @@ Keys that are not known are passed over, as the in-toto framework demands of con
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from imagekit.formats.fields import Fields
+from imagekit.documents.fields import Fields
 from imagekit.model.release import Release, Withdrawal
 
 BAD_STATEMENT = "BAD_STATEMENT"

@@ -6,7 +6,7 @@ no new privileges, a read-only root, and namespaces of its own but for the netwo
 
 from collections.abc import Sequence
 
-from imagekit.formats import strictjson
+from imagekit.documents import strictjson
 from imagekit.model.oci import ImageConfig
 from imagekit.model.staged import Bind
 

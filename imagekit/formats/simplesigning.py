@@ -7,9 +7,9 @@ keys than these is refused there, and so it is here.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.model.digest import Digest
 
 BAD_PAYLOAD = "BAD_PAYLOAD"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, cast
 
+from imagekit.documents.fields import Fields
 from imagekit.errors import InvalidReferenceError
-from imagekit.formats.fields import Fields
 from imagekit.formats.release import moment_text
 from imagekit.model.digest import Digest
 from imagekit.model.summary import Descriptor, Summary

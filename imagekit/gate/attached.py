@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 from imagekit.formats.bundle import MAX_BUNDLE, MEDIA_TYPES
 from imagekit.formats.oci import parse_manifest
 from imagekit.gate.decision import Closure, Decision

@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from imagekit.documents import strictyaml
+from imagekit.documents.digits import decimal
+from imagekit.documents.report import Report, shown
+from imagekit.documents.scalars import Boolean, Choice, Integer, ListOf, Text, plain
+from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import InputError
-from imagekit.formats import strictyaml
-from imagekit.formats.digits import decimal
-from imagekit.formats.report import Report, shown
-from imagekit.formats.scalars import Boolean, Choice, Integer, ListOf, Text, plain
-from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.gate.clients import Network
 from imagekit.gate.decide import Lifetimes
 from imagekit.gate.desk import Times

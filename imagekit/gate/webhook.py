@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.formats.admission import MAX_REVIEW, parse_review, review_answer
-from imagekit.formats.digits import decimal
 from imagekit.gate.answers import RefusedError, too_many
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.limits import Limits

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from imagekit.documents.place import Place
 from imagekit.model.digest import Digest
 from imagekit.model.oci import NOTHING, Platform
-from imagekit.model.place import Place
 from imagekit.model.reference import PinnedReference
 
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")

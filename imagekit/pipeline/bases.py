@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from imagekit.adapters.layout import LayoutStore
+from imagekit.documents.report import Report
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.formats.oci import parse_config, parse_manifest
-from imagekit.formats.report import Report
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.oci import (
     DOCKER_LAYER,

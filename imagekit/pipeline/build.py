@@ -15,8 +15,8 @@ from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
+from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
-from imagekit.formats.digits import decimal
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.adapters.layout import write_whole
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.files import storage_errors
-from imagekit.formats import strictjson
 from imagekit.model.policy import Policy
 from imagekit.model.staged import Kind
 from imagekit.pipeline.receipt import Asked, Checked, check

@@ -6,8 +6,8 @@ Nothing is verified here but digests: what a signature claims is shown as a clai
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
-from imagekit.formats import strictjson
 from imagekit.formats.bundle import KeyBundle, parse_bundle
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.oci import parse_config, parse_manifest

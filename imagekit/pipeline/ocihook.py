@@ -5,9 +5,9 @@ from pathlib import Path
 
 from imagekit.adapters.storages import find_image, image_of_container
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, InvalidReferenceError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import Fields
 from imagekit.model.face import FaceConfig
 from imagekit.model.reference import PinnedReference, parse_reference
 from imagekit.pipeline.face import judge_of, policy_of

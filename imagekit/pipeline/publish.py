@@ -214,7 +214,7 @@ class _Work:
     def _attest_sbom(
         self, image: PinnedReference, manifest: RawManifest, sbom: bytes
     ) -> list[Attached]:
-        from imagekit.formats.strictjson import loads_object
+        from imagekit.documents.strictjson import loads_object
 
         descriptor = manifest.descriptor
         attached = attach_sbom(self.writer, image, manifest=descriptor, sbom=sbom)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from imagekit.clock import Clock
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
 from imagekit.model.oci import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
 from imagekit.model.reference import PinnedReference, Reference, TaggedReference

@@ -24,8 +24,8 @@ from imagekit.adapters.isolation import Record
 from imagekit.adapters.storage import settle
 from imagekit.adapters.workshop import RealWorkshop
 from imagekit.build.make import make
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, ImagekitError, ToolError
-from imagekit.formats.record import from_document, to_document
 from imagekit.locks import age, claimed, held
 from imagekit.model.plan import Isolation, Job, Made, Probe
 from imagekit.process import Runner

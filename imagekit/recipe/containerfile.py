@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from imagekit.documents.place import Place
+from imagekit.documents.report import Report, Span
 from imagekit.errors import InputError
-from imagekit.formats.report import Report, Span
-from imagekit.model.place import Place
 from imagekit.model.recipe import (
     Containerfile,
     ImageBase,

@@ -17,8 +17,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from imagekit.documents import strictjson
 from imagekit.errors import RecipeError
-from imagekit.formats import strictjson
 from imagekit.model.digest import Digest
 from imagekit.model.recipe import is_excluded
 from imagekit.rooted import link_text

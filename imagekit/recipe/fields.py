@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from imagekit.formats.scalars import (
+from imagekit.documents.place import Place
+from imagekit.documents.scalars import (
     LINES,
     Boolean,
     ByKind,
@@ -15,8 +16,7 @@ from imagekit.formats.scalars import (
     Text,
     plain,
 )
-from imagekit.formats.shape import OneKey, Record, Values, item
-from imagekit.model.place import Place
+from imagekit.documents.shape import OneKey, Record, Values, item
 from imagekit.model.recipe import (
     Base,
     BootstrapBase,

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import did_you_mean
 from imagekit.errors import RecipeError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import did_you_mean
 from imagekit.model.recipe import is_excluded
 from imagekit.recipe.parse import FILE_NAME, recipe_file
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagekit.formats.report import Report, Span
+from imagekit.documents.report import Report, Span
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 60_000

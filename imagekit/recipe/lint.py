@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.documents.place import Place
+from imagekit.documents.report import Report, Span
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.formats.containerfile import reaches
-from imagekit.formats.report import Report, Span
-from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe
 from imagekit.recipe.find import discover
 from imagekit.recipe.tree import Recipes

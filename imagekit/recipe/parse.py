@@ -5,11 +5,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report, Span
+from imagekit.documents.shape import INVALID, Invalid, Values
+from imagekit.documents.strictyaml import Node
 from imagekit.errors import RecipeError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report, Span
-from imagekit.formats.shape import INVALID, Invalid, Values
-from imagekit.formats.strictyaml import Node
 from imagekit.model.digest import Digest
 from imagekit.model.recipe import Containerfile, Recipe
 from imagekit.recipe.containerfile import read_containerfile

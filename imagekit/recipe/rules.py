@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from imagekit.documents.report import Report
+from imagekit.documents.scalars import Found
+from imagekit.documents.shape import Values
 from imagekit.errors import InputError
-from imagekit.formats.report import Report
-from imagekit.formats.scalars import Found
-from imagekit.formats.shape import Values
 from imagekit.model.recipe import Tags, is_excluded
 from imagekit.model.reference import Repository, TaggedReference
 from imagekit.recipe.values import package

@@ -6,7 +6,7 @@ that is done.
 
 from pathlib import Path
 
-from imagekit.formats.schema import dump
+from imagekit.documents.shape import dump
 from imagekit.recipe.whole import recipe_schema
 
 FILE = Path(__file__).with_name("recipe.schema.json")

@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit.documents.place import Place
+from imagekit.documents.report import Report
 from imagekit.errors import Diagnostic, RecipeError
-from imagekit.formats.report import Report
-from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe, RecipeBase
 from imagekit.recipe.find import below, choose, name_of
 from imagekit.recipe.owner import check_owner, trusted_owners

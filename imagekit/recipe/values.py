@@ -4,8 +4,8 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from imagekit.documents.scalars import RefusedError
 from imagekit.errors import InputError
-from imagekit.formats.scalars import RefusedError
 from imagekit.model.digest import Digest
 from imagekit.model.oci import Platform
 from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference

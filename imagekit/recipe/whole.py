@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imagekit.formats.scalars import Choice, ListOf
-from imagekit.formats.shape import Field, Record, Values, item
+from imagekit.documents.scalars import Choice, ListOf
+from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.model.digest import Digest
 from imagekit.model.oci import NOTHING
 from imagekit.model.recipe import Base, Containerfile, Recipe, ScratchBase

@@ -7,8 +7,8 @@ what stands on stdout, at most 32 KiB, is shown to the user.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_descriptor
 from imagekit.model.digest import Digest
 from imagekit.model.oci import INDEX_TYPES, MANIFEST_TYPES

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats.digits import decimal
 from imagekit.model.docker import DockerRequest
 from imagekit.model.reference import (
     PinnedReference,

@@ -10,8 +10,8 @@ import string
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 
 _NAME = frozenset(string.ascii_letters + string.digits + "_.-")
 _CODE = "docker/body"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.scalars import Boolean, Found, Integer, ListOf, Located, Text
+from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import InputError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.scalars import Boolean, Found, Integer, ListOf, Located, Text
-from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.model.face import FaceConfig, GateConfig
 from imagekit.model.hostname import canonical_host, is_loopback, realm_host
 from imagekit.model.reference import check_path, is_host

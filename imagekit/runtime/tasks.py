@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import InputError
-from imagekit.formats.digits import decimal
 
 _COUNTS = (
     # Slurm's srun, sbatch and salloc.

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from imagekit.documents.fields import base64_text, strict_base64
 from imagekit.formats.bundle import KeyBundle, key_bundle_bytes, parse_bundle
 from imagekit.formats.dsse import pae
-from imagekit.formats.fields import base64_text, strict_base64
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
 from imagekit.model.key import PublicKey

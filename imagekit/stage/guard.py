@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 
 CODE = "OTHER_BUNDLE"
 MAX_CONFIG = 4 << 20

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from imagekit.documents import strictjson
 from imagekit.errors import InputError
-from imagekit.formats import strictjson
 from imagekit.model.trust import Engine, Gate, Remark, Route, SystemFile
 
 REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")

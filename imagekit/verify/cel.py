@@ -13,8 +13,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from imagekit.documents.report import shown
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.formats.report import shown
 
 MAX_NODES = 5000
 """Most values in all that an expression is given: to compare a list of them with itself for each

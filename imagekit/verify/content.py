@@ -11,8 +11,8 @@ What must hold:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.formats import strictjson
 from imagekit.formats.oci import parse_manifest
 from imagekit.model.digest import Digest
 from imagekit.model.oci import (

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report, Span, shown
+from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, Located, MapOf, Text
+from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.formats import strictyaml
 from imagekit.formats.release import MAX_SEQUENCE
-from imagekit.formats.report import Report, Span, shown
-from imagekit.formats.scalars import ByKind, Choice, Found, Integer, ListOf, Located, MapOf, Text
-from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.model.digest import Digest
 from imagekit.model.reference import Reference, TaggedReference, parse_reference
 from imagekit.model.release import Seen

@@ -8,8 +8,8 @@ not there or that the image holds more than an expression may look at.
 
 from collections.abc import Mapping
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 from imagekit.model.policy import Expression
 from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Finding

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.shape import INVALID
+from imagekit.documents.strictyaml import Node
 from imagekit.errors import PolicyError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.shape import INVALID
-from imagekit.formats.strictyaml import Node
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy
 from imagekit.verify.schema import POLICY

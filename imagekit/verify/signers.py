@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.scalars import Choice, ListOf, MapOf
+from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.scalars import Choice, ListOf, MapOf
-from imagekit.formats.shape import INVALID, Record, Values, item
 from imagekit.model.policy import TrustRoot
 from imagekit.verify.load import policy_bytes
 from imagekit.verify.schema.authority import AUTHORITIES

@@ -13,6 +13,7 @@ What must hold before anything in a candidate is believed:
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, VerificationError
 from imagekit.formats.bundle import (
     CertificateBundle,
@@ -21,7 +22,6 @@ from imagekit.formats.bundle import (
     parse_bundle,
 )
 from imagekit.formats.dsse import Envelope
-from imagekit.formats.fields import strict_base64
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.formats.simplesigning import (

@@ -7,10 +7,10 @@ import pytest
 
 from imagekit.adapters.buildah import Buildah
 from imagekit.adapters.isolation import Cell
+from imagekit.documents.place import Place
+from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
 from imagekit.formats.containerfile import render
-from imagekit.formats.report import Report
-from imagekit.model.place import Place
 from imagekit.model.plan import Folder, Isolation, Store
 from imagekit.model.recipe import Stage
 from imagekit.process import Runner

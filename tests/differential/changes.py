@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from imagekit.documents.fields import base64_text
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
-from imagekit.formats.fields import base64_text
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
 from imagekit.model.oci import IN_TOTO
 from imagekit.ports import PrivateKey

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
+from imagekit.documents.fields import base64_text
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
-from imagekit.formats.fields import base64_text
 from imagekit.model.oci import BUNDLE, IN_TOTO
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from tests.differential.bed import Form

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from imagekit.formats.fields import base64_text
+from imagekit.documents.fields import base64_text
 from tests.differential.bed import STRANGER, Form
 from tests.differential.case import Case
 from tests.differential.changes import (

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
-from imagekit.formats import strictjson
 from imagekit.formats.bundle import BAD_BUNDLE, Proofs
-from imagekit.formats.fields import Fields
 from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import parse_public_key
 from imagekit.formats.signature import verify_signature

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, ToolError
-from imagekit.formats import strictjson
 from imagekit.model.hostname import HUB, canonical_host, login_key, names_host
 from imagekit.model.reference import Repository
 from imagekit.model.registry import Credential

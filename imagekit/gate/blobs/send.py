@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
-from imagekit.formats.digits import decimal
 from imagekit.gate.answers import OCTETS, RefusedError
 from imagekit.gate.blobs.flow import Flow, Wanted, checked
 from imagekit.model.digest import Digest

@@ -9,7 +9,7 @@ The tools that wrote the SBOM, and the pedigree of a component, are not in the i
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from imagekit.formats.fields import Fields
+from imagekit.documents.fields import Fields
 from imagekit.verify.conditions.purls import is_purl
 from imagekit.verify.conditions.words import (
     by_lower_case,

@@ -10,7 +10,7 @@ https://slsa.dev/spec/v1.0/provenance
 
 from collections.abc import Mapping
 
-from imagekit.formats.fields import Fields
+from imagekit.documents.fields import Fields
 from imagekit.model.condition import ProvenanceCondition
 from imagekit.model.evidence import Refusal
 from imagekit.verify.conditions.images import image_named

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.formats.fields import Fields
+from imagekit.documents.fields import Fields
 from imagekit.model.condition import Severity, VulnerabilityCondition
 from imagekit.model.evidence import Refusal
 from imagekit.verify.conditions.words import (

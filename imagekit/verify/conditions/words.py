@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
+from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError
-from imagekit.formats.fields import Fields
 from imagekit.model.evidence import Refusal
 from imagekit.verify.trust import CLOCK_SKEW
 

@@ -6,8 +6,8 @@ the target may be written. The versions are those of Podman's vendored container
 
 from dataclasses import dataclass
 
+from imagekit.documents.digits import decimal
 from imagekit.errors import UsageError
-from imagekit.formats.digits import decimal
 
 NEWEST = (5, 8)
 """What is written for where no version is asked for; what is newer reads it too."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imagekit.documents import strictjson
+from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, InputError, PolicyError
-from imagekit.formats import strictjson
-from imagekit.formats.fields import strict_base64
 from imagekit.formats.pem import describe
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from imagekit.documents.report import Report, Span
+from imagekit.documents.strictyaml import MAX_BYTES
 from imagekit.errors import Diagnostic, PolicyError
-from imagekit.formats.report import Report, Span
-from imagekit.formats.strictyaml import MAX_BYTES
 from imagekit.verify.lint.globs import check_globs
 from imagekit.verify.lint.places import Places
 from imagekit.verify.lint.times import check_times

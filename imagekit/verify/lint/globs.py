@@ -7,7 +7,7 @@ image of such a name is refused. What is said of names is exact: a name is shown
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagekit.formats.report import Report, shown
+from imagekit.documents.report import Report, shown
 from imagekit.model.policy import ImageRule, Policy
 from imagekit.verify.glob import applicable, literal_length
 from imagekit.verify.lint.places import Places

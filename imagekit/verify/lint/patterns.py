@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagekit.formats.report import shown
+from imagekit.documents.report import shown
 from imagekit.model.policy import Pattern
 from imagekit.verify import patterns
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Span
-from imagekit.formats.strictyaml import Node
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Span
+from imagekit.documents.strictyaml import Node
 
 
 @dataclass(frozen=True, slots=True)

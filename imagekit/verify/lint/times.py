@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from imagekit.formats.report import Report, shown
+from imagekit.documents.report import Report, shown
 from imagekit.model.policy import Authority, ImageRule, Policy
 from imagekit.verify.lint.places import Places
 

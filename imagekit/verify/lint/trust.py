@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from imagekit.formats.report import Report, shown
+from imagekit.documents.report import Report, shown
 from imagekit.model.evidence import Certified
 from imagekit.model.policy import Authority, Identity, ImageRule, Need, Policy, SignedIdentity
 from imagekit.verify.lint.patterns import Remark, of_issuer, of_subject

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from imagekit.documents.report import Report, shown
+from imagekit.documents.scalars import Boolean, ByKind, Choice, Integer, ListOf, Located, Text
+from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats.report import Report, shown
-from imagekit.formats.scalars import Boolean, ByKind, Choice, Integer, ListOf, Located, Text
-from imagekit.formats.shape import Field, Record, Values, item
 from imagekit.model.condition import (
     Condition,
     ProvenanceCondition,

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from imagekit.documents.report import Report, shown
+from imagekit.documents.scalars import LINES, Choice, Found, ListOf, Located, Text, plain
+from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.formats.pem import MAX_KEY_FILE, parse_public_key
-from imagekit.formats.report import Report, shown
-from imagekit.formats.scalars import LINES, Choice, Found, ListOf, Located, Text, plain
-from imagekit.formats.shape import Field, Record, Values, item
 from imagekit.model.policy import Authority, Identity, Need, Pattern
 from imagekit.verify import patterns
 from imagekit.verify.schema.draft import AuthorityDraft, KeyDraft

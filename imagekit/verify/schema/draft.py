@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagekit.formats.report import Report, Span, did_you_mean, shown
-from imagekit.formats.scalars import Found
+from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.scalars import Found
 from imagekit.model.condition import Condition
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, ImageRule, RequiredAttestation, TrustRoot

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from imagekit.documents import strictjson
+from imagekit.documents.report import Report, shown
+from imagekit.documents.shape import INVALID, Invalid
+from imagekit.documents.strictyaml import Node
 from imagekit.errors import DocumentError, InputError
-from imagekit.formats import strictjson
 from imagekit.formats.pem import MAX_KEY_FILE, parse_public_key
-from imagekit.formats.report import Report, shown
-from imagekit.formats.shape import INVALID, Invalid
-from imagekit.formats.strictyaml import Node
 from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot

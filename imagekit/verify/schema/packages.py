@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from imagekit.documents.report import Report, shown
+from imagekit.documents.scalars import ByKind, ListOf, Text
+from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats.report import Report, shown
-from imagekit.formats.scalars import ByKind, ListOf, Text
-from imagekit.formats.shape import Record, Values, item
 from imagekit.model.condition import PackageRange
 from imagekit.verify.schema.words import MAX_LISTED
 

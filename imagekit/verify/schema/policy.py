@@ -6,10 +6,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from imagekit.documents.report import Report, Span, shown
+from imagekit.documents.scalars import Choice, Found, Integer, ListOf, Located, MapOf, Text
+from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats.report import Report, Span, shown
-from imagekit.formats.scalars import Choice, Found, Integer, ListOf, Located, MapOf, Text
-from imagekit.formats.shape import Record, Values, item
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Deny, Policy, TrustRoot, Waiver
 from imagekit.model.reference import PinnedReference, parse_reference

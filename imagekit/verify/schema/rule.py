@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from imagekit.documents.report import Report, did_you_mean, shown
+from imagekit.documents.scalars import LINES, Boolean, ByKind, Choice, Integer, ListOf, Text
+from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats.report import Report, did_you_mean, shown
-from imagekit.formats.scalars import LINES, Boolean, ByKind, Choice, Integer, ListOf, Text
-from imagekit.formats.shape import Record, Values, item
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import (
     Authority,

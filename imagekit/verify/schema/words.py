@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from imagekit.documents.report import shown
+from imagekit.documents.scalars import Text, plain
 from imagekit.errors import PolicyError
-from imagekit.formats.report import shown
-from imagekit.formats.scalars import Text, plain
 from imagekit.model.digest import Digest
 from imagekit.verify.glob import fault
 

@@ -2,12 +2,13 @@
 
 import json
 
+from imagekit.documents import strictjson
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError
-from imagekit.formats import oci, strictjson
+from imagekit.formats import oci
 from imagekit.formats.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.intoto import parse_statement, statement_bytes, statement_of
-from imagekit.formats.record import from_document, to_document
 from imagekit.formats.release import (
     parse_release,
     parse_withdrawal,

@@ -3,12 +3,12 @@
 import json
 from pathlib import PurePosixPath
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
-from imagekit.formats import strictyaml
 from imagekit.formats.admission import parse_review, review_answer
 from imagekit.formats.installed import installed_bytes, parse_installed
 from imagekit.formats.localimages import parse_local_images
-from imagekit.formats.report import Report
 from imagekit.gate.config import CONFIG
 from imagekit.gate.paths import parse
 from imagekit.model.admission import Admission

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.formats import strictjson
 from imagekit.formats.vsa import parse_summary, summary_predicate
 from imagekit.model.condition import (
     Condition,

@@ -4,16 +4,16 @@ import json
 
 from imagekit.adapters.promise import Promise
 from imagekit.adapters.sigstore import SigstoreVerifier
+from imagekit.documents.fields import Fields, base64_text
+from imagekit.documents.strictjson import loads
 from imagekit.formats.bundle import Proofs
 from imagekit.formats.dsse import pae
-from imagekit.formats.fields import Fields, base64_text
 from imagekit.formats.logentry import Signed, parse_recorded
 from imagekit.formats.simplesigning import (
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 )
-from imagekit.formats.strictjson import loads
 from imagekit.model.evidence import Witness
 from imagekit.model.oci import IN_TOTO
 from tests import witnesses

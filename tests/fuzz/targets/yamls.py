@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.shape import INVALID
 from imagekit.errors import PolicyError, RecipeError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.shape import INVALID
 from imagekit.model.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.whole import RECIPE, Where, make

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.cache import LayerCache
-from imagekit.formats.record import to_document
+from imagekit.documents.record import to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
 from imagekit.model.oci import LAYER, Descriptor

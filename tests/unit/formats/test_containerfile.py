@@ -2,8 +2,8 @@
 
 import pytest
 
+from imagekit.documents.report import Report as Faults
 from imagekit.formats.containerfile import Below, Report, reaches, render
-from imagekit.formats.report import Report as Faults
 from imagekit.recipe.containerfile import read_containerfile
 
 HEX = "ab" * 32

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagekit.documents.fields import base64_text, strict_base64
 from imagekit.errors import SigningKeyError
 from imagekit.formats.cosignkey import cosign_key_pem, is_encrypted, load_private_key
-from imagekit.formats.fields import base64_text, strict_base64
 from imagekit.formats.pem import parse_public_key, public_key_of, public_key_pem
 from imagekit.formats.signature import verify_signature
 from imagekit.model.key import PublicKey

@@ -7,11 +7,11 @@ import pytest
 
 from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.storage import host_platform
+from imagekit.documents.place import Place
 from imagekit.errors import RegistryError
 from imagekit.formats.oci import config_bytes, manifest_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.oci import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
-from imagekit.model.place import Place
 from imagekit.model.recipe import ImageBase
 from imagekit.model.reference import PinnedReference, Repository
 from imagekit.model.registry import RegistryOptions

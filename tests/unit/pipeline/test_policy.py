@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.memory import SqliteMemory, default_path
+from imagekit.documents.report import Report
 from imagekit.errors import PolicyError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.pem import public_key_pem
-from imagekit.formats.report import Report
 from imagekit.model.digest import Digest
 from imagekit.model.policy import Authority, Policy
 from imagekit.pipeline.policy import open_policy, sign_policy

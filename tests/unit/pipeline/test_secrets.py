@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.documents.place import Place
 from imagekit.errors import RecipeError
 from imagekit.model.digest import Digest
-from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.pipeline.build import _secrets
 from imagekit.process import Runner

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from imagekit.documents.report import Report
 from imagekit.errors import RecipeError
-from imagekit.formats.report import Report
 from imagekit.model.recipe import RecipeBase
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile

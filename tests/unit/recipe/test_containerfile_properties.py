@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.documents.report import Report
 from imagekit.formats.containerfile import Below, render
-from imagekit.formats.report import Report
 from imagekit.model.recipe import Containerfile, RecipeBase
 from imagekit.recipe.containerfile import read_containerfile
 

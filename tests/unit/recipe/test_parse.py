@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.shape import INVALID, STRUCTURAL
 from imagekit.errors import RecipeError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.shape import INVALID, STRUCTURAL
 from imagekit.model.digest import Digest
 from imagekit.model.oci import Platform
 from imagekit.model.recipe import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.documents.place import Place
 from imagekit.formats.layertar import read_layer
 from imagekit.model.digest import Digest
 from imagekit.model.image import Origin
-from imagekit.model.place import Place
 from imagekit.model.recipe import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.model.sbom import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.sbom.catalogue import catalogue

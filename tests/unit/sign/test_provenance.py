@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from imagekit.documents.place import Place
 from imagekit.formats.intoto import parse_statement, statement_bytes
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
-from imagekit.model.place import Place
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.model.reference import Repository
 from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, IntegrityError, RegistryError
 from imagekit.formats.bundle import KeyBundle, parse_bundle
-from imagekit.formats.fields import strict_base64
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.oci import manifest_bytes
 from imagekit.formats.signature import verify_legacy_signature, verify_signature

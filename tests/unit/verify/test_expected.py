@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
+from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.formats.shape import STRUCTURAL
 from imagekit.model.digest import Digest
 from imagekit.model.release import Seen
 from imagekit.model.verdict import Finding, Verdict

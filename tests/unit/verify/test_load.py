@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
 from imagekit.formats.pem import public_key_pem
-from imagekit.formats.shape import STRUCTURAL
 from imagekit.model.digest import Digest
 from imagekit.model.policy import SignedIdentity
 from imagekit.verify import schema

@@ -7,9 +7,9 @@ import jsonschema
 import pytest
 import yaml
 
+from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
 from imagekit.formats.pem import public_key_pem
-from imagekit.formats.shape import STRUCTURAL
 from imagekit.verify.signers import load_signers, signers_schema
 from tests.fakes import MemorySigner
 

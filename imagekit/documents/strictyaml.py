@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from imagekit.formats.report import Report, Span, shown
+from imagekit.documents.report import Report, Span, shown
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

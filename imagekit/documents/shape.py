@@ -31,15 +31,22 @@ How a value is checked:
 A shape returns INVALID where it reported something, so the faults of all parts come at once.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report, Span, did_you_mean, shown
-from imagekit.formats.strictyaml import Node
-from imagekit.model.place import Place
+from imagekit.documents import strictyaml
+from imagekit.documents.place import Place
+from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.strictyaml import Node
+
+
+def dump(schema: Mapping[str, object]) -> str:
+    """Return the schema as indented JSON; the order of keys is that of the form."""
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
 
 MAX_ITEMS = 1000
 

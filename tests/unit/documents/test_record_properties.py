@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
-from imagekit.formats.record import from_document, to_document
 from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.oci import LAYER, Descriptor

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report
-from imagekit.formats.strictyaml import Broken, Mapping, Scalar, Sequence
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report
+from imagekit.documents.strictyaml import Broken, Mapping, Scalar, Sequence
 
 
 def read(raw: bytes | str) -> tuple[strictyaml.Node, Report]:

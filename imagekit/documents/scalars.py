@@ -1,4 +1,4 @@
-"""Shapes of single values, lists and free mappings; ``imagekit.formats.shape`` explains them."""
+"""Shapes of single values, lists and free mappings; ``imagekit.documents.shape`` explains them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, assert_never
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.shape import INVALID, MAX_ITEMS, Invalid, Shape, wrong_kind
+from imagekit.documents.strictyaml import Node
 from imagekit.errors import InputError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import Report, Span, did_you_mean, shown
-from imagekit.formats.shape import INVALID, MAX_ITEMS, Invalid, Shape, wrong_kind
-from imagekit.formats.strictyaml import Node
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagekit.formats.digits import decimal
+from imagekit.documents.digits import decimal
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("007", 7), ("65535", 65535)])

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imagekit.documents.place import Place
 from imagekit.errors import Diagnostic, InputError
-from imagekit.model.place import Place
 
 MAX_DIAGNOSTICS = 100
 """More faults than this help nobody; the last one then says so."""

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats import strictjson
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,20 @@ from typing import Any
 import jsonschema
 import pytest
 
+from imagekit.documents import strictyaml
+from imagekit.documents.report import MAX_DIAGNOSTICS, Report, Span
+from imagekit.documents.scalars import Boolean, ByKind, Choice, Integer, ListOf, MapOf, Text
+from imagekit.documents.shape import (
+    INVALID,
+    STRUCTURAL,
+    Invalid,
+    OneKey,
+    Record,
+    Shape,
+    Values,
+    item,
+)
 from imagekit.errors import InputError, PolicyError
-from imagekit.formats import strictyaml
-from imagekit.formats.report import MAX_DIAGNOSTICS, Report, Span
-from imagekit.formats.scalars import Boolean, ByKind, Choice, Integer, ListOf, MapOf, Text
-from imagekit.formats.shape import INVALID, STRUCTURAL, Invalid, OneKey, Record, Shape, Values, item
 
 
 @dataclass(frozen=True)
