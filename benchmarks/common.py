@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagekit import RegistryOptions, open_signer, sign_image
-from imagekit.model.oci import CONFIG as CONFIG_TYPE
-from imagekit.model.oci import MANIFEST
-from imagekit.model.reference import Repository, TaggedReference
-from imagekit.pipeline import registries
+from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.oci.registry import connect
+from imagekit.oci.types import CONFIG as CONFIG_TYPE
+from imagekit.oci.types import MANIFEST
 from imagekit.progress import silent
 
 RECIPE = """\
@@ -86,7 +86,7 @@ def push_signed(folder: Path, to: str, count: int) -> list[str]:
     images = []
     for number in range(count):
         reference = TaggedReference(Repository.parse(f"{to}/image{number}"), "1.0.0")
-        writer = registries.light(reference.repository, RegistryOptions())
+        writer = connect.light(reference.repository, RegistryOptions())
         raw = b'{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}'
         config = writer.put_bytes(reference.repository, CONFIG_TYPE, raw)
         entry = {"mediaType": CONFIG_TYPE, "digest": str(config.digest), "size": config.size}

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
     from imagekit.model.recipe import Recipe
-    from imagekit.model.reference import Destination, parse_reference
-    from imagekit.model.registry import RegistryOptions
     from imagekit.model.verdict import Verdict
+    from imagekit.oci.reference import Destination, parse_reference
+    from imagekit.oci.registry.options import RegistryOptions
     from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.check import build_tested as build_recipe
     from imagekit.pipeline.policy import open_policy
@@ -68,13 +68,13 @@ __all__ = [
 # Where each name lives; behind the colon, what it is called there.
 _HOMES = {
     "BuildOptions": "pipeline.build",
-    "Destination": "model.reference",
+    "Destination": "oci.reference",
     "ImagekitError": "errors",
     "open_signer": "pipeline.signers",
     "PublishOptions": "pipeline.publish",
     "PublishedImage": "model.published",
     "Recipe": "model.recipe",
-    "RegistryOptions": "model.registry",
+    "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "pipeline.summary",
     "Verdict": "model.verdict",
     "Verifier": "pipeline.verify",
@@ -85,7 +85,7 @@ _HOMES = {
     "load_policy": "verify.load",
     "load_recipe": "recipe:load",
     "open_policy": "pipeline.policy",
-    "parse_reference": "model.reference",
+    "parse_reference": "oci.reference",
     "publish_recipe": "pipeline.publish:publish",
     "sbom_of_folder": "pipeline.sbom",
     "sbom_of_reference": "pipeline.sbom",

@@ -4,20 +4,17 @@ Each is small and named by its capability. ``imagekit.adapters`` implements them
 ``tests.fakes`` in memory, and the same contract tests run on both.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from imagekit.formats.bundle import KeyBundle
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Witness
 from imagekit.model.face import Ruling
 from imagekit.model.key import PublicKey
-from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.policy import Authority, TrustRoot
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.model.release import Seen
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference
 
 
 class PrivateKey(Protocol):
@@ -151,91 +148,6 @@ class ImageJudge(Protocol):
         ...
 
 
-class RegistryReader(Protocol):
-    """The pull half of a registry or of an OCI layout.
-
-    Every byte that is returned was checked against its digest. Each method raises RegistryError
-    (NotFoundError, AuthError) where there is no good answer, and IntegrityError where the bytes
-    are not what was asked for.
-    """
-
-    def resolve(self, reference: TaggedReference) -> PinnedReference:
-        """Return what the tag points to now, by the digest of the manifest's exact bytes."""
-        ...
-
-    def manifest(self, reference: Reference) -> RawManifest:
-        """Return the exact bytes of a manifest or index of at most 4 MiB."""
-        ...
-
-    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
-        """Return a small blob whole; more than ``limit`` bytes are an IntegrityError."""
-        ...
-
-    def stream(
-        self, repository: Repository, descriptor: Descriptor
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Yield a blob in pieces; the last piece only comes when size and digest were right."""
-        ...
-
-    def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
-        """Return all that name the manifest as their subject, by the API or the fallback tag.
-
-        A listing that fails is an error and never an empty answer.
-        """
-        ...
-
-    def tags(self, repository: Repository) -> tuple[str, ...]:
-        """Return the tags of a repository; none where it does not exist."""
-        ...
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A reader that keeps some of what it read by digest."""
-
-    def remembers(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether a manifest or blob is kept, so that nobody is asked for it again."""
-        ...
-
-
-class RegistryWriter(RegistryReader, Protocol):
-    """The push half."""
-
-    def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Tell whether the blob is there."""
-        ...
-
-    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
-        """Upload a file as a blob in flat memory; the digest is checked on the way."""
-        ...
-
-    def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
-        """Upload a small blob, unless it is there, and return its descriptor."""
-        ...
-
-    def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
-        """Store a manifest by its digest only, without a tag.
-
-        Where it has a subject, it is listed among the subject's referrers when this returns: by
-        the API, or in the fallback tag, which is read back and merged.
-        """
-        ...
-
-    def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
-        """Let the tag point to the manifest, which is there already."""
-        ...
-
-    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
-        """Let the tag point to the manifest if it is not there, and return what it points to then.
-
-        Of several writers whose manifests differ at most one is returned its own.
-
-        Raises:
-            TagRaceError: that cannot be promised, since writing took too long.
-        """
-        ...
-
-
 class ContainerRuntime(Protocol):
     """What pulls images into a user's storage and runs them."""
 
@@ -255,17 +167,4 @@ class ContainerRuntime(Protocol):
         among: Collection[Digest] | None = None,
     ) -> int:
         """Run a container in the foreground, streams passed through; return its exit code."""
-        ...
-
-
-class BlobStore(Protocol):
-    """Content by digest on this machine: the local layout that builds write into."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the layout."""
-        ...
-
-    def path(self, digest: Digest) -> Path:
-        """Return where the blob lies or would lie."""
         ...

@@ -9,16 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
-from imagekit.formats.oci import index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, Descriptor, Index, RawManifest
 from imagekit.model.policy import Policy
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
-from imagekit.pipeline import registries
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import INDEX, Descriptor, Index, RawManifest
 from imagekit.pipeline.verify import verify
-from imagekit.ports import RegistryReader
 from tests.fakes import FixedClock, MemoryRegistry
 from tests.signed import NOW, World, signed_world
 
@@ -76,7 +76,7 @@ class RealStage:
         self, world: World, policy: Policy, *, reference: Reference | None = None
     ) -> Verdict:
         """Judge what is in the registry."""
-        watched = Watched(registries.reader(world.repository, QUICK))
+        watched = Watched(connect.reader(world.repository, QUICK))
         verdict = verify(
             reference or world.reference, policy=policy, reader=watched, clock=FixedClock(NOW)
         )

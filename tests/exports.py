@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry.ports import RegistryReader
 from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose, export
 from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_archive, opened
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.verify import verify
-from imagekit.ports import RegistryReader
 from imagekit.progress import silent
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock

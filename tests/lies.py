@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from imagekit.formats.oci import index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, Index
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import INDEX, Index
 from tests.hostile import Answer, Asked
 from tests.replay import Lie, Stage, Write
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from imagekit.cli.console import Console
 from imagekit.errors import DeniedError, ImagekitError
-from imagekit.formats.oci import descriptor_document, index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, Index
-from imagekit.model.reference import PinnedReference, Reference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.codec import descriptor_document, index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import INDEX, Index
 from imagekit.pipeline.verify import verify
 from imagekit.verify.explain import document, text
 from tests.fakes import FixedClock, MemorySigner

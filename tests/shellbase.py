@@ -6,11 +6,11 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.storage import host_platform
-from imagekit.formats.oci import config_bytes, index_bytes, manifest_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.codec import config_bytes, index_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.types import (
     CONFIG,
     INDEX,
     LAYER_GZIP,

@@ -11,8 +11,19 @@ from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.model.policy import Authority, Deny, ImageRule, Policy, RequiredAttestation
+from imagekit.model.statement import (
+    COSIGN_SIGN,
+    CYCLONEDX,
+    SLSA_PROVENANCE,
+    Statement,
+    Subject,
+    full_type,
+)
+from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.types import (
     BUNDLE,
     CONFIG,
     EMPTY,
@@ -23,17 +34,6 @@ from imagekit.model.oci import (
     SIMPLE_SIGNING,
     Descriptor,
 )
-from imagekit.model.policy import Authority, Deny, ImageRule, Policy, RequiredAttestation
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
-from imagekit.model.statement import (
-    COSIGN_SIGN,
-    CYCLONEDX,
-    SLSA_PROVENANCE,
-    Statement,
-    Subject,
-    full_type,
-)
-from imagekit.model.verdict import Finding, Verdict
 from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagekit.adapters.fetch import download
-from imagekit.adapters.registry.light import LightTransport
-from imagekit.adapters.registry.oras import OrasTransport
-from imagekit.adapters.registry.transport import Request, Transport
 from imagekit.gate.blobs.origin import RegistryOrigin
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Repository
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.oras import OrasTransport
+from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.transport import Request, Transport
 from imagekit.progress import silent
 
 HOST = "registry.example.org"

@@ -20,9 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot
+from imagekit.oci.digest import Digest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 THEN = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
-from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig, Platform
 
 PLACE = Place("recipe.yaml", 7, 3)
 

@@ -25,11 +25,11 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.formats.distribution import ACCEPT, manifest_path
-from imagekit.model.digest import Digest
 from imagekit.model.face import GateConfig, Ruling
-from imagekit.model.oci import MAX_MANIFEST
-from imagekit.model.reference import PinnedReference, Reference, Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository
+from imagekit.oci.registry.protocol import ACCEPT, manifest_path
+from imagekit.oci.types import MAX_MANIFEST
 
 if TYPE_CHECKING:
     import ssl

@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.layout import write_whole
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import ImagekitError
-from imagekit.model.digest import Digest
 from imagekit.model.plan import CachedLayer
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

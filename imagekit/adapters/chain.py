@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.layout import LayoutStore
 from imagekit.files import storage_errors
-from imagekit.formats.oci import index_bytes, manifest_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer
-from imagekit.model.oci import CONFIG, INDEX, MANIFEST, REF_NAME, Descriptor, Index, Manifest
 from imagekit.model.plan import Store
+from imagekit.oci.codec import index_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.types import CONFIG, INDEX, MANIFEST, REF_NAME, Descriptor, Index, Manifest
 
 FOLDER = "chains"
 """The folder of the layouts, and so a part of the names that Buildah makes of their paths."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from imagekit.adapters.proxies import Proxies
 from imagekit.documents.digits import decimal
 from imagekit.errors import IntegrityError, ToolError
-from imagekit.formats.distribution import origin
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
+from imagekit.oci.registry.protocol import origin
+from imagekit.oci.registry.proxies import Proxies
 from imagekit.progress import Advanced, Progress
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from imagekit import rooted
 from imagekit.errors import InputError, ToolError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.rooted import Place
 
 MAX_FILE = 1 << 20

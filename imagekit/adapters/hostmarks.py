@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from imagekit.adapters.bootstrap import host_mirrors
 from imagekit.errors import ToolError
-from imagekit.model.hostname import is_loopback
 from imagekit.model.mark import Mark
+from imagekit.oci.hostname import is_loopback
 
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 """Variables that name a proxy, in lower case; programs read them in capitals too."""

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from imagekit import rooted
 from imagekit.adapters import cell
-from imagekit.adapters.layout import write_whole
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, DocumentError, ToolError
 from imagekit.model.plan import Folder, Isolation, IsolationWish, Store
+from imagekit.oci.layout import write_whole
 from imagekit.owners import is_own
 from imagekit.process import which
 

@@ -19,9 +19,9 @@ from imagekit.formats.simplesigning import (
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified
 from imagekit.model.policy import Authority, Identity, Need, Pattern, TrustRoot
+from imagekit.oci.digest import Digest
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle, ClientTrustConfig

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.files import storage_errors
-from imagekit.formats.oci import index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, REF_NAME, Index
-from imagekit.model.reference import PinnedReference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import INDEX, REF_NAME, Index
 from imagekit.paths import temporary_place
 
 _PULL_SECONDS = 3600.0

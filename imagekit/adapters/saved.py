@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from imagekit.adapters.layout import LayoutRegistry, LayoutStore, entries
 from imagekit.errors import NotFoundError
-from imagekit.model.oci import REF_NAME, Descriptor, RawManifest
-from imagekit.model.reference import (
+from imagekit.oci.layout import LayoutRegistry, LayoutStore, entries
+from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
     Reference,
     Repository,
     TaggedReference,
 )
-from imagekit.ports import RegistryReader
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import REF_NAME, Descriptor, RawManifest
 
 _T = TypeVar("_T")
 _SHOWN = 3

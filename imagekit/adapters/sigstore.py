@@ -32,10 +32,10 @@ from imagekit.formats.simplesigning import (
     TIMESTAMP_ANNOTATION,
     legacy_stamps,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Refusal, Witness, Witnessed
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot
+from imagekit.oci.digest import Digest
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

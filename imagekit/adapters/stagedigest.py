@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 MAX_ENTRIES = 20_000_000
 _PIECE = 1 << 20

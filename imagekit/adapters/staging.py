@@ -15,7 +15,7 @@ from pathlib import Path
 
 from imagekit.adapters.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
 from imagekit.paths import SHARED, plain, temporary_place
 
 _SECONDS = 4 * 3600.0

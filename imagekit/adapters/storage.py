@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.adapters import cell
-from imagekit.adapters.layout import write_whole
 from imagekit.errors import ToolError
-from imagekit.model.oci import Platform
 from imagekit.model.plan import Folder, IsolationWish, Store
+from imagekit.oci.layout import write_whole
+from imagekit.oci.types import Platform
 from imagekit.owners import is_own
 from imagekit.paths import SHARED, home_of, is_name, is_plain
 

@@ -17,8 +17,8 @@ from imagekit.adapters.staging import store_words
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
 
 DRIVERS = ("overlay", "vfs")
 RECEIPTS = "imagekit"

@@ -14,7 +14,7 @@ from pathlib import Path
 from imagekit.adapters.stagedigest import tree_digest
 from imagekit.adapters.staging import in_namespace
 from imagekit.errors import DocumentError, InvalidReferenceError, RegistryError, ToolError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.process import Runner
 
 _MODULE = "imagekit.adapters.storedigest"

@@ -19,18 +19,18 @@ from imagekit.adapters.chain import Chain
 from imagekit.adapters.fetch import download
 from imagekit.adapters.hostmarks import host_marks
 from imagekit.adapters.isolation import Record, check_mount_points
-from imagekit.adapters.layout import LayoutStore
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.formats.containerfile import Below, reaches, render
-from imagekit.formats.oci import config_bytes, parse_config
 from imagekit.locks import held
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
-from imagekit.model.oci import History, ImageConfig
 from imagekit.model.plan import CachedLayer, Isolation, Job, Ran
 from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
+from imagekit.oci.codec import config_bytes, parse_config
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
 from imagekit.progress import Note
 

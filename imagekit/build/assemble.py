@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from imagekit.errors import RecipeError
 from imagekit.model.image import BuiltLayer
-from imagekit.model.oci import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from imagekit.model.plan import BuildPlan, Made
 from imagekit.model.recipe import Recipe
+from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
 
 ORIGIN = "dev.imagekit.layer.origin"
 TITLE = "org.opencontainers.image.title"

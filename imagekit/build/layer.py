@@ -27,9 +27,9 @@ from imagekit.build.marks import Marks
 from imagekit.build.snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 from imagekit.formats.catalogued import shown
-from imagekit.formats.unpack import MAX_UNPACKED
-from imagekit.model.digest import Digest
-from imagekit.model.oci import LAYER_GZIP, Descriptor
+from imagekit.oci.digest import Digest
+from imagekit.oci.layer_stream import MAX_UNPACKED
+from imagekit.oci.types import LAYER_GZIP, Descriptor
 
 MAX_BYTES = MAX_UNPACKED
 """Most bytes of a layer, unpacked: no more than is read of one for its SBOM."""

@@ -24,11 +24,11 @@ from imagekit.build.workshop import Workshop
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.formats.catalogued import shown
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
 from imagekit.model.recipe import CopyStep, FetchStep, RunStep, Step
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}

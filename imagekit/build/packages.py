@@ -10,10 +10,10 @@ from imagekit.build import inside
 from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError
-from imagekit.model.digest import Digest
 from imagekit.model.image import Material
 from imagekit.model.plan import Ran
 from imagekit.model.recipe import Packages
+from imagekit.oci.digest import Digest
 
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCES = "etc/apt/sources.list.d/imagekit.list"

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 from imagekit.documents import strictjson
 from imagekit.documents.record import to_document
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
-from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.plan import BaseContext, BuildPlan, LayerPlan
 from imagekit.model.recipe import (
     BootstrapBase,
@@ -17,6 +15,8 @@ from imagekit.model.recipe import (
     RunStep,
     Step,
 )
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig, Platform
 
 FORMAT = 5
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
-from imagekit.model.oci import ImageConfig
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.python import ImagePython
 from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig
 
 
 class Workshop(Protocol):

@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _config(arguments: argparse.Namespace) -> "Config":
     from imagekit.gate.config import Config, Tls, load_config, parse_address
     from imagekit.gate.upstreams import Upstream
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.registry.options import RegistryOptions
 
     config = load_config(arguments.config) if arguments.config else Config()
     if arguments.upstream:

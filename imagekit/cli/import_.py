@@ -33,9 +33,9 @@ from imagekit.cli.options import (
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.adapters.archive import Archive
     from imagekit.model.exported import Exported
     from imagekit.model.policy import Policy
+    from imagekit.oci.archive import Archive
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
     from imagekit.formats.exported import reference_text
-    from imagekit.model.reference import Reference
     from imagekit.model.verdict import Verdict
+    from imagekit.oci.reference import Reference
+    from imagekit.oci.registry.ports import RegistryReader
     from imagekit.pipeline.engine import podman
     from imagekit.pipeline.import_ import ImportOptions, Storage, import_archive, opened
     from imagekit.pipeline.verify import verify
-    from imagekit.ports import RegistryReader
     from imagekit.verify.explain import document, text
 
     _one_policy(arguments)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
-from imagekit.model.reference import parse_reference
+from imagekit.oci.reference import parse_reference
 from imagekit.pipeline.inspect import Claim, Inspection
 
 _MOST_LABELS = 20
@@ -31,12 +31,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: there is no such image, or it cannot be read.
     """
-    from imagekit.pipeline import registries
+    from imagekit.oci.registry import connect
     from imagekit.pipeline.inspect import inspect
 
     reference = parse_reference(arguments.reference)
     options = registry_of(arguments)
-    found = inspect(registries.reader(reference.repository, options), reference)
+    found = inspect(connect.reader(reference.repository, options), reference)
     console.result("\n".join(_lines(found)), document(found))
     return 0
 

@@ -9,7 +9,7 @@ from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
     from imagekit.model.policy import Policy
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.registry.options import RegistryOptions
     from imagekit.ports import Memory, Signer
     from imagekit.verify.signed import PolicySigners
 
@@ -52,7 +52,7 @@ def registry_of(
         arguments: of the command line.
         plain_hosts: the registries that ``--plain-http`` speaks of, where it is not all.
     """
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.registry.options import RegistryOptions
 
     return RegistryOptions(
         plain_http=arguments.plain_http,
@@ -63,7 +63,7 @@ def registry_of(
 
 
 def _realms(arguments: argparse.Namespace) -> tuple[str, ...]:
-    from imagekit.model.hostname import realm_host
+    from imagekit.oci.hostname import realm_host
 
     said = [name.strip() for name in os.environ.get(REALMS, "").split(",")]
     return tuple(realm_host(name) for name in (*arguments.realm, *said) if name)

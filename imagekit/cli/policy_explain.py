@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the policy cannot be accepted, or there is no verdict.
     """
     from imagekit.adapters.memory import ReadOnlyMemory
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.policy_explain import explain
-    from imagekit.pipeline.registries import saved_reader
+    from imagekit.pipeline.sources import saved_reader
     from imagekit.verify.explain_account import account_document, account_text
 
     reference = parse_reference(arguments.reference)

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: the registry does not answer, or the folder cannot be written.
     """
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.policy_save import save_evidence
     from imagekit.verify.findings import plain
 

@@ -27,11 +27,11 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
-from imagekit.model.hostname import is_loopback
 from imagekit.model.published import PublishedImage
+from imagekit.oci.hostname import is_loopback
 
 if TYPE_CHECKING:
-    from imagekit.model.reference import Destination
+    from imagekit.oci.reference import Destination
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
-    from imagekit.model.reference import Destination
+    from imagekit.oci.reference import Destination
     from imagekit.pipeline.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
 

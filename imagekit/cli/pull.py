@@ -16,8 +16,8 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference
 from imagekit.pipeline.run import Judge
 from imagekit.ports import ContainerRuntime
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and pull."""
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.run import pull
     from imagekit.verify.explain import document, text
 

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return _staged(arguments, console)
     if not arguments.reference:
         raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.run import run as run_verified
     from imagekit.verify.explain import document, text
 
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.registry.options import RegistryOptions
     from imagekit.pipeline.engine import podman
     from imagekit.pipeline.receipt import Asked, check
     from imagekit.pipeline.run_staged import run_staged

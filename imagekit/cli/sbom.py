@@ -12,8 +12,8 @@ from pathlib import Path
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InputError, InvalidReferenceError
-from imagekit.model.reference import Reference, parse_reference
 from imagekit.model.sbom import Sbom
+from imagekit.oci.reference import Reference, parse_reference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
-    from imagekit.pipeline import registries
+    from imagekit.oci.registry import connect
     from imagekit.pipeline.sbom import catalogue_folder, catalogue_reference
 
     folder = Path(arguments.image)
@@ -68,7 +68,7 @@ def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
         return catalogue_folder(folder, progress=console.progress)
     reference = _reference(arguments.image)
     options = registry_of(arguments)
-    reader = registries.reader(reference.repository, options)
+    reader = connect.reader(reference.repository, options)
     return catalogue_reference(reader, reference, progress=console.progress)
 
 

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         UsageError: the provenance has no builder, or a builder is named for none.
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.sign import sign_reference
 
     stated = _stated(arguments)
@@ -103,8 +103,8 @@ def _stated(arguments: argparse.Namespace) -> "Stated | None":
 
 
 def _material(text: str) -> "Material":
-    from imagekit.model.digest import Digest
     from imagekit.model.image import Material
+    from imagekit.oci.digest import Digest
 
     uri, at, digest = text.rpartition("@")
     if not at or not digest.startswith("sha256:"):

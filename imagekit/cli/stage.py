@@ -93,9 +93,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
     from imagekit.cli.pull import make_judge
-    from imagekit.model.reference import parse_reference
     from imagekit.model.staged import Target
-    from imagekit.pipeline.registries import reader
+    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.registry.connect import reader
     from imagekit.pipeline.stage import Bench, StageOptions, stage
     from imagekit.verify.explain import document, text
 

@@ -151,9 +151,9 @@ def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
 
 
 def _gate(arguments: argparse.Namespace) -> "Gate":
-    from imagekit.model.hostname import canonical_host, is_loopback
-    from imagekit.model.reference import is_host
     from imagekit.model.trust import Gate
+    from imagekit.oci.hostname import canonical_host, is_loopback
+    from imagekit.oci.reference import is_host
 
     scheme, _, address = arguments.gate.rstrip("/").partition("://")
     if scheme not in {"https", "http"} or not is_host(address):
@@ -173,9 +173,9 @@ def _gate(arguments: argparse.Namespace) -> "Gate":
 
 
 def _routes(words: Sequence[str]) -> "Sequence[Route]":
-    from imagekit.model.hostname import canonical_host
-    from imagekit.model.reference import check_path, is_host
     from imagekit.model.trust import Route
+    from imagekit.oci.hostname import canonical_host
+    from imagekit.oci.reference import check_path, is_host
 
     routes = []
     for word in words:
@@ -243,7 +243,7 @@ def _show(files: "HostFiles", console: Console) -> int:
 
 
 def _test(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.trust import try_engines
 
     good, bad = (str(parse_reference(one)) for one in (arguments.good, arguments.bad))

@@ -113,8 +113,8 @@ def _judged(
 
 def _elsewhere(references: Sequence[str], place: str, verifier: "Verifier") -> "Iterator[Judged]":
     """Judge images by their names, as they lie in a layout or in one file."""
-    from imagekit.model.reference import parse_reference
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.registry.options import RegistryOptions
     from imagekit.pipeline.sources import source
     from imagekit.pipeline.verify import Judged
 

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from imagekit.errors import UsageError
     from imagekit.formats.release import MAX_REASON
-    from imagekit.model.reference import parse_reference
+    from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.withdraw import withdraw
 
     reason = " ".join(arguments.reason.split())

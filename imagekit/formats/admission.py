@@ -18,8 +18,8 @@ from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import InvalidReferenceError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.hostname import names_host
-from imagekit.model.reference import parse_reference
+from imagekit.oci.hostname import names_host
+from imagekit.oci.reference import parse_reference
 
 MAX_REVIEW = 7 << 20
 """Most bytes of a review: two objects of at most 3 MiB (the limit of an API server), and more."""

@@ -14,7 +14,7 @@ from imagekit.errors import DocumentError
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.logentry import BAD_TLOG_ENTRY
 from imagekit.model.key import PublicKey
-from imagekit.model.oci import BUNDLE, IN_TOTO
+from imagekit.oci.types import BUNDLE, IN_TOTO
 
 BAD_BUNDLE = "BAD_BUNDLE"
 BAD_TIMESTAMP = "BAD_TIMESTAMP"

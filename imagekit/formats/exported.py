@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.model.digest import Digest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
-from imagekit.model.reference import PinnedReference, Reference, parse_reference
+from imagekit.oci.archive import BAD_ARCHIVE, MAX_MEMBERS
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 
-BAD_ARCHIVE = "BAD_ARCHIVE"
-MAX_MEMBERS = 20_000
 MAX_RECORD = 16 << 20
 _SCHEMA = 1
 _KIND = "imagekit-export"

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError
-from imagekit.model.digest import Digest
 from imagekit.model.trust import Installed
+from imagekit.oci.digest import Digest
 
 MAX_FILES = 1000
 _CODE = "BAD_RECORD"

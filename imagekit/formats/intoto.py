@@ -7,9 +7,9 @@ from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats.dsse import Envelope
-from imagekit.model.digest import Digest
-from imagekit.model.oci import IN_TOTO
 from imagekit.model.statement import Statement, Subject
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import IN_TOTO
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 # cosign still writes v0.1 for some attestations; what imagekit reads of both is the same.

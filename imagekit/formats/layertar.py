@@ -15,10 +15,10 @@ from imagekit.formats.catalogued import (
     rule_for,
     shown,
 )
-from imagekit.formats.tarstream import Entry, EntryKind, entries, normal_path
-from imagekit.formats.unpack import MAX_UNPACKED, Stream
 from imagekit.model.image import Origin
 from imagekit.model.sbom import LayerFiles, RegularFile
+from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
+from imagekit.oci.tar import Entry, EntryKind, entries, normal_path
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError
-from imagekit.model.digest import Digest
 from imagekit.model.local import LocalImage
+from imagekit.oci.digest import Digest
 
 MAX_IMAGES = 10_000
 MAX_NAMES = 1000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 BAD_PAYLOAD = "BAD_PAYLOAD"
 BAD_TIMESTAMP = "BAD_TIMESTAMP"

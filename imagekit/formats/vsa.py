@@ -12,8 +12,8 @@ from typing import Literal, cast
 from imagekit.documents.fields import Fields
 from imagekit.errors import InvalidReferenceError
 from imagekit.formats.release import moment_text
-from imagekit.model.digest import Digest
 from imagekit.model.summary import Descriptor, Summary
+from imagekit.oci.digest import Digest
 
 BAD_VSA = "BAD_VSA"
 MAX_LEVELS = 100

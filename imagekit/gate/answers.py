@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imagekit.errors import ImagekitError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 OCTETS = "application/octet-stream"
 _JSON = "application/json"

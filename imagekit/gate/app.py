@@ -36,8 +36,8 @@ from imagekit.gate.paths import (
 )
 from imagekit.gate.refusals import DenialError, refusing
 from imagekit.gate.upstreams import Site, Upstreams
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 
 _log = logging.getLogger(__name__)
 _HOT_BYTES = 64 << 20

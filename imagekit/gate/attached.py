@@ -22,10 +22,11 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.formats.bundle import MAX_BUNDLE, MEDIA_TYPES
-from imagekit.formats.oci import parse_manifest
 from imagekit.gate.decision import Closure, Decision
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import (
     CYCLONEDX,
     EMPTY,
     EMPTY_JSON,
@@ -35,7 +36,6 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference
 
 MAX_BYTES = MAX_BUNDLE
 """Most bytes that the layers of one proof have together."""

@@ -13,7 +13,7 @@ from imagekit.gate.answers import RefusedError
 from imagekit.gate.decision import Decision
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.refusals import shown
-from imagekit.model.reference import Reference
+from imagekit.oci.reference import Reference
 from imagekit.verify.findings import plain
 
 _log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from imagekit.gate.guard import Grant
 from imagekit.gate.limits import Limits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.hostname import canonical_host, realm_host
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.hostname import canonical_host, realm_host
+from imagekit.oci.registry.options import RegistryOptions
 
 MAX_UPSTREAMS = 64
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}

@@ -14,8 +14,8 @@ from imagekit.errors import ImagekitError
 from imagekit.gate.decision import Closure, Decision, closure_of, moments
 from imagekit.gate.recorder import Recorder
 from imagekit.model.policy import Policy
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference
 from imagekit.pipeline.verify import verify
 from imagekit.ports import CertificateVerifier, Memory
 from imagekit.verify.fresh import FrozenMemory

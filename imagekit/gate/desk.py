@@ -30,9 +30,9 @@ from imagekit.gate.lru import Lru
 from imagekit.gate.recorder import Recorder
 from imagekit.gate.refusals import denial, is_outage
 from imagekit.gate.upstreams import Readers, Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.oci import Descriptor, RawManifest
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.verify.glob import applicable
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 from imagekit.gate.decision import Decision, Subject
 from imagekit.gate.lru import Lru
 from imagekit.gate.store import Store
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

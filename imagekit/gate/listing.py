@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from imagekit.formats.oci import descriptor_document
 from imagekit.gate.answers import Answer, RefusedError
 from imagekit.gate.clients import Asker
 from imagekit.gate.desk import Desk
 from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
 from imagekit.gate.upstreams import Site, Upstreams
-from imagekit.model.oci import INDEX
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.codec import descriptor_document
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import INDEX
 
 _PAGE = 1000
 

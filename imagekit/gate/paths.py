@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.gate.answers import RefusedError, bad_digest, bad_name, no_such_path
-from imagekit.model.digest import Digest
-from imagekit.model.reference import check_path, check_tag
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import check_path, check_tag
 
 MAX_TARGET = 4096
 MAX_PAGE = 1000

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from imagekit.errors import ImagekitError, RegistryError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import Descriptor, RawManifest
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
-from imagekit.ports import RegistryReader
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import Descriptor, RawManifest
 
 T = TypeVar("T")
 

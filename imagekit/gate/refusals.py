@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
-from imagekit.formats.distribution import TRANSIENT
 from imagekit.gate.answers import RefusedError, unavailable, unknown_manifest
 from imagekit.gate.decision import Decision
-from imagekit.model.reference import PinnedReference, Reference
 from imagekit.model.verdict import Finding
+from imagekit.oci.reference import PinnedReference, Reference
+from imagekit.oci.registry.protocol import TRANSIENT
 from imagekit.verify.findings import plain
 
 _FORBIDDEN = 403

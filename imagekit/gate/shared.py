@@ -13,9 +13,9 @@ import redis
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.gate.decision import Closure, Decision, Subject
-from imagekit.model.digest import Digest
-from imagekit.model.oci import RawManifest
-from imagekit.model.reference import PinnedReference, Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.types import RawManifest
 
 _log = logging.getLogger(__name__)
 _PREFIX = "imagekit:gate:1:"

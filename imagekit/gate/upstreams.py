@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Self
 
 from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
-from imagekit.formats.distribution import shown
 from imagekit.gate.answers import RefusedError, unavailable
 from imagekit.gate.paths import Named
-from imagekit.model.hostname import canonical_host, is_canonical
-from imagekit.model.oci import REF_NAME
-from imagekit.model.reference import Repository, check_path
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryReader
+from imagekit.oci.hostname import canonical_host, is_canonical
+from imagekit.oci.reference import Repository, check_path
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.registry.protocol import shown
+from imagekit.oci.types import REF_NAME
 
 _READER_SECONDS = 600.0
 _HINT = "write [NAME=]HOST[:PORT], [NAME=]http://HOST:PORT or [NAME=]oci:FOLDER"
@@ -245,7 +245,7 @@ class _LayoutNames:
         Raises:
             RefusedError: the layout cannot be read.
         """
-        from imagekit.adapters.layout import entries  # gates of layouts only
+        from imagekit.oci.layout import entries  # gates of layouts only
 
         try:
             seen = (folder / "index.json").stat()
@@ -278,6 +278,6 @@ class Readers:
         now = self._clock()
         made = self._made.get(upstream.name)
         if made is None or now - made[0] > _READER_SECONDS:
-            made = (now, registries.reader(repository, upstream.options))
+            made = (now, connect.reader(repository, upstream.options))
             self._made[upstream.name] = made
         return made[1]

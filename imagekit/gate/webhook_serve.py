@@ -20,7 +20,7 @@ from imagekit.gate.pace import Pace
 from imagekit.gate.webhook import Webhook
 from imagekit.model.admission import Admission, Review
 from imagekit.model.policy import Policy
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.admission import admit
 from imagekit.pipeline.verify import Verifier
 from imagekit.ports import Memory

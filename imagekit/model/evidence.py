@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
+from imagekit.oci.digest import Digest
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

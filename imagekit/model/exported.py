@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 
 RECORD = "imagekit/export.json"
 POLICY_FOLDER = "imagekit/policy"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from imagekit.model.digest import Digest
-from imagekit.model.oci import Descriptor, Platform
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import Descriptor, Platform
 
 
 class Origin(StrEnum):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

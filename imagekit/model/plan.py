@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.oci import ImageConfig, Platform
 from imagekit.model.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig, Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from imagekit.model.condition import Condition
-from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
-from imagekit.model.reference import Repository
 from imagekit.model.verdict import Finding
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 
 
 class SignedIdentity(StrEnum):

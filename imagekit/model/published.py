@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
 
 Status = Literal["published", "completed", "unchanged"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from imagekit.documents.place import Place
-from imagekit.model.digest import Digest
-from imagekit.model.oci import NOTHING, Platform
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import NOTHING, Platform
 
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
 

@@ -7,7 +7,7 @@ who has seen a higher one knows that the tag was moved back.
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 RELEASE = "https://imagekit.dev/release/v1"
 WITHDRAWAL = "https://imagekit.dev/withdrawal/v1"

@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
 
 STAGED = "staged:"
 """What the name of the subject begins with that binds the staged bytes; its kind follows."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

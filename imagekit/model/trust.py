@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 class Engine(StrEnum):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 
 Decision = Literal["allow", "deny"]
 

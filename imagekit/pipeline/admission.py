@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from imagekit.errors import ImagekitError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.reference import Reference, TaggedReference, complete_name, parse_reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference, TaggedReference, complete_name, parse_reference
 from imagekit.verify.findings import plain
 
 _SHOWN = 3

@@ -4,12 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from imagekit.adapters.layout import LayoutStore
 from imagekit.documents.report import Report
 from imagekit.errors import DocumentError, RecipeError
-from imagekit.formats.oci import parse_config, parse_manifest
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
-from imagekit.model.oci import (
+from imagekit.model.plan import BaseContext
+from imagekit.model.recipe import (
+    Containerfile,
+    ImageBase,
+    Instruction,
+    Recipe,
+    RecipeBase,
+)
+from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.reference import LAYOUT_HOST, PinnedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     DOCKER_LAYER,
     LAYER_GZIP,
     MAX_MANIFEST,
@@ -19,17 +30,6 @@ from imagekit.model.oci import (
     Manifest,
     Platform,
 )
-from imagekit.model.plan import BaseContext
-from imagekit.model.recipe import (
-    Containerfile,
-    ImageBase,
-    Instruction,
-    Recipe,
-    RecipeBase,
-)
-from imagekit.model.reference import LAYOUT_HOST, PinnedReference
-from imagekit.model.registry import RegistryOptions
-from imagekit.ports import RegistryReader
 from imagekit.progress import Advanced, Progress, Started
 from imagekit.recipe.containerfile import read_triggers
 
@@ -151,7 +151,7 @@ def image_below(
         IntegrityError: bytes are not what their digest says.
     """
     from imagekit.adapters.storage import host_platform
-    from imagekit.pipeline.registries import reader
+    from imagekit.oci.registry.connect import reader
 
     progress(Started(stage="base", detail=str(base.reference)))
     repository = base.reference.repository

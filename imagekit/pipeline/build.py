@@ -9,7 +9,6 @@ from pathlib import Path
 from imagekit.adapters.cache import LayerCache
 from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
-from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.storage import Folders, container_store, host_platform, job_folder
 from imagekit.adapters.worker import run_job
 from imagekit.build.assemble import image_config, image_manifest
@@ -17,13 +16,14 @@ from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
-from imagekit.formats.oci import config_bytes, manifest_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage
-from imagekit.model.oci import CONFIG, MANIFEST, Descriptor
 from imagekit.model.plan import BuildPlan, IsolationWish, Job, Made, SecretValue
 from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import CONFIG, MANIFEST, Descriptor
 from imagekit.paths import expanded
 from imagekit.pipeline.bases import (
     Below,

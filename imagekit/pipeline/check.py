@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.adapters.chain import Chain
-from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.storage import Folders, container_store
 from imagekit.adapters.testbed import Testbed
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.model.image import BuiltImage
 from imagekit.model.recipe import Recipe
+from imagekit.oci.layout import LayoutStore
 from imagekit.pipeline.build import BuildOptions, build
 from imagekit.process import Runner
 from imagekit.progress import Note, Progress, silent

@@ -5,7 +5,7 @@ from typing import assert_never
 from imagekit.errors import ImagekitError
 from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
 from imagekit.pipeline.face import judge_of
 from imagekit.runtime.dockerauthz import Answer, Ask, Tell, decide
 from imagekit.verify.findings import plain

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagekit.adapters.host import read
 from imagekit.adapters.podman import Podman
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.process import Runner
 from imagekit.progress import Progress
 from imagekit.runtime.engine import run_options

@@ -6,7 +6,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from imagekit.adapters.archive import (
+from imagekit.errors import PolicyError
+from imagekit.files import storage_errors
+from imagekit.formats.exported import check_path, record_bytes
+from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
+from imagekit.model.policy import Policy
+from imagekit.model.verdict import Verdict
+from imagekit.oci.archive import (
     INDEX_FILE,
     LAYOUT_FILE,
     Content,
@@ -14,18 +20,12 @@ from imagekit.adapters.archive import (
     whole,
     write_archive,
 )
-from imagekit.errors import PolicyError
-from imagekit.files import storage_errors
-from imagekit.formats.exported import check_path, record_bytes
-from imagekit.formats.oci import index_bytes, parse_manifest
-from imagekit.model.digest import Digest
-from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
-from imagekit.model.oci import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
-from imagekit.model.policy import Policy
-from imagekit.model.reference import Reference
-from imagekit.model.verdict import Verdict
+from imagekit.oci.codec import index_bytes, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
 from imagekit.pipeline.run import Judge, allowed
-from imagekit.ports import RegistryReader
 from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA

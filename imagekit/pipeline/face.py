@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.errors import InputError, ToolTimeoutError
 from imagekit.model.face import FaceConfig, Ruling
-from imagekit.model.reference import Reference
+from imagekit.oci.reference import Reference
 from imagekit.runtime.containerd import reason
 from imagekit.runtime.faceconfig import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
 
@@ -86,7 +86,7 @@ def judge_of(config: FaceConfig) -> "ImageJudge":
 
 def _by_policy(config: FaceConfig) -> "ImageJudge":
     from imagekit.adapters.memory import SqliteMemory
-    from imagekit.model.registry import RegistryOptions
+    from imagekit.oci.registry.options import RegistryOptions
     from imagekit.pipeline.verify import verify
 
     policy = policy_of(config)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.archive import BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
 from imagekit.errors import (
     DocumentError,
     InputError,
@@ -20,22 +19,23 @@ from imagekit.errors import (
     TagRaceError,
 )
 from imagekit.files import storage_errors
-from imagekit.formats.exported import BAD_ARCHIVE, MAX_RECORD, parse_record
-from imagekit.model.digest import Digest
+from imagekit.formats.exported import MAX_RECORD, parse_record
 from imagekit.model.exported import POLICY_FOLDER, RECORD, Exported
-from imagekit.model.oci import Descriptor, RawManifest
-from imagekit.model.reference import (
+from imagekit.model.verdict import Verdict
+from imagekit.oci.archive import BAD_ARCHIVE, BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import (
     Destination,
     PinnedReference,
     Reference,
     Repository,
     TaggedReference,
 )
-from imagekit.model.registry import RegistryOptions
-from imagekit.model.verdict import Verdict
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.sources import located
-from imagekit.ports import RegistryReader, RegistryWriter
 from imagekit.progress import Note, Progress
 from imagekit.publish.release import look
 from imagekit.stage.closure import Closure, closure
@@ -252,7 +252,7 @@ def _into(
     options: ImportOptions,
     progress: Progress,
 ) -> Imported:
-    from imagekit.pipeline.registries import writer
+    from imagekit.oci.registry.connect import writer
 
     found = done.found
     if found is None:
@@ -263,7 +263,7 @@ def _into(
         _refuse_taken(look(target, place, tag.tag), tag, found.image.digest)
     put: PutPieces
     if place.layout is not None:
-        from imagekit.adapters.layout import LayoutRegistry
+        from imagekit.oci.layout import LayoutRegistry
 
         _room(place.layout, found)
         put = LayoutRegistry().put_pieces

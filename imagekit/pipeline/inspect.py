@@ -10,11 +10,14 @@ from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.formats.bundle import KeyBundle, parse_bundle
 from imagekit.formats.intoto import statement_of
-from imagekit.formats.oci import parse_config, parse_manifest
 from imagekit.formats.simplesigning import parse_payload
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Form
-from imagekit.model.oci import (
+from imagekit.model.statement import COSIGN_SIGN
+from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     CYCLONEDX,
     MAX_MANIFEST,
     Descriptor,
@@ -22,9 +25,6 @@ from imagekit.model.oci import (
     Index,
     Manifest,
 )
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
-from imagekit.model.statement import COSIGN_SIGN
-from imagekit.ports import RegistryReader
 from imagekit.verify.collect import gather
 
 _MAX_SBOM = 32 << 20

@@ -9,7 +9,7 @@ from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, InvalidReferenceError
 from imagekit.model.face import FaceConfig
-from imagekit.model.reference import PinnedReference, parse_reference
+from imagekit.oci.reference import PinnedReference, parse_reference
 from imagekit.pipeline.face import judge_of, policy_of
 from imagekit.runtime.containerd import reason
 

@@ -4,10 +4,11 @@ from imagekit.adapters.memory import ReadOnlyMemory
 from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.clock import Clock, SystemClock
 from imagekit.model.policy import Policy
-from imagekit.model.reference import Reference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import Memory, RegistryReader
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.ports import Memory
 from imagekit.verify.account import Account, account
 from imagekit.verify.case import Case
 from imagekit.verify.judge import Bench, judge
@@ -38,7 +39,7 @@ def explain(
     cases: list[Case] = []
 
     def open_reader() -> RegistryReader:
-        return reader or registries.reader(reference.repository, options or RegistryOptions())
+        return reader or connect.reader(reference.repository, options or RegistryOptions())
 
     clock = clock or SystemClock()
     bench = Bench(

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Finding
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryReader
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.pipeline.sources import recorder
 from imagekit.verify.collect import gather
 from imagekit.verify.content import read_image
 
@@ -44,19 +45,19 @@ def save_evidence(
         RegistryError: the registry did not answer, or the folder cannot be written.
         DocumentError, IntegrityError: the image is not one that can be kept.
     """
-    inner = reader or registries.reader(reference.repository, options or RegistryOptions())
-    recorder = registries.recorder(inner, folder)
-    raw = recorder.manifest(reference)
+    inner = reader or connect.reader(reference.repository, options or RegistryOptions())
+    recording = recorder(inner, folder)
+    raw = recording.manifest(reference)
     if isinstance(reference, TaggedReference):
         image = reference.pin(raw.digest)
     else:
         image = reference
         if image.tag is not None:
-            recorder.resolve(TaggedReference(image.repository, image.tag))
-    content = read_image(recorder, image, raw)
+            recording.resolve(TaggedReference(image.repository, image.tag))
+    content = read_image(recording, image, raw)
     # Also what is not there may be withdrawn.
     each = dict.fromkeys((image.digest, *content.listed))
-    gathered = [gather(recorder, image.with_digest(one)) for one in each]
+    gathered = [gather(recording, image.with_digest(one)) for one in each]
     return SavedEvidence(
         reference=image,
         signatures=sum(len(one.candidates) for one in gathered),

@@ -8,9 +8,9 @@ from imagekit.adapters.memory import ScratchMemory
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.model.policy import Policy
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
-from imagekit.pipeline import registries
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.pipeline.sources import saved_reader
 from imagekit.pipeline.verify import verify
 from imagekit.verify.expected import Expected, Table
 from imagekit.verify.load import load_policy
@@ -69,7 +69,7 @@ def run_table(table: Table, policy: Policy, options: RegistryOptions) -> Iterato
 
 
 def _run(case: Expected, policy: Policy, options: RegistryOptions, *, now: datetime) -> Tested:
-    reader = None if case.evidence is None else registries.saved_reader(case.evidence)
+    reader = None if case.evidence is None else saved_reader(case.evidence)
     try:
         verdict = verify(
             case.reference,

@@ -24,15 +24,16 @@ from dataclasses import dataclass, field, replace
 from imagekit.clock import Clock
 from imagekit.errors import InputError
 from imagekit.model.image import BuiltImage
-from imagekit.model.oci import Descriptor, RawManifest
 from imagekit.model.published import PublishedImage, Status
 from imagekit.model.recipe import Recipe, Tags
-from imagekit.model.reference import Destination, PinnedReference, Reference, TaggedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
+from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
-from imagekit.ports import Memory, RegistryWriter, Signer
+from imagekit.ports import Memory, Signer
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
@@ -86,7 +87,7 @@ def publish(
     """
     from imagekit.adapters.memory import SqliteMemory, default_path
     from imagekit.clock import SystemClock
-    from imagekit.pipeline.registries import writer as make_writer
+    from imagekit.oci.registry.connect import writer as make_writer
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
@@ -126,7 +127,7 @@ class _Work:
 
     def release(self, to: Destination) -> PublishedImage:
         """Build, push, attest, sign, verify and tag."""
-        from imagekit.adapters.layout import LayoutStore
+        from imagekit.oci.layout import LayoutStore
 
         image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
         sbom = self._sbom(image)

@@ -11,11 +11,11 @@ from imagekit.adapters.storedigest import store_digest
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.staged import Kind, Receipt
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
 from imagekit.verify.findings import error

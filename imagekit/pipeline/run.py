@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.ports import ContainerRuntime
 
 Judge = Callable[[Reference], Verdict]

@@ -11,8 +11,8 @@ from imagekit.adapters.staging import own_storage
 from imagekit.adapters.store import Store
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
-from imagekit.model.reference import PinnedReference
 from imagekit.model.staged import Kind
+from imagekit.oci.reference import PinnedReference
 from imagekit.paths import plain, temporary_place
 from imagekit.pipeline.receipt import Checked
 

@@ -13,9 +13,20 @@ from typing import TypeVar
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.formats.catalogued import Budget
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, Origin
-from imagekit.model.oci import (
+from imagekit.model.recipe import Recipe
+from imagekit.model.sbom import LayerFiles, Sbom, Subject
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import (
+    LAYOUT_HOST,
+    PinnedReference,
+    Reference,
+    Repository,
+    TaggedReference,
+    parse_reference,
+)
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     CONFIG,
     DOCKER_CONFIG,
     INDEX_TYPES,
@@ -29,17 +40,6 @@ from imagekit.model.oci import (
     Manifest,
     Platform,
 )
-from imagekit.model.recipe import Recipe
-from imagekit.model.reference import (
-    LAYOUT_HOST,
-    PinnedReference,
-    Reference,
-    Repository,
-    TaggedReference,
-    parse_reference,
-)
-from imagekit.model.sbom import LayerFiles, Sbom, Subject
-from imagekit.ports import RegistryReader
 from imagekit.progress import Advanced, Progress, silent
 
 STAGE = "sbom"
@@ -114,7 +114,7 @@ def catalogue_image(
         IntegrityError: the layout's bytes are not what the image says.
         RegistryError: the layout cannot be read.
     """
-    from imagekit.adapters.layout import LayoutRegistry
+    from imagekit.oci.layout import LayoutRegistry
     from imagekit.sbom.catalogue import catalogue
 
     repository = Repository(LAYOUT_HOST, image.name, image.layout)
@@ -151,7 +151,7 @@ def catalogue_reference(
         IntegrityError: bytes are not what their digest says.
         RegistryError: the registry or layout gives no good answer.
     """
-    from imagekit.formats.oci import parse_config
+    from imagekit.oci.codec import parse_config
     from imagekit.sbom.catalogue import catalogue
 
     pinned, manifest = _image(reader, reference)
@@ -200,7 +200,7 @@ def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
 
 
 def _layout(folder: Path, *, progress: Progress) -> Sbom:
-    from imagekit.adapters.layout import LayoutRegistry, entries
+    from imagekit.oci.layout import LayoutRegistry, entries
 
     reader = LayoutRegistry()
     found: dict[Digest, Reference] = {}
@@ -231,7 +231,7 @@ def _entry_reference(folder: Path, entry: Descriptor) -> PinnedReference:
 
 def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedReference) -> bool:
     """Tell images from what is attached to them."""
-    from imagekit.formats.oci import parse_manifest
+    from imagekit.oci.codec import parse_manifest
 
     if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
         return False
@@ -246,7 +246,7 @@ def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedRefere
 
 def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReference, Manifest]:
     """Pin the reference; of an index, take the image for this host."""
-    from imagekit.formats.oci import parse_manifest
+    from imagekit.oci.codec import parse_manifest
 
     tagged = isinstance(reference, TaggedReference)
     pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference

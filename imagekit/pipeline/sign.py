@@ -8,12 +8,13 @@ from functools import partial
 from imagekit.clock import Clock
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.oci import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import CYCLONEDX, Statement
-from imagekit.ports import RegistryReader, RegistryWriter, Signer
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.types import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
+from imagekit.ports import Signer
 from imagekit.progress import Done, Progress, Started
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import Stated, stated_provenance
@@ -62,7 +63,7 @@ def sign_reference(
         DocumentError: the reference points to no image.
     """
     from imagekit.clock import SystemClock
-    from imagekit.pipeline.registries import light
+    from imagekit.oci.registry.connect import light
 
     return sign_image(
         light(reference.repository, options),

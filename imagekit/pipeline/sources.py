@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.reference import Reference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryReader
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
 
 _FOLDER, _ARCHIVE = "oci:", "oci-archive:"
 
@@ -33,7 +33,7 @@ def source(
         RegistryError: it cannot be read.
     """
     if not text:
-        yield reference, registries.reader(reference.repository, options)
+        yield reference, connect.reader(reference.repository, options)
         return
     if reference.repository.layout is not None:
         raise InvalidReferenceError(
@@ -41,9 +41,9 @@ def source(
         )
     if text.startswith(_FOLDER):
         placed = located(reference, folder_of(text))
-        yield placed, registries.reader(placed.repository, options)
+        yield placed, connect.reader(placed.repository, options)
         return
-    from imagekit.adapters.archive import open_archive
+    from imagekit.oci.archive import open_archive
 
     file = archive_of(text)
     with open_archive(file) as archive:
@@ -79,3 +79,25 @@ def archive_of(text: str) -> Path:
             f"{text[:120]!r} names no archive", hint="write FILE.tar or oci-archive:FILE"
         )
     return Path(file)
+
+
+def saved_reader(folder: Path) -> RegistryReader:
+    """Return what reads saved evidence as if it were every reference's registry.
+
+    Args:
+        folder: a layout that ``imagekit policy save`` or another tool wrote.
+    """
+    from imagekit.adapters.saved import SavedReader
+
+    return SavedReader(folder)
+
+
+def recorder(inner: RegistryReader, folder: Path) -> RegistryReader:
+    """Return a reader that keeps what is read through it, for ``saved_reader``.
+
+    Raises:
+        RegistryError: the folder cannot be made.
+    """
+    from imagekit.adapters.saved import Recorder
+
+    return Recorder(inner, folder)

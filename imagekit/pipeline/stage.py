@@ -11,10 +11,10 @@ What must hold:
 import platform as machine
 
 from imagekit.errors import InputError
-from imagekit.model.oci import MANIFEST_TYPES
-from imagekit.model.reference import Reference
 from imagekit.model.staged import Kind, Target
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference
+from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.pipeline.run import allowed
 from imagekit.pipeline.stage_shelf import ShelfWork
 from imagekit.pipeline.stage_store import StoreWork

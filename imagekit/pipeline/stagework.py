@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import MANIFEST_TYPES, RawManifest
-from imagekit.model.reference import PinnedReference, Repository
 from imagekit.model.staged import Bind, Receipt, Target
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import MANIFEST_TYPES, RawManifest
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.staged import read_receipt, write_receipt
-from imagekit.ports import RegistryReader, Signer
+from imagekit.ports import Signer
 from imagekit.progress import Progress, silent
 from imagekit.stage.closure import Closure
 from imagekit.stage.copy import copy

@@ -6,12 +6,13 @@ from pathlib import Path
 from imagekit.clock import Clock
 from imagekit.errors import AuthError, InputError, RegistryError
 from imagekit.files import write_output
-from imagekit.model.reference import PinnedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import VSA
 from imagekit.model.summary import Summary
 from imagekit.model.verdict import Verdict
-from imagekit.ports import RegistryWriter, Signer
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attach_bundle
@@ -75,7 +76,7 @@ def issue_summary(
         RegistryError: the registry refused or did not answer.
     """
     from imagekit.clock import SystemClock
-    from imagekit.pipeline.registries import light
+    from imagekit.oci.registry.connect import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()
     verifier = Verifier(id=chosen.verifier, version=_version(), levels=chosen.levels)

@@ -15,8 +15,8 @@ from imagekit.adapters.engines import Pull
 from imagekit.adapters.hostfiles import HostFiles
 from imagekit.errors import InputError
 from imagekit.formats.installed import installed_bytes, parse_installed
-from imagekit.model.digest import Digest
 from imagekit.model.trust import Installed, Remark, SystemFile
+from imagekit.oci.digest import Digest
 from imagekit.trust.plan import DAEMON, Wish, plan
 
 RECORD = PurePosixPath("/etc/imagekit/trust.json")

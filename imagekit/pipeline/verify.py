@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.model.policy import Policy
-from imagekit.model.reference import Reference, Repository, parse_reference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.verdict import Verdict
-from imagekit.pipeline import registries
-from imagekit.ports import CertificateVerifier, Memory, RegistryReader
+from imagekit.oci.reference import Reference, Repository, parse_reference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.ports import CertificateVerifier, Memory
 from imagekit.verify.case import authorities_of
 from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge
@@ -121,7 +122,7 @@ class Verifier:
         with self._lock:
             key = repository.layout is None
             if key not in self._readers:
-                self._readers[key] = registries.reader(repository, self._options)
+                self._readers[key] = connect.reader(repository, self._options)
             return self._readers[key]
 
 

@@ -1,7 +1,7 @@
 """Withdrawing an image: ``imagekit withdraw``."""
 
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.release import withdrawal
@@ -27,7 +27,7 @@ def withdraw(
         SigningKeyError: the key refused.
     """
     from imagekit.clock import SystemClock
-    from imagekit.pipeline.registries import light
+    from imagekit.oci.registry.connect import light
 
     writer, clock = light(reference.repository, options), SystemClock()
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Authority, Freshness, ImageRule, Policy, RequiredAttestation
-from imagekit.model.reference import Reference
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 
 _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from imagekit.errors import InputError, TagRaceError
 from imagekit.model.image import BuiltImage
-from imagekit.model.oci import Descriptor, RawManifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.ports import BlobStore, RegistryWriter
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.ports import BlobStore, RegistryWriter
+from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.progress import Advanced, Done, Progress, Started
 
 IMMUTABLE_TAG = "publish/immutable-tag"

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from imagekit.errors import InputError, NotFoundError
-from imagekit.model.digest import Digest
 from imagekit.model.recipe import Tags
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.ports import RegistryReader
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
 from imagekit.publish.push import IMMUTABLE_TAG
 
 

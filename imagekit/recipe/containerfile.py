@@ -23,7 +23,7 @@ from imagekit.model.recipe import (
     RecipeBase,
     Stage,
 )
-from imagekit.model.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
+from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
 from imagekit.recipe import lines
 from imagekit.recipe.lines import Line
 from imagekit.recipe.mounts import mount

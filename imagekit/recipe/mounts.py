@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagekit.errors import InputError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.recipe.words import expand
 
 _SOURCE_SINCE = "1.35.1"

@@ -10,8 +10,8 @@ from imagekit.documents.report import Report, Span
 from imagekit.documents.shape import INVALID, Invalid, Values
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import RecipeError
-from imagekit.model.digest import Digest
 from imagekit.model.recipe import Containerfile, Recipe
+from imagekit.oci.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.digest import digest
 from imagekit.recipe.owner import check_owner

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from imagekit.documents.scalars import RefusedError
 from imagekit.errors import InputError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import Platform
-from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.oci.types import Platform
 
 _LICENCE_TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][A-Za-z0-9.:+-]*")
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats.oci import parse_descriptor
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX_TYPES, MANIFEST_TYPES
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference, parse_reference
+from imagekit.oci.codec import parse_descriptor
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference, parse_reference
+from imagekit.oci.types import INDEX_TYPES, MANIFEST_TYPES
 
 if TYPE_CHECKING:
     from imagekit.model.verdict import Verdict

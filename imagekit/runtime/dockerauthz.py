@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, unquote
 from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.model.docker import DockerRequest
-from imagekit.model.reference import (
+from imagekit.oci.reference import (
     PinnedReference,
     TaggedReference,
     complete_name,

@@ -8,8 +8,8 @@ from imagekit.documents.scalars import Boolean, Found, Integer, ListOf, Located,
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import InputError
 from imagekit.model.face import FaceConfig, GateConfig
-from imagekit.model.hostname import canonical_host, is_loopback, realm_host
-from imagekit.model.reference import check_path, is_host
+from imagekit.oci.hostname import canonical_host, is_loopback, realm_host
+from imagekit.oci.reference import check_path, is_host
 
 DEFAULT = Path("/etc/imagekit/verifier.yaml")
 VARIABLE = "IMAGEKIT_VERIFIER_CONFIG"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagekit.errors import IntegrityError
-from imagekit.formats.oci import manifest_bytes
-from imagekit.model.oci import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, NOTHING, Descriptor, Manifest
-from imagekit.model.reference import PinnedReference
-from imagekit.ports import RegistryWriter
+from imagekit.oci.codec import manifest_bytes
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, NOTHING, Descriptor, Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from imagekit.formats.dsse import pae
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
 from imagekit.model.key import PublicKey
-from imagekit.model.oci import IN_TOTO
 from imagekit.model.policy import Authority
+from imagekit.oci.types import IN_TOTO
 from imagekit.ports import PrivateKey
 
 

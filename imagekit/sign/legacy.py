@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
-from imagekit.formats.oci import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
 from imagekit.formats.simplesigning import SimpleSigning, payload_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.codec import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.types import (
     CONFIG,
     MANIFEST,
     SIMPLE_SIGNING,
@@ -24,8 +26,7 @@ from imagekit.model.oci import (
     Platform,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, TaggedReference
-from imagekit.ports import RegistryReader, RegistryWriter, Signer
+from imagekit.ports import Signer
 
 _ATTEMPTS = 30
 _PAUSE = 0.06

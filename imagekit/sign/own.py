@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.formats.bundle import MAX_BUNDLE, parse_bundle
 from imagekit.formats.intoto import statement_of
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.oci import Descriptor, Manifest
-from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import Statement
-from imagekit.ports import RegistryReader, Signer
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import Descriptor, Manifest
+from imagekit.ports import Signer
 
 _log = logging.getLogger(__name__)
 

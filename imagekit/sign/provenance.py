@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, Material
 from imagekit.model.recipe import Recipe
-from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
-from imagekit.ports import RegistryReader, Signer
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.ports import Signer
 from imagekit.sign.own import own_statements
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"

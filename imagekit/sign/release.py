@@ -10,16 +10,17 @@ from datetime import datetime
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
 from imagekit.formats.release import parse_release, release_predicate, withdrawal_predicate
-from imagekit.model.oci import Descriptor
-from imagekit.model.reference import (
+from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
+from imagekit.model.statement import Statement, Subject
+from imagekit.oci.reference import (
     PinnedReference,
     Repository,
     TaggedReference,
     canonical_name,
 )
-from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
-from imagekit.model.statement import Statement, Subject
-from imagekit.ports import Memory, RegistryReader, RegistryWriter, Signer
+from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.types import Descriptor
+from imagekit.ports import Memory, Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, subjects

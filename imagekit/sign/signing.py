@@ -15,10 +15,11 @@ from imagekit.clock import Clock
 from imagekit.errors import DocumentError
 from imagekit.formats.bundle import MAX_BUNDLE
 from imagekit.formats.intoto import statement_bytes
-from imagekit.model.oci import BUNDLE, PREDICATE_TYPE, Descriptor
-from imagekit.model.reference import PinnedReference
 from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE, Statement, Subject
-from imagekit.ports import RegistryWriter, Signer
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
+from imagekit.ports import Signer
 from imagekit.sign.attach import Attached, attach
 from imagekit.sign.legacy import merge, signed_layers
 from imagekit.sign.own import own_statements

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from imagekit.errors import DocumentError, InputError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.vsa import parse_summary, summary_predicate
-from imagekit.model.digest import Digest
 from imagekit.model.statement import VSA, Statement, Subject
 from imagekit.model.summary import Descriptor, Summary
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
 from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import OwnStatement

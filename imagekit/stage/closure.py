@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, InputError, IntegrityError, NotFoundError
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     Descriptor,
@@ -22,8 +24,6 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, TaggedReference
-from imagekit.ports import RegistryReader
 
 MAX_PLATFORMS = 64
 MAX_ATTACHED = 1024

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagekit.errors import NotFoundError
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.oci import Descriptor, Index, RawManifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.ports import RegistryReader, RegistryWriter
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
+from imagekit.oci.types import Descriptor, Index, RawManifest
 from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.stage.closure import Closure
 

@@ -11,12 +11,12 @@ from imagekit.formats.dsse import Envelope
 from imagekit.formats.exported import reference_text
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.vsa import parse_summary, summary_predicate
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference, parse_reference
 from imagekit.model.staged import STAGED, Kind, Receipt
 from imagekit.model.statement import VSA, Statement, Subject
 from imagekit.model.summary import Descriptor, Summary
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
 
 BAD_RECEIPT = "BAD_RECEIPT"
 _SUBJECTS = 2

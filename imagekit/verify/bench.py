@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from imagekit.ports import CertificateVerifier, Memory, RegistryReader
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.ports import CertificateVerifier, Memory
 from imagekit.verify.case import Case
 from imagekit.verify.fresh import NoMemory
 

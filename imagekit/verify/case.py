@@ -6,7 +6,7 @@ from datetime import datetime
 
 from imagekit.model.evidence import Evidence, Form, Gathered, Refusal
 from imagekit.model.policy import Authority, ImageRule, Policy
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
 from imagekit.verify.trust import counting, name_of
 from imagekit.verify.weigh import Weighed
 

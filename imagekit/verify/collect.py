@@ -22,11 +22,14 @@ from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
 from imagekit.formats.bundle import MAX_BUNDLE
-from imagekit.formats.oci import parse_manifest
 from imagekit.formats.simplesigning import MAX_PAYLOAD
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Form, Gathered, Refusal
-from imagekit.model.oci import (
+from imagekit.model.release import WITHDRAWAL
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader, Remembering
+from imagekit.oci.types import (
     CYCLONEDX,
     MANIFEST_TYPES,
     PREDICATE_TYPE,
@@ -36,9 +39,6 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.release import WITHDRAWAL
-from imagekit.ports import RegistryReader, Remembering
 from imagekit.verify.inorder import in_order
 
 MAX_CANDIDATES = 256

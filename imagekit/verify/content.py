@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.model.verdict import Finding
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     CONFIG,
     DOCKER_CONFIG,
     INDEX_TYPES,
@@ -26,9 +29,6 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference
-from imagekit.model.verdict import Finding
-from imagekit.ports import RegistryReader
 from imagekit.verify.findings import error, ok, warning
 
 MAX_PLATFORMS = 64

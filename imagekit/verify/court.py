@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from imagekit.errors import DocumentError, IntegrityError
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Gathered
 from imagekit.model.policy import ImageRule, Level, Policy
-from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Finding
-from imagekit.ports import RegistryReader
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.registry.ports import RegistryReader
 from imagekit.verify.bench import Bench
 from imagekit.verify.case import Case, authorities_of, counted
 from imagekit.verify.collect import gather, gather_withdrawals

@@ -13,10 +13,10 @@ from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, L
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
 from imagekit.formats.release import MAX_SEQUENCE
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Reference, TaggedReference, parse_reference
 from imagekit.model.release import Seen
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference, TaggedReference, parse_reference
 from imagekit.verify.load import policy_bytes
 from imagekit.verify.schema.words import DIGEST, MOMENT, SENTENCE, repeated
 

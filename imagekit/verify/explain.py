@@ -1,7 +1,7 @@
 """Verdicts for people and for programs."""
 
-from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import PinnedReference
 from imagekit.verify.findings import plain
 
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}

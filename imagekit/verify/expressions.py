@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.model.policy import Expression
-from imagekit.model.reference import PinnedReference
 from imagekit.model.verdict import Finding
+from imagekit.oci.reference import PinnedReference
 from imagekit.verify.case import Case, counted
 from imagekit.verify.content import Part
 from imagekit.verify.findings import error, ok

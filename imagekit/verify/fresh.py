@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 
 from imagekit.errors import DocumentError, MemoryFaultError
 from imagekit.formats.release import parse_release, parse_withdrawal
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Refusal
 from imagekit.model.policy import Need
-from imagekit.model.reference import canonical_name
 from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Seen
 from imagekit.model.verdict import Finding
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import canonical_name
 from imagekit.ports import Memory
 from imagekit.verify.case import Case
 from imagekit.verify.findings import error, ok, warning

@@ -12,13 +12,13 @@ So ``registry.site/apps/*`` matches ``registry.site/apps/solver`` but neither
 the first and the last of them. There is no regular expression behind it: the time is bounded by
 the product of the two lengths, whatever a hostile name looks like.
 
-Names are matched in their one spelling (``imagekit.model.hostname``): a glob whose host is written
+Names are matched in their one spelling (``imagekit.oci.hostname``): a glob whose host is written
 in another one is refused, since it would stand there and match nothing.
 """
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.hostname import HUB, HUB_ALIASES, PORTS, canonical_host
 from imagekit.model.policy import ImageRule, Policy
+from imagekit.oci.hostname import HUB, HUB_ALIASES, PORTS, canonical_host
 
 ANY = "**"
 

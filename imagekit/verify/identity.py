@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from imagekit.model.policy import ImageRule, Remap, SignedIdentity
-from imagekit.model.reference import PinnedReference, canonical_name
+from imagekit.oci.reference import PinnedReference, canonical_name
 
 
 def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:

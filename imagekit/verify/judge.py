@@ -26,12 +26,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import RawManifest
 from imagekit.model.policy import ImageRule, Policy
-from imagekit.model.reference import PinnedReference, Reference, TaggedReference
 from imagekit.model.verdict import Finding, Verdict
-from imagekit.ports import RegistryReader
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import RawManifest
 from imagekit.verify.bench import Bench
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.court import Court, denied, refused

@@ -8,8 +8,8 @@ from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import PolicyError
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy
+from imagekit.oci.digest import Digest
 from imagekit.verify.schema import POLICY
 
 

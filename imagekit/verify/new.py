@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from imagekit.errors import PolicyError
 from imagekit.formats.pem import describe, public_key_pem
-from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, ImageRule, Policy, RequiredAttestation
-from imagekit.model.reference import Repository
 from imagekit.model.statement import SHORT_TYPES, full_type
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 from imagekit.verify import glob as globs
 
 LIFETIME = timedelta(days=365)

@@ -21,12 +21,12 @@ from imagekit.errors import MemoryFaultError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.release import moment_text
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
 from imagekit.model.policy import Authority, Deny, Policy
 from imagekit.model.release import Seen
 from imagekit.model.statement import Statement, Subject
 from imagekit.model.verdict import Finding
+from imagekit.oci.digest import Digest
 from imagekit.ports import CertificateVerifier, Memory
 from imagekit.verify.case import ORDINARY
 from imagekit.verify.findings import error, ok, warning

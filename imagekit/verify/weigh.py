@@ -29,11 +29,11 @@ from imagekit.formats.simplesigning import (
     SIGNATURE_ANNOTATION,
     parse_payload,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Certified, Evidence, Form, Refusal, Witness
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, Need, TrustRoot
 from imagekit.model.statement import COSIGN_SIGN
+from imagekit.oci.digest import Digest
 from imagekit.ports import CertificateVerifier
 
 Weighed = Evidence | Refusal

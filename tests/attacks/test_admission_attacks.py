@@ -6,8 +6,8 @@ import pytest
 
 from imagekit.errors import ToolError
 from imagekit.formats.admission import parse_review
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import Reference
 from imagekit.pipeline.admission import admit
 
 KEPT = {"spec": {"containers": [{"image": "r.site/kept:1"}]}}

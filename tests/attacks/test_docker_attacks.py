@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from imagekit.model.digest import Digest
 from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig, GateConfig
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.dockerauthz import answer
 from tests.hostile import Answer, HostileRegistry
 

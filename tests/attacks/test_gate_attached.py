@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from imagekit.gate import attached
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import (
     BUNDLE,
     CONFIG,
     CYCLONEDX,
@@ -21,7 +22,6 @@ from imagekit.model.oci import (
     MANIFEST,
     SIMPLE_SIGNING,
 )
-from imagekit.model.reference import PinnedReference
 from tests.fakes import MemorySigner
 from tests.gate.kit import Reply
 from tests.gate.local import LocalGate, Making

@@ -19,7 +19,7 @@ import pytest
 from imagekit.gate.guard import Grant, Rights
 from imagekit.gate.limits import Limits
 from imagekit.gate.logins import load_rights
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.fakes import push_image
 from tests.gate.kit import Reply, wait_for
 from tests.gate.local import LocalGate, Making

@@ -14,8 +14,8 @@ import pytest
 
 from imagekit.gate.desk import Times
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import INDEX
 from tests.attacks_kit import layers
 from tests.gate.kit import Reply
 from tests.gate.local import Clock, LocalGate, Making

@@ -11,9 +11,9 @@ import pytest
 
 from imagekit.adapters.podman import Podman
 from imagekit.errors import IntegrityError
-from imagekit.model.oci import INDEX, MANIFEST
-from imagekit.model.reference import PinnedReference, Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.reference import PinnedReference, Reference
+from imagekit.oci.types import INDEX, MANIFEST
 from imagekit.pipeline.run import pull
 from imagekit.pipeline.stage import host_platform
 from imagekit.pipeline.verify import verify

@@ -7,11 +7,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.registry.client import RegistryClient
-from imagekit.adapters.registry.light import LightTransport
-from imagekit.adapters.registry.oras import OrasTransport
-from imagekit.adapters.registry.session import Session
-from imagekit.adapters.registry.transport import Transport
 from imagekit.errors import (
     AuthError,
     DocumentError,
@@ -21,10 +16,15 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, DOCKER_MANIFEST, INDEX, LAYER, MANIFEST, Descriptor
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference, parse_reference
-from imagekit.model.registry import Credential, RegistryOptions
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference, parse_reference
+from imagekit.oci.registry.client import RegistryClient
+from imagekit.oci.registry.options import Credential, RegistryOptions
+from imagekit.oci.registry.oras import OrasTransport
+from imagekit.oci.registry.session import Session
+from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.transport import Transport
+from imagekit.oci.types import CONFIG, DOCKER_MANIFEST, INDEX, LAYER, MANIFEST, Descriptor
 from tests.hostile import Answer, Asked, HostileRegistry, Script
 
 _SOME = {"mediaType": CONFIG, "digest": "sha256:" + "a" * 64, "size": 2}

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, MANIFEST, Descriptor
 from imagekit.model.policy import Deny, Level, Platforms, Policy
-from imagekit.model.reference import PinnedReference
 from imagekit.model.release import WITHDRAWAL
 from imagekit.model.statement import SLSA_PROVENANCE
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import INDEX, MANIFEST, Descriptor
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attach_bundle, attest

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from imagekit.errors import RegistryError
-from imagekit.formats.oci import index_bytes
-from imagekit.model.oci import INDEX, Index
 from imagekit.model.release import WITHDRAWAL
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.types import INDEX, Index
 from imagekit.pipeline.verify import verify
 from tests.attacks_kit import errors
 from tests.fakes import FixedClock

@@ -13,9 +13,9 @@ from imagekit.formats.dsse import pae
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.logentry import Signed
 from imagekit.formats.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
-from imagekit.model.oci import IN_TOTO
 from imagekit.model.policy import Authority, Need, Policy
 from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from imagekit.oci.types import IN_TOTO
 from tests.attacks_kit import RealStage, errors
 from tests.signed import World
 from tests.witnesses import (

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from imagekit.formats.release import withdrawal_predicate
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, MANIFEST, RawManifest
 from imagekit.model.policy import Deny
-from imagekit.model.reference import PinnedReference
 from imagekit.model.release import WITHDRAWAL, Withdrawal
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import INDEX, MANIFEST, RawManifest
 from tests.signed import NOW, World
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.archive import whole, write_archive
 from imagekit.cli.junit import write as write_junit
 from imagekit.cli.main import main
+from imagekit.oci.archive import whole, write_archive
 from imagekit.pipeline.policy import sign_policy
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.verify.new import new_policy

@@ -9,7 +9,7 @@ import pytest
 from imagekit.cli import main as cli
 from imagekit.errors import InvalidReferenceError, PolicyError
 from imagekit.model.policy import SignedIdentity
-from imagekit.model.reference import parse_reference
+from imagekit.oci.reference import parse_reference
 from imagekit.pipeline.verify import verify
 from imagekit.verify.load import parse_policy
 from imagekit.verify.new import new_policy

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagekit.model.oci import INDEX, MANIFEST
+from imagekit.oci.types import INDEX, MANIFEST
 from tests.hostile import Answer, Asked
 from tests.lies import (
     ALLOWED,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, MANIFEST
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import INDEX, MANIFEST
 from tests.hostile import Answer, Asked
 from tests.lies import (
     ALLOWED,

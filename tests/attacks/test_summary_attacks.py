@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from imagekit.model.condition import VsaCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy, Proof
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.statement import VSA
-from imagekit.pipeline import registries
+from imagekit.oci.digest import Digest
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.sign.summary import Verifier, summarize, summary_statement
 from tests.attacks_kit import RealStage, errors
@@ -49,7 +49,7 @@ def test_00_what_is_right_is_relied_on(real: RealStage) -> None:
         real.judge(world, world.policy()),
         signer=gate,
         options=SummaryOptions(verifier=_VERIFIER),
-        writer=registries.light(world.repository, RegistryOptions()),
+        writer=connect.light(world.repository, RegistryOptions()),
         clock=FixedClock(NOW),
     )
 

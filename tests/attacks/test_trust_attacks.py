@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from imagekit.adapters.certificate import certified
 from imagekit.errors import PolicyError, VerificationError
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Certified, Witness, Witnessed
 from imagekit.model.policy import Authority, Deny, Identity, Pattern, Policy, TrustRoot
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
 from imagekit.verify.load import parse_policy
 from imagekit.verify.trust import identifies
 from tests.attacks_kit import RealStage, errors

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.formats.oci import manifest_bytes, parse_manifest
-from imagekit.model.digest import Digest
-from imagekit.model.oci import EMPTY, EMPTY_JSON, MANIFEST, Index, Manifest
-from imagekit.model.reference import parse_reference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline.registries import light, reader
+from imagekit.oci.codec import manifest_bytes, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import parse_reference
+from imagekit.oci.registry.connect import light, reader
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import EMPTY, EMPTY_JSON, MANIFEST, Index, Manifest
 from tests.clients.gate import Gate
 from tests.servers import RegistryServer
 

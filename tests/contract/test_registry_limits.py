@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import AuthError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import LAYER, Descriptor
-from imagekit.model.reference import Repository
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryWriter
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import LAYER, Descriptor
 from tests.servers import PASSWORD, USER, RegistryServer
 
 pytestmark = pytest.mark.real
@@ -34,7 +34,7 @@ def _log_in(path: Path, key: str, password: str) -> None:
     path.write_text(json.dumps({"auths": {key: {"auth": auth}}}))
 
 
-@pytest.mark.parametrize("make", [registries.light, registries.writer], ids=["light", "oras"])
+@pytest.mark.parametrize("make", [connect.light, connect.writer], ids=["light", "oras"])
 def test_login_is_found_and_used(
     guarded: str,
     make: Make,
@@ -46,10 +46,10 @@ def test_login_is_found_and_used(
     auth_file = tmp_path / "auth.json"
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth_file))
     with pytest.raises(AuthError):
-        registries.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
+        connect.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
     _log_in(auth_file, guarded, "wrong")
     with pytest.raises(AuthError):
-        registries.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
+        connect.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
     _log_in(auth_file, f"{guarded}/team", PASSWORD)
     registry = make(repository, RegistryOptions())
     stored = registry.put_bytes(repository, LAYER, b"x")
@@ -57,7 +57,7 @@ def test_login_is_found_and_used(
     assert registry.blob(repository, stored, limit=1) == b"x"
 
 
-@pytest.mark.parametrize("make", [registries.light, registries.writer], ids=["light", "oras"])
+@pytest.mark.parametrize("make", [connect.light, connect.writer], ids=["light", "oras"])
 def test_large_blobs_flow_in_flat_memory(registry: str, make: Make, tmp_path: Path) -> None:
     """200 MiB go up and come down in less than 32 MiB of memory."""
     source = tmp_path / "blob"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.formats.oci import manifest_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import BUNDLE, CONFIG, EMPTY, LAYER, MANIFEST, Descriptor, Manifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryWriter
+from imagekit.oci.codec import manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import BUNDLE, CONFIG, EMPTY, LAYER, MANIFEST, Descriptor, Manifest
 from tests.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -68,11 +68,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     kind: str = request.param
     if kind == "layout":
         repository = Repository("localhost", "team/app", tmp_path / "layout")
-        return Place(registries.writer(repository, RegistryOptions()), repository)
+        return Place(connect.writer(repository, RegistryOptions()), repository)
     host = request.getfixturevalue("with_api" if kind.endswith("+api") else "registry")
     name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
     repository = Repository(host, f"team/{name}")
-    choose = registries.writer if kind.startswith("oras") else registries.light
+    choose = connect.writer if kind.startswith("oras") else connect.light
     return Place(choose(repository, RegistryOptions()), repository)
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.registry.client import RegistryClient
-from imagekit.adapters.registry.light import LightTransport
-from imagekit.adapters.registry.session import Session
 from imagekit.errors import RegistryError, TagRaceError
-from imagekit.formats.oci import manifest_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, LAYER, MANIFEST, Manifest, RawManifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
-from imagekit.ports import RegistryWriter
+from imagekit.oci.codec import manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.client import RegistryClient
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.registry.session import Session
+from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.types import CONFIG, LAYER, MANIFEST, Manifest, RawManifest
 from tests.hostile import Answer, Asked, HostileRegistry
 from tests.servers import RegistryServer
 
@@ -58,7 +58,7 @@ def _image(writer: RegistryWriter, repository: Repository, content: bytes) -> Ra
 
 def test_one_after_the_other(repository: Repository) -> None:
     """The first one keeps it, and may come again."""
-    writer = registries.light(repository, replace(_OPTIONS, settle_seconds=0.5))
+    writer = connect.light(repository, replace(_OPTIONS, settle_seconds=0.5))
     first, second = (_image(writer, repository, content) for content in (b"1", b"2"))
     tag = TaggedReference(repository, "1.0")
 
@@ -74,7 +74,7 @@ def test_all_at_once(repository: Repository) -> None:
     start, won = threading.Barrier(4), list[Digest]()
 
     def run(number: int) -> None:
-        choose = registries.writer if number % 2 else registries.light
+        choose = connect.writer if number % 2 else connect.light
         writer = choose(repository, _OPTIONS)
         mine = _image(writer, repository, str(number).encode())
         start.wait(60)
@@ -90,7 +90,7 @@ def test_all_at_once(repository: Repository) -> None:
     for thread in threads:
         thread.join(60)
 
-    assert won == [registries.light(repository, _OPTIONS).resolve(tag).digest]
+    assert won == [connect.light(repository, _OPTIONS).resolve(tag).digest]
 
 
 def _client(
@@ -108,7 +108,7 @@ def test_who_is_overwritten_in_the_meantime_lost(registry: str, tmp_path: Path) 
     """The other had looked before the tag was there, and writes it soon after."""
     name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
     repository = Repository(registry, f"race/{name}")
-    other = registries.light(repository, _OPTIONS)
+    other = connect.light(repository, _OPTIONS)
     theirs = _image(other, repository, b"theirs")
     tag = TaggedReference(repository, "1.0")
     slept: list[float] = []

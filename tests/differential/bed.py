@@ -11,13 +11,13 @@ from pathlib import Path
 from imagekit.adapters.keyholders import open_key
 from imagekit.adapters.keys import generate
 from imagekit.clock import SystemClock
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, Descriptor
-from imagekit.model.reference import Destination, PinnedReference, Repository, parse_reference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.oci.registry.connect import light
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import INDEX, Descriptor
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.registries import light
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.ports import PrivateKey, Signer

@@ -10,7 +10,7 @@ from imagekit.documents.fields import base64_text
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.dsse import pae
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
-from imagekit.model.oci import IN_TOTO
+from imagekit.oci.types import IN_TOTO
 from imagekit.ports import PrivateKey
 from imagekit.sign.keyed import KeySigner
 from tests.differential.bed import STRANGER, TAG, Bed, Form

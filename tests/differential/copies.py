@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagekit.model.oci import BUNDLE, CONFIG, EMPTY, EMPTY_JSON, INDEX, MANIFEST, SIMPLE_SIGNING
+from imagekit.oci.types import BUNDLE, CONFIG, EMPTY, EMPTY_JSON, INDEX, MANIFEST, SIMPLE_SIGNING
 from tests.differential.store import Document, Store
 
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from imagekit.model.oci import INDEX, PREDICATE_TYPE
 from imagekit.model.release import WITHDRAWAL
+from imagekit.oci.types import INDEX, PREDICATE_TYPE
 from tests.differential.copies import Json, packed
 from tests.differential.store import Store
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, INDEX_TYPES, MANIFEST_TYPES
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import INDEX, INDEX_TYPES, MANIFEST_TYPES
 
 _ACCEPT = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
 

@@ -6,9 +6,9 @@ No peer knows withdrawals or lists of denied digests; all of them look at what t
 from contextlib import nullcontext, suppress
 
 from imagekit.errors import RegistryError
-from imagekit.model.oci import EMPTY, EMPTY_JSON, MANIFEST
-from imagekit.model.reference import parse_reference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import parse_reference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import EMPTY, EMPTY_JSON, MANIFEST
 from imagekit.pipeline.withdraw import withdraw
 from tests.differential.bed import STRANGER, Form
 from tests.differential.case import Case

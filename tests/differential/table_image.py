@@ -1,6 +1,6 @@
 """Changes of the image itself: manifest, configuration, index, the manifests in it, and the tag."""
 
-from imagekit.model.oci import DOCKER_MANIFEST, INDEX
+from imagekit.oci.types import DOCKER_MANIFEST, INDEX
 from tests.differential.bed import Form
 from tests.differential.case import Case
 from tests.differential.changes import (

@@ -7,7 +7,7 @@ from imagekit.formats.simplesigning import (
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
 )
-from imagekit.model.oci import DOCKER_MANIFEST, INDEX
+from imagekit.oci.types import DOCKER_MANIFEST, INDEX
 from tests.differential.bed import Form
 from tests.differential.case import Case
 from tests.differential.changes import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutStore
+from imagekit.oci.layout import LayoutStore
 from tests.gate.kit import GateProcess, Site
 from tests.servers import RegistryServer
 

@@ -19,12 +19,12 @@ from typing import Any, Self
 
 from imagekit.clock import SystemClock
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline.registries import light
-from imagekit.ports import RegistryWriter
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.connect import light
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.types import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
 from tests.fakes import MemorySigner

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.oci.registry.options import RegistryOptions
 from tests.fakes import push_image
 from tests.hostile import Answer, Asked, HostileRegistry
 from tests.replay import truth

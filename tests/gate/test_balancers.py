@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.gate.kit import CHECKOUT, GateProcess, Site, ask, wait_for
 from tests.servers import free_port
 

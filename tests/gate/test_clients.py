@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.fakes import MemorySigner
 from tests.gate.kit import GateProcess, Site
 from tests.gate.local import LocalGate, Making

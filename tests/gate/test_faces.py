@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.oci import MANIFEST
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import MANIFEST
 from tests.gate.kit import GateProcess, Site, wait_for
 
 pytestmark = pytest.mark.real

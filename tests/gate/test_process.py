@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.fakes import MemorySigner
 from tests.gate.kit import GateProcess, Site, wait_for
 from tests.servers import RegistryServer

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutStore
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
     EMPTY,
@@ -20,7 +21,6 @@ from imagekit.model.oci import (
     INDEX,
     MANIFEST,
 )
-from imagekit.model.reference import PinnedReference
 from tests.gate.kit import GateProcess, Site
 
 pytestmark = pytest.mark.real

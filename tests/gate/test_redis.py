@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.gate.kit import GateProcess, Site, wait_for
 from tests.servers import free_port
 

@@ -9,7 +9,7 @@ import pytest
 
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 from tests.gate.kit import GateProcess, Site
 from tests.gate.local import LocalGate, Making
 from tests.gate.origin import QUICK, Origin
@@ -194,7 +194,7 @@ def test_real_registry_with_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_catalog_of_a_layout(tmp_path: Path) -> None:
     """Where the configuration says so, a layout's repositories are listed."""
-    from imagekit.adapters.layout import LayoutStore
+    from imagekit.oci.layout import LayoutStore
 
     LayoutStore.create(tmp_path / "layout")
     site = Site("registry.site.example", tmp_path, tmp_path / "layout")
@@ -218,7 +218,7 @@ def test_catalog_of_a_layout(tmp_path: Path) -> None:
 
 def test_one_path_under_two_hosts_of_a_layout(tmp_path: Path) -> None:
     """A name that a layout has twice is nobody's."""
-    from imagekit.adapters.layout import LayoutStore
+    from imagekit.oci.layout import LayoutStore
 
     LayoutStore.create(tmp_path / "layout")
     site = Site("registry.site.example", tmp_path, tmp_path / "layout")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutStore
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.engine import podman
 from tests.gate.kit import Reply, Site, ask
 from tests.servers import free_port

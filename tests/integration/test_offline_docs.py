@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutRegistry
-from imagekit.model.reference import Repository, TaggedReference
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import Repository, TaggedReference
 from tests.fakes import push_image
 
 pytestmark = pytest.mark.real

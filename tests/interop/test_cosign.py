@@ -13,12 +13,12 @@ from imagekit.adapters.keys import generate, read_public_key
 from imagekit.errors import NotFoundError
 from imagekit.formats.bundle import KeyBundle, parse_bundle
 from imagekit.formats.intoto import statement_of
-from imagekit.formats.oci import descriptor_document
 from imagekit.formats.signature import verify_signature
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement
+from imagekit.oci.codec import descriptor_document
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import INDEX
 from imagekit.pipeline.signers import open_signer
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag

@@ -12,9 +12,9 @@ import pytest
 from imagekit.adapters.keys import FileKey, generate
 from imagekit.clock import SystemClock
 from imagekit.model.key import KINDS
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline.registries import light
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.connect import light
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
 from tests.fakes import push_image

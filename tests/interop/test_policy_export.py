@@ -11,8 +11,8 @@ import pytest
 
 from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
-from imagekit.model.reference import Destination, parse_reference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import Destination, parse_reference
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.keys import generate
-from imagekit.model.reference import Destination, PinnedReference
+from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer

@@ -15,10 +15,10 @@ from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import VerificationError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Witness
 from imagekit.model.policy import TrustRoot
 from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from imagekit.oci.digest import Digest
 from tests.sigstore_stack import Sigstore
 from tests.witnesses import MemoryAuthority, b64
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from imagekit.cli.main import main
-from imagekit.model.reference import Destination, PinnedReference
+from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer

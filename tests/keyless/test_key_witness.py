@@ -22,14 +22,14 @@ from imagekit.formats.simplesigning import (
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Form
-from imagekit.model.oci import Descriptor
-from imagekit.model.reference import PinnedReference, Repository, parse_reference
-from imagekit.model.registry import RegistryOptions
-from imagekit.pipeline import registries
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, parse_reference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import Descriptor
 from imagekit.pipeline.verify import verify
-from imagekit.ports import RegistryReader
 from imagekit.verify.collect import gather
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
@@ -192,7 +192,7 @@ def _pinned(image: str) -> PinnedReference:
 
 
 def _reader(image: str) -> RegistryReader:
-    return registries.reader(_pinned(image).repository, RegistryOptions())
+    return connect.reader(_pinned(image).repository, RegistryOptions())
 
 
 @pytest.fixture(scope="module", params=WAYS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli.main import main
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.verify import verify
 from imagekit.verify.load import load_policy
 from tests.sigstore.issuer import EMAIL

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.model.condition import VsaCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Authority, Identity, Need, Pattern, Policy, Proof, TrustRoot
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.pipeline.verify import verify

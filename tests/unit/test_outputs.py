@@ -15,7 +15,7 @@ _ALLOWED = {
     "imagekit/adapters/isolation.py",
     "imagekit/adapters/journal.py",
     "imagekit/adapters/keys.py",
-    "imagekit/adapters/layout.py",
+    "imagekit/oci/layout.py",
     "imagekit/files.py",
     "imagekit/adapters/podman.py",
     "imagekit/adapters/storage.py",

@@ -24,10 +24,10 @@ from imagekit.formats.bundle import BAD_BUNDLE, Proofs
 from imagekit.formats.logentry import Signed
 from imagekit.formats.pem import parse_public_key
 from imagekit.formats.signature import verify_signature
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Candidate, Certified, Evidence, Form, Refusal, Witness
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, Deny, Identity, Need, Pattern, TrustRoot
+from imagekit.oci.digest import Digest
 from imagekit.verify.trust import counting
 from imagekit.verify.weigh import Scales, Weighed, weigh
 

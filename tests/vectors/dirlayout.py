@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.errors import NotFoundError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, MANIFEST, Descriptor, RawManifest
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.types import CONFIG, MANIFEST, Descriptor, RawManifest
 
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 _HEADER = b"\0sigstore-json\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from tests.vectors import client
 from tests.vectors.place import DATA
 

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import InvalidReferenceError, NotFoundError
 from imagekit.formats.simplesigning import CHAIN_ANNOTATION
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Reference, parse_reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference, parse_reference
 from imagekit.verify.judge import Bench, judge
 from imagekit.verify.load import load_policy
 from tests.vectors.client import PUBLIC_GOOD

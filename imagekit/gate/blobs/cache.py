@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.gate.hold import hold
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 _TOUCH_SECONDS = 60.0
 

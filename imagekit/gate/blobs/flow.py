@@ -19,8 +19,8 @@ from typing import BinaryIO, Self
 from imagekit.errors import ImagekitError, IntegrityError, RegistryError
 from imagekit.gate.blobs.cache import BlobCache, Part
 from imagekit.gate.blobs.origin import Origin
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 
 HELD_BACK = 64 << 10
 """The last bytes, which are sent when the digest was right; a smaller blob waits as a whole."""

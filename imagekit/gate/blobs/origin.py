@@ -16,15 +16,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from imagekit.adapters.proxies import Proxies
-from imagekit.adapters.registry.light import tls_context
 from imagekit.errors import IntegrityError, RegistryError
-from imagekit.formats import distribution
 from imagekit.gate.lru import Lru
 from imagekit.gate.upstreams import Upstream
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Repository
-from imagekit.pipeline import registries
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
+from imagekit.oci.registry import connect, protocol
+from imagekit.oci.registry.proxies import Proxies
+from imagekit.oci.registry.stdlib_transport import tls_context
 
 _BUFFER = 1 << 20
 _PIECE = 1 << 20
@@ -74,7 +73,7 @@ class LayoutOrigin:
         self, repository: Repository, digest: Digest, *, size: int, start: int = 0
     ) -> AsyncIterator[Pieces]:
         """Yield the bytes of a blob."""
-        from imagekit.adapters.layout import LayoutStore  # gates of layouts only
+        from imagekit.oci.layout import LayoutStore  # gates of layouts only
 
         del repository, size
         loop = asyncio.get_running_loop()
@@ -101,7 +100,7 @@ class RegistryOrigin:
 
     def __init__(self, upstream: Upstream) -> None:
         self._options = upstream.options
-        self._find = registries.credential_finder().find
+        self._find = connect.credential_finder().find
         self._logins: Lru[Repository, str] = Lru(_LOGINS)
         self._proxies = Proxies()
         self._own = self._session(None)
@@ -112,7 +111,7 @@ class RegistryOrigin:
         self, repository: Repository, digest: Digest, *, size: int, start: int = 0
     ) -> AsyncIterator[Pieces]:
         """Yield the bytes of a blob from ``start`` on."""
-        url = f"{self._base(repository)}{distribution.blob_path(repository, digest)}"
+        url = f"{self._base(repository)}{protocol.blob_path(repository, digest)}"
         answer = await self._ask(repository, url, start=start)
         try:
             await _check(answer, digest, start=start, size=size)
@@ -123,12 +122,12 @@ class RegistryOrigin:
 
     async def place(self, repository: Repository, digest: Digest) -> str | None:
         """Return where the registry sends who asks for a blob."""
-        url = f"{self._base(repository)}{distribution.blob_path(repository, digest)}"
+        url = f"{self._base(repository)}{protocol.blob_path(repository, digest)}"
         answer = await self._ask(repository, url, start=0, follow=False)
         try:
             if answer.status not in _REDIRECTS:
                 return None
-            return distribution.redirected(url, answer.headers.get("Location", ""))
+            return protocol.redirected(url, answer.headers.get("Location", ""))
         finally:
             answer.close()
 
@@ -139,7 +138,7 @@ class RegistryOrigin:
 
     def _base(self, repository: Repository) -> str:
         options = self._options
-        return distribution.base_url(
+        return protocol.base_url(
             repository, plain_http=options.plain_http, has_ca=options.ca_file is not None
         )
 
@@ -148,9 +147,9 @@ class RegistryOrigin:
     ) -> aiohttp.ClientResponse:
         """Ask, log in where that is wanted, and follow redirects."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        at, base, tried = url, distribution.origin(self._base(repository)), False
+        at, base, tried = url, protocol.origin(self._base(repository)), False
         for _ in range(_MAX_REDIRECTS + 2):
-            own = distribution.origin(at) == base
+            own = protocol.origin(at) == base
             login = self._logins.get(repository) if own else None
             sent = {**headers, "Authorization": login} if login else headers
             answer = await self._get(at, sent, outside=self._is_outside(repository, at))
@@ -162,45 +161,45 @@ class RegistryOrigin:
             elif answer.status in _REDIRECTS and follow:
                 location = answer.headers.get("Location", "")
                 answer.close()
-                at = distribution.redirected(at, location)
+                at = protocol.redirected(at, location)
             else:
                 return answer
         raise RegistryError("the registry's redirects go round", code="FOREIGN_REDIRECT")
 
     async def _log_in(self, repository: Repository, header: str) -> str:
-        challenge = distribution.parse_challenge(header)
+        challenge = protocol.parse_challenge(header)
         loop = asyncio.get_running_loop()
         credential = await loop.run_in_executor(None, self._find, repository)
         if challenge.scheme == "basic":
             if credential is None or credential.identity_token:
-                raise distribution.refusal(_UNAUTHORIZED, b"", what=f"logging in to {repository}")
-            return distribution.basic(credential)
-        asked = distribution.token_request(
+                raise protocol.refusal(_UNAUTHORIZED, b"", what=f"logging in to {repository}")
+            return protocol.basic(credential)
+        asked = protocol.token_request(
             challenge,
             credential,
             registry=self._base(repository),
-            wanted=distribution.scope(repository, push=False),
+            wanted=protocol.scope(repository, push=False),
             realms=self._options.realms,
         )
         outside = self._is_outside(repository, asked.url)
         answer = await self._get(asked.url, dict(asked.headers), outside=outside, form=asked.form)
         try:
-            raw = await _bounded(answer, distribution.MAX_TOKEN)
+            raw = await _bounded(answer, protocol.MAX_TOKEN)
             if answer.status != _OK:
                 what = f"logging in to {repository.host}"
-                raise distribution.refusal(_UNAUTHORIZED, raw, what=what)
+                raise protocol.refusal(_UNAUTHORIZED, raw, what=what)
         finally:
             answer.close()
-        return f"Bearer {distribution.parse_token(raw)}"
+        return f"Bearer {protocol.parse_token(raw)}"
 
     def _is_outside(self, repository: Repository, url: str) -> bool:
-        own = distribution.origin(self._base(repository))[1]
-        return not repository.is_loopback and distribution.origin(url)[1] != own
+        own = protocol.origin(self._base(repository))[1]
+        return not repository.is_loopback and protocol.origin(url)[1] != own
 
     async def _get(
         self, url: str, headers: dict[str, str], *, outside: bool, form: bytes | None = None
     ) -> aiohttp.ClientResponse:
-        proxy = self._proxies.of(distribution.origin(url))
+        proxy = self._proxies.of(protocol.origin(url))
         # Of a request by a proxy, the name that is resolved here is the proxy's.
         session = self._outside if outside and proxy is None else self._own
         try:
@@ -243,7 +242,7 @@ class _OutsideResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        good = [one for one in found if not distribution.is_inner_address(one["host"])]
+        good = [one for one in found if not protocol.is_inner_address(one["host"])]
         if not good:
             raise OSError(f"{host} is an address of this machine, where a registry has no say")
         return good
@@ -255,9 +254,9 @@ class _OutsideResolver(AbstractResolver):
 def fault(url: str, error: Exception) -> RegistryError:
     """Return the error for a connection that failed."""
     late = isinstance(error, TimeoutError)
-    said = distribution.shown(str(error) or type(error).__name__)
+    said = protocol.shown(str(error) or type(error).__name__)
     return RegistryError(
-        f"{distribution.shown(url.partition('?')[0])}: {said}",
+        f"{protocol.shown(url.partition('?')[0])}: {said}",
         hint="try again later",
         code="TIMEOUT" if late else "CONNECTION",
     )
@@ -273,8 +272,8 @@ async def _pieces(answer: aiohttp.ClientResponse) -> Pieces:
 
 async def _check(answer: aiohttp.ClientResponse, digest: Digest, *, start: int, size: int) -> None:
     if answer.status not in {_OK, _PARTIAL}:
-        raw = await _bounded(answer, distribution.MAX_ERROR)
-        raise distribution.refusal(answer.status, raw, what=f"the blob {digest}")
+        raw = await _bounded(answer, protocol.MAX_ERROR)
+        raise protocol.refusal(answer.status, raw, what=f"the blob {digest}")
     if (answer.status == _PARTIAL) != bool(start):
         raise RegistryError(f"the registry does not resume {digest}", code="NO_RANGE")
     length = answer.headers.get("Content-Length")

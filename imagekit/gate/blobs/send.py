@@ -17,7 +17,7 @@ from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
 from imagekit.gate.answers import OCTETS, RefusedError
 from imagekit.gate.blobs.flow import Flow, Wanted, checked
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 _log = logging.getLogger(__name__)
 _TLS_PIECE = 256 << 10

@@ -25,7 +25,7 @@ from imagekit.model.condition import (
 )
 from imagekit.model.evidence import Refusal
 from imagekit.model.policy import ImageRule
-from imagekit.model.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

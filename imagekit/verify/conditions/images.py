@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.model.hostname import HUB, canonical_host
-from imagekit.model.reference import LAYOUT_HOST, Repository, complete_name
+from imagekit.oci.hostname import HUB, canonical_host
+from imagekit.oci.reference import LAYOUT_HOST, Repository, complete_name
 from imagekit.verify.conditions.purls import is_purl, parse_purl, qualifier
 from imagekit.verify.conditions.words import BAD_STATEMENT, shown
 

@@ -19,8 +19,8 @@ from imagekit.formats.vsa import parse_summary
 from imagekit.model.condition import VsaCondition
 from imagekit.model.evidence import Refusal
 from imagekit.model.policy import ImageRule
-from imagekit.model.reference import PinnedReference
 from imagekit.model.summary import Summary
+from imagekit.oci.reference import PinnedReference
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.words import age_fault, shown
 from imagekit.verify.identity import accepts, wanted

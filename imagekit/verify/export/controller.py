@@ -16,7 +16,6 @@ from itertools import combinations
 from typing import Any
 
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.hostname import HUB, HUB_SIGNED
 from imagekit.model.policy import (
     Authority,
     ImageRule,
@@ -27,6 +26,7 @@ from imagekit.model.policy import (
     TrustRoot,
 )
 from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.oci.hostname import HUB, HUB_SIGNED
 from imagekit.verify.export.demands import in_force, policy_losses, rule_losses
 from imagekit.verify.export.globs import covers, overlap
 from imagekit.verify.export.kubernetes import (

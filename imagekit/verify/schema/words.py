@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from imagekit.documents.report import shown
 from imagekit.documents.scalars import Text, plain
 from imagekit.errors import PolicyError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.verify.glob import fault
 
 MAX_RULES = 500

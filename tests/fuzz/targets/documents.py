@@ -5,7 +5,6 @@ import json
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError
-from imagekit.formats import oci
 from imagekit.formats.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.intoto import parse_statement, statement_bytes, statement_of
@@ -16,10 +15,13 @@ from imagekit.formats.release import (
     withdrawal_predicate,
 )
 from imagekit.formats.simplesigning import SimpleSigning, parse_payload, payload_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
 from imagekit.model.key import PublicKey
-from imagekit.model.oci import (
+from imagekit.model.plan import CachedLayer, Made
+from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement, Subject
+from imagekit.oci import codec
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import (
     BUNDLE,
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -32,8 +34,6 @@ from imagekit.model.oci import (
     Index,
     Manifest,
 )
-from imagekit.model.plan import CachedLayer, Made
-from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement, Subject
 from imagekit.progress import Command, Done, Note, Output
 from tests.fuzz.target import Target, documents, same
 
@@ -123,26 +123,26 @@ def _index(raw: bytes) -> None:
 
 def _round(raw: bytes, media_type: str) -> None:
     try:
-        parsed = oci.parse_manifest(raw, media_type)
+        parsed = codec.parse_manifest(raw, media_type)
     except DocumentError:
         return
     if isinstance(parsed, Index):
         same(parsed.media_type in INDEX_TYPES, second=True)
-        same(oci.parse_manifest(oci.index_bytes(parsed), media_type), parsed)
+        same(codec.parse_manifest(codec.index_bytes(parsed), media_type), parsed)
     else:
         same(isinstance(parsed, Manifest), second=True)
-        same(oci.parse_manifest(oci.manifest_bytes(parsed), media_type), parsed)
+        same(codec.parse_manifest(codec.manifest_bytes(parsed), media_type), parsed)
 
 
 def _config(raw: bytes) -> None:
-    parsed = oci.parse_config(raw)
-    same(oci.parse_config(oci.config_bytes(parsed)), parsed)
+    parsed = codec.parse_config(raw)
+    same(codec.parse_config(codec.config_bytes(parsed)), parsed)
 
 
 def _descriptor(raw: bytes) -> None:
-    parsed = oci.parse_descriptor(strictjson.loads(raw, what="it"))
-    again = strictjson.dumps(oci.descriptor_document(parsed))
-    same(oci.parse_descriptor(strictjson.loads(again, what="again")), parsed)
+    parsed = codec.parse_descriptor(strictjson.loads(raw, what="it"))
+    again = strictjson.dumps(codec.descriptor_document(parsed))
+    same(codec.parse_descriptor(strictjson.loads(again, what="again")), parsed)
 
 
 def _bundle(raw: bytes) -> None:

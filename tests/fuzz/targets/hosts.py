@@ -12,9 +12,9 @@ from imagekit.formats.localimages import parse_local_images
 from imagekit.gate.config import CONFIG
 from imagekit.gate.paths import parse
 from imagekit.model.admission import Admission
-from imagekit.model.digest import Digest
 from imagekit.model.host import EngineFile, EngineSetup
 from imagekit.model.trust import Installed
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.admission import as_kubernetes_reads
 from imagekit.runtime.trust import judge_engines
 from tests.fuzz.target import Target

@@ -6,9 +6,9 @@ import tarfile
 
 from imagekit.formats.cyclonedx import cyclonedx_json
 from imagekit.formats.layertar import read_layer
-from imagekit.formats.tarstream import EntryKind, entries
-from imagekit.formats.unpack import Stream
 from imagekit.model.sbom import LayerFiles, Subject
+from imagekit.oci.layer_stream import Stream
+from imagekit.oci.tar import EntryKind, entries
 from imagekit.sbom.catalogue import catalogue, owned_files
 from tests.fuzz.target import BrokenRuleError, Target, same
 

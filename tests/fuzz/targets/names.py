@@ -1,8 +1,8 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
-from imagekit.model.digest import Digest
 from imagekit.model.policy import ImageRule, Pattern, Remap, SignedIdentity
-from imagekit.model.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.verify import glob as globs
 from imagekit.verify import patterns
 from imagekit.verify.identity import accepts

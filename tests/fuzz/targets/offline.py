@@ -5,17 +5,17 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.adapters.archive import open_archive
 from imagekit.formats.dsse import Envelope
 from imagekit.formats.exported import parse_record, record_bytes
 from imagekit.formats.intoto import parse_statement, statement_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.docker import DockerRequest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
-from imagekit.model.oci import IN_TOTO, MANIFEST
-from imagekit.model.reference import parse_reference
 from imagekit.model.staged import Kind
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.archive import open_archive
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import parse_reference
+from imagekit.oci.types import IN_TOTO, MANIFEST
 from imagekit.runtime.containerd import DESCRIPTOR, Question, image_of
 from imagekit.runtime.dockerauthz import decide
 from imagekit.runtime.faceconfig import parse_config

@@ -15,9 +15,9 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.policy import ImageRule
-from imagekit.model.reference import PinnedReference, Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.verify.cel import compiled, evaluate
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.conditions.images import image_named

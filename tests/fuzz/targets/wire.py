@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imagekit.adapters.registry.credentials import CredentialFinder
 from imagekit.errors import ToolError
-from imagekit.formats import distribution
-from imagekit.model.reference import Repository
-from imagekit.model.registry import Credential
+from imagekit.oci.reference import Repository
+from imagekit.oci.registry import protocol
+from imagekit.oci.registry.credentials import CredentialFinder
+from imagekit.oci.registry.options import Credential
 from tests.fuzz.target import BrokenRuleError, Target, documents, same, texts
 
 _OWN = "https://registry.example.org/v2/apps/demo/tags/list"
@@ -25,19 +25,19 @@ def _header(raw: bytes) -> str:
 
 
 def _tags(raw: bytes) -> None:
-    if not all(isinstance(tag, str) for tag in distribution.parse_tags(raw)):
+    if not all(isinstance(tag, str) for tag in protocol.parse_tags(raw)):
         raise BrokenRuleError("a tag that is no text")
 
 
 def _link(raw: bytes) -> None:
-    following = distribution.next_page(_header(raw), _OWN)
+    following = protocol.next_page(_header(raw), _OWN)
     if following is not None:
-        same(distribution.origin(following), distribution.origin(_OWN))
+        same(protocol.origin(following), protocol.origin(_OWN))
         _sendable(following)
 
 
 def _redirect(raw: bytes) -> None:
-    target = distribution.redirected(_OWN, _header(raw))
+    target = protocol.redirected(_OWN, _header(raw))
     same(urlsplit(target).scheme, "https")
     _sendable(target)
 
@@ -49,9 +49,9 @@ def _sendable(url: str) -> None:
 
 
 def _challenge(raw: bytes) -> None:
-    challenge = distribution.parse_challenge(_header(raw))
+    challenge = protocol.parse_challenge(_header(raw))
     for credential in (None, _LOGIN, Credential(identity_token="t")):
-        asked = distribution.token_request(
+        asked = protocol.token_request(
             challenge, credential, registry="https://registry.example.org", wanted="x"
         )
         same(urlsplit(asked.url).scheme, "https")
@@ -59,13 +59,13 @@ def _challenge(raw: bytes) -> None:
 
 
 def _token(raw: bytes) -> None:
-    token = distribution.parse_token(raw)
+    token = protocol.parse_token(raw)
     same(token.isprintable() and token.isascii(), second=True)
 
 
 def _refusal(raw: bytes) -> None:
     status = int.from_bytes(raw[:2], "big") % 1000
-    raise distribution.refusal(status, raw[2:], what="the blob")
+    raise protocol.refusal(status, raw[2:], what="the blob")
 
 
 def _credentials(raw: bytes) -> None:
@@ -81,9 +81,9 @@ def _credentials(raw: bytes) -> None:
     finder = CredentialFinder(helper, {"REGISTRY_AUTH_FILE": str(path)})
     found = finder.find(_REPOSITORY)
     if found is not None:
-        distribution.basic(found)
-        challenge = distribution.Challenge("bearer", {"realm": "https://t.example.org/t"})
-        distribution.token_request(challenge, found, registry=_OWN, wanted="x")
+        protocol.basic(found)
+        challenge = protocol.Challenge("bearer", {"realm": "https://t.example.org/t"})
+        protocol.token_request(challenge, found, registry=_OWN, wanted="x")
 
 
 _AUTH = base64.b64encode(b"admin:secret").decode()

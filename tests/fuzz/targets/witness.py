@@ -15,7 +15,7 @@ from imagekit.formats.simplesigning import (
     TIMESTAMP_ANNOTATION,
 )
 from imagekit.model.evidence import Witness
-from imagekit.model.oci import IN_TOTO
+from imagekit.oci.types import IN_TOTO
 from tests import witnesses
 from tests.fakes import MemorySigner
 from tests.fuzz.target import BrokenRuleError, Target, documents

@@ -6,7 +6,7 @@ from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID
 from imagekit.errors import PolicyError, RecipeError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.whole import RECIPE, Where, make
 from imagekit.verify.expected import parse_table

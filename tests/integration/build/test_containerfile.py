@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import BuildError
-from imagekit.formats.oci import parse_config
 from imagekit.model.image import BuiltImage, Origin
-from imagekit.model.oci import Healthcheck, ImageConfig
+from imagekit.oci.codec import parse_config
+from imagekit.oci.types import Healthcheck, ImageConfig
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
 from imagekit.recipe import load

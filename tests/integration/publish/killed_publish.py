@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from imagekit.model.reference import Destination
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import Destination
+from imagekit.oci.registry.connect import writer
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.registries import writer
 from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
 

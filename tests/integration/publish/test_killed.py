@@ -15,14 +15,14 @@ import pytest
 from imagekit.adapters.keys import generate
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
-from imagekit.formats.oci import parse_manifest
-from imagekit.model.oci import Manifest
 from imagekit.model.policy import Policy
-from imagekit.model.reference import Destination, PinnedReference, TaggedReference
-from imagekit.model.registry import RegistryOptions
 from imagekit.model.release import RELEASE
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
-from imagekit.pipeline.registries import writer
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
+from imagekit.oci.registry.connect import writer
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import Manifest
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
 from imagekit.publish.check import own_policy

@@ -12,11 +12,11 @@ from imagekit.adapters.keys import generate
 from imagekit.adapters.memory import SqliteMemory
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
-from imagekit.model.reference import Destination, PinnedReference, TaggedReference
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
+from imagekit.oci.registry.connect import writer
+from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.registries import writer
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
 from imagekit.publish.check import own_policy

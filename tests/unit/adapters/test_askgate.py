@@ -22,11 +22,11 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.formats.distribution import ACCEPT
-from imagekit.model.digest import Digest
 from imagekit.model.face import GateConfig, Ruling
-from imagekit.model.oci import MAX_MANIFEST
-from imagekit.model.reference import Reference, parse_reference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference, parse_reference
+from imagekit.oci.registry.protocol import ACCEPT
+from imagekit.oci.types import MAX_MANIFEST
 from tests.hostile import Answer, Asked, HostileRegistry
 from tests.lies import ESCAPES, PIECE
 from tests.replay import Write

@@ -9,10 +9,10 @@ import pytest
 
 from imagekit.adapters.cache import LayerCache
 from imagekit.documents.record import to_document
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Origin
-from imagekit.model.oci import LAYER, Descriptor
 from imagekit.model.plan import CachedLayer
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import LAYER, Descriptor
 
 _KEY = Digest.of(b"everything that determines the layer")
 _BLOB = b"a layer"

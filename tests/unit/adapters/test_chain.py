@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.chain import FOLDER, Chain
-from imagekit.adapters.layout import LayoutStore
 from imagekit.model.plan import Folder, Store
+from imagekit.oci.layout import LayoutStore
 
 
 @pytest.fixture

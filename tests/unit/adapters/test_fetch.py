@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.adapters.fetch import download
 from imagekit.errors import IntegrityError, ToolError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.progress import silent
 from tests.hostile import Answer, HostileRegistry
 

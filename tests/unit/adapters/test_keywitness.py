@@ -20,10 +20,10 @@ from imagekit.formats.simplesigning import (
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.evidence import Witness, Witnessed
-from imagekit.model.oci import IN_TOTO
 from imagekit.model.policy import TrustRoot
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import IN_TOTO
 from tests import witnesses
 from tests.fakes import FixedClock, MemorySigner
 from tests.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
@@ -512,7 +512,7 @@ def test_nothing_is_imported_for_nothing() -> None:
 import sys
 from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.formats.bundle import key_bundle_bytes, parse_bundle
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import TrustRoot
 key = PublicKey(b"der")

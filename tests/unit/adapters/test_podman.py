@@ -8,8 +8,8 @@ import pytest
 
 from imagekit.adapters.podman import Podman
 from imagekit.errors import DocumentError, IntegrityError, ToolError
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference, Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
 
 IMAGE = "a" * 64
 DIGEST = Digest.of(b"image")

@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.adapters.stagedigest import file_digest, tree_digest
 from imagekit.errors import IntegrityError, RegistryError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from imagekit.adapters import storedigest
 from imagekit.adapters.stagedigest import tree_digest
 from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import RegistryError
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 @pytest.fixture

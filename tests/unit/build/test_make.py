@@ -13,9 +13,9 @@ from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError
 from imagekit.model.image import BuiltLayer
 from imagekit.model.mark import Mark
-from imagekit.model.oci import Platform
 from imagekit.model.plan import Made, Ran
 from imagekit.model.recipe import CopyStep, Packages, Recipe, RunStep, Step
+from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
 from tests.workshop import PLACE, FakeWorkshop, ends
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.cli.main import main
 from imagekit.formats.bundle import key_bundle_bytes
 from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.oci import config_bytes, manifest_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import (
     BUNDLE,
     CONFIG,
     CYCLONEDX,
@@ -22,8 +24,6 @@ from imagekit.model.oci import (
     Manifest,
     Platform,
 )
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from tests.fakes import MemorySigner
 
 

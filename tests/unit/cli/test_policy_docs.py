@@ -12,9 +12,9 @@ from imagekit.adapters.keys import generate
 from imagekit.cli.main import _command_parser, _module, main
 from imagekit.formats.pem import public_key_pem
 from imagekit.formats.release import release_predicate
-from imagekit.model.reference import Repository
 from imagekit.model.release import RELEASE, Release
 from imagekit.model.statement import CYCLONEDX
+from imagekit.oci.reference import Repository
 from imagekit.pipeline.policy_save import save_evidence
 from tests.signed import SBOM, World
 

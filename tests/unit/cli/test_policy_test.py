@@ -14,8 +14,8 @@ from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.cli.main import main
 from imagekit.formats.pem import public_key_pem
 from imagekit.formats.release import release_predicate
-from imagekit.model.digest import Digest
 from imagekit.model.release import RELEASE, Release, Seen
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy_save import save_evidence
 from tests.signed import World
 

@@ -8,10 +8,10 @@ import pytest
 from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
 from imagekit.errors import BuildError
-from imagekit.model.digest import Digest
 from imagekit.model.published import PublishedImage
 from imagekit.model.recipe import Recipe
-from imagekit.model.reference import PinnedReference, Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.pipeline import publish as pipeline
 
 _RECIPE = """\

@@ -9,8 +9,8 @@ from imagekit.cli import build, publish
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.cli.publish import _plain_hosts
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.reference import Destination
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.reference import Destination
+from imagekit.oci.registry.options import RegistryOptions
 
 _WORDS = ["recipe", "--plain-http", "--ca-file", "ca.pem"]
 

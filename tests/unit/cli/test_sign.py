@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.keys import generate
-from imagekit.adapters.layout import LayoutRegistry, LayoutStore
 from imagekit.cli.main import main
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from tests.fakes import push_image
 
 

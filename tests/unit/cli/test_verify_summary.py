@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.keys import generate
-from imagekit.adapters.layout import LayoutRegistry, LayoutStore
 from imagekit.cli.main import main
-from imagekit.model.reference import Repository, TaggedReference
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.reference import Repository, TaggedReference
 from tests.fakes import push_image
 
 _POLICY = """\

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.oci import LAYER, Descriptor
 from imagekit.model.plan import CachedLayer, Made
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import LAYER, Descriptor
 from imagekit.progress import Command, Done, Note, Output
 
 _LAYERS = st.builds(

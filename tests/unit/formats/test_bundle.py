@@ -16,7 +16,7 @@ from imagekit.formats.bundle import (
     parse_bundle,
 )
 from imagekit.model.key import PublicKey
-from imagekit.model.oci import IN_TOTO
+from imagekit.oci.types import IN_TOTO
 
 KEY = PublicKey(b"der")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from imagekit.errors import DocumentError
 from imagekit.formats.dsse import Envelope, pae
 from imagekit.formats.intoto import parse_statement, statement_bytes, statement_of
-from imagekit.model.digest import Digest
 from imagekit.model.statement import CYCLONEDX, Statement, Subject, full_type
+from imagekit.oci.digest import Digest
 
 HEX = "ab" * 32
 GOOD: dict[str, Any] = {

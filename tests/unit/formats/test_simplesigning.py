@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
 from imagekit.formats.simplesigning import SimpleSigning, parse_payload, payload_bytes
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 CLAIM = SimpleSigning(identity="reg.example:5000/org/app:1", digest=Digest.of(b""))
 

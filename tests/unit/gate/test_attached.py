@@ -4,8 +4,8 @@ from pathlib import Path
 
 from imagekit.gate import attached
 from imagekit.gate.attached import Proof, is_genuine, proof_of
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
 from tests.signed import signed_world
 
 _DOCS = Path(__file__).parents[3] / "docs" / "gate.md"

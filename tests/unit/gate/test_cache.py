@@ -8,7 +8,7 @@ import pytest
 from imagekit.errors import InputError
 from imagekit.gate.blobs.cache import BlobCache
 from imagekit.gate.lru import Lru
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 
 def put(cache: BlobCache, content: bytes) -> Digest:

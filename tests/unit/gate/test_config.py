@@ -17,7 +17,7 @@ from imagekit.gate.limits import Limits
 from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.upstreams import Upstream, Upstreams
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 
 _WHOLE = """\
 apiVersion: imagekit/v1

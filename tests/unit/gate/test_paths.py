@@ -15,7 +15,7 @@ from imagekit.gate.paths import (
     Probe,
     parse,
 )
-from imagekit.model.digest import Digest
+from imagekit.oci.digest import Digest
 
 DIGEST = Digest.of(b"x")
 

@@ -11,9 +11,9 @@ import pytest
 from imagekit.errors import InputError, PolicyError
 from imagekit.gate.decision import Closure, Decision, Subject
 from imagekit.gate.store import Store
-from imagekit.model.digest import Digest
-from imagekit.model.oci import MANIFEST, RawManifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import MANIFEST, RawManifest
 from tests.signed import World
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -6,7 +6,7 @@ from imagekit.errors import InputError
 from imagekit.gate.answers import RefusedError
 from imagekit.gate.paths import AskManifest
 from imagekit.gate.upstreams import Site, Upstream, Upstreams
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.registry.options import RegistryOptions
 
 _UPSTREAMS = Upstreams.of(
     (

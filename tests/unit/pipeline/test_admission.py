@@ -4,9 +4,9 @@ import pytest
 
 from imagekit.errors import InvalidReferenceError, RegistryError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.digest import Digest
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 from imagekit.pipeline.admission import admit, as_kubernetes_reads
 from tests.signed import World, signed_world, sparse_index
 

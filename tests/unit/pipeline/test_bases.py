@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutStore
 from imagekit.adapters.storage import host_platform
 from imagekit.documents.place import Place
 from imagekit.errors import RegistryError
-from imagekit.formats.oci import config_bytes, manifest_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.model.recipe import ImageBase
-from imagekit.model.reference import PinnedReference, Repository
-from imagekit.model.registry import RegistryOptions
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.pipeline.bases import Below, image_below
 from imagekit.progress import silent
 from tests.fakes import MemoryRegistry

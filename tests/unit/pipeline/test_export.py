@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.archive import open_archive
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.errors import (
     DocumentError,
     ImagekitError,
@@ -18,10 +16,12 @@ from imagekit.errors import (
     NotFoundError,
     PolicyError,
 )
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, MANIFEST, RawManifest
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
 from imagekit.model.verdict import Finding
+from imagekit.oci.archive import open_archive
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import CONFIG, MANIFEST, RawManifest
 from imagekit.pipeline import import_
 from imagekit.pipeline.export import ExportOptions
 from imagekit.pipeline.import_ import ImportOptions, enclosed_policy, opened

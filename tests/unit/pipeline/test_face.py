@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
-from imagekit.model.digest import Digest
 from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig, GateConfig
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.dockerauthz import answer
 from imagekit.pipeline.face import judge_of, load_face, policy_of, within
 from imagekit.runtime.faceconfig import VARIABLE, parse_config

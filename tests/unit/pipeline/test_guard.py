@@ -12,11 +12,11 @@ from imagekit.errors import DocumentError, ImagekitError, NotFoundError
 from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.pem import public_key_pem
 from imagekit.formats.runtimespec import runtime_spec_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import ImageConfig, Platform
-from imagekit.model.reference import parse_reference
 from imagekit.model.staged import Kind
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import parse_reference
+from imagekit.oci.types import ImageConfig, Platform
 from imagekit.pipeline.guard import guard
 from imagekit.pipeline.receipt import Asked
 from imagekit.pipeline.staged import receipt_path, staged_digest, write_receipt

@@ -7,10 +7,10 @@ import pytest
 
 from imagekit.errors import DocumentError
 from imagekit.formats.localimages import parse_local_images
-from imagekit.model.digest import Digest
 from imagekit.model.local import LocalImage
-from imagekit.model.reference import Reference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 from imagekit.pipeline.local import verify_local
 from imagekit.pipeline.verify import Judged
 from tests.signed import World, signed_world, sparse_index

@@ -13,8 +13,8 @@ from imagekit.errors import PolicyError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_of
 from imagekit.formats.pem import public_key_pem
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Authority, Policy
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy import open_policy, sign_policy
 from imagekit.verify.new import new_policy
 from imagekit.verify.signed import PolicySigners, check_signature

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.adapters.saved import SavedReader
 from imagekit.errors import NotFoundError
-from imagekit.model.oci import INDEX, Descriptor
 from imagekit.model.policy import SignedIdentity
-from imagekit.model.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.model.verdict import Verdict
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.types import INDEX, Descriptor
 from imagekit.pipeline.policy_save import save_evidence
 from imagekit.pipeline.verify import verify
 from tests.fakes import FixedClock, MemoryRegistry, push_image

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from imagekit.model.digest import Digest
-from imagekit.model.reference import PinnedReference, Reference, parse_reference
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.pipeline.run import pull, run
 
 GOOD, OTHER = Digest.of(b"good"), Digest.of(b"other")

@@ -8,10 +8,10 @@ import pytest
 
 from imagekit.adapters.podman import Podman
 from imagekit.errors import InputError
-from imagekit.model.digest import Digest
-from imagekit.model.reference import parse_reference
 from imagekit.model.staged import Kind
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import parse_reference
 from imagekit.pipeline.receipt import Checked
 from imagekit.pipeline.run_staged import run_staged
 

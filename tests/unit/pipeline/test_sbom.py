@@ -11,13 +11,14 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from imagekit.adapters.layout import LayoutRegistry
 from imagekit.cli.main import main
 from imagekit.errors import DocumentError, InputError
-from imagekit.formats.oci import config_bytes, manifest_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, BuiltLayer, Origin
-from imagekit.model.oci import (
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import Repository, TaggedReference, parse_reference
+from imagekit.oci.types import (
     CONFIG,
     LAYER_GZIP,
     MANIFEST,
@@ -27,7 +28,6 @@ from imagekit.model.oci import (
     Manifest,
     Platform,
 )
-from imagekit.model.reference import Repository, TaggedReference, parse_reference
 from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
 
 STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"

@@ -6,8 +6,8 @@ import pytest
 
 from imagekit.documents.place import Place
 from imagekit.errors import RecipeError
-from imagekit.model.digest import Digest
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
+from imagekit.oci.digest import Digest
 from imagekit.pipeline.build import _secrets
 from imagekit.process import Runner
 

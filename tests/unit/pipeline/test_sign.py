@@ -6,10 +6,14 @@ from dataclasses import replace
 import pytest
 
 from imagekit.errors import DocumentError, SigningKeyError
-from imagekit.formats.oci import index_bytes, manifest_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import Material
-from imagekit.model.oci import (
+from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE
+from imagekit.model.statement import CYCLONEDX as SBOM_TYPE
+from imagekit.oci.codec import index_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
     CONFIG,
     CYCLONEDX,
     IN_TOTO,
@@ -20,11 +24,7 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE
-from imagekit.model.statement import CYCLONEDX as SBOM_TYPE
 from imagekit.pipeline.sign import MakeSbom, SignedImage, is_image, sign_image
-from imagekit.ports import RegistryReader
 from imagekit.progress import Done, Event, silent
 from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements

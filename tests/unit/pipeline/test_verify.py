@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from imagekit.errors import NotFoundError
-from imagekit.model.reference import TaggedReference
+from imagekit.oci.reference import TaggedReference
 from imagekit.pipeline.verify import Verifier
 from imagekit.verify.collect import gather
 from imagekit.verify.fresh import NoMemory

@@ -3,9 +3,9 @@
 import pytest
 
 from imagekit.errors import InputError, TagRaceError
-from imagekit.model.oci import RawManifest
 from imagekit.model.recipe import Tags
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import RawManifest
 from imagekit.publish.push import claim_tags
 from imagekit.publish.release import missing_tags
 from tests.fakes import MemoryRegistry, push_image

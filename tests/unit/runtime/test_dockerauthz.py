@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.errors import ImagekitError
 from imagekit.model.docker import DockerRequest
-from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.runtime.dockerauthz import Answer, Ask, Decision, Tell, decide
 
 DIGEST = "sha256:" + "1" * 64

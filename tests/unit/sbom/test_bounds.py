@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from imagekit.errors import DocumentError
-from imagekit.formats import catalogued, tarstream
+from imagekit.formats import catalogued
 from imagekit.formats.catalogued import Budget
 from imagekit.formats.cyclonedx import cyclonedx_json
 from imagekit.formats.layertar import read_layer
 from imagekit.model.sbom import Sbom, Subject
+from imagekit.oci import tar
 from imagekit.sbom import system
 from imagekit.sbom.catalogue import catalogue
 from imagekit.sbom.overlay import lay_over
@@ -318,7 +319,7 @@ def test_layers_together_unpack_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_records_of_pax_headers_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers that say nothing, over and over, end with an error."""
-    monkeypatch.setattr(tarstream, "_MAX_RECORDS", 20)
+    monkeypatch.setattr(tar, "_MAX_RECORDS", 20)
     raw = layer([file(f"{n}", pax_headers={"comment": "x", "other": "y"}) for n in range(20)])
 
     with pytest.raises(DocumentError, match="records"):

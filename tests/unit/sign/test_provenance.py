@@ -8,12 +8,12 @@ import pytest
 
 from imagekit.documents.place import Place
 from imagekit.formats.intoto import parse_statement, statement_bytes
-from imagekit.model.digest import Digest
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
-from imagekit.model.oci import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
-from imagekit.model.reference import Repository
 from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
+from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
 from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
 from imagekit.sign.signing import attest, subjects
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image

@@ -10,11 +10,13 @@ from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, IntegrityError, RegistryError
 from imagekit.formats.bundle import KeyBundle, parse_bundle
 from imagekit.formats.intoto import statement_of
-from imagekit.formats.oci import manifest_bytes
 from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, parse_payload
-from imagekit.model.digest import Digest
-from imagekit.model.oci import (
+from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from imagekit.oci.codec import manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import (
     BUNDLE,
     CONFIG,
     CYCLONEDX,
@@ -26,8 +28,6 @@ from imagekit.model.oci import (
     Manifest,
     RawManifest,
 )
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements

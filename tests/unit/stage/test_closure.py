@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from imagekit.errors import DocumentError, InputError, NotFoundError
-from imagekit.formats.oci import index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
-from imagekit.model.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
 from imagekit.progress import Note, silent
 from imagekit.stage import closure as module
 from imagekit.stage.closure import closure, matches

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from imagekit.errors import PolicyError
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Freshness, Level, Platforms, Policy, Proof, SignedIdentity
 from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
 from imagekit.verify.export import export_policy
 from imagekit.verify.load import parse_policy
 from tests.fakes import MemorySigner

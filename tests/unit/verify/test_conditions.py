@@ -15,9 +15,9 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Policy, Proof
 from imagekit.model.statement import CYCLONEDX, VSA, full_type
+from imagekit.oci.digest import Digest
 from tests.fakes import MemorySigner
 from tests.signed import NOW, World, finding
 

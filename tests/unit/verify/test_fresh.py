@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError, MemoryFaultError
-from imagekit.model.digest import Digest
-from imagekit.model.oci import Descriptor
 from imagekit.model.policy import Freshness, Level, Need, Platforms
-from imagekit.model.reference import PinnedReference
 from imagekit.model.release import RELEASE, WITHDRAWAL, Seen
 from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference
+from imagekit.oci.types import Descriptor
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World, finding, sparse_index
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.model.digest import Digest
 from imagekit.model.key import PublicKey
 from imagekit.model.policy import Authority, ImageRule, Policy
+from imagekit.oci.digest import Digest
 from imagekit.verify.glob import applicable, fault, literal_length, matches
 
 _PARTS = st.text(alphabet="ab.-*", min_size=1, max_size=6).filter(lambda part: "**" not in part)

@@ -14,20 +14,20 @@ from imagekit.errors import (
     RegistryError,
 )
 from imagekit.formats.bundle import MAX_BUNDLE
-from imagekit.formats.oci import index_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import CONFIG, INDEX, MANIFEST, Descriptor, Index, RawManifest
 from imagekit.model.policy import Deny, SignedIdentity
-from imagekit.model.reference import (
+from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.model.verdict import Verdict
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import (
     PinnedReference,
     Reference,
     Repository,
     TaggedReference,
     parse_reference,
 )
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
-from imagekit.model.verdict import Verdict
-from imagekit.ports import RegistryReader
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import CONFIG, INDEX, MANIFEST, Descriptor, Index, RawManifest
 from imagekit.verify import collect
 from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image

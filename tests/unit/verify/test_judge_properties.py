@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from imagekit.formats.release import release_predicate, withdrawal_predicate
 from imagekit.model.condition import Condition, PackageRange, SbomCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
     Deny,
@@ -29,9 +28,10 @@ from imagekit.model.policy import (
     SignedIdentity,
     Waiver,
 )
-from imagekit.model.reference import Reference
 from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
 from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
 from tests.fakes import MemorySigner
 from tests.signed import NOW, PROVENANCE, SBOM, World
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.model.reference import Repository
+from imagekit.oci.reference import Repository
 from imagekit.verify.glob import fault, matches
 from imagekit.verify.overlap import Budget, Rule, TooLongError, common_name, may_meet
 

@@ -10,7 +10,6 @@ from imagekit.errors import DocumentError
 from imagekit.formats.bundle import parse_bundle
 from imagekit.formats.intoto import statement_bytes
 from imagekit.model.condition import VsaCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
     Deny,
@@ -20,10 +19,11 @@ from imagekit.model.policy import (
     RequiredAttestation,
     SignedIdentity,
 )
-from imagekit.model.reference import PinnedReference, Reference, parse_reference
 from imagekit.model.staged import STAGED, Kind
 from imagekit.model.statement import COSIGN_SIGN, VSA, Statement, Subject
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.stage.receipt import claimed, receipt_statement
 from imagekit.verify.receipt import Bench, judge_receipt
 from tests.fakes import MemorySigner

@@ -5,14 +5,14 @@ import re
 from dataclasses import replace
 
 from imagekit.errors import UsageError
-from imagekit.formats.oci import index_bytes
-from imagekit.model.oci import INDEX, Index, Platform
 from imagekit.model.policy import Level, Platforms
-from imagekit.model.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.model.statement import SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
+from imagekit.oci.codec import index_bytes
+from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import INDEX, Index, Platform
 from imagekit.pipeline.sign import sign_image
-from imagekit.ports import RegistryReader
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
 from tests.fakes import FixedClock, MemorySigner

@@ -21,7 +21,6 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Expression,
     Freshness,
@@ -35,6 +34,7 @@ from imagekit.model.policy import (
     Remap,
     SignedIdentity,
 )
+from imagekit.oci.digest import Digest
 from imagekit.verify.load import load_policy, parse_policy
 from imagekit.verify.schema import policy_schema
 from tests.fakes import MemorySigner

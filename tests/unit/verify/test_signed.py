@@ -8,13 +8,13 @@ import pytest
 
 from imagekit.errors import MemoryFaultError
 from imagekit.formats.intoto import statement_bytes
-from imagekit.model.digest import Digest
-from imagekit.model.oci import RawManifest
 from imagekit.model.policy import Authority, Policy
-from imagekit.model.reference import Reference
 from imagekit.model.release import Seen
 from imagekit.model.statement import COSIGN_SIGN, Subject
 from imagekit.model.verdict import Finding
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
+from imagekit.oci.types import RawManifest
 from imagekit.verify.signed import (
     PolicySigners,
     check_signature,

@@ -15,10 +15,10 @@ from imagekit.formats.intoto import statement_bytes
 from imagekit.formats.logentry import Signed
 from imagekit.formats.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
 from imagekit.model.evidence import Refusal, Witnessed
-from imagekit.model.oci import IN_TOTO
 from imagekit.model.policy import Authority, Freshness, Need, Policy
 from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from imagekit.model.verdict import Verdict
+from imagekit.oci.types import IN_TOTO
 from tests import witnesses
 from tests.fakes import FixedClock, FixedWitness
 from tests.signed import NOW, World, finding

@@ -9,7 +9,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from imagekit.formats.pem import parse_public_key, public_key_of
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
     Identity,
@@ -20,6 +19,7 @@ from imagekit.model.policy import (
     SignedIdentity,
     TrustRoot,
 )
+from imagekit.oci.digest import Digest
 from imagekit.verify.export import Effect, Export, export_policy
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from imagekit.formats.pem import public_key_pem
 from imagekit.model.condition import SbomCondition, VsaCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Deny,
     Expression,
@@ -27,6 +26,7 @@ from imagekit.model.policy import (
     SignedIdentity,
 )
 from imagekit.model.statement import full_type
+from imagekit.oci.digest import Digest
 from imagekit.verify.export import CODES, Effect, Export, export_policy
 from imagekit.verify.export.globs import covers
 from tests.unit.verify.export.kit import (

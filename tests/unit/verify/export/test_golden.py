@@ -15,7 +15,6 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Authority,
     Deny,
@@ -31,8 +30,9 @@ from imagekit.model.policy import (
     SignedIdentity,
     Waiver,
 )
-from imagekit.model.reference import Repository
 from imagekit.model.statement import full_type
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 from tests.unit.verify.export.kit import (
     CI,
     EARLIER,

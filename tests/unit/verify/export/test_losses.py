@@ -7,7 +7,6 @@ import pytest
 
 from imagekit.errors import PolicyError, UsageError
 from imagekit.model.condition import SbomCondition, VsaCondition
-from imagekit.model.digest import Digest
 from imagekit.model.policy import (
     Deny,
     Expression,
@@ -23,7 +22,8 @@ from imagekit.model.policy import (
     SignedIdentity,
     Waiver,
 )
-from imagekit.model.reference import Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 from imagekit.verify.export import CODES, Effect, export_policy
 from tests.unit.verify.export.kit import (
     CI,

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from imagekit.model.digest import Digest
 from imagekit.model.policy import Expression, Waiver
-from imagekit.model.reference import Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository
 from tests.unit.verify.export.kit import LATER, NOW, A, export, policy, rule
 
 HOSTILE = "a | b\n\n# heading <script>`x`</script> [l](http://evil) \x1b[2J *b*"

@@ -1,0 +1,262 @@
+"""One tar file that holds an OCI layout (oci-archive), and what goes with it.
+
+Nothing of an archive is ever written to a path that the archive names: its members are looked up by
+name and read at their place. What must hold, before anything is read of it:
+
+1. Only regular files and folders, each path once, all below the archive; no links, no devices.
+2. Every member ends within the file, and nothing but zeros follows the end mark.
+3. The number of members is bounded; their bytes are, by the size of the file itself.
+"""
+
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from imagekit.errors import DocumentError, NotFoundError, RegistryError
+from imagekit.files import Output, output, storage_errors
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.tar import BLOCK, Entry, EntryKind, entries
+from imagekit.oci.types import Descriptor
+
+BAD_ARCHIVE = "BAD_ARCHIVE"
+MAX_MEMBERS = 20_000
+
+BLOBS = "blobs"
+INDEX_FILE = "index.json"
+LAYOUT_FILE = "oci-layout"
+_PIECE = 1 << 20
+_RECORD = 20 * BLOCK
+"""Tar writers fill up to a multiple of this."""
+_MAX_TAIL = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a member's bytes lie in the file."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """An open archive, its table of members checked: a store of a layout."""
+
+    folder: Path
+    """The file, by the name that a layout's folder has elsewhere."""
+    handle: int
+    members: Mapping[str, Place]
+
+    def open(self, digest: Digest) -> AbstractContextManager["Part"]:
+        """Open a blob."""
+        return self._open(f"{BLOBS}/{digest.algorithm}/{digest.hex}")
+
+    def index(self) -> bytes | None:
+        """Return the bytes of index.json; None where there is none."""
+        return self.read(INDEX_FILE, limit=64 << 20) if INDEX_FILE in self.members else None
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """Return a small member whole.
+
+        Raises:
+            NotFoundError: there is no such member.
+            DocumentError: it is larger than ``limit``.
+        """
+        with self._open(path) as part:
+            if self.members[path].size > limit:
+                raise DocumentError(
+                    f"{path} in {self.folder} has more than {limit} bytes", code=BAD_ARCHIVE
+                )
+            return b"".join(iter(lambda: part.read(_PIECE), b""))
+
+    @property
+    def registry(self) -> RegistryReader:
+        """The archive as a registry."""
+        return LayoutRegistry(lambda _: self)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator["Part"]:
+        place = self.members.get(path)
+        if place is None:
+            raise NotFoundError(f"the archive {self.folder} has no {path}")
+        yield Part(self.handle, place)
+
+
+class Part:
+    """The bytes of one member; several may be read at once."""
+
+    def __init__(self, handle: int, place: Place) -> None:
+        self._handle = handle
+        self._at = place.offset
+        self._end = place.offset + place.size
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        raw = os.pread(self._handle, min(size, self._end - self._at), self._at)
+        self._at += len(raw)
+        return raw
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive and check the table of what is in it.
+
+    Raises:
+        DocumentError: it is none, damaged or made to mislead (code ``BAD_ARCHIVE``).
+        RegistryError: it cannot be read.
+    """
+    with storage_errors(f"the archive {path}"):
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        with storage_errors(f"the archive {path}"):
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise RegistryError(f"{path} is not a regular file", hint="pipes are not read")
+            members = _table(handle, path)
+        yield Archive(folder=path, handle=handle, members=MappingProxyType(members))
+    finally:
+        os.close(handle)
+
+
+def _table(handle: int, path: Path) -> dict[str, Place]:
+    source = _Headers(handle, path)
+    found: dict[str, Place] = {}
+    folders = set()
+    for entry in entries(source):
+        _check(entry, source)
+        if entry.kind is EntryKind.FOLDER:
+            folders.add(entry.path)
+            continue
+        if entry.path in found:
+            raise source.broken(f"it holds {entry.path[:80]!r} twice")
+        found[entry.path] = Place(offset=source.position, size=entry.size)
+        source.skip(entry.size)
+        if len(found) + len(folders) > MAX_MEMBERS:
+            raise source.broken(f"it holds more than {MAX_MEMBERS} files")
+    source.end()
+    if folders & set(found):
+        raise source.broken("a path in it is a file and a folder")
+    return found
+
+
+def _check(entry: Entry, source: "_Headers") -> None:
+    if entry.kind not in {EntryKind.FILE, EntryKind.FOLDER}:
+        raise source.broken(
+            f"{entry.path[:80]!r} is a {entry.kind.name.lower()}; only files belong into it"
+        )
+    if entry.kind is EntryKind.FILE and not entry.path:
+        raise source.broken("a file in it has no name")
+    if not entry.path.isprintable():
+        raise source.broken("a path in it cannot be printed")
+
+
+class _Headers:
+    """Walks over the headers of a tar file, past the contents."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self._path = path
+        self._size = os.fstat(handle).st_size
+        self.position = 0
+
+    def exactly(self, size: int) -> bytes:
+        raw = os.pread(self._handle, size, self.position)
+        if len(raw) != size:
+            raise self.broken("it is cut short")
+        self.position += size
+        return raw
+
+    def skip(self, size: int) -> None:
+        if self.position + size > self._size:
+            raise self.broken("it is cut short")
+        self.position += size
+
+    def end(self) -> None:
+        """Check that nothing but zeros follows the end mark."""
+        left = self._size - self.position
+        if left < BLOCK or left > _MAX_TAIL or any(self.exactly(left)):
+            raise self.broken("its end is not that of an archive")
+
+    def broken(self, what: str) -> DocumentError:
+        return DocumentError(
+            f"{self._path} is not an archive that can be accepted: {what}",
+            hint="export the image again and copy the file whole; compare sha256sum at both ends",
+            code=BAD_ARCHIVE,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A member to be written: its size is known before its bytes are read."""
+
+    path: str
+    size: int
+    pieces: Callable[[], AbstractContextManager[Iterator[bytes]]]
+
+
+def blob_path(blob: Descriptor) -> str:
+    """Return where a blob lies in a layout."""
+    return f"{BLOBS}/{blob.digest.algorithm}/{blob.digest.hex}"
+
+
+def whole(path: str, raw: bytes) -> Content:
+    """Return a member that is in memory."""
+
+    @contextmanager
+    def pieces() -> Iterator[Iterator[bytes]]:
+        yield iter((raw,))
+
+    return Content(path=path, size=len(raw), pieces=pieces)
+
+
+def write_archive(
+    path: Path, contents: Sequence[Content], *, written: Callable[[int], None]
+) -> bool:
+    """Write an archive: the same contents in the same order give the same bytes.
+
+    It appears whole under its name, or not at all, unless that is a device, a FIFO or ``-``.
+
+    Args:
+        path: the file; replaced where it is there, unless its bytes are the same.
+        contents: the members.
+        written: is told how many bytes came to it.
+
+    Returns:
+        Whether the file is new or another one now.
+
+    Raises:
+        RegistryError: the disk is full, or cannot be written.
+        IntegrityError: a member is not what it should be.
+    """
+    with storage_errors(f"the archive {path}"):
+        with output(path) as part:
+            for content in contents:
+                _write(part, content, written)
+            part.write(bytes(_padding(part.size)))
+        return part.changed
+
+
+def _write(part: Output, content: Content, written: Callable[[int], None]) -> None:
+    header = tarfile.TarInfo(content.path)
+    header.size, header.mode = content.size, 0o644
+    part.write(header.tobuf(format=tarfile.GNU_FORMAT, errors="strict"))
+    began = part.size
+    with content.pieces() as pieces:
+        for piece in pieces:
+            part.write(piece)
+            written(len(piece))
+    if part.size - began != content.size:
+        raise RegistryError(f"{content.path} changed its size while it was written")
+    part.write(bytes(-content.size % BLOCK))
+
+
+def _padding(size: int) -> int:
+    """Return how many zeros end an archive of so many bytes: two blocks, and a full record."""
+    zeros = -size % _RECORD
+    return zeros if zeros >= 2 * BLOCK else zeros + _RECORD

@@ -1,0 +1,442 @@
+"""An OCI image layout in a folder (image-spec image-layout.md), as a registry.
+
+Tags are entries of index.json whose ``org.opencontainers.image.ref.name`` is the full name
+``HOST/PATH:TAG``; manifests without a tag, referrers among them, are entries without one, as oras
+writes them too. index.json is replaced whole, under a lock, so that a reader or a killed writer
+never leaves half of it.
+"""
+
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO, Protocol
+
+from imagekit.documents import strictjson
+from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
+from imagekit.files import storage_errors
+from imagekit.oci.codec import index_bytes, parse_descriptor, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.types import (
+    INDEX,
+    INDEX_TYPES,
+    MANIFEST,
+    MANIFEST_TYPES,
+    MAX_MANIFEST,
+    NOTHING,
+    REF_NAME,
+    Descriptor,
+    Index,
+    RawManifest,
+)
+
+_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+_PIECE = 1 << 20
+_MAX_INDEX = 64 << 20
+_MAX_REFERRERS = 1000
+
+
+class Readable(Protocol):
+    """Bytes from a beginning to an end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+
+class ReadStore(Protocol):
+    """What holds a layout: a folder, or an archive of one."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, for messages."""
+        ...
+
+    def open(self, digest: Digest) -> AbstractContextManager[Readable]:
+        """Open a blob; NotFoundError where there is none."""
+        ...
+
+    def index(self) -> bytes | None:
+        """Return the bytes of index.json; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutStore:
+    """Content by digest in a layout folder."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> "LayoutStore":
+        """Return the store of the folder, made where it is not there yet.
+
+        Raises:
+            RegistryError: the folder cannot be made, or is something else.
+        """
+        store = cls(folder)
+        with storage_errors(f"the layout {folder}"):
+            (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            marker = folder / "oci-layout"
+            if not marker.exists():
+                write_whole(marker, _VERSION)
+        return store
+
+    def path(self, digest: Digest) -> Path:
+        """Return where the blob lies or would lie."""
+        return self.folder / "blobs" / digest.algorithm / digest.hex
+
+    @contextmanager
+    def open(self, digest: Digest) -> Iterator[BinaryIO]:
+        """Open a blob for reading; only a regular file is one.
+
+        Raises:
+            NotFoundError: the layout has no such blob.
+        """
+        try:
+            handle = os.open(self.path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise NotFoundError(f"the layout {self.folder} has no blob {digest}") from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise NotFoundError(f"the layout {self.folder} has no blob {digest}")
+        with os.fdopen(handle, "rb") as file:
+            yield file
+
+    def index(self) -> bytes | None:
+        """Return the bytes of index.json; None where there is none.
+
+        Raises:
+            RegistryError: it cannot be read, or is no regular file.
+        """
+        path = self.folder / "index.json"
+        try:
+            # A FIFO in its place would be waited for, a link would lead out of the folder.
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise RegistryError(f"{path} is not a regular file")
+                return file.read(_MAX_INDEX + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RegistryError(f"cannot read {path}: {error.strerror}") from error
+
+    def add(self, digest: Digest, pieces: Iterator[bytes]) -> None:
+        """Store a blob, unless it is there; it appears whole or not at all.
+
+        Raises:
+            IntegrityError: the bytes do not have the digest.
+            RegistryError: the disk is full or cannot be written.
+        """
+        target = self.path(digest)
+        if target.exists():
+            return
+        hasher = hashlib.new(digest.algorithm)
+        with storage_errors(f"the layout {self.folder}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as part:
+                try:
+                    for piece in pieces:
+                        hasher.update(piece)
+                        part.write(piece)
+                    part.flush()
+                    _check(hasher.hexdigest(), digest)
+                    Path(part.name).chmod(0o644)
+                    Path(part.name).rename(target)
+                finally:
+                    Path(part.name).unlink(missing_ok=True)
+
+
+def _store(repository: Repository) -> LayoutStore:
+    return LayoutStore(_folder(repository))
+
+
+def _folder(repository: Repository) -> Path:
+    if repository.layout is None:
+        raise RegistryError(f"{repository} is not in a layout")
+    return repository.layout
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutRegistry:
+    """The registry ports over layout folders; which one, every repository says itself.
+
+    ``store_of`` says otherwise where it is given: then it is read from there, and not written.
+    """
+
+    store_of: Callable[[Repository], ReadStore] = _store
+
+    def resolve(self, reference: TaggedReference) -> PinnedReference:
+        """Return what the tag points to."""
+        return reference.pin(self.manifest(reference).digest)
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        """Return the exact bytes of a manifest."""
+        store = self.store_of(reference.repository)
+        if isinstance(reference, TaggedReference):
+            digest = _tagged(store, reference).digest
+        else:
+            digest = reference.digest
+        return _read_manifest(store, digest)
+
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Return a small blob whole."""
+        if descriptor.size > limit:
+            raise IntegrityError(
+                f"{descriptor.digest} has {descriptor.size} bytes, more than {limit}"
+            )
+        with self.stream(repository, descriptor) as pieces:
+            return b"".join(pieces)
+
+    @contextmanager
+    def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Yield a blob in pieces; the last one only when size and digest were right."""
+        with self.store_of(repository).open(descriptor.digest) as file:
+            yield _checked(file, descriptor)
+
+    def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        """Return all that name the manifest as their subject."""
+        store = self.store_of(reference.repository)
+        found = []
+        for entry in _read_index(store).manifests:
+            if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
+                continue
+            described = _as_referrer(store, entry, reference.digest)
+            if described is not None:
+                found.append(described)
+        if len(found) > _MAX_REFERRERS:
+            raise RegistryError(f"{reference} has over {_MAX_REFERRERS} referrers")
+        return tuple(found)
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository."""
+        prefix = f"{repository.name}:"
+        names = (
+            entry.annotations.get(REF_NAME, "")
+            for entry in _read_index(self.store_of(repository)).manifests
+        )
+        return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
+
+    def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Tell whether the blob is there."""
+        path = _store(repository).path(descriptor.digest)
+        return path.is_file() and path.stat().st_size == descriptor.size
+
+    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+        """Store a file as a blob."""
+        store = LayoutStore.create(_folder(repository))
+        with source.open("rb") as file:
+            store.add(descriptor.digest, _checked(file, descriptor))
+
+    def put_pieces(
+        self, repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]
+    ) -> None:
+        """Store a blob that comes in pieces, without a file between."""
+        LayoutStore.create(_folder(repository)).add(descriptor.digest, pieces)
+
+    def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
+        """Store a small blob."""
+        digest = Digest.of(raw)
+        LayoutStore.create(_folder(repository)).add(digest, iter((raw,)))
+        return Descriptor(media_type=media_type, digest=digest, size=len(raw))
+
+    def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
+        """Store a manifest without a tag; one with a subject is a referrer from now on."""
+        parsed = parse_manifest(raw, media_type)
+        descriptor = self.put_bytes(repository, media_type, raw)
+        if parsed.artifact_type:
+            descriptor = replace(
+                descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
+            )
+
+        def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+            known = any(entry.digest == descriptor.digest for entry in entries)
+            return entries if known else (*entries, descriptor)
+
+        _change_index(_store(repository), add)
+        return PinnedReference(repository, descriptor.digest)
+
+    def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
+        """Let the tag point to the manifest."""
+        store = _store(reference.repository)
+        named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
+
+        def move(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+            same = [
+                entry for entry in entries if entry.annotations.get(REF_NAME) == reference.identity
+            ]
+            if same == [named]:
+                return entries
+            kept = [
+                entry
+                for entry in entries
+                if entry.annotations.get(REF_NAME) != reference.identity
+                and not (entry.digest == named.digest and REF_NAME not in entry.annotations)
+            ]
+            lost = [
+                replace(entry, annotations=NOTHING)
+                for entry in entries
+                if entry.annotations.get(REF_NAME) == reference.identity
+                and entry.digest != named.digest
+            ]
+            known = {entry.digest for entry in kept}
+            return (*kept, *(entry for entry in lost if entry.digest not in known), named)
+
+        _change_index(store, move)
+
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there, and return what it points to."""
+        store = _store(reference.repository)
+        named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
+
+        def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+            # The index is locked from this look to the write.
+            if any(entry.annotations.get(REF_NAME) == reference.identity for entry in entries):
+                return entries
+            others = (
+                entry
+                for entry in entries
+                if entry.digest != named.digest or REF_NAME in entry.annotations
+            )
+            return (*others, named)
+
+        _change_index(store, add)
+        return self.resolve(reference)
+
+
+def entries(folder: Path) -> tuple[Descriptor, ...]:
+    """Return what the layout's index lists, with the names it gives.
+
+    Raises:
+        RegistryError: the index cannot be read.
+        DocumentError: it is none.
+    """
+    return _read_index(LayoutStore(folder)).manifests
+
+
+def write_whole(path: Path, raw: bytes) -> None:
+    """Replace a file so that it has the old bytes or the new ones, whatever happens.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as part:
+        try:
+            part.write(raw)
+            part.flush()
+            os.fsync(part.fileno())
+            Path(part.name).chmod(0o644)
+            Path(part.name).rename(path)
+        finally:
+            Path(part.name).unlink(missing_ok=True)
+
+
+def _tagged(store: ReadStore, reference: TaggedReference) -> Descriptor:
+    for entry in _read_index(store).manifests:
+        if entry.annotations.get(REF_NAME) == reference.identity:
+            return entry
+    raise NotFoundError(
+        f"the layout {store.folder} has no image {reference.identity}",
+        hint="imagekit names images in a layout HOST/NAME:TAG, or localhost/NAME:TAG",
+    )
+
+
+def _read_manifest(store: ReadStore, digest: Digest) -> RawManifest:
+    with store.open(digest) as file:
+        raw = file.read(MAX_MANIFEST + 1)
+    if len(raw) > MAX_MANIFEST:
+        raise IntegrityError(f"the manifest {digest} is larger than {MAX_MANIFEST} bytes")
+    digest.check(raw, what="the manifest in the layout")
+    document = strictjson.loads_object(raw, what="the manifest")
+    guess = INDEX if "manifests" in document else MANIFEST
+    media_type = document.get("mediaType", guess)
+    if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES | INDEX_TYPES:
+        raise DocumentError(f"{digest} is no manifest", code="BAD_MEDIA_TYPE")
+    return RawManifest(media_type=media_type, digest=digest, raw=raw)
+
+
+def _as_referrer(store: ReadStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
+    """Return the entry as a referrer of the subject, or None where it is not one."""
+    found = _read_manifest(store, entry.digest)
+    parsed = parse_manifest(found.raw, found.media_type)
+    if parsed.subject is None or parsed.subject.digest != subject:
+        return None
+    return replace(
+        found.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
+    )
+
+
+def _read_index(store: ReadStore) -> Index:
+    path = store.folder / "index.json"
+    raw = store.index()
+    if raw is None:
+        return Index(media_type=INDEX, manifests=())
+    if len(raw) > _MAX_INDEX:
+        raise RegistryError(f"{path} is larger than {_MAX_INDEX} bytes")
+    document: Mapping[str, object] = strictjson.loads_object(raw, what=str(path))
+    entries = document.get("manifests")
+    if not isinstance(entries, list):
+        raise DocumentError(f"{path} lists no manifests", code="BAD_DOCUMENT")
+    return Index(
+        media_type=INDEX,
+        manifests=tuple(parse_descriptor(entry, what=f"an entry of {path}") for entry in entries),
+    )
+
+
+def _change_index(
+    store: LayoutStore, change: Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
+) -> None:
+    with storage_errors(f"the layout {store.folder}"), _locked(store.folder):
+        entries = _read_index(store).manifests
+        changed = change(entries)
+        if changed != entries:
+            raw = index_bytes(Index(media_type=INDEX, manifests=changed))
+            write_whole(store.folder / "index.json", raw)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's own lock: other writers wait, and a killed one lets go of it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:
+    """Yield the file in pieces, the last one held back until size and digest are known."""
+    hasher = hashlib.new(descriptor.digest.algorithm)
+    held = b""
+    size = 0
+    while piece := file.read(_PIECE):
+        size += len(piece)
+        if size > descriptor.size:
+            break
+        hasher.update(piece)
+        if held:
+            yield held
+        held = piece
+    if size != descriptor.size:
+        raise IntegrityError(
+            f"{descriptor.digest} has not the promised {descriptor.size} bytes",
+            code="CONTENT_DIGEST_MISMATCH",
+        )
+    _check(hasher.hexdigest(), descriptor.digest)
+    yield held
+
+
+def _check(got: str, digest: Digest) -> None:
+    if got != digest.hex:
+        raise IntegrityError(
+            f"the bytes of {digest} have the digest {digest.algorithm}:{got}",
+            code="CONTENT_DIGEST_MISMATCH",
+        )

@@ -1,0 +1,332 @@
+"""Names of images: repositories, tagged and pinned references, destinations.
+
+The grammar of names and tags is that of the OCI distribution-spec ("Pulling manifests"), checked
+by splitting and character sets instead of one large expression, so that hostile input costs
+nothing. A repository lives in a registry or in an OCI image layout on disk; its *name*,
+``HOST/PATH``, is what signatures and policies speak of in both cases. Its host has one spelling,
+whoever made it (``imagekit.oci.hostname``), and so has a name of Docker Hub: one that has a
+single component stands below ``library/``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from imagekit.errors import InvalidReferenceError
+from imagekit.oci.digest import Digest
+from imagekit.oci.hostname import HUB, LOCALHOST, canonical_host, is_loopback, names_host
+
+LAYOUT_HOST = LOCALHOST
+"""Host part of the name of an image in a layout that says no other."""
+
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_TAG = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
+_MAX_TAG = 128
+_MAX_NAME = 255
+_OFFICIAL = "library"
+"""Where Docker Hub has the images whose names have one component."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repository:
+    """A repository: ``host/path``, in a registry or in the layout folder."""
+
+    host: str
+    path: str
+    layout: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Give the name its one spelling.
+
+        Raises:
+            InvalidReferenceError: the host is none.
+        """
+        host = canonical_host(self.host)
+        object.__setattr__(self, "host", host)
+        if host == HUB and "/" not in self.path:
+            object.__setattr__(self, "path", f"{_OFFICIAL}/{self.path}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``HOST[:PORT]/PATH``.
+
+        Raises:
+            InvalidReferenceError: there is no host, or the path is not of the grammar.
+        """
+        host, slash, path = text.partition("/")
+        if not slash or not names_host(host):
+            raise InvalidReferenceError(
+                f"{_shown(text)} names no registry",
+                hint="write HOST/NAME, such as registry.example.org/apps/solver; "
+                "there is no default registry",
+            )
+        check_path(path, whole=text)
+        return cls(host, path)
+
+    @property
+    def name(self) -> str:
+        """The full name, ``HOST/PATH``, that signatures and policies speak of."""
+        return f"{self.host}/{self.path}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine, so that no TLS is asked for."""
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        if self.layout is None:
+            return self.name
+        local = self.host == LAYOUT_HOST
+        return f"oci:{self.layout}:{self.path if local else self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaggedReference:
+    """A repository and a tag: something that may move."""
+
+    repository: Repository
+    tag: str
+
+    def __post_init__(self) -> None:
+        """Check the tag.
+
+        Raises:
+            InvalidReferenceError: the tag is not of the grammar.
+        """
+        check_tag(self.tag)
+
+    @property
+    def identity(self) -> str:
+        """``HOST/PATH:TAG``, the text that a signature binds."""
+        return f"{self.repository.name}:{self.tag}"
+
+    def pin(self, digest: Digest) -> "PinnedReference":
+        """Return the reference with the digest that the tag was resolved to."""
+        return PinnedReference(self.repository, digest, tag=self.tag)
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PinnedReference:
+    """A repository and a digest: always the same bytes.
+
+    ``tag`` is the tag that it was asked for by, if any: what a signature has to be made for. It
+    takes no part in finding the image.
+    """
+
+    repository: Repository
+    digest: Digest
+    tag: str | None = None
+
+    def with_digest(self, digest: Digest) -> "PinnedReference":
+        """Return the reference of another object in the same repository."""
+        return replace(self, digest=digest, tag=None)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+Reference = TaggedReference | PinnedReference
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where recipes are published: a registry and a prefix, or a layout folder."""
+
+    host: str
+    prefix: str = ""
+    layout: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Give the host its one spelling.
+
+        Raises:
+            InvalidReferenceError: it is none.
+        """
+        object.__setattr__(self, "host", canonical_host(self.host))
+
+    @classmethod
+    def parse(cls, text: str, *, alias: str = "") -> Self:
+        """Read ``HOST[:PORT][/PREFIX]`` or ``oci:FOLDER``.
+
+        Args:
+            text: what the user wrote.
+            alias: ``HOST/PREFIX`` that images in a layout are named by (``--as``).
+
+        Raises:
+            InvalidReferenceError: it is neither.
+        """
+        if text.startswith("oci:"):
+            folder = _folder(text.removeprefix("oci:"), whole=text)
+            named = cls.parse(alias) if alias else cls(LAYOUT_HOST)
+            return cls(named.host, named.prefix, folder)
+        if alias:
+            raise InvalidReferenceError("--as goes with a destination oci:FOLDER only")
+        host, slash, prefix = text.partition("/")
+        if not names_host(host):
+            raise InvalidReferenceError(
+                f"{_shown(text)} is not a destination",
+                hint="write HOST[:PORT]/PREFIX, such as registry.example.org/apps, or oci:FOLDER",
+            )
+        if slash:
+            check_path(prefix.rstrip("/") if prefix else prefix, whole=text)
+        return cls(host, prefix.rstrip("/"))
+
+    def repository(self, name: str) -> Repository:
+        """Return the repository of the recipe called ``name``.
+
+        Raises:
+            InvalidReferenceError: the name is not of the grammar.
+        """
+        path = f"{self.prefix}/{name}" if self.prefix else name
+        check_path(path, whole=path)
+        return Repository(self.host, path, self.layout)
+
+    def __str__(self) -> str:
+        if self.layout is not None:
+            return f"oci:{self.layout}"
+        return f"{self.host}/{self.prefix}" if self.prefix else self.host
+
+
+def parse_reference(text: str) -> Reference:
+    """Read ``HOST/NAME:TAG``, ``HOST/NAME[:TAG]@DIGEST`` or the same behind ``oci:FOLDER:``.
+
+    Raises:
+        InvalidReferenceError: it is none of these, or has neither tag nor digest.
+    """
+    layout: Path | None = None
+    rest = text
+    if text.startswith("oci:"):
+        folder, colon, rest = text.removeprefix("oci:").partition(":")
+        layout = _folder(folder, whole=text)
+        if not colon or not rest:
+            raise InvalidReferenceError(
+                f"{_shown(text)} names no image of the layout", hint="write oci:FOLDER:NAME:TAG"
+            )
+        if not names_host(rest.partition("/")[0]) or "/" not in rest:
+            rest = f"{LAYOUT_HOST}/{rest}"
+    rest, at, digest_text = rest.partition("@")
+    digest = Digest.parse(digest_text) if at else None
+    name, tag = _split_tag(rest)
+    repository = replace(Repository.parse(name), layout=layout)
+    if digest is not None:
+        if tag is not None:
+            return TaggedReference(repository, tag).pin(digest)
+        return PinnedReference(repository, digest)
+    if tag is None:
+        raise InvalidReferenceError(
+            f"{_shown(text)} has neither a tag nor a digest",
+            hint="write NAME:TAG or NAME@sha256:...; there is no default tag",
+        )
+    return TaggedReference(repository, tag)
+
+
+def check_tag(tag: str) -> None:
+    """Check a tag against the grammar of the distribution-spec.
+
+    Raises:
+        InvalidReferenceError: it does not fit.
+    """
+    good = 0 < len(tag) <= _MAX_TAG and _TAG.issuperset(tag)
+    if not good or tag[0] in ".-":
+        raise InvalidReferenceError(
+            f"{_shown(tag)} is not a tag",
+            hint="a tag has at most 128 letters, digits, '_', '.' and '-', "
+            "and begins with a letter, a digit or '_'",
+        )
+
+
+def is_host(text: str) -> bool:
+    """Tell whether the text before the first slash can be a registry's ``HOST[:PORT]``."""
+    try:
+        return names_host(text) and bool(canonical_host(text))
+    except InvalidReferenceError:
+        return False
+
+
+def complete_name(text: str) -> str:
+    """Return a name with its host, as podman and docker complete one: without it is Docker Hub's.
+
+    Args:
+        text: a name with or without host, tag and digest.
+    """
+    first, slash, _ = text.partition("/")
+    # `oci:` is a word of ours, and none of theirs: no name leads to a folder of this machine.
+    whole = slash and names_host(first) and not text.startswith("oci:")
+    return text if whole else f"{HUB}/{text}"
+
+
+def canonical_name(text: str) -> str | None:
+    """Return the one spelling of a name that somebody signed, or None where it is no name.
+
+    Args:
+        text: ``HOST/PATH`` with or without tag and digest; without a host it is Docker Hub's.
+    """
+    name, at, digest = text.partition("@")
+    name, tag = _split_tag(complete_name(name))
+    try:
+        name = Repository.parse(name).name
+    except InvalidReferenceError:
+        return None
+    return f"{name}{'' if tag is None else f':{tag}'}{at}{digest}"
+
+
+def check_path(path: str, *, whole: str) -> None:
+    """Check the path of a repository against the grammar of the distribution-spec.
+
+    Args:
+        path: lower-case components with ``.``, ``_``, ``__`` or dashes between, by slashes.
+        whole: what the user wrote, for the message.
+
+    Raises:
+        InvalidReferenceError: it does not fit.
+    """
+    if len(path) <= _MAX_NAME and all(_is_component(part) for part in path.split("/")):
+        return
+    raise InvalidReferenceError(
+        f"{_shown(whole)}: {_shown(path)} is not a repository name",
+        hint="lower-case letters and digits, with single '.', '_' or '-' between, "
+        "and '/' between components",
+    )
+
+
+def _is_component(part: str) -> bool:
+    run = ""
+    for position, character in enumerate(part):
+        if character in _LOWER:
+            if run and not _is_separator(run):
+                return False
+            run = ""
+        elif character in "._-" and position > 0:
+            run += character
+        else:
+            return False
+    return part != "" and run == ""
+
+
+def _is_separator(run: str) -> bool:
+    return run in {".", "_", "__"} or set(run) == {"-"}
+
+
+def _split_tag(text: str) -> tuple[str, str | None]:
+    slash = text.rfind("/")
+    colon = text.rfind(":")
+    if colon > slash:
+        return text[:colon], text[colon + 1 :]
+    return text, None
+
+
+def _folder(text: str, *, whole: str) -> Path:
+    if not text or ":" in text or "\0" in text:
+        raise InvalidReferenceError(
+            f"{_shown(whole)} names no folder of a layout",
+            hint="write oci:FOLDER; the folder's path has no colon",
+        )
+    return Path(text)
+
+
+def _shown(text: str) -> str:
+    limit = 120
+    return repr(text if len(text) <= limit else text[:limit] + "...")

@@ -1,0 +1,1 @@
+"""The registry protocol, its client, and what carries its bytes."""

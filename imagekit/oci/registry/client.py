@@ -1,0 +1,464 @@
+"""The registry ports over a session: every byte is checked against its digest."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from imagekit.errors import (
+    DocumentError,
+    IntegrityError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+    TagRaceError,
+)
+from imagekit.oci.codec import index_bytes, parse_manifest
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.registry import protocol
+from imagekit.oci.registry.bodies import BytesBody, FileBody
+from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.session import Session, read_bounded
+from imagekit.oci.registry.transport import Body, Response
+from imagekit.oci.types import (
+    INDEX,
+    INDEX_TYPES,
+    MAX_MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+    RawManifest,
+)
+
+_PIECE = 1 << 20
+_CHUNK = 8 << 20
+_MANIFESTS = 16 << 20
+_READ_BACK = 20
+_OCTETS = {"Content-Type": "application/octet-stream"}
+_IF_ABSENT = {"If-None-Match": "*"}
+_WINDOW = 0.8
+"""Which part of the time that is waited for other writers of a tag an own write may take."""
+_OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
+_PRECONDITION_FAILED = 412
+_NO_MONOLITH = frozenset({405, 411, 413, 501})
+
+
+class RegistryClient:
+    """A registry's pull and push halves.
+
+    Args:
+        session: the conversation.
+        sleep: waits between two looks at the list of referrers, or at a tag.
+        now: a time that only goes on.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._sleep = sleep
+        self._now = now
+        self._manifests: Known[RawManifest] = Known(most=_MANIFESTS)
+        self._blobs: Known[bytes] = Known()
+
+    def resolve(self, reference: TaggedReference) -> PinnedReference:
+        """Return what the tag points to now."""
+        return reference.pin(self.manifest(reference).digest)
+
+    def manifest(self, reference: Reference) -> RawManifest:
+        """Return the exact bytes of a manifest; those known by digest are not asked for again."""
+        if isinstance(reference, PinnedReference):
+            known = self._manifests.get((reference.repository.name, reference.digest))
+            if known is not None:
+                return known
+        found = self._get_manifest(reference)
+        key = (reference.repository.name, found.digest)
+        self._manifests.keep(key, found, size=len(found.raw))
+        return found
+
+    def remembers(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether the manifest or blob is known."""
+        key = (repository.name, digest)
+        return self._manifests.get(key) is not None or self._blobs.get(key) is not None
+
+    def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
+        """Return a small blob whole; one that is known by digest is not asked for again."""
+        if descriptor.size > limit:
+            raise IntegrityError(
+                f"the blob {descriptor.digest} has {descriptor.size} bytes, more than {limit}",
+                code="TOO_LARGE",
+            )
+        # Another repository may not have it, or not for this user: that is an answer, too.
+        key = (repository.name, descriptor.digest)
+        known = self._blobs.get(key)
+        if known is not None and len(known) == descriptor.size:
+            return known
+        with self.stream(repository, descriptor) as pieces:
+            raw = b"".join(pieces)
+        self._blobs.keep(key, raw, size=len(raw))
+        return raw
+
+    @contextmanager
+    def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Yield a blob in pieces; the last one only when size and digest were right."""
+        url = protocol.blob_path(repository, descriptor.digest)
+        first = self._session.send(repository, "GET", url, expected=descriptor.size)
+        with self._session.follow(repository, first, url=url, size=descriptor.size) as response:
+            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            yield _checked(response, descriptor)
+
+    def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        """Return all that name the manifest as their subject."""
+        return self._listing(reference)[1]
+
+    def tags(self, repository: Repository) -> tuple[str, ...]:
+        """Return the tags of a repository."""
+        found: list[str] = []
+        what = f"the tags of {repository}"
+        try:
+            for page in self._pages(repository, protocol.tags_path(repository), what=what):
+                found += protocol.parse_tags(page)
+                if len(found) > protocol.MAX_TAGS:
+                    raise RegistryError(f"{what}: over {protocol.MAX_TAGS}", code="TOO_LARGE")
+        except NotFoundError:
+            # Of a list that goes on, half is not the whole.
+            if found:
+                raise
+            return ()
+        return tuple(sorted(set(found)))
+
+    def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Tell whether the blob is there."""
+        url = protocol.blob_path(repository, descriptor.digest)
+        with self._session.send(repository, "HEAD", url, push=True) as response:
+            if response.status == _NOT_FOUND:
+                return False
+            # A redirect to where blobs lie says that it is there.
+            if 300 <= response.status < 400:  # noqa: PLR2004 - the class of redirects
+                return True
+            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            return True
+
+    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+        """Upload a file as a blob."""
+        if not self.has_blob(repository, descriptor):
+            with closing(FileBody(source, descriptor)) as body:
+                self._upload(repository, descriptor, body)
+
+    def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
+        """Upload a small blob, unless it is there."""
+        descriptor = Descriptor(media_type=media_type, digest=Digest.of(raw), size=len(raw))
+        if not self.has_blob(repository, descriptor):
+            self._upload(repository, descriptor, BytesBody(raw))
+        return descriptor
+
+    def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
+        """Store a manifest by digest; where it has a subject, it is listed as its referrer."""
+        parsed = parse_manifest(raw, media_type)
+        manifest = RawManifest(media_type=media_type, digest=Digest.of(raw), raw=raw)
+        self._put(repository, str(manifest.digest), manifest)
+        if parsed.subject is not None:
+            subject = PinnedReference(repository, parsed.subject.digest)
+            self._list(subject, _as_referrer(manifest, parsed))
+        return PinnedReference(repository, manifest.digest)
+
+    def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
+        """Let the tag point to the manifest."""
+        self._put(reference.repository, reference.tag, manifest)
+
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Let the tag point to the manifest if it is not there, and return what it points to then.
+
+        A registry that knows conditions (RFC 9110 section 13.1.2) decides. Of others this holds:
+        who is returned its own manifest saw no tag, wrote it soon after that look, and saw its own
+        there after a time that is longer. Whoever wrote over it later had looked before it was
+        there: that took longer than "soon", and is an error.
+        """
+        settle = self._session.settle_seconds
+        decides = self._knows_conditions(reference.repository, manifest)
+        began = self._now()
+        held = self._held(reference)
+        if held is not None:
+            return held
+        try:
+            self._put(reference.repository, reference.tag, manifest, only_if_absent=True)
+        except RegistryError:
+            # 412, or what registries with immutable tags of their own answer.
+            held = self._held(reference)
+            if held is None:
+                raise
+            return held
+        took = self._now() - began
+        if not decides:
+            if took > settle * _WINDOW:
+                raise TagRaceError(
+                    f"storing {reference} took {took:.1f} s: whether somebody else wrote it in the "
+                    "meantime cannot be told",
+                    hint="look what the tag points to, and publish again when the registry is "
+                    "less busy",
+                    code="TAG_RACE",
+                )
+            self._sleep(settle)
+        return self.resolve(reference)
+
+    def _held(self, reference: TaggedReference) -> PinnedReference | None:
+        try:
+            return self.resolve(reference)
+        except NotFoundError:
+            return None
+
+    def _knows_conditions(self, repository: Repository, manifest: RawManifest) -> bool:
+        """Tell whether a manifest that is there is refused where it is sent on that condition."""
+        url = protocol.manifest_path(repository, str(manifest.digest))
+        headers = {"Content-Type": manifest.media_type, **_IF_ABSENT}
+        with self._session.send(
+            repository, "PUT", url, headers=headers, body=BytesBody(manifest.raw), push=True
+        ) as response:
+            return response.status == _PRECONDITION_FAILED
+
+    def _get_manifest(self, reference: Reference) -> RawManifest:
+        pinned = reference.digest if isinstance(reference, PinnedReference) else None
+        name = str(pinned) if isinstance(reference, PinnedReference) else reference.tag
+        url = protocol.manifest_path(reference.repository, name)
+        headers = {"Accept": protocol.ACCEPT}
+        with self._session.send(reference.repository, "GET", url, headers=headers) as response:
+            _check_status(response, (_OK,), what=str(reference))
+            what = f"the manifest of {reference}"
+            raw = read_bounded(response, MAX_MANIFEST, what=what)
+            claimed = response.header("Docker-Content-Digest")
+            media_type = protocol.media_type(response.header("Content-Type"))
+        digest = Digest.of(raw) if pinned is None else pinned
+        digest.check(raw, what=what)
+        _check_claim(claimed, raw, what=what)
+        # What is neither a manifest nor what it says it is goes no further.
+        parse_manifest(raw, media_type)
+        return RawManifest(media_type=media_type, digest=digest, raw=raw)
+
+    def _put(
+        self,
+        repository: Repository,
+        name: str,
+        manifest: RawManifest,
+        *,
+        only_if_absent: bool = False,
+    ) -> None:
+        url = protocol.manifest_path(repository, name)
+        headers = {"Content-Type": manifest.media_type, **(_IF_ABSENT if only_if_absent else {})}
+        body = BytesBody(manifest.raw)
+        with self._session.send(
+            repository, "PUT", url, headers=headers, body=body, push=True
+        ) as response:
+            _check_status(response, (_OK, _CREATED), what=f"{repository}: storing {name}")
+            claimed = response.header("Docker-Content-Digest")
+        _check_claim(claimed, manifest.raw, what=f"what the registry stored as {name}")
+
+    # Referrers: the API, else the tag (distribution-spec "Listing Referrers", "Pushing
+    # Manifests with Subject").
+
+    def _listing(self, reference: PinnedReference) -> tuple[bool, tuple[Descriptor, ...]]:
+        """Return whether the registry has the API, and the referrers.
+
+        The API is asked for every time. That there is none is told by a 404, and so is a subject
+        that is not there: what one answer says of one subject says nothing of another, nor of the
+        same subject later, when a withdrawal may be listed.
+        """
+        found = self._from_api(reference)
+        return (False, self._from_tag(reference)) if found is None else (True, found)
+
+    def _from_api(self, reference: PinnedReference) -> tuple[Descriptor, ...] | None:
+        found: dict[Digest, Descriptor] = {}
+        what = f"the referrers of {reference}"
+        url = protocol.referrers_path(reference.repository, reference.digest)
+        try:
+            for page in self._pages(reference.repository, url, what=what, kind=INDEX):
+                for entry in _index(page, INDEX).manifests:
+                    found[entry.digest] = entry
+                _check_count(len(found), what=what)
+        except _NoApiError:
+            return None
+        return tuple(found.values())
+
+    def _from_tag(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+        tag = TaggedReference(reference.repository, protocol.fallback_tag(reference.digest))
+        try:
+            found = self._get_manifest(tag)
+        except NotFoundError:
+            return ()
+        entries = _index(found.raw, found.media_type).manifests
+        _check_count(len(entries), what=f"the referrers of {reference}")
+        return entries
+
+    def _list(self, subject: PinnedReference, mine: Descriptor) -> None:
+        """Make the referrer visible, whoever else writes the same index at the same time.
+
+        Registries ignore If-Match, so the index is read back and written again until the own
+        entry is in it; the pause is longer than another writer takes between reading and writing.
+        """
+        for attempt in range(_READ_BACK):
+            began = time.monotonic()
+            has_api, entries = self._listing(subject)
+            if any(entry.digest == mine.digest for entry in entries):
+                return
+            if not has_api:
+                self._put_index(subject, (*entries, mine))
+            took = time.monotonic() - began
+            jitter = random.uniform(0.01, 0.05)  # noqa: S311 - no secret
+            self._sleep(min(2.0, 2 * took + jitter * (1 + attempt)))
+        raise RegistryError(
+            f"{subject}: the referrer {mine.digest} does not appear in the registry's list",
+            hint="others write the same list without pause; run it again",
+            code="REFERRER_LOST",
+        )
+
+    def _put_index(self, subject: PinnedReference, entries: tuple[Descriptor, ...]) -> None:
+        raw = index_bytes(Index(media_type=INDEX, manifests=entries))
+        index = RawManifest(media_type=INDEX, digest=Digest.of(raw), raw=raw)
+        self._put(subject.repository, protocol.fallback_tag(subject.digest), index)
+
+    def _pages(
+        self, repository: Repository, url: str, *, what: str, kind: str = ""
+    ) -> Iterator[bytes]:
+        """Yield the pages of a list.
+
+        Raises:
+            RegistryError: a page is missing, or they do not end.
+        """
+        at: str | None = f"{self._session.base(repository)}{url}"
+        headers = {"Accept": kind} if kind else {}
+        for number in range(protocol.MAX_PAGES):
+            if at is None:
+                return
+            with self._session.send(repository, "GET", at, headers=headers) as response:
+                if kind and number == 0 and response.status in protocol.NO_REFERRERS_API:
+                    raise _NoApiError(what)
+                _check_status(response, (_OK,), what=what)
+                got = protocol.media_type(response.header("Content-Type"))
+                if kind and not got:
+                    # Perhaps the headers were cut off: that is no word on what the registry can.
+                    raise RegistryError(
+                        f"{what}: the registry does not say what it sent", code="BAD_ANSWER"
+                    )
+                if kind and got != kind:
+                    raise (
+                        _NoApiError(what)
+                        if number == 0
+                        else DocumentError(
+                            f"{what}: page {number + 1} is {protocol.shown(got)}",
+                            code="BAD_MEDIA_TYPE",
+                        )
+                    )
+                link = response.header("Link")
+                yield read_bounded(response, MAX_MANIFEST, what=what)
+            at = protocol.next_page(link, at) if link else None
+        if at is not None:
+            raise RegistryError(
+                f"{what}: over {protocol.MAX_PAGES} pages",
+                hint="the registry's pages do not end; nothing was concluded from them",
+                code="TOO_LARGE",
+            )
+
+    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> None:
+        """Upload in one piece, or in chunks where the registry or a proxy refuses that."""
+        what = f"uploading {descriptor.digest.short} to {repository}"
+        url = protocol.with_digest(self._begin(repository, what), descriptor.digest)
+        with self._session.send(
+            repository, "PUT", url, headers=_OCTETS, body=body, push=True
+        ) as response:
+            if response.status not in _NO_MONOLITH:
+                _check_status(response, (_CREATED, _NO_CONTENT), what=what)
+                return
+        body.rewind()
+        url = protocol.with_digest(self._chunks(repository, body, what), descriptor.digest)
+        with self._session.send(repository, "PUT", url, push=True) as response:
+            _check_status(response, (_CREATED, _NO_CONTENT), what=what)
+
+    def _begin(self, repository: Repository, what: str) -> str:
+        url = f"{self._session.base(repository)}{protocol.upload_path(repository)}"
+        with self._session.send(repository, "POST", url, push=True) as response:
+            _check_status(response, (_ACCEPTED,), what=what)
+            return protocol.redirected(url, response.header("Location"))
+
+    def _chunks(self, repository: Repository, body: Body, what: str) -> str:
+        at, start = self._begin(repository, what), 0
+        while chunk := body.read(_CHUNK):
+            headers = {**_OCTETS, "Content-Range": f"{start}-{start + len(chunk) - 1}"}
+            with self._session.send(
+                repository, "PATCH", at, headers=headers, body=BytesBody(chunk), push=True
+            ) as response:
+                _check_status(response, (_ACCEPTED, _NO_CONTENT), what=what)
+                at = protocol.redirected(at, response.header("Location"))
+            start += len(chunk)
+        return at
+
+
+class _NoApiError(Exception):
+    """The answer is something, but no list of referrers."""
+
+
+def _check_status(response: Response, good: tuple[int, ...], *, what: str) -> None:
+    if response.status not in good:
+        raw = response.read(protocol.MAX_ERROR)
+        raise protocol.refusal(response.status, raw, what=what)
+
+
+def _check_claim(claimed: str, raw: bytes, *, what: str) -> None:
+    """Compare the bytes with Docker-Content-Digest, where there is one."""
+    if not claimed:
+        return
+    try:
+        digest = Digest.parse(claimed)
+    except InvalidReferenceError as error:
+        raise IntegrityError(
+            f"{what}: the registry names it by {error.message}", code="CONTENT_DIGEST_MISMATCH"
+        ) from error
+    digest.check(raw, what=what)
+
+
+def _check_count(count: int, *, what: str) -> None:
+    if count > protocol.MAX_REFERRERS:
+        raise RegistryError(
+            f"{what}: over {protocol.MAX_REFERRERS}",
+            hint="nobody signs an image so often: the list is flooded, and was not believed",
+            code="TOO_LARGE",
+        )
+
+
+def _checked(response: Response, descriptor: Descriptor) -> Iterator[bytes]:
+    """Yield the body, the last piece held back until size and digest are known."""
+    hasher = hashlib.new(descriptor.digest.algorithm)
+    held, size = b"", 0
+    while size <= descriptor.size and (piece := response.read(_PIECE)):
+        size += len(piece)
+        hasher.update(piece)
+        if held:
+            yield held
+        held = piece
+    if size != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
+        raise IntegrityError(
+            f"the registry's bytes are not those of {descriptor.digest}",
+            hint="something between here and the store altered or cut them: do not use them",
+            code="CONTENT_DIGEST_MISMATCH",
+        )
+    yield held
+
+
+def _index(raw: bytes, media_type: str) -> Index:
+    parsed = parse_manifest(raw, media_type) if media_type in INDEX_TYPES else None
+    if not isinstance(parsed, Index):
+        raise DocumentError("the list of referrers is no index", code="BAD_MEDIA_TYPE")
+    return parsed
+
+
+def _as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
+    kind = parsed.artifact_type
+    if not kind and isinstance(parsed, Manifest):
+        kind = parsed.config.media_type
+    return replace(manifest.descriptor, artifact_type=kind, annotations=parsed.annotations)

@@ -1,0 +1,200 @@
+"""The transport for writing: oras' provider, with one request where it would make eighteen.
+
+oras waits for minutes on a plain 401, sets no time limits and reads whole files into memory; so its
+``do_request`` is replaced by one that carries exactly one request, and everything else (login,
+patience, digests) is done by the session and the client for both transports alike. What is
+oras' own: its HTTP session, its cookie policy, its view of hosts.
+"""
+
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import oras.provider
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from imagekit.errors import RegistryError
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.protocol import origin, shown
+from imagekit.oci.registry.proxies import Proxies
+from imagekit.oci.registry.stdlib_transport import tls_context
+from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
+
+
+class OrasTransport:
+    """Requests to one registry by oras; safe in several threads, each with a session of its own."""
+
+    def __init__(self, host: str, options: RegistryOptions) -> None:
+        self._host = host
+        self._options = options
+        self._local = threading.local()
+
+    def send(self, request: Request) -> "OrasResponse":
+        """Send one request."""
+        provider = getattr(self._local, "provider", None)
+        if provider is None:
+            provider = self._local.provider = _Provider(self._host, self._options)
+        began = time.monotonic()
+        try:
+            answer = provider.do_request(
+                request.url,
+                request.method,
+                data=None if request.body is None else _Readable(request.body),
+                headers=_headers(request),
+            )
+        except requests.exceptions.SSLError as error:
+            raise RegistryError(
+                f"the certificate of {shown(self._host)} is not trusted: {shown(str(error))}",
+                hint="--ca-file names the authority that signed it; --plain-http does without TLS",
+                code="TLS",
+            ) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _fault(request, error) from error
+        return OrasResponse(request, answer, began)
+
+
+class OrasResponse:
+    """An answer whose body is read as it comes."""
+
+    def __init__(self, request: Request, answer: requests.Response, began: float) -> None:
+        self._request = request
+        self._answer = answer
+        self._ends = began + request.deadline
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        return self._answer.status_code
+
+    def header(self, name: str) -> str:
+        """Return a header, or an empty text."""
+        return self._answer.headers.get(name) or ""
+
+    def read(self, amount: int) -> bytes:
+        """Return the next bytes, as many as came at once: who drips cannot hold us."""
+        if time.monotonic() > self._ends:
+            raise _fault(self._request, TimeoutError())
+        try:
+            return bytes(self._answer.raw.read1(amount))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _fault(self._request, error) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Provider(oras.provider.Registry):  # type: ignore[misc] # oras carries no types
+    """oras' registry whose requests are single, timed and streamed."""
+
+    def __init__(self, host: str, options: RegistryOptions) -> None:
+        super().__init__(hostname=host, insecure=options.plain_http)
+        self._timeout = (options.connect_seconds, options.read_seconds)
+        # Neither ~/.netrc nor a CA bundle of the environment decides here; proxies are chosen as
+        # the other transport does.
+        self.session.trust_env = False
+        self._proxies = Proxies()
+        self.session.mount("https://", _TlsAdapter(options))
+
+    def do_request(  # noqa: PLR0917 - oras' signature
+        self,
+        url: str,
+        method: str = "GET",
+        data: Any = None,
+        headers: dict[str, str] | None = None,
+        json: Any = None,
+        stream: bool = True,  # noqa: FBT001, FBT002 - oras' signature
+    ) -> requests.Response:
+        proxy = self._proxies.of(origin(url))
+        answer: requests.Response = self.session.request(
+            method,
+            url,
+            data=data,
+            json=json,
+            headers=headers,
+            stream=stream,
+            timeout=self._timeout,
+            allow_redirects=False,
+            proxies={} if proxy is None else {"http": proxy.url, "https": proxy.url},
+        )
+        return answer
+
+
+class _TlsAdapter(HTTPAdapter):
+    """Trusts the system's authorities and the user's, as the other transport does."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self._context = tls_context(options.ca_file)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        # The context has all authorities; requests would put its own bundle in their place.
+        del args, kwargs
+
+
+class _Readable:
+    """A body as requests wants it: iterable, with a length, read in pieces."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __len__(self) -> int:
+        return self._body.size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = self.read(1 << 20)
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def read(self, amount: int = -1) -> bytes:
+        return self._body.read(amount)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity", **request.headers}
+    if request.body is None and request.method in {"POST", "PUT", "PATCH"}:
+        headers["Content-Length"] = "0"
+    return headers
+
+
+def _fault(request: Request, error: Exception) -> ConnectionFaultError:
+    where = f"{request.method} {shown(request.url.partition('?')[0])}"
+    slow = isinstance(error, TimeoutError | requests.Timeout | urllib3.exceptions.ReadTimeoutError)
+    if slow and not isinstance(error, requests.ConnectTimeout):
+        return ConnectionFaultError(
+            f"{where}: not answered whole within the time allowed",
+            hint="the registry is too slow, or means harm",
+            code="TIMEOUT",
+        )
+    return ConnectionFaultError(
+        f"{where}: no connection: {shown(str(error))}",
+        hint="is the name right, and the registry running?",
+        code="CONNECTION",
+    )
