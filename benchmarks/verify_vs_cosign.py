@@ -75,7 +75,7 @@ def timed(part, function):
 builtins.__import__ = timed("imports", builtins.__import__)
 importlib.import_module = timed("imports", importlib.import_module)
 from imagekit.oci.registry.client import RegistryClient
-from imagekit.formats import signature
+from imagekit.signatures import signature
 from imagekit.pipeline import verify
 from imagekit.verify import weigh
 from imagekit.cli.main import main

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.formats.pem import public_key_pem
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
@@ -15,6 +14,7 @@ from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_a
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.verify import verify
 from imagekit.progress import silent
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
 from tests.signed import NOW, World, signed_world

@@ -11,15 +11,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from imagekit.errors import IntegrityError, NotFoundError, VerificationError
-from imagekit.formats.pem import public_key_of
-from imagekit.model.evidence import Certified, Witness, Witnessed
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, TrustRoot
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descriptor, RawManifest
 from imagekit.sign.keyed import KeySigner
+from imagekit.signatures.authority import Authority, TrustRoot
+from imagekit.signatures.publickey import PublicKey, public_key_of
+from imagekit.signatures.results import Certified, Witness, Witnessed
 
 
 @dataclass

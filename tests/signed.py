@@ -7,19 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.dsse import pae
-from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
-from imagekit.model.policy import Authority, Deny, ImageRule, Policy, RequiredAttestation
-from imagekit.model.statement import (
-    COSIGN_SIGN,
-    CYCLONEDX,
-    SLSA_PROVENANCE,
-    Statement,
-    Subject,
-    full_type,
-)
+from imagekit.model.policy import Deny, ImageRule, Policy, RequiredAttestation
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
@@ -34,6 +22,19 @@ from imagekit.oci.types import (
     SIMPLE_SIGNING,
     Descriptor,
 )
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.bundle import key_bundle_bytes
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.intoto import (
+    COSIGN_SIGN,
+    CYCLONEDX,
+    SLSA_PROVENANCE,
+    Statement,
+    Subject,
+    full_type,
+    statement_bytes,
+)
+from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
 from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 

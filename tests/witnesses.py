@@ -18,11 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from imagekit.formats.logentry import Signed
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import TrustRoot
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.logentry import Signed
+from imagekit.signatures.publickey import PublicKey, public_key_pem
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 THEN = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)

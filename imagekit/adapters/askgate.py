@@ -14,7 +14,6 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
-from imagekit.adapters.deadline import within
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import (
@@ -30,6 +29,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository
 from imagekit.oci.registry.protocol import ACCEPT, manifest_path
 from imagekit.oci.types import MAX_MANIFEST
+from imagekit.signatures.sigstore.deadline import within
 
 if TYPE_CHECKING:
     import ssl

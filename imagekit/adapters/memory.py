@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import InvalidReferenceError, MemoryFaultError, ToolError
-from imagekit.model.release import Seen
 from imagekit.oci.digest import Digest
 from imagekit.paths import expanded
-from imagekit.ports import Memory
+from imagekit.ports import Memory, Seen
 
 if TYPE_CHECKING:
     import sqlite3

@@ -130,7 +130,7 @@ def _shown(claim: Claim, repository: str) -> str:
     names = [name.removeprefix(f"{repository}:") for name in claim.identities]
     words = [f"{claim.form:<7}", "for " + (", ".join(names) or "no name")]
     if claim.hint:
-        from imagekit.formats.bundle import hinted_fingerprint
+        from imagekit.signatures.bundle import hinted_fingerprint
 
         known = hinted_fingerprint(claim.hint)
         words.append(f"key {known[:19]}..." if known else f"key {claim.hint}")

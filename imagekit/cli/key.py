@@ -24,7 +24,7 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console
-from imagekit.model.key import KINDS, PublicKey
+from imagekit.signatures.publickey import KINDS, PublicKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +61,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _generate(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.adapters import keys
     from imagekit.cli.password import password_source
+    from imagekit.signatures.keys import files as key_files
 
     password = password_source(arguments.password_file, new=True)
-    files = keys.generate(arguments.out, password, kind=arguments.kind)
+    files = key_files.generate(arguments.out, password, kind=arguments.kind)
     fingerprint = files.public_key.fingerprint
     console.result(
         f"{files.private}\n{files.public}",
@@ -85,7 +85,7 @@ def _generate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _show(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.formats.pem import describe, public_key_pem
+    from imagekit.signatures.publickey import describe, public_key_pem
 
     public_key, private = _found(arguments)
     kind = describe(public_key)
@@ -107,16 +107,17 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
 
 def _found(arguments: argparse.Namespace) -> tuple[PublicKey, bool]:
     """Return the public half, and whether it is a private key that was named."""
-    from imagekit.adapters import keyholders, keys
     from imagekit.cli.password import password_source
-    from imagekit.formats.keyuri import is_key_uri
+    from imagekit.signatures.keys import files as key_files
+    from imagekit.signatures.keys.open import find_key
+    from imagekit.signatures.keys.uri import is_key_uri
 
     password = password_source(arguments.password_file)
     if is_key_uri(arguments.file):
-        return keyholders.find_key(arguments.file, password).public_key, True
-    if b"PRIVATE KEY-----" in keys.read_key_file(Path(arguments.file)):
-        return keys.FileKey.from_file(arguments.file, password).public_key, True
-    return keys.read_public_key(Path(arguments.file)), False
+        return find_key(arguments.file, password).public_key, True
+    if b"PRIVATE KEY-----" in key_files.read_key_file(Path(arguments.file)):
+        return key_files.FileKey.from_file(arguments.file, password).public_key, True
+    return key_files.read_public_key(Path(arguments.file)), False
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

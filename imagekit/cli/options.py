@@ -10,7 +10,8 @@ from imagekit.errors import UsageError
 if TYPE_CHECKING:
     from imagekit.model.policy import Policy
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.ports import Memory, Signer
+    from imagekit.ports import Memory
+    from imagekit.signatures.ports import Signer
     from imagekit.verify.signed import PolicySigners
 
 REALMS = "IMAGEKIT_REALMS"
@@ -156,8 +157,8 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
             raise UsageError(f"{POLICY_KEY} is set and names no file", hint="unset it, or name one")
     if not given:
         return None
-    from imagekit.adapters.keys import read_public_key
-    from imagekit.model.policy import Authority
+    from imagekit.signatures.authority import Authority
+    from imagekit.signatures.keys.files import read_public_key
     from imagekit.verify.signed import PolicySigners
 
     return PolicySigners(

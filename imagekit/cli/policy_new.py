@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the policy."""
     from datetime import UTC, datetime
 
-    from imagekit.adapters.keys import read_public_key
+    from imagekit.signatures.keys.files import read_public_key
     from imagekit.verify.load import parse_policy
     from imagekit.verify.new import new_policy
 

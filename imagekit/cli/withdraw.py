@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the reason is none, the key does not open, or the registry refuses.
     """
     from imagekit.errors import UsageError
-    from imagekit.formats.release import MAX_REASON
     from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.withdraw import withdraw
+    from imagekit.signatures.release import MAX_REASON
 
     reason = " ".join(arguments.reason.split())
     if not reason or len(reason) > MAX_REASON or not reason.isprintable():

@@ -21,7 +21,6 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.formats.bundle import MAX_BUNDLE, MEDIA_TYPES
 from imagekit.gate.decision import Closure, Decision
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
@@ -36,6 +35,7 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
+from imagekit.signatures.bundle import MAX_BUNDLE, MEDIA_TYPES
 
 MAX_BYTES = MAX_BUNDLE
 """Most bytes that the layers of one proof have together."""

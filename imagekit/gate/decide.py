@@ -17,7 +17,8 @@ from imagekit.model.policy import Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.pipeline.verify import verify
-from imagekit.ports import CertificateVerifier, Memory
+from imagekit.ports import Memory
+from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.fresh import FrozenMemory
 
 _STEP = timedelta(seconds=1)

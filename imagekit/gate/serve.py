@@ -19,7 +19,6 @@ from typing import TextIO
 from aiohttp import web
 
 from imagekit.adapters.memory import SqliteMemory
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import InputError
 from imagekit.gate.answers import Answer
 from imagekit.gate.app import Gate
@@ -39,6 +38,7 @@ from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)

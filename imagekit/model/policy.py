@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from imagekit.model.condition import Condition
-from imagekit.model.key import PublicKey
 from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
+from imagekit.signatures.authority import Authority, Identity, Need
 
 
 class SignedIdentity(StrEnum):
@@ -27,16 +27,6 @@ class SignedIdentity(StrEnum):
     """As matchRepoDigestOrExact, after a prefix was replaced: for mirrors."""
     DIGEST_ONLY = "digestOnly"
     """Nothing: for images that others sign without a name."""
-
-
-class Need(StrEnum):
-    """Whether a proof besides the signature is wanted: a log entry, a timestamp, a memory."""
-
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-    """It may be missing; where it is there, it must hold."""
-    OFF = "off"
-    """It is not looked at."""
 
 
 class Level(StrEnum):
@@ -58,54 +48,6 @@ class Proof(StrEnum):
     """A verification summary: another node's signed verdict."""
     ATTESTATIONS = "attestations"
     """The required attestations alone: for images that are attested and not signed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustRoot:
-    """A Sigstore trusted root, as the file that a policy names: nothing is fetched."""
-
-    name: str
-    raw: bytes
-    """The JSON document, already read strictly."""
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
-    """A text that must be met wholly: as it is, or as a regular expression (RE2)."""
-
-    text: str
-    regexp: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Whose certificates count: the issuer of the identity, and the subject."""
-
-    issuer: Pattern
-    subject: Pattern
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """Somebody whose signature counts: a name for people, a key or identities for the verifier.
-
-    Exactly one of ``key`` and ``identities`` is there.
-    """
-
-    name: str
-    key: PublicKey | None = None
-    identities: tuple[Identity, ...] = ()
-    """Keyless: certificates for one of these, under ``trust_root``."""
-    trust_root: TrustRoot | None = None
-    """What verifies certificates, log entries and timestamps."""
-    not_before: datetime | None = None
-    not_after: datetime | None = None
-    """Signatures count that were made in this time; without a trusted time, now must be in it."""
-    tlog: Need = Need.OPTIONAL
-    """Entry in a transparency log; keyless signatures always need one."""
-    timestamp: Need = Need.OPTIONAL
-    """Signed timestamp (RFC 3161)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

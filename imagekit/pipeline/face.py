@@ -52,10 +52,10 @@ def policy_of(config: FaceConfig) -> "Policy":
         InputError: it names a gate, and no policy.
         PolicyError: it, or a key, cannot be accepted.
     """
-    from imagekit.adapters.keys import read_public_key
     from imagekit.adapters.memory import SqliteMemory
-    from imagekit.model.policy import Authority
     from imagekit.pipeline.policy import open_policy
+    from imagekit.signatures.authority import Authority
+    from imagekit.signatures.keys.files import read_public_key
     from imagekit.verify.signed import PolicySigners
 
     if config.policy is None:

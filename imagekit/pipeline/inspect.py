@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
-from imagekit.formats.bundle import KeyBundle, parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.simplesigning import parse_payload
 from imagekit.model.evidence import Candidate, Form
-from imagekit.model.statement import COSIGN_SIGN
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
@@ -25,6 +21,9 @@ from imagekit.oci.types import (
     Index,
     Manifest,
 )
+from imagekit.signatures.bundle import KeyBundle, parse_bundle
+from imagekit.signatures.intoto import COSIGN_SIGN, statement_of
+from imagekit.signatures.simplesigning import parse_payload
 from imagekit.verify.collect import gather
 
 _MAX_SBOM = 32 << 20

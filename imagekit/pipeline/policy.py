@@ -6,10 +6,11 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_bytes, statement_of
 from imagekit.model.policy import Policy
-from imagekit.ports import CertificateVerifier, Memory, Signer
+from imagekit.ports import Memory
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import statement_bytes, statement_of
+from imagekit.signatures.ports import CertificateVerifier, Signer
 from imagekit.verify.load import load_policy
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
@@ -140,7 +141,7 @@ def _certificates(signers: PolicySigners, clock: Clock) -> CertificateVerifier |
     """Return what verifies under trusted roots, where a signer has one: it is not light."""
     if all(one.trust_root is None for one in signers.authorities):
         return None
-    from imagekit.adapters.sigstore import SigstoreVerifier
+    from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
     return SigstoreVerifier(clock)
 

@@ -1,7 +1,6 @@
 """Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
 
 from imagekit.adapters.memory import ReadOnlyMemory
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.clock import Clock, SystemClock
 from imagekit.model.policy import Policy
 from imagekit.oci.reference import Reference
@@ -9,6 +8,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.ports import Memory
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.account import Account, account
 from imagekit.verify.case import Case
 from imagekit.verify.judge import Bench, judge

@@ -26,14 +26,13 @@ from imagekit.errors import InputError
 from imagekit.model.image import BuiltImage
 from imagekit.model.published import PublishedImage, Status
 from imagekit.model.recipe import Recipe, Tags
-from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
-from imagekit.ports import Memory, Signer
+from imagekit.ports import Memory
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
@@ -42,6 +41,8 @@ from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.release import release, release_sequence
 from imagekit.sign.signing import attest, sign, subjects
+from imagekit.signatures.intoto import CYCLONEDX, Statement
+from imagekit.signatures.ports import Signer
 from imagekit.verify.fresh import FrozenMemory
 from imagekit.verify.judge import Bench
 
@@ -312,7 +313,7 @@ class _Work:
             require(judge(reference, policy, self._bench(memory)), reference)
 
     def _bench(self, memory: Memory) -> Bench:
-        from imagekit.adapters.sigstore import SigstoreVerifier
+        from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
         return Bench(
             now=self.clock.now(),

@@ -5,7 +5,6 @@ import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage
 from imagekit.adapters.storedigest import store_digest
 from imagekit.clock import Clock, SystemClock
@@ -18,6 +17,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.findings import error
 from imagekit.verify.receipt import Bench, judge_receipt
 

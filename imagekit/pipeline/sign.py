@@ -8,17 +8,17 @@ from functools import partial
 from imagekit.clock import Clock
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.model.statement import CYCLONEDX, Statement
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
-from imagekit.ports import Signer
 from imagekit.progress import Done, Progress, Started
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import Stated, stated_provenance
 from imagekit.sign.signing import attested, signed, subjects
+from imagekit.signatures.intoto import CYCLONEDX, Statement
+from imagekit.signatures.ports import Signer
 
 _MOST_PLATFORMS = 64
 _STATEMENTS = frozenset({IN_TOTO, BUNDLE})

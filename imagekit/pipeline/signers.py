@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import SigningKeyError, UsageError
-from imagekit.ports import Signer
 from imagekit.sign.keyed import KeySigner
+from imagekit.signatures.ports import Signer
 
 if TYPE_CHECKING:
-    from imagekit.adapters.keyless import TrustConfig
+    from imagekit.signatures.sigstore.keyless import TrustConfig
 
 _MAX_TOKEN = 64 << 10
 _JWT_DOTS = 2
@@ -39,7 +39,7 @@ def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
     Raises:
         SigningKeyError: the key does not open, or may not sign.
     """
-    from imagekit.adapters.keyholders import open_key
+    from imagekit.signatures.keys.open import open_key
 
     return KeySigner(open_key(key, password))
 
@@ -55,7 +55,7 @@ def keyless_signer(options: KeylessOptions) -> Signer:
         SigningKeyError: there is no token.
         ToolError: a service does not answer.
     """
-    from imagekit.adapters.keyless import KeylessSigner, TrustConfig
+    from imagekit.signatures.sigstore.keyless import KeylessSigner, TrustConfig
 
     path = options.trust_config
     config = TrustConfig.public() if path is None else TrustConfig.from_file(path)
@@ -63,7 +63,7 @@ def keyless_signer(options: KeylessOptions) -> Signer:
 
 
 def _token_source(options: KeylessOptions, config: "TrustConfig") -> Callable[[], str]:
-    from imagekit.adapters.keyless import ambient_token, interactive_token
+    from imagekit.signatures.sigstore.keyless import ambient_token, interactive_token
 
     if options.identity_token:
         given = _given(options.identity_token)

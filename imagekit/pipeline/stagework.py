@@ -7,8 +7,6 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_bytes
 from imagekit.model.staged import Bind, Receipt, Target
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
@@ -18,8 +16,10 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import MANIFEST_TYPES, RawManifest
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.staged import read_receipt, write_receipt
-from imagekit.ports import Signer
 from imagekit.progress import Progress, silent
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import statement_bytes
+from imagekit.signatures.ports import Signer
 from imagekit.stage.closure import Closure
 from imagekit.stage.copy import copy
 from imagekit.stage.receipt import receipt_statement

@@ -6,13 +6,10 @@ from pathlib import Path
 from imagekit.clock import Clock
 from imagekit.errors import AuthError, InputError, RegistryError
 from imagekit.files import write_output
-from imagekit.model.statement import VSA
-from imagekit.model.summary import Summary
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attach_bundle
@@ -24,6 +21,9 @@ from imagekit.sign.summary import (
     summary_bundle,
     young_summary,
 )
+from imagekit.signatures.intoto import VSA
+from imagekit.signatures.ports import Signer
+from imagekit.signatures.vsa import Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from imagekit.oci.reference import Reference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.ports import CertificateVerifier, Memory
+from imagekit.ports import Memory
+from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.case import authorities_of
 from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge
@@ -197,6 +198,6 @@ def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:
     authorities = [one for rule in policy.images for one in authorities_of(rule)]
     if all(one.trust_root is None for one in authorities):
         return None
-    from imagekit.adapters.sigstore import SigstoreVerifier
+    from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
     return SigstoreVerifier(clock)

@@ -2,10 +2,10 @@
 
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attest
+from imagekit.signatures.ports import Signer
 
 
 def withdraw(

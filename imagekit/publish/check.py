@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
-from imagekit.model.policy import Authority, Freshness, ImageRule, Policy, RequiredAttestation
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.model.policy import Freshness, ImageRule, Policy, RequiredAttestation
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 
 _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 from imagekit.documents.fields import base64_text, strict_base64
-from imagekit.formats.bundle import KeyBundle, key_bundle_bytes, parse_bundle
-from imagekit.formats.dsse import pae
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
-from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority
 from imagekit.oci.types import IN_TOTO
-from imagekit.ports import PrivateKey
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.bundle import KeyBundle, key_bundle_bytes, parse_bundle
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.ports import PrivateKey
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
+from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION
 
 
 class KeySigner:

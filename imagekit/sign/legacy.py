@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
-from imagekit.formats.simplesigning import SimpleSigning, payload_bytes
 from imagekit.oci.codec import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, TaggedReference
@@ -26,7 +25,8 @@ from imagekit.oci.types import (
     Platform,
     RawManifest,
 )
-from imagekit.ports import Signer
+from imagekit.signatures.ports import Signer
+from imagekit.signatures.simplesigning import SimpleSigning, payload_bytes
 
 _ATTEMPTS = 30
 _PAUSE = 0.06

@@ -4,14 +4,13 @@ import logging
 from dataclasses import dataclass
 
 from imagekit.errors import DocumentError, NotFoundError
-from imagekit.formats.bundle import MAX_BUNDLE, parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.model.statement import Statement
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor, Manifest
-from imagekit.ports import Signer
+from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
+from imagekit.signatures.intoto import Statement, statement_of
+from imagekit.signatures.ports import Signer
 
 _log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from imagekit.errors import InvalidReferenceError
 from imagekit.model.image import BuiltImage, Material
 from imagekit.model.recipe import Recipe
-from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.ports import Signer
 from imagekit.sign.own import own_statements
+from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, Subject
+from imagekit.signatures.ports import Signer
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
 """What the parameters mean: an imagekit recipe of schema 1."""

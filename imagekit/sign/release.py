@@ -9,9 +9,6 @@ from datetime import datetime
 
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
-from imagekit.formats.release import parse_release, release_predicate, withdrawal_predicate
-from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
-from imagekit.model.statement import Statement, Subject
 from imagekit.oci.reference import (
     PinnedReference,
     Repository,
@@ -20,10 +17,21 @@ from imagekit.oci.reference import (
 )
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor
-from imagekit.ports import Memory, Signer
+from imagekit.ports import Memory
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, subjects
+from imagekit.signatures.intoto import Statement, Subject
+from imagekit.signatures.ports import Signer
+from imagekit.signatures.release import (
+    RELEASE,
+    WITHDRAWAL,
+    Release,
+    Withdrawal,
+    parse_release,
+    release_predicate,
+    withdrawal_predicate,
+)
 
 
 def release(

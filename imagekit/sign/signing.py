@@ -13,17 +13,22 @@ from datetime import UTC
 
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError
-from imagekit.formats.bundle import MAX_BUNDLE
-from imagekit.formats.intoto import statement_bytes
-from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE, Statement, Subject
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
-from imagekit.ports import Signer
 from imagekit.sign.attach import Attached, attach
 from imagekit.sign.legacy import merge, signed_layers
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import same_build
+from imagekit.signatures.bundle import MAX_BUNDLE
+from imagekit.signatures.intoto import (
+    COSIGN_SIGN,
+    SLSA_PROVENANCE,
+    Statement,
+    Subject,
+    statement_bytes,
+)
+from imagekit.signatures.ports import Signer
 
 _CREATED = "org.opencontainers.image.created"
 

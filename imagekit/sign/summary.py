@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from imagekit.errors import DocumentError, InputError
-from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.vsa import parse_summary, summary_predicate
-from imagekit.model.statement import VSA, Statement, Subject
-from imagekit.model.summary import Descriptor, Summary
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
-from imagekit.ports import Signer
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import OwnStatement
+from imagekit.signatures.intoto import VSA, Statement, Subject, statement_bytes
+from imagekit.signatures.ports import Signer
+from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
 
 LOCAL_VERIFIER = "https://imagekit.dev/verifier/local"
 """The verifier that is named where nobody says another: a machine that answers for itself."""

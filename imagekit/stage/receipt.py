@@ -7,16 +7,14 @@ https://slsa.dev/spec/v1.1/verification_summary
 from datetime import datetime
 
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats.dsse import Envelope
 from imagekit.formats.exported import reference_text
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.vsa import parse_summary, summary_predicate
 from imagekit.model.staged import STAGED, Kind, Receipt
-from imagekit.model.statement import VSA, Statement, Subject
-from imagekit.model.summary import Descriptor, Summary
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
+from imagekit.signatures.dsse import Envelope
+from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of
+from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
 
 BAD_RECEIPT = "BAD_RECEIPT"
 _SUBJECTS = 2

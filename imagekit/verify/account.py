@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imagekit.errors import DocumentError
-from imagekit.formats.release import parse_release
-from imagekit.model.evidence import Evidence, Gathered, Refusal
+from imagekit.model.evidence import Evidence, Gathered
 from imagekit.model.policy import ImageRule, Policy, Proof
-from imagekit.model.release import RELEASE, WITHDRAWAL
-from imagekit.model.statement import COSIGN_SIGN, VSA
 from imagekit.model.verdict import Finding, Verdict
+from imagekit.signatures.intoto import COSIGN_SIGN, VSA
+from imagekit.signatures.release import RELEASE, WITHDRAWAL, parse_release
+from imagekit.signatures.results import Refusal
 from imagekit.verify.attestations import check_attestation
 from imagekit.verify.case import Case
 from imagekit.verify.findings import plain

@@ -10,10 +10,11 @@ hide it: what is hidden must not make an image acceptable.
 """
 
 from imagekit.model.condition import Condition
-from imagekit.model.evidence import Evidence, Refusal
+from imagekit.model.evidence import Evidence
 from imagekit.model.policy import Proof, RequiredAttestation
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Finding
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.results import Refusal
 from imagekit.verify.case import Case, lost, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok

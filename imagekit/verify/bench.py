@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.ports import CertificateVerifier, Memory
+from imagekit.ports import Memory
+from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.case import Case
 from imagekit.verify.fresh import NoMemory
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.model.evidence import Evidence, Form, Gathered, Refusal
-from imagekit.model.policy import Authority, ImageRule, Policy
+from imagekit.model.evidence import Evidence, Form, Gathered
+from imagekit.model.policy import ImageRule, Policy
 from imagekit.oci.reference import PinnedReference
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.results import Refusal
 from imagekit.verify.trust import counting, name_of
 from imagekit.verify.weigh import Weighed
 

@@ -21,10 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
-from imagekit.formats.bundle import MAX_BUNDLE
-from imagekit.formats.simplesigning import MAX_PAYLOAD
-from imagekit.model.evidence import Candidate, Form, Gathered, Refusal
-from imagekit.model.release import WITHDRAWAL
+from imagekit.model.evidence import Candidate, Form, Gathered
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -39,6 +36,10 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
+from imagekit.signatures.bundle import MAX_BUNDLE
+from imagekit.signatures.release import WITHDRAWAL
+from imagekit.signatures.results import Refusal
+from imagekit.signatures.simplesigning import MAX_PAYLOAD
 from imagekit.verify.inorder import in_order
 
 MAX_CANDIDATES = 256

@@ -12,11 +12,11 @@ from imagekit.documents.report import Report, Span, shown
 from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, Located, MapOf, Text
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.formats.release import MAX_SEQUENCE
-from imagekit.model.release import Seen
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference, parse_reference
+from imagekit.ports import Seen
+from imagekit.signatures.release import MAX_SEQUENCE
 from imagekit.verify.load import policy_bytes
 from imagekit.verify.schema.words import DIGEST, MOMENT, SENTENCE, repeated
 

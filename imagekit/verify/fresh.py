@@ -19,14 +19,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imagekit.errors import DocumentError, MemoryFaultError
-from imagekit.formats.release import parse_release, parse_withdrawal
-from imagekit.model.evidence import Refusal
-from imagekit.model.policy import Need
-from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Seen
 from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import canonical_name
-from imagekit.ports import Memory
+from imagekit.ports import Memory, Seen
+from imagekit.signatures.authority import Need
+from imagekit.signatures.release import (
+    RELEASE,
+    WITHDRAWAL,
+    Release,
+    parse_release,
+    parse_withdrawal,
+)
+from imagekit.signatures.results import Refusal
 from imagekit.verify.case import Case
 from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.identity import signed_name

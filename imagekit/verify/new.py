@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from imagekit.errors import PolicyError
-from imagekit.formats.pem import describe, public_key_pem
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, ImageRule, Policy, RequiredAttestation
-from imagekit.model.statement import SHORT_TYPES, full_type
+from imagekit.model.policy import ImageRule, Policy, RequiredAttestation
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import SHORT_TYPES, full_type
+from imagekit.signatures.publickey import PublicKey, describe, public_key_pem
 from imagekit.verify import glob as globs
 
 LIFETIME = timedelta(days=365)

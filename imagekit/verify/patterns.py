@@ -7,7 +7,7 @@ the text cannot make one run for long, as with Python's own.
 import functools
 from collections.abc import Callable
 
-from imagekit.model.policy import Pattern
+from imagekit.signatures.authority import Pattern
 
 MAX_PATTERN = 512
 """Longest regular expression, in characters."""

@@ -16,14 +16,16 @@ from datetime import datetime
 
 from imagekit.errors import DocumentError
 from imagekit.model.condition import VsaCondition
-from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
-from imagekit.model.policy import Authority, ImageRule, Policy, Proof
+from imagekit.model.evidence import Candidate, Evidence, Form
+from imagekit.model.policy import ImageRule, Policy, Proof
 from imagekit.model.staged import Receipt
-from imagekit.model.statement import VSA
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
-from imagekit.ports import CertificateVerifier
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import VSA
+from imagekit.signatures.ports import CertificateVerifier
+from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.summary import check_summary
 from imagekit.verify.findings import error, ok
 from imagekit.verify.glob import applicable

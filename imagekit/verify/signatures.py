@@ -7,10 +7,12 @@ that two patterns match, nor two identities that one pattern matches reach a thr
 from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
-from imagekit.model.evidence import Evidence, Refusal, Signatory
-from imagekit.model.policy import Authority, Proof
-from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.model.evidence import Evidence
+from imagekit.model.policy import Proof
 from imagekit.model.verdict import Finding
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import COSIGN_SIGN, VSA
+from imagekit.signatures.results import Refusal, Signatory
 from imagekit.verify.case import ORDINARY, SHOWN, Case, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.findings import error, ok

@@ -18,16 +18,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagekit.errors import MemoryFaultError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.release import moment_text
-from imagekit.model.evidence import Candidate, Evidence, Form, Refusal
-from imagekit.model.policy import Authority, Deny, Policy
-from imagekit.model.release import Seen
-from imagekit.model.statement import Statement, Subject
+from imagekit.model.evidence import Candidate, Evidence, Form
+from imagekit.model.policy import Deny, Policy
 from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
-from imagekit.ports import CertificateVerifier, Memory
+from imagekit.ports import Memory, Seen
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import Statement, Subject, statement_of
+from imagekit.signatures.ports import CertificateVerifier
+from imagekit.signatures.release import moment_text
+from imagekit.signatures.results import Refusal
 from imagekit.verify.case import ORDINARY
 from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.trust import CLOCK_SKEW, counting, name_of

@@ -10,7 +10,7 @@ from imagekit.documents.report import Report
 from imagekit.documents.scalars import Choice, ListOf, MapOf
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.model.policy import TrustRoot
+from imagekit.signatures.authority import TrustRoot
 from imagekit.verify.load import policy_bytes
 from imagekit.verify.schema.authority import AUTHORITIES
 from imagekit.verify.schema.draft import AuthorityDraft

@@ -14,9 +14,11 @@ What must hold before evidence counts for an authority of the policy:
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from imagekit.model.evidence import Certified, Evidence, Refusal, Signatory, Witness, Witnessed
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, Deny, Identity, Need
+from imagekit.model.evidence import Evidence
+from imagekit.model.policy import Deny
+from imagekit.signatures.authority import Authority, Identity, Need
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.results import Certified, Refusal, Signatory, Witness, Witnessed
 from imagekit.verify.patterns import matches
 
 CLOCK_SKEW = timedelta(minutes=5)

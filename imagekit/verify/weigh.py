@@ -15,26 +15,26 @@ from dataclasses import dataclass
 
 from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, VerificationError
-from imagekit.formats.bundle import (
+from imagekit.model.evidence import Candidate, Evidence, Form
+from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Authority, Need, TrustRoot
+from imagekit.signatures.bundle import (
     CertificateBundle,
     KeyBundle,
     hinted_fingerprint,
     parse_bundle,
 )
-from imagekit.formats.dsse import Envelope
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
-from imagekit.formats.simplesigning import (
+from imagekit.signatures.dsse import Envelope
+from imagekit.signatures.intoto import COSIGN_SIGN, statement_of
+from imagekit.signatures.ports import CertificateVerifier
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.results import Certified, Refusal, Witness
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
+from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
     SIGNATURE_ANNOTATION,
     parse_payload,
 )
-from imagekit.model.evidence import Candidate, Certified, Evidence, Form, Refusal, Witness
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, Need, TrustRoot
-from imagekit.model.statement import COSIGN_SIGN
-from imagekit.oci.digest import Digest
-from imagekit.ports import CertificateVerifier
 
 Weighed = Evidence | Refusal
 _Verified = tuple[Certified, tuple[Witness, ...]]

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from imagekit.model.policy import Deny, Level, Platforms, Policy
-from imagekit.model.release import WITHDRAWAL
-from imagekit.model.statement import SLSA_PROVENANCE
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, Descriptor
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attach_bundle, attest
+from imagekit.signatures.intoto import SLSA_PROVENANCE
+from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify import collect
 from tests.attacks_kit import Liar, errors
 from tests.fakes import FixedClock, push_image

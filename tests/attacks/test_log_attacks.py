@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.dsse import pae
-from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.logentry import Signed
-from imagekit.formats.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
-from imagekit.model.policy import Authority, Need, Policy
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
+from imagekit.model.policy import Policy
 from imagekit.oci.types import IN_TOTO
+from imagekit.signatures.authority import Authority, Need
+from imagekit.signatures.bundle import key_bundle_bytes
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.logentry import Signed
+from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
 from tests.attacks_kit import RealStage, errors
 from tests.signed import World
 from tests.witnesses import (

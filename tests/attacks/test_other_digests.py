@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from imagekit.formats.release import withdrawal_predicate
 from imagekit.model.policy import Deny
-from imagekit.model.release import WITHDRAWAL, Withdrawal
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, RawManifest
+from imagekit.signatures.release import WITHDRAWAL, Withdrawal, withdrawal_predicate
 from tests.signed import NOW, World
 
 

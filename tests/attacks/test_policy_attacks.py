@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.memory import SqliteMemory
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import Authority
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.policy import open_policy, sign_policy
 from imagekit.pipeline.verify import verify
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.signed import PolicySigners
 from tests.attacks_kit import QUICK, Liar
 from tests.fakes import FixedClock, MemorySigner

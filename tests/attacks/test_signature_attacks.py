@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from imagekit.model.policy import SignedIdentity
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX, Index
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import MemorySigner, push_image
 from tests.signed import NOW, PROVENANCE, SBOM

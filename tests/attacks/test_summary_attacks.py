@@ -7,12 +7,12 @@ import pytest
 
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import Policy, Proof
-from imagekit.model.statement import VSA
 from imagekit.oci.digest import Digest
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.sign.summary import Verifier, summarize, summary_statement
+from imagekit.signatures.intoto import VSA
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, World

@@ -12,12 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from imagekit.adapters.certificate import certified
 from imagekit.errors import PolicyError, VerificationError
-from imagekit.model.evidence import Certified, Witness, Witnessed
-from imagekit.model.policy import Authority, Deny, Identity, Pattern, Policy, TrustRoot
+from imagekit.model.policy import Deny, Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoot
+from imagekit.signatures.results import Certified, Witness, Witnessed
+from imagekit.signatures.sigstore.certificate import certified
 from imagekit.verify.load import parse_policy
 from imagekit.verify.trust import identifies
 from tests.attacks_kit import RealStage, errors

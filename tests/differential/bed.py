@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from imagekit.adapters.keyholders import open_key
-from imagekit.adapters.keys import generate
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
@@ -20,10 +18,12 @@ from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
-from imagekit.ports import PrivateKey, Signer
 from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
+from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.open import open_key
+from imagekit.signatures.ports import PrivateKey, Signer
 from tests.differential.copies import Copy, Node, packed, take
 from tests.differential.store import Document, Store
 from tests.sigstore.issuer import EMAIL

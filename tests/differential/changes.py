@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagekit.documents.fields import base64_text
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.dsse import pae
-from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION
 from imagekit.oci.types import IN_TOTO
-from imagekit.ports import PrivateKey
 from imagekit.sign.keyed import KeySigner
+from imagekit.signatures.bundle import key_bundle_bytes
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.ports import PrivateKey
+from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION
 from tests.differential.bed import STRANGER, TAG, Bed, Form
 from tests.differential.copies import Copy, Json, Layer, packed
 from tests.differential.store import Document

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from imagekit.model.release import WITHDRAWAL
 from imagekit.oci.types import INDEX, PREDICATE_TYPE
+from imagekit.signatures.release import WITHDRAWAL
 from tests.differential.copies import Json, packed
 from tests.differential.store import Store
 

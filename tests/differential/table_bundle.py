@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from imagekit.documents.fields import base64_text
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.dsse import pae
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.oci.types import BUNDLE, IN_TOTO
+from imagekit.signatures.bundle import key_bundle_bytes
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from tests.differential.bed import Form
 from tests.differential.case import Case
 from tests.differential.changes import (

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from imagekit.formats.simplesigning import (
+from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
     CHAIN_ANNOTATION,
     LOG_ANNOTATION,

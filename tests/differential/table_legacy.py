@@ -2,12 +2,12 @@
 
 from copy import deepcopy
 
-from imagekit.formats.simplesigning import (
+from imagekit.oci.types import DOCKER_MANIFEST, INDEX
+from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
 )
-from imagekit.oci.types import DOCKER_MANIFEST, INDEX
 from tests.differential.bed import Form
 from tests.differential.case import Case
 from tests.differential.changes import (

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from imagekit.clock import SystemClock
-from imagekit.formats.pem import public_key_pem
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.connect import light
@@ -27,6 +26,7 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
+from imagekit.signatures.publickey import public_key_pem
 from tests.fakes import MemorySigner
 
 _POLICY = """\

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from imagekit.adapters.memory import SqliteMemory
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.cache import BlobCache
@@ -33,6 +32,7 @@ from imagekit.gate.pace import Pace
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.model.policy import Policy
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from tests.gate.kit import Reply, ask
 
 OPEN = Rights(passwords={}, tokens={})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.formats.pem import public_key_pem
 from imagekit.oci.digest import Digest
+from imagekit.signatures.publickey import public_key_pem
 from tests.fakes import MemorySigner
 from tests.gate.kit import GateProcess, Site
 from tests.gate.local import LocalGate, Making

@@ -9,8 +9,8 @@ from imagekit.errors import PolicyError
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
-from imagekit.model.policy import Authority
 from imagekit.pipeline.policy import sign_policy
+from imagekit.signatures.authority import Authority
 from imagekit.verify.signed import PolicySigners
 from tests.fakes import MemorySigner
 from tests.gate.kit import Site

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate, read_public_key
 from imagekit.errors import NotFoundError
-from imagekit.formats.bundle import KeyBundle, parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.signature import verify_signature
-from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement
 from imagekit.oci.codec import descriptor_document
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -23,6 +18,10 @@ from imagekit.pipeline.signers import open_signer
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.signing import attest, sign, subjects
+from imagekit.signatures.bundle import KeyBundle, parse_bundle
+from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, Statement, statement_of
+from imagekit.signatures.keys.files import generate, read_public_key
+from imagekit.signatures.signature import verify_signature
 from tests.fakes import FixedClock, MemoryRegistry, push_image
 
 pytestmark = pytest.mark.real

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import FileKey, generate
 from imagekit.clock import SystemClock
-from imagekit.model.key import KINDS
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
+from imagekit.signatures.keys.files import FileKey, generate
+from imagekit.signatures.publickey import KINDS
 from tests.fakes import push_image
 from tests.servers import RegistryServer
 

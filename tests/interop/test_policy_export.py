@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, parse_reference
 from imagekit.oci.registry.options import RegistryOptions
@@ -20,6 +19,7 @@ from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
 from imagekit.progress import silent
 from imagekit.recipe import load
+from imagekit.signatures.keys.files import generate
 from imagekit.verify.load import load_policy
 from tests.servers import RegistryServer
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate, read_public_key
 from imagekit.pipeline.policy import sign_policy
 from imagekit.pipeline.signers import open_signer
+from imagekit.signatures.keys.files import generate, read_public_key
 from imagekit.verify.new import new_policy
 
 pytestmark = pytest.mark.real

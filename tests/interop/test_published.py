@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
+from imagekit.signatures.keys.files import generate
 from tests.servers import RegistryServer
 
 pytestmark = pytest.mark.real

@@ -10,15 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from imagekit.adapters.keyless import KeylessSigner, TrustConfig
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import VerificationError
-from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
-from imagekit.model.evidence import Witness
-from imagekit.model.policy import TrustRoot
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.results import Witness
+from imagekit.signatures.sigstore.keyless import KeylessSigner, TrustConfig
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.signatures.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
 from tests.sigstore_stack import Sigstore
 from tests.witnesses import MemoryAuthority, b64
 

@@ -15,13 +15,6 @@ import pytest
 import requests
 import yaml
 
-from imagekit.formats.bundle import KeyBundle, parse_bundle
-from imagekit.formats.pem import parse_public_key, public_key_pem
-from imagekit.formats.simplesigning import (
-    LOG_ANNOTATION,
-    SIGNATURE_ANNOTATION,
-    TIMESTAMP_ANNOTATION,
-)
 from imagekit.model.evidence import Candidate, Form
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, parse_reference
@@ -30,6 +23,13 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor
 from imagekit.pipeline.verify import verify
+from imagekit.signatures.bundle import KeyBundle, parse_bundle
+from imagekit.signatures.publickey import parse_public_key, public_key_pem
+from imagekit.signatures.simplesigning import (
+    LOG_ANNOTATION,
+    SIGNATURE_ANNOTATION,
+    TIMESTAMP_ANNOTATION,
+)
 from imagekit.verify.collect import gather
 from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock

@@ -10,8 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from imagekit.formats.pem import public_key_of
-from imagekit.model.key import PublicKey
+from imagekit.signatures.publickey import PublicKey, public_key_of
 
 PIN = "1234 5678"
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from imagekit.adapters.keyholders import find_key, open_key
 from imagekit.errors import SigningKeyError
-from imagekit.formats.pem import public_key_of
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
+from imagekit.signatures.keys.open import find_key, open_key
+from imagekit.signatures.publickey import public_key_of
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 
 pytestmark = [
     pytest.mark.real,

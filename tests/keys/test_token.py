@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from imagekit.adapters.keyholders import find_key, open_key
 from imagekit.cli.main import main
 from imagekit.clock import SystemClock
 from imagekit.errors import SigningKeyError
-from imagekit.formats.pem import public_key_pem
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.signing import sign
+from imagekit.signatures.keys.open import find_key, open_key
+from imagekit.signatures.publickey import public_key_pem
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from tests.fakes import push_image
 from tests.keys.conftest import PIN, TokenBox
 

@@ -14,7 +14,7 @@ _ALLOWED = {
     "imagekit/adapters/fetch.py",
     "imagekit/adapters/isolation.py",
     "imagekit/adapters/journal.py",
-    "imagekit/adapters/keys.py",
+    "imagekit/signatures/keys/files.py",
     "imagekit/oci/layout.py",
     "imagekit/files.py",
     "imagekit/adapters/podman.py",

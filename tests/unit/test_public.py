@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import imagekit
-from imagekit.formats.pem import public_key_pem
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import Repository
+from imagekit.signatures.publickey import public_key_pem
 from tests.replay import Stage
 from tests.signed import World
 

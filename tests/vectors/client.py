@@ -16,18 +16,19 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
-from imagekit.formats.bundle import BAD_BUNDLE, Proofs
-from imagekit.formats.logentry import Signed
-from imagekit.formats.pem import parse_public_key
-from imagekit.formats.signature import verify_signature
-from imagekit.model.evidence import Candidate, Certified, Evidence, Form, Refusal, Witness
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, Deny, Identity, Need, Pattern, TrustRoot
+from imagekit.model.evidence import Candidate, Evidence, Form
+from imagekit.model.policy import Deny
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
+from imagekit.signatures.bundle import BAD_BUNDLE, Proofs
+from imagekit.signatures.logentry import Signed
+from imagekit.signatures.publickey import PublicKey, parse_public_key
+from imagekit.signatures.results import Certified, Refusal, Witness
+from imagekit.signatures.signature import verify_signature
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.trust import counting
 from imagekit.verify.weigh import Scales, Weighed, weigh
 

@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.errors import InvalidReferenceError, NotFoundError
-from imagekit.formats.simplesigning import CHAIN_ANNOTATION
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.signatures.simplesigning import CHAIN_ANNOTATION
 from imagekit.verify.judge import Bench, judge
 from imagekit.verify.load import load_policy
 from tests.vectors.client import PUBLIC_GOOD

@@ -23,9 +23,9 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.evidence import Refusal
 from imagekit.model.policy import ImageRule
 from imagekit.oci.reference import PinnedReference
+from imagekit.signatures.results import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from imagekit.documents.fields import Fields
 from imagekit.model.condition import ProvenanceCondition
-from imagekit.model.evidence import Refusal
+from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.words import by_lower_case, exactly, fields_of, objects, shown
 from imagekit.verify.glob import matches

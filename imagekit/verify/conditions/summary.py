@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from imagekit.errors import DocumentError
-from imagekit.formats.vsa import parse_summary
 from imagekit.model.condition import VsaCondition
-from imagekit.model.evidence import Refusal
 from imagekit.model.policy import ImageRule
-from imagekit.model.summary import Summary
 from imagekit.oci.reference import PinnedReference
+from imagekit.signatures.results import Refusal
+from imagekit.signatures.vsa import Summary, parse_summary
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.words import age_fault, shown
 from imagekit.verify.identity import accepts, wanted

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from imagekit.documents.fields import Fields
 from imagekit.model.condition import Severity, VulnerabilityCondition
-from imagekit.model.evidence import Refusal
+from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.words import (
     age_fault,
     by_lower_case,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError
-from imagekit.model.evidence import Refusal
+from imagekit.signatures.results import Refusal
 from imagekit.verify.trust import CLOCK_SKEW
 
 BAD_STATEMENT = "BAD_STATEMENT"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import Authority, Need
+from imagekit.signatures.authority import Authority, Need
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.export.kubernetes import anchorable, identity_words
 from imagekit.verify.export.trustroot import services
 

@@ -15,18 +15,11 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import (
-    Authority,
-    ImageRule,
-    Need,
-    Policy,
-    Proof,
-    RequiredAttestation,
-    TrustRoot,
-)
-from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.model.policy import ImageRule, Policy, Proof, RequiredAttestation
 from imagekit.oci.hostname import HUB, HUB_SIGNED
+from imagekit.signatures.authority import Authority, Need, TrustRoot
+from imagekit.signatures.intoto import COSIGN_SIGN, VSA
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.export.demands import in_force, policy_losses, rule_losses
 from imagekit.verify.export.globs import covers, overlap
 from imagekit.verify.export.kubernetes import (

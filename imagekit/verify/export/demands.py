@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from imagekit.errors import PolicyError
-from imagekit.model.policy import ImageRule, Level, Need, Policy, Proof, SignedIdentity
+from imagekit.model.policy import ImageRule, Level, Policy, Proof, SignedIdentity
+from imagekit.signatures.authority import Need
 from imagekit.verify.case import authorities_of
 from imagekit.verify.export.conditions import say, span
 from imagekit.verify.export.globs import ambiguous

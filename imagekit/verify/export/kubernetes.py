@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from imagekit.model.policy import Identity, Pattern, Policy, TrustRoot
+from imagekit.model.policy import Policy
+from imagekit.signatures.authority import Identity, Pattern, TrustRoot
 from imagekit.verify import patterns
 from imagekit.verify.export.trustroot import CertificateAuthority, Log, services
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from imagekit.model.policy import Authority, ImageRule, Policy, Proof
-from imagekit.model.statement import COSIGN_SIGN, VSA
+from imagekit.model.policy import ImageRule, Policy, Proof
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.verify.export.attestors import attestors, why_not
 from imagekit.verify.export.cel import applies, moment, named
 from imagekit.verify.export.demands import in_force, policy_losses, rule_losses

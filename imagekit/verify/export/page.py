@@ -6,18 +6,9 @@ It says everything that the policy says, so nothing is lost; but it enforces not
 from collections.abc import Iterator
 from datetime import datetime
 
-from imagekit.formats.pem import describe
-from imagekit.model.policy import (
-    Authority,
-    Identity,
-    ImageRule,
-    Level,
-    Need,
-    Pattern,
-    Policy,
-    Proof,
-    SignedIdentity,
-)
+from imagekit.model.policy import ImageRule, Level, Policy, Proof, SignedIdentity
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern
+from imagekit.signatures.publickey import describe
 from imagekit.verify.export.conditions import say, span
 from imagekit.verify.export.globs import ambiguous
 from imagekit.verify.export.result import Document, Export

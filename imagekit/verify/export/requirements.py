@@ -4,14 +4,9 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import (
-    Authority,
-    Identity,
-    ImageRule,
-    Need,
-    SignedIdentity,
-)
+from imagekit.model.policy import ImageRule, SignedIdentity
+from imagekit.signatures.authority import Authority, Identity, Need
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.export.podman import Podman
 from imagekit.verify.export.result import Loss, stricter, weaker
 from imagekit.verify.export.signers import Clause

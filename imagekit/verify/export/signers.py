@@ -6,8 +6,9 @@ from datetime import datetime
 from itertools import combinations
 from math import comb
 
-from imagekit.model.evidence import Certified
-from imagekit.model.policy import Authority, Identity, Policy
+from imagekit.model.policy import Policy
+from imagekit.signatures.authority import Authority, Identity
+from imagekit.signatures.results import Certified
 from imagekit.verify.export.result import Loss, remark, stricter, weaker
 from imagekit.verify.trust import identifies
 

@@ -12,9 +12,8 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, InputError, PolicyError
-from imagekit.formats.pem import describe
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import TrustRoot
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.publickey import PublicKey, describe
 
 _MOST = 64
 """Most services of one kind that are read."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imagekit.documents.report import shown
-from imagekit.model.policy import Pattern
+from imagekit.signatures.authority import Pattern
 from imagekit.verify import patterns
 
 _STRANGERS = (

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from imagekit.documents.report import Report, shown
-from imagekit.model.policy import Authority, ImageRule, Policy
+from imagekit.model.policy import ImageRule, Policy
+from imagekit.signatures.authority import Authority
 from imagekit.verify.lint.places import Places
 
 SOON = timedelta(days=30)

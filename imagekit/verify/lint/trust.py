@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from imagekit.documents.report import Report, shown
-from imagekit.model.evidence import Certified
-from imagekit.model.policy import Authority, Identity, ImageRule, Need, Policy, SignedIdentity
+from imagekit.model.policy import ImageRule, Policy, SignedIdentity
+from imagekit.signatures.authority import Authority, Identity, Need
+from imagekit.signatures.results import Certified
 from imagekit.verify.lint.patterns import Remark, of_issuer, of_subject
 from imagekit.verify.lint.places import Places
 from imagekit.verify.lint.times import Path, authorities, counting_now

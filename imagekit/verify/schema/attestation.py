@@ -15,7 +15,7 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.statement import SHORT_TYPES, full_type
+from imagekit.signatures.intoto import SHORT_TYPES, full_type
 from imagekit.verify.schema.authority import AUTHORITY
 from imagekit.verify.schema.draft import AttestationDraft
 from imagekit.verify.schema.packages import PACKAGES

@@ -7,8 +7,8 @@ from imagekit.documents.report import Report, shown
 from imagekit.documents.scalars import LINES, Choice, Found, ListOf, Located, Text, plain
 from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.formats.pem import MAX_KEY_FILE, parse_public_key
-from imagekit.model.policy import Authority, Identity, Need, Pattern
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern
+from imagekit.signatures.publickey import MAX_KEY_FILE, parse_public_key
 from imagekit.verify import patterns
 from imagekit.verify.schema.draft import AuthorityDraft, KeyDraft
 from imagekit.verify.schema.files import KEY_FILE

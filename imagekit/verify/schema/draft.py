@@ -10,9 +10,10 @@ from datetime import datetime
 from imagekit.documents.report import Report, Span, did_you_mean, shown
 from imagekit.documents.scalars import Found
 from imagekit.model.condition import Condition
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, ImageRule, RequiredAttestation, TrustRoot
-from imagekit.model.statement import full_type
+from imagekit.model.policy import ImageRule, RequiredAttestation
+from imagekit.signatures.authority import Authority, TrustRoot
+from imagekit.signatures.intoto import full_type
+from imagekit.signatures.publickey import PublicKey
 
 Roots = Mapping[str, TrustRoot]
 

@@ -9,10 +9,9 @@ from imagekit.documents.report import Report, shown
 from imagekit.documents.shape import INVALID, Invalid
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import DocumentError, InputError
-from imagekit.formats.pem import MAX_KEY_FILE, parse_public_key
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import TrustRoot
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.publickey import MAX_KEY_FILE, PublicKey, parse_public_key
 from imagekit.verify.schema.words import PATH
 
 MAX_TRUST_ROOT = 4 << 20

@@ -10,9 +10,10 @@ from imagekit.documents.report import Report, Span, shown
 from imagekit.documents.scalars import Choice, Found, Integer, ListOf, Located, MapOf, Text
 from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.model.policy import Deny, Policy, TrustRoot, Waiver
+from imagekit.model.policy import Deny, Policy, Waiver
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, parse_reference
+from imagekit.signatures.authority import TrustRoot
 from imagekit.verify.schema.authority import DENIED_IDENTITY
 from imagekit.verify.schema.draft import RuleDraft
 from imagekit.verify.schema.files import TRUST_ROOT_FILE

@@ -10,18 +10,17 @@ from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import (
-    Authority,
     Expression,
     Freshness,
     ImageRule,
     Level,
-    Need,
     Platforms,
     Proof,
     Remap,
     SignedIdentity,
 )
-from imagekit.model.statement import full_type
+from imagekit.signatures.authority import Authority, Need
+from imagekit.signatures.intoto import full_type
 from imagekit.verify.glob import host_fault
 from imagekit.verify.schema.attestation import ATTESTATION, SUMMARY_FIELDS, summary
 from imagekit.verify.schema.authority import AUTHORITIES

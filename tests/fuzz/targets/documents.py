@@ -5,20 +5,8 @@ import json
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError
-from imagekit.formats.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
-from imagekit.formats.dsse import Envelope
-from imagekit.formats.intoto import parse_statement, statement_bytes, statement_of
-from imagekit.formats.release import (
-    parse_release,
-    parse_withdrawal,
-    release_predicate,
-    withdrawal_predicate,
-)
-from imagekit.formats.simplesigning import SimpleSigning, parse_payload, payload_bytes
 from imagekit.model.image import BuiltLayer, Origin
-from imagekit.model.key import PublicKey
 from imagekit.model.plan import CachedLayer, Made
-from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, Statement, Subject
 from imagekit.oci import codec
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import (
@@ -35,6 +23,25 @@ from imagekit.oci.types import (
     Manifest,
 )
 from imagekit.progress import Command, Done, Note, Output
+from imagekit.signatures.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
+from imagekit.signatures.dsse import Envelope
+from imagekit.signatures.intoto import (
+    COSIGN_SIGN,
+    CYCLONEDX,
+    Statement,
+    Subject,
+    parse_statement,
+    statement_bytes,
+    statement_of,
+)
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.release import (
+    parse_release,
+    parse_withdrawal,
+    release_predicate,
+    withdrawal_predicate,
+)
+from imagekit.signatures.simplesigning import SimpleSigning, parse_payload, payload_bytes
 from tests.fuzz.target import Target, documents, same
 
 _DIGEST = "sha256:" + "a" * 64

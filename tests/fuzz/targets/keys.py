@@ -3,11 +3,16 @@
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from imagekit.formats.cosignkey import cosign_key_pem, is_encrypted, load_private_key
-from imagekit.formats.keyuri import is_key_uri, parse_key_uri
-from imagekit.formats.pem import describe, parse_public_key, public_key_of, public_key_pem
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
-from imagekit.model.key import PublicKey
+from imagekit.signatures.keys.cosign import cosign_key_pem, is_encrypted, load_private_key
+from imagekit.signatures.keys.uri import is_key_uri, parse_key_uri
+from imagekit.signatures.publickey import (
+    PublicKey,
+    describe,
+    parse_public_key,
+    public_key_of,
+    public_key_pem,
+)
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from tests.fakes import MemorySigner
 from tests.fuzz.target import Target, same
 

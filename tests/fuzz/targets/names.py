@@ -1,8 +1,9 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
-from imagekit.model.policy import ImageRule, Pattern, Remap, SignedIdentity
+from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.signatures.authority import Pattern
 from imagekit.verify import glob as globs
 from imagekit.verify import patterns
 from imagekit.verify.identity import accepts

@@ -5,9 +5,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.formats.dsse import Envelope
 from imagekit.formats.exported import parse_record, record_bytes
-from imagekit.formats.intoto import parse_statement, statement_bytes
 from imagekit.model.docker import DockerRequest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.model.staged import Kind
@@ -19,6 +17,8 @@ from imagekit.oci.types import IN_TOTO, MANIFEST
 from imagekit.runtime.containerd import DESCRIPTOR, Question, image_of
 from imagekit.runtime.dockerauthz import decide
 from imagekit.runtime.faceconfig import parse_config
+from imagekit.signatures.dsse import Envelope
+from imagekit.signatures.intoto import parse_statement, statement_bytes
 from imagekit.stage.receipt import claimed, receipt_statement
 from tests.exports import member, tar_bytes
 from tests.fuzz.target import Target, same

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.formats.vsa import parse_summary, summary_predicate
 from imagekit.model.condition import (
     Condition,
     PackageRange,
@@ -18,6 +17,7 @@ from imagekit.model.condition import (
 from imagekit.model.policy import ImageRule
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.signatures.vsa import parse_summary, summary_predicate
 from imagekit.verify.cel import compiled, evaluate
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.conditions.images import image_named

@@ -2,20 +2,20 @@
 
 import json
 
-from imagekit.adapters.promise import Promise
-from imagekit.adapters.sigstore import SigstoreVerifier
 from imagekit.documents.fields import Fields, base64_text
 from imagekit.documents.strictjson import loads
-from imagekit.formats.bundle import Proofs
-from imagekit.formats.dsse import pae
-from imagekit.formats.logentry import Signed, parse_recorded
-from imagekit.formats.simplesigning import (
+from imagekit.oci.types import IN_TOTO
+from imagekit.signatures.bundle import Proofs
+from imagekit.signatures.dsse import pae
+from imagekit.signatures.logentry import Signed, parse_recorded
+from imagekit.signatures.results import Witness
+from imagekit.signatures.sigstore.promise import Promise
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.signatures.simplesigning import (
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 )
-from imagekit.model.evidence import Witness
-from imagekit.oci.types import IN_TOTO
 from tests import witnesses
 from tests.fakes import MemorySigner
 from tests.fuzz.target import BrokenRuleError, Target, documents

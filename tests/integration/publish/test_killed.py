@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
 from imagekit.model.policy import Policy
-from imagekit.model.release import RELEASE
-from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
@@ -29,6 +26,9 @@ from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
+from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.keys.files import generate
+from imagekit.signatures.release import RELEASE
 from tests.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.adapters.memory import SqliteMemory
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
@@ -21,6 +20,7 @@ from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
 from imagekit.publish.check import own_policy
 from imagekit.recipe import load
+from imagekit.signatures.keys.files import generate
 from tests.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

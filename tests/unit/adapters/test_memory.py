@@ -8,9 +8,8 @@ import pytest
 
 from imagekit.adapters.memory import ReadOnlyMemory, ScratchMemory, SqliteMemory, default_path
 from imagekit.errors import MemoryFaultError
-from imagekit.model.release import Seen
 from imagekit.oci.digest import Digest
-from imagekit.ports import Memory
+from imagekit.ports import Memory, Seen
 
 
 def _seen(sequence: int) -> Seen:

@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli.main import main
-from imagekit.formats.bundle import key_bundle_bytes
-from imagekit.formats.intoto import statement_bytes
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
@@ -24,6 +21,8 @@ from imagekit.oci.types import (
     Manifest,
     Platform,
 )
+from imagekit.signatures.bundle import key_bundle_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
 from tests.fakes import MemorySigner
 
 

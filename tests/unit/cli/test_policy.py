@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli import main as cli
-from imagekit.formats.pem import public_key_pem
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.load import load_policy
 from tests.fakes import MemorySigner
 

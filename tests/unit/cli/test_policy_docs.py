@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.cli.main import _command_parser, _module, main
-from imagekit.formats.pem import public_key_pem
-from imagekit.formats.release import release_predicate
-from imagekit.model.release import RELEASE, Release
-from imagekit.model.statement import CYCLONEDX
 from imagekit.oci.reference import Repository
 from imagekit.pipeline.policy_save import save_evidence
+from imagekit.signatures.intoto import CYCLONEDX
+from imagekit.signatures.keys.files import generate
+from imagekit.signatures.publickey import public_key_pem
+from imagekit.signatures.release import RELEASE, Release, release_predicate
 from tests.signed import SBOM, World
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

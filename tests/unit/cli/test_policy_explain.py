@@ -7,8 +7,8 @@ import pytest
 
 from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.cli.main import main
-from imagekit.formats.pem import public_key_pem
 from imagekit.pipeline.policy_save import save_evidence
+from imagekit.signatures.publickey import public_key_pem
 from tests.fakes import MemorySigner
 from tests.signed import signed_world
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate, read_public_key
 from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.signatures.keys.files import generate, read_public_key
 from imagekit.verify.new import new_policy
 from tests.fakes import push_image
 

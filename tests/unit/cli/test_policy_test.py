@@ -12,11 +12,11 @@ import yaml
 
 from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.cli.main import main
-from imagekit.formats.pem import public_key_pem
-from imagekit.formats.release import release_predicate
-from imagekit.model.release import RELEASE, Release, Seen
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy_save import save_evidence
+from imagekit.ports import Seen
+from imagekit.signatures.publickey import public_key_pem
+from imagekit.signatures.release import RELEASE, Release, release_predicate
 from tests.signed import World
 
 _TAG = "r.site/apps/demo:1"

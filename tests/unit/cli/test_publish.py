@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
 from imagekit.errors import BuildError
 from imagekit.model.published import PublishedImage
@@ -13,6 +12,7 @@ from imagekit.model.recipe import Recipe
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.pipeline import publish as pipeline
+from imagekit.signatures.keys.files import generate
 
 _RECIPE = """\
 schema: 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.keys import generate
 from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.signatures.keys.files import generate
 from tests.fakes import push_image
 
 _POLICY = """\

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imagekit.errors import RegistryError
-from imagekit.formats.release import release_predicate
 from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
 from imagekit.gate.decision import Decision, fingerprint, moments
 from imagekit.gate.recorder import Recorder
 from imagekit.model.policy import Deny, Freshness, Policy, Waiver
-from imagekit.model.release import RELEASE, Release, Seen
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
+from imagekit.ports import Seen
+from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.fresh import NoMemory
 from tests.fakes import MemorySigner
 from tests.signed import World

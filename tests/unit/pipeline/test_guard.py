@@ -9,8 +9,6 @@ import pytest
 
 from imagekit.clock import SystemClock
 from imagekit.errors import DocumentError, ImagekitError, NotFoundError
-from imagekit.formats.intoto import statement_bytes
-from imagekit.formats.pem import public_key_pem
 from imagekit.formats.runtimespec import runtime_spec_bytes
 from imagekit.model.staged import Kind
 from imagekit.model.verdict import Finding, Verdict
@@ -20,6 +18,8 @@ from imagekit.oci.types import ImageConfig, Platform
 from imagekit.pipeline.guard import guard
 from imagekit.pipeline.receipt import Asked
 from imagekit.pipeline.staged import receipt_path, staged_digest, write_receipt
+from imagekit.signatures.intoto import statement_bytes
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.stage.receipt import receipt_statement
 from imagekit.verify.load import load_policy
 from tests.fakes import MemorySigner

@@ -10,12 +10,13 @@ import pytest
 from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.documents.report import Report
 from imagekit.errors import PolicyError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.pem import public_key_pem
-from imagekit.model.policy import Authority, Policy
+from imagekit.model.policy import Policy
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy import open_policy, sign_policy
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import statement_of
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.new import new_policy
 from imagekit.verify.signed import PolicySigners, check_signature
 from tests.fakes import FixedClock, MemorySigner

@@ -7,8 +7,6 @@ import pytest
 
 from imagekit.errors import DocumentError, SigningKeyError
 from imagekit.model.image import Material
-from imagekit.model.statement import COSIGN_SIGN, SLSA_PROVENANCE
-from imagekit.model.statement import CYCLONEDX as SBOM_TYPE
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -29,6 +27,8 @@ from imagekit.progress import Done, Event, silent
 from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of
+from imagekit.signatures.intoto import COSIGN_SIGN, SLSA_PROVENANCE
+from imagekit.signatures.intoto import CYCLONEDX as SBOM_TYPE
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
 REPOSITORY = Repository("reg.example", "apps/solver")

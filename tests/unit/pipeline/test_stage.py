@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, NotFoundError
-from imagekit.formats.pem import public_key_pem
 from imagekit.model.staged import Kind, Target
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.pipeline.receipt import Asked, Checked, check
 from imagekit.pipeline.stage import Bench, Staged, StageOptions, stage
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.load import load_policy
 from tests.exports import Site
 from tests.fakes import FixedClock, MemorySigner, push_image

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 
 from imagekit.errors import AuthError, InputError, NotFoundError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.vsa import parse_summary
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import Policy, Proof, Waiver
-from imagekit.model.statement import VSA
-from imagekit.model.summary import Summary
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.pipeline.summary import IssuedSummary, SummaryOptions, issue_summary
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import VSA, statement_of
+from imagekit.signatures.vsa import Summary, parse_summary
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, World, finding, signed_world, sparse_index
 

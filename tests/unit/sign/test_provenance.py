@@ -7,15 +7,20 @@ from typing import Any
 import pytest
 
 from imagekit.documents.place import Place
-from imagekit.formats.intoto import parse_statement, statement_bytes
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
-from imagekit.model.statement import SLSA_PROVENANCE, Statement, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
 from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
 from imagekit.sign.signing import attest, subjects
+from imagekit.signatures.intoto import (
+    SLSA_PROVENANCE,
+    Statement,
+    Subject,
+    parse_statement,
+    statement_bytes,
+)
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
 PLACE = Place("recipe.yaml", 1, 1)

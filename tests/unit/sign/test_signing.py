@@ -8,11 +8,6 @@ import pytest
 
 from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, IntegrityError, RegistryError
-from imagekit.formats.bundle import KeyBundle, parse_bundle
-from imagekit.formats.intoto import statement_of
-from imagekit.formats.signature import verify_legacy_signature, verify_signature
-from imagekit.formats.simplesigning import SIGNATURE_ANNOTATION, parse_payload
-from imagekit.model.statement import COSIGN_SIGN, Statement, Subject
 from imagekit.oci.codec import manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -32,6 +27,10 @@ from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, sign, subjects
+from imagekit.signatures.bundle import KeyBundle, parse_bundle
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_of
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
+from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, parse_payload
 from tests.fakes import FixedClock, Killed, MemoryRegistry, MemorySigner, push_image
 
 REPOSITORY = Repository("reg.example:5000", "apps/solver")

@@ -7,9 +7,9 @@ import pytest
 
 from imagekit.errors import PolicyError
 from imagekit.model.policy import Freshness, Level, Platforms, Policy, Proof, SignedIdentity
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify.export import export_policy
 from imagekit.verify.load import parse_policy
 from tests.fakes import MemorySigner
@@ -123,7 +123,7 @@ images:
 
 
 def _load(more: str) -> Policy:
-    from imagekit.formats.pem import public_key_pem
+    from imagekit.signatures.publickey import public_key_pem
 
     pem, other = (
         public_key_pem(MemorySigner().public_key).decode().replace("\n", "\\n") for _ in range(2)

@@ -16,8 +16,8 @@ from imagekit.model.condition import (
     VulnerabilityCondition,
 )
 from imagekit.model.policy import Policy, Proof
-from imagekit.model.statement import CYCLONEDX, VSA, full_type
 from imagekit.oci.digest import Digest
+from imagekit.signatures.intoto import CYCLONEDX, VSA, full_type
 from tests.fakes import MemorySigner
 from tests.signed import NOW, World, finding
 

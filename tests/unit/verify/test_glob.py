@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.model.key import PublicKey
-from imagekit.model.policy import Authority, ImageRule, Policy
+from imagekit.model.policy import ImageRule, Policy
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.publickey import PublicKey
 from imagekit.verify.glob import applicable, fault, literal_length, matches
 
 _PARTS = st.text(alphabet="ab.-*", min_size=1, max_size=6).filter(lambda part: "**" not in part)

@@ -13,9 +13,7 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.formats.bundle import MAX_BUNDLE
 from imagekit.model.policy import Deny, SignedIdentity
-from imagekit.model.statement import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
@@ -28,6 +26,8 @@ from imagekit.oci.reference import (
 )
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import CONFIG, INDEX, MANIFEST, Descriptor, Index, RawManifest
+from imagekit.signatures.bundle import MAX_BUNDLE
+from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify import collect
 from imagekit.verify.judge import Bench, judge
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
@@ -605,7 +605,7 @@ class TestAttestation:
     )
     def test_empty(self, world: World, word: str, predicate: dict[str, object]) -> None:
         """A signed predicate that is no document of its type attests nothing."""
-        from imagekit.model.statement import full_type
+        from imagekit.signatures.intoto import full_type
 
         world.sign()
         world.attach(full_type(word), predicate)

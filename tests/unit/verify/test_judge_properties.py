@@ -11,27 +11,30 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imagekit.formats.release import release_predicate, withdrawal_predicate
 from imagekit.model.condition import Condition, PackageRange, SbomCondition
 from imagekit.model.policy import (
-    Authority,
     Deny,
     Expression,
     Freshness,
-    Identity,
     ImageRule,
-    Need,
-    Pattern,
     Platforms,
     Policy,
     RequiredAttestation,
     SignedIdentity,
     Waiver,
 )
-from imagekit.model.release import RELEASE, WITHDRAWAL, Release, Withdrawal
-from imagekit.model.statement import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern
+from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.release import (
+    RELEASE,
+    WITHDRAWAL,
+    Release,
+    Withdrawal,
+    release_predicate,
+    withdrawal_predicate,
+)
 from tests.fakes import MemorySigner
 from tests.signed import NOW, PROVENANCE, SBOM, World
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from imagekit.errors import Diagnostic, PolicyError
-from imagekit.formats.pem import public_key_pem
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.lint import lint, lint_file
 from tests.fakes import MemorySigner
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.formats.pem import public_key_pem
 from imagekit.model.policy import SignedIdentity
 from imagekit.oci.digest import Digest
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify import schema
 from imagekit.verify.load import load_policy, parse_policy
 from imagekit.verify.new import new_policy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.formats.pem import public_key_pem
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.cel import VARIABLES
 from imagekit.verify.load import parse_policy
 from imagekit.verify.schema import policy_schema

@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError
-from imagekit.formats.bundle import parse_bundle
-from imagekit.formats.intoto import statement_bytes
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import (
-    Authority,
     Deny,
     ImageRule,
     Policy,
@@ -20,10 +17,12 @@ from imagekit.model.policy import (
     SignedIdentity,
 )
 from imagekit.model.staged import STAGED, Kind
-from imagekit.model.statement import COSIGN_SIGN, VSA, Statement, Subject
 from imagekit.model.verdict import Finding, Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.bundle import parse_bundle
+from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes
 from imagekit.stage.receipt import claimed, receipt_statement
 from imagekit.verify.receipt import Bench, judge_receipt
 from tests.fakes import MemorySigner

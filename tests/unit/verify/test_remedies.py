@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from imagekit.errors import UsageError
 from imagekit.model.policy import Level, Platforms
-from imagekit.model.statement import SLSA_PROVENANCE
 from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
@@ -15,6 +14,7 @@ from imagekit.oci.types import INDEX, Index, Platform
 from imagekit.pipeline.sign import sign_image
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
+from imagekit.signatures.intoto import SLSA_PROVENANCE
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import World, signed_world
 

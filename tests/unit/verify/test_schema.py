@@ -12,7 +12,6 @@ import yaml
 
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.formats.pem import public_key_pem
 from imagekit.model.condition import (
     PackageRange,
     ProvenanceCondition,
@@ -24,10 +23,7 @@ from imagekit.model.condition import (
 from imagekit.model.policy import (
     Expression,
     Freshness,
-    Identity,
     Level,
-    Need,
-    Pattern,
     Platforms,
     Policy,
     Proof,
@@ -35,6 +31,8 @@ from imagekit.model.policy import (
     SignedIdentity,
 )
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Identity, Need, Pattern
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.load import load_policy, parse_policy
 from imagekit.verify.schema import policy_schema
 from tests.fakes import MemorySigner

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from imagekit.errors import MemoryFaultError
-from imagekit.formats.intoto import statement_bytes
-from imagekit.model.policy import Authority, Policy
-from imagekit.model.release import Seen
-from imagekit.model.statement import COSIGN_SIGN, Subject
+from imagekit.model.policy import Policy
 from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import RawManifest
+from imagekit.ports import Seen
+from imagekit.signatures.authority import Authority
+from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
 from imagekit.verify.signed import (
     PolicySigners,
     check_signature,

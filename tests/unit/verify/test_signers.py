@@ -9,7 +9,7 @@ import yaml
 
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.formats.pem import public_key_pem
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.signers import load_signers, signers_schema
 from tests.fakes import MemorySigner
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
 from imagekit.model.condition import PackageRange, SbomCondition
-from imagekit.model.evidence import Refusal
+from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import components, packages
 from imagekit.verify.conditions.sbom import check_sbom
 

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
-from imagekit.formats.vsa import parse_summary, summary_predicate
 from imagekit.model.condition import VsaCondition
 from imagekit.model.policy import ImageRule, Remap, SignedIdentity
-from imagekit.model.summary import Descriptor, Summary
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.conditions.summary import check_summary
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)

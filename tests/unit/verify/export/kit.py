@@ -8,18 +8,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from imagekit.formats.pem import parse_public_key, public_key_of
-from imagekit.model.policy import (
-    Authority,
-    Identity,
-    ImageRule,
-    Need,
-    Pattern,
-    Policy,
-    SignedIdentity,
-    TrustRoot,
-)
+from imagekit.model.policy import ImageRule, Policy, SignedIdentity
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
+from imagekit.signatures.publickey import parse_public_key, public_key_of
 from imagekit.verify.export import Effect, Export, export_policy
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagekit.formats.pem import parse_public_key
+from imagekit.signatures.publickey import parse_public_key
 
 
 def in_scope(scope: str, name: str) -> bool:

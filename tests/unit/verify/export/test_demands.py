@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.formats.pem import public_key_pem
 from imagekit.model.condition import SbomCondition, VsaCondition
 from imagekit.model.policy import (
     Deny,
@@ -17,7 +16,6 @@ from imagekit.model.policy import (
     Freshness,
     ImageRule,
     Level,
-    Need,
     Platforms,
     Policy,
     Proof,
@@ -25,8 +23,10 @@ from imagekit.model.policy import (
     RequiredAttestation,
     SignedIdentity,
 )
-from imagekit.model.statement import full_type
 from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import Need
+from imagekit.signatures.intoto import full_type
+from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.export import CODES, Effect, Export, export_policy
 from imagekit.verify.export.globs import covers
 from tests.unit.verify.export.kit import (

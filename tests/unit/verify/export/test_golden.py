@@ -16,12 +16,10 @@ from imagekit.model.condition import (
     VulnerabilityCondition,
 )
 from imagekit.model.policy import (
-    Authority,
     Deny,
     Expression,
     Freshness,
     Level,
-    Need,
     Platforms,
     Policy,
     Proof,
@@ -30,9 +28,10 @@ from imagekit.model.policy import (
     SignedIdentity,
     Waiver,
 )
-from imagekit.model.statement import full_type
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
+from imagekit.signatures.authority import Authority, Need
+from imagekit.signatures.intoto import full_type
 from tests.unit.verify.export.kit import (
     CI,
     EARLIER,

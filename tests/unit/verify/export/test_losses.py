@@ -11,10 +11,7 @@ from imagekit.model.policy import (
     Deny,
     Expression,
     Freshness,
-    Identity,
     Level,
-    Need,
-    Pattern,
     Platforms,
     Policy,
     Proof,
@@ -24,6 +21,7 @@ from imagekit.model.policy import (
 )
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
+from imagekit.signatures.authority import Identity, Need, Pattern
 from imagekit.verify.export import CODES, Effect, export_policy
 from tests.unit.verify.export.kit import (
     CI,

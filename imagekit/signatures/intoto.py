@@ -1,0 +1,162 @@
+"""in-toto statements as JSON (in-toto attestation framework, spec/v1/statement.md)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
+from imagekit.errors import DocumentError, InvalidReferenceError
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import IN_TOTO
+from imagekit.signatures.dsse import Envelope
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
+CYCLONEDX = "https://cyclonedx.org/bom"
+SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
+VSA = "https://slsa.dev/verification_summary/v1"
+SHORT_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "cyclonedx": CYCLONEDX,
+        "link": "https://in-toto.io/Link/v1",
+        "openvex": "https://openvex.dev/ns",
+        "slsaprovenance": "https://slsa.dev/provenance/v0.2",
+        "slsaprovenance02": "https://slsa.dev/provenance/v0.2",
+        "slsaprovenance1": SLSA_PROVENANCE,
+        "spdx": "https://spdx.dev/Document",
+        "spdxjson": "https://spdx.dev/Document",
+        "vsa": VSA,
+        "vuln": "https://cosign.sigstore.dev/attestation/vuln/v1",
+    }
+)
+"""The short words of ``cosign attest --type`` and what they stand for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a statement is about."""
+
+    digest: Digest
+    name: str = ""
+    """``HOST/PATH:TAG`` where imagekit signed; empty where cosign did."""
+    annotations: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A claim of a kind, ``predicate_type``, about its subjects.
+
+    Statements that say the same compare equal, whatever bytes they were written in.
+    """
+
+    subjects: tuple[Subject, ...]
+    predicate_type: str
+    predicate: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+
+
+def full_type(word: str) -> str:
+    """Return the predicate type that a short word stands for, or the text itself."""
+    return SHORT_TYPES.get(word, word)
+
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+# cosign still writes v0.1 for some attestations; what imagekit reads of both is the same.
+STATEMENT_TYPES = frozenset({STATEMENT, "https://in-toto.io/Statement/v0.1"})
+BAD_STATEMENT = "BAD_STATEMENT"
+MAX_SUBJECTS = 1024
+
+_WHAT = "the statement"
+_IDENTIFYING = ("sha256", "sha512")
+
+
+def parse_statement(raw: bytes) -> Statement:
+    """Read a statement from its exact bytes.
+
+    Keys that the specification does not know are passed over, as it demands.
+
+    Raises:
+        DocumentError: it is not an in-toto statement, or says nothing about anything (code
+            ``BAD_STATEMENT``), or programs could read it differently (``AMBIGUOUS_JSON``).
+    """
+    try:
+        document = strictjson.loads(raw, what=_WHAT)
+    except DocumentError as error:
+        if error.code == "AMBIGUOUS_JSON":
+            raise
+        raise DocumentError(error.message, code=BAD_STATEMENT) from error
+    fields = Fields.of(document, what=_WHAT, code=BAD_STATEMENT)
+    kind = fields.text("_type")
+    if kind not in STATEMENT_TYPES:
+        raise fields.fault(f"has the type {kind[:120]!r} and not {STATEMENT}")
+    predicate_type = fields.text("predicateType")
+    if not predicate_type:
+        raise fields.fault("has no predicate type")
+    subjects = fields.array("subject", limit=MAX_SUBJECTS)
+    if not subjects:
+        raise fields.fault("has no subject")
+    return Statement(
+        subjects=tuple(_subject(subject) for subject in subjects),
+        predicate_type=predicate_type,
+        # cosign 3.0.0 to 3.0.4 wrote no predicate at all.
+        predicate=fields.optional_object("predicate").values,
+    )
+
+
+def statement_of(envelope: Envelope) -> Statement:
+    """Read the statement that an envelope holds.
+
+    Raises:
+        DocumentError: as ``parse_statement``, or the payload is said to be something else.
+    """
+    if envelope.payload_type != IN_TOTO:
+        raise DocumentError(
+            f"the envelope holds {envelope.payload_type[:120]!r} and not {IN_TOTO}",
+            code=BAD_STATEMENT,
+        )
+    return parse_statement(envelope.payload)
+
+
+def statement_bytes(statement: Statement) -> bytes:
+    """Write a statement: the same statement gives the same bytes."""
+    return strictjson.dumps(
+        {
+            "_type": STATEMENT,
+            "subject": [_subject_object(subject) for subject in statement.subjects],
+            "predicateType": statement.predicate_type,
+            "predicate": dict(statement.predicate),
+        }
+    )
+
+
+def _subject(value: Any) -> Subject:
+    fields = Fields.of(value, what=f"{_WHAT}: a subject", code=BAD_STATEMENT)
+    return Subject(
+        name=fields.optional_text("name"),
+        digest=_digest(fields.object("digest")),
+        annotations=fields.optional_object("annotations").values,
+    )
+
+
+def _digest(fields: Fields) -> Digest:
+    """Return the digest that identifies the subject; whatever else is given must be one too."""
+    found = []
+    for algorithm in _IDENTIFYING:
+        if algorithm in fields.values:
+            try:
+                found.append(Digest(algorithm, fields.text(algorithm)))
+            except InvalidReferenceError as error:
+                raise fields.fault(f"is malformed: {error.message}") from error
+    if not found:
+        raise fields.fault("has neither sha256 nor sha512")
+    return found[0]
+
+
+def _subject_object(subject: Subject) -> Mapping[str, object]:
+    document: dict[str, object] = {"digest": {subject.digest.algorithm: subject.digest.hex}}
+    if subject.name:
+        document["name"] = subject.name
+    if subject.annotations:
+        document["annotations"] = dict(subject.annotations)
+    return document

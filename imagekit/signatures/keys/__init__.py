@@ -1,0 +1,1 @@
+"""Private keys wherever they are: in files, on tokens, in a cloud's KMS."""

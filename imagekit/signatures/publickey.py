@@ -1,0 +1,148 @@
+"""Public keys as PEM, and which kinds of keys are taken at all."""
+
+import base64
+import functools
+import hashlib
+from dataclasses import dataclass
+from typing import assert_never
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from imagekit.errors import SigningKeyError
+
+KINDS = ("ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072")
+"""The kinds of keys that can be generated; the first is the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key as its DER SubjectPublicKeyInfo (RFC 5280 section 4.1)."""
+
+    der: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """``SHA256:`` and the hexadecimal digest of the DER, what people compare."""
+        return f"SHA256:{hashlib.sha256(self.der).hexdigest()}"
+
+    @property
+    def hint(self) -> str:
+        """What bundles carry as ``publicKey.hint`` (cosign, sigstore-go): a hint only."""
+        return base64.b64encode(hashlib.sha256(self.der).digest()).decode()
+
+
+Verifying = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+
+MAX_KEY_FILE = 64 << 10
+"""Largest key file that is read, in bytes."""
+
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_RSA_LEAST, _RSA_MOST = 2048, 8192
+_KINDS = "taken are ECDSA P-256 (the best choice), P-384, P-521, Ed25519, and RSA of 2048 to 8192"
+
+
+def parse_public_key(raw: bytes, *, what: str = "the public key") -> PublicKey:
+    """Read a public key from PEM.
+
+    However it was written, the same key gives the same value.
+
+    Raises:
+        SigningKeyError: it is not one public key, or of a kind that is not taken.
+    """
+    if len(raw) > MAX_KEY_FILE:
+        raise SigningKeyError(f"{what} has {len(raw)} bytes, too many for a key", code="BAD_KEY")
+    if b"PRIVATE KEY-----" in raw:
+        raise SigningKeyError(
+            f"{what} is a private key",
+            hint="give the public one (imagekit.pub, cosign.pub), and mind who saw this file",
+            code="BAD_KEY",
+        )
+    if raw.count(b"-----BEGIN ") != 1:
+        raise SigningKeyError(
+            f"{what} must hold exactly one PEM block",
+            hint="it begins with -----BEGIN PUBLIC KEY-----",
+            code="BAD_KEY",
+        )
+    try:
+        loaded = serialization.load_pem_public_key(raw)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SigningKeyError(
+            f"{what} is not a public key in PEM: {error}", hint=_KINDS, code="BAD_KEY"
+        ) from error
+    return public_key_of(loaded, what=what)
+
+
+def public_key_pem(public_key: PublicKey) -> bytes:
+    """Write a public key as PEM.
+
+    Raises:
+        SigningKeyError: it is not a key of a kind that is taken.
+    """
+    return verifying_key(public_key).public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def public_key_of(loaded: object, *, what: str = "the public key") -> PublicKey:
+    """Return the value of a key that cryptography loaded.
+
+    Raises:
+        SigningKeyError: it is of a kind that is not taken.
+    """
+    return PublicKey(
+        _accepted(loaded, what=what).public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def verifying_key(public_key: PublicKey) -> Verifying:
+    """Return the key that cryptography verifies with; a policy's few keys are read once.
+
+    Raises:
+        SigningKeyError: it is not a key of a kind that is taken.
+    """
+    try:
+        loaded = serialization.load_der_public_key(public_key.der)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SigningKeyError(
+            f"the public key cannot be read: {error}", hint=_KINDS, code="BAD_KEY"
+        ) from error
+    return _accepted(loaded, what="the public key")
+
+
+def describe(public_key: PublicKey) -> str:
+    """Return the kind of a key for people: ``ECDSA P-256``.
+
+    Raises:
+        SigningKeyError: it is not a key of a kind that is taken.
+    """
+    match verifying_key(public_key):
+        case ec.EllipticCurvePublicKey() as key:
+            return f"ECDSA {_CURVES[key.curve.name]}"
+        case rsa.RSAPublicKey() as key:
+            return f"RSA {key.key_size}"
+        case ed25519.Ed25519PublicKey():
+            return "Ed25519"
+        case never:
+            assert_never(never)
+
+
+def _accepted(loaded: object, *, what: str) -> Verifying:
+    match loaded:
+        case ec.EllipticCurvePublicKey() if loaded.curve.name in _CURVES:
+            return loaded
+        case rsa.RSAPublicKey() if _RSA_LEAST <= loaded.key_size <= _RSA_MOST:
+            return loaded
+        case ed25519.Ed25519PublicKey():
+            return loaded
+        case ec.EllipticCurvePublicKey():
+            kind = f"on the curve {loaded.curve.name}"
+        case rsa.RSAPublicKey():
+            kind = f"RSA of {loaded.key_size} bits"
+        case _:
+            kind = f"a {type(loaded).__name__}"
+    raise SigningKeyError(f"{what} is {kind}, which is not taken", hint=_KINDS, code="BAD_KEY")

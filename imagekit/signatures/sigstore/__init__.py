@@ -1,0 +1,1 @@
+"""Signing and verifying by sigstore-python; nothing else imports that library."""

@@ -1,0 +1,129 @@
+"""A log's signed promise to include an entry (SET), as cosign's legacy annotation has it.
+
+https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md; only Rekor v1 gives such
+promises. sigstore-python verifies them in bundles, with an inclusion proof, which this form lacks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, base64_text
+from imagekit.errors import DocumentError, VerificationError
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from sigstore._internal.trust import RekorKeyring
+
+_CODE = BAD_TLOG_ENTRY
+_LATEST = 1 << 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What the log has signed: an entry, its place and the time."""
+
+    signature: bytes
+    body: bytes
+    time: datetime
+    index: int
+    log_id: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> "Promise":
+        """Read the annotation.
+
+        Raises:
+            DocumentError: it is missing, or not what cosign writes.
+        """
+        if not text:
+            raise DocumentError(
+                "the signature has no entry of a log beside it", code="NO_TLOG_ENTRY"
+            )
+        # Half a surrogate pair is no UTF-8, and refused as such.
+        raw = text.encode(errors="surrogatepass")
+        document = strictjson.loads(raw, what="the log entry")
+        fields = Fields.of(document, what="the log entry", code=_CODE)
+        fields.exactly(("SignedEntryTimestamp", "Payload"))
+        entry = fields.object("Payload")
+        entry.exactly(("body", "integratedTime", "logIndex", "logID"))
+        return cls(
+            signature=fields.base64("SignedEntryTimestamp"),
+            body=entry.base64("body"),
+            time=datetime.fromtimestamp(_number(entry, "integratedTime"), UTC),
+            index=_number(entry, "logIndex"),
+            log_id=_hexadecimal(entry, "logID"),
+        )
+
+    @property
+    def payload(self) -> Mapping[str, object]:
+        """The entry as the log signs it."""
+        return {
+            "body": base64_text(self.body),
+            "integratedTime": int(self.time.timestamp()),
+            "logID": self.log_id.hex(),
+            "logIndex": self.index,
+        }
+
+    @property
+    def text(self) -> str:
+        """The annotation."""
+        document = {"SignedEntryTimestamp": base64_text(self.signature), "Payload": self.payload}
+        return strictjson.dumps(document).decode()
+
+    def check_signature(self, keys: "RekorKeyring") -> None:
+        """Verify the promise.
+
+        Args:
+            keys: those of the log that it says to be of.
+
+        Raises:
+            VerificationError: none of them signed it.
+        """
+        from sigstore._utils import KeyID
+        from sigstore.errors import VerificationError as Refused
+
+        # Sorted keys and no blanks: for these four values that is RFC 8785's canonical form.
+        signed = strictjson.dumps(self.payload)
+        try:
+            keys.verify(key_id=KeyID(self.log_id), signature=self.signature, data=signed)
+        except Refused as error:
+            raise VerificationError("the log did not sign this promise", code=_CODE) from error
+
+    def check_entry(self, certificate: "Certificate", *, signature: bytes, payload: bytes) -> None:
+        """Check that the entry is of this certificate, signature and payload.
+
+        Raises:
+            DocumentError: it cannot be read.
+            VerificationError: it is of something else (CVE-2026-22703).
+        """
+        recorded = parse_recorded(self.body)
+        same = recorded.is_of(Signed(signature=signature, message=payload))
+        if not (same and _certificate_of(recorded.signer) == certificate):
+            raise VerificationError(
+                "the log entry is of another signature, certificate or payload", code=_CODE
+            )
+
+
+def _certificate_of(pem: bytes) -> "Certificate":
+    from cryptography.x509 import load_pem_x509_certificate
+
+    return load_pem_x509_certificate(pem)
+
+
+def _number(fields: Fields, key: str) -> int:
+    value = fields.get(key)
+    if type(value) is not int or not 0 <= value < _LATEST:
+        raise fields.fault(f"has no number in {key!r}")
+    return value
+
+
+def _hexadecimal(fields: Fields, key: str) -> bytes:
+    text = fields.text(key)
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise fields.fault(f"has no hexadecimal text in {key!r}") from error

@@ -1,0 +1,95 @@
+"""Timestamps (RFC 3161) of signatures, by the authorities of a trusted root.
+
+What must hold, whether a key signed or a certificate: a timestamp is over this very signature, by
+an authority of the trusted root in the time that the root gives it, and none is there twice. What
+is by an authority that the root does not know proves nothing, and spoils nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from imagekit.errors import VerificationError
+from imagekit.signatures.bundle import BAD_TIMESTAMP
+from imagekit.signatures.results import Refusal, Witnessed
+from imagekit.signatures.sigstore.trustedroot import guarded, within
+
+if TYPE_CHECKING:
+    from rfc3161_client import TimeStampResponse
+    from sigstore._internal.trust import CertificateAuthority
+    from sigstore.models import TrustedRoot
+
+
+def judge_stamps(trusted: "TrustedRoot", raws: Sequence[bytes], signature: bytes) -> Witnessed:
+    """Judge timestamps.
+
+    Args:
+        trusted: who the authorities are.
+        raws: the responses (RFC 3161, section 2.4.2), in DER.
+        signature: what they must be over.
+
+    Raises:
+        Exception: one that bears an authority's name does not hold; see ``told``.
+    """
+    if len(set(raws)) != len(raws):
+        raise VerificationError("a timestamp is there twice", code=BAD_TIMESTAMP)
+    found = [_time(trusted, raw, signature) for raw in raws]
+    times = tuple(sorted(time for time in found if time is not None))
+    return Witnessed(there=bool(times), times=times, foreign=None in found)
+
+
+def told(judge: Callable[[], Witnessed], *, code: str) -> Witnessed:
+    """Let what does not hold be a fault of what is witnessed: the policy may not ask for it."""
+    try:
+        return guarded(judge)
+    except VerificationError as error:
+        return Witnessed(fault=Refusal(code=code, message=error.message, hint=error.hint))
+
+
+def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | None:
+    """Return the time of a timestamp, or None where the root does not know its authority."""
+    from rfc3161_client import decode_timestamp_response
+
+    response = decode_timestamp_response(raw)
+    known = [each for each in trusted.get_timestamp_authorities() if _is_by(response, each)]
+    if not known:
+        return None
+    faults = [_fault(response, each, signature) for each in known]
+    if all(faults):
+        raise VerificationError(faults[0], code=BAD_TIMESTAMP)
+    time: datetime = response.tst_info.gen_time
+    return time
+
+
+def _is_by(response: "TimeStampResponse", authority: "CertificateAuthority") -> bool:
+    """Tell whether a timestamp says to be by this authority: by its issuer and number."""
+    leaf = authority.certificates(allow_expired=True)[0]
+    signers = response.signed_data.signer_infos
+    return any(
+        one.issuer == leaf.issuer and one.serial_number == leaf.serial_number for one in signers
+    )
+
+
+def _fault(
+    response: "TimeStampResponse", authority: "CertificateAuthority", signature: bytes
+) -> str:
+    """Return why a timestamp of the signature does not hold by this authority, or nothing."""
+    from rfc3161_client import VerificationError as Refused
+    from rfc3161_client import VerifierBuilder
+
+    leaf, *above = authority.certificates(allow_expired=True)
+    if not above:
+        return "the trusted root has nothing above the timestamp authority"
+    builder = VerifierBuilder().tsa_certificate(leaf).add_root_certificate(above[-1])
+    for each in above[:-1]:
+        builder = builder.add_intermediate_certificate(each)
+    try:
+        builder.build().verify_message(response, signature)
+    except Refused as error:
+        return f"the timestamp is not of this signature, or not by its authority: {error}"
+    time: datetime = response.tst_info.gen_time
+    if not within(authority._inner.valid_for, time):  # noqa: SLF001  # the library has no other way
+        return (
+            f"the timestamp authority was not valid at {time.isoformat()}, as the trusted root says"
+        )
+    return ""

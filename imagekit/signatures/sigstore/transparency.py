@@ -1,0 +1,156 @@
+"""What logs and timestamp authorities testify of a signature by a plain key.
+
+sigstore-python verifies these for certificates only. Its parts are used: Merkle proofs,
+checkpoints and promises. What must hold:
+
+1. A log entry bears the name of a log of the trusted root that was valid at the signature's
+   trusted times, or, where nobody testifies of a time, is valid now.
+2. Its inclusion proof leads to a checkpoint that this log signed; where it has a promise (Rekor
+   v1), the log signed that as well, and only then its time counts.
+3. What it records is this very signature, key and message.
+4. No log counts twice. Of timestamps see ``stamps``.
+
+What bears no name of the trusted root proves nothing, and spoils nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from imagekit.documents.fields import Fields
+from imagekit.errors import VerificationError
+from imagekit.signatures.bundle import BAD_TIMESTAMP
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.results import Witnessed
+from imagekit.signatures.sigstore.promise import Promise
+from imagekit.signatures.sigstore.timestamps import judge_stamps, told
+from imagekit.signatures.sigstore.trustedroot import knows_log, log_keys
+
+if TYPE_CHECKING:
+    from sigstore._internal.trust import RekorKeyring
+    from sigstore.models import TransparencyLogEntry, TrustedRoot
+
+_WHAT = "the log entry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquest:
+    """One signature by a key, and the trusted root that its witnesses are judged by."""
+
+    trusted: "TrustedRoot"
+    key: PublicKey
+    signed: Signed
+    now: datetime
+
+    def stamps(self, read: Callable[[], Sequence[bytes]]) -> Witnessed:
+        """Judge timestamps, each a response in DER."""
+        return told(
+            lambda: judge_stamps(self.trusted, read(), self.signed.signature), code=BAD_TIMESTAMP
+        )
+
+    def log(self, read: Callable[[], Sequence[object]], times: Sequence[datetime]) -> Witnessed:
+        """Judge the log entries of a bundle, each as JSON.
+
+        Args:
+            read: gives the entries.
+            times: what timestamps testify of; Rekor v2 has no times of its own.
+        """
+        return told(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
+
+    def promise(self, text: str) -> Witnessed:
+        """Judge a log's promise as the legacy form has it; an empty text is none."""
+        return told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else Witnessed()
+
+    def _entries(self, entries: Sequence[object], stamped: Sequence[datetime]) -> Witnessed:
+        seen: set[bytes] = set()
+        times: list[datetime] = []
+        foreign = False
+        for each in entries:
+            fields = Fields.of(each, what=_WHAT, code=BAD_TLOG_ENTRY)
+            log_id = fields.object("logId").base64("keyId")
+            if not knows_log(self.trusted, log_id):
+                foreign = True
+                continue
+            if log_id in seen:
+                raise VerificationError("one log has two entries of it", code=BAD_TLOG_ENTRY)
+            seen.add(log_id)
+            times += self._entry(fields, log_id, stamped)
+        return Witnessed(there=bool(seen), times=tuple(sorted(times)), foreign=foreign)
+
+    def _entry(
+        self, fields: Fields, log_id: bytes, stamped: Sequence[datetime]
+    ) -> tuple[datetime, ...]:
+        """Verify an entry of a bundle; return the moment that its log promises, if it does."""
+        entry = _read_entry(fields)
+        inner = entry._inner  # noqa: SLF001  # the library has no public way to it
+        promised: tuple[datetime, ...] = ()
+        if inner.inclusion_promise is not None:
+            promised = (datetime.fromtimestamp(inner.integrated_time or 0, UTC),)
+        keys = log_keys(self.trusted, log_id, promised or stamped or (self.now,))
+        check_logged(entry, keys, promised=bool(promised))
+        kind = f"{inner.kind_version.kind} {inner.kind_version.version}"
+        self._check_body(bytes(inner.canonicalized_body), kind=kind)
+        return promised
+
+    def _promise(self, text: str) -> Witnessed:
+        promise = Promise.parse(text)
+        if not knows_log(self.trusted, promise.log_id):
+            return Witnessed(foreign=True)
+        promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
+        self._check_body(promise.body)
+        return Witnessed(there=True, times=(promise.time,))
+
+    def _check_body(self, body: bytes, *, kind: str = "") -> None:
+        recorded = parse_recorded(body)
+        if kind and kind != recorded.kind:
+            raise VerificationError(
+                f"the log entry says to be {kind[:80]!r} and is {recorded.kind}",
+                code=BAD_TLOG_ENTRY,
+            )
+        if not (recorded.is_of(self.signed) and recorded.is_by(self.key)):
+            raise VerificationError(
+                "the log entry is of another signature, key or message", code=BAD_TLOG_ENTRY
+            )
+
+
+def _read_entry(fields: Fields) -> "TransparencyLogEntry":
+    from sigstore.models import TransparencyLogEntry
+    from sigstore_models.rekor.v1 import TransparencyLogEntry as Document
+
+    # Protobuf's JSON leaves out zeros and empty lists: the first entry of a log has both.
+    document: dict[str, Any] = {"logIndex": "0", **fields.values}
+    proof = fields.get("inclusionProof")
+    if isinstance(proof, dict):
+        document["inclusionProof"] = {"logIndex": "0", "hashes": [], **proof}
+    return TransparencyLogEntry(Document.from_dict(document))
+
+
+def check_logged(entry: "TransparencyLogEntry", keys: "RekorKeyring", *, promised: bool) -> None:
+    """Verify that an entry is in a log: proof, checkpoint, that both are of one tree, and promise.
+
+    Args:
+        entry: as the library has it.
+        keys: those of the log.
+        promised: whether the log's promise with its time is there, and counts.
+
+    Raises:
+        Exception: what the library raises; see ``guarded``.
+    """
+    from sigstore._internal.merkle import verify_merkle_inclusion
+    from sigstore._internal.rekor.checkpoint import SignedCheckpoint, verify_checkpoint
+
+    verify_merkle_inclusion(entry)
+    verify_checkpoint(keys, entry)
+    proof = entry._inner.inclusion_proof  # noqa: SLF001  # the library has no public way to it
+    if proof.checkpoint is None:
+        raise VerificationError("the inclusion proof has no checkpoint", code=BAD_TLOG_ENTRY)
+    size = SignedCheckpoint.from_text(proof.checkpoint.envelope).checkpoint.log_size
+    if size != proof.tree_size:
+        raise VerificationError(
+            "the inclusion proof is for another size of the log than its checkpoint",
+            code=BAD_TLOG_ENTRY,
+        )
+    if promised:
+        entry._verify_set(keys)  # noqa: SLF001  # the library has no public way to it

@@ -1,0 +1,129 @@
+"""Trusted roots as sigstore-python has them, and what it leaves out: who was valid when.
+
+A log's key counts for what bears that log's name and in the time that the root gives it, and for
+nothing else: the library would try every log's key where a name is not of its own making.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imagekit.documents import strictjson
+from imagekit.errors import ImagekitError, VerificationError
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY
+
+if TYPE_CHECKING:
+    from sigstore._internal.trust import RekorKeyring
+    from sigstore.models import TrustedRoot
+
+_Result = TypeVar("_Result")
+_SERVICES = ("tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities")
+
+# Which part a message of the library is about; the first that fits names the code.
+_CODES = (
+    ("signed timestamp(s)", "NO_TRUSTED_TIME"),
+    ("Integrated time", "BAD_TLOG_ENTRY"),
+    ("SCT", "BAD_CERTIFICATE"),
+    ("log entry", BAD_TLOG_ENTRY),
+    ("ransparency log", BAD_TLOG_ENTRY),
+    ("Integrated time", BAD_TLOG_ENTRY),
+    ("inclusion", BAD_TLOG_ENTRY),
+    ("checkpoint", BAD_TLOG_ENTRY),
+    ("log type", BAD_TLOG_ENTRY),
+    ("certificate chain", "BAD_CERTIFICATE"),
+    ("signing cert", "BAD_CERTIFICATE"),
+    ("usage", "BAD_CERTIFICATE"),
+    ("imestamp", "NO_TRUSTED_TIME"),
+    ("verified time", "NO_TRUSTED_TIME"),
+    ("signature", "BAD_SIGNATURE"),
+    ("Signature is invalid", "BAD_SIGNATURE"),
+    ("certificate", "BAD_CERTIFICATE"),
+)
+
+
+def load_root(root: TrustRoot) -> "TrustedRoot":
+    """Read a trusted root; it may be without some kinds of services.
+
+    Raises:
+        VerificationError: the library cannot use it (``BAD_TRUST_ROOT``).
+    """
+    from sigstore.models import TrustedRoot
+    from sigstore_models.trustroot.v1 import TrustedRoot as Document
+
+    try:
+        document = strictjson.loads_object(root.raw, what="the trusted root")
+        missing: dict[str, object] = {each: [] for each in _SERVICES if document.get(each) is None}
+        return TrustedRoot(Document.from_json(strictjson.dumps(document | missing)))
+    except Exception as error:  # the library raises what its parsers raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise VerificationError(
+            f"the policy's trusted root {root.name} cannot be used: {said:.300}",
+            hint="get trusted_root.json anew from whoever runs that Sigstore",
+            code="BAD_TRUST_ROOT",
+        ) from error
+
+
+def knows_log(trusted: "TrustedRoot", log_id: bytes) -> bool:
+    """Tell whether a log of that name is in the trusted root."""
+    return bool(_logs(trusted, log_id))
+
+
+def log_keys(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -> "RekorKeyring":
+    """Return the keys of a log that the trusted root has for valid at all of these times.
+
+    Raises:
+        VerificationError: it has none (``BAD_TLOG_ENTRY``), or does not know the log
+            (``UNKNOWN_LOG``).
+    """
+    from sigstore._internal.trust import Keyring, RekorKeyring
+
+    logs = _logs(trusted, log_id)
+    if not logs:
+        raise VerificationError(
+            "the log entry is of a log that the trusted root does not know", code="UNKNOWN_LOG"
+        )
+    for time in times:
+        logs = [log for log in logs if within(log.public_key.valid_for, time)]
+        if not logs:
+            raise VerificationError(
+                f"the log was not valid at {time.isoformat()}, as the trusted root says",
+                code=BAD_TLOG_ENTRY,
+            )
+    return RekorKeyring(Keyring([log.public_key for log in logs]))
+
+
+def within(period: Any, time: datetime) -> bool:
+    """Tell whether a time is in a period, of which the end may be open; no period has none."""
+    if period is None or period.start is None:
+        return False
+    return bool(period.start <= time and (period.end is None or time <= period.end))
+
+
+def guarded(verify: Callable[[], _Result]) -> _Result:
+    """Let every fault be a refusal.
+
+    Strangers' bytes go through other people's parsers here: whatever one of these raises means
+    that the signature does not hold.
+
+    Raises:
+        VerificationError: it does not hold; ``code`` says which part.
+    """
+    try:
+        return verify()
+    except VerificationError:
+        raise
+    except ImagekitError as error:
+        raise VerificationError(error.message, hint=error.hint, code=error.code) from error
+    except Exception as error:  # see above
+        said = " ".join(str(error).split()) or type(error).__name__
+        code = next((code for word, code in _CODES if word in said), "BAD_BUNDLE")
+        raise VerificationError(f"{said:.300}", code=code) from error
+
+
+def _logs(trusted: "TrustedRoot", log_id: bytes) -> list[Any]:
+    return [
+        log
+        for log in trusted._inner.tlogs  # noqa: SLF001  # the library has no public way to it
+        if bytes(log.log_id.key_id) == bytes(log_id)
+    ]

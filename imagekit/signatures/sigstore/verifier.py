@@ -1,0 +1,286 @@
+"""Signatures verified by sigstore-python: offline, by a trusted root that is given.
+
+Nothing here reads a home folder or opens a connection. Of certificates the library verifies the
+chain and its SCT, the log entry with inclusion proof, checkpoint and promise, the times, and the
+envelope's signature. What it leaves out and others check is added: that log and authority were
+valid, by the trusted root, at the time that they testify of, that a log speaks for itself only,
+and that each timestamp holds. Keys it does not know at all: see ``keywitness``. Who signed, and
+what, is for ``imagekit.verify`` to judge.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from imagekit.clock import Clock, SystemClock
+from imagekit.documents.fields import strict_base64
+from imagekit.errors import VerificationError
+from imagekit.oci.digest import Digest
+from imagekit.signatures.authority import TrustRoot
+from imagekit.signatures.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
+from imagekit.signatures.logentry import Signed
+from imagekit.signatures.publickey import PublicKey, public_key_of
+from imagekit.signatures.results import Certified, Refusal, Witness, Witnessed
+from imagekit.signatures.signature import verify_legacy_signature
+from imagekit.signatures.sigstore.certificate import certified
+from imagekit.signatures.sigstore.promise import Promise
+from imagekit.signatures.sigstore.timestamps import judge_stamps, told
+from imagekit.signatures.sigstore.transparency import Inquest, check_logged
+from imagekit.signatures.sigstore.trustedroot import guarded, load_root, log_keys, within
+from imagekit.signatures.simplesigning import (
+    CERTIFICATE_ANNOTATION,
+    LOG_ANNOTATION,
+    SIGNATURE_ANNOTATION,
+    TIMESTAMP_ANNOTATION,
+    legacy_stamps,
+)
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from sigstore.models import Bundle
+    from sigstore.verify import Verifier
+
+
+class SigstoreVerifier:
+    """An implementation of ``ports.CertificateVerifier``; each trusted root is read once."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._roots: dict[Digest, _Root] = {}
+
+    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+        """Verify a bundle by certificate.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        return guarded(lambda: self._root(root).bundle(raw))
+
+    def artifact(
+        self, raw: bytes, artifact: bytes | Digest, root: TrustRoot
+    ) -> tuple[Certified, Witness]:
+        """Verify a bundle with the signature of bare bytes, or of the digest given for them.
+
+        No image is ever verified so: it says nothing of what the bytes are.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        return guarded(lambda: self._root(root).artifact(raw, artifact))
+
+    def legacy(
+        self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
+    ) -> tuple[Certified, Witness]:
+        """Verify a legacy signature by its certificate and the log's promise beside it.
+
+        Raises:
+            VerificationError: it does not hold; ``code`` says which part.
+        """
+        return guarded(lambda: self._root(root).legacy(payload, annotations))
+
+    def key_bundle(self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot) -> Witness:
+        """Judge what came along in a bundle that a key signed; faults are in the witness."""
+        envelope = bundle.envelope
+        signed = Signed(
+            signature=envelope.signatures[0],
+            message=envelope.signed_bytes,
+            payload=envelope.payload,
+        )
+        return self.key_proofs(bundle.proofs, signed, key, root=root)
+
+    def key_proofs(
+        self, proofs: Proofs, signed: Signed, key: PublicKey, *, root: TrustRoot
+    ) -> Witness:
+        """Judge log entries and timestamps of whatever a key has signed; see ``key_bundle``."""
+        if proofs.none:
+            return Witness(root=root.digest)
+
+        def judge(inquest: Inquest) -> Witness:
+            stamps = inquest.stamps(lambda: proofs.timestamps)
+            log = inquest.log(lambda: proofs.log_entries, stamps.times)
+            return Witness(root=root.digest, log=log, stamps=stamps)
+
+        return self._inquest(signed, key, root, judge=judge)
+
+    def key_legacy(
+        self, payload: bytes, annotations: Mapping[str, str], key: PublicKey, *, root: TrustRoot
+    ) -> Witness:
+        """Judge the promise and the timestamp beside a legacy signature; see ``key_bundle``."""
+        promise = annotations.get(LOG_ANNOTATION, "")
+        if not (promise or annotations.get(TIMESTAMP_ANNOTATION)):
+            return Witness(root=root.digest)
+
+        def judge(inquest: Inquest) -> Witness:
+            stamps = inquest.stamps(lambda: legacy_stamps(annotations))
+            return Witness(root=root.digest, log=inquest.promise(promise), stamps=stamps)
+
+        signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
+        return self._inquest(Signed(signature=signature, message=payload), key, root, judge=judge)
+
+    def _inquest(
+        self,
+        signed: Signed,
+        key: PublicKey,
+        root: TrustRoot,
+        /,
+        *,
+        judge: Callable[[Inquest], Witness],
+    ) -> Witness:
+        try:
+            trusted = self._root(root).trusted
+        except VerificationError as error:
+            refusal = Refusal(code=error.code, message=error.message, hint=error.hint)
+            fault = Witnessed(fault=refusal)
+            return Witness(root=root.digest, log=fault, stamps=fault)
+        return judge(Inquest(trusted=trusted, key=key, signed=signed, now=self._clock.now()))
+
+    def _root(self, root: TrustRoot) -> "_Root":
+        known = self._roots.get(root.digest)
+        if known is None:
+            known = self._roots[root.digest] = _Root(root)
+        return known
+
+
+class _Root:
+    """One trusted root, as the library has it."""
+
+    def __init__(self, root: TrustRoot) -> None:
+        self._digest = root.digest
+        self.trusted = load_root(root)
+
+    @cached_property
+    def _verifier(self) -> "Verifier":
+        """The library's; it wants an authority in the root, which keys do without."""
+        from sigstore.verify import Verifier
+
+        return Verifier(trusted_root=self.trusted)
+
+    def bundle(self, raw: bytes) -> tuple[Certified, Witness]:
+        """Verify a bundle with an envelope."""
+        from sigstore.models import Bundle
+
+        bundle = Bundle.from_json(raw)
+        # Who signed is judged afterwards, by the policy and not in this library's words.
+        self._verifier.verify_dsse(bundle, _Anybody())
+        return self._certified(bundle)
+
+    def artifact(self, raw: bytes, artifact: bytes | Digest) -> tuple[Certified, Witness]:
+        """Verify a bundle with the signature of bare bytes."""
+        from sigstore.hashes import Hashed
+        from sigstore.models import Bundle
+        from sigstore_models.common.v1 import HashAlgorithm
+
+        bundle = Bundle.from_json(raw)
+        digest = artifact if isinstance(artifact, Digest) else Digest.of(artifact)
+        hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
+        self._verifier.verify_artifact(hashed, bundle, _Anybody())
+        return self._certified(bundle)
+
+    def _certified(self, bundle: "Bundle") -> tuple[Certified, Witness]:
+        """Check what the library leaves out, and tell who signed and when."""
+        entry = bundle.log_entry
+        inner = entry._inner  # noqa: SLF001  # the library has no public way to it
+        promised: tuple[datetime, ...] = ()
+        if inner.inclusion_promise is not None and inner.integrated_time:
+            promised = (datetime.fromtimestamp(inner.integrated_time, UTC),)
+        material = bundle._inner.verification_material  # noqa: SLF001  # see above
+        data = material.timestamp_verification_data
+        stamps = self._stamps(
+            lambda: (
+                [bytes(one.signed_timestamp) for one in data.rfc3161_timestamps] if data else []
+            ),
+            bundle.signature,
+        )
+        keys = log_keys(self.trusted, inner.log_id.key_id, promised or stamps.times)
+        check_logged(entry, keys, promised=bool(promised))
+        certificate = bundle.signing_certificate
+        self._check_authority(certificate, promised + stamps.times)
+        return certified(certificate), self._witness(promised, stamps)
+
+    def legacy(self, payload: bytes, annotations: Mapping[str, str]) -> tuple[Certified, Witness]:
+        """Verify a payload that a certificate's key signed, with the promise of Rekor v1."""
+        from cryptography.x509 import load_pem_x509_certificate
+
+        signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
+        pem = annotations.get(CERTIFICATE_ANNOTATION, "").encode()
+        certificate = load_pem_x509_certificate(pem)
+        promise = Promise.parse(annotations.get(LOG_ANNOTATION, ""))
+        promise.check_entry(certificate, signature=signature, payload=payload)
+        promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
+        stamps = self._stamps(lambda: legacy_stamps(annotations), signature)
+        chain = self._check_authority(certificate, (promise.time, *stamps.times))
+        self._check_leaf(certificate, chain)
+        key = public_key_of(certificate.public_key(), what="the certificate's key")
+        if not verify_legacy_signature(key, signature, payload):
+            raise VerificationError(
+                "the certificate's key did not sign this payload", code="BAD_SIGNATURE"
+            )
+        return certified(certificate), self._witness((promise.time,), stamps)
+
+    def _stamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> Witnessed:
+        return told(lambda: judge_stamps(self.trusted, read(), signature), code=BAD_TIMESTAMP)
+
+    def _witness(self, promised: tuple[datetime, ...], stamps: Witnessed) -> Witness:
+        log = Witnessed(there=True, times=promised)
+        return Witness(root=self._digest, log=log, stamps=stamps)
+
+    def _check_authority(
+        self, certificate: "Certificate", times: Sequence[datetime]
+    ) -> list["Certificate"]:
+        """Check chain and authority at each time; return the chain above the certificate."""
+        from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
+
+        if not times:
+            raise VerificationError(
+                "nobody whom the trusted root knows testifies of when it was signed",
+                code="NO_TRUSTED_TIME",
+            )
+        chain: list[Certificate] = []
+        authorities = self.trusted._inner.certificate_authorities  # noqa: SLF001  # see _times
+        for time in times:
+            source = TimestampSource.TRANSPARENCY_SERVICE
+            moment = TimestampVerificationResult(source=source, time=time)
+            chain = self._verifier._verify_chain_at_time(certificate, moment)  # noqa: SLF001
+            issuer = _der(chain[0])
+            periods = [
+                each.valid_for
+                for each in authorities
+                if issuer in [bytes(one.raw_bytes) for one in each.cert_chain.certificates]
+            ]
+            if not any(within(period, time) for period in periods):
+                raise VerificationError(
+                    f"the certificate's authority was not valid at {time.isoformat()}, "
+                    "as the trusted root says",
+                    code="BAD_CERTIFICATE",
+                )
+        return chain
+
+    def _check_leaf(self, certificate: "Certificate", chain: list["Certificate"]) -> None:
+        """Check what the library checks of a bundle's certificate: its SCT and its usage."""
+        from cryptography.x509 import ExtendedKeyUsage, KeyUsage
+        from cryptography.x509.oid import ExtendedKeyUsageOID
+        from sigstore._internal.sct import verify_sct
+        from sigstore._internal.trust import KeyringPurpose
+
+        verify_sct(certificate, chain, self.trusted.ct_keyring(KeyringPurpose.VERIFY))
+        usage = certificate.extensions.get_extension_for_class(KeyUsage).value
+        extended = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+        if not usage.digital_signature or ExtendedKeyUsageOID.CODE_SIGNING not in extended:
+            raise VerificationError(
+                "the certificate is not for signing code", code="BAD_CERTIFICATE"
+            )
+
+
+class _Anybody:
+    """A policy of the library's that leaves the judgement of the identity to ours."""
+
+    def verify(self, cert: "Certificate") -> None:
+        """Accept whoever can be named at all."""
+        certified(cert)
+
+
+def _der(certificate: "Certificate") -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.DER)
