@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
-    from imagekit.model.recipe import Recipe
     from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from imagekit.pipeline.verify import verify as verify_image
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
+    from imagekit.recipe.types import Recipe
     from imagekit.verify.explain import text as explain
     from imagekit.verify.load import load_policy
 
@@ -73,7 +73,7 @@ _HOMES = {
     "open_signer": "pipeline.signers",
     "PublishOptions": "pipeline.publish",
     "PublishedImage": "model.published",
-    "Recipe": "model.recipe",
+    "Recipe": "recipe.types",
     "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "pipeline.summary",
     "Verdict": "model.verdict",

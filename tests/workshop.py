@@ -10,9 +10,9 @@ from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.python import ImagePython
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 
 PLACE = Place("recipe.yaml", 7, 3)
 

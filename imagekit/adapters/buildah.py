@@ -11,10 +11,10 @@ from pathlib import Path
 from imagekit.adapters.isolation import Cell, Record, no_way, probe_tree, ways
 from imagekit.adapters.storage import tool_files
 from imagekit.errors import BuildError, ToolError
-from imagekit.formats.containerfile import Rendered, Report
 from imagekit.model.plan import Folder, Isolation, Store
 from imagekit.process import Outcome, Runner, Stream, failure
 from imagekit.progress import Output
+from imagekit.recipe.render import Rendered, Report
 
 PREFIX = "imagekit-work-"
 """How the working containers are called; the name of the job comes behind it."""

@@ -20,19 +20,19 @@ from imagekit.adapters.fetch import download
 from imagekit.adapters.hostmarks import host_marks
 from imagekit.adapters.isolation import Record, check_mount_points
 from imagekit.errors import BuildError, ImagekitError, ToolError
-from imagekit.formats.containerfile import Below, reaches, render
 from imagekit.locks import held
 from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
 from imagekit.model.plan import CachedLayer, Isolation, Job, Ran
 from imagekit.model.python import ImagePython
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
 from imagekit.progress import Note
+from imagekit.recipe.render import Below, reaches, render
+from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
 _LAST_LINES = 40
 _LESS_CONTAINED = (
@@ -271,7 +271,7 @@ class RealWorkshop:
         """Bring the images that the Containerfile names into the storage."""
         found = {}
         for context in self.job.plan.contexts:
-            # What these say in an image is said by steps: see imagekit.formats.containerfile.
+            # What these say in an image is said by steps: see imagekit.recipe.render.
             config = replace(context.config, onbuild=(), shell=(), healthcheck=None, volumes=())
             # Docker's format has one line of history a layer; a stranger's base may have none.
             line = History(created=config.created, created_by=context.name)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from imagekit.errors import RecipeError
 from imagekit.model.image import BuiltLayer
 from imagekit.model.plan import BuildPlan, Made
-from imagekit.model.recipe import Recipe
 from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
+from imagekit.recipe.types import Recipe
 
 ORIGIN = "dev.imagekit.layer.origin"
 TITLE = "org.opencontainers.image.title"
@@ -56,7 +56,7 @@ def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
         exposed_ports=tuple(sorted({*recipe.expose, *below.exposed_ports})),
         volumes=tuple(sorted({*recipe.volumes, *below.volumes, *inherited.volumes})),
         stop_signal=below.stop_signal,
-        # Buildah was given the base without it: see imagekit.formats.containerfile.
+        # Buildah was given the base without it: see imagekit.recipe.render.
         healthcheck=below.healthcheck or inherited.healthcheck,
         shell=below.shell,
         onbuild=() if made.config is None else made.config.onbuild,

@@ -26,10 +26,10 @@ from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.formats.catalogued import shown
 from imagekit.model.image import BuiltLayer, Material, Origin
 from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
-from imagekit.model.recipe import CopyStep, FetchStep, RunStep, Step
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
+from imagekit.recipe.types import CopyStep, FetchStep, RunStep, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
 _SHOWN = 20

@@ -12,8 +12,8 @@ from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError
 from imagekit.model.image import Material
 from imagekit.model.plan import Ran
-from imagekit.model.recipe import Packages
 from imagekit.oci.digest import Digest
+from imagekit.recipe.types import Packages
 
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCES = "etc/apt/sources.list.d/imagekit.list"

@@ -6,7 +6,9 @@ from imagekit.documents import strictjson
 from imagekit.documents.record import to_document
 from imagekit.model.image import BuiltLayer, Origin
 from imagekit.model.plan import BaseContext, BuildPlan, LayerPlan
-from imagekit.model.recipe import (
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig, Platform
+from imagekit.recipe.types import (
     BootstrapBase,
     CopyStep,
     FetchStep,
@@ -15,8 +17,6 @@ from imagekit.model.recipe import (
     RunStep,
     Step,
 )
-from imagekit.oci.digest import Digest
-from imagekit.oci.types import ImageConfig, Platform
 
 FORMAT = 5
 """Raised whenever layers are written differently, so that no older cache is taken for today's."""

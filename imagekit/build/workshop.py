@@ -8,9 +8,9 @@ from imagekit.model.image import BuiltLayer, Material
 from imagekit.model.mark import Mark
 from imagekit.model.plan import CachedLayer, Ran
 from imagekit.model.python import ImagePython
-from imagekit.model.recipe import BootstrapBase, CopyStep, FetchStep
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
+from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep
 
 
 class Workshop(Protocol):

@@ -8,8 +8,8 @@ from typing import Protocol
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.model.image import BuiltImage
 from imagekit.model.plan import TestRan
-from imagekit.model.recipe import ImageTest
 from imagekit.progress import Done, Failed, Progress, Started
+from imagekit.recipe.types import ImageTest
 
 TEST_UID = 48211
 """The user that tests run as: one that no image knows, as on a cluster."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_recipes, add_registry_options, registry_of
-from imagekit.model.recipe import Recipe
 from imagekit.oci.registry.options import RegistryOptions
+from imagekit.recipe.types import Recipe
 
 if TYPE_CHECKING:
     from imagekit.pipeline.build import BuildOptions

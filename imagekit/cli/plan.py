@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_recipes
-from imagekit.model.recipe import ImageBase, Recipe
+from imagekit.recipe.types import ImageBase, Recipe
 
 if TYPE_CHECKING:
     from imagekit.pipeline.plan import Planned

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.recipe.types import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,6 @@ from imagekit.documents.report import Report
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.model.plan import BaseContext
-from imagekit.model.recipe import (
-    Containerfile,
-    ImageBase,
-    Instruction,
-    Recipe,
-    RecipeBase,
-)
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.reference import LAYOUT_HOST, PinnedReference
@@ -32,6 +25,13 @@ from imagekit.oci.types import (
 )
 from imagekit.progress import Advanced, Progress, Started
 from imagekit.recipe.containerfile import read_triggers
+from imagekit.recipe.types import (
+    Containerfile,
+    ImageBase,
+    Instruction,
+    Recipe,
+    RecipeBase,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

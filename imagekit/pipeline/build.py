@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.adapters.cache import LayerCache
-from imagekit.adapters.git import MAX_TIME, commit_time
 from imagekit.adapters.journal import journal
 from imagekit.adapters.storage import Folders, container_store, host_platform, job_folder
 from imagekit.adapters.worker import run_job
@@ -18,7 +17,6 @@ from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.model.image import BuiltImage
 from imagekit.model.plan import BuildPlan, IsolationWish, Job, Made, SecretValue
-from imagekit.model.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutStore
@@ -33,8 +31,10 @@ from imagekit.pipeline.bases import (
 )
 from imagekit.process import Runner
 from imagekit.progress import Progress, silent
+from imagekit.recipe.git import MAX_TIME, commit_time
 from imagekit.recipe.owner import trusted_owners
 from imagekit.recipe.tree import Recipes
+from imagekit.recipe.types import ImageBase, Recipe, RecipeBase, Secret
 
 LONG_AGO = 315532800
 """1980-01-01, the oldest time that every archive format can say."""

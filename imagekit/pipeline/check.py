@@ -10,11 +10,11 @@ from imagekit.adapters.testbed import Testbed
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.model.image import BuiltImage
-from imagekit.model.recipe import Recipe
 from imagekit.oci.layout import LayoutStore
 from imagekit.pipeline.build import BuildOptions, build
 from imagekit.process import Runner
 from imagekit.progress import Note, Progress, silent
+from imagekit.recipe.types import Recipe
 
 
 def build_tested(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from imagekit.adapters.storage import Folders
 from imagekit.model.plan import BuildPlan
-from imagekit.model.recipe import Recipe
 from imagekit.pipeline.bases import Below
 from imagekit.pipeline.build import plan_of
 from imagekit.recipe.tree import Recipes
+from imagekit.recipe.types import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from typing import TypeVar
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.formats.catalogued import Budget
 from imagekit.model.image import BuiltImage, Origin
-from imagekit.model.recipe import Recipe
 from imagekit.model.sbom import LayerFiles, Sbom, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
@@ -41,6 +40,7 @@ from imagekit.oci.types import (
     Platform,
 )
 from imagekit.progress import Advanced, Progress, silent
+from imagekit.recipe.types import Recipe
 
 STAGE = "sbom"
 _Item = TypeVar("_Item")

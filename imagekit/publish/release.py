@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from imagekit.errors import InputError, NotFoundError
-from imagekit.model.recipe import Tags
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.publish.push import IMMUTABLE_TAG
+from imagekit.recipe.types import Tags
 
 
 def find_release(

@@ -1,8 +1,8 @@
 """Recipes: reading and judging them, ``imagekit lint``."""
 
-from imagekit.model.recipe import is_excluded
 from imagekit.recipe.find import discover
 from imagekit.recipe.parse import load
 from imagekit.recipe.tree import Recipes, with_bases
+from imagekit.recipe.types import is_excluded
 
 __all__ = ["Recipes", "discover", "is_excluded", "load", "with_bases"]

@@ -2,7 +2,7 @@
 
 Each image must be pinned, an earlier stage, ``scratch``, or another recipe, which is called
 ``localhost/NAME``, the name of an image that has not been published anywhere. Buildah never gets
-the file itself: it gets what ``imagekit.formats.containerfile`` writes of the value that is
+the file itself: it gets what ``imagekit.recipe.render`` writes of the value that is
 returned here, one line an instruction, so that it cannot read another file than was judged.
 What is not understood is refused.
 """
@@ -15,7 +15,11 @@ from dataclasses import dataclass, field, replace
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report, Span
 from imagekit.errors import InputError
-from imagekit.model.recipe import (
+from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
+from imagekit.recipe import lines
+from imagekit.recipe.lines import Line
+from imagekit.recipe.mounts import mount
+from imagekit.recipe.types import (
     Containerfile,
     ImageBase,
     Instruction,
@@ -23,10 +27,6 @@ from imagekit.model.recipe import (
     RecipeBase,
     Stage,
 )
-from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
-from imagekit.recipe import lines
-from imagekit.recipe.lines import Line
-from imagekit.recipe.mounts import mount
 from imagekit.recipe.words import assignments, expand, only, options
 
 _OPTIONS = {

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from imagekit.documents import strictjson
 from imagekit.errors import RecipeError
-from imagekit.model.recipe import is_excluded
 from imagekit.oci.digest import Digest
+from imagekit.recipe.types import is_excluded
 from imagekit.rooted import link_text
 
 MAX_FILES = 20_000

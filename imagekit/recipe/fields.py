@@ -17,7 +17,8 @@ from imagekit.documents.scalars import (
     plain,
 )
 from imagekit.documents.shape import OneKey, Record, Values, item
-from imagekit.model.recipe import (
+from imagekit.recipe import rules, values
+from imagekit.recipe.types import (
     Base,
     BootstrapBase,
     CopyStep,
@@ -30,7 +31,6 @@ from imagekit.model.recipe import (
     Secret,
     Step,
 )
-from imagekit.recipe import rules, values
 
 _NAME = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"

@@ -8,10 +8,10 @@ from pathlib import Path
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report, Span
 from imagekit.errors import Diagnostic, RecipeError
-from imagekit.formats.containerfile import reaches
-from imagekit.model.recipe import Recipe
 from imagekit.recipe.find import discover
+from imagekit.recipe.render import reaches
 from imagekit.recipe.tree import Recipes
+from imagekit.recipe.types import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from imagekit.documents.report import Report, Span
 from imagekit.documents.shape import INVALID, Invalid, Values
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import RecipeError
-from imagekit.model.recipe import Containerfile, Recipe
 from imagekit.oci.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.digest import digest
 from imagekit.recipe.owner import check_owner
+from imagekit.recipe.types import Containerfile, Recipe
 from imagekit.recipe.whole import RECIPE, Where, make
 
 FILE_NAME = "recipe.yaml"

@@ -13,10 +13,10 @@ from pathlib import Path
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report
 from imagekit.errors import Diagnostic, RecipeError
-from imagekit.model.recipe import Recipe, RecipeBase
 from imagekit.recipe.find import below, choose, name_of
 from imagekit.recipe.owner import check_owner, trusted_owners
 from imagekit.recipe.parse import Composed, compose, judge_composed, read_file, recipe_file
+from imagekit.recipe.types import Recipe, RecipeBase
 
 MARKERS = ("imagekit.toml", ".git")
 _TOLD = frozenset(

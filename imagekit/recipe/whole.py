@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from imagekit.documents.scalars import Choice, ListOf
 from imagekit.documents.shape import Field, Record, Values, item
-from imagekit.model.recipe import Base, Containerfile, Recipe, ScratchBase
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import fields, rules
+from imagekit.recipe.types import Base, Containerfile, Recipe, ScratchBase
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "imagekit recipe, schema 1"

@@ -10,8 +10,8 @@ from imagekit.formats.catalogued import (
     foreign_database,
     shown,
 )
-from imagekit.model.recipe import Recipe
 from imagekit.model.sbom import Component, LayerFiles, Sbom, Subject
+from imagekit.recipe.types import Recipe
 from imagekit.sbom import dpkg, python, recipe, system
 from imagekit.sbom.overlay import Resolver, Root, lay_over
 

@@ -7,8 +7,8 @@ from packageurl import PackageURL
 
 from imagekit.formats.catalogued import DPKG_INFO
 from imagekit.model.image import Origin
-from imagekit.model.recipe import FetchStep, Recipe
 from imagekit.model.sbom import Component, Kind
+from imagekit.recipe.types import FetchStep, Recipe
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean, decoded
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.model.image import BuiltImage, Material
-from imagekit.model.recipe import Recipe
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
+from imagekit.recipe.types import Recipe
 from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, Subject
 from imagekit.signatures.ports import Signer

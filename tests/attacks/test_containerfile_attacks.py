@@ -10,12 +10,12 @@ from imagekit.adapters.isolation import Cell
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
-from imagekit.formats.containerfile import render
 from imagekit.model.plan import Folder, Isolation, Store
-from imagekit.model.recipe import Stage
 from imagekit.process import Runner
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile, read_triggers
+from imagekit.recipe.render import render
+from imagekit.recipe.types import Stage
 
 EVIL = "evil.example/x:1"
 HEX = "ab" * 32

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.recipe import Recipe
+from imagekit.recipe.types import Recipe
 from tests.workshop import FakeWorkshop, small_recipe
 
 

@@ -8,9 +8,9 @@ from imagekit.build.assemble import image_config
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
 from imagekit.model.plan import BaseContext, BuildPlan, Made
-from imagekit.model.recipe import Recipe
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig, Platform
+from imagekit.recipe.types import Recipe
 
 AMD64 = Platform(os="linux", architecture="amd64")
 TITLE = "org.opencontainers.image.title"

@@ -14,9 +14,9 @@ from imagekit.errors import BuildError
 from imagekit.model.image import BuiltLayer
 from imagekit.model.mark import Mark
 from imagekit.model.plan import Made, Ran
-from imagekit.model.recipe import CopyStep, Packages, Recipe, RunStep, Step
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
+from imagekit.recipe.types import CopyStep, Packages, Recipe, RunStep, Step
 from tests.workshop import PLACE, FakeWorkshop, ends
 
 PLATFORM = Platform(os="linux", architecture="amd64")

@@ -9,7 +9,7 @@ from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.errors import BuildError
 from imagekit.model.image import Material
 from imagekit.model.plan import Ran
-from imagekit.model.recipe import Packages
+from imagekit.recipe.types import Packages
 from tests.workshop import PLACE, FakeWorkshop, debian, ends
 
 APT = Packages(manager="apt", install=("gcc", "make=4.3"), place=PLACE)

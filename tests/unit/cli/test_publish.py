@@ -8,10 +8,10 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.errors import BuildError
 from imagekit.model.published import PublishedImage
-from imagekit.model.recipe import Recipe
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.pipeline import publish as pipeline
+from imagekit.recipe.types import Recipe
 from imagekit.signatures.keys.files import generate
 
 _RECIPE = """\

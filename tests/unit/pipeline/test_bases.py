@@ -8,7 +8,6 @@ import pytest
 from imagekit.adapters.storage import host_platform
 from imagekit.documents.place import Place
 from imagekit.errors import RegistryError
-from imagekit.model.recipe import ImageBase
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutStore
@@ -17,6 +16,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.pipeline.bases import Below, image_below
 from imagekit.progress import silent
+from imagekit.recipe.types import ImageBase
 from tests.fakes import MemoryRegistry
 from tests.hostile import HostileRegistry
 from tests.proxy import proxy

@@ -6,10 +6,10 @@ import pytest
 
 from imagekit.documents.place import Place
 from imagekit.errors import RecipeError
-from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.build import _secrets
 from imagekit.process import Runner
+from imagekit.recipe.types import Recipe, ScratchBase, Secret, Tags
 
 HERE = Place("recipe.yaml", 3, 1)
 

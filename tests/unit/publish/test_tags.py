@@ -3,11 +3,11 @@
 import pytest
 
 from imagekit.errors import InputError, TagRaceError
-from imagekit.model.recipe import Tags
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import RawManifest
 from imagekit.publish.push import claim_tags
 from imagekit.publish.release import missing_tags
+from imagekit.recipe.types import Tags
 from tests.fakes import MemoryRegistry, push_image
 
 _REPOSITORY = Repository("r.site", "apps/demo")

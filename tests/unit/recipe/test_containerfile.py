@@ -7,9 +7,9 @@ import pytest
 
 from imagekit.documents.report import Report
 from imagekit.errors import RecipeError
-from imagekit.model.recipe import RecipeBase
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.types import RecipeBase
 
 HEX = "ab" * 32
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.documents.report import Report
-from imagekit.formats.containerfile import Below, render
-from imagekit.model.recipe import Containerfile, RecipeBase
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.render import Below, render
+from imagekit.recipe.types import Containerfile, RecipeBase
 
 _INSTRUCTIONS = frozenset(
     [

@@ -15,11 +15,11 @@ from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID, STRUCTURAL
 from imagekit.errors import RecipeError
-from imagekit.model.recipe import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe import load
 from imagekit.recipe.schema import FILE
+from imagekit.recipe.types import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.recipe.values import package
 from imagekit.recipe.whole import RECIPE, recipe_schema
 

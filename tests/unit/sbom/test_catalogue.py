@@ -11,9 +11,9 @@ import pytest
 from imagekit.documents.place import Place
 from imagekit.formats.layertar import read_layer
 from imagekit.model.image import Origin
-from imagekit.model.recipe import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.model.sbom import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.oci.digest import Digest
+from imagekit.recipe.types import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.sbom.catalogue import catalogue
 
 HERE = Place("recipe.yaml", 1, 1)

@@ -8,10 +8,10 @@ import pytest
 
 from imagekit.documents.place import Place
 from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
-from imagekit.model.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
+from imagekit.recipe.types import Recipe, ScratchBase, Secret, Tags
 from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
 from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.intoto import (

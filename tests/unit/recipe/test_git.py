@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.git import commit_time
 from imagekit.errors import RecipeError
 from imagekit.process import Runner
+from imagekit.recipe.git import commit_time
 
 ME = {os.geteuid()}
 

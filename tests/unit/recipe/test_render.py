@@ -3,8 +3,8 @@
 import pytest
 
 from imagekit.documents.report import Report as Faults
-from imagekit.formats.containerfile import Below, Report, reaches, render
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.render import Below, Report, reaches, render
 
 HEX = "ab" * 32
 PINNED = f"r.example/base@sha256:{HEX}"
