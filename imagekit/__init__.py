@@ -17,12 +17,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagekit.build.build import BuildOptions
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
     from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.build import BuildOptions
     from imagekit.pipeline.check import build_tested as build_recipe
     from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
@@ -67,7 +67,7 @@ __all__ = [
 
 # Where each name lives; behind the colon, what it is called there.
 _HOMES = {
-    "BuildOptions": "pipeline.build",
+    "BuildOptions": "build.build",
     "Destination": "oci.reference",
     "ImagekitError": "errors",
     "open_signer": "pipeline.signers",

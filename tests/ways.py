@@ -5,7 +5,7 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
-from imagekit.adapters.fetch import download
+from imagekit.build.tools.fetch import download
 from imagekit.gate.blobs.origin import RegistryOrigin
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest

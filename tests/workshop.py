@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.marks import Mark
+from imagekit.build.types import CachedLayer, Ran
+from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError
-from imagekit.model.image import BuiltLayer, Material
-from imagekit.model.mark import Mark
-from imagekit.model.plan import CachedLayer, Ran
-from imagekit.model.python import ImagePython
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
 from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Recipe, Tags

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagekit.adapters.enginefiles import read_engines
-from imagekit.adapters.podman import Programs
+from imagekit.build.tools.podman import Programs
 from imagekit.errors import ToolError
 from imagekit.model.host import Cgroups, Host, Limits
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.podman import Podman, Programs, one_image
+from imagekit.build.tools.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.oci.reference import PinnedReference
 from imagekit.paths import SHARED, plain, temporary_place

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.podman import Podman, Programs
 from imagekit.adapters.staging import store_words
+from imagekit.build.tools.podman import Podman, Programs
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from imagekit.adapters.buildah import PREFIX
-from imagekit.adapters.chain import Chain
-from imagekit.adapters.isolation import Cell, Record
-from imagekit.adapters.storage import Folders, job_folder, tool_files
-from imagekit.adapters.worker import environment, in_namespace
+from imagekit.build.tools.buildah import PREFIX
+from imagekit.build.tools.chain import Chain
+from imagekit.build.tools.isolation import Cell, Record
+from imagekit.build.tools.run_worker import environment, in_namespace
+from imagekit.build.tools.storage import Folders, job_folder, tool_files
+from imagekit.build.types import Folder, Store, TestRan
 from imagekit.errors import ToolError
 from imagekit.locks import held
-from imagekit.model.plan import Folder, Store, TestRan
 from imagekit.process import Outcome, Runner, failure
 
 _ENGINE_FAILED = 125

@@ -16,8 +16,7 @@ from types import MappingProxyType
 from typing import Self
 
 from imagekit import rooted
-from imagekit.errors import InputError
-from imagekit.formats.catalogued import (
+from imagekit.build.catalogued import (
     MAX_DEPTH,
     MAX_LINK,
     Budget,
@@ -28,6 +27,7 @@ from imagekit.formats.catalogued import (
     rule_for,
     shown,
 )
+from imagekit.errors import InputError
 from imagekit.model.sbom import LayerFiles, RegularFile
 
 _PIECE = 1 << 20

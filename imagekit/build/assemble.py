@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
+from imagekit.build.image import BuiltLayer
+from imagekit.build.types import BuildPlan, Made
 from imagekit.errors import RecipeError
-from imagekit.model.image import BuiltLayer
-from imagekit.model.plan import BuildPlan, Made
 from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from imagekit.recipe.types import Recipe
 

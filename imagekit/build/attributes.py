@@ -9,8 +9,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from imagekit.build.catalogued import shown
 from imagekit.errors import BuildError
-from imagekit.formats.catalogued import shown
 
 CANNOT_KEEP = "build/cannot-keep"
 """Code of the error for what no layer can hold."""

@@ -23,10 +23,10 @@ from isal import isal_zlib
 from imagekit import rooted
 from imagekit.build import attributes
 from imagekit.build.attributes import CANNOT_KEEP
+from imagekit.build.catalogued import shown
 from imagekit.build.marks import Marks
 from imagekit.build.snapshot import Changes
 from imagekit.errors import BuildError, ToolError
-from imagekit.formats.catalogued import shown
 from imagekit.oci.digest import Digest
 from imagekit.oci.layer_stream import MAX_UNPACKED
 from imagekit.oci.types import LAYER_GZIP, Descriptor

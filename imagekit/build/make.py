@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build import layer, snapshot
+from imagekit.build.catalogued import shown
+from imagekit.build.container import Workshop
 from imagekit.build.exclude import LEFTOVERS
+from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
@@ -20,12 +23,9 @@ from imagekit.build.tidy import (
     tidy_layer,
     varying,
 )
-from imagekit.build.workshop import Workshop
+from imagekit.build.types import BuildPlan, CachedLayer, LayerPlan, Made, Ran
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError, Diagnostic, ToolError
-from imagekit.formats.catalogued import shown
-from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.plan import BuildPlan, CachedLayer, LayerPlan, Made, Ran
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started

@@ -1,13 +1,25 @@
-"""Keeping texts of the host out of layers: see ``imagekit.model.mark``.
+"""Keeping texts of the host out of layers.
 
 A step sees the proxies of the host, as it may need them, and writes what it likes. What it wrote is
 looked for in the bytes of the layer, since nothing else tells.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from imagekit.errors import BuildError
-from imagekit.model.mark import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A text of the host that builds, which is no part of what is built."""
+
+    text: bytes
+    what: str
+    """What it is, for people: never the text itself."""
+    secret: bool = False
+    """Whether it opens something; such a text is refused even where the recipe has it too."""
+
 
 HOST_TEXT = "build/host-text"
 """Code of the error for a text of the host in a layer or a configuration."""

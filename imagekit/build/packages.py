@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagekit.build import inside
+from imagekit.build.container import Workshop
+from imagekit.build.image import Material
+from imagekit.build.types import Ran
 from imagekit.build.wheels import PROBE, applying, image_python
-from imagekit.build.workshop import Workshop
 from imagekit.errors import BuildError
-from imagekit.model.image import Material
-from imagekit.model.plan import Ran
 from imagekit.oci.digest import Digest
 from imagekit.recipe.types import Packages
 

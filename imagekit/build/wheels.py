@@ -6,13 +6,28 @@ own version of glibc or musl downwards is taken.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from imagekit.errors import BuildError
-from imagekit.model.python import ImagePython
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePython:
+    """Which wheels a CPython takes, and what environment markers mean to it."""
+
+    version: str
+    """Three numbers: ``3.11.2``."""
+    abi: str
+    """``cp311``, or ``cp313t`` without a global lock."""
+    platforms: tuple[str, ...]
+    """Platform tags of wheels, the best first."""
+    markers: Mapping[str, str] = field(hash=False)
+    """The environment that markers are judged by (PEP 508)."""
+
 
 PROBE = """
 import glob, json, os, platform, struct, subprocess, sys, sysconfig

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from imagekit.build.image import BuiltImage
+from imagekit.build.types import TestRan
 from imagekit.errors import BuildError, Diagnostic
-from imagekit.model.image import BuiltImage
-from imagekit.model.plan import TestRan
 from imagekit.progress import Done, Failed, Progress, Started
 from imagekit.recipe.types import ImageTest
 

@@ -19,7 +19,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.recipe.types import Recipe
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.build import BuildOptions
+    from imagekit.build.build import BuildOptions
     from imagekit.recipe import Recipes
 
 
@@ -51,7 +51,7 @@ def build_options(
     arguments: argparse.Namespace, recipes: "Recipes", registry: RegistryOptions
 ) -> "BuildOptions":
     """Return what ``add_build_options`` declared."""
-    from imagekit.pipeline.build import BuildOptions
+    from imagekit.build.build import BuildOptions
 
     return BuildOptions(
         test=not arguments.no_test,

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _buildah_version() -> str:
     """Return the version of this host's Buildah, or nothing where there is none."""
-    from imagekit.adapters.buildah import version
+    from imagekit.build.tools.buildah import version
     from imagekit.errors import ToolError
     from imagekit.process import Runner
 

@@ -13,7 +13,7 @@ from imagekit.cli.options import add_recipes
 from imagekit.recipe.types import ImageBase, Recipe
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.plan import Planned
+    from imagekit.build.show_plan import Planned
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the plan."""
-    from imagekit.pipeline.plan import plan
+    from imagekit.build.show_plan import plan
     from imagekit.recipe import Recipes
 
     recipes = Recipes(arguments.recipes)

@@ -18,7 +18,7 @@ from imagekit.cli.options import add_registry_options, add_signer_options, regis
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagekit.model.image import Material
+    from imagekit.build.image import Material
     from imagekit.sign.provenance import Stated
 
 
@@ -103,7 +103,7 @@ def _stated(arguments: argparse.Namespace) -> "Stated | None":
 
 
 def _material(text: str) -> "Material":
-    from imagekit.model.image import Material
+    from imagekit.build.image import Material
     from imagekit.oci.digest import Digest
 
     uri, at, digest = text.rpartition("@")

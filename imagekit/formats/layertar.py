@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
-from imagekit.formats.catalogued import (
+from imagekit.build.catalogued import (
     MAX_LINK,
     Budget,
     Notes,
@@ -15,7 +15,7 @@ from imagekit.formats.catalogued import (
     rule_for,
     shown,
 )
-from imagekit.model.image import Origin
+from imagekit.build.image import Origin
 from imagekit.model.sbom import LayerFiles, RegularFile
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
 from imagekit.oci.tar import Entry, EntryKind, entries, normal_path

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from imagekit.model.image import Origin
+from imagekit.build.image import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from imagekit.adapters.chain import Chain
-from imagekit.adapters.storage import Folders, container_store
 from imagekit.adapters.testbed import Testbed
+from imagekit.build.build import BuildOptions, build
+from imagekit.build.image import BuiltImage
+from imagekit.build.tools.chain import Chain
+from imagekit.build.tools.storage import Folders, container_store
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
-from imagekit.model.image import BuiltImage
 from imagekit.oci.layout import LayoutStore
-from imagekit.pipeline.build import BuildOptions, build
 from imagekit.process import Runner
 from imagekit.progress import Note, Progress, silent
 from imagekit.recipe.types import Recipe

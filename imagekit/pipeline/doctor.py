@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from imagekit.build.types import Probe
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.model.host import Host, HostCheck
-from imagekit.model.plan import Probe
 from imagekit.runtime.judge import judge
 
 _MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
@@ -37,8 +37,8 @@ def with_isolation(host: Host, env: Mapping[str, str]) -> Host:
         host: the host.
         env: for the folders of imagekit.
     """
-    from imagekit.adapters.storage import Folders, container_store, job_folder
-    from imagekit.adapters.worker import find_isolation
+    from imagekit.build.tools.run_worker import find_isolation
+    from imagekit.build.tools.storage import Folders, container_store, job_folder
 
     try:
         folders = Folders.of(env)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from imagekit.adapters.host import read
-from imagekit.adapters.podman import Podman
+from imagekit.build.tools.podman import Podman
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.process import Runner
 from imagekit.progress import Progress

@@ -21,15 +21,15 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from imagekit.build.build import BuildOptions
+from imagekit.build.image import BuiltImage
 from imagekit.clock import Clock
 from imagekit.errors import InputError
-from imagekit.model.image import BuiltImage
 from imagekit.model.published import PublishedImage, Status
 from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
 from imagekit.ports import Memory
 from imagekit.progress import Done, Progress, Started, silent

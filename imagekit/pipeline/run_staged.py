@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.podman import Programs
 from imagekit.adapters.staging import own_storage
 from imagekit.adapters.store import Store
+from imagekit.build.tools.podman import Programs
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.model.staged import Kind

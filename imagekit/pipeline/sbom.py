@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from imagekit.build.catalogued import Budget
+from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
-from imagekit.formats.catalogued import Budget
-from imagekit.model.image import BuiltImage, Origin
 from imagekit.model.sbom import LayerFiles, Sbom, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (

@@ -116,7 +116,7 @@ class ShelfWork:
         return parse_config(raw)
 
     def _spec(self, rootfs: Path, home: Path) -> bytes:
-        from imagekit.adapters.passwd import user_of
+        from imagekit.build.passwd import user_of
 
         config = self._config()
         uid, gid = user_of(config.user, rootfs)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imagekit.build.image import BuiltImage
 from imagekit.errors import InputError, TagRaceError
-from imagekit.model.image import BuiltImage
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import BlobStore, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest

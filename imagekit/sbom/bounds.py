@@ -8,7 +8,7 @@ what is over becomes one note.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from imagekit.formats.catalogued import Allowance
+from imagekit.build.catalogued import Allowance
 from imagekit.model.sbom import Component, License
 
 MAX_PACKAGES = 20_000

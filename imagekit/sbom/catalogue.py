@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from imagekit.formats.catalogued import (
+from imagekit.build.catalogued import (
     DPKG_INFO,
     DPKG_STATUS,
     Notes,

@@ -8,7 +8,7 @@ from itertools import chain
 
 from packageurl import PackageURL
 
-from imagekit.formats.catalogued import (
+from imagekit.build.catalogued import (
     DOC,
     DPKG_INFO,
     DPKG_STATUS,

@@ -9,7 +9,7 @@ from email.parser import HeaderParser
 
 from packageurl import PackageURL
 
-from imagekit.formats.catalogued import Notes, shown
+from imagekit.build.catalogued import Notes, shown
 from imagekit.model.sbom import Component, Kind, Supplier
 from imagekit.sbom.licences import of_python
 from imagekit.sbom.overlay import Resolver, Root

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from packageurl import PackageURL
 
-from imagekit.formats.catalogued import DPKG_INFO
-from imagekit.model.image import Origin
+from imagekit.build.catalogued import DPKG_INFO
+from imagekit.build.image import Origin
 from imagekit.model.sbom import Component, Kind
 from imagekit.recipe.types import FetchStep, Recipe
 from imagekit.sbom.overlay import Root

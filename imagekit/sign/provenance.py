@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from imagekit.build.image import BuiltImage, Material
 from imagekit.errors import InvalidReferenceError
-from imagekit.model.image import BuiltImage, Material
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader

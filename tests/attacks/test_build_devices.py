@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 
-from imagekit.adapters.buildah import Buildah
-from imagekit.adapters.storage import tool_files
-from imagekit.model.plan import Folder, Isolation, Store
+from imagekit.build.tools.buildah import Buildah
+from imagekit.build.tools.storage import tool_files
+from imagekit.build.types import Folder, Isolation, Store
 from imagekit.process import Runner
 from tests.tinyroot import tiny_root
 

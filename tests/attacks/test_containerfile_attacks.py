@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.buildah import Buildah
-from imagekit.adapters.isolation import Cell
+from imagekit.build.tools.buildah import Buildah
+from imagekit.build.tools.isolation import Cell
+from imagekit.build.types import Folder, Isolation, Store
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
-from imagekit.model.plan import Folder, Isolation, Store
 from imagekit.process import Runner
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile, read_triggers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.podman import Podman
+from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference, Reference

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.adapters.hostfiles import HostFiles
-from imagekit.adapters.passwd import user_of
 from imagekit.build import inside
+from imagekit.build.passwd import user_of
 from imagekit.errors import BuildError, ImagekitError, InputError
 from imagekit.model.trust import Engine, Gate, Route
 from imagekit.pipeline.trust import install, remove

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Descriptor
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer

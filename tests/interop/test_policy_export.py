@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, parse_reference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import open_signer

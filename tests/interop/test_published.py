@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.build import BuildOptions
 from imagekit.oci.reference import Destination, PinnedReference
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load

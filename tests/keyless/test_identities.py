@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, PinnedReference
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.recipe import load

@@ -2,11 +2,11 @@
 
 import json
 
+from imagekit.build.image import BuiltLayer, Origin
+from imagekit.build.types import CachedLayer, Made
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError
-from imagekit.model.image import BuiltLayer, Origin
-from imagekit.model.plan import CachedLayer, Made
 from imagekit.oci import codec
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.storage import Folders, container_store, tool_files
+from imagekit.build.tools.storage import Folders, container_store, tool_files
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.build import BuildOptions
+from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import BuildError
-from imagekit.model.image import BuiltImage, Origin
 from imagekit.oci.codec import parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.check import build_tested
 from imagekit.recipe import load
 from tests.shellbase import shell_base

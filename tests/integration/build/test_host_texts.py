@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from imagekit.adapters.bootstrap import host_mirrors
+from imagekit.build.tools.mmdebstrap import host_mirrors
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from imagekit.build.build import BuildOptions
 from imagekit.oci.reference import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from imagekit.adapters.memory import SqliteMemory
+from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.build import BuildOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify

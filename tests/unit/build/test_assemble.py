@@ -6,8 +6,8 @@ import pytest
 
 from imagekit.build.assemble import image_config
 from imagekit.build.plan import make_plan
+from imagekit.build.types import BaseContext, BuildPlan, Made
 from imagekit.errors import RecipeError
-from imagekit.model.plan import BaseContext, BuildPlan, Made
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig, Platform
 from imagekit.recipe.types import Recipe

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.image import BuiltLayer
 from imagekit.build.make import make
+from imagekit.build.marks import Mark
 from imagekit.build.plan import make_plan
+from imagekit.build.types import Made, Ran
 from imagekit.errors import BuildError
-from imagekit.model.image import BuiltLayer
-from imagekit.model.mark import Mark
-from imagekit.model.plan import Made, Ran
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
 from imagekit.recipe.types import CopyStep, Packages, Recipe, RunStep, Step

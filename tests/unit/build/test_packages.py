@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.image import Material
 from imagekit.build.packages import count_packages, install, lists_of
+from imagekit.build.types import Ran
 from imagekit.errors import BuildError
-from imagekit.model.image import Material
-from imagekit.model.plan import Ran
 from imagekit.recipe.types import Packages
 from tests.workshop import PLACE, FakeWorkshop, debian, ends
 

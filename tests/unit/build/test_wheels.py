@@ -10,9 +10,8 @@ import pytest
 from packaging import tags
 from packaging.markers import default_environment
 
-from imagekit.build.wheels import PROBE, applying, image_python, platforms
+from imagekit.build.wheels import PROBE, ImagePython, applying, image_python, platforms
 from imagekit.errors import BuildError
-from imagekit.model.python import ImagePython
 
 
 def here() -> ImagePython:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.build.image import BuiltLayer, Material, Origin
+from imagekit.build.types import CachedLayer, Made
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
-from imagekit.model.image import BuiltLayer, Material, Origin
-from imagekit.model.plan import CachedLayer, Made
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import LAYER, Descriptor
 from imagekit.progress import Command, Done, Note, Output

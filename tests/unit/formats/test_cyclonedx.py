@@ -8,8 +8,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from imagekit.build.image import Origin
 from imagekit.formats.cyclonedx import cyclonedx_json
-from imagekit.model.image import Origin
 from imagekit.model.sbom import Component, Kind, License, Sbom, Subject, Supplier
 
 GOLDEN = Path(__file__).parent / "golden.cdx.json"

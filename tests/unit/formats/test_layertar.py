@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.build import catalogued
+from imagekit.build.catalogued import Rule
 from imagekit.errors import DocumentError
-from imagekit.formats import catalogued
-from imagekit.formats.catalogued import Rule
 from imagekit.formats.layertar import read_layer
 from imagekit.model.sbom import LayerFiles
 

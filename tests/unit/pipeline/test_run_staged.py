@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.podman import Podman
+from imagekit.build.tools.podman import Podman
 from imagekit.errors import InputError
 from imagekit.model.staged import Kind
 from imagekit.model.verdict import Finding, Verdict

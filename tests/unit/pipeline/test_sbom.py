@@ -11,9 +11,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from imagekit.build.image import BuiltImage, BuiltLayer, Origin
 from imagekit.cli.main import main
 from imagekit.errors import DocumentError, InputError
-from imagekit.model.image import BuiltImage, BuiltLayer, Origin
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from imagekit.build.image import Material
 from imagekit.errors import DocumentError, SigningKeyError
-from imagekit.model.image import Material
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from imagekit.build import catalogued
+from imagekit.build.catalogued import Budget
 from imagekit.errors import DocumentError
-from imagekit.formats import catalogued
-from imagekit.formats.catalogued import Budget
 from imagekit.formats.cyclonedx import cyclonedx_json
 from imagekit.formats.layertar import read_layer
 from imagekit.model.sbom import Sbom, Subject

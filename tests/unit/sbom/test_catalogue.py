@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.image import Origin
 from imagekit.documents.place import Place
 from imagekit.formats.layertar import read_layer
-from imagekit.model.image import Origin
 from imagekit.model.sbom import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.oci.digest import Digest
 from imagekit.recipe.types import FetchStep, Packages, Recipe, ScratchBase, Tags

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.documents.place import Place
-from imagekit.model.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform

@@ -1,0 +1,222 @@
+"""What recipes stand on: other recipes, and images of registries."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
+from imagekit.build.types import BaseContext
+from imagekit.documents.report import Report
+from imagekit.errors import DocumentError, RecipeError
+from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.reference import LAYOUT_HOST, PinnedReference
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.types import (
+    DOCKER_LAYER,
+    LAYER_GZIP,
+    MAX_MANIFEST,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    Platform,
+)
+from imagekit.progress import Advanced, Progress, Started
+from imagekit.recipe.containerfile import read_triggers
+from imagekit.recipe.types import (
+    Containerfile,
+    ImageBase,
+    Instruction,
+    Recipe,
+    RecipeBase,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below:
+    """What a recipe stands on, in the local image store."""
+
+    layers: tuple[BuiltLayer, ...] = ()
+    config: ImageConfig | None = None
+    materials: tuple[Material, ...] = ()
+    contexts: tuple[BaseContext, ...] = ()
+
+
+def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
+    """Return what a recipe inherits from another one that was built.
+
+    The recipe itself is a material as much as the image: who reads the provenance can see which
+    file of the tree was taken.
+
+    Raises:
+        OSError: the store cannot be read.
+    """
+    return Below(
+        layers=_as_base(built.layers),
+        config=_config(built, store),
+        materials=(*built.materials, *_materials(built)),
+    )
+
+
+def named_by_containerfile(
+    recipe: Recipe,
+    built: Mapping[str, BuiltImage],
+    store: LayoutStore,
+    *,
+    bring: Callable[[ImageBase], Below],
+) -> Below:
+    """Return the images that a Containerfile names; that of its last stage is its base.
+
+    Args:
+        recipe: the recipe.
+        built: the other recipes that it names, by name.
+        store: has them.
+        bring: fetches an image of a registry into the store.
+
+    Raises:
+        RecipeError: an image is not for this platform, or wants what cannot be done.
+        OSError: the store cannot be read.
+    """
+    script = recipe.script
+    if script is None:
+        return Below()
+    _check_platforms(script)
+    contexts: list[BaseContext] = []
+    materials: list[Material] = []
+    for source in script.sources:
+        if isinstance(source, RecipeBase):
+            below, name = on_top_of(built[source.name], store), f"{LAYOUT_HOST}/{source.name}"
+        else:
+            below, name = bring(source), str(source.reference)
+        materials += below.materials
+        contexts.append(_context(name, below, script))
+    base = next((each for each in contexts if each.name == script.image), None)
+    return Below(
+        layers=() if base is None else _as_base(base.layers),
+        config=None if base is None else base.config,
+        materials=tuple(dict.fromkeys(materials)),
+        contexts=tuple(contexts),
+    )
+
+
+def _context(name: str, below: Below, script: Containerfile) -> BaseContext:
+    """Return an image as the Containerfile's stages find it, its ONBUILD judged like they are.
+
+    Raises:
+        RecipeError: an instruction of ONBUILD is not understood.
+    """
+    if below.config is None:
+        raise DocumentError(f"{name} has no configuration")
+    stage = next((stage for stage in script.stages if stage.image == name), None)
+    triggers: tuple[Instruction, ...] = ()
+    if stage is not None:
+        report = Report(stage.place.file, "recipe")
+        triggers = read_triggers(below.config.onbuild, stage, report)
+        report.check(RecipeError, what=f"ONBUILD of {name}")
+    return BaseContext(name=name, config=below.config, layers=below.layers, triggers=triggers)
+
+
+def _check_platforms(script: Containerfile) -> None:
+    from imagekit.build.tools.storage import host_platform
+
+    for stage in script.stages:
+        if stage.platform and stage.platform != str(host_platform()):
+            raise RecipeError(
+                f"{stage.place.file}:{stage.place.line}: the stage is for {stage.platform}, and "
+                f"this host is {host_platform()}",
+                hint="build it on such a host, or write $BUILDPLATFORM",
+            )
+
+
+def _as_base(layers: tuple[BuiltLayer, ...]) -> tuple[BuiltLayer, ...]:
+    return tuple(replace(layer, origin=Origin.BASE) for layer in layers)
+
+
+def image_below(
+    base: ImageBase, store: LayoutStore, *, registry: RegistryOptions, progress: Progress
+) -> Below:
+    """Bring a base image into the local store, every byte checked.
+
+    Args:
+        base: the image, by its digest.
+        store: where its layers are put.
+        registry: what the user said about registries.
+        progress: told of everything that happens.
+
+    Raises:
+        RecipeError: it is not for this platform, or is no image.
+        RegistryError: the registry gives no good answer.
+        IntegrityError: bytes are not what their digest says.
+    """
+    from imagekit.build.tools.storage import host_platform
+    from imagekit.oci.registry.connect import reader
+
+    progress(Started(stage="base", detail=str(base.reference)))
+    repository = base.reference.repository
+    source = reader(repository, registry.of(repository.host))
+    reference, manifest = _image(source, base, host_platform())
+    raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
+    config = parse_config(raw)
+    if len(config.diff_ids) != len(manifest.layers):
+        raise DocumentError(f"{base.reference} has other layers than its configuration says")
+    layers = tuple(
+        BuiltLayer(
+            descriptor=_plain(layer), diff_id=diff_id, origin=Origin.BASE, title=str(base.reference)
+        )
+        for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+    )
+    for number, layer in enumerate(layers, 1):
+        progress(Advanced(stage="base", done=number, total=len(layers)))
+        if not store.path(layer.descriptor.digest).exists():
+            with source.stream(reference.repository, layer.descriptor) as pieces:
+                store.add(layer.descriptor.digest, pieces)
+    material = Material(uri=str(base.reference), name="base image", digest=base.reference.digest)
+    return Below(layers=layers, config=config, materials=(material,))
+
+
+def _image(
+    source: RegistryReader, base: ImageBase, platform: Platform
+) -> tuple[PinnedReference, Manifest]:
+    found = source.manifest(base.reference)
+    parsed = parse_manifest(found.raw, found.media_type)
+    if isinstance(parsed, Manifest):
+        return base.reference, parsed
+    reference = base.reference.with_digest(_choose(parsed, base, platform).digest)
+    child = source.manifest(reference)
+    parsed = parse_manifest(child.raw, child.media_type)
+    if not isinstance(parsed, Manifest):
+        raise DocumentError(f"{reference} is an index inside an index", code="BAD_DOCUMENT")
+    return reference, parsed
+
+
+def _choose(index: Index, base: ImageBase, platform: Platform) -> Descriptor:
+    for entry in index.manifests:
+        if entry.platform is not None and replace(entry.platform, variant="") == platform:
+            return entry
+    raise RecipeError(
+        f"{base.place.file}:{base.place.line}: {base.reference} has no image for {platform}"
+    )
+
+
+def _plain(layer: Descriptor) -> Descriptor:
+    """Return the layer in OCI's words: Docker's gzip layers are the same bytes."""
+    media_type = LAYER_GZIP if layer.media_type == DOCKER_LAYER else layer.media_type
+    return Descriptor(media_type=media_type, digest=layer.digest, size=layer.size)
+
+
+def _config(built: BuiltImage, store: LayoutStore) -> ImageConfig:
+    return parse_config(store.path(built.config.digest).read_bytes())
+
+
+def _materials(built: BuiltImage) -> tuple[Material, Material]:
+    named = f"{built.name}@{built.version}"
+    return (
+        Material(uri=f"recipe:{named}", digest=built.manifest.digest, name=built.name),
+        Material(
+            uri=f"recipe-file:{quote(built.recipe_file)}",
+            digest=built.recipe_digest,
+            name=f"recipe of {named}",
+        ),
+    )

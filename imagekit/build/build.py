@@ -1,0 +1,298 @@
+"""From a recipe to an image in the local image store."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from imagekit.build.assemble import image_config, image_manifest
+from imagekit.build.bases import (
+    Below,
+    image_below,
+    named_by_containerfile,
+    on_top_of,
+)
+from imagekit.build.image import BuiltImage
+from imagekit.build.make import all_cached
+from imagekit.build.plan import make_plan
+from imagekit.build.tools.cache import LayerCache
+from imagekit.build.tools.journal import journal
+from imagekit.build.tools.run_worker import run_job
+from imagekit.build.tools.storage import Folders, container_store, host_platform, job_folder
+from imagekit.build.types import BuildPlan, IsolationWish, Job, Made, SecretValue
+from imagekit.documents.digits import decimal
+from imagekit.errors import RecipeError, ToolError
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import CONFIG, MANIFEST, Descriptor
+from imagekit.paths import expanded
+from imagekit.process import Runner
+from imagekit.progress import Progress, silent
+from imagekit.recipe.git import MAX_TIME, commit_time
+from imagekit.recipe.owner import trusted_owners
+from imagekit.recipe.tree import Recipes
+from imagekit.recipe.types import ImageBase, Recipe, RecipeBase, Secret
+
+LONG_AGO = 315532800
+"""1980-01-01, the oldest time that every archive format can say."""
+CACHE_SECONDS = 86400
+"""How long a layer that was made before is good for: mirrors move on."""
+_MAX_SECRET = 1 << 20
+_DATE_DIGITS = 20
+
+Check = Callable[[BuiltImage, Recipe], None]
+"""Looks at an image that was built of a recipe, and raises where it must not be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """How a build is done; none of it changes what is built."""
+
+    test: bool = True
+    """Whether the images' own tests are run, by whoever tests what was built."""
+    use_cache: bool = True
+    isolation: IsolationWish = "auto"
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
+    """How registries of base images are reached."""
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    recipes: Recipes = field(default_factory=Recipes)
+    """Where bases are looked for, and what was read of them."""
+
+
+def build(
+    recipe: Recipe,
+    *,
+    check: Check | None = None,
+    progress: Progress = silent,
+    options: BuildOptions | None = None,
+) -> BuiltImage:
+    """Build a recipe and those that it stands on.
+
+    Args:
+        recipe: the recipe.
+        check: looks at each image before another one is built on it.
+        progress: told of everything that happens.
+        options: how it is done.
+
+    Returns:
+        The image, which lies in the local image store under its digest.
+
+    Raises:
+        BuildError: a step failed, or the check.
+        ToolError: a tool failed, or the disk is full.
+        RecipeError: a base or a secret is not there.
+    """
+    options = options or BuildOptions()
+    store = LayoutStore.create(Folders.of(options.env).images)
+    built: dict[Path, BuiltImage] = {}
+    # All are found before the first is built: a fault in the last one costs no hour.
+    for entry in options.recipes.with_bases(recipe):
+        image = _build(entry, built, store, progress=progress, options=options)
+        if check is not None:
+            check(image, entry)
+        built[entry.file] = image
+    return built[recipe.file]
+
+
+def _build(
+    recipe: Recipe,
+    built: Mapping[Path, BuiltImage],
+    store: LayoutStore,
+    *,
+    progress: Progress,
+    options: BuildOptions,
+) -> BuiltImage:
+    """Build one recipe on the ones that were built."""
+    started = time.time()
+    below = {need.name: built[options.recipes.base(recipe, need).file] for need in recipe.needs}
+    base = _base(
+        recipe,
+        below,
+        store,
+        bring=lambda image: image_below(image, store, registry=options.registry, progress=progress),
+    )
+    plan = plan_of(recipe, base, env=options.env)
+    made = _make(plan, Folders.of(options.env), progress=progress, options=options)
+    image = _assemble(plan, made, base=base, store=store, started=started)
+    return replace(image, recipe_file=options.recipes.shown(recipe))
+
+
+def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan:
+    """Return the plan of a recipe for this host; nothing is done.
+
+    Raises:
+        RecipeError: the recipe is for other platforms, or its time cannot be told.
+    """
+    platform = host_platform()
+    if recipe.platforms and platform not in recipe.platforms:
+        wanted = ", ".join(str(entry) for entry in recipe.platforms)
+        raise RecipeError(
+            f"{recipe.file}: the recipe is for {wanted}, and this host is {platform}",
+            hint="build it on such a host, or add this platform to `platforms`",
+        )
+    epoch = _epoch(recipe, env)
+    return make_plan(
+        recipe,
+        platform=platform,
+        epoch=epoch,
+        base=base.layers,
+        inherited=base.config,
+        contexts=base.contexts,
+    )
+
+
+def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
+    """Return the image's time: what the user says, the recipe's date, the last commit, or 1980.
+
+    https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    said = env.get("SOURCE_DATE_EPOCH")
+    if said is not None:
+        seconds = decimal(said, most=_DATE_DIGITS)
+        if seconds is None or seconds > MAX_TIME:
+            raise RecipeError(
+                f"SOURCE_DATE_EPOCH is {said[:40]!r}, which is no plain number of seconds",
+                hint="set it to seconds since 1970 in digits (date +%s), or unset it",
+                code="recipe/no-date",
+            )
+        return seconds
+    if recipe.date is not None:
+        return recipe.date
+    committed = commit_time(Runner(), recipe.folder, trusted_owners())
+    return LONG_AGO if committed is None else committed
+
+
+def _base(
+    recipe: Recipe,
+    built: Mapping[str, BuiltImage],
+    store: LayoutStore,
+    *,
+    bring: Callable[[ImageBase], Below],
+) -> Below:
+    """Return what the recipe stands on, fetched where it is an image of a registry."""
+    if isinstance(recipe.base, ImageBase):
+        return bring(recipe.base)
+    if isinstance(recipe.base, RecipeBase):
+        return on_top_of(built[recipe.base.name], store)
+    return named_by_containerfile(recipe, built, store, bring=bring)
+
+
+def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:
+    if not plan.layers:
+        return Made(layers=plan.base, materials=(), tools=())
+    if options.use_cache:
+        blobs = folders.images / "blobs" / "sha256"
+        cache = LayerCache(
+            folder=folders.cache / "layers",
+            blobs=blobs,
+            max_age=CACHE_SECONDS,
+            contained=options.isolation == "oci",
+        )
+        made = all_cached(plan, cache.find, progress=progress)
+        if made is not None:
+            return made
+    store = container_store(folders, options.env, isolation=options.isolation)
+    job = Job(
+        plan=plan,
+        layout=folders.images.resolve(),
+        cache=folders.cache,
+        folder=job_folder(folders, store),
+        store=store,
+        locks=folders.locks,
+        record=folders.isolation,
+        secrets=_secrets(plan.recipe, options.env),
+        use_cache=options.use_cache,
+        max_age=CACHE_SECONDS,
+    )
+    with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
+        return run_job(job, progress=tell)
+
+
+def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
+    """Read the secrets of the recipe, for the time of the build.
+
+    Raises:
+        RecipeError: one is not there, cannot be read, is no text in UTF-8, or too long.
+    """
+    found = []
+    for secret in recipe.secrets:
+        where = f"${secret.env}" if secret.env else secret.file
+        try:
+            raw = _secret_bytes(secret, env)
+            value = None if raw is None else raw.decode()
+        except (OSError, ValueError, ToolError) as error:
+            # A path may hold NUL, name a home that is not known, or a file of another user.
+            reason = "it is no text in UTF-8"
+            if not isinstance(error, UnicodeError):
+                reason = getattr(error, "strerror", None) or str(error)
+            raise _secret_fault(
+                secret,
+                f"cannot be used: {where}: {reason}",
+                hint="write bytes in base64"
+                if isinstance(error, UnicodeError)
+                else "give a file that you may read",
+            ) from error
+        if value is None:
+            raise _secret_fault(
+                secret,
+                f"is not there: {where}",
+                hint="set it for the time of the build; it goes into no layer, history or log",
+            )
+        if raw is not None and len(raw) > _MAX_SECRET:
+            raise _secret_fault(
+                secret,
+                f"is longer than {_MAX_SECRET} bytes: {where}",
+                hint="a secret is never cut; fetch what is so long in a step that the secret opens",
+            )
+        found.append(SecretValue(id=secret.id, value=value))
+    return tuple(found)
+
+
+def _secret_bytes(secret: Secret, env: Mapping[str, str]) -> bytes | None:
+    """Return at most a byte more than a secret may have, so that a longer one is seen."""
+    if secret.env:
+        value = env.get(secret.env)
+        return None if value is None else os.fsencode(value)
+    path = expanded(secret.file, env)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(_MAX_SECRET + 1)
+
+
+def _secret_fault(secret: Secret, message: str, *, hint: str) -> RecipeError:
+    place = f"{secret.place.file}:{secret.place.line}"
+    return RecipeError(f"{place}: the secret {secret.id!r} {message}", hint=hint)
+
+
+def _assemble(
+    plan: BuildPlan, made: Made, *, base: Below, store: LayoutStore, started: float
+) -> BuiltImage:
+    config = image_config(plan, made)
+    config_descriptor = _add(store, CONFIG, config_bytes(config))
+    manifest = _add(store, MANIFEST, manifest_bytes(image_manifest(config_descriptor, made.layers)))
+    return BuiltImage(
+        layout=store.folder,
+        manifest=manifest,
+        config=config_descriptor,
+        layers=made.layers,
+        platform=plan.platform,
+        name=plan.recipe.name,
+        version=plan.recipe.version,
+        epoch=plan.epoch,
+        recipe_digest=plan.recipe.digest,
+        materials=(*base.materials, *made.materials),
+        tools=made.tools,
+        isolations=made.isolations,
+        started=started,
+        finished=time.time(),
+    )
+
+
+def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
+    digest = Digest.of(raw)
+    store.add(digest, iter((raw,)))
+    return Descriptor(media_type=media_type, digest=digest, size=len(raw))

@@ -1,0 +1,95 @@
+"""The port of the build stage: a working container, and what goes into it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.marks import Mark
+from imagekit.build.types import CachedLayer, Ran
+from imagekit.build.wheels import ImagePython
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig
+from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep
+
+
+class Workshop(Protocol):
+    """Makes one image in one working container."""
+
+    @property
+    def blobs(self) -> Path:
+        """The folder that layers are written into."""
+        ...
+
+    def cached(self, key: Digest) -> CachedLayer | None:
+        """Return the layer that was made for the key before, if it is still good."""
+        ...
+
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
+        """Remember a layer."""
+        ...
+
+    def open(self, layers: Sequence[BuiltLayer]) -> Path:
+        """Start the working container on these layers and return its mounted root."""
+        ...
+
+    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+        """Fill the empty root with a distribution's minimal system."""
+        ...
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        limit: float,
+        mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
+    ) -> Ran:
+        """Run a command in the working container; without ``network`` it has loopback only."""
+        ...
+
+    def copy(self, step: CopyStep) -> None:
+        """Copy from the recipe's folder."""
+        ...
+
+    def fetch(self, step: FetchStep) -> Material:
+        """Download, check and place a file, or unpack it."""
+        ...
+
+    def apt_sources(self, suite: str, keyring: str) -> str:
+        """Return a sources.list of the host's mirrors for the suite."""
+        ...
+
+    def wheels(
+        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+    ) -> tuple[Path, tuple[Material, ...]]:
+        """Download wheels whose hashes are right, with pip and its requirements beside them.
+
+        Args:
+            requirements: what pip is told in the image.
+            wanted: those of them that the image's Python wants, without markers.
+            python: the image's Python.
+        """
+        ...
+
+    def marks(self) -> Sequence[Mark]:
+        """Return the texts of this host that no layer may hold."""
+        ...
+
+    def secrets(self) -> Sequence[tuple[Path, str]]:
+        """Return the files of the secrets and where a step finds them."""
+        ...
+
+    def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
+        """Build a Containerfile; return the mounted root of the result and its configuration."""
+        ...
+
+    def isolation(self) -> str:
+        """Return how commands in the working container are contained."""
+        ...
+
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """Return names and versions of what makes the image."""
+        ...

@@ -1,0 +1,47 @@
+"""What building a recipe would do, and which of it was done before."""
+
+import os
+from dataclasses import dataclass
+
+from imagekit.build.bases import Below
+from imagekit.build.build import plan_of
+from imagekit.build.tools.storage import Folders
+from imagekit.build.types import BuildPlan
+from imagekit.recipe.tree import Recipes
+from imagekit.recipe.types import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and the keys of the layers that a cache has."""
+
+    plan: BuildPlan
+    cached: frozenset[str]
+    file: str
+    """The path of the recipe's file below the tree of recipes."""
+
+
+def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
+    """Return the plans of a recipe and of those that it stands on, in the order of building.
+
+    The keys of layers on top of a base are only known when the base is: they count as not cached.
+
+    Args:
+        recipe: the recipe.
+        recipes: where its bases are looked for.
+
+    Raises:
+        RecipeError: a base is missing, or the recipe is for another platform.
+    """
+    recipes = recipes or Recipes()
+    folders = Folders.of(os.environ)
+    found = []
+    for entry in recipes.with_bases(recipe):
+        made = plan_of(entry, Below(), env=os.environ)
+        cached = frozenset(
+            str(layer.key)
+            for layer in made.layers
+            if not entry.needs and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
+        )
+        found.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
+    return tuple(found)

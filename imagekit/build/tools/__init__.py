@@ -1,0 +1,1 @@
+"""The programs and folders that a build works with."""

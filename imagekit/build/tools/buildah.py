@@ -1,0 +1,359 @@
+"""Buildah, over imagekit's own container storage."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit.build.tools.isolation import Cell, Record, no_way, probe_tree, ways
+from imagekit.build.tools.storage import tool_files
+from imagekit.build.types import Folder, Isolation, Store
+from imagekit.errors import BuildError, ToolError
+from imagekit.process import Outcome, Runner, Stream, failure
+from imagekit.progress import Output
+from imagekit.recipe.render import Rendered, Report
+
+PREFIX = "imagekit-work-"
+"""How the working containers are called; the name of the job comes behind it."""
+_QUICK = 300.0
+
+
+def version(runner: Runner) -> str:
+    """Return the version of this host's Buildah; ``unknown`` where it says none.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    said = runner.run(["buildah", "--version"]).stdout
+    return next(iter(said.partition(" version ")[2].split()), "unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildah:
+    """Drives Buildah; inside ``buildah unshare`` as a user, directly as root."""
+
+    runner: Runner
+    store: Store
+    folder: Folder
+    """The job's, where small files for Buildah are put."""
+
+    @property
+    def work(self) -> Path:
+        """The job's folder, as Buildah is told."""
+        return self.folder.path
+
+    @property
+    def own(self) -> str:
+        """The name of what this job builds: another one may make the very same image meanwhile."""
+        return f"localhost/{PREFIX}{self.folder.real.name}"
+
+    def version(self) -> str:
+        """Return Buildah's version.
+
+        Raises:
+            ToolError: it is not installed.
+        """
+        return version(self.runner)
+
+    def create(self, name: str, source: str = "scratch") -> Path:
+        """Make a working container from nothing or from ``oci:FOLDER:NAME``, and mount it.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        argv = ["from", "--quiet", "--name", name]
+        if source != "scratch":
+            argv += ["--signature-policy", str(tool_files(self.store).policy)]
+        self._run([*argv, source])
+        return Path(self._run(["mount", name]).stdout.strip())
+
+    def pull(self, source: str) -> str:
+        """Bring ``oci:FOLDER:NAME`` into the storage and return the image's id.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        policy = str(tool_files(self.store).policy)
+        out = self._run(["pull", "--quiet", "--signature-policy", policy, source]).stdout
+        return out.strip().splitlines()[-1]
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        isolation: Isolation,
+        mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
+        stage: str,
+        limit: float,
+    ) -> Outcome:
+        """Run a command in a working container; the outcome may be a failure.
+
+        Raises:
+            ToolTimeoutError: it took longer than ``limit`` seconds.
+        """
+        argv = ["run", *_contained(isolation), "--hostname", "localhost"]
+        for key, value in env.items():
+            argv += ["--env", f"{key}={value}"]
+        for source, target in mounts:
+            argv += ["--volume", f"{source}:{target}:ro"]
+        runner, wrapped = self._in_cell(
+            [*argv, name, "--", *command], isolation=isolation, network=network
+        )
+        return runner.run(wrapped, stage=stage, limit=limit, check=False)
+
+    def isolation(self, record: Record) -> Isolation:
+        """Return the best way to contain steps that the user asked for and that works here.
+
+        Args:
+            record: what worked before.
+
+        Raises:
+            ToolError: there is none.
+        """
+        # Inside `buildah unshare` everybody is root; only root of the host has no such variable.
+        superuser = os.geteuid() == 0 and "_CONTAINERS_USERNS_CONFIGURED" not in os.environ
+        possible = tuple(ways(self.store.isolation, self.store, superuser=superuser))
+        known = record.find()
+        if known in possible:
+            return known
+        tried = {}
+        for way in possible:
+            outcome = self._probe(way)
+            if outcome.status == 0:
+                if way.how != "chroot":
+                    record.keep(way)
+                return way
+            tried[way] = outcome.last_lines
+        raise no_way(self.store.isolation, tried)
+
+    def copy(self, name: str, source: Path, target: str, *, owner: str, extract: bool) -> None:
+        """Copy a file or the content of a folder into a working container.
+
+        Buildah resolves links of the image inside the image.
+
+        Raises:
+            ToolError: Buildah failed, or the target leaves the image.
+        """
+        verb = "add" if extract else "copy"
+        self._run([verb, "--quiet", "--chown", owner, name, str(source), target], limit=3600.0)
+
+    def bud(
+        self,
+        rendered: Rendered,
+        context: Path,
+        *,
+        ignore: Path | None,
+        build_args: Mapping[str, str],
+        secrets: Sequence[tuple[str, Path]],
+        isolation: Isolation,
+        limit: float,
+        epoch: int,
+    ) -> str:
+        """Build a Containerfile into the storage, called ``own``, and return the image's id.
+
+        Buildah fetches no image, and no cache of another build is seen. Docker's format is asked
+        for as OCI's knows neither HEALTHCHECK nor SHELL nor ONBUILD.
+
+        Args:
+            rendered: the Containerfile, and the steps that Buildah has to report.
+            context: the folder that COPY and ADD read.
+            ignore: the file with the patterns of what they do not see, if there is one.
+            build_args: values of its ARGs.
+            secrets: ids and files of what ``RUN --mount=type=secret`` reads.
+            isolation: how RUN is contained.
+            limit: seconds that it may take.
+            epoch: the image's time.
+
+        Raises:
+            BuildError: Buildah did other steps than were asked for.
+            ToolError: a step failed.
+        """
+        iid, file, caches = (self.work / name for name in ("iid", "containerfile", "caches"))
+        file.write_text(rendered.text, encoding="utf-8")
+        caches.mkdir(mode=0o700, exist_ok=True)
+        argv = [
+            "bud",
+            *_contained(isolation),
+            "--uts",
+            "host",
+            "--layers=false",
+            "--no-cache",
+            "--tag",
+            self.own,
+        ]
+        argv += ["--pull=never", "--signature-policy", str(tool_files(self.store).policy)]
+        argv += ["--format", "docker"]
+        argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
+        argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(file)]
+        argv += [] if ignore is None else ["--ignorefile", str(ignore)]
+        for key, value in build_args.items():
+            argv += ["--build-arg", f"{key}={value}"]
+        for identifier, path in secrets:
+            argv += ["--secret", f"id={identifier},src={path}"]
+        reports = _Reports(rendered, self.runner)
+        # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
+        runner, wrapped = self._in_cell(
+            [*argv, str(context)], isolation=isolation, keep_layers=True
+        )
+        runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
+        outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
+        if outcome.status != 0:
+            raise failure(outcome)
+        reports.check()
+        return iid.read_text().strip()
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image of the storage another name.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        self._run(["tag", image, name])
+
+    def config_of(self, image: str) -> str:
+        """Return the configuration of an image of the storage, as Docker's JSON.
+
+        It has all that OCI's has, and HEALTHCHECK, SHELL and ONBUILD.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        inspected = json.loads(self._run(["inspect", "--type", "image", image]).stdout)
+        return json.dumps(inspected["Docker"])
+
+    def remove(self, *names: str) -> None:
+        """Remove working containers, mounted or not.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        if names:
+            self._run(["rm", *names])
+
+    def remove_image(self, image: str) -> None:
+        """Remove a name of an image, and the image with its last name.
+
+        Raises:
+            ToolError: Buildah failed, or a container stands on the image.
+        """
+        self._run(["rmi", image])
+
+    def containers(self) -> tuple[str, ...]:
+        """Return the names of the working containers, those of Podman's tests too.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        listed = json.loads(self._run(["containers", "--all", "--json"]).stdout or "[]")
+        return tuple(entry["containername"] for entry in listed or ())
+
+    def images(self) -> tuple[str, ...]:
+        """Return the names of the images in the storage.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        listed = json.loads(self._run(["images", "--json"]).stdout or "[]")
+        return tuple(name for entry in listed or () for name in entry.get("names") or ())
+
+    def _in_cell(
+        self,
+        argv: Sequence[str],
+        *,
+        isolation: Isolation,
+        network: bool = True,
+        keep_layers: bool = False,
+    ) -> tuple[Runner, Sequence[str]]:
+        """Return what runs Buildah in a cell, and the command."""
+        cell = Cell(store=self.store, folder=self.folder)
+        ours = os.environ if self.runner.env is None else self.runner.env
+        wrapped = cell.wrap(
+            ["buildah", *argv],
+            network=network,
+            # Without a runtime that needs it, nothing of the host's kernel is shown.
+            sys_folder=isolation.how != "chroot",
+            programs=(isolation.runtime,) if isolation.runtime else (),
+            keep_layers=keep_layers,
+        )
+        return replace(self.runner, env=cell.environment(ours, network=network)), wrapped
+
+    def _probe(self, way: Isolation) -> Outcome:
+        """Run the host's ``true`` in an empty container, contained like this."""
+        with self._empty() as (name, root):
+            mounts, command = probe_tree(root)
+            return self.run(
+                name, command, env={}, isolation=way, mounts=mounts, stage="", limit=_QUICK
+            )
+
+    @contextmanager
+    def _empty(self) -> Iterator[tuple[str, Path]]:
+        name = f"{PREFIX}{self.folder.real.name}-probe"
+        root = self.create(name)
+        try:
+            yield name, root
+        finally:
+            with suppress(ToolError):
+                self.remove(name)
+
+    def _run(self, argv: Sequence[str], *, limit: float = _QUICK) -> Outcome:
+        try:
+            return self.runner.run(["buildah", *argv], limit=limit)
+        except ToolError as error:
+            if "no space left on device" in error.output:
+                raise ToolError(
+                    "the disk is full",
+                    hint=f"make room in {self.store.graph} and run it again",
+                    argv=error.argv,
+                    status=error.status,
+                    output=error.output,
+                ) from error
+            raise
+
+
+class _Reports:
+    """Compares the steps that Buildah reports with those that it was given."""
+
+    def __init__(self, rendered: Rendered, runner: Runner) -> None:
+        self._runner = runner
+        self._left = deque(rendered.reports)
+
+    def take(self, stream: Stream, line: str) -> None:
+        """Look at a line of Buildah, or of a step."""
+        self._runner.progress(Output(stage="steps", line=line))
+        if stream == "stdout" and self._left:
+            # What is read has its secrets replaced; so has to have what is looked for.
+            begin, end = self._left[0].begin, self._left[0].end
+            end = None if end is None else self._runner.redact(end)
+            if Report(self._runner.redact(begin), end).fits(line):
+                self._left.popleft()
+
+    def check(self) -> None:
+        """Want every step to have been reported, in order, each with the number of steps.
+
+        Raises:
+            BuildError: Buildah read something else than was written for it.
+        """
+        if self._left:
+            raise BuildError(
+                f"buildah did not report the step `{self._left[0].begin[:200]}`",
+                hint="it read the Containerfile in another way than imagekit; please report it",
+                code="build/other-steps",
+            )
+
+
+def _contained(isolation: Isolation) -> list[str]:
+    """Return the options that contain what a step does.
+
+    The network is the cell's, which has the host's or none: one mechanism for all isolations.
+    """
+    argv = ["--isolation", isolation.how, "--network", "host"]
+    if isolation.how != "chroot":
+        return [*argv, "--runtime", isolation.runtime]
+    # With it a step leaves a chroot; no other isolation takes one for a border.
+    return [*argv, "--cap-drop", "CAP_SYS_CHROOT"]

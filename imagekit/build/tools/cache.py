@@ -1,0 +1,52 @@
+"""Layers that were made before, by the key of everything that determines them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.build.types import CachedLayer
+from imagekit.documents import strictjson
+from imagekit.documents.record import from_document, to_document
+from imagekit.errors import ImagekitError
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import write_whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCache:
+    """A folder of small documents, beside the layout that has the layers themselves."""
+
+    folder: Path
+    blobs: Path
+    max_age: float
+    """Seconds that a layer is good for: mirrors move on."""
+    contained: bool = False
+    """Whether only layers are good whose commands were contained by more than chroot."""
+
+    def find(self, key: Digest) -> CachedLayer | None:
+        """Return the layer of the key, if it is young enough and its blob is there whole."""
+        try:
+            found: CachedLayer = from_document(
+                CachedLayer,
+                strictjson.loads(self._path(key).read_bytes(), what="a remembered layer"),
+            )
+        except (OSError, ValueError, ImagekitError):
+            return None
+        blob = self.blobs / found.layer.descriptor.digest.hex
+        fresh = 0 <= time.time() - found.made < self.max_age
+        whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
+        weak = self.contained and found.isolation == "chroot"
+        return found if fresh and whole and not weak else None
+
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
+        """Remember a layer.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path(key), json.dumps(to_document(layer)).encode())
+
+    def _path(self, key: Digest) -> Path:
+        return self.folder / f"{key.hex}.json"

@@ -1,0 +1,456 @@
+"""The workshop with real tools: Buildah, mmdebstrap, pip, and a cache of layers in a folder."""
+
+import os
+import shutil
+import stat
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from imagekit import rooted
+from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.marks import Mark
+from imagekit.build.tools.buildah import PREFIX, Buildah
+from imagekit.build.tools.cache import LayerCache
+from imagekit.build.tools.chain import Chain
+from imagekit.build.tools.fetch import download
+from imagekit.build.tools.hostmarks import host_marks
+from imagekit.build.tools.isolation import Record, check_mount_points
+from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
+from imagekit.build.types import CachedLayer, Isolation, Job, Ran
+from imagekit.build.wheels import ImagePython
+from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.locks import held
+from imagekit.oci.codec import config_bytes, parse_config
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutStore
+from imagekit.oci.types import History, ImageConfig
+from imagekit.process import Runner
+from imagekit.progress import Note
+from imagekit.recipe.render import Below, reaches, render
+from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
+
+_LAST_LINES = 40
+_LESS_CONTAINED = (
+    "steps are contained by chroot only: they share the host's network and user ids "
+    "(imagekit doctor tells what an OCI runtime needs here)"
+)
+
+
+@dataclass(slots=True)
+class RealWorkshop:
+    """Works on one job; use it as a context, so that nothing stays behind."""
+
+    job: Job
+    runner: Runner
+    digest_of: Callable[[Path], Digest]
+    """Returns the digest of a recipe's folder."""
+    _containers: list[str] = field(default_factory=list)
+    _images_made: list[str] = field(default_factory=list)
+    _isolation: Isolation | None = None
+    _root: Path | None = None
+    """The working container's, once it is open."""
+    _used: ExitStack = field(default_factory=ExitStack)
+    """Holds what this job reads of the storage, so that nobody sweeps it meanwhile."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        buildah = self._buildah()
+        with self._used:
+            with suppress(ImagekitError):
+                buildah.remove(*self._containers)
+            for image in self._images_made:
+                with suppress(ImagekitError):
+                    buildah.remove_image(image)
+
+    @property
+    def blobs(self) -> Path:
+        """The folder that layers are written into."""
+        return self.job.layout / "blobs" / "sha256"
+
+    def cached(self, key: Digest) -> CachedLayer | None:
+        """Return the layer of the cache, if it is still good."""
+        return self._cache().find(key)
+
+    def keep(self, key: Digest, layer: CachedLayer) -> None:
+        """Remember a layer in the cache."""
+        self._cache().keep(key, layer)
+
+    def open(self, layers: Sequence[BuiltLayer]) -> Path:
+        """Start the working container on these layers and mount it."""
+        self._root = self._open("main", self._chain(layers) if layers else "scratch")
+        return self._root
+
+    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+        """Fill the empty root by mmdebstrap."""
+        epoch = self.job.plan.epoch
+        bootstrap(self.runner, base.suite, root, epoch=epoch, work=self.job.work)
+        return ()
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        limit: float,
+        mounts: Sequence[tuple[Path, str]] = (),
+        network: bool = True,
+    ) -> Ran:
+        """Run a command in the working container by ``buildah run``."""
+        targets = [target for _, target in mounts]
+        check_mount_points(self._root or Path(), targets, isolation=self._contained())
+        outcome = self._buildah().run(
+            self._containers[0],
+            command,
+            env=env,
+            isolation=self._contained(),
+            mounts=mounts,
+            network=network,
+            stage=stage,
+            limit=limit,
+        )
+        lines = (outcome.stdout + outcome.stderr).splitlines()
+        output = "\n".join(lines[-_LAST_LINES:])
+        return Ran(status=outcome.status, output=output, seconds=outcome.seconds)
+
+    def copy(self, step: CopyStep) -> None:
+        """Copy from the recipe's folder, with modes and times that depend on the recipe only."""
+        source = self.job.plan.recipe.folder / step.source
+        staged = self._staged("copy")
+        if source.is_dir():
+            shutil.copytree(source, staged, symlinks=True, ignore=_no_part)
+            target = step.to
+        else:
+            shutil.copyfile(source, staged)
+            staged.chmod(source.stat().st_mode)
+            target = self._target(step.to, source.name)
+        _settle(staged, mode=step.mode, epoch=self.job.plan.epoch)
+        self._buildah().copy(self._containers[0], staged, target, owner=step.owner, extract=False)
+
+    def fetch(self, step: FetchStep) -> Material:
+        """Download a file into the cache, check it, and place or unpack it."""
+        cached = self.job.cache / "downloads" / step.sha256.hex
+        limit = self.job.plan.recipe.time_limit
+        download(
+            step.url,
+            step.sha256,
+            cached,
+            where=f"{step.place.file}:{step.place.line}",
+            limit=limit,
+            progress=self.runner.progress,
+        )
+        staged = self._staged("fetch")
+        name = step.url.partition("?")[0].rpartition("/")[2] or "file"
+        shutil.copyfile(cached, staged)
+        _settle(staged, mode=None, epoch=self.job.plan.epoch)
+        if step.extract and not tarfile.is_tarfile(staged):
+            raise BuildError(
+                f"{step.url} is no tar archive that could be unpacked",
+                hint="leave `extract` out and unpack it in a `run` step",
+                code="build/not-an-archive",
+            )
+        target = step.to if step.extract else self._target(step.to, name)
+        self._buildah().copy(self._containers[0], staged, target, owner="0:0", extract=step.extract)
+        return Material(uri=step.url, digest=step.sha256, name=name)
+
+    def _staged(self, folder: str) -> Path:
+        """Return where to put what Buildah copies: it takes a source's name for a pattern."""
+        staged = self.job.work / folder
+        _clear(staged)
+        staged.mkdir()
+        return staged / "item"
+
+    def _target(self, to: str, name: str) -> str:
+        """Return the whole path that a file gets in the image, as its staged name is another.
+
+        Raises:
+            BuildError: a folder is there.
+        """
+        root = self._root or Path()
+        if not to.endswith("/") and not rooted.is_folder(root, to):
+            return to
+        target = f"{to.rstrip('/')}/{name}"
+        if rooted.is_folder(root, target):
+            raise BuildError(
+                f"{target} is a folder, and a file is to be put there",
+                hint="remove it in a `run` step before, or choose another place",
+                code="build/folder-in-the-way",
+            )
+        return target
+
+    def apt_sources(self, suite: str, keyring: str) -> str:
+        """Return the host's mirrors for the suite."""
+        return host_mirrors().lines(suite, keyring=Path(keyring))
+
+    def wheels(
+        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+    ) -> tuple[Path, tuple[Material, ...]]:
+        """Download wheels with the host's own pip configuration, hashes checked by pip."""
+        folder = self.job.work / "pip"
+        _clear(folder)
+        (folder / "wheels").mkdir(parents=True)
+        listed = folder / "requirements.txt"
+        listed.write_text("".join(f"{line}\n" for line in requirements))
+        if wanted:
+            self._download(wanted, python, folder)
+        self._bring_pip(folder / "pip")
+        return folder, tuple(
+            _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
+        )
+
+    def _download(self, wanted: Sequence[str], python: ImagePython, folder: Path) -> None:
+        listed = folder / "wanted.txt"
+        listed.write_text("".join(f"{line}\n" for line in wanted))
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        argv += ["--only-binary=:all:", "--python-version", python.version]
+        argv += ["--implementation", "cp", "--abi", python.abi]
+        argv += [f"--platform={name}" for name in python.platforms]
+        argv += ["--dest", str(folder / "wheels"), "--requirement", str(listed)]
+        outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
+        if outcome.status != 0:
+            raise BuildError(
+                "pip cannot get the wheels that the recipe asks for",
+                hint="only wheels with the given hashes are taken; see what pip said",
+                code="build/packages-failed",
+                argv=outcome.argv,
+                status=outcome.status,
+                output=outcome.last_lines,
+            )
+
+    def marks(self) -> Sequence[Mark]:
+        """Return the texts of this host that no layer may hold."""
+        return host_marks(os.environ)
+
+    def secrets(self) -> Sequence[tuple[Path, str]]:
+        """Write the secrets for the time of the job and say where a step finds them."""
+        folder = self.job.work / "secrets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = []
+        for secret in self.job.secrets:
+            path = folder / secret.id
+            if not path.exists():
+                path.touch(mode=0o600)
+                path.write_bytes(secret.value.encode())
+            found.append((path, f"/run/secrets/{secret.id}"))
+        return found
+
+    def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
+        """Build a Containerfile by ``buildah bud`` and mount the result.
+
+        Raises:
+            BuildError: Buildah is too old for it, or the recipe's folder was changed meanwhile.
+        """
+        buildah, recipe = self._buildah(), self.job.plan.recipe
+        if recipe.script is None:
+            raise BuildError(f"{recipe.file}: the recipe has no Containerfile")
+        check_needs(recipe.script.needs, buildah.version())
+        context = self._context(recipe)
+        image = buildah.bud(
+            render(recipe.script, self._images(buildah)),
+            context,
+            ignore=_ignore_file(context, name),
+            build_args=recipe.build_args,
+            secrets=[(Path(target).name, path) for path, target in self.secrets()],
+            isolation=self._contained(),
+            limit=recipe.time_limit,
+            epoch=self.job.plan.epoch,
+        )
+        self._images_made.append(buildah.own)
+        config = parse_config(buildah.config_of(image).encode())
+        onbuild = tuple(step.text for step in recipe.script.stages[-1].onbuild)
+        return self._open("result", image), replace(config, onbuild=onbuild)
+
+    def _images(self, buildah: Buildah) -> dict[str, Below]:
+        """Bring the images that the Containerfile names into the storage."""
+        found = {}
+        for context in self.job.plan.contexts:
+            # What these say in an image is said by steps: see imagekit.recipe.render.
+            config = replace(context.config, onbuild=(), shell=(), healthcheck=None, volumes=())
+            # Docker's format has one line of history a layer; a stranger's base may have none.
+            line = History(created=config.created, created_by=context.name)
+            config = replace(config, history=(line,) * len(context.layers))
+            found[context.name] = Below(
+                id=buildah.pull(self._layout(context.layers, config)),
+                shell=context.config.shell,
+                triggers=context.triggers,
+            )
+        return found
+
+    def _context(self, recipe: Recipe) -> Path:
+        """Stage what COPY and ADD read: the recipe's files as its digest covers them, no others.
+
+        Raises:
+            BuildError: they are not what the digest was made of, or a mount would leave them.
+        """
+        context = self.job.work / "context"
+        _clear(context)
+        shutil.copytree(recipe.folder, context, symlinks=True, ignore=_no_part)
+        _settle(context, mode=None, epoch=self.job.plan.epoch)
+        if self.digest_of(context) != recipe.digest:
+            raise BuildError(
+                f"{recipe.folder} was changed while it was built",
+                hint="build it again when nothing writes there",
+                code="build/recipe-changed",
+            )
+        for bind in () if recipe.script is None else recipe.script.binds:
+            # Buildah follows links in it on the host.
+            linked = any((context / path).is_symlink() for path in _prefixes(bind))
+            if linked or not (context / bind.strip("/")).exists():
+                raise BuildError(
+                    f"`{bind}` is mounted by a RUN and is not there, a link, or behind one",
+                    hint="mount the folder itself",
+                    code="build/mount-is-link",
+                )
+        return context
+
+    def isolation(self) -> str:
+        """Return how commands are contained."""
+        return str(self._contained())
+
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """Return what makes the image, with versions."""
+        found = [("buildah", self._buildah().version())]
+        with suppress(ToolError):
+            said = self.runner.run(["mmdebstrap", "--version"]).stdout.split()
+            found.append(("mmdebstrap", said[-1] if said else "unknown"))
+        return tuple(found)
+
+    def _buildah(self) -> Buildah:
+        return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)
+
+    def _contained(self) -> Isolation:
+        if self._isolation is None:
+            self._isolation = self._buildah().isolation(Record(self.job.record))
+            if self._isolation.how == "chroot":
+                self.runner.progress(Note(message=_LESS_CONTAINED))
+        return self._isolation
+
+    def _open(self, role: str, source: str) -> Path:
+        name = f"{PREFIX}{self.job.name}-{role}"
+        self._containers.append(name)
+        return self._buildah().create(name, source)
+
+    def _cache(self) -> LayerCache:
+        folder = self.job.cache / "layers"
+        return LayerCache(
+            folder=folder,
+            blobs=self.blobs,
+            max_age=self.job.max_age,
+            contained=self.job.store.isolation == "oci",
+        )
+
+    def _chain(self, layers: Sequence[BuiltLayer]) -> str:
+        """Return ``oci:FOLDER:NAME`` of an image of just these layers, for Buildah to start on."""
+        plan = self.job.plan
+        inherited = plan.inherited.env if plan.inherited is not None else ()
+        env = dict(text.partition("=")[::2] for text in inherited)
+        config = ImageConfig(
+            platform=plan.platform,
+            created="1980-01-01T00:00:00Z",
+            diff_ids=tuple(layer.diff_id for layer in layers),
+            env=tuple(f"{key}={value}" for key, value in env.items()),
+        )
+        return self._layout(layers, config)
+
+    def _layout(self, layers: Sequence[BuiltLayer], config: ImageConfig) -> str:
+        chain = Chain.of(config_bytes(config), layers, LayoutStore(self.job.layout))
+        self._used.enter_context(held(chain.lock(self.job.locks), shared=True, keep=True))
+        return chain.place(self.job.store)
+
+    def _bring_pip(self, target: Path) -> None:
+        """Put pip itself beside the wheels, from where imagekit's own Python has it."""
+        import pip
+
+        source = Path(pip.__file__).parent
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target / "pip", ignore=ignore)
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _no_part(folder: str, names: list[str]) -> set[str]:
+    """Return what the recipe's digest does not cover either."""
+    del folder
+    return {name for name in names if is_excluded(name)}
+
+
+def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
+    """Give what is copied its modes and the image's time, whatever the checkout made of them.
+
+    Attributes and access control lists go: the recipe's digest does not cover them, and a browser
+    writes into one where a file came from.
+    """
+    for item in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        _remove_attributes(item)
+        if item.is_symlink():
+            os.utime(item, (epoch, epoch), follow_symlinks=False)
+            continue
+        plain = 0o755 if item.is_dir() or item.stat().st_mode & stat.S_IXUSR else 0o644
+        item.chmod(plain if mode is None or item.is_dir() else mode)
+    for item in (*path.rglob("*"), path) if path.is_dir() else (path,):
+        os.utime(item, (epoch, epoch), follow_symlinks=False)
+
+
+def _remove_attributes(path: Path) -> None:
+    with suppress(OSError):  # a file system without them
+        for name in os.listxattr(path, follow_symlinks=False):
+            with suppress(OSError):  # of the file system itself, such as a label of SELinux
+                os.removexattr(path, name, follow_symlinks=False)
+
+
+def _prefixes(path: str) -> list[Path]:
+    """Return the path and every folder above it, all relative."""
+    whole = Path(path.strip("/"))
+    return [whole, *whole.parents]
+
+
+def _ignore_file(context: Path, name: str) -> Path | None:
+    """Return the file that says what COPY does not see; one beside the Containerfile goes first.
+
+    Raises:
+        BuildError: it is a link.
+    """
+    own = [f"{name}.dockerignore", f"{name}.containerignore"]
+    for each in (*own, ".containerignore", ".dockerignore"):
+        path = context / each
+        if path.is_symlink():
+            raise BuildError(f"{each} is a link", hint="put the file itself there")
+        if path.is_file():
+            return path
+    return None
+
+
+def check_needs(needs: Sequence[Needed], version: str) -> None:
+    """Want a Buildah that does everything that a Containerfile asks for.
+
+    Raises:
+        BuildError: it is too old.
+    """
+    for need in needs:
+        if not reaches(version, need.version):
+            raise BuildError(
+                f"{need.place.file}:{need.place.line}: {need.what} needs buildah {need.version}, "
+                f"and this host has {version}",
+                hint="write it without, or build on a host with a newer one",
+                code="build/needs-newer-buildah",
+            )
+
+
+def _wheel_material(path: Path) -> Material:
+    name, version = path.name.split("-")[:2]
+    digest = Digest.of(path.read_bytes())
+    return Material(
+        uri=f"pkg:pypi/{name.lower().replace('_', '-')}@{version}", name=path.name, digest=digest
+    )

@@ -1,0 +1,286 @@
+"""How build steps are contained on this host: found by starting a container, never by guessing.
+
+A runtime may be installed and refuse this host's cgroups, its kernel or its user. So the first
+step of a boot starts an empty container by each way, the best first, and what worked is
+remembered. That nothing but ``chroot`` works is never remembered: the next build tries again.
+"""
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit import rooted
+from imagekit.build.tools import sandbox
+from imagekit.build.types import Folder, Isolation, IsolationWish, Store
+from imagekit.documents import strictjson
+from imagekit.documents.record import from_document, to_document
+from imagekit.errors import BuildError, DocumentError, ToolError
+from imagekit.oci.layout import write_whole
+from imagekit.owners import is_own
+from imagekit.process import which
+
+_RUNTIMES = ("crun", "runc")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_MAX_RECORD = 1 << 16
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+_ENVIRONMENT = ("PATH", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
+_OF_BUILDAH = "_CONTAINERS_"
+"""How the variables begin by which ``buildah unshare`` tells what it has done."""
+_TRUE = "/usr/bin/true"
+_NO_CHROOT = "install runc or crun and leave --isolation chroot out, or take a base without it"
+_LINKS = "l"
+"""A folder among the layers of an overlay storage, with links to them."""
+_MOUNTED = (
+    "dev",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "proc",
+    "run/.containerenv",
+    "run/secrets",
+    "sys",
+)
+"""Where ``buildah run`` mounts something in every container."""
+CHROOT, READABLE = "/image", "/given"
+MOUNT = (
+    f"kill -USR1 1; for i in $(seq 300); do [ -e {CHROOT}/proc/self ] && exit; sleep 0.1; done; "
+    "exit 1"
+)
+"""What a shell in the cell of a chroot says to have it furnished, and waits for: see ``cell``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What a tool that runs foreign code gets to see of this host: see ``adapters.cell``."""
+
+    store: Store
+    folder: Folder
+    """The job's."""
+    readable: tuple[Path, ...] = ()
+
+    def wrap(
+        self,
+        argv: Sequence[str],
+        *,
+        network: bool = True,
+        sys_folder: bool = True,
+        programs: Sequence[str] = (),
+        keep_layers: bool = False,
+    ) -> tuple[str, ...]:
+        """Return the command that runs another one in the cell.
+
+        Args:
+            argv: the command.
+            network: whether it has the host's network, else none at all.
+            sys_folder: whether it sees the host's /sys, as OCI runtimes must.
+            programs: what the command starts itself.
+            keep_layers: whether the layers that the storage has now are read-only.
+        """
+        run = Folder(path=self.store.run, real=self.store.run)
+        folders = (self.store.folder, run, self.folder)
+        places = [(str(folder.real), str(folder.path), True) for folder in folders]
+        places += [(str(path), str(path), False) for path in self.readable]
+        found = {path for program in (argv[0], *programs) for path in _elsewhere(program)}
+        places += [(str(path), str(path), False) for path in sorted(found)]
+        if keep_layers:
+            places += _kept_layers(self.store.graph)
+        spec = {
+            "places": places,
+            # Podmans that share their tables take each other's containers for dead.
+            "empty": [str(folder / "libpod") for folder in (self.store.graph, self.store.run)],
+            "network": network,
+            "sys": sys_folder,
+            "chroot": "",
+        }
+        return _in_cell(spec, argv)
+
+    def environment(self, env: Mapping[str, str], *, network: bool = True) -> dict[str, str]:
+        """Return the whole environment of a command in the cell: nothing that may be a secret.
+
+        Args:
+            env: of this process.
+            network: whether it is told of the host's proxies.
+        """
+        kept = {name: env[name] for name in _ENVIRONMENT if name in env}
+        kept |= {name: value for name, value in env.items() if name.startswith(_OF_BUILDAH)}
+        if network:
+            kept |= {name: value for name, value in env.items() if name.lower() in _PROXIES}
+        return kept | {
+            "HOME": "/root",
+            "LC_ALL": "C.UTF-8",
+            "TMPDIR": str(self.folder.path),
+            # Where the storage of a user counts what is mounted, in the cell and outside of it.
+            "XDG_RUNTIME_DIR": str(self.store.run),
+        }
+
+
+def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str, ...]:
+    """Return the command that runs another one, which runs foreign code in a chroot, in a cell.
+
+    It has the host's network and few capabilities, and sees nothing of imagekit's storage besides
+    the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` furnishes them.
+
+    Args:
+        argv: the command.
+        root: the root of the chroot, which is ``CHROOT`` for the command.
+        readable: a folder that it reads, which is ``READABLE`` for the command.
+    """
+    places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
+    places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
+    spec = {"places": places, "empty": [], "network": True, "sys": False, "chroot": CHROOT}
+    return _in_cell(spec, argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Which way worked here last: a file of this user's own, good until something changes."""
+
+    file: Path
+
+    def find(self) -> Isolation | None:
+        """Return what worked, or None where nothing is known of this boot and these programs."""
+        with suppress(OSError, DocumentError, LookupError, TypeError):
+            found = strictjson.loads_object(self._read(), what=str(self.file))
+            known = from_document(Isolation, found["isolation"])
+            if found["facts"] == _facts(known):
+                return known
+        return None
+
+    def keep(self, isolation: Isolation) -> None:
+        """Remember what worked.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        document = {"facts": _facts(isolation), "isolation": to_document(isolation)}
+        write_whole(self.file, json.dumps(document).encode())
+
+    def _read(self) -> bytes:
+        handle = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            ours = is_own(status) and not status.st_mode & 0o022
+            return file.read(_MAX_RECORD) if ours and stat.S_ISREG(status.st_mode) else b""
+
+
+def ways(wish: IsolationWish, store: Store, *, superuser: bool) -> Iterator[Isolation]:
+    """Yield the ways to contain steps that were asked for and may be there, the best first.
+
+    Args:
+        wish: what the user said.
+        store: for the runtime that the host's cgroups suggest.
+        superuser: whether root builds.
+    """
+    if wish != "chroot":
+        for name in sorted(_RUNTIMES, key=lambda name: name != store.runtime):
+            found = which(name)
+            if found is not None:
+                yield Isolation(how="oci" if superuser else "rootless", runtime=str(found))
+    if wish != "oci":
+        yield Isolation(how="chroot")
+
+
+def no_way(wish: IsolationWish, tried: Mapping[Isolation, str]) -> ToolError:
+    """Return the error that says why no step can be run here.
+
+    Args:
+        wish: what the user said.
+        tried: what was tried, and how it failed.
+    """
+    said = "; ".join(f"{way}: {_last_line(output)}" for way, output in tried.items())
+    hint = "install runc or crun; imagekit doctor tells what this host lacks"
+    if wish == "oci":
+        hint += "; --isolation auto falls back to chroot, which contains less"
+    return ToolError(
+        f"no step can be contained on this host: {said or 'no OCI runtime is installed'}",
+        hint=hint,
+        code="build/no-isolation",
+        output="\n".join(tried.values()),
+    )
+
+
+def check_mount_points(root: Path, targets: Iterable[str], *, isolation: Isolation) -> None:
+    """Want no link of an image where something is mounted that is followed out of the image.
+
+    Buildah's chroot follows every one. OCI runtimes resolve what they mount on in the image, but
+    runc makes the links of /dev (``/dev/fd`` and others) by the plain path.
+
+    Args:
+        root: the mounted root.
+        targets: where more is mounted than always.
+        isolation: what mounts.
+
+    Raises:
+        BuildError: there is a link.
+    """
+    for target in (*_MOUNTED, *targets) if isolation.how == "chroot" else ("dev",):
+        if rooted.has_link(root, target):
+            raise BuildError(
+                f"/{target.strip('/')} is a link in the image, or behind one, and "
+                f"{isolation} would mount on what it leads to on this host",
+                hint="make a folder of it" if target == "dev" else _NO_CHROOT,
+                code="build/mount-is-link",
+            )
+
+
+def probe_tree(root: Path) -> tuple[list[tuple[Path, str]], Sequence[str]]:
+    """Make an empty root able to run the host's ``true``; return what is mounted, and the command.
+
+    Args:
+        root: the root of an empty container.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    mounts = []
+    for path in sorted(Path("/").iterdir()):
+        if path.name not in {"bin", "usr"} and not path.name.startswith("lib"):
+            continue
+        if path.is_symlink():
+            (root / path.name).symlink_to(path.readlink())
+        elif path.is_dir():
+            mounts.append((path, str(path)))
+    return mounts, (_TRUE,)
+
+
+def _kept_layers(graph: Path) -> Iterator[tuple[str, str, bool]]:
+    """Yield the layers as places that are read-only, below the folder that has new ones."""
+    for layers in (graph / "overlay", graph / "vfs/dir"):
+        found = sorted(path for path in layers.glob("*/") if path.name != _LINKS)
+        if found:
+            # NOTE: else the storage mounts the folder on itself, without what is mounted below.
+            yield str(layers), str(layers), True
+            yield from ((str(path), str(path), False) for path in found)
+
+
+def _in_cell(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", sandbox.__file__, json.dumps(spec), *argv)
+
+
+def _elsewhere(program: str) -> tuple[Path, ...]:
+    """Return the folder of a program that does not lie among the system's."""
+    found = which(program)
+    if found is None:
+        return ()
+    folder = found.resolve().parent
+    return () if folder.is_relative_to("/usr") or folder == Path("/bin") else (folder,)
+
+
+def _facts(isolation: Isolation) -> list[str]:
+    """Return what a probe's result rests on: this boot's kernel and the very programs."""
+    programs = [which("buildah"), Path(isolation.runtime) if isolation.runtime else None]
+    files = [Path(sandbox.__file__), *(path for path in programs if path is not None)]
+    found = [(str(path), path.stat()) for path in files]
+    return [
+        _BOOT.read_text().strip(),
+        *(f"{name} {s.st_ino} {s.st_size} {s.st_mtime_ns}" for name, s in found),
+    ]
+
+
+def _last_line(output: str) -> str:
+    return output.strip().rpartition("\n")[2][:200] or "no message"

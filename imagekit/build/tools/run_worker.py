@@ -1,0 +1,201 @@
+"""Starting the worker and understanding what it tells."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit import errors
+from imagekit.build.tools.storage import tool_files
+from imagekit.build.types import Isolation, Job, Made, Probe, Store
+from imagekit.documents.record import from_document, to_document
+from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
+from imagekit.paths import home_of
+from imagekit.process import Runner, Stream
+from imagekit.progress import (
+    Advanced,
+    Command,
+    Done,
+    Event,
+    Failed,
+    Note,
+    Output,
+    Progress,
+    Started,
+    silent,
+)
+
+_EVENTS: tuple[type[Event], ...] = (Started, Output, Advanced, Done, Failed, Command, Note)
+_DAY = 86400.0
+_MODULE = "imagekit.build.worker"
+_LONGEST_MESSAGE = 256 << 20
+_KEPT = frozenset(
+    {
+        "APT_CONFIG",
+        "CURL_CA_BUNDLE",
+        "HOME",
+        "LANG",
+        "LOGNAME",
+        "NETRC",
+        "PATH",
+        "PYTHONPATH",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TZ",
+        "USER",
+        "XDG_CONFIG_DIRS",
+        "XDG_CONFIG_HOME",
+    }
+)
+"""Variables that tools of a build need: programs, homes, languages, authorities, pip's settings."""
+_KEPT_PREFIXES = ("COVERAGE_", "LC_", "PIP_")
+_PROXIES = frozenset({"all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"})
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the worker said so far."""
+
+    made: object = None
+    error: ImagekitError | None = None
+
+
+def environment(env: Mapping[str, str], store: Store) -> dict[str, str]:
+    """Return what the worker and its tools get of an environment.
+
+    They need neither the password of a key nor a registry login, so they do not get one.
+
+    Args:
+        env: of this process.
+        store: where they put what lives as long as they do.
+
+    Raises:
+        ToolError: nothing tells the user's home.
+    """
+    kept = {
+        name: value
+        for name, value in env.items()
+        if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_PREFIXES)
+    }
+    ours = {"HOME": str(home_of(env)), "XDG_RUNTIME_DIR": str(store.run), "PYTHONSAFEPATH": "1"}
+    return kept | ours
+
+
+def in_namespace(argv: Sequence[str]) -> list[str]:
+    """Return the command that runs another one as root, or in the user namespace of a user."""
+    return [*([] if os.geteuid() == 0 else ["buildah", "unshare", "--"]), *argv]
+
+
+def run_job(job: Job, *, progress: Progress) -> Made:
+    """Have a job done by the worker.
+
+    Args:
+        job: what to do.
+        progress: told of everything that happens.
+
+    Returns:
+        What was made.
+
+    Raises:
+        BuildError: a step failed.
+        ToolError: a tool failed, or the worker was killed.
+    """
+    secrets = tuple(secret.value for secret in job.secrets)
+    return from_document(Made, _ask(job, job.store, progress=progress, secrets=secrets))
+
+
+def find_isolation(probe: Probe) -> Isolation:
+    """Have the worker find how steps can be contained here, whatever is remembered.
+
+    Raises:
+        ToolError: they cannot, or a tool failed.
+    """
+    return from_document(Isolation, _ask(probe, probe.store, progress=silent, secrets=()))
+
+
+def _ask(
+    request: Job | Probe, store: Store, *, progress: Progress, secrets: tuple[str, ...]
+) -> object:
+    env = environment(os.environ, store) | tool_files(store).environment
+    argv = in_namespace([sys.executable, "-m", _MODULE])
+    told = _Told()
+
+    def line(stream: Stream, text: str) -> None:
+        if stream == "stdout":
+            _listen(text, told, progress=progress)
+
+    raw = json.dumps(to_document(request)).encode() + b"\n"
+    outcome = Runner(env=env, secrets=()).stream(
+        argv, on_line=line, stdin=raw, limit=_DAY, hold_stdin=True, longest=_LONGEST_MESSAGE
+    )
+    if told.error is not None:
+        raise told.error
+    if told.made is None:
+        shown = Runner(secrets=secrets).redact(outcome.stderr.strip())
+        raise ToolError(
+            f"the build's worker ended with {outcome.status} before it was done",
+            hint=_unshare_hint(shown),
+            argv=outcome.argv,
+            status=outcome.status,
+            output=shown,
+        )
+    return told.made
+
+
+def _listen(text: str, told: _Told, *, progress: Progress) -> None:
+    document = json.loads(text)
+    if "event" in document:
+        progress(_event(document["event"]))
+    elif "made" in document:
+        told.made = document["made"]
+    else:
+        told.error = _error(document["error"])
+
+
+def _event(document: dict[str, object]) -> Event:
+    kinds = {kind.__name__: kind for kind in _EVENTS}
+    event: Event = from_document(kinds[str(document["kind"])], document)
+    return event
+
+
+def _error(document: dict[str, object]) -> ImagekitError:
+    kind = getattr(errors, str(document["type"]))
+    words = {name: str(document[name]) for name in ("hint", "code")}
+    message = str(document["message"])
+    if not issubclass(kind, ToolError):
+        error: ImagekitError = kind(message, **words)
+        return error
+    argv = document["argv"]
+    more: dict[str, object] = {
+        "argv": tuple(argv) if isinstance(argv, list) else (),
+        "status": document["status"],
+        "output": document["output"],
+    }
+    if issubclass(kind, BuildError) and "diagnostic" in document:
+        more["diagnostic"] = _with_line(from_document(Diagnostic, document["diagnostic"]))
+    if issubclass(kind, errors.RegistryError):
+        more = {}
+    tool_error: ToolError = kind(message, **words, **more)
+    return tool_error
+
+
+def _with_line(diagnostic: Diagnostic) -> Diagnostic:
+    """Add the text of the line, for the code frame."""
+    from dataclasses import replace
+
+    try:
+        lines = Path(diagnostic.file).read_text(encoding="utf-8").splitlines()
+        source = lines[diagnostic.line - 1]
+    except (OSError, ValueError, IndexError):
+        return diagnostic
+    word = source[diagnostic.column - 1 :].split(":")[0].split()
+    return replace(diagnostic, source=source, length=len(word[0]) if word else 1)
+
+
+def _unshare_hint(output: str) -> str:
+    if "newuidmap" in output or "subuid" in output or "user namespace" in output:
+        return "imagekit doctor tells what rootless builds need on this host"
+    return "run it again with --verbose"

@@ -1,0 +1,239 @@
+"""imagekit's own folders and container storage, for root and for users.
+
+Tools are told paths of plain characters, whatever HOME is called: see ``adapters.paths``.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.build.tools import sandbox
+from imagekit.build.types import Folder, IsolationWish, Store
+from imagekit.errors import ToolError
+from imagekit.oci.layout import write_whole
+from imagekit.oci.types import Platform
+from imagekit.owners import is_own
+from imagekit.paths import SHARED, home_of, is_name, is_plain
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
+# What a step is allowed of root's powers: those over files, users and processes of the image.
+_CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+)
+# Instead of what a host's or a user's containers.conf says, which can mount and allow anything.
+_CONTAINERS_CONF = f"[containers]\ndefault_capabilities = {json.dumps(_CAPABILITIES)}\n"
+_POLICY = (
+    '{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
+)
+_NATIVE_OVERLAY_KERNEL = (5, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where imagekit keeps what (XDG Base Directory Specification)."""
+
+    data: Path
+    cache: Path
+    state: Path
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> "Folders":
+        """Return the folders for an environment; they are made when something needs them.
+
+        Raises:
+            ToolError: nothing tells the user's home, and a folder depends on it.
+        """
+
+        def folder(variable: str, default: str) -> Path:
+            given = env.get(variable, "")
+            # The specification: a relative path is invalid and ignored.
+            base = Path(given) if given.startswith("/") else home_of(env) / default
+            return base / "imagekit"
+
+        return cls(
+            folder("XDG_DATA_HOME", ".local/share"),
+            folder("XDG_CACHE_HOME", ".cache"),
+            folder("XDG_STATE_HOME", ".local/state"),
+        )
+
+    @property
+    def images(self) -> Path:
+        """The local image store, an OCI layout."""
+        return self.data / "images"
+
+    @property
+    def locks(self) -> Path:
+        """Where the locks of jobs lie: beside what they are for, wherever it is shared."""
+        return self.data / "locks"
+
+    @property
+    def isolation(self) -> Path:
+        """Where it is remembered how steps can be contained here."""
+        return self.data / "isolation.json"
+
+
+def host_platform() -> Platform:
+    """Return the platform of this machine, in OCI's words."""
+    machine = platform.machine()
+    return Platform(os="linux", architecture=_ARCHITECTURES.get(machine, machine))
+
+
+def container_store(
+    folders: Folders, env: Mapping[str, str], *, isolation: IsolationWish = "auto"
+) -> Store:
+    """Return imagekit's own storage for working containers; no user's settings touch it.
+
+    Args:
+        folders: where imagekit keeps what.
+        env: for XDG_RUNTIME_DIR.
+        isolation: how steps are to be contained.
+
+    Raises:
+        ToolError: the folder for what is mounted belongs to somebody else.
+    """
+    graph = folders.data / "containers"
+    # It counts what is mounted, for one storage: two that shared it would unmount each other's.
+    run = _runtime_folder(env) / hashlib.sha256(os.fsencode(graph)).hexdigest()[:12]
+    return Store(
+        folder=_folder(graph, run, "graph"),
+        run=run,
+        driver=_driver(),
+        runtime=runtime_for(Path("/")),
+        isolation=isolation,
+    )
+
+
+def job_folder(folders: Folders, store: Store) -> Folder:
+    """Return a folder for a new job; it is not made."""
+    real = folders.data / "work" / f"job-{secrets.token_hex(8)}"
+    return _folder(real, store.run, real.name)
+
+
+def settle(*folders: Folder) -> None:
+    """Let folders be seen under the paths that tools are told, by this process and its children.
+
+    It is for processes with one thread: root's, and those inside ``buildah unshare``.
+
+    Raises:
+        ToolError: they cannot be made, or the kernel refuses it.
+    """
+    try:
+        for folder in folders:
+            folder.real.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        other = [folder for folder in folders if folder.path != folder.real]
+        if other:
+            sandbox.own_mounts()
+        for folder in other:
+            sandbox.bind(str(folder.real), str(folder.path))
+    except OSError as error:
+        raise ToolError(
+            f"the folders of a build cannot be made: {error}",
+            hint="is there room, and do they belong to you?",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFiles:
+    """What Buildah and Podman are configured by, instead of a host's or a user's files."""
+
+    storage: Path
+    containers: Path
+    policy: Path
+    """Accepts local layouts only: nothing is pulled by a tool itself."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point to them."""
+        return {
+            "CONTAINERS_CONF": str(self.containers),
+            "CONTAINERS_STORAGE_CONF": str(self.storage),
+        }
+
+
+def tool_files(store: Store) -> ToolFiles:
+    """Write what tools are configured by, where steps of every isolation have it too.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for path in (store.folder.real, store.run):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    storage = (
+        f'[storage]\ndriver = "{store.driver}"\n'
+        f'graphroot = "{store.graph}"\nrunroot = "{store.run}"\n'
+        f'rootless_storage_path = "{store.graph}"\n'
+        # Else a device node of a base is a device: in a chroot no list of devices holds.
+        '[storage.options.overlay]\nmountopt = "nodev"\n'
+    )
+    found = ToolFiles(
+        storage=store.run / "storage.conf",
+        containers=store.run / "containers.conf",
+        policy=store.run / "policy.json",
+    )
+    for path, text in (
+        (found.storage, storage),
+        (found.containers, _CONTAINERS_CONF),
+        (found.policy, _POLICY),
+    ):
+        if not path.exists() or path.read_text() != text:
+            write_whole(path, text.encode())
+    return found
+
+
+def runtime_for(root: Path) -> str:
+    """Return the OCI runtime for this host: crun refuses the hybrid cgroups of old set-ups."""
+    cgroups = root / "sys/fs/cgroup"
+    unified = (cgroups / "cgroup.controllers").exists()
+    return "crun" if unified else "runc"
+
+
+def _driver() -> str:
+    """Overlay, also for users where the kernel can; vfs copies every layer whole."""
+    if os.geteuid() == 0:
+        return "overlay"
+    release = tuple(int(part) for part in platform.release().split(".")[:2] if part.isdigit())
+    return "overlay" if release >= _NATIVE_OVERLAY_KERNEL else "vfs"
+
+
+def _folder(real: Path, run: Path, name: str) -> Folder:
+    return Folder(path=real if is_plain(real) else run / name, real=real)
+
+
+def _runtime_folder(env: Mapping[str, str]) -> Path:
+    uid = os.geteuid()
+    if uid == 0:
+        return Path("/run/imagekit")
+    given = env.get("XDG_RUNTIME_DIR", "")
+    # Layouts lie below, and Buildah makes a name of the path of one.
+    if is_name(Path(given)) and os.access(given, os.W_OK):
+        return Path(given) / "imagekit"
+    path = SHARED / f"imagekit-run-{uid}"
+    _own_folder(path)
+    return path
+
+
+def _own_folder(path: Path) -> None:
+    """Make a folder where everybody may, and want it to be ours."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not is_own(status) or path.is_symlink() or status.st_mode & 0o022:
+        raise ToolError(
+            f"{path} belongs to somebody else, or others may write to it",
+            hint="set XDG_RUNTIME_DIR",
+        )

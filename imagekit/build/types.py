@@ -1,0 +1,197 @@
+"""What building a recipe means: its layers, what each is made from, and for whom."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imagekit.build.image import BuiltLayer, Material, Origin
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import ImageConfig, Platform
+from imagekit.recipe.types import BootstrapBase, Instruction, Packages, Recipe, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """One layer that is to be made, and everything that determines it."""
+
+    origin: Origin
+    title: str
+    key: Digest
+    """Equal for two layers that are made from the same things on top of the same layers."""
+    bootstrap: BootstrapBase | None = None
+    packages: tuple[Packages, ...] = ()
+    steps: tuple[Step, ...] = ()
+    containerfile: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseContext:
+    """An image that a Containerfile names, which is in the local store."""
+
+    name: str
+    """How the Containerfile calls it."""
+    config: ImageConfig
+    layers: tuple[BuiltLayer, ...]
+    triggers: tuple[Instruction, ...] = ()
+    """What it wants to be done first where a stage stands on it (ONBUILD)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """A recipe, resolved for one platform."""
+
+    recipe: Recipe
+    platform: Platform
+    epoch: int
+    """The image's time, in seconds since 1970."""
+    base: tuple[BuiltLayer, ...]
+    """Layers that are there already: of a base image or another recipe."""
+    layers: tuple[LayerPlan, ...]
+    inherited: ImageConfig | None = None
+    """The configuration of the base, which its children inherit where they say nothing else."""
+    contexts: tuple[BaseContext, ...] = ()
+    """The images that a Containerfile names."""
+
+
+IsolationWish = Literal["auto", "oci", "chroot"]
+"""How steps are to be contained: as well as this host can, or in one way only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """How steps are contained, in Buildah's words."""
+
+    how: Literal["oci", "rootless", "chroot"]
+    runtime: str = ""
+    """The program that starts the containers; empty for ``chroot``."""
+
+    def __str__(self) -> str:
+        """Return it for people and for the provenance: ``oci (runc)``, ``chroot``."""
+        return f"{self.how} ({Path(self.runtime).name})" if self.runtime else self.how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder whose path is handed to tools."""
+
+    path: Path
+    """The path that tools are told: of plain characters, whatever it is really called."""
+    real: Path
+    """Where it lies; seen at ``path`` only in mount namespaces of ours, where the two differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """imagekit's own container storage."""
+
+    folder: Folder
+    run: Path
+    driver: str
+    runtime: str
+    """The OCI runtime that this host's cgroups suggest; whether it works is seen by a probe."""
+    isolation: IsolationWish = "auto"
+
+    @property
+    def graph(self) -> Path:
+        """Where the layers lie, as tools are told."""
+        return self.folder.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretValue:
+    """A secret for the time of a build."""
+
+    id: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the worker is told: all that it needs, and no keys or registry credentials."""
+
+    plan: BuildPlan
+    layout: Path
+    cache: Path
+    folder: Folder
+    """A folder of this job's own, which is removed when it ends."""
+    store: Store
+    locks: Path
+    """Where the locks of jobs lie."""
+    record: Path
+    """Where it is remembered how steps can be contained here."""
+    secrets: tuple[SecretValue, ...] = ()
+    use_cache: bool = True
+    max_age: int = 86400
+    """Seconds that a layer of the cache is good for."""
+
+    @property
+    def work(self) -> Path:
+        """The job's folder, as tools are told."""
+        return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """What tells this job from all others, on all hosts."""
+        return self.folder.real.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What the worker is told where it is only to find how steps can be contained here."""
+
+    folder: Folder
+    store: Store
+    locks: Path
+    record: Path
+
+    @property
+    def name(self) -> str:
+        """What tells this piece of work from all others."""
+        return self.folder.real.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What the worker made."""
+
+    layers: tuple[BuiltLayer, ...]
+    materials: tuple[Material, ...]
+    tools: tuple[tuple[str, str], ...]
+    config: ImageConfig | None = None
+    """What a Containerfile says of how the image is run."""
+    isolations: tuple[str, ...] = ()
+    """How the commands were contained that made the layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedLayer:
+    """A layer that was made before, with what it was made of."""
+
+    layer: BuiltLayer
+    materials: tuple[Material, ...]
+    made: float
+    """When, in seconds since 1970."""
+    config: ImageConfig | None = None
+    tools: tuple[tuple[str, str], ...] = ()
+    """Names and versions of what made it."""
+    isolation: str = ""
+    """How the commands were contained that made it; empty where none was run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command in the working container ended."""
+
+    status: int
+    output: str
+    """Its last lines."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRan:
+    """How a test's command ended."""
+
+    status: int
+    stdout: str
+    stderr: str

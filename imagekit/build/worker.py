@@ -1,0 +1,198 @@
+"""The process that touches mounted trees: ``python -m imagekit.build.worker``.
+
+Root starts it directly, a user inside ``buildah unshare``: one path for both. The job is the first
+line of stdin, as JSON; what happens and what was made are lines of JSON on stdout. When stdin
+closes, the parent is gone, and so is this process, with everything that it mounted.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from imagekit.build.make import make
+from imagekit.build.tools.buildah import PREFIX, Buildah
+from imagekit.build.tools.chain import FOLDER, lock_of
+from imagekit.build.tools.container import RealWorkshop
+from imagekit.build.tools.isolation import Record
+from imagekit.build.tools.storage import settle
+from imagekit.build.types import Isolation, Job, Made, Probe
+from imagekit.documents.record import from_document, to_document
+from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.locks import age, claimed, held
+from imagekit.process import Runner
+from imagekit.progress import Event
+from imagekit.recipe.digest import digest
+from imagekit.subreaper import adopt_strays, end_strays
+
+_MAX_JOB = 64 << 20
+_KEEP_SECONDS = 7 * 86400
+_JOB = re.compile(r"job-[0-9a-f]{16}")
+
+
+def main() -> int:
+    """Do the one job of stdin and return 0; a failure is told on stdout like everything else."""
+    signal.signal(signal.SIGTERM, _stop)
+    source, sink = sys.stdin.buffer, sys.stdout
+    job = _request(json.loads(source.readline(_MAX_JOB)))
+    lock = threading.Lock()
+
+    def tell(kind: str, document: object) -> None:
+        with lock:
+            _write(sink, {kind: document})
+
+    def progress(event: Event) -> None:
+        tell("event", to_document(event))
+
+    try:
+        with held(_lock(job.name, job)):
+            # Before there is a second thread, which would stay in the old mount namespace.
+            settle(job.store.folder, job.folder)
+            threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
+            os.environ["TMPDIR"] = str(job.folder.path)
+            adopt_strays()
+            runner = Runner(progress=progress, secrets=_values(job), end_strays=end_strays)
+            made = _work(job, runner) if isinstance(job, Job) else _probe(job, runner)
+    except ImagekitError as error:
+        tell("error", error_document(error))
+    except Exception as error:  # noqa: BLE001 - this process's outermost border, told as it is
+        tell("error", error_document(_fault(error)))
+    else:
+        tell("made", to_document(made))
+    return 0
+
+
+def _request(document: dict[str, object]) -> Job | Probe:
+    kind: type[Job | Probe] = Probe if document.get("kind") == Probe.__name__ else Job
+    return from_document(kind, document)
+
+
+def _probe(probe: Probe, runner: Runner) -> Isolation:
+    try:
+        probe.record.unlink(missing_ok=True)
+        buildah = Buildah(runner=runner, store=probe.store, folder=probe.folder)
+        return buildah.isolation(Record(probe.record))
+    finally:
+        shutil.rmtree(probe.folder.real, ignore_errors=True)
+
+
+def error_document(error: ImagekitError) -> dict[str, object]:
+    """Return an error as the parent reads it."""
+    document: dict[str, object] = {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "code": error.code,
+    }
+    if isinstance(error, ToolError):
+        document |= {"argv": list(error.argv), "status": error.status, "output": error.output}
+    if isinstance(error, BuildError) and error.diagnostic is not None:
+        document["diagnostic"] = to_document(error.diagnostic)
+    return document
+
+
+def _fault(error: Exception) -> ImagekitError:
+    return ImagekitError(
+        f"a fault in imagekit: {type(error).__name__}: {error}",
+        hint="please report it, with the recipe",
+        code="internal",
+    )
+
+
+def _work(job: Job, runner: Runner) -> Made:
+    try:
+        _sweep(Buildah(runner=runner, store=job.store, folder=job.folder), job)
+        with RealWorkshop(job, runner, digest) as workshop:
+            return make(job.plan, workshop, use_cache=job.use_cache, progress=runner.progress)
+    except OSError as error:
+        raise ToolError(
+            f"the build's files cannot be written: {error}", hint="is the disk full?"
+        ) from error
+    finally:
+        shutil.rmtree(job.folder.real, ignore_errors=True)
+
+
+def _sweep(buildah: Buildah, job: Job) -> None:
+    """Remove what builds left behind that were killed before they could do it themselves.
+
+    Whose lock can be had has ended; nothing else says so, see ``adapters.locks``.
+    """
+    left = [name for name in buildah.containers() if name.startswith(PREFIX)]
+    folders = [path.name for path in job.folder.real.parent.glob("job-*")]
+    locks = [path.stem for path in job.locks.glob("job-*.lock")]
+    for owner in {*map(_owner, left), *folders, *locks} - {"", job.name}:
+        with claimed(_lock(owner, job)) as free:
+            if not free:
+                continue
+            for name in left:
+                if _owner(name) == owner:
+                    with suppress(ToolError):
+                        buildah.remove(name)
+            shutil.rmtree(job.folder.real.parent / owner, ignore_errors=True)
+    _sweep_images(buildah, job)
+
+
+def _owner(container: str) -> str:
+    """Return the name of the job that a working container belongs to, or nothing."""
+    name = container.removeprefix(PREFIX).rpartition("-")[0]
+    return name if _JOB.fullmatch(name) else ""
+
+
+def _sweep_images(buildah: Buildah, job: Job) -> None:
+    """Remove images that were kept to start on and that no build has used for a week."""
+    mark = f"/{FOLDER}/"
+    for name in buildah.images():
+        if mark not in name:
+            continue
+        chain = name.rpartition(mark)[2].partition(":")[0]
+        lock = lock_of(chain, job.locks)
+        if not lock.exists():
+            # Its week begins now.
+            with held(lock, shared=True, keep=True):
+                continue
+        if age(lock, time.time()) < _KEEP_SECONDS:
+            continue
+        with claimed(lock) as free:
+            if free:
+                shutil.rmtree(buildah.store.run / FOLDER / chain, ignore_errors=True)
+                with suppress(ToolError):
+                    buildah.remove_image(name)
+
+
+def _lock(owner: str, job: Job | Probe) -> Path:
+    return job.locks / f"{owner}.lock"
+
+
+def _values(job: Job | Probe) -> tuple[str, ...]:
+    return tuple(secret.value for secret in job.secrets) if isinstance(job, Job) else ()
+
+
+def _watch(handle: int) -> None:
+    """Wait until stdin closes; by its number, as a buffer's lock would hold up our own end."""
+    os.read(handle, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    # Once is enough: what is being cleaned up now is not to be interrupted.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _write(sink: TextIO, document: object) -> None:
+    with suppress(BrokenPipeError):
+        sink.write(json.dumps(document) + "\n")
+        sink.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
