@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
-    from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.pipeline.sign import sign_reference as sign_image
     from imagekit.pipeline.summary import SummaryOptions, issue_summary
     from imagekit.pipeline.verify import Verifier
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
+    from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.verify.explain import text as explain
     from imagekit.verify.load import load_policy
 
@@ -87,8 +87,8 @@ _HOMES = {
     "open_policy": "pipeline.policy",
     "parse_reference": "oci.reference",
     "publish_recipe": "pipeline.publish:publish",
-    "sbom_of_folder": "pipeline.sbom",
-    "sbom_of_reference": "pipeline.sbom",
+    "sbom_of_folder": "sbom.sbom",
+    "sbom_of_reference": "sbom.sbom",
     "sign_image": "pipeline.sign:sign_reference",
     "verify_image": "pipeline.verify:verify",
 }

@@ -12,8 +12,8 @@ from pathlib import Path
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InputError, InvalidReferenceError
-from imagekit.model.sbom import Sbom
 from imagekit.oci.reference import Reference, parse_reference
+from imagekit.sbom.types import Sbom
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the image cannot be read or catalogued.
     """
     from imagekit.files import is_stdout
-    from imagekit.pipeline.sbom import render
+    from imagekit.sbom.sbom import render
 
     sbom = _catalogued(arguments, console)
     raw = render(sbom)
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
     from imagekit.oci.registry import connect
-    from imagekit.pipeline.sbom import catalogue_folder, catalogue_reference
+    from imagekit.sbom.sbom import catalogue_folder, catalogue_reference
 
     folder = Path(arguments.image)
     if not arguments.image.startswith("oci:") and folder.is_dir():

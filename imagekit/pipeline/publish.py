@@ -169,7 +169,7 @@ class _Work:
         return self._published(image, (), status="unchanged")
 
     def _sbom(self, image: BuiltImage) -> bytes:
-        from imagekit.pipeline.sbom import catalogue_image, render
+        from imagekit.sbom.sbom import catalogue_image, render
 
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
@@ -186,7 +186,7 @@ class _Work:
         found = [entry for entry in statements if entry.predicate_type == CYCLONEDX]
         if found:
             return []
-        from imagekit.pipeline.sbom import sbom_of_reference
+        from imagekit.sbom.sbom import sbom_of_reference
 
         return self._attest_sbom(image, manifest, sbom_of_reference(self.writer, image))
 

@@ -77,7 +77,7 @@ def sign_reference(
 
 
 def _sbom_maker(progress: Progress) -> MakeSbom:
-    from imagekit.pipeline.sbom import sbom_of_reference
+    from imagekit.sbom.sbom import sbom_of_reference
 
     def make(reader: RegistryReader, image: PinnedReference) -> bytes:
         return sbom_of_reference(reader, image, progress=progress)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from imagekit.model.sbom import LayerFiles, RegularFile
 from imagekit.sbom.bounds import Bounds
+from imagekit.sbom.types import LayerFiles, RegularFile
 
 _MAX_LINKS_FOLLOWED = 40
 _STEP = 64

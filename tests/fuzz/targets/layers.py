@@ -4,12 +4,12 @@ import gzip
 import io
 import tarfile
 
-from imagekit.formats.cyclonedx import cyclonedx_json
-from imagekit.formats.layertar import read_layer
-from imagekit.model.sbom import LayerFiles, Subject
 from imagekit.oci.layer_stream import Stream
 from imagekit.oci.tar import EntryKind, entries
 from imagekit.sbom.catalogue import catalogue, owned_files
+from imagekit.sbom.cyclonedx import cyclonedx_json
+from imagekit.sbom.layer import read_layer
+from imagekit.sbom.types import LayerFiles, Subject
 from tests.fuzz.target import BrokenRuleError, Target, same
 
 _LIMIT = 8 << 20

@@ -15,13 +15,13 @@ import pytest
 from imagekit.build import catalogued
 from imagekit.build.catalogued import Budget
 from imagekit.errors import DocumentError
-from imagekit.formats.cyclonedx import cyclonedx_json
-from imagekit.formats.layertar import read_layer
-from imagekit.model.sbom import Sbom, Subject
 from imagekit.oci import tar
 from imagekit.sbom import system
 from imagekit.sbom.catalogue import catalogue
+from imagekit.sbom.cyclonedx import cyclonedx_json
+from imagekit.sbom.layer import read_layer
 from imagekit.sbom.overlay import lay_over
+from imagekit.sbom.types import Sbom, Subject
 
 STATUS = "var/lib/dpkg/status"
 HONEST = b"Package: honest\nVersion: 1\nArchitecture: all\n\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.tree import read_folder, read_programs
 from imagekit.errors import InputError
+from imagekit.sbom.folder import read_folder, read_programs
 
 STATUS = "var/lib/dpkg/status"
 

@@ -16,9 +16,9 @@ from imagekit.build.catalogued import (
     shown,
 )
 from imagekit.build.image import Origin
-from imagekit.model.sbom import LayerFiles, RegularFile
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
 from imagekit.oci.tar import Entry, EntryKind, entries, normal_path
+from imagekit.sbom.types import LayerFiles, RegularFile
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

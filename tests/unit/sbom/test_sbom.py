@@ -28,7 +28,7 @@ from imagekit.oci.types import (
     Manifest,
     Platform,
 )
-from imagekit.pipeline.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
+from imagekit.sbom.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
 
 STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
 AMD64 = Platform(os="linux", architecture="amd64")

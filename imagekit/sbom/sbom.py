@@ -14,7 +14,6 @@ from typing import TypeVar
 from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
-from imagekit.model.sbom import LayerFiles, Sbom, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
     LAYOUT_HOST,
@@ -41,6 +40,7 @@ from imagekit.oci.types import (
 )
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.types import Recipe
+from imagekit.sbom.types import LayerFiles, Sbom, Subject
 
 STAGE = "sbom"
 _Item = TypeVar("_Item")
@@ -95,7 +95,7 @@ def render(sbom: Sbom) -> bytes:
     """
     from importlib.metadata import PackageNotFoundError, version
 
-    from imagekit.formats.cyclonedx import cyclonedx_json
+    from imagekit.sbom.cyclonedx import cyclonedx_json
 
     try:
         number = version("imagekit")
@@ -189,8 +189,8 @@ def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
         IntegrityError: bytes of the layout are not what their digest says.
         RegistryError: the layout cannot be read.
     """
-    from imagekit.adapters.tree import read_folder, read_programs
     from imagekit.sbom.catalogue import catalogue, owned_files
+    from imagekit.sbom.folder import read_folder, read_programs
 
     if (folder / "oci-layout").is_file() and (folder / "blobs").is_dir():
         return _layout(folder, progress=progress)
@@ -288,7 +288,7 @@ def _read(
     origin: Origin | None,
     budget: Budget,
 ) -> LayerFiles:
-    from imagekit.formats.layertar import read_layer
+    from imagekit.sbom.layer import read_layer
 
     if descriptor.media_type not in LAYER_TYPES:
         raise DocumentError(
