@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagekit.build.build import BuildOptions
+    from imagekit.check.check import build_tested as build_recipe
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
     from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.check import build_tested as build_recipe
     from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
@@ -78,7 +78,7 @@ _HOMES = {
     "SummaryOptions": "pipeline.summary",
     "Verdict": "model.verdict",
     "Verifier": "pipeline.verify",
-    "build_recipe": "pipeline.check:build_tested",
+    "build_recipe": "check.check:build_tested",
     "explain": "verify.explain:text",
     "lint_recipes": "recipe.lint:lint",
     "issue_summary": "pipeline.summary",

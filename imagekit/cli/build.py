@@ -64,7 +64,7 @@ def build_options(
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
-    from imagekit.pipeline.check import build_tested
+    from imagekit.check.check import build_tested
     from imagekit.recipe import Recipes
 
     began = time.monotonic()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage
+from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
 from imagekit.model.published import PublishedImage, Status
@@ -30,7 +31,6 @@ from imagekit.oci.reference import Destination, PinnedReference, Reference, Tagg
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.pipeline.check import build_tested
 from imagekit.ports import Memory
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require

@@ -11,10 +11,10 @@ import pytest
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage, Origin
+from imagekit.check.check import build_tested
 from imagekit.errors import BuildError
 from imagekit.oci.codec import parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig
-from imagekit.pipeline.check import build_tested
 from imagekit.recipe import load
 from tests.shellbase import shell_base
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from imagekit.adapters.testbed import Testbed
 from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.storage import Folders, container_store
+from imagekit.check.testbed import Testbed
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.oci.layout import LayoutStore
