@@ -23,9 +23,9 @@ from common import publish, push_signed, registry, write_policy
 
 from imagekit import Verifier, load_policy
 from imagekit.adapters.memory import SqliteMemory
-from imagekit.model.policy import Freshness, Policy
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
+from imagekit.policy.types import Freshness, Policy
 
 
 def main() -> int:

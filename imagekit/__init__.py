@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from imagekit.pipeline.summary import SummaryOptions, issue_summary
     from imagekit.pipeline.verify import Verifier
     from imagekit.pipeline.verify import verify as verify_image
+    from imagekit.policy.load import load_policy
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
     from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.verify.explain import text as explain
-    from imagekit.verify.load import load_policy
 
 __all__ = [
     "BuildOptions",
@@ -82,7 +82,7 @@ _HOMES = {
     "explain": "verify.explain:text",
     "lint_recipes": "recipe.lint:lint",
     "issue_summary": "pipeline.summary",
-    "load_policy": "verify.load",
+    "load_policy": "policy.load",
     "load_recipe": "recipe:load",
     "open_policy": "pipeline.policy",
     "parse_reference": "oci.reference",

@@ -13,9 +13,9 @@ from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose
 from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_archive, opened
 from imagekit.pipeline.run import Judge
 from imagekit.pipeline.verify import verify
+from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
 from tests.signed import NOW, World, signed_world
 

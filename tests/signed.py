@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imagekit.model.policy import Deny, ImageRule, Policy, RequiredAttestation
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import (
@@ -22,6 +21,8 @@ from imagekit.oci.types import (
     SIMPLE_SIGNING,
     Descriptor,
 )
+from imagekit.policy.findings import Finding
+from imagekit.policy.types import Deny, ImageRule, Policy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae

@@ -87,7 +87,7 @@ def _folder(text: str) -> str:
 
 def _decider(config: "FaceConfig", binds: frozenset[str], console: Console) -> "Decide":
     from imagekit.pipeline.dockerauthz import answer
-    from imagekit.verify.findings import plain
+    from imagekit.policy.findings import plain
 
     def decide(request: "DockerRequest") -> tuple[bool, str]:
         allow, message = answer(config, request, binds=binds)

@@ -34,8 +34,8 @@ from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.model.exported import Exported
-    from imagekit.model.policy import Policy
     from imagekit.oci.archive import Archive
+    from imagekit.policy.types import Policy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,7 @@ def _policy(
     arguments: argparse.Namespace, archive: "Archive", record: "Exported"
 ) -> Iterator["Policy"]:
     from imagekit.pipeline.import_ import enclosed_policy
-    from imagekit.verify.load import load_policy
+    from imagekit.policy.load import load_policy
 
     if arguments.policy is not None:
         yield policy_of(arguments)

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET  # nothing is parsed
 
 from imagekit.errors import InputError
 from imagekit.files import write_output
+from imagekit.policy.findings import plain
 from imagekit.verify.explain import text
-from imagekit.verify.findings import plain
 
 if TYPE_CHECKING:
     from imagekit.pipeline.policy_test import Tested

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagekit.model.policy import Policy
     from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.policy.signers import PolicySigners
+    from imagekit.policy.types import Policy
     from imagekit.ports import Memory
     from imagekit.signatures.ports import Signer
-    from imagekit.verify.signed import PolicySigners
 
 REALMS = "IMAGEKIT_REALMS"
 """Variable that names token servers as ``--realm`` does, by commas."""
@@ -146,7 +146,7 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
         UsageError: the environment names nobody.
     """
     if arguments.policy_authority is not None:
-        from imagekit.verify.signers import load_signers
+        from imagekit.policy.signers import load_signers
 
         return load_signers(arguments.policy_authority)
     given = arguments.policy_key
@@ -157,9 +157,9 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
             raise UsageError(f"{POLICY_KEY} is set and names no file", hint="unset it, or name one")
     if not given:
         return None
+    from imagekit.policy.signers import PolicySigners
     from imagekit.signatures.authority import Authority
     from imagekit.signatures.keys.files import read_public_key
-    from imagekit.verify.signed import PolicySigners
 
     return PolicySigners(
         authorities=tuple(Authority(name=file.stem, key=read_public_key(file)) for file in given)

@@ -28,7 +28,7 @@ from imagekit.errors import Diagnostic, InputError, PolicyError, UsageError
 from imagekit.files import write_output
 
 if TYPE_CHECKING:
-    from imagekit.verify.export import Document, Export, Loss
+    from imagekit.policy.export import Document, Export, Loss
 
 
 def configure(export: argparse.ArgumentParser) -> None:
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from datetime import UTC, datetime
 
-    from imagekit.verify.export import export_policy
-    from imagekit.verify.load import load_policy
+    from imagekit.policy.export import export_policy
+    from imagekit.policy.load import load_policy
 
     policy = load_policy(arguments.policy)
     export = export_policy(policy, arguments.target, now=datetime.now(UTC))
@@ -97,7 +97,7 @@ def _permit(export: "Export", arguments: argparse.Namespace, console: Console) -
         PolicyError: one is not; its diagnostics name each.
         UsageError: a code that no loss has is permitted.
     """
-    from imagekit.verify.export import CODES
+    from imagekit.policy.export import CODES
 
     allowed = {word.strip() for word in arguments.allow_loss.split(",") if word.strip()}
     unknown = sorted(allowed - CODES - {"all"})

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from datetime import UTC, datetime
 
-    from imagekit.verify.lint import lint
+    from imagekit.policy.lint import lint
 
     linted = lint(arguments.paths, now=datetime.now(UTC))
     console.diagnostics(linted.diagnostics)

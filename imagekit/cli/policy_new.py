@@ -39,9 +39,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the policy."""
     from datetime import UTC, datetime
 
+    from imagekit.policy.load import parse_policy
+    from imagekit.policy.new import new_policy
     from imagekit.signatures.keys.files import read_public_key
-    from imagekit.verify.load import parse_policy
-    from imagekit.verify.new import new_policy
 
     key = read_public_key(arguments.key)
     require = [word.strip() for word in arguments.require.split(",") if word.strip()]

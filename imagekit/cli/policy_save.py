@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.policy_save import save_evidence
-    from imagekit.verify.findings import plain
+    from imagekit.policy.findings import plain
 
     saved = save_evidence(
         parse_reference(arguments.reference),

@@ -34,8 +34,8 @@ from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
-    from imagekit.model.policy import Policy
     from imagekit.pipeline.policy_test import Tested
+    from imagekit.policy.types import Policy
     from imagekit.verify.expected import Table
 
 
@@ -90,8 +90,8 @@ def _finish(
 
 def _line(one: "Tested", console: Console) -> str:
     """Return the line of a case; where it failed, with all that was found."""
+    from imagekit.policy.findings import plain
     from imagekit.verify.explain import text
-    from imagekit.verify.findings import plain
 
     name = plain(one.case.name)
     if one.passed:

@@ -12,9 +12,9 @@ from imagekit.cli.console import Console
 
 _MAKERS = {
     "recipe": "imagekit.recipe.whole:recipe_schema",
-    "policy": "imagekit.verify.schema:policy_schema",
+    "policy": "imagekit.policy.schema:policy_schema",
     "policy-test": "imagekit.verify.expected:table_schema",
-    "policy-authority": "imagekit.verify.signers:signers_schema",
+    "policy-authority": "imagekit.policy.signers:signers_schema",
     "gate": "imagekit.gate.config:gate_schema",
 }
 """What makes the schema of each kind; only the one that is asked for is imported."""

@@ -151,8 +151,8 @@ def _told(
 
 
 def _shown(one: "Judged") -> tuple[str, dict[str, object], int]:
+    from imagekit.policy.findings import plain
     from imagekit.verify.explain import document, text
-    from imagekit.verify.findings import plain
 
     if one.verdict is not None:
         code = 0 if one.verdict.allowed else DeniedError.exit_code

@@ -14,7 +14,7 @@ from imagekit.gate.decision import Decision
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.refusals import shown
 from imagekit.oci.reference import Reference
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import plain
 
 _log = logging.getLogger(__name__)
 

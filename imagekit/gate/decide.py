@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from imagekit.errors import ImagekitError
 from imagekit.gate.decision import Closure, Decision, closure_of, moments
 from imagekit.gate.recorder import Recorder
-from imagekit.model.policy import Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.pipeline.verify import verify
+from imagekit.policy.types import Policy
 from imagekit.ports import Memory
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.fresh import FrozenMemory

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 
-from imagekit.model.policy import Policy
-from imagekit.model.verdict import Finding
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, Repository
 from imagekit.oci.types import Descriptor, Manifest, RawManifest
+from imagekit.policy.findings import Finding
+from imagekit.policy.types import Policy
 
 _JUDGED = "2"
 """Raised when one policy allows less than before: what an older gate kept then counts no more."""

@@ -33,7 +33,7 @@ from imagekit.gate.upstreams import Readers, Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.verify.glob import applicable
+from imagekit.policy.glob import applicable
 
 T = TypeVar("T")
 _KEPT_PINS = 20_000

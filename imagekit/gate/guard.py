@@ -15,7 +15,7 @@ from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.rate import RateLimit
 from imagekit.gate.threads import FairThreads
-from imagekit.verify.glob import matches
+from imagekit.policy.glob import matches
 
 if TYPE_CHECKING:
     from aiohttp import web

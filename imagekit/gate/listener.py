@@ -24,7 +24,7 @@ from imagekit.gate.config import Address, Tls
 from imagekit.gate.connections import Connection, Connections, Listening, Phase
 from imagekit.gate.limits import Limits
 from imagekit.gate.pace import Pace
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import plain
 
 _log = logging.getLogger(__name__)
 _END_SECONDS = 30.0

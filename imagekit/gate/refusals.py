@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unavailable, unknown_manifest
 from imagekit.gate.decision import Decision
-from imagekit.model.verdict import Finding
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.protocol import TRANSIENT
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import Finding, plain
 
 _FORBIDDEN = 403
 

@@ -12,8 +12,8 @@ from imagekit.gate.decision import fingerprint
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.store import Store
 from imagekit.pipeline.policy import load_signed
-from imagekit.verify.findings import plain
-from imagekit.verify.signed import PolicySigners
+from imagekit.policy.findings import plain
+from imagekit.policy.signers import PolicySigners
 
 _log = logging.getLogger(__name__)
 _LOOKS = 60

@@ -38,8 +38,8 @@ from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
+from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.signed import PolicySigners
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5

@@ -14,10 +14,10 @@ from pathlib import Path
 from imagekit.errors import ImagekitError, InputError, PolicyError
 from imagekit.gate.decision import Closure, Decision, Subject
 from imagekit.gate.hold import hold
-from imagekit.model.policy import Policy
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import RawManifest
+from imagekit.policy.types import Policy
 
 _VERSION = 1
 _SECONDS = 5.0

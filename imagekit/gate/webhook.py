@@ -22,7 +22,7 @@ from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.limits import Limits
 from imagekit.gate.threads import FairThreads
 from imagekit.model.admission import Admission, Review
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import plain
 
 _log = logging.getLogger(__name__)
 _MARGIN = 1.0

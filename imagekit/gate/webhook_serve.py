@@ -19,10 +19,10 @@ from imagekit.gate.listener import Manners, listen, tls_context
 from imagekit.gate.pace import Pace
 from imagekit.gate.webhook import Webhook
 from imagekit.model.admission import Admission, Review
-from imagekit.model.policy import Policy
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.admission import admit
 from imagekit.pipeline.verify import Verifier
+from imagekit.policy.types import Policy
 from imagekit.ports import Memory
 
 _log = logging.getLogger(__name__)

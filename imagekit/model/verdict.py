@@ -5,24 +5,9 @@ from typing import Literal
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
+from imagekit.policy.findings import Finding
 
 Decision = Literal["allow", "deny"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One check and what came of it.
-
-    ``code`` is ``OK`` for a check that passed, else one of the words of the README's table, such
-    as ``NO_SIGNATURE``. ``warning`` findings deny nothing.
-    """
-
-    check: str
-    """Which check: ``policy``, ``signature``, ``sbom``, ``provenance`` ..."""
-    code: str
-    message: str
-    hint: str = ""
-    severity: Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

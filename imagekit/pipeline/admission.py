@@ -13,7 +13,7 @@ from imagekit.errors import ImagekitError
 from imagekit.model.admission import Admission, Review, WantedImage
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference, TaggedReference, complete_name, parse_reference
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import plain
 
 _SHOWN = 3
 _AT_ONCE = 8

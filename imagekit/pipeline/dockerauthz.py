@@ -7,8 +7,8 @@ from imagekit.model.docker import DockerRequest
 from imagekit.model.face import FaceConfig
 from imagekit.oci.reference import PinnedReference
 from imagekit.pipeline.face import judge_of
+from imagekit.policy.findings import plain
 from imagekit.runtime.dockerauthz import Answer, Ask, Tell, decide
-from imagekit.verify.findings import plain
 
 
 def answer(

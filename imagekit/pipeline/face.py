@@ -19,7 +19,7 @@ from imagekit.runtime.containerd import reason
 from imagekit.runtime.faceconfig import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
 
 if TYPE_CHECKING:
-    from imagekit.model.policy import Policy
+    from imagekit.policy.types import Policy
     from imagekit.ports import ImageJudge
 
 
@@ -54,9 +54,9 @@ def policy_of(config: FaceConfig) -> "Policy":
     """
     from imagekit.adapters.memory import SqliteMemory
     from imagekit.pipeline.policy import open_policy
+    from imagekit.policy.signers import PolicySigners
     from imagekit.signatures.authority import Authority
     from imagekit.signatures.keys.files import read_public_key
-    from imagekit.verify.signed import PolicySigners
 
     if config.policy is None:
         raise InputError(

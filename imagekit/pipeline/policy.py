@@ -6,16 +6,16 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
-from imagekit.model.policy import Policy
+from imagekit.policy.load import load_policy
+from imagekit.policy.signers import PolicySigners
+from imagekit.policy.types import Policy
 from imagekit.ports import Memory
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer
-from imagekit.verify.load import load_policy
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
     SUFFIX,
-    PolicySigners,
     check_signature,
     check_version,
     in_force,

@@ -2,11 +2,11 @@
 
 from imagekit.adapters.memory import ReadOnlyMemory
 from imagekit.clock import Clock, SystemClock
-from imagekit.model.policy import Policy
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
+from imagekit.policy.types import Policy
 from imagekit.ports import Memory
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.account import Account, account

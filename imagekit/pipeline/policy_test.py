@@ -7,13 +7,13 @@ from datetime import datetime
 from imagekit.adapters.memory import ScratchMemory
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.model.policy import Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.sources import saved_reader
 from imagekit.pipeline.verify import verify
+from imagekit.policy.load import load_policy
+from imagekit.policy.types import Policy
 from imagekit.verify.expected import Expected, Table
-from imagekit.verify.load import load_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

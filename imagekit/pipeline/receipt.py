@@ -10,15 +10,15 @@ from imagekit.adapters.storedigest import store_digest
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.model.policy import Policy
 from imagekit.model.staged import Kind, Receipt
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.policy.findings import Finding, error
+from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.findings import error
 from imagekit.verify.receipt import Bench, judge_receipt
 
 

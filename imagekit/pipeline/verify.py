@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.model.policy import Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
+from imagekit.policy.authorities import authorities_of
+from imagekit.policy.types import Policy
 from imagekit.ports import Memory
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.case import authorities_of
 from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 
 from imagekit.errors import DocumentError
 from imagekit.model.evidence import Evidence, Gathered
-from imagekit.model.policy import ImageRule, Policy, Proof
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
+from imagekit.policy.authorities import is_of
+from imagekit.policy.findings import Finding, plain
+from imagekit.policy.glob import applicable, literal_length, matches
+from imagekit.policy.types import ImageRule, Policy, Proof
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.release import RELEASE, WITHDRAWAL, parse_release
 from imagekit.signatures.results import Refusal
 from imagekit.verify.attestations import check_attestation
 from imagekit.verify.case import Case
-from imagekit.verify.findings import plain
-from imagekit.verify.glob import applicable, literal_length, matches
 from imagekit.verify.signatures import accepted
-from imagekit.verify.trust import is_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagekit.model.evidence import Evidence, Form, Gathered
-from imagekit.model.policy import ImageRule, Policy
 from imagekit.oci.reference import PinnedReference
+from imagekit.policy.authorities import authorities_of
+from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.results import Refusal
 from imagekit.verify.trust import counting, name_of
@@ -98,14 +99,6 @@ class Case:
         image = self.image
         # With its digest: what is signed is what was judged, wherever the tag points by then.
         return f"{image.repository}:{image.tag}@{image.digest}" if image.tag else str(image)
-
-
-def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
-    """Return everybody who may count for something under the rule."""
-    authorities = [*rule.authorities]
-    for required in rule.attestations:
-        authorities += required.authorities
-    return tuple(dict.fromkeys(authorities))
 
 
 def counted(case: Case) -> Iterator[Evidence]:

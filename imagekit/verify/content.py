@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.model.verdict import Finding
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
@@ -29,7 +28,7 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
-from imagekit.verify.findings import error, ok, warning
+from imagekit.policy.findings import Finding, error, ok, warning
 
 MAX_PLATFORMS = 64
 """Most manifests of one index that are read."""

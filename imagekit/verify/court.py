@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.model.evidence import Gathered
-from imagekit.model.policy import ImageRule, Level, Policy
-from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
+from imagekit.policy.authorities import authorities_of
+from imagekit.policy.findings import Finding, error, warning
+from imagekit.policy.types import ImageRule, Level, Policy
 from imagekit.verify.bench import Bench
-from imagekit.verify.case import Case, authorities_of, counted
+from imagekit.verify.case import Case, counted
 from imagekit.verify.collect import gather, gather_withdrawals
 from imagekit.verify.content import NO_PLATFORM, Content, Part, shown
 from imagekit.verify.decide import decide
 from imagekit.verify.expressions import check_expressions
-from imagekit.verify.findings import error, warning
 from imagekit.verify.fresh import (
     Fresh,
     check_flood,

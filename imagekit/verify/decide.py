@@ -8,11 +8,10 @@ A candidate that proves nothing does no harm either: it is told as a warning, si
 may push could attach one, and its reason becomes that of the refusal where nothing else suffices.
 """
 
-from imagekit.model.policy import Proof
-from imagekit.model.verdict import Finding
+from imagekit.policy.findings import Finding, warning
+from imagekit.policy.types import Proof
 from imagekit.verify.attestations import check_attestation
 from imagekit.verify.case import ORDINARY, SHOWN, Case
-from imagekit.verify.findings import warning
 from imagekit.verify.signatures import check_signature
 
 

@@ -15,10 +15,10 @@ from imagekit.errors import DocumentError, PolicyError
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference, parse_reference
+from imagekit.policy.load import policy_bytes
+from imagekit.policy.schema.words import DIGEST, MOMENT, SENTENCE, repeated
 from imagekit.ports import Seen
 from imagekit.signatures.release import MAX_SEQUENCE
-from imagekit.verify.load import policy_bytes
-from imagekit.verify.schema.words import DIGEST, MOMENT, SENTENCE, repeated
 
 MAX_CASES = 1000
 _AREA = "policy-test"

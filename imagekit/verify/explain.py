@@ -2,7 +2,7 @@
 
 from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference
-from imagekit.verify.findings import plain
+from imagekit.policy.findings import plain
 
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
 _WIDTH = 11

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from imagekit.model.policy import Policy
+from imagekit.policy.findings import plain
+from imagekit.policy.types import Policy
 from imagekit.verify.account import Account, Offered
 from imagekit.verify.explain import document, heading
-from imagekit.verify.findings import plain
 from imagekit.verify.steps import Step, steps
 
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗", "not asked": "-", "not reached": "·"}

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.model.policy import Expression
-from imagekit.model.verdict import Finding
 from imagekit.oci.reference import PinnedReference
+from imagekit.policy.findings import Finding, error, ok
+from imagekit.policy.types import Expression
 from imagekit.verify.case import Case, counted
 from imagekit.verify.content import Part
-from imagekit.verify.findings import error, ok
 
 _CHECK = "expressions"
 
@@ -31,7 +30,7 @@ def check_expressions(case: Case, part: Part, *, asked: PinnedReference) -> tupl
     expressions = case.rule.expressions
     if not expressions:
         return ()
-    from imagekit.verify.cel import evaluate  # few policies have expressions
+    from imagekit.policy.cel import evaluate  # few policies have expressions
 
     variables = _variables(case, part, asked)
     faults = []

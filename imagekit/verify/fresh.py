@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imagekit.errors import DocumentError, MemoryFaultError
-from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import canonical_name
+from imagekit.policy.authorities import CLOCK_SKEW, is_of
+from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.ports import Memory, Seen
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import (
@@ -33,10 +34,9 @@ from imagekit.signatures.release import (
 )
 from imagekit.signatures.results import Refusal
 from imagekit.verify.case import Case
-from imagekit.verify.findings import error, ok, warning
 from imagekit.verify.identity import signed_name
 from imagekit.verify.signatures import accepted
-from imagekit.verify.trust import CLOCK_SKEW, is_of, times_of
+from imagekit.verify.trust import times_of
 
 _CHECK = "freshness"
 _CLOCK = "@clock"

@@ -8,8 +8,8 @@ the host in another way, or Docker Hub by another name, or not at all: it is the
 from collections.abc import Sequence
 from typing import assert_never
 
-from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.oci.reference import PinnedReference, canonical_name
+from imagekit.policy.types import ImageRule, Remap, SignedIdentity
 
 
 def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:

@@ -26,18 +26,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.model.policy import ImageRule, Policy
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import RawManifest
+from imagekit.policy.authorities import CLOCK_SKEW
+from imagekit.policy.findings import Finding, error, ok, warning
+from imagekit.policy.glob import applicable
+from imagekit.policy.types import ImageRule, Policy
 from imagekit.verify.bench import Bench
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.court import Court, denied, refused
-from imagekit.verify.findings import error, ok, warning
-from imagekit.verify.glob import applicable
-from imagekit.verify.trust import CLOCK_SKEW
 
 __all__ = ["Bench", "judge"]
 

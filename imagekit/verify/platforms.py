@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from imagekit.model.policy import ImageRule
-from imagekit.model.verdict import Finding
+from imagekit.policy.findings import Finding, error, ok
+from imagekit.policy.types import ImageRule
 from imagekit.verify.content import Content
-from imagekit.verify.findings import error, ok
 
 _CHECK = "platforms"
 

@@ -15,21 +15,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import VsaCondition
 from imagekit.model.evidence import Candidate, Evidence, Form
-from imagekit.model.policy import ImageRule, Policy, Proof
 from imagekit.model.staged import Receipt
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.policy.authorities import CLOCK_SKEW
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.findings import Finding, error, ok
+from imagekit.policy.glob import applicable
+from imagekit.policy.types import ImageRule, Policy, Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.summary import check_summary
-from imagekit.verify.findings import error, ok
-from imagekit.verify.glob import applicable
-from imagekit.verify.trust import CLOCK_SKEW, counting, name_of
+from imagekit.verify.trust import counting, name_of
 from imagekit.verify.weigh import Scales, weigh
 
 _CHECK = "receipt"

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from imagekit.model.evidence import Evidence
-from imagekit.model.policy import Proof
-from imagekit.model.verdict import Finding
+from imagekit.policy.findings import Finding, error, ok
+from imagekit.policy.types import Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.results import Refusal, Signatory
 from imagekit.verify.case import ORDINARY, SHOWN, Case, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
-from imagekit.verify.findings import error, ok
 from imagekit.verify.identity import accepts, wanted
 
 

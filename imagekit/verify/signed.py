@@ -14,24 +14,23 @@ A policy's signature is a Sigstore bundle in a file beside it, over an in-toto s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from imagekit.errors import MemoryFaultError
 from imagekit.model.evidence import Candidate, Evidence, Form
-from imagekit.model.policy import Deny, Policy
-from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
+from imagekit.policy.authorities import CLOCK_SKEW
+from imagekit.policy.findings import Finding, error, ok, warning
+from imagekit.policy.signers import PolicySigners
+from imagekit.policy.types import Deny, Policy
 from imagekit.ports import Memory, Seen
-from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import Statement, Subject, statement_of
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.release import moment_text
 from imagekit.signatures.results import Refusal
 from imagekit.verify.case import ORDINARY
-from imagekit.verify.findings import error, ok, warning
-from imagekit.verify.trust import CLOCK_SKEW, counting, name_of
+from imagekit.verify.trust import counting, name_of
 from imagekit.verify.weigh import Scales, weigh
 
 POLICY_TYPE = "https://imagekit.dev/policy/v1"
@@ -40,15 +39,6 @@ SUFFIX = ".sigstore.json"
 MAX_SIGNATURE = 4 << 20
 
 _CHECK = "policy"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicySigners:
-    """Who may sign policies for this verifier."""
-
-    authorities: tuple[Authority, ...]
-    policies: tuple[str, ...] = ()
-    """The names that a policy of theirs may have; any where none is listed."""
 
 
 def policy_statement(policy: Policy) -> Statement:

@@ -12,17 +12,15 @@ What must hold before evidence counts for an authority of the policy:
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from imagekit.model.evidence import Evidence
-from imagekit.model.policy import Deny
-from imagekit.signatures.authority import Authority, Identity, Need
+from imagekit.policy.authorities import CLOCK_SKEW, identifies, is_of
+from imagekit.policy.patterns import matches
+from imagekit.policy.types import Deny
+from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import Certified, Refusal, Signatory, Witness, Witnessed
-from imagekit.verify.patterns import matches
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far clocks of honest machines may be apart."""
 
 
 def name_of(signatory: Signatory, authorities: Iterable[Authority]) -> str:
@@ -32,20 +30,6 @@ def name_of(signatory: Signatory, authorities: Iterable[Authority]) -> str:
     if isinstance(signatory, PublicKey):
         return f"{name} (key {signatory.fingerprint[:19]}...)"
     return f"{name} ({signatory.subject} by {signatory.issuer})"
-
-
-def is_of(signatory: Signatory, authority: Authority) -> bool:
-    """Tell whether the authority lists who signed; nothing else is looked at."""
-    if isinstance(signatory, PublicKey):
-        return authority.key == signatory
-    return any(identifies(signatory, identity) for identity in authority.identities)
-
-
-def identifies(certified: Certified, identity: Identity) -> bool:
-    """Tell whether issuer and subject are, wholly, what is listed."""
-    return matches(identity.issuer, certified.issuer) and matches(
-        identity.subject, certified.subject
-    )
 
 
 def denied(evidence: Evidence, deny: Deny) -> Refusal | None:

@@ -10,10 +10,10 @@ import pytest
 
 from imagekit.gate.decide import Lifetimes
 from imagekit.gate.desk import Times
-from imagekit.model.policy import Deny, Level, Platforms, SignedIdentity, Waiver
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST
+from imagekit.policy.types import Deny, Level, Platforms, SignedIdentity, Waiver
 from imagekit.signatures.intoto import CYCLONEDX
 from tests.fakes import MemorySigner, push_image
 from tests.gate.local import Clock, LocalGate, Making

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from imagekit.model.policy import Policy
 from imagekit.oci.types import IN_TOTO
+from imagekit.policy.types import Policy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae

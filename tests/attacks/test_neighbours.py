@@ -16,10 +16,10 @@ from imagekit.errors import InputError, NotFoundError
 from imagekit.gate.desk import Times
 from imagekit.gate.guard import Grant, Rights
 from imagekit.gate.upstreams import Upstream, Upstreams
-from imagekit.model.policy import Policy, SignedIdentity
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.verify import Verifier
+from imagekit.policy.types import Policy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.fresh import NoMemory
 from tests.attacks_kit import errors

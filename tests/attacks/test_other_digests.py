@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from imagekit.model.policy import Deny
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, RawManifest
+from imagekit.policy.types import Deny
 from imagekit.signatures.release import WITHDRAWAL, Withdrawal, withdrawal_predicate
 from tests.signed import NOW, World
 

@@ -14,7 +14,7 @@ from imagekit.cli.main import main
 from imagekit.oci.archive import whole, write_archive
 from imagekit.pipeline.policy import sign_policy
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
-from imagekit.verify.new import new_policy
+from imagekit.policy.new import new_policy
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, signed_world
 

@@ -13,9 +13,9 @@ from imagekit.adapters.memory import SqliteMemory
 from imagekit.model.verdict import Verdict
 from imagekit.pipeline.policy import open_policy, sign_policy
 from imagekit.pipeline.verify import verify
+from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.signed import PolicySigners
 from tests.attacks_kit import QUICK, Liar
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW

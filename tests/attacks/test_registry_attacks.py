@@ -9,8 +9,8 @@ import pytest
 from imagekit.cli import main as cli
 from imagekit.errors import RegistryError
 from imagekit.oci.reference import Repository
+from imagekit.policy.new import new_policy
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.new import new_policy
 from tests.attacks_kit import Answer, Liar, errors, served
 from tests.fakes import MemorySigner, push_image
 from tests.signed import NOW

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from imagekit.model.policy import SignedIdentity
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX, Index
+from imagekit.policy.types import SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import MemorySigner, push_image

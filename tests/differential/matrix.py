@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagekit.errors import ImagekitError
 from imagekit.pipeline.verify import Verifier
-from imagekit.verify.load import load_policy
+from imagekit.policy.load import load_policy
 from tests.differential.bed import Bed, Form
 from tests.differential.case import OK, Case
 from tests.differential.changes import Attack

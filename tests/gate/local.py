@@ -31,7 +31,7 @@ from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
 from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
-from imagekit.model.policy import Policy
+from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from tests.gate.kit import Reply, ask
 

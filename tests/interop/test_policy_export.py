@@ -17,10 +17,10 @@ from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
+from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.recipe import load
 from imagekit.signatures.keys.files import generate
-from imagekit.verify.load import load_policy
 from tests.servers import RegistryServer
 
 pytestmark = pytest.mark.real

@@ -8,8 +8,8 @@ import pytest
 
 from imagekit.pipeline.policy import sign_policy
 from imagekit.pipeline.signers import open_signer
+from imagekit.policy.new import new_policy
 from imagekit.signatures.keys.files import generate, read_public_key
-from imagekit.verify.new import new_policy
 
 pytestmark = pytest.mark.real
 

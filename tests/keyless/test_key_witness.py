@@ -23,6 +23,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor
 from imagekit.pipeline.verify import verify
+from imagekit.policy.load import load_policy
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.publickey import parse_public_key, public_key_pem
 from imagekit.signatures.simplesigning import (
@@ -31,7 +32,6 @@ from imagekit.signatures.simplesigning import (
     TIMESTAMP_ANNOTATION,
 )
 from imagekit.verify.collect import gather
-from imagekit.verify.load import load_policy
 from tests.fakes import FixedClock
 from tests.sigstore_stack import Sigstore
 

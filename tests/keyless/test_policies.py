@@ -9,8 +9,8 @@ import yaml
 from imagekit.adapters.memory import ScratchMemory
 from imagekit.cli.main import main
 from imagekit.pipeline.policy import open_policy
-from imagekit.verify.new import new_policy
-from imagekit.verify.signers import load_signers
+from imagekit.policy.new import new_policy
+from imagekit.policy.signers import load_signers
 from tests.fakes import FixedClock, MemorySigner
 from tests.sigstore.issuer import EMAIL
 from tests.sigstore_stack import Sigstore

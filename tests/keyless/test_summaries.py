@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.condition import VsaCondition
-from imagekit.model.policy import Policy, Proof
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.pipeline.verify import verify
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.types import Policy, Proof
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from tests.attacks_kit import RealStage
 from tests.servers import RegistryServer

@@ -20,8 +20,8 @@ from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
 from imagekit.model.evidence import Candidate, Evidence, Form
-from imagekit.model.policy import Deny
 from imagekit.oci.digest import Digest
+from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.bundle import BAD_BUNDLE, Proofs
 from imagekit.signatures.logentry import Signed

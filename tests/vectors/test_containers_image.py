@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 from imagekit.errors import InvalidReferenceError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
+from imagekit.policy.load import load_policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import CHAIN_ANNOTATION
 from imagekit.verify.judge import Bench, judge
-from imagekit.verify.load import load_policy
 from tests.vectors.client import PUBLIC_GOOD
 from tests.vectors.dirlayout import DirRegistry
 from tests.vectors.place import DATA

@@ -16,15 +16,15 @@ from datetime import datetime
 from typing import assert_never
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import (
+from imagekit.oci.reference import PinnedReference
+from imagekit.policy.condition import (
     Condition,
     ProvenanceCondition,
     SbomCondition,
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.policy import ImageRule
-from imagekit.oci.reference import PinnedReference
+from imagekit.policy.types import ImageRule
 from imagekit.signatures.results import Refusal
 
 

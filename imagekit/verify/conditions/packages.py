@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from imagekit.model.condition import PackageRange
+from imagekit.policy.condition import PackageRange
 from imagekit.verify.conditions.components import Component
 from imagekit.verify.conditions.purls import parse_purl, qualifier
 from imagekit.verify.conditions.words import shown, too_many

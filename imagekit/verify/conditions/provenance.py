@@ -11,11 +11,11 @@ https://slsa.dev/spec/v1.0/provenance
 from collections.abc import Mapping
 
 from imagekit.documents.fields import Fields
-from imagekit.model.condition import ProvenanceCondition
+from imagekit.policy.condition import ProvenanceCondition
+from imagekit.policy.glob import matches
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.words import by_lower_case, exactly, fields_of, objects, shown
-from imagekit.verify.glob import matches
 
 MAX_DEPENDENCIES = 50_000
 _NAMES = by_lower_case(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from imagekit.model.condition import SbomCondition
+from imagekit.policy.condition import SbomCondition
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.components import Component, components_of
 from imagekit.verify.conditions.licences import covered, named_in, normal, states_nothing

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import VsaCondition
-from imagekit.model.policy import ImageRule
 from imagekit.oci.reference import PinnedReference
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.types import ImageRule
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.vsa import Summary, parse_summary
 from imagekit.verify.conditions.images import image_named

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagekit.documents.fields import Fields
-from imagekit.model.condition import Severity, VulnerabilityCondition
+from imagekit.policy.condition import Severity, VulnerabilityCondition
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.words import (
     age_fault,

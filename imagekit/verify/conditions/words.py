@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError
+from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.signatures.results import Refusal
-from imagekit.verify.trust import CLOCK_SKEW
 
 BAD_STATEMENT = "BAD_STATEMENT"
 _SHOWN = 80

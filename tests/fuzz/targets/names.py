@@ -1,11 +1,11 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
-from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.policy import glob as globs
+from imagekit.policy import patterns
+from imagekit.policy.types import ImageRule, Remap, SignedIdentity
 from imagekit.signatures.authority import Pattern
-from imagekit.verify import glob as globs
-from imagekit.verify import patterns
 from imagekit.verify.identity import accepts
 from tests.fuzz.target import Target, same, texts
 

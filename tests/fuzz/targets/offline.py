@@ -9,11 +9,12 @@ from imagekit.formats.exported import parse_record, record_bytes
 from imagekit.model.docker import DockerRequest
 from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.model.staged import Kind
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import IN_TOTO, MANIFEST
+from imagekit.policy.findings import Finding
 from imagekit.runtime.containerd import DESCRIPTOR, Question, image_of
 from imagekit.runtime.dockerauthz import decide
 from imagekit.runtime.faceconfig import parse_config

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.model.condition import (
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.policy.cel import compiled, evaluate
+from imagekit.policy.condition import (
     Condition,
     PackageRange,
     ProvenanceCondition,
@@ -14,11 +17,8 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.policy import ImageRule
-from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.policy.types import ImageRule
 from imagekit.signatures.vsa import parse_summary, summary_predicate
-from imagekit.verify.cel import compiled, evaluate
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.licences import covered, named_in

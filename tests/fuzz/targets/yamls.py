@@ -7,12 +7,12 @@ from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID
 from imagekit.errors import PolicyError, RecipeError
 from imagekit.oci.digest import Digest
+from imagekit.policy.glob import matches
+from imagekit.policy.load import parse_policy
+from imagekit.policy.new import new_policy
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.whole import RECIPE, Where, make
 from imagekit.verify.expected import parse_table
-from imagekit.verify.glob import matches
-from imagekit.verify.load import parse_policy
-from imagekit.verify.new import new_policy
 from tests.fakes import MemorySigner
 from tests.fuzz.target import Target, same, texts
 from tests.signed import NOW

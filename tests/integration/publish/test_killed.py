@@ -14,7 +14,6 @@ import pytest
 
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
-from imagekit.model.policy import Policy
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
@@ -22,6 +21,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
 from imagekit.pipeline.signers import open_signer
 from imagekit.pipeline.verify import verify
+from imagekit.policy.types import Policy
 from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag

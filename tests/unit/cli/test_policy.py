@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli import main as cli
+from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.load import load_policy
 from tests.fakes import MemorySigner
 
 

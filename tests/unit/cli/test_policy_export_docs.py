@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli import main as cli
-from imagekit.verify.export import CODES, FORMATS
+from imagekit.policy.export import CODES, FORMATS
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.policy.new import new_policy
 from imagekit.signatures.keys.files import generate, read_public_key
-from imagekit.verify.new import new_policy
 from tests.fakes import push_image
 
 _AUTHORITY = """\

@@ -9,9 +9,9 @@ from imagekit.errors import RegistryError
 from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
 from imagekit.gate.decision import Decision, fingerprint, moments
 from imagekit.gate.recorder import Recorder
-from imagekit.model.policy import Deny, Freshness, Policy, Waiver
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
+from imagekit.policy.types import Deny, Freshness, Policy, Waiver
 from imagekit.ports import Seen
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.fresh import NoMemory

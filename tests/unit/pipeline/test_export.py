@@ -16,7 +16,6 @@ from imagekit.errors import (
     NotFoundError,
     PolicyError,
 )
-from imagekit.model.verdict import Finding
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
@@ -26,8 +25,9 @@ from imagekit.pipeline import import_
 from imagekit.pipeline.export import ExportOptions
 from imagekit.pipeline.import_ import ImportOptions, enclosed_policy, opened
 from imagekit.pipeline.sources import source
+from imagekit.policy.findings import Finding
+from imagekit.policy.load import load_policy
 from imagekit.stage.copy import copy
-from imagekit.verify.load import load_policy
 from tests.exports import Member, Site, member
 
 RECORD = "imagekit/export.json"

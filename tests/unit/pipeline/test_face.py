@@ -12,8 +12,8 @@ from imagekit.model.face import FaceConfig, GateConfig
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.dockerauthz import answer
 from imagekit.pipeline.face import judge_of, load_face, policy_of, within
+from imagekit.policy.new import new_policy
 from imagekit.runtime.faceconfig import VARIABLE, parse_config
-from imagekit.verify.new import new_policy
 from tests.attacks_kit import Liar
 from tests.hostile import Answer, HostileRegistry
 from tests.signed import sparse_index

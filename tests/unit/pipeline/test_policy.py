@@ -10,15 +10,16 @@ import pytest
 from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.documents.report import Report
 from imagekit.errors import PolicyError
-from imagekit.model.policy import Policy
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy import open_policy, sign_policy
+from imagekit.policy.new import new_policy
+from imagekit.policy.signers import PolicySigners
+from imagekit.policy.types import Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_of
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.new import new_policy
-from imagekit.verify.signed import PolicySigners, check_signature
+from imagekit.verify.signed import check_signature
 from tests.fakes import FixedClock, MemorySigner
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -8,13 +8,13 @@ import pytest
 
 from imagekit.adapters.saved import SavedReader
 from imagekit.errors import NotFoundError
-from imagekit.model.policy import SignedIdentity
 from imagekit.model.verdict import Verdict
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, Descriptor
 from imagekit.pipeline.policy_save import save_evidence
 from imagekit.pipeline.verify import verify
+from imagekit.policy.types import SignedIdentity
 from tests.fakes import FixedClock, MemoryRegistry, push_image
 from tests.signed import NOW, World, signed_world
 

@@ -12,8 +12,8 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.pipeline.receipt import Asked, Checked, check
 from imagekit.pipeline.stage import Bench, Staged, StageOptions, stage
+from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.load import load_policy
 from tests.exports import Site
 from tests.fakes import FixedClock, MemorySigner, push_image
 from tests.signed import NOW

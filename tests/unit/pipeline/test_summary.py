@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from imagekit.errors import AuthError, InputError, NotFoundError
-from imagekit.model.condition import VsaCondition
-from imagekit.model.policy import Policy, Proof, Waiver
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.pipeline.summary import IssuedSummary, SummaryOptions, issue_summary
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.types import Policy, Proof, Waiver
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
 from imagekit.signatures.vsa import Summary, parse_summary

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from imagekit.adapters.memory import ScratchMemory
-from imagekit.model.policy import Deny, Expression, Freshness, Platforms, Policy, Waiver
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.policy_explain import explain
+from imagekit.policy.types import Deny, Expression, Freshness, Platforms, Policy, Waiver
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.account import Account
 from imagekit.verify.explain_account import account_document, account_text

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from imagekit.model.condition import (
+from imagekit.oci.digest import Digest
+from imagekit.policy.condition import (
     Condition,
     PackageRange,
     ProvenanceCondition,
@@ -15,8 +16,7 @@ from imagekit.model.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.model.policy import Policy, Proof
-from imagekit.oci.digest import Digest
+from imagekit.policy.types import Policy, Proof
 from imagekit.signatures.intoto import CYCLONEDX, VSA, full_type
 from tests.fakes import MemorySigner
 from tests.signed import NOW, World, finding

@@ -10,8 +10,9 @@ import yaml
 
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.model.verdict import Finding, Verdict
+from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
+from imagekit.policy.findings import Finding
 from imagekit.ports import Seen
 from imagekit.verify.expected import Expected, load_table, parse_table, table_schema
 from tests.signed import World

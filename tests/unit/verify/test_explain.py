@@ -1,6 +1,6 @@
 """Verdicts as text for people and as a document for programs."""
 
-from imagekit.model.policy import Deny
+from imagekit.policy.types import Deny
 from imagekit.verify.explain import document, text
 from tests.fakes import MemorySigner
 from tests.signed import World, signed_world

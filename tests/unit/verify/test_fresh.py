@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError, MemoryFaultError
-from imagekit.model.policy import Freshness, Level, Platforms
 from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import Descriptor
+from imagekit.policy.types import Freshness, Level, Platforms
 from imagekit.ports import Seen
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import RELEASE, WITHDRAWAL

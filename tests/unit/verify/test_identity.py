@@ -2,9 +2,9 @@
 
 import pytest
 
-from imagekit.model.policy import ImageRule, SignedIdentity
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.policy.types import ImageRule, SignedIdentity
 from imagekit.verify.identity import accepts
 
 _DIGEST = Digest.of(b"image")

@@ -13,7 +13,6 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.model.policy import Deny, SignedIdentity
 from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
@@ -26,6 +25,7 @@ from imagekit.oci.reference import (
 )
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import CONFIG, INDEX, MANIFEST, Descriptor, Index, RawManifest
+from imagekit.policy.types import Deny, SignedIdentity
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify import collect

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imagekit.model.condition import Condition, PackageRange, SbomCondition
-from imagekit.model.policy import (
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
+from imagekit.policy.condition import Condition, PackageRange, SbomCondition
+from imagekit.policy.types import (
     Deny,
     Expression,
     Freshness,
@@ -23,8 +25,6 @@ from imagekit.model.policy import (
     SignedIdentity,
     Waiver,
 )
-from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Reference
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.release import (

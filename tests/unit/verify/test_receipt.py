@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import VsaCondition
-from imagekit.model.policy import (
+from imagekit.model.staged import STAGED, Kind
+from imagekit.model.verdict import Verdict
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, parse_reference
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.findings import Finding
+from imagekit.policy.types import (
     Deny,
     ImageRule,
     Policy,
@@ -16,10 +21,6 @@ from imagekit.model.policy import (
     RequiredAttestation,
     SignedIdentity,
 )
-from imagekit.model.staged import STAGED, Kind
-from imagekit.model.verdict import Finding, Verdict
-from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes

@@ -5,13 +5,13 @@ import re
 from dataclasses import replace
 
 from imagekit.errors import UsageError
-from imagekit.model.policy import Level, Platforms
 from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Index, Platform
 from imagekit.pipeline.sign import sign_image
+from imagekit.policy.types import Level, Platforms
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
 from imagekit.signatures.intoto import SLSA_PROVENANCE

@@ -7,22 +7,16 @@ from typing import Any
 import pytest
 
 from imagekit.errors import MemoryFaultError
-from imagekit.model.policy import Policy
-from imagekit.model.verdict import Finding
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import RawManifest
+from imagekit.policy.findings import Finding
+from imagekit.policy.signers import PolicySigners
+from imagekit.policy.types import Policy
 from imagekit.ports import Seen
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
-from imagekit.verify.signed import (
-    PolicySigners,
-    check_signature,
-    check_version,
-    in_force,
-    policy_statement,
-    seal,
-)
+from imagekit.verify.signed import check_signature, check_version, in_force, policy_statement, seal
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World
 

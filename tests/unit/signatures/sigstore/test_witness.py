@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from imagekit.model.policy import Freshness, Policy
 from imagekit.model.verdict import Verdict
 from imagekit.oci.types import IN_TOTO
+from imagekit.policy.types import Freshness, Policy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae

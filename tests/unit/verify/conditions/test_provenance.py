@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import ProvenanceCondition
+from imagekit.policy.condition import ProvenanceCondition
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.provenance import check_provenance
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import PackageRange, SbomCondition
+from imagekit.policy.condition import PackageRange, SbomCondition
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import components, packages
 from imagekit.verify.conditions.sbom import check_sbom

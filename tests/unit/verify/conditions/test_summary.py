@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import VsaCondition
-from imagekit.model.policy import ImageRule, Remap, SignedIdentity
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.policy.condition import VsaCondition
+from imagekit.policy.types import ImageRule, Remap, SignedIdentity
 from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.conditions.summary import check_summary
 

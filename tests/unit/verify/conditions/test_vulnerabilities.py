@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
-from imagekit.model.condition import Severity, VulnerabilityCondition
+from imagekit.policy.condition import Severity, VulnerabilityCondition
 from imagekit.verify.conditions.vulnerabilities import check_vulnerabilities
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The policy language: its types, its files, and remarks on them."""

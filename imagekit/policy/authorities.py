@@ -1,0 +1,34 @@
+"""Which authorities a rule names, and whom they list."""
+
+from datetime import timedelta
+
+from imagekit.policy.patterns import matches
+from imagekit.policy.types import ImageRule
+from imagekit.signatures.authority import Authority, Identity
+from imagekit.signatures.publickey import PublicKey
+from imagekit.signatures.results import Certified, Signatory
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far clocks of honest machines may be apart."""
+
+
+def is_of(signatory: Signatory, authority: Authority) -> bool:
+    """Tell whether the authority lists who signed; nothing else is looked at."""
+    if isinstance(signatory, PublicKey):
+        return authority.key == signatory
+    return any(identifies(signatory, identity) for identity in authority.identities)
+
+
+def identifies(certified: Certified, identity: Identity) -> bool:
+    """Tell whether issuer and subject are, wholly, what is listed."""
+    return matches(identity.issuer, certified.issuer) and matches(
+        identity.subject, certified.subject
+    )
+
+
+def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
+    """Return everybody who may count for something under the rule."""
+    authorities = [*rule.authorities]
+    for required in rule.attestations:
+        authorities += required.authorities
+    return tuple(dict.fromkeys(authorities))

@@ -1,0 +1,61 @@
+"""The formats that a policy can be exported to, by the words of the command line."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from imagekit.errors import UsageError
+from imagekit.policy.export import containers, controller, kyverno, page
+from imagekit.policy.export.podman import Podman
+from imagekit.policy.export.result import Export
+from imagekit.policy.types import Policy
+
+_Exporter = Callable[[Policy, str, datetime], Export]
+
+
+def export_policy(policy: Policy, target: str, *, now: datetime) -> Export:
+    """Write a policy in the words of another tool.
+
+    Args:
+        policy: what is exported.
+        target: one of ``FORMATS``, with ``:VERSION`` where it has versions.
+        now: the present time.
+
+    Raises:
+        UsageError: there is no such format or version.
+        PolicyError: the policy is not in force, or names a trusted root that cannot be read.
+    """
+    name, colon, version = target.partition(":")
+    exporter = FORMATS.get(name)
+    if exporter is None or (colon and not version):
+        raise UsageError(
+            f"{target!r:.80} is not a format that policies can be exported to",
+            hint=f"one of: {', '.join(FORMATS)}; containers-policy:5.4 is for Podman 5.4 and newer",
+        )
+    return exporter(policy, version, now)
+
+
+def _containers(policy: Policy, version: str, now: datetime) -> Export:
+    return containers.export(policy, podman=Podman.parse(version), now=now)
+
+
+def _unversioned(export: Callable[..., Export]) -> _Exporter:
+    def exporter(policy: Policy, version: str, now: datetime) -> Export:
+        if version:
+            raise UsageError(
+                f"{version!r:.40}: only containers-policy has versions",
+                hint="leave the version out",
+            )
+        return export(policy, now=now)
+
+    return exporter
+
+
+FORMATS: Mapping[str, _Exporter] = MappingProxyType(
+    {
+        "containers-policy": _containers,
+        "cluster-image-policy": _unversioned(controller.export),
+        "kyverno": _unversioned(kyverno.export),
+        "docs": _unversioned(page.export),
+    }
+)

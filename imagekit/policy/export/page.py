@@ -1,0 +1,246 @@
+"""A policy as a page for people: what it demands, rule by rule, in Markdown.
+
+It says everything that the policy says, so nothing is lost; but it enforces nothing.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from imagekit.policy.export.conditions import say, span
+from imagekit.policy.export.globs import ambiguous
+from imagekit.policy.export.result import Document, Export
+from imagekit.policy.types import ImageRule, Level, Policy, Proof, SignedIdentity
+from imagekit.signatures.authority import Authority, Identity, Need, Pattern
+from imagekit.signatures.publickey import describe
+
+_NAMES = {
+    SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT: (
+        "the name that is asked for: with its tag where it is asked for by tag, else the repository"
+    ),
+    SignedIdentity.MATCH_EXACT: "exactly the reference that is asked for",
+    SignedIdentity.MATCH_REPOSITORY: "the repository, under any tag",
+    SignedIdentity.DIGEST_ONLY: "any name, or none: only the digest is bound",
+}
+_LEVELS = {
+    Level.TOP: "Signed and attested is what the reference points to: the index, or the manifest",
+    Level.MANIFESTS: "Signed and attested is the manifest of every platform",
+    Level.ALL: "Signed is the index, and signed and attested the manifest of every platform",
+}
+
+
+def export(policy: Policy, *, now: datetime) -> Export:
+    """Write the page.
+
+    Args:
+        policy: what is described.
+        now: the present time: what has ended or not begun is said to have.
+    """
+    lines = [*_head(policy, now)]
+    for number, rule in enumerate(policy.images, start=1):
+        lines += _rule(number, rule, now)
+    lines += [*_overlaps(policy), *_deny(policy), *_exceptions(policy, now)]
+    return Export(
+        target="a page for people",
+        documents=(Document(name="policy.md", text="\n".join(lines).rstrip("\n") + "\n"),),
+        losses=(),
+    )
+
+
+def _head(policy: Policy, now: datetime) -> Iterator[str]:
+    yield f"# Policy {policy.name}, version {policy.version}"
+    yield ""
+    yield f"- File: `{policy.digest}`"
+    if policy.issued is not None:
+        yield f"- In force from {_day(policy.issued)}"
+    ended = " **It has expired.**" if now >= policy.expires else ""
+    yield f"- Until {_day(policy.expires)}; from then on it allows nothing.{ended}"
+    yield "- An image that no rule below speaks of is refused."
+    yield "- Where several rules match a name, the longest decides alone."
+    yield ""
+
+
+def _rule(number: int, rule: ImageRule, now: datetime) -> Iterator[str]:
+    yield f"## Rule {number}: {_code(rule.glob)}"
+    yield ""
+    if rule.exclude:
+        yield f"It says nothing about {_list(rule.exclude)}."
+        yield ""
+    yield from _mode(rule, now)
+    yield from _proof(rule)
+    yield ""
+    yield "| authority | who | counts |"
+    yield "| --- | --- | --- |"
+    for one in rule.authorities:
+        yield _row(one, now)
+    yield ""
+    yield from _points(rule, now)
+
+
+def _mode(rule: ImageRule, now: datetime) -> Iterator[str]:
+    if rule.warn_until is not None and now < rule.warn_until:
+        yield f"**Until {_day(rule.warn_until)} it only warns**; then it refuses."
+        yield ""
+
+
+def _proof(rule: ImageRule) -> Iterator[str]:
+    several = len(rule.authorities) > 1
+    count = f"At least {rule.threshold} of these authorities" if several else "This authority"
+    if rule.proof is Proof.SIGNATURE:
+        yield f"{count} must have signed the image{', each by a signer of its own' * several}:"
+        return
+    if rule.proof is Proof.ATTESTATIONS:
+        yield "Attestations are proof enough; the image itself need not be signed. Who may attest:"
+        return
+    yield f"{count} must have made a verification summary (VSA) of the image, which says:"
+    for said in say(rule.vsa) if rule.vsa else ():
+        yield f"- {_text(said)}"
+
+
+def _row(one: Authority, now: datetime) -> str:
+    return f"| {_text(one.name)} | {_who(one)} | {'; '.join(_counts(one, now))} |"
+
+
+def _who(one: Authority) -> str:
+    if one.key is not None:
+        return f"key {_code(one.key.fingerprint)} ({describe(one.key)})"
+    people = "<br>or ".join(_person(identity) for identity in one.identities)
+    root = one.trust_root
+    trusted = f"<br>trusted root {_text(root.name)}, {_code(str(root.digest))}" if root else ""
+    return f"{people}{trusted}"
+
+
+def _person(identity: Identity) -> str:
+    return f"{_pattern(identity.subject)} by the issuer {_pattern(identity.issuer)}"
+
+
+def _pattern(pattern: Pattern) -> str:
+    kind = "what matches " if pattern.regexp else ""
+    return f"{kind}{_code(pattern.text)}"
+
+
+def _counts(one: Authority, now: datetime) -> Iterator[str]:
+    if one.not_before is not None:
+        early = " (**not yet**)" if now < one.not_before else ""
+        yield f"from {_day(one.not_before)}{early}"
+    if one.not_after is not None:
+        late = " (**ended**)" if now >= one.not_after else ""
+        yield f"until {_day(one.not_after)}{late}"
+    if one.not_before is None and one.not_after is None:
+        yield "at any time" if one.key is not None else "while its certificate was valid"
+    for what, need in (("log entry", one.tlog), ("timestamp", one.timestamp)):
+        if need is not Need.OPTIONAL:
+            yield f"{what} {need}"
+
+
+def _points(rule: ImageRule, now: datetime) -> Iterator[str]:
+    if rule.proof is Proof.SIGNATURE:
+        yield f"- The signature is for {_signed(rule)}."
+    yield f"- {_LEVELS[rule.platforms.verify]}."
+    if rule.platforms.require:
+        yield f"- The image has the platforms {_list(rule.platforms.require)}."
+    yield from _attestations(rule, now)
+    yield from _freshness(rule)
+    for each in rule.expressions:
+        meant = f" ({_text(each.message)})" if each.message else ""
+        yield f"- True of the image is {_code(each.cel)}{meant}."
+    yield ""
+
+
+def _signed(rule: ImageRule) -> str:
+    if rule.remap is None:
+        return _NAMES.get(rule.signed_identity, str(rule.signed_identity))
+    asked, signed = _code(rule.remap.prefix), _code(rule.remap.signed_prefix)
+    return f"the name that is asked for, with {signed} where it says {asked}"
+
+
+def _attestations(rule: ImageRule, now: datetime) -> Iterator[str]:
+    for each in rule.attestations:
+        names = ", ".join(_text(one.name) for one in each.authorities)
+        kind = f"{_text(each.type)} ({_code(each.predicate_type)})"
+        yield f"- There is an attestation of type {kind}, signed by {names}."
+        own = [one for one in each.authorities if one not in rule.authorities]
+        for one in own:
+            yield f"    - {_text(one.name)}: {_who(one)}; {'; '.join(_counts(one, now))}"
+        for said in say(each.condition) if each.condition else ():
+            yield f"    - {_text(said)}"
+
+
+def _freshness(rule: ImageRule) -> Iterator[str]:
+    fresh = rule.freshness
+    if fresh.max_age is not None:
+        yield f"- Its newest release or signature is not older than {span(fresh.max_age)}."
+    if fresh.monotonic:
+        must = " A verifier that cannot remember refuses." * (fresh.remember is Need.REQUIRED)
+        yield f"- Its tag never goes back behind a release that was seen.{must}"
+
+
+def _overlaps(policy: Policy) -> Iterator[str]:
+    pairs = list(ambiguous(policy.images))
+    if pairs:
+        yield "## Ambiguous names"
+        yield ""
+        yield "Names that two rules match equally well are refused:"
+        yield ""
+        for one, other in pairs:
+            yield f"- {_code(one.glob)} and {_code(other.glob)}"
+        yield ""
+
+
+def _deny(policy: Policy) -> Iterator[str]:
+    deny = policy.deny
+    if not (deny.digests or deny.keys or deny.identities):
+        return
+    yield "## Denied, whoever signed"
+    yield ""
+    for digest in sorted(str(each) for each in deny.digests):
+        yield f"- the image {_code(digest)}"
+    for key in sorted(deny.keys):
+        yield f"- signatures by the key {_code(key)}"
+    for identity in deny.identities:
+        yield f"- signatures by {_person(identity)}"
+    yield ""
+
+
+def _exceptions(policy: Policy, now: datetime) -> Iterator[str]:
+    if not policy.exceptions:
+        return
+    yield "## Exceptions"
+    yield ""
+    yield "| image, allowed without signatures | until | owner | reason |"
+    yield "| --- | --- | --- | --- |"
+    for one in policy.exceptions:
+        image = _code(f"{one.repository.name}@{one.digest}")
+        late = " (**ended**)" if now >= one.expires else ""
+        until = f"{_day(one.expires)}{late}"
+        yield f"| {image} | {until} | {_text(one.owner)} | {_text(one.reason)} |"
+    yield ""
+
+
+def _day(moment: datetime) -> str:
+    return moment.isoformat(sep=" ", timespec="minutes")
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return ", ".join(_code(word) for word in words)
+
+
+def _code(text: str) -> str:
+    """Return text as it is, whatever it holds: in as many backticks as it needs."""
+    shown = _line(text).replace("|", "\\|")
+    ticks = "`" * (1 + max((len(run) for run in _ticks(shown)), default=0))
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{ticks}{space}{shown}{space}{ticks}"
+
+
+def _ticks(text: str) -> list[str]:
+    return ["`" * len(run) for run in "".join(c if c == "`" else " " for c in text).split()]
+
+
+def _text(text: str) -> str:
+    """Return text that Markdown takes for nothing else."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!&" else c for c in _line(text))
+
+
+def _line(text: str) -> str:
+    """Return text of several lines in one, without what steers a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,163 @@
+"""Requirements of containers-policy.json(5) for the signatures that a rule wants."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imagekit.policy.export.podman import Podman
+from imagekit.policy.export.result import Loss, stricter, weaker
+from imagekit.policy.export.signers import Clause
+from imagekit.policy.export.trustroot import CertificateAuthority, Log, services
+from imagekit.policy.types import ImageRule, SignedIdentity
+from imagekit.signatures.authority import Authority, Identity, Need
+from imagekit.signatures.publickey import public_key_pem
+
+Requirement = Mapping[str, object]
+REJECT: Requirement = {"type": "reject"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes the requirements of one rule; what is lost on the way is added to ``losses``."""
+
+    rule: ImageRule
+    podman: Podman
+    losses: list[Loss] = field(default_factory=list)
+
+    def expressible(self, authorities: tuple[Authority, ...]) -> tuple[Authority, ...]:
+        """Return the authorities that policy.json can name; the others do not count there."""
+        return tuple(one for one in authorities if not self._unknown(one))
+
+    def requirements(self, clauses: tuple[Clause, ...]) -> list[Requirement]:
+        """Return what must hold, all of it: one signature of each clause."""
+        if not clauses:
+            return [REJECT]
+        if any(len(clause) > 1 for clause in clauses) and not self._several(clauses):
+            everybody = tuple(dict.fromkeys(one for clause in clauses for one in clause))
+            clauses = tuple((one,) for one in everybody)
+        return [self._requirement(clause) for clause in clauses]
+
+    def _several(self, clauses: tuple[Clause, ...]) -> bool:
+        """Tell whether one of several signers can be said; else all of them must have signed."""
+        logged = {_log_of(one) for clause in clauses for one in clause}
+        keys = all(one.key is not None for clause in clauses for one in clause)
+        if keys and self.podman.several and len(logged) == 1:
+            return True
+        why = (
+            f"Podman {self.podman} knows no keyDatas (5.3 does)"
+            if not self.podman.several
+            else "policy.json cannot say one of several identities, or logs"
+        )
+        message = f"{why}: every authority must have signed, where some of them would do"
+        self.losses.append(stricter("threshold", message, rule=self.rule.glob))
+        return False
+
+    def _requirement(self, clause: Clause) -> Requirement:
+        first = clause[0]
+        found: dict[str, object] = {"type": "sigstoreSigned"}
+        if first.key is None:
+            found["fulcio"] = self._fulcio(first)
+        elif len(clause) == 1:
+            found["keyData"] = _key_data(first)
+        else:
+            found["keyDatas"] = [_key_data(one) for one in clause]
+        if _logged(first):
+            found |= self._log(first)
+        found["signedIdentity"] = self._identity()
+        return found
+
+    def _unknown(self, one: Authority) -> bool:
+        why = self._why_not(one)
+        if why:
+            message = f"signatures of {one.name} do not count for the target: {why}"
+            self.losses.append(stricter("authorities", message, rule=self.rule.glob))
+        return bool(why)
+
+    def _why_not(self, one: Authority) -> str:
+        if _logged(one):
+            if not self.podman.fulcio:
+                return f"Podman {self.podman} knows neither Fulcio nor Rekor (4.4 does)"
+            if not _logs(one):
+                return "it reads logs with an ECDSA key only (Rekor v1), and there is none"
+        if one.key is None and not _authorities(one):
+            return "its trusted root has no certificate authority"
+        if one.key is None and not any(_person(identity) for identity in one.identities):
+            return "it knows exact issuers and exact e-mail addresses only"
+        return ""
+
+    def _fulcio(self, one: Authority) -> Requirement:
+        people = [identity for identity in one.identities if _person(identity)]
+        person = people[0]
+        if len(one.identities) > 1:
+            message = (
+                f"of the identities of {one.name} only {person.subject.text} counts: "
+                "policy.json takes one e-mail address"
+            )
+            self.losses.append(stricter("authorities", message, rule=self.rule.glob))
+        message = (
+            f"certificates for {one.name} need no proof of a log of certificates (SCT) there; "
+            "here they do"
+        )
+        self.losses.append(weaker("sct", message, rule=self.rule.glob))
+        chains = "".join(authority.chain for authority in _authorities(one))
+        return {
+            "caData": _base64(chains),
+            "oidcIssuer": person.issuer.text,
+            "subjectEmail": person.subject.text,
+        }
+
+    def _log(self, one: Authority) -> Requirement:
+        logs = [_base64(log.key) for log in _logs(one)]
+        if len(logs) == 1:
+            return {"rekorPublicKeyData": logs[0]}
+        if self.podman.several:
+            return {"rekorPublicKeyDatas": logs}
+        message = f"Podman {self.podman} knows one log; only the first of {len(logs)} counts"
+        self.losses.append(stricter("tlog", message, rule=self.rule.glob))
+        return {"rekorPublicKeyData": logs[0]}
+
+    def _identity(self) -> Requirement:
+        kind, remap = self.rule.signed_identity, self.rule.remap
+        if kind is SignedIdentity.REMAP_IDENTITY and remap is not None:
+            return {
+                "type": kind.value,
+                "prefix": remap.prefix,
+                "signedPrefix": remap.signed_prefix,
+            }
+        if kind is SignedIdentity.DIGEST_ONLY:
+            message = "a signature for any name counts; the target wants the repository's"
+            self.losses.append(stricter("signed-identity", message, rule=self.rule.glob))
+            return {"type": SignedIdentity.MATCH_REPOSITORY.value}
+        return {"type": kind.value}
+
+
+def _person(identity: Identity) -> bool:
+    """Tell whether Podman can be told of this identity: an exact e-mail address."""
+    exact = not (identity.issuer.regexp or identity.subject.regexp)
+    return exact and "@" in identity.subject.text and not set(identity.subject.text) & set(":/")
+
+
+def _logged(one: Authority) -> bool:
+    """Tell whether signatures must be in a log; keyless ones always."""
+    return one.tlog is Need.REQUIRED or one.key is None
+
+
+def _authorities(one: Authority) -> tuple[CertificateAuthority, ...]:
+    return services(one.trust_root).authorities if one.trust_root else ()
+
+
+def _logs(one: Authority) -> tuple[Log, ...]:
+    logs = services(one.trust_root).logs if one.trust_root else ()
+    return tuple(log for log in logs if log.ecdsa)
+
+
+def _log_of(one: Authority) -> object:
+    return one.trust_root if _logged(one) else None
+
+
+def _key_data(one: Authority) -> str:
+    return "" if one.key is None else _base64(public_key_pem(one.key).decode())
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,170 @@
+"""Which authorities of a rule a target is told of, and how it counts them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import combinations
+from math import comb
+
+from imagekit.policy.authorities import identifies
+from imagekit.policy.export.result import Loss, remark, stricter, weaker
+from imagekit.policy.types import Policy
+from imagekit.signatures.authority import Authority, Identity
+from imagekit.signatures.results import Certified
+
+MAX_CLAUSES = 64
+"""Most lists of signers that a threshold is written out into."""
+
+Clause = tuple[Authority, ...]
+"""Authorities one of whom must have signed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signers:
+    """Those who may sign: one of each clause must have."""
+
+    clauses: tuple[Clause, ...]
+    losses: tuple[Loss, ...] = ()
+
+
+def undenied(
+    policy: Policy, authorities: Sequence[Authority], *, rule: str
+) -> tuple[tuple[Authority, ...], tuple[Loss, ...]]:
+    """Leave out keys and identities that the deny list names: they sign nothing any more."""
+    kept: list[Authority] = []
+    losses: list[Loss] = []
+    for one in authorities:
+        if one.key is not None and one.key.fingerprint in policy.deny.keys:
+            message = f"{one.name}: its key is denied, so the target is not told of it"
+            losses.append(remark("deny-keys", message, rule=rule))
+            continue
+        left, lost = _identities(policy, one, rule)
+        losses += lost
+        if one.key is not None or left:
+            kept.append(replace(one, identities=left))
+    return tuple(kept), tuple(losses)
+
+
+def open_now(
+    authorities: Sequence[Authority], now: datetime, *, rule: str
+) -> tuple[tuple[Authority, ...], tuple[Loss, ...]]:
+    """Leave out keys that are not valid today, for a target that knows no time.
+
+    What such a key signed in its time, and a timestamp proves it, is lost; the rest of it counts
+    for nothing anyway.
+    """
+    kept: list[Authority] = []
+    losses: list[Loss] = []
+    for one in authorities:
+        early = one.not_before is not None and now < one.not_before
+        late = one.not_after is not None and now >= one.not_after
+        if early or late:
+            why = "not valid yet" if early else "not valid any more"
+            message = f"{one.name} is {why}, so the target is not told of it"
+            losses.append(stricter("key-window", message, rule=rule))
+            continue
+        kept.append(one)
+        losses += window_losses(one, rule=rule, ends=True)
+    return tuple(kept), tuple(losses)
+
+
+def window_losses(one: Authority, *, rule: str, ends: bool) -> list[Loss]:
+    """Return what is lost of the time in which a key counts.
+
+    Args:
+        one: whose.
+        rule: the glob of its rule.
+        ends: whether the target does not know when it ends either.
+    """
+    losses = []
+    if ends and one.not_after is not None:
+        message = (
+            f"{one.name} counts until {one.not_after.isoformat()} (notAfter); "
+            "the target goes on to accept its signatures"
+        )
+        losses.append(weaker("key-window", message, rule=rule))
+    if one.not_before is not None and one.trust_root is not None:
+        message = (
+            f"signatures of {one.name} that were made before {one.not_before.isoformat()} "
+            "(notBefore) do not count; the target looks at no time of a signature"
+        )
+        losses.append(weaker("key-window", message, rule=rule))
+    return losses
+
+
+def clauses(authorities: Sequence[Authority], threshold: int) -> tuple[Clause, ...] | None:
+    """Write "so many of these" as lists of which each has one signer: None where they are too many.
+
+    Of ``n`` authorities ``t`` have signed exactly if one has of each ``n - t + 1`` of them.
+    """
+    size = len(authorities) - threshold + 1
+    if size < 1 or comb(len(authorities), size) > MAX_CLAUSES:
+        return None
+    return tuple(combinations(authorities, size))
+
+
+def counted(authorities: Sequence[Authority], threshold: int, *, rule: str) -> Signers:
+    """Return the clauses for a threshold; all must sign where there would be too many.
+
+    There are none where so many can never have signed.
+    """
+    if threshold > len(authorities):
+        return Signers(clauses=())
+    found = clauses(authorities, threshold)
+    if found is not None:
+        return Signers(clauses=found)
+    message = (
+        f"{threshold} of {len(authorities)} authorities would take more than {MAX_CLAUSES} lists: "
+        "the target wants all of them to have signed"
+    )
+    every = tuple((one,) for one in authorities)
+    return Signers(clauses=every, losses=(stricter("threshold", message, rule=rule),))
+
+
+def too_few(rule: str) -> Loss:
+    """Return the loss that nobody can satisfy the rule at the target."""
+    message = "not enough authorities are left of it: these images are rejected"
+    return stricter("threshold", message, rule=rule)
+
+
+def same_person(authorities: Sequence[Authority], threshold: int, *, rule: str) -> list[Loss]:
+    """Return the loss that one identity may be counted for two authorities."""
+    keyless = [one for one in authorities if one.identities]
+    patterns = any(each.subject.regexp for one in keyless for each in one.identities)
+    if threshold < 2 or len(keyless) < 2 or not patterns:  # noqa: PLR2004  # two are several
+        return []
+    message = (
+        "no signer counts twice towards the threshold; the target counts somebody whom two "
+        "authorities' identities match for both"
+    )
+    return [weaker("distinct-signers", message, rule=rule)]
+
+
+def _identities(
+    policy: Policy, one: Authority, rule: str
+) -> tuple[tuple[Identity, ...], list[Loss]]:
+    kept, losses = [], []
+    for identity in one.identities:
+        who = f"{identity.subject.text} of {identity.issuer.text}"
+        if _denied(policy, identity):
+            message = f"{one.name}: {who} is denied, so the target is not told of it"
+            losses.append(remark("deny-identities", message, rule=rule))
+            continue
+        kept.append(identity)
+        if policy.deny.identities and (identity.subject.regexp or identity.issuer.regexp):
+            message = (
+                f"{one.name}: the pattern {who} may match an identity that is on the deny list, "
+                "which the target does not know"
+            )
+            losses.append(weaker("deny-identities", message, rule=rule))
+    return tuple(kept), losses
+
+
+def _denied(policy: Policy, identity: Identity) -> bool:
+    """Tell whether everybody whom the identity means is surely denied."""
+    if identity in policy.deny.identities:
+        return True
+    if identity.subject.regexp or identity.issuer.regexp:
+        return False
+    certified = Certified(issuer=identity.issuer.text, subject=identity.subject.text)
+    return any(identifies(certified, each) for each in policy.deny.identities)

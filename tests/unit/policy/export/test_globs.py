@@ -1,0 +1,137 @@
+"""Globs against each other, as regular expressions, scopes and globs of other tools."""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagekit.policy.export.controller import globs_of
+from imagekit.policy.export.globs import covers, overlap, regexp
+from imagekit.policy.export.scopes import scope_of
+from imagekit.policy.glob import fault, matches
+from tests.unit.policy.export.readers import in_scope
+
+_PARTS = st.sampled_from(("a", "b", "ab", "*", "a*", "*b", "**", "a*b", "*a*", "6", "*6"))
+_HOSTS = st.sampled_from(("r.site", "r.site:5000", "*.site", "*", "**", "docker.io", "r*", "site"))
+GLOBS = st.builds(
+    lambda host, path: "/".join((host, *path)), _HOSTS, st.lists(_PARTS, min_size=1, max_size=3)
+).filter(lambda glob: not fault(glob))
+NAMES = st.builds(
+    lambda host, path: "/".join((host, *path)),
+    st.sampled_from(("r.site", "r.site:5000", "x.r.site", "site", "docker.io", "a")),
+    st.lists(st.sampled_from(("a", "b", "ab", "aab", "abb", "6", "ba6")), min_size=1, max_size=4),
+)
+TAILS = st.sampled_from((":1", ":b1", ":a", f"@sha256:{'6' * 64}", f":a@sha256:{'0' * 64}"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(GLOBS, GLOBS, NAMES)
+def test_overlap_and_cover_miss_no_name(one: str, other: str, name: str) -> None:
+    """A name of both is an overlap; one that is outside of the wide glob denies that it covers."""
+    if matches(one, name) and matches(other, name):
+        assert overlap(one, other)
+    if matches(other, name) and not matches(one, name):
+        assert not covers(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("r.site/**", "r.site/a", True),
+        ("r.site/a/**", "r.site/a", False),
+        ("r.site/a/**", "r.site/b/**", False),
+        ("r.site/*/x", "r.site/a/*", True),
+        ("r.site/*/x", "r.site/a/y", False),
+        ("r.site/a*", "r.site/*b", True),
+        ("r.site/a*", "r.site/b*", False),
+        ("**", "r.site/a", True),
+        ("r.site/**/x", "r.site/x", False),
+        ("*.site/**", "r.other/**", False),
+    ],
+)
+def test_overlap(one: str, other: str, *, expected: bool) -> None:
+    """It says no where no name can match both, so that no loss is told that is none."""
+    assert overlap(one, other) is expected
+    assert overlap(other, one) is expected
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("r.site/**", "r.site/a/*", True),
+        ("r.site/**", "r.site/**", True),
+        ("r.site/*", "r.site/**", False),
+        ("r.site/a*", "r.site/ab*", True),
+        ("r.site/ab*", "r.site/a*", False),
+        ("**", "r.site/a", True),
+    ],
+)
+def test_covers(wide: str, narrow: str, *, expected: bool) -> None:
+    """A whole glob within another."""
+    assert covers(wide, narrow) is expected
+
+
+def test_long_globs_cost_little() -> None:
+    """The time is bounded by the product of the lengths."""
+    assert overlap("r.site/" + "a*" * 250, "r.site/" + "*a" * 250)
+
+
+@settings(max_examples=150, deadline=None)
+@given(GLOBS, NAMES, TAILS)
+def test_regular_expression_says_the_same(glob: str, name: str, tail: str) -> None:
+    """Kyverno's CEL matches references as the glob matches their repositories."""
+    found = re2.search(regexp(glob), f"{name}{tail}") is not None
+
+    assert found is matches(glob, name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(GLOBS, NAMES)
+def test_scope_holds_every_name(glob: str, name: str) -> None:
+    """A scope is never too small; where nothing is said of others it is not too large either."""
+    scope = scope_of(glob)
+    if scope is None:
+        return
+
+    if matches(glob, name):
+        assert in_scope(scope.text, name)
+    elif in_scope(scope.text, name):
+        assert scope.wider
+
+
+@settings(max_examples=150, deadline=None)
+@given(GLOBS, NAMES, TAILS)
+def test_globs_of_policy_controller_say_the_same(glob: str, name: str, tail: str) -> None:
+    """Its globs match references as ours match their repositories."""
+    globs = globs_of(glob)
+    if not globs:
+        return
+    # Its library resolves docker.io so, and drops the tag where there is a digest.
+    reference = re.sub(r":[^/:@]+@", "@", f"{name}{tail}")
+    reference = re.sub(r"^docker\.io/", "index.docker.io/", reference)
+    if "docker.io/" in name and not glob.startswith("docker.io"):
+        return
+
+    assert any(_controller_matches(each, reference) for each in globs) is matches(glob, name)
+
+
+def _controller_matches(glob: str, reference: str) -> bool:
+    """What policy-controller's pkg/apis/glob does."""
+    text = glob.replace(".", r"\.").replace("**", "#").replace("*", "[^/]*").replace("#", ".*")
+    return re.search(f"^{text}$", reference) is not None
+
+
+def test_some_globs_have_words_everywhere() -> None:
+    """The properties above are not true for want of cases."""
+    shapes = list(_shapes())
+
+    assert all(globs_of(glob) and scope_of(glob) for glob in shapes)
+
+
+def _shapes() -> Iterator[str]:
+    for host, path in product(("r.site", "r.site:5000", "localhost"), ("**", "a", "a/**", "a/*")):
+        yield f"{host}/{path}"
