@@ -76,14 +76,14 @@ builtins.__import__ = timed("imports", builtins.__import__)
 importlib.import_module = timed("imports", importlib.import_module)
 from imagekit.oci.registry.client import RegistryClient
 from imagekit.signatures import signature
-from imagekit.pipeline import verify
-from imagekit.verify import weigh
+from imagekit.verify import verify
+from imagekit.verify import candidates
 from imagekit.cli.main import main
 verify._REQUESTS = 1  # one after the other, or parts would overlap
 for name in ("manifest", "blob", "referrers"):
     setattr(RegistryClient, name, timed("HTTP", getattr(RegistryClient, name)))
-weigh.verify_signature = timed("cryptography", weigh.verify_signature)
-weigh.verify_legacy_signature = timed("cryptography", weigh.verify_legacy_signature)
+candidates.verify_signature = timed("cryptography", candidates.verify_signature)
+candidates.verify_legacy_signature = timed("cryptography", candidates.verify_legacy_signature)
 code = main(sys.argv[1:])
 whole = time.perf_counter() - began
 spent["rest"] = whole - sum(spent.values())

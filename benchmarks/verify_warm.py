@@ -22,10 +22,10 @@ from pathlib import Path
 from common import publish, push_signed, registry, write_policy
 
 from imagekit import Verifier, load_policy
-from imagekit.adapters.memory import SqliteMemory
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
 from imagekit.policy.types import Freshness, Policy
+from imagekit.verify.rollback import SqliteMemory
 
 
 def main() -> int:

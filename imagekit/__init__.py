@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from imagekit.check.check import build_tested as build_recipe
     from imagekit.errors import ImagekitError
     from imagekit.model.published import PublishedImage
-    from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.policy import open_policy
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
     from imagekit.pipeline.sign import sign_reference as sign_image
     from imagekit.pipeline.summary import SummaryOptions, issue_summary
-    from imagekit.pipeline.verify import Verifier
-    from imagekit.pipeline.verify import verify as verify_image
     from imagekit.policy.load import load_policy
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
     from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
-    from imagekit.verify.explain import text as explain
+    from imagekit.verify.policies import open_policy
+    from imagekit.verify.verdict import Verdict
+    from imagekit.verify.verdict_text import text as explain
+    from imagekit.verify.verify import Verifier
+    from imagekit.verify.verify import verify as verify_image
 
 __all__ = [
     "BuildOptions",
@@ -76,21 +76,21 @@ _HOMES = {
     "Recipe": "recipe.types",
     "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "pipeline.summary",
-    "Verdict": "model.verdict",
-    "Verifier": "pipeline.verify",
+    "Verdict": "verify.verdict",
+    "Verifier": "verify.verify",
     "build_recipe": "check.check:build_tested",
-    "explain": "verify.explain:text",
+    "explain": "verify.verdict_text:text",
     "lint_recipes": "recipe.lint:lint",
     "issue_summary": "pipeline.summary",
     "load_policy": "policy.load",
     "load_recipe": "recipe:load",
-    "open_policy": "pipeline.policy",
+    "open_policy": "verify.policies",
     "parse_reference": "oci.reference",
     "publish_recipe": "pipeline.publish:publish",
     "sbom_of_folder": "sbom.sbom",
     "sbom_of_reference": "sbom.sbom",
     "sign_image": "pipeline.sign:sign_reference",
-    "verify_image": "pipeline.verify:verify",
+    "verify_image": "verify.verify:verify",
 }
 
 

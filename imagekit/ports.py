@@ -5,36 +5,11 @@ Each is small and named by its capability. ``imagekit.adapters`` implements them
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from imagekit.model.face import Ruling
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """The highest that was seen under a name, and what it was."""
-
-    sequence: int
-    digest: Digest
-
-
-class Memory(Protocol):
-    """What a verifier has seen before, so that nothing goes back in silence.
-
-    A memory that cannot be read or written raises MemoryFaultError; whether that denies is the
-    policy's to say.
-    """
-
-    def highest(self, name: str) -> Seen | None:
-        """Return the highest that was seen under a name, or None where it is new."""
-        ...
-
-    def remember(self, name: str, seen: Seen) -> None:
-        """Keep what was seen, unless the same or something higher is kept already."""
-        ...
 
 
 class ImageJudge(Protocol):

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
@@ -17,8 +16,9 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Descriptor, Index, RawManifest
-from imagekit.pipeline.verify import verify
 from imagekit.policy.types import Policy
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock, MemoryRegistry
 from tests.signed import NOW, World, signed_world
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose, export
 from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_archive, opened
-from imagekit.pipeline.run import Judge
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.verdict import Judge, Verdict
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock
 from tests.signed import NOW, World, signed_world
 

@@ -14,8 +14,8 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Index
-from imagekit.pipeline.verify import verify
-from imagekit.verify.explain import document, text
+from imagekit.verify.verdict_text import document, text
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock, MemorySigner
 from tests.hostile import Answer, Asked, HostileRegistry
 from tests.signed import NOW, World, signed_world

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import (
@@ -37,6 +36,7 @@ from imagekit.signatures.intoto import (
 )
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
 from imagekit.verify.judge import Bench, judge
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

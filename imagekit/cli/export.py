@@ -60,13 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
     from imagekit.files import is_stdout
-    from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Reference, parse_reference
     from imagekit.oci.registry.connect import reader
     from imagekit.pipeline.export import ExportOptions, enclose, export
-    from imagekit.pipeline.sources import archive_of
-    from imagekit.pipeline.verify import verify
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.sources import archive_of
+    from imagekit.verify.verdict import Verdict
+    from imagekit.verify.verdict_text import document, text
+    from imagekit.verify.verify import verify
 
     reference = parse_reference(arguments.reference)
     file = archive_of(arguments.to)

@@ -67,13 +67,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
     from imagekit.formats.exported import reference_text
-    from imagekit.model.verdict import Verdict
     from imagekit.oci.reference import Reference
     from imagekit.oci.registry.ports import RegistryReader
     from imagekit.pipeline.engine import podman
     from imagekit.pipeline.import_ import ImportOptions, Storage, import_archive, opened
-    from imagekit.pipeline.verify import verify
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict import Verdict
+    from imagekit.verify.verdict_text import document, text
+    from imagekit.verify.verify import verify
 
     _one_policy(arguments)
     memory = memory_of(arguments)

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET  # nothing is parsed
 from imagekit.errors import InputError
 from imagekit.files import write_output
 from imagekit.policy.findings import plain
-from imagekit.verify.explain import text
+from imagekit.verify.verdict_text import text
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.policy_test import Tested
+    from imagekit.verify.run_table import Tested
 
 
 def write(file: Path, suites: "Sequence[tuple[str, Sequence[Tested]]]") -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.signers import PolicySigners
     from imagekit.policy.types import Policy
-    from imagekit.ports import Memory
     from imagekit.signatures.ports import Signer
+    from imagekit.verify.ports import Memory
 
 REALMS = "IMAGEKIT_REALMS"
 """Variable that names token servers as ``--realm`` does, by commas."""
@@ -108,7 +108,7 @@ def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no o
 
 def memory_of(arguments: argparse.Namespace) -> "Memory":
     """Return where the command line says that seen releases are remembered."""
-    from imagekit.adapters.memory import SqliteMemory, default_path
+    from imagekit.verify.rollback import SqliteMemory, default_path
 
     return SqliteMemory(arguments.state or default_path())
 
@@ -123,7 +123,7 @@ def policy_of(arguments: argparse.Namespace, *, memory: "Memory | None" = None) 
     Raises:
         PolicyError: the policy, or who may sign it, cannot be accepted.
     """
-    from imagekit.pipeline.policy import open_policy
+    from imagekit.verify.policies import open_policy
 
     return open_policy(
         arguments.policy,

@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: the policy cannot be accepted, or there is no verdict.
     """
-    from imagekit.adapters.memory import ReadOnlyMemory
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.policy_explain import explain
-    from imagekit.pipeline.sources import saved_reader
-    from imagekit.verify.explain_account import account_document, account_text
+    from imagekit.verify.explain import explain
+    from imagekit.verify.explanation_text import account_document, account_text
+    from imagekit.verify.rollback import ReadOnlyMemory
+    from imagekit.verify.sources import saved_reader
 
     reference = parse_reference(arguments.reference)
     memory = ReadOnlyMemory(memory_of(arguments))

@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the registry does not answer, or the folder cannot be written.
     """
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.policy_save import save_evidence
     from imagekit.policy.findings import plain
+    from imagekit.verify.save import save_evidence
 
     saved = save_evidence(
         parse_reference(arguments.reference),

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from datetime import UTC, datetime
 
-    from imagekit.pipeline.policy import sign_policy
+    from imagekit.verify.policies import sign_policy
 
     target, policy, new = sign_policy(arguments.file, signer_of(arguments))
     files = ", ".join(path for path, _ in policy.files)

@@ -34,9 +34,9 @@ from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.policy_test import Tested
     from imagekit.policy.types import Policy
     from imagekit.verify.expected import Table
+    from imagekit.verify.run_table import Tested
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: a table or a policy cannot be accepted; then nothing is tested.
     """
-    from imagekit.pipeline.policy_test import policy_of, run_table
     from imagekit.verify.expected import load_table
+    from imagekit.verify.run_table import policy_of, run_table
 
     tables = [load_table(file) for file in arguments.tables]
     policies = [policy_of(table) for table in tables]
@@ -91,7 +91,7 @@ def _finish(
 def _line(one: "Tested", console: Console) -> str:
     """Return the line of a case; where it failed, with all that was found."""
     from imagekit.policy.findings import plain
-    from imagekit.verify.explain import text
+    from imagekit.verify.verdict_text import text
 
     name = plain(one.case.name)
     if one.passed:
@@ -129,7 +129,7 @@ def _document(
 
 
 def _case(one: "Tested") -> dict[str, object]:
-    from imagekit.verify.explain import document
+    from imagekit.verify.verdict_text import document
 
     error = one.error
     return {

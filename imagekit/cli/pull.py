@@ -16,10 +16,9 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
-from imagekit.pipeline.run import Judge
 from imagekit.ports import ContainerRuntime
+from imagekit.verify.verdict import Judge, Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and pull."""
     from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.run import pull
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     pulled = pull(
         parse_reference(arguments.reference),
@@ -59,7 +58,7 @@ def make_judge(arguments: argparse.Namespace) -> Judge:
     Raises:
         PolicyError: the policy cannot be accepted.
     """
-    from imagekit.pipeline.verify import verify
+    from imagekit.verify.verify import verify
 
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)

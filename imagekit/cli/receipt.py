@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.guard import guard
     from imagekit.pipeline.receipt import Asked, Checked, check
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     policy = policy_of(arguments)
     reference = parse_reference(arguments.reference) if arguments.reference else None

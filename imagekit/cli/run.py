@@ -19,7 +19,7 @@ from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_option, add_registry_options, policy_of
 from imagekit.cli.pull import make_judge, make_runtime
 from imagekit.errors import DeniedError, UsageError
-from imagekit.model.verdict import Verdict
+from imagekit.verify.verdict import Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
     from imagekit.oci.reference import parse_reference
     from imagekit.pipeline.run import run as run_verified
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     def show(verdict: Verdict) -> None:
         if not verdict.allowed:
@@ -84,7 +84,7 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.pipeline.engine import podman
     from imagekit.pipeline.receipt import Asked, check
     from imagekit.pipeline.run_staged import run_staged
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     wanted = parse_reference(arguments.reference) if arguments.reference else None
     policy = policy_of(arguments)

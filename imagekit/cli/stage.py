@@ -29,7 +29,7 @@ from imagekit.cli.options import (
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.model.staged import Bind, Target
+    from imagekit.offline.types import Bind, Target
 
 VERIFIER = "urn:imagekit:stage"
 
@@ -93,11 +93,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
     from imagekit.cli.pull import make_judge
-    from imagekit.model.staged import Target
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
+    from imagekit.offline.types import Target
     from imagekit.pipeline.stage import Bench, StageOptions, stage
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     target = Target.parse(arguments.to)
     reference = parse_reference(arguments.reference)
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _binds(texts: list[str], target: "Target") -> "tuple[Bind, ...]":
-    from imagekit.model.staged import Bind, Kind
+    from imagekit.offline.types import Bind, Kind
 
     if texts and target.kind is not Kind.BUNDLE:
         raise UsageError("--bind goes with bundle:PATH only")

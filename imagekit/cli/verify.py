@@ -33,7 +33,7 @@ from imagekit.errors import DeniedError, InputError, UsageError
 
 if TYPE_CHECKING:
     from imagekit.cli.verify_vsa import Issue
-    from imagekit.pipeline.verify import Judged, Verifier
+    from imagekit.verify.verify import Judged, Verifier
 
 _MAX_LIST = 4 << 20
 
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _judged(
     arguments: argparse.Namespace, references: Sequence[str], *, several: bool
 ) -> "Iterable[Judged]":
-    from imagekit.pipeline.verify import Judged, Verifier
+    from imagekit.verify.verify import Judged, Verifier
 
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)
@@ -115,8 +115,8 @@ def _elsewhere(references: Sequence[str], place: str, verifier: "Verifier") -> "
     """Judge images by their names, as they lie in a layout or in one file."""
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.sources import source
-    from imagekit.pipeline.verify import Judged
+    from imagekit.verify.sources import source
+    from imagekit.verify.verify import Judged
 
     for name in references:
         with source(parse_reference(name), place, RegistryOptions()) as (reference, reader):
@@ -152,7 +152,7 @@ def _told(
 
 def _shown(one: "Judged") -> tuple[str, dict[str, object], int]:
     from imagekit.policy.findings import plain
-    from imagekit.verify.explain import document, text
+    from imagekit.verify.verdict_text import document, text
 
     if one.verdict is not None:
         code = 0 if one.verdict.allowed else DeniedError.exit_code
@@ -171,7 +171,7 @@ def _listed(file: Path | None) -> list[str]:
     Raises:
         InputError: it cannot be read, or is too large.
     """
-    from imagekit.pipeline.verify import MAX_REFERENCES
+    from imagekit.verify.verify import MAX_REFERENCES
 
     if file is None:
         return []

@@ -12,8 +12,8 @@ from imagekit.cli.options import add_signer_options, registry_of, signer_of
 from imagekit.errors import ImagekitError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.model.verdict import Verdict
     from imagekit.pipeline.summary import IssuedSummary
+    from imagekit.verify.verdict import Verdict
 
     Issue = Callable[[Verdict], IssuedSummary]
 
@@ -106,7 +106,7 @@ def issued(verdict: "Verdict", issue: "Issue | None", console: Console) -> Issue
     Raises:
         ImagekitError: the key or the registry refused, or no digest was judged.
     """
-    from imagekit.verify.explain import text
+    from imagekit.verify.verdict_text import text
 
     if issue is None:
         return Issued()

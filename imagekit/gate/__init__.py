@@ -8,7 +8,7 @@ request goes::
     guard      who asks, and for which repositories that may be
     upstreams  which upstream it means: a policy speaks of the upstream's name
     desk       one verification for all who ask at once, decisions kept, tags pinned for a while
-    decide     the verdict by ``imagekit.pipeline.verify``, how long it holds, and the closure
+    decide     the verdict by ``imagekit.verify.verify``, how long it holds, and the closure
     store      what was decided, on disk: it survives a restart and kill -9
     blobs      cache, download and sending of blobs: never a complete wrong body
     app        puts them together; ``serve`` runs it

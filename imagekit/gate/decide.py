@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from imagekit.errors import ImagekitError
 from imagekit.gate.decision import Closure, Decision, closure_of, moments
 from imagekit.gate.recorder import Recorder
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
-from imagekit.pipeline.verify import verify
 from imagekit.policy.types import Policy
-from imagekit.ports import Memory
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.fresh import FrozenMemory
+from imagekit.verify.ports import Memory
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 
 _STEP = timedelta(seconds=1)
 

@@ -11,9 +11,9 @@ from imagekit.gate.decide import Rulebook
 from imagekit.gate.decision import fingerprint
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.store import Store
-from imagekit.pipeline.policy import load_signed
 from imagekit.policy.findings import plain
 from imagekit.policy.signers import PolicySigners
+from imagekit.verify.policies import load_signed
 
 _log = logging.getLogger(__name__)
 _LOOKS = 60

@@ -18,7 +18,6 @@ from typing import TextIO
 
 from aiohttp import web
 
-from imagekit.adapters.memory import SqliteMemory
 from imagekit.errors import InputError
 from imagekit.gate.answers import Answer
 from imagekit.gate.app import Gate
@@ -40,6 +39,7 @@ from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.verify.rollback import SqliteMemory
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5

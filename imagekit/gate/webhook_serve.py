@@ -21,9 +21,9 @@ from imagekit.gate.webhook import Webhook
 from imagekit.model.admission import Admission, Review
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.admission import admit
-from imagekit.pipeline.verify import Verifier
 from imagekit.policy.types import Policy
-from imagekit.ports import Memory
+from imagekit.verify.ports import Memory
+from imagekit.verify.verify import Verifier
 
 _log = logging.getLogger(__name__)
 

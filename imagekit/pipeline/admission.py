@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from imagekit.errors import ImagekitError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference, TaggedReference, complete_name, parse_reference
 from imagekit.policy.findings import plain
+from imagekit.verify.verdict import Verdict
 
 _SHOWN = 3
 _AT_ONCE = 8

@@ -10,7 +10,6 @@ from imagekit.errors import PolicyError
 from imagekit.files import storage_errors
 from imagekit.formats.exported import check_path, record_bytes
 from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
-from imagekit.model.verdict import Verdict
 from imagekit.oci.archive import (
     INDEX_FILE,
     LAYOUT_FILE,
@@ -24,7 +23,6 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
-from imagekit.pipeline.run import Judge, allowed
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.files import MAX_TRUST_ROOT
 from imagekit.policy.types import Policy
@@ -32,6 +30,7 @@ from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.stage.closure import Closure, closure
 from imagekit.stage.copy import MEGA
 from imagekit.verify.signed import MAX_SIGNATURE, SUFFIX
+from imagekit.verify.verdict import Judge, Verdict, allowed
 
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 

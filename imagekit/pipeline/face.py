@@ -52,11 +52,11 @@ def policy_of(config: FaceConfig) -> "Policy":
         InputError: it names a gate, and no policy.
         PolicyError: it, or a key, cannot be accepted.
     """
-    from imagekit.adapters.memory import SqliteMemory
-    from imagekit.pipeline.policy import open_policy
     from imagekit.policy.signers import PolicySigners
     from imagekit.signatures.authority import Authority
     from imagekit.signatures.keys.files import read_public_key
+    from imagekit.verify.policies import open_policy
+    from imagekit.verify.rollback import SqliteMemory
 
     if config.policy is None:
         raise InputError(
@@ -85,9 +85,9 @@ def judge_of(config: FaceConfig) -> "ImageJudge":
 
 
 def _by_policy(config: FaceConfig) -> "ImageJudge":
-    from imagekit.adapters.memory import SqliteMemory
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.verify import verify
+    from imagekit.verify.rollback import SqliteMemory
+    from imagekit.verify.verify import verify
 
     policy = policy_of(config)
     options = RegistryOptions(

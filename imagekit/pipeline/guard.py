@@ -6,8 +6,8 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.files import storage_errors
-from imagekit.model.staged import Kind
 from imagekit.oci.layout import write_whole
+from imagekit.offline.types import Kind
 from imagekit.pipeline.receipt import Asked, Checked, check
 from imagekit.policy.types import Policy
 from imagekit.stage.guard import CODE, MAX_CONFIG, compare, staged_bundle, with_root

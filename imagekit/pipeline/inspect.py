@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
-from imagekit.model.evidence import Candidate, Form
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
@@ -25,6 +24,7 @@ from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, statement_of
 from imagekit.signatures.simplesigning import parse_payload
 from imagekit.verify.collect import gather
+from imagekit.verify.evidence import Candidate, Form
 
 _MAX_SBOM = 32 << 20
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from imagekit.errors import DeniedError, ImagekitError, NotFoundError
 from imagekit.formats.localimages import parse_local_images
 from imagekit.model.local import LocalImage
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
-from imagekit.pipeline.verify import Judged
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import Judged
 
 Judge = Callable[[Reference], Verdict]
 _SECONDS = 60.0

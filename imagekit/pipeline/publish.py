@@ -31,7 +31,6 @@ from imagekit.oci.reference import Destination, PinnedReference, Reference, Tagg
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.ports import Memory
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
@@ -45,6 +44,7 @@ from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer
 from imagekit.verify.fresh import FrozenMemory
 from imagekit.verify.judge import Bench
+from imagekit.verify.ports import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +86,9 @@ def publish(
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
-    from imagekit.adapters.memory import SqliteMemory, default_path
     from imagekit.clock import SystemClock
     from imagekit.oci.registry.connect import writer as make_writer
+    from imagekit.verify.rollback import SqliteMemory, default_path
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to

@@ -10,16 +10,16 @@ from imagekit.adapters.storedigest import store_digest
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.model.staged import Kind, Receipt
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.types import Kind, Receipt
 from imagekit.owners import known, unknown_owner
 from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
 from imagekit.policy.findings import Finding, error
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.receipt import Bench, judge_receipt
+from imagekit.verify.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagekit.model.verdict import Verdict
-from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.ports import ContainerRuntime
-
-Judge = Callable[[Reference], Verdict]
+from imagekit.verify.verdict import Judge, Verdict, allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +62,3 @@ def run(
         return Ran(verdict=verdict)
     status = runtime.run(pinned, arguments, among=verdict.judged)
     return Ran(verdict=verdict, status=status)
-
-
-def allowed(reference: Reference, verdict: Verdict) -> PinnedReference | None:
-    """Return what may be used: the judged digest; None unless the verdict is for this image."""
-    digest = verdict.digest
-    if not verdict.allowed or digest is None:
-        return None
-    if isinstance(reference, TaggedReference):
-        return reference.pin(digest)
-    return reference if reference.digest == digest else None

@@ -11,8 +11,8 @@ from imagekit.adapters.store import Store
 from imagekit.build.tools.podman import Programs
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
-from imagekit.model.staged import Kind
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.types import Kind
 from imagekit.paths import plain, temporary_place
 from imagekit.pipeline.receipt import Checked
 

@@ -11,16 +11,15 @@ What must hold:
 import platform as machine
 
 from imagekit.errors import InputError
-from imagekit.model.staged import Kind, Target
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
-from imagekit.pipeline.run import allowed
+from imagekit.offline.types import Kind, Target
 from imagekit.pipeline.stage_shelf import ShelfWork
 from imagekit.pipeline.stage_store import StoreWork
 from imagekit.pipeline.staged import Shelf
 from imagekit.pipeline.stagework import Bench, Staged, StageOptions, Work
 from imagekit.stage.closure import Closure, closure
+from imagekit.verify.verdict import Verdict, allowed
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 __all__ = ["Bench", "StageOptions", "Staged", "host_platform", "stage"]

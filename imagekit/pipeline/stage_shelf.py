@@ -12,10 +12,10 @@ from imagekit.adapters.staging import Stager, remove_tree
 from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
 from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
-from imagekit.model.staged import Kind
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Manifest
+from imagekit.offline.types import Kind
 from imagekit.pipeline.staged import Shelf, receipt_path, staged_digest
 from imagekit.pipeline.stagework import Staged, Work
 from imagekit.process import Runner

@@ -9,9 +9,9 @@ from imagekit.adapters.staging import clear_folder, run_folder
 from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
 from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import IntegrityError
-from imagekit.model.staged import Receipt
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.types import Receipt
 from imagekit.pipeline.staged import SUFFIX, read_receipt
 from imagekit.pipeline.stagework import Staged, Work
 from imagekit.process import Runner

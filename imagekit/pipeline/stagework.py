@@ -7,14 +7,12 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.model.staged import Bind, Receipt, Target
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import MANIFEST_TYPES, RawManifest
-from imagekit.pipeline.run import Judge
+from imagekit.offline.types import Bind, Receipt, Target
 from imagekit.pipeline.staged import read_receipt, write_receipt
 from imagekit.progress import Progress, silent
 from imagekit.signatures.bundle import parse_bundle
@@ -23,6 +21,7 @@ from imagekit.signatures.ports import Signer
 from imagekit.stage.closure import Closure
 from imagekit.stage.copy import copy
 from imagekit.stage.receipt import receipt_statement
+from imagekit.verify.verdict import Judge, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

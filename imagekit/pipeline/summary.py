@@ -6,7 +6,6 @@ from pathlib import Path
 from imagekit.clock import Clock
 from imagekit.errors import AuthError, InputError, RegistryError
 from imagekit.files import write_output
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
@@ -24,6 +23,7 @@ from imagekit.sign.summary import (
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import Signer
 from imagekit.signatures.vsa import Summary
+from imagekit.verify.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

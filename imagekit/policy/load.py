@@ -17,7 +17,7 @@ def load_policy(path: Path | str) -> Policy:
     """Read a policy and the keys that it names.
 
     Whether it is signed, and not older than one that was accepted before, is another question:
-    ``imagekit.pipeline.policy.open_policy`` asks it.
+    ``imagekit.verify.policies.open_policy`` asks it.
 
     Args:
         path: the file; paths in it are relative to its folder.

@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.policy.types import Freshness, ImageRule, Policy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.verify.verdict import Verdict
 
 _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))

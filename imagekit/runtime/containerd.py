@@ -15,7 +15,7 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference,
 from imagekit.oci.types import INDEX_TYPES, MANIFEST_TYPES
 
 if TYPE_CHECKING:
-    from imagekit.model.verdict import Verdict
+    from imagekit.verify.verdict import Verdict
 
 DESCRIPTOR = "application/vnd.oci.descriptor.v1+json"
 MAX_DESCRIPTOR = 64 << 10

@@ -17,7 +17,6 @@ from imagekit.oci.reference import (
 )
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor
-from imagekit.ports import Memory
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, subjects
@@ -32,6 +31,7 @@ from imagekit.signatures.release import (
     release_predicate,
     withdrawal_predicate,
 )
+from imagekit.verify.ports import Memory
 
 
 def release(

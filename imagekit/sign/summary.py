@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from imagekit.errors import DocumentError, InputError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import OwnStatement
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_bytes
 from imagekit.signatures.ports import Signer
 from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
+from imagekit.verify.verdict import Verdict
 
 LOCAL_VERIFIER = "https://imagekit.dev/verifier/local"
 """The verifier that is named where nobody says another: a machine that answers for itself."""

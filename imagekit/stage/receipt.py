@@ -8,13 +8,13 @@ from datetime import datetime
 
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.formats.exported import reference_text
-from imagekit.model.staged import STAGED, Kind, Receipt
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
+from imagekit.offline.types import STAGED, Kind, Receipt
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of
 from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
+from imagekit.verify.verdict import Verdict
 
 BAD_RECEIPT = "BAD_RECEIPT"
 _SUBJECTS = 2

@@ -9,14 +9,14 @@ An older one that does not meet a condition denies nothing, since a registry tha
 hide it: what is hidden must not make an image acceptable.
 """
 
-from imagekit.model.evidence import Evidence
 from imagekit.policy.condition import Condition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Proof, RequiredAttestation
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.results import Refusal
-from imagekit.verify.case import Case, lost, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
+from imagekit.verify.evidence import Evidence
+from imagekit.verify.image_evidence import Case, lost, nearest, other_image
 from imagekit.verify.signatures import name_fault
 
 _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
-from imagekit.model.evidence import Candidate, Form, Gathered
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -40,7 +39,8 @@ from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.simplesigning import MAX_PAYLOAD
-from imagekit.verify.inorder import in_order
+from imagekit.verify.evidence import Candidate, Form, Gathered
+from imagekit.verify.parallel import in_order
 
 MAX_CANDIDATES = 256
 MAX_TOTAL = 128 << 20

@@ -11,7 +11,7 @@ may push could attach one, and its reason becomes that of the refusal where noth
 from imagekit.policy.findings import Finding, warning
 from imagekit.policy.types import Proof
 from imagekit.verify.attestations import check_attestation
-from imagekit.verify.case import ORDINARY, SHOWN, Case
+from imagekit.verify.image_evidence import ORDINARY, SHOWN, Case
 from imagekit.verify.signatures import check_signature
 
 

@@ -12,13 +12,13 @@ from imagekit.documents.report import Report, Span, shown
 from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, Located, MapOf, Text
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference, parse_reference
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.words import DIGEST, MOMENT, SENTENCE, repeated
-from imagekit.ports import Seen
 from imagekit.signatures.release import MAX_SEQUENCE
+from imagekit.verify.ports import Seen
+from imagekit.verify.verdict import Verdict
 
 MAX_CASES = 1000
 _AREA = "policy-test"

@@ -1,62 +1,52 @@
-"""Verdicts for people and for programs."""
+"""Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
 
-from imagekit.model.verdict import Verdict
-from imagekit.oci.reference import PinnedReference
-from imagekit.policy.findings import plain
-
-_MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
-_WIDTH = 11
-_WORDS = {"allow": "allowed", "deny": "denied"}
-
-
-def text(verdict: Verdict) -> str:
-    """Return the verdict as a person reads it: the decision, then a line for each check."""
-    lines = heading(verdict)
-    for finding in verdict.findings:
-        code = "" if finding.severity == "ok" else f"{finding.code}: "
-        head = f"  {_MARKS[finding.severity]} {finding.check:<{_WIDTH}} "
-        lines.append(f"{head}{code}{finding.message}")
-        if finding.hint:
-            lines.append(" " * len(head) + finding.hint)
-    return "\n".join(lines)
+from imagekit.clock import Clock, SystemClock
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import connect
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.policy.types import Policy
+from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.verify.explanation import Account, account
+from imagekit.verify.image_evidence import Case
+from imagekit.verify.judge import Bench, judge
+from imagekit.verify.ports import Memory
+from imagekit.verify.rollback import ReadOnlyMemory
 
 
-def heading(verdict: Verdict) -> list[str]:
-    """Return the two lines that every verdict begins with: the decision, and of what by what."""
-    word = _WORDS[verdict.decision]
-    digest = verdict.digest.short + "…" if verdict.digest else "no digest"
-    policy = f"{plain(verdict.policy)} version {verdict.policy_version}"
-    return [f"{word}  {_asked_for(verdict)}", " " * len(word) + f"  {digest}, policy {policy}"]
+def explain(
+    reference: Reference,
+    *,
+    policy: Policy,
+    memory: Memory,
+    reader: RegistryReader | None = None,
+    options: RegistryOptions | None = None,
+    clock: Clock | None = None,
+) -> Account:
+    """Judge an image, remember nothing, and return the account of it.
 
+    Args:
+        reference: the image.
+        policy: what decides.
+        memory: what was seen before; it is only read.
+        reader: the way to the registry; made from ``options`` where it is left out.
+        options: how the registry is reached.
+        clock: the time; the system's where it is left out.
 
-def document(verdict: Verdict) -> dict[str, object]:
-    """Return the verdict as ``--json`` prints it, schema 1."""
-    return {
-        "schema": 1,
-        "decision": verdict.decision,
-        "reference": _asked_for(verdict),
-        "digest": str(verdict.digest) if verdict.digest else None,
-        "policy": {
-            "name": verdict.policy,
-            "version": verdict.policy_version,
-            "digest": str(verdict.policy_digest),
-        },
-        "findings": [
-            {
-                "check": finding.check,
-                "code": finding.code,
-                "severity": finding.severity,
-                "message": finding.message,
-                "hint": finding.hint,
-            }
-            for finding in verdict.findings
-        ],
-    }
+    Raises:
+        RegistryError: the registry did not answer as it should, so that there is no verdict.
+    """
+    cases: list[Case] = []
 
+    def open_reader() -> RegistryReader:
+        return reader or connect.reader(reference.repository, options or RegistryOptions())
 
-def _asked_for(verdict: Verdict) -> str:
-    """Return the reference as it was asked for, the tag beside a digest included."""
-    reference = verdict.reference
-    if isinstance(reference, PinnedReference) and reference.tag:
-        return f"{reference.repository}:{reference.tag}@{reference.digest}"
-    return str(reference)
+    clock = clock or SystemClock()
+    bench = Bench(
+        now=clock.now(),
+        open_reader=open_reader,
+        certificates=SigstoreVerifier(clock),
+        memory=ReadOnlyMemory(memory),
+        watch=cases.append,
+    )
+    return account(judge(reference, policy, bench), policy, cases)

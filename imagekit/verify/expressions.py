@@ -13,8 +13,8 @@ from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Expression
-from imagekit.verify.case import Case, counted
 from imagekit.verify.content import Part
+from imagekit.verify.image_evidence import Case, counted
 
 _CHECK = "expressions"
 

@@ -23,7 +23,6 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import canonical_name
 from imagekit.policy.authorities import CLOCK_SKEW, is_of
 from imagekit.policy.findings import Finding, error, ok, warning
-from imagekit.ports import Memory, Seen
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import (
     RELEASE,
@@ -33,10 +32,11 @@ from imagekit.signatures.release import (
     parse_withdrawal,
 )
 from imagekit.signatures.results import Refusal
-from imagekit.verify.case import Case
 from imagekit.verify.identity import signed_name
+from imagekit.verify.image_evidence import Case
+from imagekit.verify.ports import Memory, Seen
 from imagekit.verify.signatures import accepted
-from imagekit.verify.trust import times_of
+from imagekit.verify.signer_trust import times_of
 
 _CHECK = "freshness"
 _CLOCK = "@clock"

@@ -26,7 +26,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
@@ -35,9 +34,10 @@ from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.policy.glob import applicable
 from imagekit.policy.types import ImageRule, Policy
-from imagekit.verify.bench import Bench
 from imagekit.verify.content import read_image, refusal
-from imagekit.verify.court import Court, denied, refused
+from imagekit.verify.context import Bench
+from imagekit.verify.evaluation import Court, denied, refused
+from imagekit.verify.verdict import Verdict
 
 __all__ = ["Bench", "judge"]
 

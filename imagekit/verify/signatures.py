@@ -7,15 +7,15 @@ that two patterns match, nor two identities that one pattern matches reach a thr
 from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
-from imagekit.model.evidence import Evidence
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.results import Refusal, Signatory
-from imagekit.verify.case import ORDINARY, SHOWN, Case, nearest, other_image
 from imagekit.verify.conditions import Question, condition_fault
+from imagekit.verify.evidence import Evidence
 from imagekit.verify.identity import accepts, wanted
+from imagekit.verify.image_evidence import ORDINARY, SHOWN, Case, nearest, other_image
 
 
 def check_signature(case: Case) -> Finding:

@@ -17,21 +17,21 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from imagekit.errors import MemoryFaultError
-from imagekit.model.evidence import Candidate, Evidence, Form
 from imagekit.oci.digest import Digest
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Deny, Policy
-from imagekit.ports import Memory, Seen
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import Statement, Subject, statement_of
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.release import moment_text
 from imagekit.signatures.results import Refusal
-from imagekit.verify.case import ORDINARY
-from imagekit.verify.trust import counting, name_of
-from imagekit.verify.weigh import Scales, weigh
+from imagekit.verify.candidates import Scales, weigh
+from imagekit.verify.evidence import Candidate, Evidence, Form
+from imagekit.verify.image_evidence import ORDINARY
+from imagekit.verify.ports import Memory, Seen
+from imagekit.verify.signer_trust import counting, name_of
 
 POLICY_TYPE = "https://imagekit.dev/policy/v1"
 SUFFIX = ".sigstore.json"

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from imagekit.model.verdict import Verdict
 from imagekit.policy.findings import Finding
 from imagekit.policy.glob import applicable
 from imagekit.policy.types import ImageRule, Policy
+from imagekit.verify.verdict import Verdict
 
 State = Literal["ok", "warning", "error", "not asked", "not reached"]
 

@@ -6,9 +6,9 @@ import pytest
 
 from imagekit.errors import ToolError
 from imagekit.formats.admission import parse_review
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference
 from imagekit.pipeline.admission import admit
+from imagekit.verify.verdict import Verdict
 
 KEPT = {"spec": {"containers": [{"image": "r.site/kept:1"}]}}
 EVIL = {"image": "r.site/evil:1"}

@@ -11,13 +11,13 @@ import pytest
 
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.types import INDEX, MANIFEST
 from imagekit.pipeline.run import pull
 from imagekit.pipeline.stage import host_platform
-from imagekit.pipeline.verify import verify
 from imagekit.process import Runner
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock
 from tests.gate.kit import push
 from tests.gate.origin import QUICK, Origin

@@ -8,8 +8,8 @@ import pytest
 from imagekit.errors import RegistryError
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.types import INDEX, Index
-from imagekit.pipeline.verify import verify
 from imagekit.signatures.release import WITHDRAWAL
+from imagekit.verify.verify import verify
 from tests.attacks_kit import errors
 from tests.fakes import FixedClock
 from tests.gate.origin import QUICK, Origin

@@ -18,10 +18,10 @@ from imagekit.gate.guard import Grant, Rights
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.verify import Verifier
 from imagekit.policy.types import Policy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.fresh import NoMemory
+from imagekit.verify.verify import Verifier
 from tests.attacks_kit import errors
 from tests.fakes import FixedClock
 from tests.gate.local import Clock, LocalGate, Making

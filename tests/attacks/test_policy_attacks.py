@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory
-from imagekit.model.verdict import Verdict
-from imagekit.pipeline.policy import open_policy, sign_policy
-from imagekit.pipeline.verify import verify
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.policies import open_policy, sign_policy
+from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.attacks_kit import QUICK, Liar
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW

@@ -9,10 +9,10 @@ import pytest
 from imagekit.cli import main as cli
 from imagekit.errors import InvalidReferenceError, PolicyError
 from imagekit.oci.reference import parse_reference
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import parse_policy
 from imagekit.policy.new import new_policy
 from imagekit.policy.types import SignedIdentity
+from imagekit.verify.verify import verify
 from tests.attacks_kit import Liar, errors
 from tests.signed import NOW
 

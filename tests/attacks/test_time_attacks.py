@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import PinnedReference
-from imagekit.pipeline.verify import verify
 from imagekit.policy.types import Freshness, Policy
 from imagekit.signatures.release import RELEASE
+from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.attacks_kit import QUICK, Liar, errors
 from tests.fakes import FixedClock, MemorySigner, push_image
 from tests.signed import NOW, World

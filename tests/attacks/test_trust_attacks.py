@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from imagekit.errors import PolicyError, VerificationError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.policy.authorities import identifies
 from imagekit.policy.load import parse_policy
@@ -21,6 +20,7 @@ from imagekit.policy.types import Deny, Policy
 from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoot
 from imagekit.signatures.results import Certified, Witness, Witnessed
 from imagekit.signatures.sigstore.certificate import certified
+from imagekit.verify.verdict import Verdict
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import MemorySigner
 from tests.signed import NOW, World

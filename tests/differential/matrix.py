@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import ImagekitError
-from imagekit.pipeline.verify import Verifier
 from imagekit.policy.load import load_policy
+from imagekit.verify.verify import Verifier
 from tests.differential.bed import Bed, Form
 from tests.differential.case import OK, Case
 from tests.differential.changes import Attack

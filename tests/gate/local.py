@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from imagekit.adapters.memory import SqliteMemory
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.blobs.cache import BlobCache
@@ -33,6 +32,7 @@ from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
+from imagekit.verify.rollback import SqliteMemory
 from tests.gate.kit import Reply, ask
 
 OPEN = Rights(passwords={}, tokens={})

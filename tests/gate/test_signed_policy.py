@@ -9,9 +9,9 @@ from imagekit.errors import PolicyError
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.store import Store
-from imagekit.pipeline.policy import sign_policy
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
+from imagekit.verify.policies import sign_policy
 from tests.fakes import MemorySigner
 from tests.gate.kit import Site
 

@@ -16,11 +16,11 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.sign import sign_reference
 from imagekit.pipeline.signers import open_signer
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.recipe import load
 from imagekit.signatures.keys.files import generate
+from imagekit.verify.verify import verify
 from tests.servers import RegistryServer
 
 pytestmark = pytest.mark.real

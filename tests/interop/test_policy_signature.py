@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.pipeline.policy import sign_policy
 from imagekit.pipeline.signers import open_signer
 from imagekit.policy.new import new_policy
 from imagekit.signatures.keys.files import generate, read_public_key
+from imagekit.verify.policies import sign_policy
 
 pytestmark = pytest.mark.real
 

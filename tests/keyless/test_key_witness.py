@@ -15,14 +15,12 @@ import pytest
 import requests
 import yaml
 
-from imagekit.model.evidence import Candidate, Form
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import load_policy
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.publickey import parse_public_key, public_key_pem
@@ -32,6 +30,8 @@ from imagekit.signatures.simplesigning import (
     TIMESTAMP_ANNOTATION,
 )
 from imagekit.verify.collect import gather
+from imagekit.verify.evidence import Candidate, Form
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock
 from tests.sigstore_stack import Sigstore
 

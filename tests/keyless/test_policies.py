@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imagekit.adapters.memory import ScratchMemory
 from imagekit.cli.main import main
-from imagekit.pipeline.policy import open_policy
 from imagekit.policy.new import new_policy
 from imagekit.policy.signers import load_signers
+from imagekit.verify.policies import open_policy
+from imagekit.verify.rollback import ScratchMemory
 from tests.fakes import FixedClock, MemorySigner
 from tests.sigstore.issuer import EMAIL
 from tests.sigstore_stack import Sigstore

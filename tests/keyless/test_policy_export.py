@@ -10,8 +10,8 @@ import pytest
 
 from imagekit.cli.main import main
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import load_policy
+from imagekit.verify.verify import verify
 from tests.sigstore.issuer import EMAIL
 from tests.sigstore_stack import Sigstore
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.pipeline.summary import SummaryOptions, issue_summary
-from imagekit.pipeline.verify import verify
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import Policy, Proof
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.attacks_kit import RealStage
 from tests.servers import RegistryServer
 from tests.signed import World, finding

@@ -19,7 +19,6 @@ from pathlib import Path
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
-from imagekit.model.evidence import Candidate, Evidence, Form
 from imagekit.oci.digest import Digest
 from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
@@ -29,8 +28,9 @@ from imagekit.signatures.publickey import PublicKey, parse_public_key
 from imagekit.signatures.results import Certified, Refusal, Witness
 from imagekit.signatures.signature import verify_signature
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.trust import counting
-from imagekit.verify.weigh import Scales, Weighed, weigh
+from imagekit.verify.candidates import Scales, Weighed, weigh
+from imagekit.verify.evidence import Candidate, Evidence, Form
+from imagekit.verify.signer_trust import counting
 
 PUBLIC_GOOD = "https://tuf-repo-cdn.sigstore.dev"
 

@@ -20,7 +20,6 @@ from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
 from imagekit.pipeline.signers import open_signer
-from imagekit.pipeline.verify import verify
 from imagekit.policy.types import Policy
 from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
@@ -29,6 +28,7 @@ from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.keys.files import generate
 from imagekit.signatures.release import RELEASE
+from imagekit.verify.verify import verify
 from tests.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
@@ -17,10 +16,11 @@ from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.pipeline.signers import open_signer
-from imagekit.pipeline.verify import verify
 from imagekit.publish.check import own_policy
 from imagekit.recipe import load
 from imagekit.signatures.keys.files import generate
+from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.verify import verify
 from tests.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

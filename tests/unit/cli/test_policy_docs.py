@@ -10,11 +10,11 @@ import pytest
 
 from imagekit.cli.main import _command_parser, _module, main
 from imagekit.oci.reference import Repository
-from imagekit.pipeline.policy_save import save_evidence
 from imagekit.signatures.intoto import CYCLONEDX
 from imagekit.signatures.keys.files import generate
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.release import RELEASE, Release, release_predicate
+from imagekit.verify.save import save_evidence
 from tests.signed import SBOM, World
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.cli.main import main
-from imagekit.pipeline.policy_save import save_evidence
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.rollback import SqliteMemory, default_path
+from imagekit.verify.save import save_evidence
 from tests.fakes import MemorySigner
 from tests.signed import signed_world
 

@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET  # our own document
 import pytest
 import yaml
 
-from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.cli.main import main
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.policy_save import save_evidence
-from imagekit.ports import Seen
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.release import RELEASE, Release, release_predicate
+from imagekit.verify.ports import Seen
+from imagekit.verify.rollback import SqliteMemory, default_path
+from imagekit.verify.save import save_evidence
 from tests.signed import World
 
 _TAG = "r.site/apps/demo:1"

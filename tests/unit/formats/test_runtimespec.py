@@ -6,8 +6,8 @@ import pytest
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
-from imagekit.model.staged import Bind
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.offline.types import Bind
 
 CONFIG = ImageConfig(
     platform=Platform(os="linux", architecture="amd64"),

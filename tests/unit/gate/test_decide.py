@@ -12,9 +12,9 @@ from imagekit.gate.recorder import Recorder
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Deny, Freshness, Policy, Waiver
-from imagekit.ports import Seen
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.fresh import NoMemory
+from imagekit.verify.ports import Seen
 from tests.fakes import MemorySigner
 from tests.signed import World
 

@@ -4,10 +4,10 @@ import pytest
 
 from imagekit.errors import InvalidReferenceError, RegistryError
 from imagekit.model.admission import Admission, Review, WantedImage
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.pipeline.admission import admit, as_kubernetes_reads
+from imagekit.verify.verdict import Verdict
 from tests.signed import World, signed_world, sparse_index
 
 TAGGED = "r.site/apps/demo:1"

@@ -24,10 +24,10 @@ from imagekit.oci.types import CONFIG, MANIFEST, RawManifest
 from imagekit.pipeline import import_
 from imagekit.pipeline.export import ExportOptions
 from imagekit.pipeline.import_ import ImportOptions, enclosed_policy, opened
-from imagekit.pipeline.sources import source
 from imagekit.policy.findings import Finding
 from imagekit.policy.load import load_policy
 from imagekit.stage.copy import copy
+from imagekit.verify.sources import source
 from tests.exports import Member, Site, member
 
 RECORD = "imagekit/export.json"

@@ -10,11 +10,10 @@ import pytest
 from imagekit.clock import SystemClock
 from imagekit.errors import DocumentError, ImagekitError, NotFoundError
 from imagekit.formats.runtimespec import runtime_spec_bytes
-from imagekit.model.staged import Kind
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.offline.types import Kind
 from imagekit.pipeline.guard import guard
 from imagekit.pipeline.receipt import Asked
 from imagekit.pipeline.staged import receipt_path, staged_digest, write_receipt
@@ -23,6 +22,7 @@ from imagekit.policy.load import load_policy
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.stage.receipt import receipt_statement
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 
 NODES = """\

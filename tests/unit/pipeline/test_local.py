@@ -8,11 +8,11 @@ import pytest
 from imagekit.errors import DocumentError
 from imagekit.formats.localimages import parse_local_images
 from imagekit.model.local import LocalImage
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.pipeline.local import verify_local
-from imagekit.pipeline.verify import Judged
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import Judged
 from tests.signed import World, signed_world, sparse_index
 
 NAME = "r.site/apps/demo:1"

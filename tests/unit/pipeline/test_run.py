@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.pipeline.run import pull, run
 from imagekit.policy.findings import Finding
+from imagekit.verify.verdict import Verdict
 
 GOOD, OTHER = Digest.of(b"good"), Digest.of(b"other")
 TAGGED = parse_reference("registry.example.org/app:1")

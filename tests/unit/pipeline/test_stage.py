@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, NotFoundError
-from imagekit.model.staged import Kind, Target
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
+from imagekit.offline.types import Kind, Target
 from imagekit.pipeline.receipt import Asked, Checked, check
 from imagekit.pipeline.stage import Bench, Staged, StageOptions, stage
 from imagekit.policy.load import load_policy

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from imagekit.errors import AuthError, InputError, NotFoundError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.pipeline.summary import IssuedSummary, SummaryOptions, issue_summary
@@ -17,6 +16,7 @@ from imagekit.policy.types import Policy, Proof, Waiver
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
 from imagekit.signatures.vsa import Summary, parse_summary
+from imagekit.verify.verdict import Verdict
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, World, finding, signed_world, sparse_index
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from imagekit.errors import ImagekitError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import MANIFEST
 from imagekit.policy.findings import Finding
 from imagekit.runtime.containerd import DESCRIPTOR, MAX_REASON, Question, image_of, reason
+from imagekit.verify.verdict import Verdict
 
 DIGEST = Digest.of(b"x")
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from imagekit.errors import PolicyError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.policy.export import export_policy
 from imagekit.policy.load import parse_policy
 from imagekit.policy.types import Freshness, Level, Platforms, Policy, Proof, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 from tests.signed import NOW, PROVENANCE, SBOM, World
 

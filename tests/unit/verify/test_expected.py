@@ -10,11 +10,11 @@ import yaml
 
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.policy.findings import Finding
-from imagekit.ports import Seen
 from imagekit.verify.expected import Expected, load_table, parse_table, table_schema
+from imagekit.verify.ports import Seen
+from imagekit.verify.verdict import Verdict
 from tests.signed import World
 
 _TAG = "r.site/apps/demo:1"

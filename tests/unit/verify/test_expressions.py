@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import CONFIG, EMPTY, EMPTY_JSON, INDEX, MANIFEST, Descriptor, Index
 from imagekit.oci.types import Platform as OciPlatform
 from imagekit.policy.types import Expression, Level, Platforms
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 from tests.signed import NOW, World, finding
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError, MemoryFaultError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Freshness, Level, Platforms
-from imagekit.ports import Seen
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import RELEASE, WITHDRAWAL
+from imagekit.verify.ports import Seen
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World, finding, sparse_index
 

@@ -13,7 +13,6 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
@@ -30,6 +29,7 @@ from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify import collect
 from imagekit.verify.judge import Bench, judge
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 from tests.signed import NOW, PROVENANCE, SBOM, World, finding, signed_world
 

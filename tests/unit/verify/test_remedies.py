@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 
 from imagekit.errors import UsageError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.oci.registry.ports import RegistryReader
@@ -15,6 +14,7 @@ from imagekit.policy.types import Level, Platforms
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
 from imagekit.signatures.intoto import SLSA_PROVENANCE
+from imagekit.verify.verdict import Verdict
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import World, signed_world
 

@@ -13,9 +13,9 @@ from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
-from imagekit.ports import Seen
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
+from imagekit.verify.ports import Seen
 from imagekit.verify.signed import check_signature, check_version, in_force, policy_statement, seal
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from imagekit.model.verdict import Verdict
 from imagekit.oci.types import IN_TOTO
 from imagekit.policy.types import Freshness, Policy
 from imagekit.signatures.authority import Authority, Need
@@ -19,6 +18,7 @@ from imagekit.signatures.logentry import Signed
 from imagekit.signatures.results import Refusal, Witnessed
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
+from imagekit.verify.verdict import Verdict
 from tests import witnesses
 from tests.fakes import FixedClock, FixedWitness
 from tests.signed import NOW, World, finding

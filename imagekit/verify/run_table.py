@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.adapters.memory import ScratchMemory
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.sources import saved_reader
-from imagekit.pipeline.verify import verify
 from imagekit.policy.load import load_policy
 from imagekit.policy.types import Policy
 from imagekit.verify.expected import Expected, Table
+from imagekit.verify.rollback import ScratchMemory
+from imagekit.verify.sources import saved_reader
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

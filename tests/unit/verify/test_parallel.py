@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagekit.verify.inorder import in_order
+from imagekit.verify.parallel import in_order
 
 WAIT = 10
 

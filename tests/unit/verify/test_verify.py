@@ -7,9 +7,9 @@ import pytest
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.reference import TaggedReference
-from imagekit.pipeline.verify import Verifier
 from imagekit.verify.collect import gather
 from imagekit.verify.fresh import NoMemory
+from imagekit.verify.verify import Verifier
 from tests.fakes import FixedClock, MemorySigner
 from tests.hostile import Answer
 from tests.replay import OPTIONS, Stage

@@ -14,13 +14,13 @@ What must hold before evidence counts for an authority of the policy:
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from imagekit.model.evidence import Evidence
 from imagekit.policy.authorities import CLOCK_SKEW, identifies, is_of
 from imagekit.policy.patterns import matches
 from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import Certified, Refusal, Signatory, Witness, Witnessed
+from imagekit.verify.evidence import Evidence
 
 
 def name_of(signatory: Signatory, authorities: Iterable[Authority]) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.saved import SavedReader
 from imagekit.errors import NotFoundError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, Descriptor
-from imagekit.pipeline.policy_save import save_evidence
-from imagekit.pipeline.verify import verify
 from imagekit.policy.types import SignedIdentity
+from imagekit.verify.save import save_evidence
+from imagekit.verify.saved import SavedReader
+from imagekit.verify.verdict import Verdict
+from imagekit.verify.verify import verify
 from tests.fakes import FixedClock, MemoryRegistry, push_image
 from tests.signed import NOW, World, signed_world
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import SqliteMemory, default_path
 from imagekit.documents.report import Report
 from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.policy import open_policy, sign_policy
 from imagekit.policy.new import new_policy
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
@@ -19,6 +17,8 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_of
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.policies import open_policy, sign_policy
+from imagekit.verify.rollback import SqliteMemory, default_path
 from imagekit.verify.signed import check_signature
 from tests.fakes import FixedClock, MemorySigner
 

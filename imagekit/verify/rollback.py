@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imagekit.errors import InvalidReferenceError, MemoryFaultError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.paths import expanded
-from imagekit.ports import Memory, Seen
+from imagekit.verify.ports import Memory, Seen
 
 if TYPE_CHECKING:
     import sqlite3

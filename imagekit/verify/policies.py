@@ -9,10 +9,10 @@ from imagekit.errors import PolicyError
 from imagekit.policy.load import load_policy
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
-from imagekit.ports import Memory
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer
+from imagekit.verify.ports import Memory
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
     SUFFIX,
@@ -132,7 +132,7 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
 
 
 def _memory() -> Memory:
-    from imagekit.adapters.memory import SqliteMemory, default_path
+    from imagekit.verify.rollback import SqliteMemory, default_path
 
     return SqliteMemory(default_path())
 

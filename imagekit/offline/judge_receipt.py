@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imagekit.errors import DocumentError
-from imagekit.model.evidence import Candidate, Evidence, Form
-from imagekit.model.staged import Receipt
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.types import Receipt
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok
@@ -29,9 +27,11 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.results import Refusal
+from imagekit.verify.candidates import Scales, weigh
 from imagekit.verify.conditions.summary import check_summary
-from imagekit.verify.trust import counting, name_of
-from imagekit.verify.weigh import Scales, weigh
+from imagekit.verify.evidence import Candidate, Evidence, Form
+from imagekit.verify.signer_trust import counting, name_of
+from imagekit.verify.verdict import Verdict
 
 _CHECK = "receipt"
 _HINT = "stage the image again, as the policy of nodes wants it: imagekit stage --verifier-id URI"

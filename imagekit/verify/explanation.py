@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imagekit.errors import DocumentError
-from imagekit.model.evidence import Evidence, Gathered
-from imagekit.model.verdict import Verdict
 from imagekit.policy.authorities import is_of
 from imagekit.policy.findings import Finding, plain
 from imagekit.policy.glob import applicable, literal_length, matches
@@ -19,8 +17,10 @@ from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.release import RELEASE, WITHDRAWAL, parse_release
 from imagekit.signatures.results import Refusal
 from imagekit.verify.attestations import check_attestation
-from imagekit.verify.case import Case
+from imagekit.verify.evidence import Evidence, Gathered
+from imagekit.verify.image_evidence import Case
 from imagekit.verify.signatures import accepted
+from imagekit.verify.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

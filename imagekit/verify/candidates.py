@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, VerificationError
-from imagekit.model.evidence import Candidate, Evidence, Form
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import Authority, Need, TrustRoot
 from imagekit.signatures.bundle import (
@@ -35,6 +34,7 @@ from imagekit.signatures.simplesigning import (
     SIGNATURE_ANNOTATION,
     parse_payload,
 )
+from imagekit.verify.evidence import Candidate, Evidence, Form
 
 Weighed = Evidence | Refusal
 _Verified = tuple[Certified, tuple[Witness, ...]]

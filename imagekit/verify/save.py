@@ -7,10 +7,10 @@ from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.pipeline.sources import recorder
 from imagekit.policy.findings import Finding
 from imagekit.verify.collect import gather
 from imagekit.verify.content import read_image
+from imagekit.verify.sources import recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

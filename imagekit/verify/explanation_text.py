@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from imagekit.policy.findings import plain
 from imagekit.policy.types import Policy
-from imagekit.verify.account import Account, Offered
-from imagekit.verify.explain import document, heading
+from imagekit.verify.explanation import Account, Offered
 from imagekit.verify.steps import Step, steps
+from imagekit.verify.verdict_text import document, heading
 
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗", "not asked": "-", "not reached": "·"}
 _WIDTH = 11

@@ -1,10 +1,11 @@
 """Verdicts: what verifying an image found, check by check."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Reference
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.policy.findings import Finding
 
 Decision = Literal["allow", "deny"]
@@ -51,3 +52,16 @@ class Verdict:
             TypeError: always.
         """
         raise TypeError("a Verdict has no truth value: ask for .allowed")
+
+
+Judge = Callable[[Reference], Verdict]
+
+
+def allowed(reference: Reference, verdict: Verdict) -> PinnedReference | None:
+    """Return what may be used: the judged digest; None unless the verdict is for this image."""
+    digest = verdict.digest
+    if not verdict.allowed or digest is None:
+        return None
+    if isinstance(reference, TaggedReference):
+        return reference.pin(digest)
+    return reference if reference.digest == digest else None

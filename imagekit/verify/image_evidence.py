@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagekit.model.evidence import Evidence, Form, Gathered
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.results import Refusal
-from imagekit.verify.trust import counting, name_of
-from imagekit.verify.weigh import Weighed
+from imagekit.verify.candidates import Weighed
+from imagekit.verify.evidence import Evidence, Form, Gathered
+from imagekit.verify.signer_trust import counting, name_of
 
 SHOWN = 3
 """How many of many things a message names."""

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from imagekit.adapters.memory import ScratchMemory
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.policy_explain import explain
 from imagekit.policy.types import Deny, Expression, Freshness, Platforms, Policy, Waiver
 from imagekit.signatures.release import WITHDRAWAL
-from imagekit.verify.account import Account
-from imagekit.verify.explain_account import account_document, account_text
+from imagekit.verify.explain import explain
+from imagekit.verify.explanation import Account
+from imagekit.verify.explanation_text import account_document, account_text
+from imagekit.verify.rollback import ScratchMemory
 from imagekit.verify.steps import steps
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, World, signed_world

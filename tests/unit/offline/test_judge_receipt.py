@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from imagekit.errors import DocumentError
-from imagekit.model.staged import STAGED, Kind
-from imagekit.model.verdict import Verdict
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
+from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.types import STAGED, Kind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
 from imagekit.policy.types import (
@@ -25,7 +25,7 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes
 from imagekit.stage.receipt import claimed, receipt_statement
-from imagekit.verify.receipt import Bench, judge_receipt
+from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.memory import ReadOnlyMemory, ScratchMemory, SqliteMemory, default_path
 from imagekit.errors import MemoryFaultError
 from imagekit.oci.digest import Digest
-from imagekit.ports import Memory, Seen
+from imagekit.verify.ports import Memory, Seen
+from imagekit.verify.rollback import ReadOnlyMemory, ScratchMemory, SqliteMemory, default_path
 
 
 def _seen(sequence: int) -> Seen:

@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from imagekit.errors import DocumentError, IntegrityError
-from imagekit.model.evidence import Gathered
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.findings import Finding, error, warning
 from imagekit.policy.types import ImageRule, Level, Policy
-from imagekit.verify.bench import Bench
-from imagekit.verify.case import Case, counted
+from imagekit.verify.candidates import Scales, weigh
 from imagekit.verify.collect import gather, gather_withdrawals
 from imagekit.verify.content import NO_PLATFORM, Content, Part, shown
+from imagekit.verify.context import Bench
 from imagekit.verify.decide import decide
+from imagekit.verify.evidence import Gathered
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.fresh import (
     Fresh,
@@ -30,9 +30,9 @@ from imagekit.verify.fresh import (
     check_withdrawal,
     remember,
 )
-from imagekit.verify.inorder import in_order
+from imagekit.verify.image_evidence import Case, counted
+from imagekit.verify.parallel import in_order
 from imagekit.verify.platforms import check_platforms
-from imagekit.verify.weigh import Scales, weigh
 
 _NEVER_EASED = frozenset({"withdrawal", "referrers"})
 """What refuses also where a rule only warns: a list that cannot be read may hold a withdrawal."""

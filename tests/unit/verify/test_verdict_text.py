@@ -1,7 +1,7 @@
 """Verdicts as text for people and as a document for programs."""
 
 from imagekit.policy.types import Deny
-from imagekit.verify.explain import document, text
+from imagekit.verify.verdict_text import document, text
 from tests.fakes import MemorySigner
 from tests.signed import World, signed_world
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.ports import Memory
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.case import Case
 from imagekit.verify.fresh import NoMemory
+from imagekit.verify.image_evidence import Case
+from imagekit.verify.ports import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.model.verdict import Verdict
 from imagekit.oci.reference import Reference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.types import Policy
-from imagekit.ports import Memory
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.inorder import in_order
 from imagekit.verify.judge import Bench, judge
+from imagekit.verify.parallel import in_order
+from imagekit.verify.ports import Memory
+from imagekit.verify.verdict import Verdict
 
 MAX_REFERENCES = 10_000
 _IMAGES = 16
@@ -188,7 +188,7 @@ def verify_many(
 
 
 def _memory() -> Memory:
-    from imagekit.adapters.memory import SqliteMemory, default_path
+    from imagekit.verify.rollback import SqliteMemory, default_path
 
     return SqliteMemory(default_path())
 

@@ -87,7 +87,7 @@ def saved_reader(folder: Path) -> RegistryReader:
     Args:
         folder: a layout that ``imagekit policy save`` or another tool wrote.
     """
-    from imagekit.adapters.saved import SavedReader
+    from imagekit.verify.saved import SavedReader
 
     return SavedReader(folder)
 
@@ -98,6 +98,6 @@ def recorder(inner: RegistryReader, folder: Path) -> RegistryReader:
     Raises:
         RegistryError: the folder cannot be made.
     """
-    from imagekit.adapters.saved import Recorder
+    from imagekit.verify.saved import Recorder
 
     return Recorder(inner, folder)

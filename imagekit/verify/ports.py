@@ -1,0 +1,30 @@
+"""What a verifier asks of its memory of releases."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagekit.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The highest that was seen under a name, and what it was."""
+
+    sequence: int
+    digest: Digest
+
+
+class Memory(Protocol):
+    """What a verifier has seen before, so that nothing goes back in silence.
+
+    A memory that cannot be read or written raises MemoryFaultError; whether that denies is the
+    policy's to say.
+    """
+
+    def highest(self, name: str) -> Seen | None:
+        """Return the highest that was seen under a name, or None where it is new."""
+        ...
+
+    def remember(self, name: str, seen: Seen) -> None:
+        """Keep what was seen, unless the same or something higher is kept already."""
+        ...
