@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.pipeline.publish import PublishOptions
     from imagekit.pipeline.publish import publish as publish_recipe
-    from imagekit.pipeline.sign import sign_reference as sign_image
-    from imagekit.pipeline.summary import SummaryOptions, issue_summary
     from imagekit.policy.load import load_policy
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
     from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
+    from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
+    from imagekit.sign.sign import sign_reference as sign_image
     from imagekit.verify.policies import open_policy
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import text as explain
@@ -70,18 +70,18 @@ _HOMES = {
     "BuildOptions": "build.build",
     "Destination": "oci.reference",
     "ImagekitError": "errors",
-    "open_signer": "pipeline.signers",
+    "open_signer": "sign.open_signer",
     "PublishOptions": "pipeline.publish",
     "PublishedImage": "model.published",
     "Recipe": "recipe.types",
     "RegistryOptions": "oci.registry.options",
-    "SummaryOptions": "pipeline.summary",
+    "SummaryOptions": "sign.issue_vsa",
     "Verdict": "verify.verdict",
     "Verifier": "verify.verify",
     "build_recipe": "check.check:build_tested",
     "explain": "verify.verdict_text:text",
     "lint_recipes": "recipe.lint:lint",
-    "issue_summary": "pipeline.summary",
+    "issue_summary": "sign.issue_vsa",
     "load_policy": "policy.load",
     "load_recipe": "recipe:load",
     "open_policy": "verify.policies",
@@ -89,7 +89,7 @@ _HOMES = {
     "publish_recipe": "pipeline.publish:publish",
     "sbom_of_folder": "sbom.sbom",
     "sbom_of_reference": "sbom.sbom",
-    "sign_image": "pipeline.sign:sign_reference",
+    "sign_image": "sign.sign:sign_reference",
     "verify_image": "verify.verify:verify",
 }
 

@@ -199,7 +199,7 @@ def signer_of(arguments: argparse.Namespace) -> "Signer":
         SigningKeyError: the key does not open, or there is no token.
     """
     from imagekit.cli.password import password_source
-    from imagekit.pipeline.signers import KeylessOptions, at_terminal, choose
+    from imagekit.sign.open_signer import KeylessOptions, at_terminal, choose
 
     return choose(
         key=arguments.key,

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.sign import sign_reference
+    from imagekit.sign.sign import sign_reference
 
     stated = _stated(arguments)
     done = sign_reference(

@@ -12,7 +12,7 @@ from imagekit.cli.options import add_signer_options, registry_of, signer_of
 from imagekit.errors import ImagekitError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.summary import IssuedSummary
+    from imagekit.sign.issue_vsa import IssuedSummary
     from imagekit.verify.verdict import Verdict
 
     Issue = Callable[[Verdict], IssuedSummary]
@@ -84,8 +84,8 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
             "what is read by --from has no registry to attach a summary in",
             hint="write it to a file: --vsa-out FILE",
         )
-    from imagekit.pipeline.summary import SummaryOptions, issue_summary
-    from imagekit.sign.summary import LOCAL_VERIFIER
+    from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
+    from imagekit.sign.vsa import LOCAL_VERIFIER
 
     return partial(
         issue_summary,

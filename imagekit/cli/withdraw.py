@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     from imagekit.errors import UsageError
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.withdraw import withdraw
+    from imagekit.sign.withdraw import withdraw
     from imagekit.signatures.release import MAX_REASON
 
     reason = " ".join(arguments.reason.split())

@@ -11,7 +11,7 @@ import pytest
 HOLDER = """
 import time
 from pathlib import Path
-from imagekit.pipeline.signers import KeylessOptions, choose
+from imagekit.sign.open_signer import KeylessOptions, choose
 try:
     choose(key=Path("nowhere.key"), keyless=False, options=KeylessOptions(), password=str)
 except Exception:

@@ -12,8 +12,8 @@ import pytest
 from imagekit.cli.junit import write as write_junit
 from imagekit.cli.main import main
 from imagekit.oci.archive import whole, write_archive
-from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.policy.new import new_policy
+from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.verify.policies import sign_policy
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, signed_world

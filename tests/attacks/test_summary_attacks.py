@@ -8,10 +8,10 @@ import pytest
 from imagekit.oci.digest import Digest
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import Policy, Proof
-from imagekit.sign.summary import Verifier, summarize, summary_statement
+from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
+from imagekit.sign.vsa import Verifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import FixedClock, MemorySigner

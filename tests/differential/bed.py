@@ -16,10 +16,10 @@ from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Descriptor
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.sign import sign_reference
-from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
+from imagekit.sign.open_signer import KeylessOptions, keyless_signer
+from imagekit.sign.sign import sign_reference
 from imagekit.sign.signing import sign
 from imagekit.signatures.keys.files import generate
 from imagekit.signatures.keys.open import open_key

@@ -9,7 +9,7 @@ from imagekit.errors import RegistryError
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import EMPTY, EMPTY_JSON, MANIFEST
-from imagekit.pipeline.withdraw import withdraw
+from imagekit.sign.withdraw import withdraw
 from tests.differential.bed import STRANGER, Form
 from tests.differential.case import Case
 from tests.differential.changes import Attack

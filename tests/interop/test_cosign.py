@@ -14,9 +14,9 @@ from imagekit.oci.codec import descriptor_document
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import INDEX
-from imagekit.pipeline.signers import open_signer
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
+from imagekit.sign.open_signer import open_signer
 from imagekit.sign.signing import attest, sign, subjects
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, Statement, statement_of

@@ -14,11 +14,11 @@ from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, parse_reference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.sign import sign_reference
-from imagekit.pipeline.signers import open_signer
 from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.recipe import load
+from imagekit.sign.open_signer import open_signer
+from imagekit.sign.sign import sign_reference
 from imagekit.signatures.keys.files import generate
 from imagekit.verify.verify import verify
 from tests.servers import RegistryServer

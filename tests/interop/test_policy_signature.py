@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.pipeline.signers import open_signer
 from imagekit.policy.new import new_policy
+from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.files import generate, read_public_key
 from imagekit.verify.policies import sign_policy
 

@@ -12,8 +12,8 @@ import pytest
 from imagekit.build.build import BuildOptions
 from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
+from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.files import generate
 from tests.servers import RegistryServer
 

@@ -13,8 +13,8 @@ from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.signers import KeylessOptions, keyless_signer
 from imagekit.recipe import load
+from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from tests.servers import RegistryServer
 from tests.sigstore.issuer import EMAIL
 from tests.sigstore_stack import Sigstore

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.signers import KeylessOptions, keyless_signer
-from imagekit.pipeline.summary import SummaryOptions, issue_summary
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import Policy, Proof
+from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
+from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify

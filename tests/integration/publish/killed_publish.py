@@ -14,8 +14,8 @@ from imagekit.oci.reference import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.signers import open_signer
 from imagekit.recipe import load
+from imagekit.sign.open_signer import open_signer
 
 WRITES = ("put_blob", "put_bytes", "put_manifest", "tag", "tag_once")
 

@@ -19,11 +19,11 @@ from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
-from imagekit.pipeline.signers import open_signer
 from imagekit.policy.types import Policy
 from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
+from imagekit.sign.open_signer import open_signer
 from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.keys.files import generate

@@ -15,9 +15,9 @@ from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.pipeline.publish import PublishOptions, publish
-from imagekit.pipeline.signers import open_signer
 from imagekit.publish.check import own_policy
 from imagekit.recipe import load
+from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.files import generate
 from imagekit.verify.rollback import SqliteMemory
 from imagekit.verify.verify import verify

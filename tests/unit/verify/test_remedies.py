@@ -9,10 +9,10 @@ from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Index, Platform
-from imagekit.pipeline.sign import sign_image
 from imagekit.policy.types import Level, Platforms
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
+from imagekit.sign.sign import sign_image
 from imagekit.signatures.intoto import SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
 from tests.fakes import FixedClock, MemorySigner

@@ -22,11 +22,11 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
-from imagekit.pipeline.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.progress import Done, Event, silent
 from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of
+from imagekit.sign.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.signatures.intoto import COSIGN_SIGN, SLSA_PROVENANCE
 from imagekit.signatures.intoto import CYCLONEDX as SBOM_TYPE
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image

@@ -10,9 +10,9 @@ import pytest
 from imagekit.errors import AuthError, InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
-from imagekit.pipeline.summary import IssuedSummary, SummaryOptions, issue_summary
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import Policy, Proof, Waiver
+from imagekit.sign.issue_vsa import IssuedSummary, SummaryOptions, issue_summary
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
 from imagekit.signatures.vsa import Summary, parse_summary

@@ -12,7 +12,7 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attach_bundle
-from imagekit.sign.summary import (
+from imagekit.sign.vsa import (
     LOCAL_VERIFIER,
     Verifier,
     judged_digest,
