@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from imagekit.build.build import BuildOptions
     from imagekit.check.check import build_tested as build_recipe
     from imagekit.errors import ImagekitError
-    from imagekit.model.published import PublishedImage
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.pipeline.publish import PublishOptions
-    from imagekit.pipeline.publish import publish as publish_recipe
     from imagekit.policy.load import load_policy
+    from imagekit.publish.publish import PublishOptions
+    from imagekit.publish.publish import publish as publish_recipe
+    from imagekit.publish.types import PublishedImage
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
@@ -71,8 +71,8 @@ _HOMES = {
     "Destination": "oci.reference",
     "ImagekitError": "errors",
     "open_signer": "sign.open_signer",
-    "PublishOptions": "pipeline.publish",
-    "PublishedImage": "model.published",
+    "PublishOptions": "publish.publish",
+    "PublishedImage": "publish.types",
     "Recipe": "recipe.types",
     "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "sign.issue_vsa",
@@ -86,7 +86,7 @@ _HOMES = {
     "load_recipe": "recipe:load",
     "open_policy": "verify.policies",
     "parse_reference": "oci.reference",
-    "publish_recipe": "pipeline.publish:publish",
+    "publish_recipe": "publish.publish:publish",
     "sbom_of_folder": "sbom.sbom",
     "sbom_of_reference": "sbom.sbom",
     "sign_image": "sign.sign:sign_reference",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.oci.reference import parse_reference
-from imagekit.pipeline.inspect import Claim, Inspection
+from imagekit.publish.inspect import Claim, Inspection
 
 _MOST_LABELS = 20
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: there is no such image, or it cannot be read.
     """
     from imagekit.oci.registry import connect
-    from imagekit.pipeline.inspect import inspect
+    from imagekit.publish.inspect import inspect
 
     reference = parse_reference(arguments.reference)
     options = registry_of(arguments)

@@ -27,8 +27,8 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
-from imagekit.model.published import PublishedImage
 from imagekit.oci.hostname import is_loopback
+from imagekit.publish.types import PublishedImage
 
 if TYPE_CHECKING:
     from imagekit.oci.reference import Destination
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
     from imagekit.oci.reference import Destination
-    from imagekit.pipeline.publish import PublishOptions, publish
+    from imagekit.publish.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
 
     destination = Destination.parse(arguments.to, alias=arguments.alias)

@@ -15,7 +15,7 @@ from imagekit.oci.reference import Destination, PinnedReference, Repository, par
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Descriptor
-from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer

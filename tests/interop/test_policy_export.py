@@ -13,9 +13,9 @@ from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, parse_reference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.publish import PublishOptions, publish
 from imagekit.policy.load import load_policy
 from imagekit.progress import silent
+from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.sign.sign import sign_reference

@@ -11,7 +11,7 @@ import pytest
 
 from imagekit.build.build import BuildOptions
 from imagekit.oci.reference import Destination, PinnedReference
-from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.files import generate

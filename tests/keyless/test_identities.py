@@ -12,7 +12,7 @@ import yaml
 from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, PinnedReference
-from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from tests.servers import RegistryServer

@@ -13,7 +13,7 @@ from imagekit.build.build import BuildOptions
 from imagekit.oci.reference import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.publish import PublishOptions, publish
+from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 

@@ -7,10 +7,10 @@ import pytest
 
 from imagekit.cli.main import main
 from imagekit.errors import BuildError
-from imagekit.model.published import PublishedImage
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
-from imagekit.pipeline import publish as pipeline
+from imagekit.publish import publish as pipeline
+from imagekit.publish.types import PublishedImage
 from imagekit.recipe.types import Recipe
 from imagekit.signatures.keys.files import generate
 

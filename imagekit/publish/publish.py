@@ -26,7 +26,6 @@ from imagekit.build.image import BuiltImage
 from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
-from imagekit.model.published import PublishedImage, Status
 from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
@@ -35,6 +34,7 @@ from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
 from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
+from imagekit.publish.types import PublishedImage, Status
 from imagekit.recipe.types import Recipe, Tags
 from imagekit.sign.attach import Attached, attach_sbom
 from imagekit.sign.provenance import provenance, recipe_digests
