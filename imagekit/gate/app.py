@@ -14,11 +14,11 @@ from imagekit.errors import ImagekitError
 from imagekit.gate import listing
 from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable, unknown_blob
 from imagekit.gate.audit import Audit
-from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.auth.authenticate import NOBODY, Client, Guard
+from imagekit.gate.blobs.server import Shelf
 from imagekit.gate.clients import Asker, Clients
-from imagekit.gate.desk import Desk, Served
-from imagekit.gate.guard import NOBODY, Client, Guard
-from imagekit.gate.instant import Instant, fits, headers_of
+from imagekit.gate.decisions.refusals import DenialError, refusing
+from imagekit.gate.decisions.service import Desk, Served
 from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
@@ -34,7 +34,7 @@ from imagekit.gate.paths import (
     Probe,
     parse,
 )
-from imagekit.gate.refusals import DenialError, refusing
+from imagekit.gate.prerendered import Instant, fits, headers_of
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference

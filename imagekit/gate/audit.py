@@ -10,9 +10,9 @@ from aiohttp import web
 
 from imagekit.errors import ImagekitError
 from imagekit.gate.answers import RefusedError
-from imagekit.gate.decision import Decision
+from imagekit.gate.decisions.decision import Decision
+from imagekit.gate.decisions.refusals import shown
 from imagekit.gate.metrics import Metrics
-from imagekit.gate.refusals import shown
 from imagekit.oci.reference import Reference
 from imagekit.policy.findings import plain
 

@@ -16,10 +16,10 @@ from imagekit.documents.report import Report, shown
 from imagekit.documents.scalars import Boolean, Choice, Integer, ListOf, Text, plain
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import InputError
+from imagekit.gate.auth.authenticate import Grant
 from imagekit.gate.clients import Network
-from imagekit.gate.decide import Lifetimes
-from imagekit.gate.desk import Times
-from imagekit.gate.guard import Grant
+from imagekit.gate.decisions.decide import Lifetimes
+from imagekit.gate.decisions.service import Times
 from imagekit.gate.limits import Limits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream

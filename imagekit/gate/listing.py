@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from imagekit.gate.answers import Answer, RefusedError
 from imagekit.gate.clients import Asker
-from imagekit.gate.desk import Desk
+from imagekit.gate.decisions.service import Desk
 from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.codec import descriptor_document

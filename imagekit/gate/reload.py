@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagekit.errors import ImagekitError, InputError, PolicyError
-from imagekit.gate.decide import Rulebook
-from imagekit.gate.decision import fingerprint
+from imagekit.gate.decisions.decide import Rulebook
+from imagekit.gate.decisions.decision import fingerprint
+from imagekit.gate.decisions.store import Store
 from imagekit.gate.metrics import Metrics
-from imagekit.gate.store import Store
 from imagekit.policy.findings import plain
 from imagekit.policy.signers import PolicySigners
 from imagekit.verify.policies import load_signed

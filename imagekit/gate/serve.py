@@ -22,20 +22,20 @@ from imagekit.errors import InputError
 from imagekit.gate.answers import Answer
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
+from imagekit.gate.auth.authenticate import Guard
+from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.blobs.server import Shelf
 from imagekit.gate.clients import Clients
 from imagekit.gate.config import Config
-from imagekit.gate.decide import Senses
-from imagekit.gate.desk import Desk
-from imagekit.gate.guard import Guard
-from imagekit.gate.ledger import Ledger, Shared
+from imagekit.gate.decisions.cache import Ledger, Shared
+from imagekit.gate.decisions.decide import Senses
+from imagekit.gate.decisions.service import Desk
+from imagekit.gate.decisions.store import Store
 from imagekit.gate.listener import Handler, Manners, listen, tls_context
-from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
-from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstreams
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
@@ -272,7 +272,7 @@ def _shared(url: str) -> Shared | None:
     if not url:
         return None
     try:
-        from imagekit.gate.shared import RedisShared  # only where it is wanted
+        from imagekit.gate.decisions.redis_store import RedisShared  # only where it is wanted
     except ImportError as error:
         raise InputError(
             "sharing decisions by Redis needs its library",

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from imagekit.errors import ToolError
-from imagekit.formats.admission import parse_review
+from imagekit.hosts.kubernetes.admission import admit
+from imagekit.hosts.kubernetes.review import parse_review
 from imagekit.oci.reference import Reference
-from imagekit.pipeline.admission import admit
 from imagekit.verify.verdict import Verdict
 
 KEPT = {"spec": {"containers": [{"image": "r.site/kept:1"}]}}

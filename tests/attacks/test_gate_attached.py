@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.gate import attached
+from imagekit.gate.decisions import attached
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.blobs.flow import HELD_BACK
+from imagekit.gate.blobs.download import HELD_BACK
 from imagekit.oci.digest import Digest
 from tests.gate.kit import Reply, wait_for
 from tests.gate.local import LocalGate, Making

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.decide import Lifetimes
-from imagekit.gate.desk import Times
+from imagekit.gate.decisions.decide import Lifetimes
+from imagekit.gate.decisions.service import Times
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.guard import Grant, Rights
+from imagekit.gate.auth.authenticate import Grant, Rights
+from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.limits import Limits
-from imagekit.gate.logins import load_rights
 from imagekit.oci.digest import Digest
 from tests.fakes import push_image
 from tests.gate.kit import Reply, wait_for

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.desk import Times
+from imagekit.gate.decisions.service import Times
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX

@@ -13,8 +13,8 @@ import bcrypt
 import pytest
 
 from imagekit.errors import InputError, NotFoundError
-from imagekit.gate.desk import Times
-from imagekit.gate.guard import Grant, Rights
+from imagekit.gate.auth.authenticate import Grant, Rights
+from imagekit.gate.decisions.service import Times
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions

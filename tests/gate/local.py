@@ -14,21 +14,21 @@ from typing import Any, Self
 
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
+from imagekit.gate.auth.authenticate import Guard, Rights
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.shelf import Shelf
+from imagekit.gate.blobs.server import Shelf
 from imagekit.gate.clients import Clients, Network
 from imagekit.gate.config import Address
-from imagekit.gate.decide import Rulebook, Senses
-from imagekit.gate.decision import fingerprint
-from imagekit.gate.desk import Desk, Times
-from imagekit.gate.guard import Guard, Rights
-from imagekit.gate.ledger import Ledger
+from imagekit.gate.decisions.cache import Ledger
+from imagekit.gate.decisions.decide import Rulebook, Senses
+from imagekit.gate.decisions.decision import fingerprint
+from imagekit.gate.decisions.service import Desk, Times
+from imagekit.gate.decisions.store import Store
 from imagekit.gate.limits import Limits
 from imagekit.gate.listener import Manners, listen
 from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
-from imagekit.gate.store import Store
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import PolicyError
+from imagekit.gate.decisions.store import Store
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.reload import PolicyInForce
-from imagekit.gate.store import Store
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
 from imagekit.verify.policies import sign_policy

@@ -16,7 +16,7 @@ import pytest
 
 from tests.gate.kit import Site, wait_for
 from tests.servers import answers, free_port
-from tests.unit.formats.test_admission import review
+from tests.unit.hosts.kubernetes.test_review import review
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,7 @@ from tempfile import mkstemp
 from typing import BinaryIO
 
 from imagekit.errors import ImagekitError, InputError
-from imagekit.gate.hold import hold
+from imagekit.gate.folder_lock import hold
 from imagekit.oci.digest import Digest
 
 _TOUCH_SECONDS = 60.0

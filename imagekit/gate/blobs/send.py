@@ -16,7 +16,7 @@ from aiohttp import web
 from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
 from imagekit.gate.answers import OCTETS, RefusedError
-from imagekit.gate.blobs.flow import Flow, Wanted, checked
+from imagekit.gate.blobs.download import Flow, Wanted, checked
 from imagekit.oci.digest import Digest
 
 _log = logging.getLogger(__name__)

@@ -6,19 +6,18 @@ from pathlib import PurePosixPath
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
-from imagekit.formats.admission import parse_review, review_answer
 from imagekit.formats.installed import installed_bytes, parse_installed
 from imagekit.formats.localimages import parse_local_images
 from imagekit.gate.config import CONFIG
 from imagekit.gate.paths import parse
-from imagekit.model.admission import Admission
+from imagekit.hosts.kubernetes.admission import as_kubernetes_reads
+from imagekit.hosts.kubernetes.review import Admission, parse_review, review_answer
 from imagekit.model.host import EngineFile, EngineSetup
 from imagekit.model.trust import Installed
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.admission import as_kubernetes_reads
 from imagekit.runtime.trust import judge_engines
 from tests.fuzz.target import Target
-from tests.unit.formats.test_admission import review
+from tests.unit.hosts.kubernetes.test_review import review
 
 _DIGEST = Digest.of(b"x")
 _SPEC = {"containers": [{"image": "r.site/a:1"}], "volumes": [{"image": {"reference": "b"}}]}

@@ -10,11 +10,11 @@ import yaml
 
 from imagekit.errors import InputError
 from imagekit.gate.answers import RefusedError
+from imagekit.gate.auth.authenticate import Client, Grant, Guard, Rights
+from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.blobs.send import Span, span_of
 from imagekit.gate.config import gate_schema, load_config, parse_address, parse_limits
-from imagekit.gate.guard import Client, Grant, Guard, Rights
 from imagekit.gate.limits import Limits
-from imagekit.gate.logins import load_rights
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.registry.options import RegistryOptions

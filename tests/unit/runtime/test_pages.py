@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from imagekit.formats.admission import parse_review
+from imagekit.hosts.kubernetes.review import parse_review
 from imagekit.runtime.faceconfig import parse_config
-from tests.unit.formats.test_admission import review
+from tests.unit.hosts.kubernetes.test_review import review
 
 # The resources of the page's rules, as their objects call themselves.
 KINDS = {

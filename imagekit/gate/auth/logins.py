@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from imagekit.errors import InputError
-from imagekit.gate.guard import Grant, Rights
+from imagekit.gate.auth.authenticate import Grant, Rights
 
 _MAX_FILE = 4 << 20
 _HEX = 64

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import redis
 
 from imagekit.errors import ImagekitError, InputError
-from imagekit.gate.decision import Closure, Decision, Subject
+from imagekit.gate.decisions.decision import Closure, Decision, Subject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import RawManifest

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from imagekit.gate.decision import Decision, Subject
+from imagekit.gate.decisions.decision import Decision, Subject
+from imagekit.gate.decisions.store import Store
 from imagekit.gate.lru import Lru
-from imagekit.gate.store import Store
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 

@@ -21,7 +21,7 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.gate.decision import Closure, Decision
+from imagekit.gate.decisions.decision import Closure, Decision
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference

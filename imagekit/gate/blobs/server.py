@@ -7,11 +7,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.flow import Flow, Flows, Wanted
+from imagekit.gate.blobs.download import Flow, Flows, Wanted
 from imagekit.gate.blobs.origin import LayoutOrigin, Origin, RegistryOrigin
 from imagekit.gate.blobs.send import Span, headers_of, send_flow, send_part, send_pieces, span_of
 from imagekit.gate.clients import Asker
-from imagekit.gate.decision import Blob
+from imagekit.gate.decisions.decision import Blob
 from imagekit.gate.limits import Limits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.slots import FairSlots

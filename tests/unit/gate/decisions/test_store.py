@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import InputError, PolicyError
-from imagekit.gate.decision import Closure, Decision, Subject
-from imagekit.gate.store import Store
+from imagekit.gate.decisions.decision import Closure, Decision, Subject
+from imagekit.gate.decisions.store import Store
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import MANIFEST, RawManifest

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from imagekit.gate.clients import Asker
-from imagekit.gate.refusals import refusing
+from imagekit.gate.decisions.refusals import refusing
 from imagekit.gate.threads import FairThreads
 from imagekit.gate.upstreams import Upstream
 

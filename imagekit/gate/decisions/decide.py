@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from imagekit.errors import ImagekitError
-from imagekit.gate.decision import Closure, Decision, closure_of, moments
-from imagekit.gate.recorder import Recorder
+from imagekit.gate.decisions.decision import Closure, Decision, closure_of, moments
+from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.oci.reference import Reference
 from imagekit.policy.types import Policy
 from imagekit.signatures.ports import CertificateVerifier

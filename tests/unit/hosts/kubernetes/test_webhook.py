@@ -10,13 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from imagekit.formats.admission import MAX_REVIEW
 from imagekit.gate.config import Address
 from imagekit.gate.limits import Limits
 from imagekit.gate.listener import Manners, listen
-from imagekit.gate.webhook import Webhook
-from imagekit.model.admission import Admission, Review
-from tests.unit.formats.test_admission import review
+from imagekit.hosts.kubernetes.review import MAX_REVIEW, Admission, Review
+from imagekit.hosts.kubernetes.webhook import Webhook
+from tests.unit.hosts.kubernetes.test_review import review
 
 STRANGER, HONEST = "127.0.0.66", "127.0.0.2"
 POD = review("Pod", {"spec": {"containers": [{"name": "c", "image": "r.site/a:1"}]}})

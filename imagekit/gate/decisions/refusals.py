@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unavailable, unknown_manifest
-from imagekit.gate.decision import Decision
+from imagekit.gate.decisions.decision import Decision
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.protocol import TRANSIENT
 from imagekit.policy.findings import Finding, plain

@@ -16,12 +16,17 @@ from aiohttp import web
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, ImagekitError
-from imagekit.formats.admission import MAX_REVIEW, parse_review, review_answer
 from imagekit.gate.answers import RefusedError, too_many
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.limits import Limits
 from imagekit.gate.threads import FairThreads
-from imagekit.model.admission import Admission, Review
+from imagekit.hosts.kubernetes.review import (
+    MAX_REVIEW,
+    Admission,
+    Review,
+    parse_review,
+    review_answer,
+)
 from imagekit.policy.findings import plain
 
 _log = logging.getLogger(__name__)

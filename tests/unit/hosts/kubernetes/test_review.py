@@ -7,8 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from imagekit.errors import DocumentError
-from imagekit.formats.admission import MAX_IMAGES, parse_review, review_answer
-from imagekit.model.admission import Admission
+from imagekit.hosts.kubernetes.review import MAX_IMAGES, Admission, parse_review, review_answer
 
 _SPEC: dict[str, Any] = {
     "containers": [{"name": "a", "image": "r.site/a:1"}],

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from imagekit.errors import ImagekitError
-from imagekit.model.admission import Admission, Review, WantedImage
+from imagekit.hosts.kubernetes.review import Admission, Review, WantedImage
 from imagekit.oci.reference import Reference, TaggedReference, complete_name, parse_reference
 from imagekit.policy.findings import plain
 from imagekit.verify.verdict import Verdict

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagekit.errors import ImagekitError, InputError, PolicyError
-from imagekit.gate.decision import Closure, Decision, Subject
-from imagekit.gate.hold import hold
+from imagekit.gate.decisions.decision import Closure, Decision, Subject
+from imagekit.gate.folder_lock import hold
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import RawManifest

@@ -3,10 +3,10 @@
 import pytest
 
 from imagekit.errors import InvalidReferenceError, RegistryError
-from imagekit.model.admission import Admission, Review, WantedImage
+from imagekit.hosts.kubernetes.admission import admit, as_kubernetes_reads
+from imagekit.hosts.kubernetes.review import Admission, Review, WantedImage
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
-from imagekit.pipeline.admission import admit, as_kubernetes_reads
 from imagekit.verify.verdict import Verdict
 from tests.signed import World, signed_world, sparse_index
 

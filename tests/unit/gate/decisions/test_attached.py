@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from imagekit.gate import attached
-from imagekit.gate.attached import Proof, is_genuine, proof_of
+from imagekit.gate.decisions import attached
+from imagekit.gate.decisions.attached import Proof, is_genuine, proof_of
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
 from tests.signed import signed_world
 
-_DOCS = Path(__file__).parents[3] / "docs" / "gate.md"
+_DOCS = Path(__file__).parents[4] / "docs" / "gate.md"
 
 
 def test_own_proofs_are_genuine() -> None:

@@ -17,10 +17,10 @@ from imagekit.gate.config import Address, Tls
 from imagekit.gate.limits import Limits
 from imagekit.gate.listener import Manners, listen, tls_context
 from imagekit.gate.pace import Pace
-from imagekit.gate.webhook import Webhook
-from imagekit.model.admission import Admission, Review
+from imagekit.hosts.kubernetes.admission import admit
+from imagekit.hosts.kubernetes.review import Admission, Review
+from imagekit.hosts.kubernetes.webhook import Webhook
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.admission import admit
 from imagekit.policy.types import Policy
 from imagekit.verify.ports import Memory
 from imagekit.verify.verify import Verifier

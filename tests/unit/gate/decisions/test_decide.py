@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imagekit.errors import RegistryError
-from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
-from imagekit.gate.decision import Decision, fingerprint, moments
-from imagekit.gate.recorder import Recorder
+from imagekit.gate.decisions.decide import Lifetimes, Rulebook, Senses, decide
+from imagekit.gate.decisions.decision import Decision, fingerprint, moments
+from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Deny, Freshness, Policy, Waiver

@@ -9,9 +9,9 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import BaseRequest
 
-from imagekit.gate import guard as module
 from imagekit.gate.answers import RefusedError
-from imagekit.gate.guard import NOBODY, Client, Grant, Guard, Rights
+from imagekit.gate.auth import authenticate as module
+from imagekit.gate.auth.authenticate import NOBODY, Client, Grant, Guard, Rights
 from imagekit.gate.limits import Limits
 
 HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))

@@ -19,16 +19,16 @@ from typing import TypeVar
 
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unknown_blob
-from imagekit.gate.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
 from imagekit.gate.clients import Asker
-from imagekit.gate.crew import Crew
-from imagekit.gate.decide import Lifetimes, Rulebook, Senses, decide
-from imagekit.gate.decision import Blob, Decision, Subject
-from imagekit.gate.ledger import Ledger
+from imagekit.gate.decisions.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
+from imagekit.gate.decisions.cache import Ledger
+from imagekit.gate.decisions.decide import Lifetimes, Rulebook, Senses, decide
+from imagekit.gate.decisions.decision import Blob, Decision, Subject
+from imagekit.gate.decisions.recording_reader import Recorder
+from imagekit.gate.decisions.refusals import denial, is_outage
+from imagekit.gate.decisions.singleflight import Crew
 from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
-from imagekit.gate.recorder import Recorder
-from imagekit.gate.refusals import denial, is_outage
 from imagekit.gate.upstreams import Readers, Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference

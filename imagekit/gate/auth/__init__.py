@@ -1,0 +1,1 @@
+"""Who asks the gate, and which repositories they may see."""

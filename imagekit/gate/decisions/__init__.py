@@ -1,0 +1,1 @@
+"""What the gate decides of an image, and for how long that holds."""

@@ -1,0 +1,1 @@
+"""Kubernetes: the validating webhook."""
