@@ -8,8 +8,8 @@ from pathlib import Path
 
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.pipeline.export import Export, ExportOptions, PolicyFiles, enclose, export
-from imagekit.pipeline.import_ import Imported, ImportOptions, Storage, import_archive, opened
+from imagekit.offline.export import Export, ExportOptions, PolicyFiles, enclose, export
+from imagekit.offline.import_ import Imported, ImportOptions, Storage, import_archive, opened
 from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.signatures.publickey import public_key_pem

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.store import Store, StoredImage
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.files import storage_errors
+from imagekit.offline.store import Store, StoredImage
 
 _MAX = 64 << 20
 _TABLES = ("containers.json", "volatile-containers.json")

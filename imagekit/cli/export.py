@@ -27,7 +27,7 @@ from imagekit.cli.options import (
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
-    from imagekit.pipeline.export import Export
+    from imagekit.offline.export import Export
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.files import is_stdout
     from imagekit.oci.reference import Reference, parse_reference
     from imagekit.oci.registry.connect import reader
-    from imagekit.pipeline.export import ExportOptions, enclose, export
+    from imagekit.offline.export import ExportOptions, enclose, export
     from imagekit.verify.sources import archive_of
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import document, text

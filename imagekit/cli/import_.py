@@ -33,8 +33,8 @@ from imagekit.cli.options import (
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.model.exported import Exported
     from imagekit.oci.archive import Archive
+    from imagekit.offline.exported import Exported
     from imagekit.policy.types import Policy
 
 
@@ -66,11 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
-    from imagekit.formats.exported import reference_text
     from imagekit.oci.reference import Reference
     from imagekit.oci.registry.ports import RegistryReader
+    from imagekit.offline.exported import reference_text
+    from imagekit.offline.import_ import ImportOptions, Storage, import_archive, opened
     from imagekit.pipeline.engine import podman
-    from imagekit.pipeline.import_ import ImportOptions, Storage, import_archive, opened
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import document, text
     from imagekit.verify.verify import verify
@@ -131,7 +131,7 @@ def _one_policy(arguments: argparse.Namespace) -> None:
 def _policy(
     arguments: argparse.Namespace, archive: "Archive", record: "Exported"
 ) -> Iterator["Policy"]:
-    from imagekit.pipeline.import_ import enclosed_policy
+    from imagekit.offline.import_ import enclosed_policy
     from imagekit.policy.load import load_policy
 
     if arguments.policy is not None:

@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check."""
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.guard import guard
-    from imagekit.pipeline.receipt import Asked, Checked, check
+    from imagekit.offline.check_bundle import guard
+    from imagekit.offline.check_receipt import Asked, Checked, check
     from imagekit.verify.verdict_text import document, text
 
     policy = policy_of(arguments)

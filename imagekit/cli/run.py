@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.offline.check_receipt import Asked, check
     from imagekit.pipeline.engine import podman
-    from imagekit.pipeline.receipt import Asked, check
     from imagekit.pipeline.run_staged import run_staged
     from imagekit.verify.verdict_text import document, text
 

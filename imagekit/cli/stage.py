@@ -95,8 +95,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.cli.pull import make_judge
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
+    from imagekit.offline.stage import Bench, StageOptions, stage
     from imagekit.offline.types import Target
-    from imagekit.pipeline.stage import Bench, StageOptions, stage
     from imagekit.verify.verdict_text import document, text
 
     target = Target.parse(arguments.to)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagekit.adapters.storages import find_image, image_of_container
-from imagekit.adapters.store import RECEIPTS, Store, StoredImage
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, InvalidReferenceError
 from imagekit.model.face import FaceConfig
 from imagekit.oci.reference import PinnedReference, parse_reference
+from imagekit.offline.store import RECEIPTS, Store, StoredImage
 from imagekit.pipeline.face import judge_of, policy_of
 from imagekit.runtime.containerd import reason
 
@@ -45,7 +45,7 @@ def answer(config: FaceConfig, raw: bytes) -> tuple[bool, str]:
 
 
 def _by_receipt(config: FaceConfig, store: Store, image: StoredImage) -> tuple[bool, str]:
-    from imagekit.pipeline.receipt import Asked, check
+    from imagekit.offline.check_receipt import Asked, check
 
     (checked,) = check(store.folder, policy=policy_of(config), asked=Asked(image=image.image))
     return checked.verdict.allowed, reason(checked.verdict)

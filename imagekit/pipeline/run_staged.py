@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from imagekit.adapters.staging import own_storage
-from imagekit.adapters.store import Store
 from imagekit.build.tools.podman import Programs
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.check_receipt import Checked
+from imagekit.offline.staging import own_storage
+from imagekit.offline.store import Store
 from imagekit.offline.types import Kind
 from imagekit.paths import plain, temporary_place
-from imagekit.pipeline.receipt import Checked
 
 
 class Engine(Protocol):

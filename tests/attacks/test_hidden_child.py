@@ -13,8 +13,8 @@ from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.types import INDEX, MANIFEST
+from imagekit.offline.stage import host_platform
 from imagekit.pipeline.run import pull
-from imagekit.pipeline.stage import host_platform
 from imagekit.process import Runner
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify

@@ -22,10 +22,10 @@ _ALLOWED = {
     "imagekit/build/tools/container.py",
     "imagekit/build/layer.py",
     "imagekit/gate/blobs/cache.py",
-    "imagekit/pipeline/guard.py",
-    "imagekit/pipeline/import_.py",
-    "imagekit/pipeline/stage_shelf.py",
-    "imagekit/pipeline/staged.py",
+    "imagekit/offline/check_bundle.py",
+    "imagekit/offline/import_.py",
+    "imagekit/offline/stage_shelf.py",
+    "imagekit/offline/staged.py",
     "imagekit/recipe/schema.py",
 }
 

@@ -5,13 +5,13 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.formats.exported import parse_record, record_bytes
 from imagekit.model.docker import DockerRequest
-from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import IN_TOTO, MANIFEST
+from imagekit.offline.exported import EnclosedPolicy, Exported, Member, parse_record, record_bytes
+from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.types import Kind
 from imagekit.policy.findings import Finding
 from imagekit.runtime.containerd import DESCRIPTOR, Question, image_of
@@ -19,7 +19,6 @@ from imagekit.runtime.dockerauthz import decide
 from imagekit.runtime.faceconfig import parse_config
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import parse_statement, statement_bytes
-from imagekit.stage.receipt import claimed, receipt_statement
 from imagekit.verify.verdict import Verdict
 from tests.exports import member, tar_bytes
 from tests.fuzz.target import Target, same

@@ -10,6 +10,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.types import STAGED, Kind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
@@ -24,7 +25,6 @@ from imagekit.policy.types import (
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes
-from imagekit.stage.receipt import claimed, receipt_statement
 from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 

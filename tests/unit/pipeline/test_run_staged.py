@@ -10,8 +10,8 @@ from imagekit.build.tools.podman import Podman
 from imagekit.errors import InputError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
+from imagekit.offline.check_receipt import Checked
 from imagekit.offline.types import Kind
-from imagekit.pipeline.receipt import Checked
 from imagekit.pipeline.run_staged import run_staged
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict

@@ -9,19 +9,19 @@ import pytest
 
 from imagekit.clock import SystemClock
 from imagekit.errors import DocumentError, ImagekitError, NotFoundError
-from imagekit.formats.runtimespec import runtime_spec_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.offline.check_bundle import guard
+from imagekit.offline.check_receipt import Asked
+from imagekit.offline.receipt import receipt_statement
+from imagekit.offline.runtimespec import runtime_spec_bytes
+from imagekit.offline.staged import receipt_path, staged_digest, write_receipt
 from imagekit.offline.types import Kind
-from imagekit.pipeline.guard import guard
-from imagekit.pipeline.receipt import Asked
-from imagekit.pipeline.staged import receipt_path, staged_digest, write_receipt
 from imagekit.policy.findings import Finding
 from imagekit.policy.load import load_policy
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.stage.receipt import receipt_statement
 from imagekit.verify.verdict import Verdict
 from tests.fakes import MemorySigner
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagekit import rooted
-from imagekit.adapters.staging import Stager, remove_tree
 from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
-from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Manifest
+from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
+from imagekit.offline.staged import Shelf, receipt_path, staged_digest
+from imagekit.offline.stagework import Staged, Work
+from imagekit.offline.staging import Stager, remove_tree
 from imagekit.offline.types import Kind
-from imagekit.pipeline.staged import Shelf, receipt_path, staged_digest
-from imagekit.pipeline.stagework import Staged, Work
 from imagekit.process import Runner
 from imagekit.progress import Done, Started
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters import storedigest
-from imagekit.adapters.stagedigest import tree_digest
-from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import RegistryError
 from imagekit.oci.digest import Digest
+from imagekit.offline import storedigest
+from imagekit.offline.stagedigest import tree_digest
+from imagekit.offline.storedigest import store_digest
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_read_has_no_digest_there_either(tmp_path: Path)
     """The program fails instead of saying less."""
     asked = json.dumps([["", str(tmp_path / "none")]])
     ran = subprocess.run(
-        [sys.executable, "-m", "imagekit.adapters.storedigest"],
+        [sys.executable, "-m", "imagekit.offline.storedigest"],
         input=asked,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagekit.adapters.staging import store_words
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.staging import store_words
 
 DRIVERS = ("overlay", "vfs")
 RECEIPTS = "imagekit"

@@ -1,14 +1,49 @@
 """The record of an exported file as JSON, and the paths that such a file may have."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.model.exported import EnclosedPolicy, Exported, Member
 from imagekit.oci.archive import BAD_ARCHIVE, MAX_MEMBERS
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
+
+RECORD = "imagekit/export.json"
+POLICY_FOLDER = "imagekit/policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file in the archive."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnclosedPolicy:
+    """The policy that the image was judged by before it was exported."""
+
+    file: str
+    """Its name below ``POLICY_FOLDER``."""
+    name: str
+    version: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The record of an exported file."""
+
+    reference: Reference
+    """The image's name, in the registry that it came from."""
+    digest: Digest
+    policy: EnclosedPolicy
+    members: Mapping[str, Member] = field(hash=False)
+    """Every other file of the archive, by its path."""
+
 
 MAX_RECORD = 16 << 20
 _SCHEMA = 1

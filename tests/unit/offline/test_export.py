@@ -21,12 +21,12 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import CONFIG, MANIFEST, RawManifest
-from imagekit.pipeline import import_
-from imagekit.pipeline.export import ExportOptions
-from imagekit.pipeline.import_ import ImportOptions, enclosed_policy, opened
+from imagekit.offline import import_
+from imagekit.offline.copy import copy
+from imagekit.offline.export import ExportOptions
+from imagekit.offline.import_ import ImportOptions, enclosed_policy, opened
 from imagekit.policy.findings import Finding
 from imagekit.policy.load import load_policy
-from imagekit.stage.copy import copy
 from imagekit.verify.sources import source
 from tests.exports import Member, Site, member
 

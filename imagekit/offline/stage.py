@@ -13,12 +13,12 @@ import platform as machine
 from imagekit.errors import InputError
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
+from imagekit.offline.closure import Closure, closure
+from imagekit.offline.stage_shelf import ShelfWork
+from imagekit.offline.stage_store import StoreWork
+from imagekit.offline.staged import Shelf
+from imagekit.offline.stagework import Bench, Staged, StageOptions, Work
 from imagekit.offline.types import Kind, Target
-from imagekit.pipeline.stage_shelf import ShelfWork
-from imagekit.pipeline.stage_store import StoreWork
-from imagekit.pipeline.staged import Shelf
-from imagekit.pipeline.stagework import Bench, Staged, StageOptions, Work
-from imagekit.stage.closure import Closure, closure
 from imagekit.verify.verdict import Verdict, allowed
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}

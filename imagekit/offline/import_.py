@@ -19,8 +19,6 @@ from imagekit.errors import (
     TagRaceError,
 )
 from imagekit.files import storage_errors
-from imagekit.formats.exported import MAX_RECORD, parse_record
-from imagekit.model.exported import POLICY_FOLDER, RECORD, Exported
 from imagekit.oci.archive import BAD_ARCHIVE, BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
@@ -33,10 +31,11 @@ from imagekit.oci.reference import (
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
+from imagekit.offline.closure import Closure, closure
+from imagekit.offline.copy import MEGA, PutPieces, check_blobs, copy
+from imagekit.offline.exported import MAX_RECORD, POLICY_FOLDER, RECORD, Exported, parse_record
 from imagekit.progress import Note, Progress
 from imagekit.publish.release import look
-from imagekit.stage.closure import Closure, closure
-from imagekit.stage.copy import MEGA, PutPieces, check_blobs, copy
 from imagekit.verify.sources import located
 from imagekit.verify.verdict import Verdict, allowed
 

@@ -1,7 +1,7 @@
 """Digests of what lies in a store: a user's holds files of the user's subordinate ids.
 
 Which nobody may read but root, and the user from within their own user namespace. There
-``python -m imagekit.adapters.storedigest`` runs: it reads the folders from stdin, as a JSON list of
+``python -m imagekit.offline.storedigest`` runs: it reads the folders from stdin, as a JSON list of
 names and paths, and prints their digest.
 """
 
@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagekit.adapters.stagedigest import tree_digest
-from imagekit.adapters.staging import in_namespace
 from imagekit.errors import DocumentError, InvalidReferenceError, RegistryError, ToolError
 from imagekit.oci.digest import Digest
+from imagekit.offline.stagedigest import tree_digest
+from imagekit.offline.staging import in_namespace
 from imagekit.process import Runner
 
-_MODULE = "imagekit.adapters.storedigest"
+_MODULE = "imagekit.offline.storedigest"
 _SECONDS = 4 * 3600.0
 
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.adapters.stagedigest import file_digest, tree_digest
 from imagekit.errors import DocumentError, InputError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
+from imagekit.offline.receipt import BAD_RECEIPT, claimed
+from imagekit.offline.stagedigest import file_digest, tree_digest
 from imagekit.offline.types import Kind, Receipt
 from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
-from imagekit.stage.receipt import BAD_RECEIPT, claimed
 
 SUFFIX = ".receipt.json"
 

@@ -7,9 +7,9 @@ https://slsa.dev/spec/v1.1/verification_summary
 from datetime import datetime
 
 from imagekit.errors import DocumentError, InvalidReferenceError
-from imagekit.formats.exported import reference_text
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
+from imagekit.offline.exported import reference_text
 from imagekit.offline.types import STAGED, Kind, Receipt
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of

@@ -5,15 +5,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.staging import clear_folder, run_folder
-from imagekit.adapters.store import RECEIPTS, Store, StoredImage, StoreWriter
-from imagekit.adapters.storedigest import store_digest
 from imagekit.errors import IntegrityError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.staged import SUFFIX, read_receipt
+from imagekit.offline.stagework import Staged, Work
+from imagekit.offline.staging import clear_folder, run_folder
+from imagekit.offline.store import RECEIPTS, Store, StoredImage, StoreWriter
+from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Receipt
-from imagekit.pipeline.staged import SUFFIX, read_receipt
-from imagekit.pipeline.stagework import Staged, Work
 from imagekit.process import Runner
 from imagekit.progress import Done, Started
 

@@ -7,10 +7,10 @@ from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.files import storage_errors
 from imagekit.oci.layout import write_whole
+from imagekit.offline.bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
+from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.types import Kind
-from imagekit.pipeline.receipt import Asked, Checked, check
 from imagekit.policy.types import Policy
-from imagekit.stage.guard import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 
 
 def guard(bundle: Path, *, policy: Policy, asked: Asked) -> Checked:

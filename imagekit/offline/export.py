@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from imagekit.errors import PolicyError
 from imagekit.files import storage_errors
-from imagekit.formats.exported import check_path, record_bytes
-from imagekit.model.exported import POLICY_FOLDER, RECORD, EnclosedPolicy, Exported, Member
 from imagekit.oci.archive import (
     INDEX_FILE,
     LAYOUT_FILE,
@@ -23,12 +21,21 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
+from imagekit.offline.closure import Closure, closure
+from imagekit.offline.copy import MEGA
+from imagekit.offline.exported import (
+    POLICY_FOLDER,
+    RECORD,
+    EnclosedPolicy,
+    Exported,
+    Member,
+    check_path,
+    record_bytes,
+)
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.files import MAX_TRUST_ROOT
 from imagekit.policy.types import Policy
 from imagekit.progress import Advanced, Done, Note, Progress, Started
-from imagekit.stage.closure import Closure, closure
-from imagekit.stage.copy import MEGA
 from imagekit.verify.signed import MAX_SIGNATURE, SUFFIX
 from imagekit.verify.verdict import Judge, Verdict, allowed
 

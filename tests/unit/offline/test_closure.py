@@ -10,10 +10,10 @@ from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
+from imagekit.offline import closure as module
+from imagekit.offline.closure import closure, matches
+from imagekit.offline.copy import check_blobs, copy
 from imagekit.progress import Note, silent
-from imagekit.stage import closure as module
-from imagekit.stage.closure import closure, matches
-from imagekit.stage.copy import check_blobs, copy
 from tests.fakes import MemoryRegistry, push_image
 from tests.signed import World, signed_world
 

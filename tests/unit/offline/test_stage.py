@@ -9,9 +9,9 @@ import pytest
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
+from imagekit.offline.check_receipt import Asked, Checked, check
+from imagekit.offline.stage import Bench, Staged, StageOptions, stage
 from imagekit.offline.types import Kind, Target
-from imagekit.pipeline.receipt import Asked, Checked, check
-from imagekit.pipeline.stage import Bench, Staged, StageOptions, stage
 from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
 from tests.exports import Site

@@ -12,15 +12,15 @@ from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import MANIFEST_TYPES, RawManifest
+from imagekit.offline.closure import Closure
+from imagekit.offline.copy import copy
+from imagekit.offline.receipt import receipt_statement
+from imagekit.offline.staged import read_receipt, write_receipt
 from imagekit.offline.types import Bind, Receipt, Target
-from imagekit.pipeline.staged import read_receipt, write_receipt
 from imagekit.progress import Progress, silent
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.ports import Signer
-from imagekit.stage.closure import Closure
-from imagekit.stage.copy import copy
-from imagekit.stage.receipt import receipt_statement
 from imagekit.verify.verdict import Judge, Verdict
 
 

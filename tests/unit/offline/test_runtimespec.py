@@ -5,8 +5,8 @@ import json
 import pytest
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.formats.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.oci.types import ImageConfig, Platform
+from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.offline.types import Bind
 
 CONFIG = ImageConfig(

@@ -9,8 +9,8 @@ from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, Index, RawManifest
+from imagekit.offline.closure import Closure
 from imagekit.progress import Advanced, Done, Note, Progress, Started
-from imagekit.stage.closure import Closure
 
 MEGA = 1_000_000
 

@@ -5,17 +5,17 @@ import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.adapters.store import RECEIPTS, Store, StoredImage
-from imagekit.adapters.storedigest import store_digest
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.offline.store import RECEIPTS, Store, StoredImage
+from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Kind, Receipt
 from imagekit.owners import known, unknown_owner
-from imagekit.pipeline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
 from imagekit.policy.findings import Finding, error
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.stagedigest import file_digest, tree_digest
 from imagekit.errors import IntegrityError, RegistryError
 from imagekit.oci.digest import Digest
+from imagekit.offline.stagedigest import file_digest, tree_digest
 
 
 @pytest.fixture
