@@ -22,9 +22,9 @@ from imagekit.cli.console import Console
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagekit.adapters.authz import Decide
-    from imagekit.model.docker import DockerRequest
-    from imagekit.model.face import FaceConfig
+    from imagekit.hosts.docker.server import Decide
+    from imagekit.hosts.docker.types import DockerRequest
+    from imagekit.hosts.hook_types import FaceConfig
 
 _UNIX = "unix://"
 
@@ -51,8 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer until a signal comes."""
-    from imagekit.adapters.authz import AuthzServer
-    from imagekit.pipeline.face import judge_of, load_face
+    from imagekit.hosts.docker.server import AuthzServer
+    from imagekit.hosts.hook import judge_of, load_face
 
     if not arguments.listen.startswith(_UNIX):
         raise UsageError("--listen is unix:// and the absolute path of a socket")
@@ -86,7 +86,7 @@ def _folder(text: str) -> str:
 
 
 def _decider(config: "FaceConfig", binds: frozenset[str], console: Console) -> "Decide":
-    from imagekit.pipeline.dockerauthz import answer
+    from imagekit.hosts.docker.answer import answer
     from imagekit.policy.findings import plain
 
     def decide(request: "DockerRequest") -> tuple[bool, str]:

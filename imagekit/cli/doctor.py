@@ -18,8 +18,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     import os
     from pathlib import Path
 
-    from imagekit.adapters.host import read
-    from imagekit.pipeline.doctor import diagnose, document, text, with_isolation
+    from imagekit.hosts.doctor import diagnose, document, text, with_isolation
+    from imagekit.hosts.probe import read
     from imagekit.process import Runner
 
     del arguments

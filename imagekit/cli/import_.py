@@ -66,11 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
+    from imagekit.hosts.podman_setup import podman
     from imagekit.oci.reference import Reference
     from imagekit.oci.registry.ports import RegistryReader
     from imagekit.offline.exported import reference_text
     from imagekit.offline.import_ import ImportOptions, Storage, import_archive, opened
-    from imagekit.pipeline.engine import podman
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import document, text
     from imagekit.verify.verify import verify

@@ -32,8 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer by the exit code, and say why on stderr, which Podman shows."""
-    from imagekit.pipeline.face import load_face, stdin_bytes, within
-    from imagekit.pipeline.ocihook import MAX_STATE, answer
+    from imagekit.hosts.hook import load_face, stdin_bytes, within
+    from imagekit.hosts.oci_hook import MAX_STATE, answer
 
     config = load_face(arguments.config)
     with within(config.seconds):

@@ -16,8 +16,8 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError
+from imagekit.hosts.run import ContainerRuntime
 from imagekit.oci.reference import Reference
-from imagekit.ports import ContainerRuntime
 from imagekit.verify.verdict import Judge, Verdict
 
 
@@ -34,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and pull."""
+    from imagekit.hosts.run import pull
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.run import pull
     from imagekit.verify.verdict_text import document, text
 
     pulled = pull(
@@ -74,7 +74,7 @@ def make_runtime(
     arguments: argparse.Namespace, console: Console, *, network: str = ""
 ) -> ContainerRuntime:
     """Return Podman, with what this host needs."""
-    from imagekit.pipeline.engine import podman
+    from imagekit.hosts.podman_setup import podman
 
     options = registry_of(arguments)
     return podman(options, network=network, progress=console.progress)

@@ -51,15 +51,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
-    from imagekit.runtime.tasks import refuse_tasks
+    from imagekit.hosts.tasks import refuse_tasks
 
     refuse_tasks(os.environ)
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
         raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
+    from imagekit.hosts.run import run as run_verified
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.run import run as run_verified
     from imagekit.verify.verdict_text import document, text
 
     def show(verdict: Verdict) -> None:
@@ -79,11 +79,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.hosts.podman_setup import podman
+    from imagekit.hosts.run_staged import run_staged
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, check
-    from imagekit.pipeline.engine import podman
-    from imagekit.pipeline.run_staged import run_staged
     from imagekit.verify.verdict_text import document, text
 
     wanted = parse_reference(arguments.reference) if arguments.reference else None

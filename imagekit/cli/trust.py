@@ -20,10 +20,10 @@ from imagekit.cli.console import Console
 from imagekit.errors import DeniedError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.adapters.hostfiles import HostFiles
-    from imagekit.model.trust import Engine, Gate, Route
-    from imagekit.pipeline.trust import Installation
-    from imagekit.trust.plan import Wish
+    from imagekit.hosts.engines.install import Installation
+    from imagekit.hosts.engines.plan import Wish
+    from imagekit.hosts.engines.types import Engine, Gate, Route
+    from imagekit.hosts.hostfiles import HostFiles
 
 _MAX_AUTHORITY = 1 << 20
 
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """
     if arguments.verb == "test":
         return _test(arguments, console)
-    from imagekit.adapters.hostfiles import HostFiles
+    from imagekit.hosts.hostfiles import HostFiles
 
     files = HostFiles(arguments.root)
     if arguments.verb == "show":
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console) -> int:
-    from imagekit.pipeline.trust import install, remove
+    from imagekit.hosts.engines.install import install, remove
 
     if arguments.verb == "install":
         done = install(_wish(arguments), files, dry_run=arguments.dry_run)
@@ -121,7 +121,7 @@ def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console)
 
 
 def _wish(arguments: argparse.Namespace) -> "Wish":
-    from imagekit.trust.plan import Wish
+    from imagekit.hosts.engines.plan import Wish
 
     policy = _file(arguments.policy_json) if arguments.policy_json else b""
     if policy:
@@ -137,8 +137,8 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
 
 
 def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
-    from imagekit.adapters.engines import present
-    from imagekit.model.trust import Engine
+    from imagekit.hosts.engines.pull import present
+    from imagekit.hosts.engines.types import Engine
 
     engines = frozenset(map(Engine, asked)) if asked else present()
     if not engines:
@@ -151,7 +151,7 @@ def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
 
 
 def _gate(arguments: argparse.Namespace) -> "Gate":
-    from imagekit.model.trust import Gate
+    from imagekit.hosts.engines.types import Gate
     from imagekit.oci.hostname import canonical_host, is_loopback
     from imagekit.oci.reference import is_host
 
@@ -173,7 +173,7 @@ def _gate(arguments: argparse.Namespace) -> "Gate":
 
 
 def _routes(words: Sequence[str]) -> "Sequence[Route]":
-    from imagekit.model.trust import Route
+    from imagekit.hosts.engines.types import Route
     from imagekit.oci.hostname import canonical_host
     from imagekit.oci.reference import check_path, is_host
 
@@ -233,7 +233,7 @@ def _document(done: "Installation") -> dict[str, object]:
 
 
 def _show(files: "HostFiles", console: Console) -> int:
-    from imagekit.pipeline.trust import show
+    from imagekit.hosts.engines.install import show
 
     states = show(files)
     lines = [f"{one.state:<9} {one.file.path}" for one in states]
@@ -243,8 +243,8 @@ def _show(files: "HostFiles", console: Console) -> int:
 
 
 def _test(arguments: argparse.Namespace, console: Console) -> int:
+    from imagekit.hosts.engines.install import try_engines
     from imagekit.oci.reference import parse_reference
-    from imagekit.pipeline.trust import try_engines
 
     good, bad = (str(parse_reference(one)) for one in (arguments.good, arguments.bad))
     tries = try_engines(good, bad)

@@ -62,8 +62,8 @@ def main() -> int:
 
 
 def _answer(arguments: argparse.Namespace) -> tuple[bool, str]:
-    from imagekit.pipeline.face import judge_of, load_face, stdin_bytes, within
-    from imagekit.runtime.containerd import MAX_DESCRIPTOR, Question, image_of
+    from imagekit.hosts.containerd import MAX_DESCRIPTOR, Question, image_of
+    from imagekit.hosts.hook import judge_of, load_face, stdin_bytes, within
 
     config = load_face()
     with within(config.seconds):

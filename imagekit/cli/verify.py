@@ -101,7 +101,7 @@ def _judged(
     options = registry_of(arguments)
     verifier = Verifier(policy, options=options, memory=memory)
     if arguments.local:
-        from imagekit.pipeline.local import local_images, verify_local
+        from imagekit.hosts.local import local_images, verify_local
 
         return verify_local(local_images(), verifier.verify)
     if arguments.source:

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from imagekit.model.docker import DockerRequest
-from imagekit.model.face import FaceConfig, GateConfig
+from imagekit.hosts.docker.answer import answer
+from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.hook_types import FaceConfig, GateConfig
 from imagekit.oci.digest import Digest
-from imagekit.pipeline.dockerauthz import answer
 from tests.hostile import Answer, HostileRegistry
 
 MANIFEST = b'{"schemaVersion": 2}'

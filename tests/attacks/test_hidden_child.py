@@ -11,10 +11,10 @@ import pytest
 
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
+from imagekit.hosts.run import pull
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.types import INDEX, MANIFEST
 from imagekit.offline.stage import host_platform
-from imagekit.pipeline.run import pull
 from imagekit.process import Runner
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify

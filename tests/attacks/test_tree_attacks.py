@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.hostfiles import HostFiles
 from imagekit.build import inside
 from imagekit.build.passwd import user_of
 from imagekit.errors import BuildError, ImagekitError, InputError
-from imagekit.model.trust import Engine, Gate, Route
-from imagekit.pipeline.trust import install, remove
-from imagekit.trust.plan import Wish
+from imagekit.hosts.engines.install import install, remove
+from imagekit.hosts.engines.plan import Wish
+from imagekit.hosts.engines.types import Engine, Gate, Route
+from imagekit.hosts.hostfiles import HostFiles
 
 WISH = Wish(
     gate=Gate(address="gate.site:5443", routes=(Route(registry="registry.site"),)),

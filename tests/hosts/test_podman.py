@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.adapters.host import read
+from imagekit.hosts.podman_options import run_options
+from imagekit.hosts.probe import read
 from imagekit.process import Runner
-from imagekit.runtime.engine import run_options
 from tests.gate.kit import GateProcess
 from tests.gate.kit import Site as GateSite
 from tests.hosts.daemons import said

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.hosts.podman_setup import podman
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.pipeline.engine import podman
 from tests.gate.kit import Reply, Site, ask
 from tests.servers import free_port
 

@@ -6,16 +6,16 @@ from pathlib import PurePosixPath
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
-from imagekit.formats.installed import installed_bytes, parse_installed
-from imagekit.formats.localimages import parse_local_images
 from imagekit.gate.config import CONFIG
 from imagekit.gate.paths import parse
+from imagekit.hosts.engines.installed import installed_bytes, parse_installed
+from imagekit.hosts.engines.judge import judge_engines
+from imagekit.hosts.engines.types import Installed
+from imagekit.hosts.host import EngineFile, EngineSetup
 from imagekit.hosts.kubernetes.admission import as_kubernetes_reads
 from imagekit.hosts.kubernetes.review import Admission, parse_review, review_answer
-from imagekit.model.host import EngineFile, EngineSetup
-from imagekit.model.trust import Installed
+from imagekit.hosts.localimages import parse_local_images
 from imagekit.oci.digest import Digest
-from imagekit.runtime.trust import judge_engines
 from tests.fuzz.target import Target
 from tests.unit.hosts.kubernetes.test_review import review
 

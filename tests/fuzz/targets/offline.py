@@ -5,7 +5,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.model.docker import DockerRequest
+from imagekit.hosts.containerd import DESCRIPTOR, Question, image_of
+from imagekit.hosts.docker.authz import decide
+from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.hook_config import parse_config
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
@@ -14,9 +17,6 @@ from imagekit.offline.exported import EnclosedPolicy, Exported, Member, parse_re
 from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.types import Kind
 from imagekit.policy.findings import Finding
-from imagekit.runtime.containerd import DESCRIPTOR, Question, image_of
-from imagekit.runtime.dockerauthz import decide
-from imagekit.runtime.faceconfig import parse_config
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import parse_statement, statement_bytes
 from imagekit.verify.verdict import Verdict

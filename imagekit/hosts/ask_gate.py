@@ -1,0 +1,252 @@
+"""Asking a running gate whether an image may be used, instead of judging it here.
+
+The gate serves manifests of allowed images, and of proofs that are attached to them, which name
+their image as subject and are no images. So its answer is the verdict: 200 with the digest that was
+asked about, or 403 with the reason. Anything else is no verdict, and whoever asks refuses. Of an
+index the gate serves what was judged with it; since the runtime chooses from it later, perhaps
+elsewhere, all that it lists has to be served. Nothing of the machinery of policies and signatures
+is imported: a runtime waits.
+"""
+
+import contextlib
+import http.client
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
+from imagekit.errors import (
+    AuthError,
+    ImagekitError,
+    InputError,
+    InvalidReferenceError,
+    NotFoundError,
+    RegistryError,
+)
+from imagekit.hosts.hook_types import GateConfig, Ruling
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Reference, Repository
+from imagekit.oci.registry.protocol import ACCEPT, manifest_path
+from imagekit.oci.types import MAX_MANIFEST
+from imagekit.signatures.sigstore.deadline import within
+
+if TYPE_CHECKING:
+    import ssl
+
+_MAX_REFUSAL = 64 << 10
+_MAX_SAID = 1000
+_MAX_LISTED = 64
+_NOBODY = {"os": "unknown", "architecture": "unknown"}
+_DIGEST = "Docker-Content-Digest"
+_OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+
+
+class GateJudge:
+    """Judges by asking a gate; safe in several threads.
+
+    Args:
+        gate: where it is, and what is behind it.
+        seconds: the longest that one answer may take, from looking up the name to the last byte.
+
+    Raises:
+        InputError: the file of certificate authorities cannot be used.
+    """
+
+    def __init__(self, gate: GateConfig, *, seconds: float) -> None:
+        self._gate = gate
+        self._seconds = seconds
+        self._tls = _context(gate) if gate.tls else None
+
+    def __call__(self, reference: Reference) -> Ruling:
+        """Ask for an image: by its tag where it has one, whose digest must then be the same.
+
+        Raises:
+            InputError: its registry is not behind the gate.
+            IntegrityError: the answer is not what its digest says.
+            RegistryError: there was no answer, or one that is no verdict.
+        """
+        path = manifest_path(self._behind(reference.repository), _asked(reference))
+        status, digest, body = self._answer(path)
+        if status == _FORBIDDEN:
+            said = f"imagekit: the gate refuses {_named(reference)}: {_said(body)}"
+            return Ruling(allowed=False, digest=None, reason=said)
+        if status != _OK:
+            self._no_verdict(status, reference, body)
+        ruling = _judged(reference, _served(digest, body), body)
+        return self._whole(reference, ruling, body) if ruling.allowed else ruling
+
+    def _whole(self, reference: Reference, ruling: Ruling, body: bytes) -> Ruling:
+        """Refuse an index of which the gate does not serve everything: the rest was not judged."""
+        for digest in _listed(body):
+            path = manifest_path(self._behind(reference.repository), str(digest))
+            status, _, _ = self._answer(path)
+            if status != _OK:
+                said = (
+                    f"imagekit: the gate does not serve {digest}, which the index of "
+                    f"{_named(reference)} lists, so a runtime could choose what was not judged"
+                )
+                return Ruling(allowed=False, digest=ruling.digest, reason=said)
+        return ruling
+
+    def _behind(self, repository: Repository) -> Repository:
+        name = self._gate.registries.get(repository.host)
+        if name is None or repository.layout is not None:
+            raise InputError(
+                f"{repository} is not behind the gate {self._gate.url}",
+                hint="list its registry in `registries` if the gate stands before it",
+                code="verifier/not-behind",
+            )
+        path = f"{name}/{repository.path}" if name else repository.path
+        return Repository(self._gate.address, path)
+
+    def _answer(self, path: str) -> tuple[int, str, bytes]:
+        """Return status, stated digest and body, which is read up to a byte too many."""
+        call = _Call(self._connection())
+        try:
+            return within(self._seconds, lambda: call.make(path))
+        except TimeoutError as error:
+            raise self._silent(f"did not answer within {self._seconds:g} s", "TIMEOUT") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._silent(f"cannot be asked: {_fault(error)}", "CONNECTION") from error
+        finally:
+            call.hang_up()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        address, seconds = self._gate.address, self._seconds
+        if self._tls is None:
+            return http.client.HTTPConnection(address, timeout=seconds)
+        return http.client.HTTPSConnection(address, timeout=seconds, context=self._tls)
+
+    def _silent(self, what: str, code: str) -> RegistryError:
+        hint = f"does it run, and does its certificate hold? curl {self._gate.url}/v2/"
+        return RegistryError(f"the gate {self._gate.url} {what}", hint=hint, code=code)
+
+    def _no_verdict(self, status: int, reference: Reference, body: bytes) -> NoReturn:
+        said = f"the gate {self._gate.url} answered {status} for {_named(reference)}: {_said(body)}"
+        kind: type[RegistryError] = RegistryError
+        hint, code = "look at the gate's log", "REGISTRY_ERROR"
+        if status == _NOT_FOUND:
+            kind, code = NotFoundError, "NOT_FOUND"
+            hint = "look at the name, and whether `registries` has the gate's name for the registry"
+        elif status == _UNAUTHORIZED:
+            kind, code = AuthError, "UNAUTHORIZED"
+            hint = "let the gate serve this host without a login (access: users: [anonymous])"
+        raise kind(said, hint=hint, code=code, http_status=status)
+
+
+class _Call:
+    """One question, asked in a thread; whoever waits for the answer can end it."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+        self._socket: socket.socket | None = None
+        self._ended = False
+
+    def make(self, path: str) -> tuple[int, str, bytes]:
+        """Ask, and return status, stated digest and body."""
+        connection = self._connection
+        try:
+            connection.connect()
+            self._socket = connection.sock
+            if self._ended:
+                raise TimeoutError
+            connection.request("GET", path, headers={"Accept": ACCEPT})
+            with connection.getresponse() as response:
+                limit = MAX_MANIFEST if response.status == _OK else _MAX_REFUSAL
+                return response.status, response.getheader(_DIGEST) or "", response.read(limit + 1)
+        finally:
+            connection.close()
+
+    def hang_up(self) -> None:
+        """End the connection, and the thread that may still read: no read of a drip times out."""
+        self._ended = True
+        # NOTE: not connection.sock, which is gone where the server said that it will close.
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _served(stated: str, body: bytes) -> Digest:
+    """Return the digest of what was served, which must be what it is said to be."""
+    if len(body) > MAX_MANIFEST:
+        raise RegistryError("the gate's answer is larger than a manifest may be", code="TOO_LARGE")
+    try:
+        digest = Digest.parse(stated)
+    except InvalidReferenceError as error:
+        raise RegistryError(
+            f"the gate's answer has no {_DIGEST}",
+            hint="is it a gate of imagekit that answers there?",
+            code="BAD_ANSWER",
+        ) from error
+    digest.check(body, what="the gate's answer")
+    return digest
+
+
+def _judged(reference: Reference, served: Digest, body: bytes) -> Ruling:
+    named = _named(reference)
+    if "subject" in strictjson.loads_object(body, what="the gate's answer"):
+        said = f"imagekit: {named} is no image, but something that is attached to one"
+        return Ruling(allowed=False, digest=served, reason=said)
+    if isinstance(reference, PinnedReference) and reference.digest != served:
+        # Also where only the algorithms differ: that the bytes are the same cannot be told then.
+        said = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
+        return Ruling(allowed=False, digest=served, reason=said)
+    return Ruling(allowed=True, digest=served, reason=f"imagekit: {named} is allowed by the gate")
+
+
+def _listed(body: bytes) -> Iterator[Digest]:
+    """Yield what an index lists for some platform; an image lists nothing.
+
+    Raises:
+        DocumentError: it lists something else than manifests.
+    """
+    what = "the gate's index"
+    document = Fields.of(strictjson.loads(body, what=what), what=what, code="BAD_ANSWER")
+    if document.get("manifests") is None:
+        return
+    for each in document.array("manifests", limit=_MAX_LISTED):
+        entry = Fields.of(each, what=what, code="BAD_ANSWER")
+        # What BuildKit attaches is for no platform, and no runtime ever chooses it.
+        if entry.get("platform") != _NOBODY:
+            yield Digest.parse(entry.text("digest"))
+
+
+def _asked(reference: Reference) -> str:
+    if isinstance(reference, PinnedReference):
+        return reference.tag or str(reference.digest)
+    return reference.tag
+
+
+def _named(reference: Reference) -> str:
+    return f"{reference.repository}:{reference.tag}" if reference.tag else str(reference)
+
+
+def _said(body: bytes) -> str:
+    """Return the message of an error's body (distribution-spec, "Error Codes"), made harmless."""
+    try:
+        document = strictjson.loads_object(body[:_MAX_REFUSAL], what="the refusal")
+        said = str(document["errors"][0]["message"])
+    except (ImagekitError, LookupError, TypeError):
+        return "it gave no reason"
+    cut = said.removeprefix("imagekit: ")[:_MAX_SAID]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
+
+
+def _fault(error: Exception) -> str:
+    """Return what is known of a fault in one harmless line; some quote what a server sent."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:200])
+
+
+def _context(gate: GateConfig) -> "ssl.SSLContext":
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=gate.ca_file)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the gate's authorities in {gate.ca_file} cannot be used: {_fault(error)}",
+            hint="gateCa names a file of certificates (PEM)",
+            code="verifier/gate-ca",
+        ) from error

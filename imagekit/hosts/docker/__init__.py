@@ -1,0 +1,1 @@
+"""Docker's daemon: the authorization plugin."""

@@ -1,0 +1,92 @@
+"""What this host can do, and the remedy for what it cannot: ``imagekit doctor``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from imagekit.build.types import Probe
+from imagekit.errors import ImagekitError, ToolError
+from imagekit.hosts.host import Host, HostCheck
+from imagekit.hosts.judge import judge
+
+_MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
+_WIDTH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """The host and what was found about it."""
+
+    host: Host
+    checks: tuple[HostCheck, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where there is no problem; remarks are none."""
+        return ToolError.exit_code if _count(self.checks, "problem") else 0
+
+
+def diagnose(host: Host) -> Diagnosis:
+    """Judge a host."""
+    return Diagnosis(host=host, checks=judge(host))
+
+
+def with_isolation(host: Host, env: Mapping[str, str]) -> Host:
+    """Return the host with how build steps are contained on it, found by starting a container.
+
+    Args:
+        host: the host.
+        env: for the folders of imagekit.
+    """
+    from imagekit.build.tools.run_worker import find_isolation
+    from imagekit.build.tools.storage import Folders, container_store, job_folder
+
+    try:
+        folders = Folders.of(env)
+        store = container_store(folders, env)
+        probe = Probe(
+            folder=job_folder(folders, store),
+            store=store,
+            locks=folders.locks,
+            record=folders.isolation,
+        )
+        return replace(host, isolation=str(find_isolation(probe)))
+    except (ImagekitError, OSError) as error:
+        return replace(host, isolation_fault=f"build steps cannot be run: {error}")
+
+
+def text(diagnosis: Diagnosis) -> str:
+    """Return the diagnosis as a person reads it."""
+    host = diagnosis.host
+    lines = [f"{'host':<{_WIDTH}}{host.system}, kernel {host.kernel}, cgroups {host.cgroups}"]
+    for check in diagnosis.checks:
+        head = f"  {_MARKS[check.status]} {check.name:<{_WIDTH}} "
+        lines.append(f"{head}{check.message}")
+        if check.hint:
+            lines.append(" " * len(head) + check.hint)
+    remarks, problems = _count(diagnosis.checks, "remark"), _count(diagnosis.checks, "problem")
+    lines.append(f"{_plural(remarks, 'remark')}, {_plural(problems, 'problem')}")
+    return "\n".join(lines)
+
+
+def document(diagnosis: Diagnosis) -> Mapping[str, object]:
+    """Return the diagnosis as ``--json`` prints it, schema 1."""
+    return {
+        "schema": 1,
+        "checks": [
+            {
+                "name": check.name,
+                "status": check.status,
+                "message": check.message,
+                "hint": check.hint,
+            }
+            for check in diagnosis.checks
+        ],
+    }
+
+
+def _count(checks: Sequence[HostCheck], status: str) -> int:
+    return sum(check.status == status for check in checks)
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

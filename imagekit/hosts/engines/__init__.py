@@ -1,0 +1,1 @@
+"""Engines that ask the gate and nobody else: imagekit trust."""

@@ -1,0 +1,126 @@
+"""Reading how the engines of a host are set up; what that means is judged elsewhere."""
+
+import os
+import pwd
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagekit.documents import strictjson
+from imagekit.errors import ImagekitError
+from imagekit.hosts.host import EngineFile, EngineSetup
+from imagekit.paths import home_of
+
+_MAX_FILE = 1 << 20
+_MAX_USERS = 10_000
+_FIRST_USER = 1000
+_NOBODY = 65_534
+_UNVERIFYING = ("apptainer", "singularity", "ch-image", "enroot", "shifter", "docker")
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
+)
+_OVERRIDES = ("policy.json", "registries.conf", "registries.conf.d", "registries.d")
+
+
+def read_engines(env: Mapping[str, str], root: Path = Path("/")) -> EngineSetup:
+    """Look at the files that engines read.
+
+    Args:
+        env: for HOME.
+        root: where the host's files are.
+    """
+    return EngineSetup(
+        overrides=tuple(_overrides(env)),
+        registries=tuple(_registries(root)),
+        containerd=tuple(_containerd(root)),
+        docker=_json(root / "etc/docker/daemon.json"),
+        policy=_json(root / "etc/containers/policy.json"),
+        unverifying=tuple(name for name in _UNVERIFYING if shutil.which(name)),
+        network_stores=tuple(_network_stores(env, root)),
+    )
+
+
+def _overrides(env: Mapping[str, str]) -> Iterator[Path]:
+    """Yield what users have that wins over the site's: of all users where root looks."""
+    for home in _homes(env):
+        folder = home / ".config/containers"
+        for name in _OVERRIDES:
+            try:
+                if (folder / name).exists():
+                    yield folder / name
+            except OSError:
+                continue
+
+
+def _homes(env: Mapping[str, str]) -> Iterable[Path]:
+    own = home_of(env)
+    if os.geteuid() != 0:
+        return [own] if own.is_absolute() else []
+    users = [entry for entry in pwd.getpwall() if _FIRST_USER <= entry.pw_uid != _NOBODY]
+    homes = [own, *(Path(entry.pw_dir) for entry in users[:_MAX_USERS])]
+    return [home for home in dict.fromkeys(homes) if home.is_absolute()]
+
+
+def _registries(root: Path) -> Iterator[EngineFile]:
+    folder = root / "etc/containers"
+    drop_ins = sorted((folder / "registries.conf.d").glob("*.conf"), key=lambda path: path.name)
+    for path in (folder / "registries.conf", *drop_ins):
+        found = _toml(path)
+        if found is not None:
+            yield found
+
+
+def _containerd(root: Path) -> Iterator[EngineFile]:
+    for path in sorted((root / "etc/containerd/certs.d").glob("*/hosts.toml")):
+        found = _toml(path)
+        if found is not None:
+            yield found
+
+
+def _toml(path: Path) -> EngineFile | None:
+    raw = _bytes(path)
+    if raw is None:
+        return None
+    try:
+        return EngineFile(path=path, document=tomllib.loads(raw.decode()))
+    except (ValueError, RecursionError) as error:
+        return EngineFile(path=path, document={}, fault=f"{error}"[:200])
+
+
+def _json(path: Path) -> EngineFile | None:
+    raw = _bytes(path)
+    if raw is None:
+        return None
+    try:
+        document: dict[str, Any] = strictjson.loads_object(raw, what=str(path))
+    except ImagekitError as error:
+        return EngineFile(path=path, document={}, fault=error.message)
+    return EngineFile(path=path, document=document)
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE)
+    except OSError:
+        return None
+
+
+def _network_stores(env: Mapping[str, str], root: Path) -> Iterator[tuple[Path, str]]:
+    mounts = dict(_mounts(root / "proc/self/mounts"))
+    home = home_of(env)
+    stores = (Path("/var/lib/containers"), Path("/var/lib/docker"), Path("/var/lib/containerd"))
+    for store in (*stores, home / ".local/share/containers"):
+        kind = next((mounts[str(one)] for one in (store, *store.parents) if str(one) in mounts), "")
+        if kind in _NETWORK or kind.startswith("fuse.sshfs"):
+            yield store, kind
+
+
+def _mounts(path: Path) -> Iterator[tuple[str, str]]:
+    raw = _bytes(path) or b""
+    for line in raw.decode("utf-8", "replace").splitlines():
+        words = line.split()
+        if len(words) > 2:  # noqa: PLR2004 - device, place, type: proc(5)
+            yield words[1].replace("\\040", " "), words[2]

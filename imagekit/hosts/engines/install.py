@@ -1,0 +1,217 @@
+"""Engines that ask the gate: ``imagekit trust install``, ``show`` and ``remove``.
+
+Every change is recorded before it is made, with the bytes that were there, so that a crash leaves
+nothing that ``remove`` cannot take back.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from imagekit.errors import InputError
+from imagekit.hosts.engines import pull
+from imagekit.hosts.engines.installed import installed_bytes, parse_installed
+from imagekit.hosts.engines.plan import DAEMON, Wish, plan
+from imagekit.hosts.engines.pull import Pull
+from imagekit.hosts.engines.types import Installed, Remark, SystemFile
+from imagekit.hosts.hostfiles import HostFiles
+from imagekit.oci.digest import Digest
+
+RECORD = PurePosixPath("/etc/imagekit/trust.json")
+
+State = Literal["installed", "changed", "missing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One file that is written, restored or removed."""
+
+    path: PurePosixPath
+    before: bytes | None
+    after: bytes | None
+    """None where the file is removed."""
+    why: str = ""
+
+    @property
+    def verb(self) -> str:
+        """What happens to the file."""
+        if self.after is None:
+            return "remove"
+        return "create" if self.before is None else "change"
+
+    def diff(self) -> str:
+        """Return the change as a unified diff."""
+        old, new = (
+            "/dev/null" if raw is None else str(self.path) for raw in (self.before, self.after)
+        )
+        return "".join(difflib.unified_diff(_lines(self.before), _lines(self.after), old, new))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What was changed, or would be, and what is to be said about it."""
+
+    changes: tuple[Change, ...]
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledState:
+    """One installed file and what has become of it."""
+
+    file: Installed
+    state: State
+
+
+def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installation:
+    """Write the files that send this host's engines to the gate; a second time does nothing.
+
+    Args:
+        wish: the gate, the engines, and what else is wanted.
+        files: the host's files.
+        dry_run: only tell what would change.
+
+    Raises:
+        InputError: a file that is to be kept cannot be read.
+        ToolError: a file cannot be written.
+    """
+    recorded = _recorded(files)
+    planned = plan(wish, _originals(files, recorded))
+    old = {each.path: each for each in recorded}
+    wanted = {each.path: each for each in planned.files}
+    changes = [
+        *(_written(files, each) for each in planned.files),
+        *(_undone(files, each, force=False) for each in recorded if each.path not in wanted),
+    ]
+    real = tuple(change for change in changes if change.before != change.after)
+    if not dry_run and (real or set(old) != set(wanted)):
+        entries = [_entry(files, each, old.get(each.path)) for each in planned.files]
+        # Until all is done the record has also what is being taken back.
+        leaving = [each for each in recorded if each.path not in wanted]
+        files.write(RECORD, installed_bytes([*entries, *leaving]))
+        _apply(files, real)
+        files.write(RECORD, installed_bytes(entries))
+    return Installation(changes=real, remarks=planned.remarks)
+
+
+def remove(files: HostFiles, *, force: bool = False, dry_run: bool = False) -> Installation:
+    """Take back what was installed: files that were there before are restored.
+
+    Args:
+        files: the host's files.
+        force: also where somebody has changed a file since.
+        dry_run: only tell what would change.
+
+    Raises:
+        InputError: somebody has changed a file since, and ``force`` was not said.
+    """
+    recorded = _recorded(files)
+    changes = tuple(_undone(files, each, force=force) for each in recorded)
+    real = tuple(change for change in changes if change.before != change.after)
+    if not dry_run and recorded:
+        _apply(files, real)
+        files.remove(RECORD)
+        for each in recorded:
+            if each.before is not None:
+                files.forget(each.before)
+    return Installation(changes=real)
+
+
+def show(files: HostFiles) -> tuple[InstalledState, ...]:
+    """Return what is installed, and whether it is still as it was written."""
+    return tuple(InstalledState(file=each, state=_state(files, each)) for each in _recorded(files))
+
+
+def _state(files: HostFiles, file: Installed) -> State:
+    raw = files.read(file.path)
+    if raw is None:
+        return "missing"
+    return "installed" if Digest.of(raw) == file.digest else "changed"
+
+
+def _recorded(files: HostFiles) -> tuple[Installed, ...]:
+    raw = files.read(RECORD)
+    return () if raw is None else parse_installed(raw, what=str(RECORD))
+
+
+def _originals(files: HostFiles, recorded: Iterable[Installed]) -> Mapping[PurePosixPath, bytes]:
+    """Return the shared files as their owners wrote them."""
+    raw = files.read(DAEMON)
+    for each in recorded:
+        if each.path == DAEMON and raw is not None and Digest.of(raw) == each.digest:
+            raw = files.kept(each.before) if each.before is not None else None
+    return {} if raw is None else {DAEMON: raw}
+
+
+def _written(files: HostFiles, file: SystemFile) -> Change:
+    return Change(path=file.path, before=files.read(file.path), after=file.content, why=file.why)
+
+
+def _undone(files: HostFiles, file: Installed, *, force: bool) -> Change:
+    """Return the change that takes a file back.
+
+    Raises:
+        InputError: somebody has changed it since.
+    """
+    now = files.read(file.path)
+    untouched = now is None or Digest.of(now) in {file.digest, file.before}
+    if not untouched and not force:
+        raise InputError(
+            f"{file.path} was changed since it was installed",
+            hint="take back what was changed, or say --force to lose it",
+            code="CHANGED_SINCE",
+        )
+    before = files.kept(file.before) if file.before is not None else None
+    return Change(path=file.path, before=now, after=before, why="as it was before")
+
+
+def _entry(files: HostFiles, file: SystemFile, old: Installed | None) -> Installed:
+    """Return the file's record; what stood there before the first installation is kept."""
+    digest = Digest.of(file.content)
+    if old is not None:
+        return Installed(path=file.path, digest=digest, before=old.before)
+    now = files.read(file.path)
+    before = None if now is None else files.keep(now)
+    return Installed(path=file.path, digest=digest, before=before)
+
+
+def _apply(files: HostFiles, changes: Iterable[Change]) -> None:
+    for change in changes:
+        if change.after is None:
+            files.remove(change.path)
+        else:
+            files.write(change.path, change.after)
+
+
+def _lines(raw: bytes | None) -> list[str]:
+    text = "" if raw is None else raw.decode("utf-8", "replace")
+    return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """What one engine did with an image that is to be pulled and one that is to be refused."""
+
+    engine: str
+    good: Pull
+    bad: Pull
+
+    @property
+    def right(self) -> bool:
+        """Whether it pulled the good image and refused the bad one."""
+        return self.good.pulled and not self.bad.pulled
+
+
+def try_engines(good: str, bad: str) -> tuple[Try, ...]:
+    """Let every engine that can pull here pull both images; nothing of them stays.
+
+    Args:
+        good: an image that the policy allows.
+        bad: one that it refuses.
+    """
+    return tuple(
+        Try(engine=engine, good=pull.pull(engine, good), bad=pull.pull(engine, bad))
+        for engine in pull.pullers()
+    )

@@ -1,0 +1,261 @@
+"""Which files send a host's engines to the gate: values in, files out.
+
+What must hold:
+
+1. The gate *replaces* a registry and is never its mirror: every engine goes to the origin when a
+   mirror refuses.
+2. What an engine does not know it is not told: an unknown key in policy.json refuses every pull,
+   and a wrong hosts.toml sends containerd to the origin in silence.
+3. A registry in another spelling, and one that nobody named, is the gate as well, which judges it
+   by its one spelling, or refuses it.
+4. Settings of others are kept where files are shared (daemon.json); where a file is ours as a
+   whole it has a name of its own.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from imagekit.documents import strictjson
+from imagekit.errors import InputError
+from imagekit.hosts.engines.types import Engine, Gate, Remark, Route, SystemFile
+
+REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
+"""The last of the drop-ins: a later one with the same prefix would win."""
+POLICY = PurePosixPath("/etc/containers/policy.json")
+DAEMON = PurePosixPath("/etc/docker/daemon.json")
+HOSTS = PurePosixPath("/etc/containerd/certs.d")
+DEFAULT = "_default"
+"""The folder that containerd reads for a host that has none of its own. It compares the letters, so
+that ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``reg.site``."""
+_HEAD = "# Written by `imagekit trust install`; `imagekit trust remove` takes it back.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The files as they should be, and what is to be said about them."""
+
+    files: tuple[SystemFile, ...]
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What an admin asked for."""
+
+    gate: Gate
+    engines: frozenset[Engine]
+    authorization: str = ""
+    """Name of the Docker authorization plugin to ask; empty for none."""
+    policy: bytes = b""
+    """A policy.json to use; empty for one that takes only what the gate gives."""
+
+
+def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes]) -> Plan:
+    """Return the files for these engines.
+
+    Args:
+        wish: the gate, the engines that are present, and what else is wanted.
+        existing: the shared files that are there already, by their path.
+
+    Raises:
+        InputError: a shared file cannot be read, so that nothing of it could be kept.
+    """
+    parts = []
+    if Engine.CONTAINERS in wish.engines:
+        parts.append(_containers(wish))
+    if Engine.CONTAINERD in wish.engines:
+        parts.append(_containerd(wish.gate))
+    if Engine.DOCKER in wish.engines:
+        parts.append(_docker(wish, existing.get(DAEMON)))
+    return Plan(
+        files=tuple(file for part in parts for file in part.files),
+        remarks=tuple(remark for part in parts for remark in part.remarks),
+    )
+
+
+def _containers(wish: Wish) -> Plan:
+    gate = wish.gate
+    files = [
+        SystemFile(
+            path=REGISTRIES,
+            content=_registries(gate).encode(),
+            why="podman, buildah, skopeo and Apptainer: these registries are the gate",
+        ),
+        SystemFile(
+            path=POLICY,
+            content=wish.policy or _only_from(gate.routes),
+            why="podman, buildah and skopeo: nothing else is pulled",
+        ),
+        *_certificate(gate, PurePosixPath("/etc/containers/certs.d"), "podman, buildah, skopeo"),
+    ]
+    remark = Remark(
+        code="USERS_OVERRIDE",
+        message="a rootless user may have a registries.conf and a policy.json of his own, which "
+        "win over these",
+        hint="find them with `imagekit doctor`, and let no other host answer on the network",
+    )
+    return Plan(files=tuple(files), remarks=(remark,))
+
+
+def _registries(gate: Gate) -> str:
+    lines = [
+        _HEAD,
+        "# Replaced and not mirrored: behind a mirror that refuses, the origin is asked.\n",
+    ]
+    for route in gate.routes:
+        lines += [
+            "\n[[registry]]\n",
+            f"prefix = {json.dumps(route.registry)}\n",
+            f"location = {json.dumps(_location(gate, route))}\n",
+        ]
+        if not gate.tls:
+            lines.append("insecure = true\n")
+    return "".join(lines)
+
+
+def _location(gate: Gate, route: Route) -> str:
+    return f"{gate.address}/{route.below}" if route.below else gate.address
+
+
+def _only_from(routes: tuple[Route, ...]) -> bytes:
+    """Return a policy.json that takes what the gate gives: it is the gate that verifies."""
+    accept = [{"type": "insecureAcceptAnything"}]
+    document = {
+        "default": [{"type": "reject"}],
+        "transports": {
+            "docker": {route.registry: accept for route in routes},
+            # What is in the storage already, and what Buildah makes of it.
+            "containers-storage": {"": accept},
+        },
+    }
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _containerd(gate: Gate) -> Plan:
+    files = [
+        file
+        for folder, below in ((DEFAULT, ""), *((one.registry, one.below) for one in gate.routes))
+        for file in _host(gate, folder, below)
+    ]
+    read = Remark(
+        code="CONFIG_PATH",
+        message=f"containerd's CRI reads {HOSTS} only where its configuration says so",
+        hint=f'in /etc/containerd/config.toml: config_path = "{HOSTS}" below registry; ctr and '
+        f"nerdctl take --hosts-dir {HOSTS}",
+    )
+    others = Remark(
+        code="OTHERS_REFUSED",
+        message="containerd knows a registry by the letters that somebody wrote, so it asks the "
+        "gate for every other one too, which refuses what is not behind it",
+        hint="let the gate stand before what nodes need besides, such as registry.k8s.io",
+    )
+    return Plan(files=tuple(files), remarks=(read, others))
+
+
+def _host(gate: Gate, name: str, below: str) -> Iterator[SystemFile]:
+    folder = HOSTS / name
+    authority = ""
+    if gate.authority and gate.tls:
+        yield SystemFile(
+            path=folder / "imagekit-gate.crt",
+            content=gate.authority,
+            why="containerd: who vouches for the gate",
+        )
+        authority = f"  ca = {json.dumps(str(folder / 'imagekit-gate.crt'))}\n"
+    whose = "every other spelling and registry" if name == DEFAULT else name
+    yield SystemFile(
+        path=folder / "hosts.toml",
+        content=_hosts(gate, below, authority).encode(),
+        why=f"containerd: {whose} is the gate",
+    )
+
+
+def _hosts(gate: Gate, below: str, authority: str) -> str:
+    """Return hosts.toml: server and host are both the gate, as one alone means the origin.
+
+    https://github.com/containerd/containerd/blob/main/docs/hosts.md
+    """
+    url = f"{gate.url}/v2/{below}" if below else gate.url
+    override = "  override_path = true\n" if below else ""
+    server = json.dumps(url)
+    return (
+        f'{_HEAD}server = {server}\n\n[host.{server}]\n  capabilities = ["pull", "resolve"]\n'
+        f"{override}{authority}"
+    )
+
+
+def _docker(wish: Wish, before: bytes | None) -> Plan:
+    gate = wish.gate
+    document = dict(_daemon(before))
+    if not gate.tls:
+        known = document.get("insecure-registries") or []
+        if not isinstance(known, list):
+            raise _bad_daemon("insecure-registries is no list")
+        document["insecure-registries"] = [*known, *({gate.address} - {*map(str, known)})]
+    if wish.authorization:
+        plugins = document.get("authorization-plugins") or []
+        if not isinstance(plugins, list):
+            raise _bad_daemon("authorization-plugins is no list")
+        document["authorization-plugins"] = [
+            *plugins,
+            *({wish.authorization} - {*map(str, plugins)}),
+        ]
+    files = [*_certificate(gate, PurePosixPath("/etc/docker/certs.d"), "docker")]
+    if document != _daemon(before):
+        why = "docker: what it asks before it pulls or runs" if wish.authorization else "docker"
+        content = json.dumps(document, indent=2).encode() + b"\n"
+        files.append(SystemFile(path=DAEMON, content=content, why=why))
+    return Plan(files=tuple(files), remarks=_docker_remarks(wish, document))
+
+
+def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[Remark, ...]:
+    names = ", ".join(f"{_location(wish.gate, route)}/..." for route in wish.gate.routes)
+    remarks = [
+        Remark(
+            code="DOCKER_NAMES",
+            message="docker cannot replace a registry: images are pulled by the gate's own name",
+            hint=f"pull {names}, and let the firewall keep the daemon from every other registry",
+        )
+    ]
+    if document.get("registry-mirrors"):
+        remarks.append(
+            Remark(
+                code="FALLS_THROUGH",
+                message=f"{DAEMON} has registry-mirrors: what a mirror refuses is pulled from "
+                "Docker Hub",
+                hint="take registry-mirrors out",
+            )
+        )
+    if not wish.authorization:
+        remarks.append(
+            Remark(
+                code="NO_AUTHORIZATION",
+                message="whoever reaches docker's socket can pull from anywhere",
+                hint="let it ask: imagekit trust install --docker-authorization imagekit",
+            )
+        )
+    return tuple(remarks)
+
+
+def _daemon(before: bytes | None) -> Mapping[str, object]:
+    if before is None or not before.strip():
+        return {}
+    return strictjson.loads_object(before, what=str(DAEMON))
+
+
+def _bad_daemon(why: str) -> InputError:
+    return InputError(f"{DAEMON} cannot be added to: {why}", hint="mend it first", code="BAD_FILE")
+
+
+def _certificate(gate: Gate, folder: PurePosixPath, whose: str) -> tuple[SystemFile, ...]:
+    if not gate.authority or not gate.tls:
+        return ()
+    return (
+        SystemFile(
+            path=folder / gate.address / "ca.crt",
+            content=gate.authority,
+            why=f"{whose}: who vouches for the gate",
+        ),
+    )

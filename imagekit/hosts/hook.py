@@ -1,0 +1,137 @@
+"""The one decision behind the faces of runtimes: by the host's configuration, and in time.
+
+A policy's machinery is imported where a policy judges; who asks a gate does not wait for it.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from imagekit.errors import InputError, ToolTimeoutError
+from imagekit.hosts.containerd import reason
+from imagekit.hosts.hook_config import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
+from imagekit.hosts.hook_types import FaceConfig, Ruling
+from imagekit.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from imagekit.hosts.hook_types import ImageJudge
+    from imagekit.policy.types import Policy
+
+
+def load_face(path: Path | None = None) -> FaceConfig:
+    """Read the host's configuration.
+
+    Args:
+        path: the file; that of IMAGEKIT_VERIFIER_CONFIG, else /etc/imagekit/verifier.yaml.
+
+    Raises:
+        InputError: it cannot be read or accepted.
+    """
+    file = path or Path(os.environ.get(VARIABLE) or DEFAULT)
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_CONFIG)
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}",
+            hint="write: policy: /etc/imagekit/policy.yaml, or gate: https://HOST:PORT",
+            code="verifier/unreadable",
+        ) from error
+    return parse_config(raw, file=str(file))
+
+
+def policy_of(config: FaceConfig) -> "Policy":
+    """Return the policy that the configuration names.
+
+    Raises:
+        InputError: it names a gate, and no policy.
+        PolicyError: it, or a key, cannot be accepted.
+    """
+    from imagekit.policy.signers import PolicySigners
+    from imagekit.signatures.authority import Authority
+    from imagekit.signatures.keys.files import read_public_key
+    from imagekit.verify.policies import open_policy
+    from imagekit.verify.rollback import SqliteMemory
+
+    if config.policy is None:
+        raise InputError(
+            "the verifier's configuration names a gate, and receipts are checked by a policy",
+            hint="write policy: in the place of gate: on hosts with staged images",
+            code="verifier/no-policy",
+        )
+    keys = tuple(
+        Authority(name=file.stem, key=read_public_key(file)) for file in config.policy_keys
+    )
+    signers = PolicySigners(authorities=keys) if keys else None
+    return open_policy(config.policy, signers=signers, memory=SqliteMemory(config.state))
+
+
+def judge_of(config: FaceConfig) -> "ImageJudge":
+    """Return what judges images on this host: its policy, or the gate.
+
+    Raises:
+        InputError: the policy, a key, or the gate's authorities cannot be used.
+    """
+    if config.gate is not None:
+        from imagekit.hosts.ask_gate import GateJudge
+
+        return GateJudge(config.gate, seconds=config.seconds)
+    return _by_policy(config)
+
+
+def _by_policy(config: FaceConfig) -> "ImageJudge":
+    from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.verify.rollback import SqliteMemory
+    from imagekit.verify.verify import verify
+
+    policy = policy_of(config)
+    options = RegistryOptions(
+        plain_http=config.plain_http,
+        ca_file=config.ca_file,
+        realms=config.realms,
+        connect_seconds=min(5.0, config.seconds),
+        read_seconds=config.seconds,
+        deadline_seconds=config.seconds,
+        attempts=2,
+    )
+
+    def judge(reference: Reference) -> Ruling:
+        memory = SqliteMemory(config.state)
+        verdict = verify(reference, policy=policy, options=options, memory=memory)
+        # Which manifest of an index is used, the runtime chooses later and by itself.
+        whole = verdict.allowed and not verdict.unread
+        return Ruling(allowed=whole, digest=verdict.digest, reason=reason(verdict))
+
+    return judge
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """End what takes longer by an exception: a runtime that waits must hear a reason.
+
+    Raises:
+        ToolTimeoutError: it took longer.
+    """
+
+    def late(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise ToolTimeoutError(f"there was no verdict within {seconds:g} seconds")
+
+    before: Callable[[int, FrameType | None], object] | int | None
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def stdin_bytes(limit: int) -> bytes:
+    """Return what stands on stdin, and one byte more than the limit at most."""
+    return sys.stdin.buffer.read(limit + 1)

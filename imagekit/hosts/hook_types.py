@@ -1,0 +1,74 @@
+"""What the faces on a host are told by their configuration file: runtimes pass them no options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """The running gate that judges in the place of a policy of the host's own."""
+
+    address: str
+    """``HOST`` or ``HOST:PORT``."""
+    tls: bool = True
+    """False on loopback only."""
+    ca_file: Path | None = None
+    """Certificate authorities (PEM) that alone vouch for the gate; None for the system's."""
+    registries: Mapping[str, str] = field(hash=False)
+    """The gate's name for each registry behind it; empty where it stands before this one only."""
+
+    @property
+    def url(self) -> str:
+        """Where the gate answers."""
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceConfig:
+    """How a runtime's plugin verifies: by a policy, or by asking a gate."""
+
+    policy: Path | None = None
+    gate: GateConfig | None = None
+    """Asked instead; exactly one of the two is set."""
+    policy_keys: tuple[Path, ...] = ()
+    """One of these must have signed the policy; none where it is empty."""
+    state: Path = Path("/var/lib/imagekit/seen.db")
+    """Where seen releases are remembered."""
+    plain_http: bool = False
+    ca_file: Path | None = None
+    realms: tuple[str, ...] = ()
+    """Hosts that may see this host's logins for tokens, besides a registry's own."""
+    seconds: int = 8
+    """Without a verdict after so long, the answer is no."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What a runtime is answered about one image."""
+
+    allowed: bool
+    digest: Digest | None
+    """What was judged; None where it is not known."""
+    reason: str
+    """One printable line, as a user reads it at the prompt."""
+
+    def allows(self, digest: Digest) -> bool:
+        """Tell whether it is these bytes that are allowed."""
+        return self.allowed and self.digest == digest
+
+
+class ImageJudge(Protocol):
+    """Judges images for a host's runtimes: by its policy, or by asking a gate."""
+
+    def __call__(self, reference: Reference) -> Ruling:
+        """Judge an image.
+
+        Raises:
+            ImagekitError: there is no verdict; whoever asks refuses.
+        """
+        ...

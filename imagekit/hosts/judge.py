@@ -1,0 +1,172 @@
+"""What this host can do and the remedy for what it cannot: values in, checks out."""
+
+from collections.abc import Callable
+
+from imagekit.hosts.engines.judge import judge_engines
+from imagekit.hosts.host import Host, HostCheck, Status
+from imagekit.hosts.podman_options import run_options, runtime
+
+_ENOUGH_IDS = 65_536
+_STORAGE = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
+
+
+def judge(host: Host) -> tuple[HostCheck, ...]:
+    """Return a check for each thing that building, running and trusting needs."""
+    return (*(check(host) for check in _CHECKS), *judge_engines(host.engines))
+
+
+def _check(name: str, status: Status, *said: str) -> HostCheck:
+    """Return a check with its message and, where there is one, its remedy."""
+    message, hint = (*said, "")[:2]
+    return HostCheck(name=name, status=status, message=message, hint=hint)
+
+
+def _program(name: str, missing: Status) -> Callable[[Host], HostCheck]:
+    def check(host: Host) -> HostCheck:
+        if name in host.programs:
+            return _check(name, "ok", host.programs[name] or "installed")
+        return _check(name, missing, "not installed", f"on Debian: apt-get install {name}")
+
+    return check
+
+
+def _cgroups(host: Host) -> HostCheck:
+    match host.cgroups:
+        case "v2":
+            return _check("cgroups", "ok", "v2")
+        case "hybrid" | "v1" if runtime(host):
+            return _check("cgroups", "ok", f"{host.cgroups}: crun refuses them, runc is used")
+        case "hybrid" | "v1":
+            return _check(
+                "cgroups",
+                "problem",
+                f"{host.cgroups}, which crun refuses",
+                "apt-get install runc, or start the kernel with systemd.unified_cgroup_hierarchy=1",
+            )
+        case "none":
+            return _check("cgroups", "problem", "none are mounted", "mount /sys/fs/cgroup")
+
+
+def _isolation(host: Host) -> HostCheck:
+    words = " ".join(run_options(host)) or "nothing more"
+    if host.isolation_fault:
+        return _check("isolation", "problem", host.isolation_fault, "apt-get install runc")
+    if host.isolation.startswith("chroot"):
+        return _check(
+            "isolation",
+            "remark",
+            f"builds: chroot only, which contains less; podman run needs: {words}",
+            "apt-get install runc; in a container, allow it to make containers of its own",
+        )
+    builds = host.isolation or "not tried"
+    return _check("isolation", "ok", f"builds: {builds}; podman run needs: {words}")
+
+
+def _storage(host: Host) -> HostCheck:
+    if host.driver == "vfs":
+        return _check("storage", "remark", "Podman uses vfs: every layer is copied whole", _STORAGE)
+    if not host.driver:
+        return _check("storage", "problem", "Podman does not tell its storage", "see: podman info")
+    return _check("storage", "ok", host.driver)
+
+
+def _namespaces(host: Host) -> HostCheck:
+    if host.root or host.namespaces > 0:
+        return _check("namespaces", "ok", "root needs none" if host.root else "user namespaces")
+    return _check(
+        "namespaces",
+        "problem",
+        "the kernel allows no user namespaces",
+        "as root: sysctl user.max_user_namespaces=65536",
+    )
+
+
+def _ids(host: Host) -> HostCheck:
+    least = min(host.subuids, host.subgids)
+    if host.root or least >= _ENOUGH_IDS:
+        return _check("subuids", "ok", "root needs none" if host.root else f"{least} ids")
+    return _check(
+        "subuids",
+        "problem",
+        f"{host.subuids} subuids and {host.subgids} subgids, images need {_ENOUGH_IDS}",
+        "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+    )
+
+
+def _network(host: Host) -> HostCheck:
+    if host.network:
+        return _check("network", "ok", "run uses the host's; Podman's own work too")
+    need = (
+        "iptables, and netavark or CNI plugins"
+        if host.root
+        else "slirp4netns and access to /dev/net/tun"
+    )
+    return _check(
+        "network",
+        "remark",
+        "Podman's own networks do not start; run uses the host's",
+        f"for --network bridge or slirp4netns it needs {need}",
+    )
+
+
+def _fuse(host: Host) -> HostCheck:
+    if host.root or host.fuse or host.driver == "overlay":
+        return _check("fuse", "ok", "/dev/fuse" if host.fuse else "not needed")
+    return _check(
+        "fuse",
+        "remark",
+        "/dev/fuse is not yours: no fuse-overlayfs",
+        "overlay needs none: kernel 5.13",
+    )
+
+
+def _runtime_dir(host: Host) -> HostCheck:
+    if host.root or host.runtime_dir:
+        return _check("runtime dir", "ok", "root needs none" if host.root else "XDG_RUNTIME_DIR")
+    return _check(
+        "runtime dir",
+        "remark",
+        "XDG_RUNTIME_DIR is not set to a folder of yours: a folder in /tmp is used",
+        "log in with a session (loginctl enable-linger USER), or set it",
+    )
+
+
+def _keyring(host: Host) -> HostCheck:
+    if host.keyring:
+        return _check("keyring", "ok", "Debian's archive keys")
+    return _check(
+        "keyring",
+        "problem",
+        "Debian's archive keys are missing: no base can be bootstrapped",
+        "apt-get install debian-archive-keyring",
+    )
+
+
+def _sigstore(host: Host) -> HostCheck:
+    if not host.without_sigstore:
+        return _check("sigstore", "ok", "nothing known against it")
+    names = " and ".join(sorted(host.without_sigstore))
+    return _check(
+        "sigstore",
+        "remark",
+        f"{names}: built without Sigstore, so policy.json cannot ask for signatures",
+        "pull by `imagekit pull` and run by `imagekit run`, which verify by themselves",
+    )
+
+
+_CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
+    _program("buildah", "problem"),
+    _program("podman", "problem"),
+    _program("runc", "remark"),
+    _program("mmdebstrap", "problem"),
+    _cgroups,
+    _isolation,
+    _storage,
+    _namespaces,
+    _ids,
+    _network,
+    _fuse,
+    _runtime_dir,
+    _keyring,
+    _sigstore,
+)

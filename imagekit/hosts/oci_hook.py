@@ -1,0 +1,76 @@
+"""Whether a container of Podman may start: by the image that it is made of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields
+from imagekit.errors import ImagekitError, InvalidReferenceError
+from imagekit.hosts.containerd import reason
+from imagekit.hosts.hook import judge_of, policy_of
+from imagekit.hosts.hook_types import FaceConfig
+from imagekit.hosts.storages import find_image, image_of_container
+from imagekit.oci.reference import PinnedReference, parse_reference
+from imagekit.offline.store import RECEIPTS, Store, StoredImage
+
+ANNOTATION = "dev.imagekit.digest"
+"""What a container may be told that its image is; another digest than that does not start."""
+MAX_STATE = 4 << 20
+
+
+def answer(config: FaceConfig, raw: bytes) -> tuple[bool, str]:
+    """Return whether the container may start, and why not.
+
+    Args:
+        config: the host's configuration.
+        raw: the container's state, as the runtime hands it to hooks (runtime-spec, "State").
+
+    Raises:
+        ImagekitError: it cannot be told; then it may not.
+    """
+    state = Fields.of(
+        strictjson.loads(raw, what="the container's state"),
+        what="the container's state",
+        code="BAD_STATE",
+    )
+    bundle = Path(state.text("bundle"))
+    store, image = find_image(image_of_container(state.text("id"), bundle), bundle)
+    told = state.optional_object("annotations").optional_text(ANNOTATION)
+    known = {str(image.digest), *image.digests}
+    if told and told not in known:
+        return False, f"imagekit: refused: the image is {image.digest}, and not {told[:80]}"
+    if (store.folder / RECEIPTS).is_dir():
+        return _by_receipt(config, store, image)
+    return _by_name(config, image)
+
+
+def _by_receipt(config: FaceConfig, store: Store, image: StoredImage) -> tuple[bool, str]:
+    from imagekit.offline.check_receipt import Asked, check
+
+    (checked,) = check(store.folder, policy=policy_of(config), asked=Asked(image=image.image))
+    return checked.verdict.allowed, reason(checked.verdict)
+
+
+def _by_name(config: FaceConfig, image: StoredImage) -> tuple[bool, str]:
+    """Judge by each of the image's names: what is allowed under one of them may run."""
+    said = f"imagekit: refused: the image {image.image[:12]} has no name to judge it by"
+    judge = judge_of(config)
+    for reference in _references(image):
+        try:
+            ruling = judge(reference)
+        except ImagekitError as error:
+            said = f"imagekit: refused, as there is no verdict: {error.message}"
+            continue
+        said = ruling.reason
+        if ruling.allows(image.digest):
+            return True, said
+    return False, said
+
+
+def _references(image: StoredImage) -> Iterator[PinnedReference]:
+    for name in image.names[:8]:
+        try:
+            repository = parse_reference(name).repository
+        except InvalidReferenceError:
+            continue
+        yield PinnedReference(repository, image.digest)

@@ -1,0 +1,35 @@
+"""Podman, as this host needs it."""
+
+import os
+import sys
+from pathlib import Path
+
+from imagekit.build.tools.podman import Podman
+from imagekit.hosts.podman_options import run_options
+from imagekit.hosts.probe import read
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.process import Runner
+from imagekit.progress import Progress
+
+
+def podman(options: RegistryOptions, *, network: str, progress: Progress) -> Podman:
+    """Return the runtime that pulls and runs.
+
+    Args:
+        options: how registries are reached.
+        network: what a container sees of the network, in Podman's words; empty for Podman's own.
+        progress: told of the commands.
+    """
+    runner = Runner(progress=progress)
+    host = read(runner, os.environ, Path("/"))
+    words = run_options(host)
+    if network:
+        words = (*words, "--network", network)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return Podman(
+        programs=runner,
+        options=options,
+        run_options=words,
+        terminal=terminal,
+        driver=host.driver,
+    )

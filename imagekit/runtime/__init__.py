@@ -1,1 +1,0 @@
-"""What a host can do, and running verified images: ``imagekit doctor``, ``imagekit run``."""

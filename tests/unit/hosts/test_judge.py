@@ -1,0 +1,98 @@
+"""What a host is told about itself."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagekit.hosts.host import EngineFile, EngineSetup, Host, Limits
+from imagekit.hosts.judge import judge
+from imagekit.hosts.podman_options import run_options
+
+SAFE = EngineSetup(
+    policy=EngineFile(
+        path=Path("/etc/containers/policy.json"), document={"default": [{"type": "reject"}]}
+    )
+)
+GOOD = Host(
+    root=False,
+    system="Debian 12",
+    kernel="6.1",
+    cgroups="v2",
+    programs=dict.fromkeys(("buildah", "podman", "runc", "crun", "mmdebstrap"), "1.0"),
+    driver="overlay",
+    namespaces=1000,
+    subuids=65536,
+    subgids=65536,
+    runtime_dir=True,
+    network=True,
+    keyring=True,
+    engines=SAFE,
+)
+
+
+def _without(name: str) -> Host:
+    return replace(GOOD, programs={n: v for n, v in GOOD.programs.items() if n != name})
+
+
+def test_a_good_host_has_no_remark() -> None:
+    """Nothing is found where nothing is wrong."""
+    assert {check.status for check in judge(GOOD)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "status"),
+    [
+        (_without("buildah"), "buildah", "problem"),
+        (_without("podman"), "podman", "problem"),
+        (_without("mmdebstrap"), "mmdebstrap", "problem"),
+        (_without("runc"), "runc", "remark"),
+        (replace(GOOD, cgroups="none"), "cgroups", "problem"),
+        (replace(GOOD, driver="vfs", fuse=True), "storage", "remark"),
+        (replace(GOOD, driver="", fuse=True), "storage", "problem"),
+        (replace(GOOD, namespaces=0), "namespaces", "problem"),
+        (replace(GOOD, subuids=0), "subuids", "problem"),
+        (replace(GOOD, subgids=100), "subuids", "problem"),
+        (replace(GOOD, network=False), "network", "remark"),
+        (replace(GOOD, runtime_dir=False), "runtime dir", "remark"),
+        (replace(GOOD, keyring=False), "keyring", "problem"),
+        (replace(GOOD, without_sigstore=frozenset({"podman"})), "sigstore", "remark"),
+    ],
+)
+def test_one_fault_is_one_finding_with_a_remedy(host: Host, name: str, status: str) -> None:
+    """Each fault is told once, alone, and with what to do about it."""
+    found = [check for check in judge(host) if check.status != "ok"]
+
+    assert [(check.name, check.status) for check in found] == [(name, status)]
+    assert found[0].hint
+
+
+def test_no_fuse_is_told_where_overlay_is_not_used() -> None:
+    """Native overlay needs no /dev/fuse."""
+    found = {check.name: check.status for check in judge(replace(GOOD, driver="vfs"))}
+
+    assert found["fuse"] == "remark"
+
+
+def test_hybrid_cgroups_without_runc_are_a_problem() -> None:
+    """Crun refuses them, so something else has to be there."""
+    found = {c.name: c.status for c in judge(replace(_without("runc"), cgroups="hybrid"))}
+
+    assert found["cgroups"] == "problem"
+
+
+def test_a_good_host_needs_no_options() -> None:
+    """Podman's own choices stay where they work."""
+    assert run_options(GOOD) == ()
+
+
+def test_hybrid_cgroups_take_runc() -> None:
+    """Crun would refuse to start anything there."""
+    assert run_options(replace(GOOD, cgroups="hybrid")) == ("--runtime", "runc")
+
+
+def test_root_with_few_files_keeps_its_own_limits() -> None:
+    """A root that may not raise limits must not ask for more."""
+    host = replace(GOOD, root=True, open_files=Limits(soft=10, hard=20))
+
+    assert run_options(host) == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")

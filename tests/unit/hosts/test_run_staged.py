@@ -1,0 +1,99 @@
+"""A store is read by a storage of its own driver, whatever this user's Podman has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from imagekit.build.tools.podman import Podman
+from imagekit.errors import InputError
+from imagekit.hosts.run_staged import run_staged
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import parse_reference
+from imagekit.offline.check_receipt import Checked
+from imagekit.offline.types import Kind
+from imagekit.policy.findings import Finding
+from imagekit.verify.verdict import Verdict
+
+IMAGE = "a" * 64
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a program wrote."""
+
+    stdout: str = ""
+
+
+@dataclass
+class Programs:
+    """Remembers what is run in the foreground."""
+
+    ran: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
+        """Say nothing."""
+        assert argv
+        assert limit > 0
+        return Said()
+
+    def foreground(self, argv: Sequence[str]) -> int:
+        """Remember it."""
+        self.ran.append(tuple(argv))
+        return 7
+
+
+def _checked(store: Path, driver: str, *, good: bool = True) -> Checked:
+    (store / f"{driver}-images").mkdir(parents=True)
+    (store / f"{driver}-images/images.json").write_text("[]")
+    digest = Digest.of(b"image")
+    finding = Finding(check="bytes", code="X", message="x", severity="ok" if good else "error")
+    verdict = Verdict(
+        reference=parse_reference(f"r.site/app@{digest}"),
+        digest=digest,
+        policy="p",
+        policy_digest=digest,
+        findings=(finding,),
+    )
+    return Checked(path=store, kind=Kind.STORE, verdict=verdict, image=IMAGE)
+
+
+@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+def test_a_storage_of_the_stores_driver_is_used_as_it_is(tmp_path: Path, driver: str) -> None:
+    """With the store beside it, in the words that this driver takes."""
+    programs, store = Programs(), tmp_path / "store"
+
+    status = run_staged(
+        _checked(store, driver), ["x"], engine=Podman(programs=programs, driver=driver)
+    )
+
+    (ran,) = programs.ran
+    assert status == 7
+    assert ran[:4] == ("podman", "--storage-opt", f"{driver}.imagestore={store}", "run")
+    assert ran[-2:] == (IMAGE, "x")
+
+
+@pytest.mark.parametrize(("own", "driver"), [("vfs", "overlay"), ("overlay", "vfs"), ("", "vfs")])
+def test_another_storage_is_made_for_another_driver(tmp_path: Path, own: str, driver: str) -> None:
+    """It is gone afterwards."""
+    programs, store = Programs(), tmp_path / "store"
+
+    run_staged(_checked(store, driver), [], engine=Podman(programs=programs, driver=own))
+
+    (ran,) = programs.ran
+    root = Path(ran[ran.index("--root") + 1])
+    assert ran[ran.index("--storage-driver") + 1] == driver
+    assert f"{driver}.imagestore={store}" in ran
+    assert not root.exists()
+
+
+def test_what_was_not_allowed_does_not_run(tmp_path: Path) -> None:
+    """Whoever asks."""
+    programs = Programs()
+
+    with pytest.raises(InputError, match="not allowed"):
+        run_staged(
+            _checked(tmp_path / "store", "vfs", good=False), [], engine=Podman(programs=programs)
+        )
+    assert programs.ran == []
