@@ -181,7 +181,7 @@ def _version() -> tuple[str, dict[str, object]]:
 
 def _module(name: str) -> ModuleType:
     own = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
-    return importlib.import_module(f"imagekit.cli.{own}")
+    return importlib.import_module(f"imagekit.cli.commands.{own}")
 
 
 def _own(words: list[str]) -> list[str]:

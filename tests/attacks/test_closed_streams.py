@@ -11,7 +11,7 @@ import pytest
 
 DENIED = (
     "import sys\n"
-    "from imagekit.cli import main as cli, schema\n"
+    "from imagekit.cli import main as cli; from imagekit.cli.commands import schema\n"
     "def run(_, console):\n"
     "    console.note('narration')\n"
     "    console.progress\n"

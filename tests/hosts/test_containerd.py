@@ -30,7 +30,7 @@ disabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime
 PLUGIN = """\
 #!/bin/sh
 export IMAGEKIT_VERIFIER_CONFIG="{folder}/v.yaml" PYTHONPATH="{path}"
-exec "{python}" -c 'import sys; from imagekit.cli.verifier import main; sys.exit(main())' "$@"
+exec "{python}" -c 'from imagekit.cli.commands.verifier import main; raise SystemExit(main())' "$@"
 """
 
 

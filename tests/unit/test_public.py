@@ -49,7 +49,7 @@ COSTLY = {
     "imagekit.process",
     "layout": "http.client ssl socket",
     "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.policy.types "
-    "imagekit.recipe.types imagekit.pipeline",
+    "imagekit.recipe.types imagekit.verify imagekit.build",
 }
 """What a command must not load. A policy of keys that asks for no freshness needs none of it."""
 PROBE = """

@@ -31,7 +31,7 @@ class _Command(ModuleType):
     """A command module that raises what the test says."""
 
     def __init__(self, error: BaseException | None) -> None:
-        super().__init__("imagekit.cli.lint")
+        super().__init__("imagekit.cli.commands.lint")
         self._error = error
         self.seen: Namespace | None = None
 
@@ -55,7 +55,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def put(error: BaseException | None = None) -> _Command:
         command = _Command(error)
-        monkeypatch.setitem(sys.modules, "imagekit.cli.lint", command)
+        monkeypatch.setitem(sys.modules, "imagekit.cli.commands.lint", command)
         return command
 
     return put
@@ -203,7 +203,8 @@ def test_quiet_says_nothing_on_stderr() -> None:
 def test_results_are_utf8_in_every_locale(encoding: str) -> None:
     """A terminal of another encoding, or a name of odd bytes, is no fault of imagekit."""
     program = (
-        "import sys; from imagekit.cli import main as cli, schema\n"
+        "import sys; from imagekit.cli import main as cli\n"
+        "from imagekit.cli.commands import schema\n"
         "schema.run = lambda _, console: console.result('\\u2713 \\udcff', {}) or 0\n"
         "sys.argv[1:] = ['schema', 'recipe']\n"
         "sys.exit(cli.main())\n"

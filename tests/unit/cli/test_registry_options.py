@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.cli import build, publish
+from imagekit.cli.commands import build, publish
+from imagekit.cli.commands.publish import _plain_hosts
 from imagekit.cli.options import add_registry_options, registry_of
-from imagekit.cli.publish import _plain_hosts
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.reference import Destination
 from imagekit.oci.registry.options import RegistryOptions

@@ -374,7 +374,7 @@ def test_authorities_that_cannot_be_read_are_told_at_once(
 
 _COLD = """\
 import sys
-from imagekit.cli.verifier import main
+from imagekit.cli.commands.verifier import main
 code = main()
 heavy = ("cryptography", "sigstore", "oras", "requests", "sqlite3", "imagekit.verify")
 found = [name for name in heavy if name in sys.modules]

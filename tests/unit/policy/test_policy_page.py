@@ -98,7 +98,7 @@ def test_no_code_of_the_page_is_made_up(project: Path) -> None:
     table = _PAGE.partition("## Codes of refusals")[2]
     code = "".join(
         file.read_text()
-        for name in ("verify", "policy", "signatures", "formats")
+        for name in ("verify", "policy", "signatures")
         for file in _sources(project, name)
     )
 

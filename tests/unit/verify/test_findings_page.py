@@ -31,11 +31,8 @@ def _codes(tree: ast.AST) -> Iterator[str]:
 def _made() -> set[str]:
     root = Path(str(files("imagekit")))
     rooms = [root / name for name in ("verify", "policy", "signatures/sigstore")]
-    tools = ("sigstore", "stamps", "keywitness", "trustedroot", "certificate", "promise")
-    chosen = [*(root / f"adapters/{name}.py" for name in tools if (root / "adapters").exists())]
     # Signing makes no verdicts.
-    chosen += [file for room in rooms for file in room.rglob("*.py") if file.stem != "keyless"]
-    chosen = [file for file in chosen if file.exists()]
+    chosen = [file for room in rooms for file in room.rglob("*.py") if file.stem != "keyless"]
     found = {
         code for p in chosen if "export" not in p.parts for code in _codes(ast.parse(p.read_text()))
     }

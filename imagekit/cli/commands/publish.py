@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.cli.build import add_build_options, bases_of, build_options, tell_bases
+from imagekit.cli.commands.build import add_build_options, bases_of, build_options, tell_bases
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_registry_options,

@@ -29,7 +29,7 @@ VERBS = {
     "export": "write a policy for Podman, policy-controller or Kyverno, or as a page",
     "sign": "sign a policy, for verifiers that obey signed ones only",
 }
-"""Each verb has a module of its own, ``imagekit.cli.policy_VERB``: ``configure`` and ``run``."""
+"""Each verb has a module of its own, ``policy_VERB``, with ``configure`` and ``run``."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,4 +61,4 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"imagekit.cli.policy_{verb}")
+    return importlib.import_module(f"imagekit.cli.commands.policy_{verb}")

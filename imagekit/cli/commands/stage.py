@@ -92,7 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
-    from imagekit.cli.pull import make_judge
+    from imagekit.cli.commands.pull import make_judge
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.stage import Bench, StageOptions, stage

@@ -15,9 +15,9 @@ import argparse
 import os
 from pathlib import Path
 
+from imagekit.cli.commands.pull import make_judge, make_runtime
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_option, add_registry_options, policy_of
-from imagekit.cli.pull import make_judge, make_runtime
 from imagekit.errors import DeniedError, UsageError
 from imagekit.verify.verdict import Verdict
 

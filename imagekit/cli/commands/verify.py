@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagekit.cli.commands.verify_vsa import add_summary_options, issued, issuer_of
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_policy_option,
@@ -28,11 +29,10 @@ from imagekit.cli.options import (
     policy_of,
     registry_of,
 )
-from imagekit.cli.verify_vsa import add_summary_options, issued, issuer_of
 from imagekit.errors import DeniedError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.cli.verify_vsa import Issue
+    from imagekit.cli.commands.verify_vsa import Issue
     from imagekit.verify.verify import Judged, Verifier
 
 _MAX_LIST = 4 << 20

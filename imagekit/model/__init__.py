@@ -1,1 +1,0 @@
-"""The nouns: frozen values without I/O, that everything else speaks in."""

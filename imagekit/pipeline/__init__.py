@@ -1,1 +1,0 @@
-"""Composition: makes the adapters, when they are needed, and chains the stages."""
