@@ -14,11 +14,11 @@ from imagekit.errors import ImagekitError
 from imagekit.gate import listing
 from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable, unknown_blob
 from imagekit.gate.audit import Audit
-from imagekit.gate.auth.authenticate import NOBODY, Client, Guard
-from imagekit.gate.blobs.server import Shelf
+from imagekit.gate.auth.authenticate import NOBODY, Authenticator, Client
+from imagekit.gate.blobs.server import BlobServer
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.decisions.refusals import DenialError, refusing
-from imagekit.gate.decisions.service import Desk, Served
+from imagekit.gate.decisions.service import DecisionService, Served
 from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
@@ -34,7 +34,7 @@ from imagekit.gate.paths import (
     Probe,
     parse,
 )
-from imagekit.gate.prerendered import Instant, fits, headers_of
+from imagekit.gate.prerendered import PrerenderedResponse, fits, headers_of
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
@@ -48,11 +48,11 @@ _UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Hot:
+class _CachedResponse:
     """An answer that is given again without a further look, for a while."""
 
     answer: Answer
-    instant: Instant
+    prerendered: PrerenderedResponse
     until: float
     """By the monotonic clock."""
     policy: str
@@ -66,9 +66,9 @@ class Gate:
 
     Args:
         upstreams: what is in front of which.
-        desk: decides.
-        shelf: has the blobs.
-        guard: knows the clients.
+        decisions: decides.
+        blob_server: has the blobs.
+        access: knows the clients.
         audit: is told of every decision and refusal.
         metrics: counts.
         listings: which lists are given.
@@ -80,9 +80,9 @@ class Gate:
     """
 
     upstreams: Upstreams
-    desk: Desk
-    shelf: Shelf
-    guard: Guard
+    decisions: DecisionService
+    blob_server: BlobServer
+    access: Authenticator
     audit: Audit
     metrics: Metrics
     listings: listing.Listings
@@ -91,7 +91,7 @@ class Gate:
     contact: str = ""
     clients: Clients = field(default_factory=Clients)
     pace: Pace = field(default_factory=lambda: Pace(Limits()))
-    _hot: Lru[str, _Hot] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
+    _hot: Lru[str, _CachedResponse] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; nothing that it brings can make this fail."""
@@ -104,10 +104,10 @@ class Gate:
             ask = None if hot is not None else parse(request.raw_path)
             if request.raw_path == _ALIVE:
                 return self._plain(request, self._probe(Probe("healthz")))
-            client = NOBODY if self.guard.open else await self.guard.client(request, address)
+            client = NOBODY if self.access.open else await self.access.client(request, address)
             if hot is not None and self._is_hot(hot, client):
                 self.metrics.count("manifest", "cached")
-                return hot.instant if fits(request) else self._plain(request, hot.answer)
+                return hot.prerendered if fits(request) else self._plain(request, hot.answer)
             asker = Asker(address, client.name)
             ask = ask or parse(request.raw_path)
             return await self._answer(request, ask, client, asker=asker)
@@ -128,22 +128,22 @@ class Gate:
             fault = RefusedError(500, "UNKNOWN", "imagekit gate: a fault of the gate itself")
             return self._plain(request, fault.answer)
 
-    def _is_hot(self, hot: _Hot, client: Client) -> bool:
+    def _is_hot(self, hot: _CachedResponse, client: Client) -> bool:
         good = hot.policy == self.policy() and time.monotonic() < hot.until
-        return good and self.guard.allows(client, hot.path)
+        return good and self.access.allows(client, hot.path)
 
     async def _answer(
         self, request: web.BaseRequest, ask: Ask, client: Client, *, asker: Asker
     ) -> web.StreamResponse:
         match ask:
             case Probe():
-                self.guard.check_known(client)
+                self.access.check_known(client)
                 return self._plain(request, self._probe(ask))
             case Ping():
-                self.guard.check(client, None)
+                self.access.check(client, None)
                 return self._plain(request, _PING)
             case AskCatalog():
-                self.guard.check(client, None)
+                self.access.check(client, None)
                 return self._plain(request, self._catalog(ask, client))
             case AskBlob():
                 site = self._located(ask, client)
@@ -153,7 +153,7 @@ class Gate:
                 return await self._manifest(request, site, ask.reference, asker=asker)
             case AskTags() | AskReferrers():
                 site = self._located(ask, client)
-                answer = await self.listings.answer(ask, site, self.desk, asker=asker)
+                answer = await self.listings.answer(ask, site, self.decisions, asker=asker)
                 return self._plain(request, answer)
 
     def _located(self, ask: AskManifest | AskBlob | AskTags | AskReferrers, client: Client) -> Site:
@@ -162,14 +162,14 @@ class Gate:
             chosen = self.upstreams.choose(ask)
         except RefusedError:
             # Which upstreams there are is not told to strangers.
-            self.guard.check(client, ask.path)
+            self.access.check(client, ask.path)
             raise
-        self.guard.check(client, chosen.path)
+        self.access.check(client, chosen.path)
         return self.upstreams.site(chosen)
 
     def _catalog(self, ask: AskCatalog, client: Client) -> Answer:
         return self.listings.catalog(
-            ask, self.upstreams, seen=lambda path: self.guard.allows(client, path)
+            ask, self.upstreams, seen=lambda path: self.access.allows(client, path)
         )
 
     def _probe(self, ask: Probe) -> Answer:
@@ -186,14 +186,14 @@ class Gate:
             if isinstance(name, Digest)
             else TaggedReference(site.repository, name)
         )
-        served = await self.desk.manifest(site.upstream, reference, asker=asker)
+        served = await self.decisions.manifest(site.upstream, reference, asker=asker)
         answer = _manifest_answer(served)
         self.metrics.count("manifest", "stale" if served.stale else "served")
         left = (served.until - datetime.now(UTC)).total_seconds()
         if left > 0:
-            hot = _Hot(
+            hot = _CachedResponse(
                 answer=answer,
-                instant=Instant(answer),
+                prerendered=PrerenderedResponse(answer),
                 until=time.monotonic() + left,
                 policy=served.policy,
                 path=site.path,
@@ -204,9 +204,9 @@ class Gate:
     async def _blob(
         self, request: web.BaseRequest, site: Site, digest: Digest, *, asker: Asker
     ) -> web.StreamResponse:
-        blob = await self.desk.blob(site.upstream, site.repository, digest, asker=asker)
+        blob = await self.decisions.blob(site.upstream, site.repository, digest, asker=asker)
         with refusing(unknown_blob(digest)):
-            return await self.shelf.send(request, site, blob, asker=asker)
+            return await self.blob_server.send(request, site, blob, asker=asker)
 
     def _refusal(self, request: web.BaseRequest, error: RefusedError) -> Answer:
         self.metrics.count("refused", error.code)
@@ -255,6 +255,6 @@ def _is_cheap(request: web.BaseRequest, error: RefusedError) -> bool:
     return first or isinstance(error, DenialError)
 
 
-def _hot_weight(hot: _Hot) -> int:
+def _hot_weight(hot: _CachedResponse) -> int:
     # The bytes are there twice: alone, and behind their headers.
     return 2 * len(hot.answer.body) + _OVERHEAD

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from imagekit.gate.answers import Answer, RefusedError
 from imagekit.gate.clients import Asker
-from imagekit.gate.decisions.service import Desk
+from imagekit.gate.decisions.service import DecisionService
 from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.codec import descriptor_document
@@ -45,7 +45,7 @@ class Listings:
         return _page("repositories", names, count=ask.count, last=ask.last, path="/v2/_catalog")
 
     async def answer(
-        self, ask: AskTags | AskReferrers, site: Site, desk: Desk, *, asker: Asker
+        self, ask: AskTags | AskReferrers, site: Site, decisions: DecisionService, *, asker: Asker
     ) -> Answer:
         """Answer a list of tags or referrers.
 
@@ -55,18 +55,18 @@ class Listings:
         if isinstance(ask, AskTags):
             if not self.with_tags:
                 raise _off("the list of tags")
-            tags = await desk.tags(site.upstream, site.repository, asker=asker)
+            tags = await decisions.tags(site.upstream, site.repository, asker=asker)
             path = f"/v2/{ask.path}/tags/list"
             return _page("tags", tags, count=ask.count, last=ask.last, path=path, name=ask.path)
         if not self.with_referrers:
             raise _off("the list of referrers")
-        return await self._referrers(ask, site, desk, asker=asker)
+        return await self._referrers(ask, site, decisions, asker=asker)
 
     async def _referrers(
-        self, ask: AskReferrers, site: Site, desk: Desk, *, asker: Asker
+        self, ask: AskReferrers, site: Site, decisions: DecisionService, *, asker: Asker
     ) -> Answer:
         subject = PinnedReference(site.repository, ask.digest)
-        found = await desk.referrers(site.upstream, subject, asker=asker)
+        found = await decisions.referrers(site.upstream, subject, asker=asker)
         wanted = set(ask.artifact_types)
         listed = [each for each in found if not wanted or each.artifact_type in wanted]
         document = {

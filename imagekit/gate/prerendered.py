@@ -23,7 +23,7 @@ def headers_of(answer: Answer) -> dict[str, str]:
     }
 
 
-class Instant(web.StreamResponse):
+class PrerenderedResponse(web.StreamResponse):
     """An answer whose bytes are made once and sent to many.
 
     Args:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagekit.errors import ImagekitError, InputError, PolicyError
-from imagekit.gate.decisions.decide import Rulebook
+from imagekit.gate.decisions.decide import ActivePolicy
 from imagekit.gate.decisions.decision import fingerprint
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.metrics import Metrics
 from imagekit.policy.findings import plain
 from imagekit.policy.signers import PolicySigners
@@ -37,7 +37,7 @@ class PolicyInForce:
     def __init__(
         self,
         file: Path,
-        store: Store,
+        store: DecisionStore,
         *,
         metrics: Metrics,
         heard: Callable[[dict[str, object]], None],
@@ -52,11 +52,11 @@ class PolicyInForce:
         self.fault = ""
         self._looks = 0
         self._stamp = self._look()
-        self._book: Rulebook | None = None
+        self._book: ActivePolicy | None = None
         self._book = self._read()
 
     @property
-    def book(self) -> Rulebook:
+    def book(self) -> ActivePolicy:
         """The policy in force."""
         if self._book is None:  # pragma: no cover - it was read when this was made
             raise PolicyError("there is no policy")
@@ -93,9 +93,9 @@ class PolicyInForce:
         _log.error("the new policy is broken, the old one stays in force: %s", said)
         self._heard({"event": "policy-broken", "message": said})
 
-    def _read(self) -> Rulebook:
+    def _read(self) -> ActivePolicy:
         policy = load_signed(self._file, self._signers)
-        book = Rulebook(policy=policy, fingerprint=fingerprint(policy))
+        book = ActivePolicy(policy=policy, fingerprint=fingerprint(policy))
         if self._book is not None and self._book.fingerprint == book.fingerprint:
             return self._book
         warning = self._store.accept(policy)

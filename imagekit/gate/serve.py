@@ -22,16 +22,16 @@ from imagekit.errors import InputError
 from imagekit.gate.answers import Answer
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
-from imagekit.gate.auth.authenticate import Guard
+from imagekit.gate.auth.authenticate import Authenticator
 from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.server import Shelf
+from imagekit.gate.blobs.server import BlobServer
 from imagekit.gate.clients import Clients
 from imagekit.gate.config import Config
-from imagekit.gate.decisions.cache import Ledger, Shared
-from imagekit.gate.decisions.decide import Senses
-from imagekit.gate.decisions.service import Desk
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.cache import DecisionCache, Shared
+from imagekit.gate.decisions.decide import VerifierDeps
+from imagekit.gate.decisions.service import DecisionService
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.listener import Handler, Manners, listen, tls_context
 from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.pace import Pace
@@ -58,7 +58,7 @@ class _Parts:
     """What lives as long as the process."""
 
     setting: "Setting"
-    store: Store
+    store: DecisionStore
     metrics: Metrics
     audit: Audit
     policy: PolicyInForce
@@ -91,7 +91,7 @@ def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     setting = replace(setting, config=_with_files(setting.config))
     with ExitStack() as stack:
-        store = Store(setting.state)
+        store = DecisionStore(setting.state)
         stack.callback(store.close)
         stream = stack.enter_context(_audit_stream(setting.config.audit))
         metrics = Metrics()
@@ -119,9 +119,9 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         gate = _assemble(parts)
-        stack.callback(gate.desk.close)
-        stack.push_async_callback(gate.shelf.close)
-        stack.callback(gate.guard.close)
+        stack.callback(gate.decisions.close)
+        stack.push_async_callback(gate.blob_server.close)
+        stack.callback(gate.access.close)
         probes = _probes(policy, parts.metrics, stop)
         manners = Manners(
             limits=config.limits,
@@ -152,14 +152,14 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
 def _assemble(parts: _Parts) -> Gate:
     setting, metrics, audit, policy = parts.setting, parts.metrics, parts.audit, parts.policy
     config = setting.config
-    desk = Desk(
-        ledger=Ledger(parts.store, parts.shared),
+    decisions = DecisionService(
+        decision_cache=DecisionCache(parts.store, parts.shared),
         attachments=config.listings.with_referrers,
-        senses=Senses(
+        deps=VerifierDeps(
             memory=SqliteMemory(setting.state / "seen.db"), certificates=SigstoreVerifier()
         ),
         times=replace(config.times, waiting=config.limits.waiting_per_client),
-        rulebook=lambda: policy.book,
+        active=lambda: policy.book,
         heard=audit.decided,
         took=metrics.took,
     )
@@ -178,14 +178,14 @@ def _assemble(parts: _Parts) -> Gate:
     )
     return Gate(
         upstreams=Upstreams.of(config.upstreams),
-        desk=desk,
-        shelf=Shelf(
+        decisions=decisions,
+        blob_server=BlobServer(
             cache,
             metrics,
             redirect=config.redirect,
             waiting=config.limits.waiting_per_client,
         ),
-        guard=Guard(rights, config.limits),
+        access=Authenticator(rights, config.limits),
         audit=audit,
         metrics=metrics,
         listings=config.listings,
@@ -243,7 +243,7 @@ async def _look(policy: PolicyInForce, reader: Executor) -> None:
         await loop.run_in_executor(reader, policy.refresh)
 
 
-async def _prune(store: Store) -> None:
+async def _prune(store: DecisionStore) -> None:
     while True:
         await asyncio.sleep(_PRUNE_SECONDS)
         with contextlib.suppress(OSError, sqlite3.Error):

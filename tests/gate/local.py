@@ -14,16 +14,16 @@ from typing import Any, Self
 
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
-from imagekit.gate.auth.authenticate import Guard, Rights
+from imagekit.gate.auth.authenticate import Authenticator, Rights
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.server import Shelf
+from imagekit.gate.blobs.server import BlobServer
 from imagekit.gate.clients import Clients, Network
 from imagekit.gate.config import Address
-from imagekit.gate.decisions.cache import Ledger
-from imagekit.gate.decisions.decide import Rulebook, Senses
+from imagekit.gate.decisions.cache import DecisionCache
+from imagekit.gate.decisions.decide import ActivePolicy, VerifierDeps
 from imagekit.gate.decisions.decision import fingerprint
-from imagekit.gate.decisions.service import Desk, Times
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.service import DecisionService, Times
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.limits import Limits
 from imagekit.gate.listener import Manners, listen
 from imagekit.gate.listing import Listings
@@ -131,7 +131,7 @@ class LocalGate:
             self._loop.close()
 
     async def _serve(self) -> None:
-        store = Store(self.making.folder / "state")
+        store = DecisionStore(self.making.folder / "state")
         gate = self._assemble(store)
         self.gate = gate
         manners = Manners(
@@ -149,22 +149,22 @@ class LocalGate:
             self.host = f"127.0.0.1:{self.port}"
             self._ready.set()
             await self._stop.wait()
-        await gate.shelf.close()
-        gate.guard.close()
-        gate.desk.close()
+        await gate.blob_server.close()
+        gate.access.close()
+        gate.decisions.close()
         store.close()
         await self._loop.shutdown_default_executor()
 
-    def _assemble(self, store: Store) -> Gate:
+    def _assemble(self, store: DecisionStore) -> Gate:
         making, metrics = self.making, Metrics()
         audit = Audit(self.said, metrics)
-        desk = Desk(
-            ledger=Ledger(store),
-            senses=Senses(
+        decisions = DecisionService(
+            decision_cache=DecisionCache(store),
+            deps=VerifierDeps(
                 memory=SqliteMemory(making.folder / "seen.db"), certificates=SigstoreVerifier()
             ),
             times=replace(making.times, waiting=making.limits.waiting_per_client),
-            rulebook=lambda: Rulebook(policy=self.policy, fingerprint=fingerprint(self.policy)),
+            active=lambda: ActivePolicy(policy=self.policy, fingerprint=fingerprint(self.policy)),
             heard=audit.decided,
             took=metrics.took,
             attachments=making.listings.with_referrers,
@@ -174,14 +174,14 @@ class LocalGate:
         cache = BlobCache(making.folder / "cache", size) if size else None
         return Gate(
             upstreams=Upstreams.of(making.upstreams),
-            desk=desk,
-            shelf=Shelf(
+            decisions=decisions,
+            blob_server=BlobServer(
                 cache,
                 metrics,
                 redirect=making.redirect,
                 waiting=making.limits.waiting_per_client,
             ),
-            guard=Guard(making.rights, making.limits),
+            access=Authenticator(making.rights, making.limits),
             audit=audit,
             metrics=metrics,
             listings=making.listings,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import PolicyError
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.reload import PolicyInForce
 from imagekit.policy.signers import PolicySigners
@@ -28,20 +28,20 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[DecisionStore]:
     """The gate's folder."""
-    store = Store(tmp_path / "state")
+    store = DecisionStore(tmp_path / "state")
     yield store
     store.close()
 
 
-def _begin(site: Site, store: Store, *, heard: list[dict[str, object]]) -> PolicyInForce:
+def _begin(site: Site, store: DecisionStore, *, heard: list[dict[str, object]]) -> PolicyInForce:
     return PolicyInForce(
         site.policy, store, metrics=Metrics(), heard=heard.append, signers=_SIGNERS
     )
 
 
-def test_a_signed_policy_is_in_force(site: Site, store: Store) -> None:
+def test_a_signed_policy_is_in_force(site: Site, store: DecisionStore) -> None:
     """Verdicts say who signed it."""
     policy = _begin(site, store, heard=[]).book.policy
 
@@ -50,7 +50,7 @@ def test_a_signed_policy_is_in_force(site: Site, store: Store) -> None:
 
 @pytest.mark.parametrize("signer", [None, MemorySigner()])
 def test_a_gate_does_not_begin_with_another(
-    site: Site, store: Store, signer: MemorySigner | None
+    site: Site, store: DecisionStore, signer: MemorySigner | None
 ) -> None:
     """Without a signature, or with a stranger's."""
     signature = site.policy.with_name(f"{site.policy.name}.sigstore.json")
@@ -63,7 +63,7 @@ def test_a_gate_does_not_begin_with_another(
     assert caught.value.code == ("BAD_POLICY_SIGNATURE" if signer else "POLICY_NOT_SIGNED")
 
 
-def test_the_next_one_is_wanted_signed_as_well(site: Site, store: Store) -> None:
+def test_the_next_one_is_wanted_signed_as_well(site: Site, store: DecisionStore) -> None:
     """Until it is, the old one stays in force, and the audit log says why."""
     heard: list[dict[str, object]] = []
     policy = _begin(site, store, heard=heard)

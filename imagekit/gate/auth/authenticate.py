@@ -70,7 +70,7 @@ class Rights:
 NOBODY = Client()
 
 
-class Guard:
+class Authenticator:
     """Knows clients; on one event loop.
 
     Args:

@@ -39,7 +39,7 @@ class Wanted:
     size: int
 
 
-class Flow:
+class Download:
     """How far a blob has come."""
 
     def __init__(self, file: BinaryIO, size: int, *, whole: bool = False) -> None:
@@ -88,7 +88,7 @@ class Flow:
         self._changed = asyncio.Event()
 
 
-class Flows:
+class Downloads:
     """All blobs that are on their way, through a cache.
 
     Args:
@@ -99,7 +99,7 @@ class Flows:
         self._cache = cache
         # By all that is wanted: another repository, or another size, may be a lie about the digest
         # whose failure is not that of the others.
-        self._running: dict[Wanted, Flow] = {}
+        self._running: dict[Wanted, Download] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "gate-blob")
 
     def close(self) -> None:
@@ -111,76 +111,78 @@ class Flows:
         return wanted not in self._running and self._cache.has(wanted.digest, wanted.size)
 
     @asynccontextmanager
-    async def follow(self, wanted: Wanted) -> AsyncIterator[Flow | None]:
+    async def follow(self, wanted: Wanted) -> AsyncIterator[Download | None]:
         """Yield the flow of a blob; None where the cache has no room for it.
 
         Raises:
             OSError: the cache cannot be written.
         """
-        flow = self._running.get(wanted) or self._begin(wanted)
-        if flow is None:
+        download = self._running.get(wanted) or self._begin(wanted)
+        if download is None:
             yield None
             return
-        flow.followers += 1
+        download.followers += 1
         try:
-            yield flow
+            yield download
         finally:
-            flow.followers -= 1
-            if flow.followers == 0:
-                await self._end(wanted, flow)
+            download.followers -= 1
+            if download.followers == 0:
+                await self._end(wanted, download)
 
-    def _begin(self, wanted: Wanted) -> Flow | None:
+    def _begin(self, wanted: Wanted) -> Download | None:
         found = self._cache.open(wanted.digest, wanted.size)
         if found is not None:
             file, checked = found
-            flow = Flow(file, wanted.size, whole=checked)
+            download = Download(file, wanted.size, whole=checked)
             if not checked:
-                self._start(wanted, flow, self._recheck(wanted, flow))
-            return flow
+                self._start(wanted, download, self._recheck(wanted, download))
+            return download
         part = self._cache.begin(wanted.size)
         if part is None:
             return None
-        flow = Flow(part.file, wanted.size)
-        self._start(wanted, flow, self._download(wanted, flow, part))
-        return flow
+        download = Download(part.file, wanted.size)
+        self._start(wanted, download, self._download(wanted, download, part))
+        return download
 
-    def _start(self, wanted: Wanted, flow: Flow, work: Coroutine[None, None, None]) -> None:
-        self._running[wanted] = flow
-        flow.task = asyncio.create_task(self._run(wanted, flow, work))
+    def _start(self, wanted: Wanted, download: Download, work: Coroutine[None, None, None]) -> None:
+        self._running[wanted] = download
+        download.task = asyncio.create_task(self._run(wanted, download, work))
 
-    async def _run(self, wanted: Wanted, flow: Flow, work: Coroutine[None, None, None]) -> None:
+    async def _run(
+        self, wanted: Wanted, download: Download, work: Coroutine[None, None, None]
+    ) -> None:
         try:
             await work
         except ImagekitError as error:
-            flow.fail(error)
+            download.fail(error)
         except OSError as error:
-            flow.fail(RegistryError(f"the gate's cache: {error}", code="CACHE"))
+            download.fail(RegistryError(f"the gate's cache: {error}", code="CACHE"))
         finally:
-            if self._running.get(wanted) is flow:
+            if self._running.get(wanted) is download:
                 del self._running[wanted]
 
-    async def _end(self, wanted: Wanted, flow: Flow) -> None:
+    async def _end(self, wanted: Wanted, download: Download) -> None:
         try:
-            if flow.task is not None:
-                if self._running.get(wanted) is flow:
+            if download.task is not None:
+                if self._running.get(wanted) is download:
                     del self._running[wanted]
-                flow.task.cancel()
-                await _ended(flow.task)
+                download.task.cancel()
+                await _ended(download.task)
         finally:
-            flow.file.close()
+            download.file.close()
 
-    async def _download(self, wanted: Wanted, flow: Flow, part: Part) -> None:
+    async def _download(self, wanted: Wanted, download: Download, part: Part) -> None:
         committed = False
         try:
-            await self._receive(wanted, flow, part.file)
+            await self._receive(wanted, download, part.file)
             self._cache.commit(part, wanted.digest)
             committed = True
-            flow.finish()
+            download.finish()
         finally:
             if not committed:
                 self._cache.abandon(part)
 
-    async def _receive(self, wanted: Wanted, flow: Flow, file: BinaryIO) -> None:
+    async def _receive(self, wanted: Wanted, download: Download, file: BinaryIO) -> None:
         """Write and hash a blob: one piece in a thread, while the next one comes in."""
         hasher = hashlib.new(wanted.digest.algorithm)
         handle, at = file.fileno(), 0
@@ -194,17 +196,17 @@ class Flows:
                 if at + len(piece) > wanted.size:
                     raise _mismatch(wanted, "at the upstream")
                 await worker.ready()
-                flow.advance(at)
+                download.advance(at)
                 worker.start(add, piece, at)
                 at += len(piece)
             await worker.ready()
         if at != wanted.size or hasher.hexdigest() != wanted.digest.hex:
             raise _mismatch(wanted, "at the upstream")
 
-    async def _recheck(self, wanted: Wanted, flow: Flow) -> None:
+    async def _recheck(self, wanted: Wanted, download: Download) -> None:
         """Hash what an earlier process left, and advance as far as that is done."""
         hasher = hashlib.new(wanted.digest.algorithm)
-        handle = flow.file.fileno()
+        handle = download.file.fileno()
 
         def step(offset: int) -> None:
             hasher.update(os.pread(handle, _RECHECK, offset))
@@ -213,12 +215,12 @@ class Flows:
             for at in range(0, wanted.size, _RECHECK):
                 worker.start(step, at)
                 await worker.ready()
-                flow.advance(at + _RECHECK)
+                download.advance(at + _RECHECK)
         if hasher.hexdigest() != wanted.digest.hex:
             self._cache.discard(wanted.digest)
             raise _mismatch(wanted, "in the cache")
         self._cache.checked(wanted.digest)
-        flow.finish()
+        download.finish()
 
 
 class _Worker:

@@ -16,7 +16,7 @@ from aiohttp import web
 from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
 from imagekit.gate.answers import OCTETS, RefusedError
-from imagekit.gate.blobs.download import Flow, Wanted, checked
+from imagekit.gate.blobs.download import Download, Wanted, checked
 from imagekit.oci.digest import Digest
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def headers_of(digest: Digest, span: Span) -> dict[str, str]:
 
 
 async def send_flow(
-    request: web.BaseRequest, flow: Flow, digest: Digest, *, span: Span
+    request: web.BaseRequest, download: Download, digest: Digest, *, span: Span
 ) -> web.StreamResponse:
     """Send what a flow brings.
 
@@ -96,14 +96,14 @@ async def send_flow(
         ImagekitError: there will be nothing, and nothing was sent.
     """
     # What is small is only answered at all when it is right.
-    await flow.beyond(min(span.start, max(0, flow.size - 1)))
+    await download.beyond(min(span.start, max(0, download.size - 1)))
     response = _response(digest, span)
     await response.prepare(request)
     at = span.start
     try:
         while at < span.end:
-            upto = min(await flow.beyond(at), span.end, at + _WINDOW)
-            await _copy(request, response, flow, offset=at, count=upto - at)
+            upto = min(await download.beyond(at), span.end, at + _WINDOW)
+            await _copy(request, response, download, offset=at, count=upto - at)
             at = upto
     except ImagekitError as error:
         _cut(request, error)
@@ -173,7 +173,7 @@ def _response(digest: Digest, span: Span) -> web.StreamResponse:
 async def _copy(
     request: web.BaseRequest,
     response: web.StreamResponse,
-    flow: Flow,
+    download: Download,
     *,
     offset: int,
     count: int,
@@ -182,10 +182,10 @@ async def _copy(
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client went away")
     if transport.get_extra_info("sslcontext") is None:
-        await asyncio.get_running_loop().sendfile(transport, flow.file, offset, count)
+        await asyncio.get_running_loop().sendfile(transport, download.file, offset, count)
         return
     while count:
-        piece = os.pread(flow.file.fileno(), min(count, _TLS_PIECE), offset)
+        piece = os.pread(download.file.fileno(), min(count, _TLS_PIECE), offset)
         if not piece:
             raise ConnectionResetError("the file ended early")
         await response.write(piece)

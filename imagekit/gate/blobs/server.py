@@ -1,4 +1,4 @@
-"""The shelf: sends blobs that may be served, from the cache where there is one."""
+"""Sends blobs that may be served, from the cache where there is one."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.download import Flow, Flows, Wanted
+from imagekit.gate.blobs.download import Download, Downloads, Wanted
 from imagekit.gate.blobs.origin import LayoutOrigin, Origin, RegistryOrigin
 from imagekit.gate.blobs.send import Span, headers_of, send_flow, send_part, send_pieces, span_of
 from imagekit.gate.clients import Asker
@@ -24,7 +24,7 @@ _FETCHES = 256
 _SOMEBODY = Asker()
 
 
-class Shelf:
+class BlobServer:
     """Blobs of all upstreams, on one event loop.
 
     Args:
@@ -46,7 +46,7 @@ class Shelf:
         self._slots: dict[str, FairSlots] = {}
         self._redirect = redirect
         self._cache = cache
-        self._flows = None if cache is None else Flows(cache)
+        self._downloads = None if cache is None else Downloads(cache)
         self._metrics = metrics
         self._origins: dict[str, Origin] = {}
         self._broken_until = 0.0
@@ -96,15 +96,15 @@ class Shelf:
             if place is not None:
                 self._metrics.count("blob", "redirected")
                 return _elsewhere(place)
-        flows = self._usable
-        if flows is not None:
+        downloads = self._usable
+        if downloads is not None:
             try:
-                async with flows.follow(wanted) as flow:
-                    if flow is not None:
-                        self._count(flow)
-                        if flow.task is not None:
-                            flow.task.add_done_callback(lambda _task: fetched())
-                        return await send_flow(request, flow, wanted.digest, span=span)
+                async with downloads.follow(wanted) as download:
+                    if download is not None:
+                        self._count(download)
+                        if download.task is not None:
+                            download.task.add_done_callback(lambda _task: fetched())
+                        return await send_flow(request, download, wanted.digest, span=span)
             except OSError as error:
                 if isinstance(error, ConnectionError):
                     raise
@@ -115,9 +115,9 @@ class Shelf:
         return await send_pieces(request, wanted)
 
     @property
-    def _usable(self) -> Flows | None:
+    def _usable(self) -> Downloads | None:
         """The cache, where there is one that works."""
-        return self._flows if time.monotonic() >= self._broken_until else None
+        return self._downloads if time.monotonic() >= self._broken_until else None
 
     def _slots_of(self, upstream: Upstream) -> FairSlots:
         found = self._slots.get(upstream.name)
@@ -126,8 +126,8 @@ class Shelf:
             self._slots[upstream.name] = found
         return found
 
-    def _count(self, flow: Flow) -> None:
-        self._metrics.count("blob", "cached" if flow.whole else "fetched")
+    def _count(self, download: Download) -> None:
+        self._metrics.count("blob", "cached" if download.whole else "fetched")
 
     def _broken(self, error: OSError) -> None:
         """Do without the cache for a while: a full disk does not keep images from being pulled."""
@@ -147,8 +147,8 @@ class Shelf:
         """Let go of all connections and of the cache."""
         for origin in self._origins.values():
             await origin.close()
-        if self._flows is not None:
-            self._flows.close()
+        if self._downloads is not None:
+            self._downloads.close()
         if self._cache is not None:
             self._cache.close()
 

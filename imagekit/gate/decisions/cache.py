@@ -1,4 +1,4 @@
-"""The ledger: decisions in memory, those on disk behind them, and what is part of what."""
+"""Decisions in memory, those on disk behind them, and what is part of what."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from imagekit.gate.decisions.decision import Decision, Subject
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.lru import Lru
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
@@ -41,7 +41,7 @@ class Shared(Protocol):
         ...
 
 
-class Ledger:
+class DecisionCache:
     """Decisions; on one event loop, but for ``write``.
 
     Args:
@@ -49,7 +49,7 @@ class Ledger:
         shared: what other gates decided, if they share it.
     """
 
-    def __init__(self, store: Store, shared: Shared | None = None) -> None:
+    def __init__(self, store: DecisionStore, shared: Shared | None = None) -> None:
         self._store = store
         self._shared = shared
         self._disk = ThreadPoolExecutor(2, "gate-store")

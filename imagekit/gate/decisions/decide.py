@@ -37,7 +37,7 @@ class Lifetimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rulebook:
+class ActivePolicy:
     """A policy as it is used here."""
 
     policy: Policy
@@ -45,7 +45,7 @@ class Rulebook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Senses:
+class VerifierDeps:
     """What a judgement needs besides the policy and the registry."""
 
     memory: Memory
@@ -64,10 +64,10 @@ class _At:
 
 def decide(
     reference: Reference,
-    book: Rulebook,
+    active: ActivePolicy,
     recorder: Recorder,
     *,
-    senses: Senses,
+    deps: VerifierDeps,
     now: datetime,
     lifetimes: Lifetimes,
 ) -> Decision:
@@ -75,26 +75,26 @@ def decide(
 
     Args:
         reference: what a client asked for, by the upstream's name.
-        book: the policy.
+        active: the policy.
         recorder: reads from the upstream; what a tag points to may have been read already.
-        senses: what was seen before, and what verifies certificates.
+        deps: what was seen before, and what verifies certificates.
         now: the time.
         lifetimes: how long the decision is kept at most.
 
     Raises:
         RegistryError: there is no verdict.
     """
-    verdict = _judged(reference, book, recorder, now=now, senses=senses)
+    verdict = _judged(reference, active, recorder, now=now, deps=deps)
     manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
     allowed = verdict.allowed and manifest is not None
     closure = Closure()
     if allowed and manifest is not None:
-        denied = book.policy.deny.digests
+        denied = active.policy.deny.digests
         closure = closure_of(
             manifest, recorder.manifests, judged=frozenset(verdict.judged), denied=denied
         )
         fresh = now + lifetimes.allowed
-        later = _Later(reference, book, recorder, senses)
+        later = _Later(reference, active, recorder, deps)
         until = later.holds_until(now, now + max(lifetimes.allowed, lifetimes.stale))
     else:
         fresh = until = now + lifetimes.denied
@@ -102,7 +102,7 @@ def decide(
         reference=reference,
         digest=verdict.digest,
         allowed=allowed,
-        policy=book.fingerprint,
+        policy=active.fingerprint,
         policy_name=f"{verdict.policy} version {verdict.policy_version}",
         findings=verdict.findings,
         made=now,
@@ -118,23 +118,23 @@ class _Later:
     """The same judgement at a later time."""
 
     reference: Reference
-    book: Rulebook
+    active: ActivePolicy
     recorder: Recorder
-    senses: Senses
+    deps: VerifierDeps
 
     def holds_until(self, now: datetime, longest: datetime) -> datetime:
         """Return when the verdict ends, ``longest`` at the latest; to the second."""
         self.recorder.seal()
-        end = min([longest, *(time for time in moments(self.book.policy) if time > now)])
+        end = min([longest, *(time for time in moments(self.active.policy) if time > now)])
         if end - now <= _STEP or self._allowed(end - _STEP):
             return end
         return _last(now, end, self._allowed)
 
     def _allowed(self, time: datetime) -> bool:
         # A look into the future must not be remembered.
-        senses = replace(self.senses, memory=FrozenMemory(self.senses.memory))
+        deps = replace(self.deps, memory=FrozenMemory(self.deps.memory))
         try:
-            verdict = _judged(self.reference, self.book, self.recorder, now=time, senses=senses)
+            verdict = _judged(self.reference, self.active, self.recorder, now=time, deps=deps)
         except ImagekitError:
             # What would be asked for then is not known now.
             return False
@@ -142,15 +142,20 @@ class _Later:
 
 
 def _judged(
-    reference: Reference, book: Rulebook, recorder: Recorder, *, now: datetime, senses: Senses
+    reference: Reference,
+    active: ActivePolicy,
+    recorder: Recorder,
+    *,
+    now: datetime,
+    deps: VerifierDeps,
 ) -> Verdict:
     return verify(
         reference,
-        policy=book.policy,
+        policy=active.policy,
         reader=recorder,
         clock=_At(now),
-        memory=senses.memory,
-        certificates=senses.certificates,
+        memory=deps.memory,
+        certificates=deps.certificates,
     )
 
 

@@ -1,4 +1,4 @@
-"""The desk: who asks for a manifest or a blob learns here whether it is served.
+"""Whether who asks for a manifest or a blob is served it.
 
 What must hold:
 
@@ -21,12 +21,12 @@ from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RefusedError, unknown_blob
 from imagekit.gate.clients import Asker
 from imagekit.gate.decisions.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
-from imagekit.gate.decisions.cache import Ledger
-from imagekit.gate.decisions.decide import Lifetimes, Rulebook, Senses, decide
+from imagekit.gate.decisions.cache import DecisionCache
+from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide
 from imagekit.gate.decisions.decision import Blob, Decision, Subject
 from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.gate.decisions.refusals import denial, is_outage
-from imagekit.gate.decisions.singleflight import Crew
+from imagekit.gate.decisions.singleflight import SingleFlight
 from imagekit.gate.limits import Limits
 from imagekit.gate.lru import Lru
 from imagekit.gate.upstreams import Readers, Upstream
@@ -55,7 +55,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long what is kept at the desk."""
+    """How long what is kept."""
 
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     pin: timedelta = timedelta(seconds=30)
@@ -77,7 +77,7 @@ class _Case:
 
     upstream: Upstream
     reference: Reference
-    book: Rulebook
+    book: ActivePolicy
     asker: Asker
     """For whom it is done."""
 
@@ -93,14 +93,14 @@ Heard = Callable[[str, Decision | ImagekitError, Reference], None]
 """Is told what was decided: a word for how, the decision or why there is none, of what."""
 
 
-class Desk:
+class DecisionService:
     """Decisions for all clients of a gate, on one event loop.
 
     Args:
-        ledger: what was decided before.
-        senses: what judgements need.
+        decision_cache: what was decided before.
+        deps: what judgements need.
         times: how long what is kept.
-        rulebook: returns the policy in force.
+        active: returns the policy in force.
         heard: is told of every decision.
         took: is told how many seconds each judgement took.
         attachments: whether what is attached to allowed images is served.
@@ -110,24 +110,24 @@ class Desk:
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        senses: Senses,
+        decision_cache: DecisionCache,
+        deps: VerifierDeps,
         times: Times,
-        rulebook: Callable[[], Rulebook],
+        active: Callable[[], ActivePolicy],
         heard: Heard,
         took: Callable[[float], None],
         attachments: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._ledger = ledger
-        self._senses = senses
+        self._decision_cache = decision_cache
+        self._deps = deps
         self._times = times
-        self._rulebook = rulebook
+        self._active = active
         self._heard = heard
         self._took = took
         self._attachments = attachments
         self._now = now
-        self._crew = Crew(times.wait, waiting=times.waiting)
+        self._verifying = SingleFlight(times.wait, waiting=times.waiting)
         self._readers = Readers()
         self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
         self._genuine: Lru[PinnedReference, bool] = Lru(_KEPT_PINS)
@@ -141,7 +141,7 @@ class Desk:
         Raises:
             RefusedError: it is denied, not there, or nothing can be decided now.
         """
-        case = _Case(upstream, reference, self._rulebook(), asker)
+        case = _Case(upstream, reference, self._active(), asker)
         if isinstance(reference, TaggedReference):
             decision, until = await self._by_tag(case, reference)
         else:
@@ -169,8 +169,8 @@ class Desk:
         Raises:
             RefusedError: no allowed image does, or nothing can be decided now.
         """
-        case = _Case(upstream, PinnedReference(repository, digest), self._rulebook(), asker)
-        async for root in self._ledger.roots(repository, digest):
+        case = _Case(upstream, PinnedReference(repository, digest), self._active(), asker)
+        async for root in self._decision_cache.roots(repository, digest):
             decision = await self._confirmed(case, root)
             if decision is not None and digest in decision.closure.blobs:
                 return Blob(digest, decision.closure.blobs[digest])
@@ -210,8 +210,8 @@ class Desk:
 
     def close(self) -> None:
         """End what runs."""
-        self._crew.close()
-        self._ledger.close()
+        self._verifying.close()
+        self._decision_cache.close()
 
     # By tag: which digest, then that digest's verdict under the tag's name.
 
@@ -219,10 +219,10 @@ class Desk:
         key = (reference.repository, reference.tag)
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
-            known = await self._ledger.find(Subject(key[0], pin.digest, reference.tag))
+            known = await self._decision_cache.find(Subject(key[0], pin.digest, reference.tag))
             if known is not None and self._is_fresh(case, known):
                 return known, min(pin.until, known.fresh)
-        decision = await self._crew.once(
+        decision = await self._verifying.once(
             ("tag", reference, case.book.fingerprint),
             lambda: self._resolve(case, reference),
             upstream=case.upstream,
@@ -238,7 +238,9 @@ class Desk:
         if stale is not None:
             return stale
         try:
-            raw = await self._crew.in_thread(case.upstream, lambda: recorder.manifest(reference))
+            raw = await self._verifying.in_thread(
+                case.upstream, lambda: recorder.manifest(reference)
+            )
         except RegistryError as error:
             return await self._instead(case, reference, error)
         except ImagekitError:
@@ -246,7 +248,7 @@ class Desk:
             return await self._judge(case, recorder)
         key = (reference.repository, reference.tag)
         pin = self._pins.get(key)
-        known = await self._ledger.find(Subject(key[0], raw.digest, reference.tag))
+        known = await self._decision_cache.find(Subject(key[0], raw.digest, reference.tag))
         # A tag that moved is judged even if it moved back to what was allowed a moment ago.
         moved = pin is None or pin.digest != raw.digest
         if moved or known is None or not self._is_fresh(case, known):
@@ -272,7 +274,7 @@ class Desk:
         raise error
 
     async def _stale(self, case: _Case, reference: TaggedReference) -> Decision | None:
-        known = await self._ledger.latest(reference.repository, reference.tag)
+        known = await self._decision_cache.latest(reference.repository, reference.tag)
         if known is None or not self._may_be_stale(case, known):
             return None
         self._heard("stale", known, reference)
@@ -282,12 +284,12 @@ class Desk:
 
     async def _by_digest(self, case: _Case, reference: PinnedReference) -> Decision:
         subject = Subject(reference.repository, reference.digest, reference.tag or "")
-        known = await self._ledger.find(subject)
+        known = await self._decision_cache.find(subject)
         if known is not None and self._is_fresh(case, known):
             return known
         recorder = Recorder(self._readers.of(case.upstream, case.repository))
         try:
-            return await self._crew.once(
+            return await self._verifying.once(
                 ("digest", reference, reference.tag, case.book.fingerprint),
                 lambda: self._judge(case.of(reference), recorder),
                 upstream=case.upstream,
@@ -302,7 +304,7 @@ class Desk:
 
     async def _as_part(self, case: _Case, digest: Digest) -> Served | None:
         """Return a manifest that is part of an image which is allowed, or that image itself."""
-        async for root in self._ledger.roots(case.repository, digest):
+        async for root in self._decision_cache.roots(case.repository, digest):
             decision = await self._confirmed(case, root)
             if decision is None or decision.manifest is None:
                 continue
@@ -315,7 +317,7 @@ class Desk:
 
     async def _confirmed(self, case: _Case, root: Subject) -> Decision | None:
         """Return the decision on an image if it is allowed now; it is judged again if need be."""
-        known = await self._ledger.find(root)
+        known = await self._decision_cache.find(root)
         if known is not None and self._is_fresh(case, known):
             return known if known.allowed else None
         pinned = PinnedReference(root.repository, root.digest, tag=root.tag or None)
@@ -366,16 +368,16 @@ class Desk:
         except RefusedError:
             return None
         decision = served_with(raw, proof, image, now=self._now())
-        self._ledger.learn(decision)
+        self._decision_cache.learn(decision)
         return decision
 
     async def _once_there(
         self, upstream: Upstream, key: object, ask: Callable[[], T], *, asker: Asker
     ) -> T:
         """Ask an upstream, once for all who ask it the same at the same time."""
-        return await self._crew.once(
+        return await self._verifying.once(
             (upstream.name, key),
-            lambda: self._crew.in_thread(upstream, ask),
+            lambda: self._verifying.in_thread(upstream, ask),
             upstream=upstream,
             asker=asker,
         )
@@ -386,16 +388,16 @@ class Desk:
                 case.reference,
                 case.book,
                 recorder,
-                senses=self._senses,
+                deps=self._deps,
                 now=self._now(),
                 lifetimes=self._times.lifetimes,
             )
-            self._ledger.write(decision)
+            self._decision_cache.write(decision)
             return decision
 
         began = time.perf_counter()
         try:
-            decision = await self._crew.in_thread(case.upstream, work)
+            decision = await self._verifying.in_thread(case.upstream, work)
         except NotFoundError as error:
             self._heard("undecided", error, case.reference)
             if not recorder.manifests:
@@ -406,12 +408,12 @@ class Desk:
             self._heard("undecided", error, case.reference)
             raise
         self._took(time.perf_counter() - began)
-        self._ledger.learn(decision)
+        self._decision_cache.learn(decision)
         self._heard("judged", decision, case.reference)
         return decision
 
     def _check_ruled(self, repository: Repository) -> None:
-        if not applicable(self._rulebook().policy, repository.name):
+        if not applicable(self._active().policy, repository.name):
             message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
             raise RefusedError(403, "DENIED", message)
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _THREADS = 8
 
 
-class Crew:
+class SingleFlight:
     """Runs work; on one event loop.
 
     Args:

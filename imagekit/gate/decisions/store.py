@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS accepted (
 """
 
 
-class Store:
+class DecisionStore:
     """The gate's own folder: decisions, and the lock that keeps a second gate out.
 
     Args:

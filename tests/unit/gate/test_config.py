@@ -10,7 +10,7 @@ import yaml
 
 from imagekit.errors import InputError
 from imagekit.gate.answers import RefusedError
-from imagekit.gate.auth.authenticate import Client, Grant, Guard, Rights
+from imagekit.gate.auth.authenticate import Authenticator, Client, Grant, Rights
 from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.blobs.send import Span, span_of
 from imagekit.gate.config import gate_schema, load_config, parse_address, parse_limits
@@ -195,14 +195,14 @@ def test_grants() -> None:
         Grant(users=("alice",), repositories=("**",)),
         Grant(users=("anonymous",), repositories=("open/*",)),
     )
-    guard = Guard(Rights(passwords={"alice": b"x"}, tokens={}, grants=grants))
+    access = Authenticator(Rights(passwords={"alice": b"x"}, tokens={}, grants=grants))
     alice, bob, nobody = Client("alice"), Client("bob"), Client()
 
-    assert [guard.allows(who, "apps/x") for who in (alice, bob, nobody)] == [True, True, False]
-    assert [guard.allows(who, "secret/x") for who in (alice, bob, nobody)] == [True, False, False]
-    assert [guard.allows(who, "open/x") for who in (alice, bob, nobody)] == [True, True, True]
-    assert not guard.allows(Client("alice", refused=True), "open/x")
-    assert Guard(Rights(passwords={}, tokens={})).allows(nobody, "anything")
+    assert [access.allows(who, "apps/x") for who in (alice, bob, nobody)] == [True, True, False]
+    assert [access.allows(who, "secret/x") for who in (alice, bob, nobody)] == [True, False, False]
+    assert [access.allows(who, "open/x") for who in (alice, bob, nobody)] == [True, True, True]
+    assert not access.allows(Client("alice", refused=True), "open/x")
+    assert Authenticator(Rights(passwords={}, tokens={})).allows(nobody, "anything")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aiohttp.web import BaseRequest
 
 from imagekit.gate.answers import RefusedError
 from imagekit.gate.auth import authenticate as module
-from imagekit.gate.auth.authenticate import NOBODY, Client, Grant, Guard, Rights
+from imagekit.gate.auth.authenticate import NOBODY, Authenticator, Client, Grant, Rights
 from imagekit.gate.limits import Limits
 
 HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
@@ -26,15 +26,17 @@ def basic(user: str, password: str) -> BaseRequest:
     return make_mocked_request("GET", "/v2/", headers={"Authorization": f"Basic {pair}"})
 
 
-def with_guard(rights: Rights, work: Callable[[Guard], Awaitable[None]], **limits: int) -> None:
-    """Run a test's coroutine with a guard."""
+def with_access(
+    rights: Rights, work: Callable[[Authenticator], Awaitable[None]], **limits: int
+) -> None:
+    """Run a test's coroutine with an authenticator."""
 
     async def run() -> None:
-        guard = Guard(rights, Limits(**limits))  # type: ignore[arg-type]  # numbers only
+        access = Authenticator(rights, Limits(**limits))  # type: ignore[arg-type]  # numbers only
         try:
-            await work(guard)
+            await work(access)
         finally:
-            guard.close()
+            access.close()
 
     asyncio.run(run())
 
@@ -56,85 +58,85 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_wrong_passwords_lock_nobody_out_elsewhere() -> None:
     """The account logs in from another address, and another account from the same one."""
 
-    async def work(guard: Guard) -> None:
+    async def work(access: Authenticator) -> None:
         for number in range(3):
-            assert (await guard.client(basic("alice", f"w{number}"), STRANGER)).refused
+            assert (await access.client(basic("alice", f"w{number}"), STRANGER)).refused
         with pytest.raises(RefusedError) as caught:
-            await guard.client(basic("alice", "w"), STRANGER)
+            await access.client(basic("alice", "w"), STRANGER)
 
         assert caught.value.status == 429
         assert int(caught.value.headers["Retry-After"]) > 1
-        assert await guard.client(basic("alice", "right"), HOME) == Client("alice")
-        assert await guard.client(basic("bob", "right"), STRANGER) == Client("bob")
+        assert await access.client(basic("alice", "right"), HOME) == Client("alice")
+        assert await access.client(basic("bob", "right"), STRANGER) == Client("bob")
 
-    with_guard(RIGHTS, work, login_failures=3)
+    with_access(RIGHTS, work, login_failures=3)
 
 
 def test_a_login_that_was_right_once_needs_no_check(checks: list[str]) -> None:
     """Not even where its account is being guessed from the same address."""
 
-    async def work(guard: Guard) -> None:
-        await guard.client(basic("alice", "right"), STRANGER)
+    async def work(access: Authenticator) -> None:
+        await access.client(basic("alice", "right"), STRANGER)
         for number in range(2):
-            await guard.client(basic("alice", f"w{number}"), STRANGER)
+            await access.client(basic("alice", f"w{number}"), STRANGER)
         with pytest.raises(RefusedError):
-            await guard.client(basic("alice", "w"), STRANGER)
+            await access.client(basic("alice", "w"), STRANGER)
         for _ in range(50):
-            assert await guard.client(basic("alice", "right"), STRANGER) == Client("alice")
+            assert await access.client(basic("alice", "right"), STRANGER) == Client("alice")
 
-    with_guard(RIGHTS, work, login_failures=2)
+    with_access(RIGHTS, work, login_failures=2)
     assert checks == ["right", "w0", "w1"]
 
 
 def test_names_that_nobody_has_are_bounded_too() -> None:
     """Each costs a check, so that nobody learns which ones there are."""
 
-    async def work(guard: Guard) -> None:
+    async def work(access: Authenticator) -> None:
         for number in range(10):
-            assert (await guard.client(basic(f"x{number}", "w"), STRANGER)).refused
+            assert (await access.client(basic(f"x{number}", "w"), STRANGER)).refused
         with pytest.raises(RefusedError):
-            await guard.client(basic("another", "w"), STRANGER)
+            await access.client(basic("another", "w"), STRANGER)
 
-    with_guard(RIGHTS, work, login_failures=1)
+    with_access(RIGHTS, work, login_failures=1)
 
 
 def test_one_wrong_password_is_checked_once(checks: list[str]) -> None:
     """By however many connections it is shown, at once or later."""
 
-    async def work(guard: Guard) -> None:
-        shown = (guard.client(basic("alice", "w"), STRANGER) for _ in range(40))
+    async def work(access: Authenticator) -> None:
+        shown = (access.client(basic("alice", "w"), STRANGER) for _ in range(40))
         assert all(each.refused for each in await asyncio.gather(*shown))
-        assert (await guard.client(basic("alice", "w"), STRANGER)).refused
+        assert (await access.client(basic("alice", "w"), STRANGER)).refused
 
-    with_guard(RIGHTS, work)
+    with_access(RIGHTS, work)
     assert checks == ["w"]
 
 
 def test_what_waits_to_be_checked_is_bounded(checks: list[str]) -> None:
     """A flood of wrong ones is refused before it is hashed; a right one is not kept waiting."""
 
-    async def work(guard: Guard) -> None:
+    async def work(access: Authenticator) -> None:
         flood = [
-            asyncio.ensure_future(guard.client(basic(f"x{number}", "w"), STRANGER))
+            asyncio.ensure_future(access.client(basic(f"x{number}", "w"), STRANGER))
             for number in range(100)
         ]
         await asyncio.sleep(0)
-        assert await guard.client(basic("alice", "right"), HOME) == Client("alice")
+        assert await access.client(basic("alice", "right"), HOME) == Client("alice")
         assert sum(task.done() for task in flood) >= 90
         await asyncio.gather(*flood, return_exceptions=True)
 
-    with_guard(RIGHTS, work, waiting_per_client=8)
+    with_access(RIGHTS, work, waiting_per_client=8)
     assert checks.index("right") < 4
 
 
 def test_a_refused_login_says_nothing_about_nobody() -> None:
     """What is kept for who shows no login is not what who shows a wrong one gets, nor back."""
     grant = Grant(users=("anonymous",), repositories=("open/*",))
-    guard = Guard(Rights(passwords={"alice": HASH}, tokens={}, grants=(grant,)))
+    access = Authenticator(Rights(passwords={"alice": HASH}, tokens={}, grants=(grant,)))
 
-    assert not guard.allows(Client(refused=True), "open/x")
-    assert guard.allows(NOBODY, "open/x")
-    assert not guard.allows(Client(refused=True), "open/x")
+    assert not access.allows(Client(refused=True), "open/x")
+    assert access.allows(NOBODY, "open/x")
+    assert not access.allows(Client(refused=True), "open/x")
 
 
 @pytest.mark.parametrize(
@@ -151,10 +153,10 @@ def test_a_refused_login_says_nothing_about_nobody() -> None:
 )
 def test_what_is_not_of_the_registry_is_for_who_is_known(rights: Rights) -> None:
     """As soon as anybody has to be known, in whatever way."""
-    guard = Guard(rights)
+    access = Authenticator(rights)
 
-    guard.check_known(Client("alice"))
+    access.check_known(Client("alice"))
     for client in (NOBODY, Client(refused=True)):
         with pytest.raises(RefusedError) as caught:
-            guard.check_known(client)
+            access.check_known(client)
         assert caught.value.status == 401

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imagekit.errors import RegistryError
-from imagekit.gate.decisions.decide import Lifetimes, Rulebook, Senses, decide
+from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide
 from imagekit.gate.decisions.decision import Decision, fingerprint, moments
 from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.oci.digest import Digest
@@ -50,9 +50,9 @@ def decided(made: World, policy: Policy, **lifetimes: timedelta) -> Decision:
     times = {"allowed": HOUR, "stale": HOUR} | lifetimes
     return decide(
         made.reference,
-        Rulebook(policy=policy, fingerprint=fingerprint(policy)),
+        ActivePolicy(policy=policy, fingerprint=fingerprint(policy)),
         Recorder(made.registry),
-        senses=Senses(memory=NoMemory(), certificates=None),  # type: ignore[arg-type]
+        deps=VerifierDeps(memory=NoMemory(), certificates=None),  # type: ignore[arg-type]
         now=NOW,
         lifetimes=Lifetimes(**times),
     )
@@ -155,9 +155,9 @@ def test_look_into_the_future_is_not_remembered() -> None:
 
     decide(
         made.reference,
-        Rulebook(policy=policy, fingerprint="f"),
+        ActivePolicy(policy=policy, fingerprint="f"),
         Recorder(made.registry),
-        senses=Senses(memory=memory, certificates=None),  # type: ignore[arg-type]
+        deps=VerifierDeps(memory=memory, certificates=None),  # type: ignore[arg-type]
         now=NOW,
         lifetimes=Lifetimes(),
     )

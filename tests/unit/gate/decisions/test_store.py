@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.errors import InputError, PolicyError
 from imagekit.gate.decisions.decision import Closure, Decision, Subject
-from imagekit.gate.decisions.store import Store
+from imagekit.gate.decisions.store import DecisionStore
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import MANIFEST, RawManifest
@@ -49,37 +49,37 @@ def subject(content: bytes = b"top") -> Subject:
     return Subject(REPOSITORY, Digest.of(content), "1")
 
 
-_OPEN: list[Store] = []
+_OPEN: list[DecisionStore] = []
 
 
-def _opened(folder: Path) -> Store:
-    _OPEN.append(Store(folder))
+def _opened(folder: Path) -> DecisionStore:
+    _OPEN.append(DecisionStore(folder))
     return _OPEN[-1]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[DecisionStore]:
     """An empty store; whatever was opened in its place is closed in the end."""
     yield _opened(tmp_path / "state")
     while _OPEN:
         _OPEN.pop().close()
 
 
-def again(store: Store) -> Store:
+def again(store: DecisionStore) -> DecisionStore:
     """Return the same store as the next process opens it."""
     _OPEN.remove(store)
     store.close()
     return _opened(store.folder)
 
 
-def test_round_trip(store: Store) -> None:
+def test_round_trip(store: DecisionStore) -> None:
     """What was kept is what comes back, in the next process too."""
     store.keep(subject(), decision())
 
     assert again(store).decision(subject()) == decision()
 
 
-def test_roots_and_latest(store: Store) -> None:
+def test_roots_and_latest(store: DecisionStore) -> None:
     """What is part of what, those judged last first."""
     store.keep(subject(), decision())
     store.keep(subject(b"new"), decision(b"new", made=NOW + timedelta(hours=1)))
@@ -92,7 +92,7 @@ def test_roots_and_latest(store: Store) -> None:
     assert store.repositories() == (str(REPOSITORY),)
 
 
-def test_denied_takes_its_place_away(store: Store) -> None:
+def test_denied_takes_its_place_away(store: DecisionStore) -> None:
     """What is denied now leads to no blob any more."""
     store.keep(subject(), decision())
     store.keep(subject(), decision(allowed=False))
@@ -101,7 +101,7 @@ def test_denied_takes_its_place_away(store: Store) -> None:
     assert store.roots(REPOSITORY, BLOB) == ()
 
 
-def test_altered_manifest_is_not_believed(store: Store) -> None:
+def test_altered_manifest_is_not_believed(store: DecisionStore) -> None:
     """Bytes are only what their digest says."""
     store.keep(subject(), decision())
     with sqlite3.connect(store.folder / "gate.db") as database:
@@ -111,7 +111,7 @@ def test_altered_manifest_is_not_believed(store: Store) -> None:
     assert again(store).decision(subject()) is None
 
 
-def test_lost_manifest(store: Store) -> None:
+def test_lost_manifest(store: DecisionStore) -> None:
     """A decision without its bytes is none."""
     store.keep(subject(), decision())
     with sqlite3.connect(store.folder / "gate.db") as database:
@@ -121,7 +121,7 @@ def test_lost_manifest(store: Store) -> None:
     assert store.decision(subject()) is None
 
 
-def test_prune(store: Store) -> None:
+def test_prune(store: DecisionStore) -> None:
     """What is old goes, with all that belongs to it and to nothing else."""
     store.keep(subject(), decision())
     store.keep(subject(b"new"), decision(b"new", made=NOW + timedelta(days=20)))
@@ -136,7 +136,7 @@ def test_prune(store: Store) -> None:
     assert count == 2
 
 
-def test_pinned_reference(store: Store) -> None:
+def test_pinned_reference(store: DecisionStore) -> None:
     """A decision by digest comes back as one by digest."""
     top = decision()
     assert top.digest is not None
@@ -147,7 +147,7 @@ def test_pinned_reference(store: Store) -> None:
     assert store.decision(key) == pinned
 
 
-def test_accept(store: Store) -> None:
+def test_accept(store: DecisionStore) -> None:
     """A policy's version never goes back; the same version with another text is said."""
     policy = World().policy()
 
@@ -159,13 +159,13 @@ def test_accept(store: Store) -> None:
         again(store).accept(policy)
 
 
-def test_two_processes(store: Store) -> None:
+def test_two_processes(store: DecisionStore) -> None:
     """A folder is one gate's."""
     with pytest.raises(InputError, match="another gate"):
-        Store(store.folder)
+        DecisionStore(store.folder)
 
 
-def test_another_version(store: Store) -> None:
+def test_another_version(store: DecisionStore) -> None:
     """A database of a later gate is not touched."""
     _OPEN.remove(store)
     store.close()
@@ -174,7 +174,7 @@ def test_another_version(store: Store) -> None:
     database.close()
 
     with pytest.raises(InputError, match="version 99"):
-        Store(store.folder)
+        DecisionStore(store.folder)
 
 
 def test_broken_database(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_broken_database(tmp_path: Path) -> None:
     (tmp_path / "gate.db").write_bytes(b"nonsense" * 1000)
 
     with pytest.raises(InputError, match="cannot be used"):
-        Store(tmp_path)
+        DecisionStore(tmp_path)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -190,4 +190,4 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(InputError, match="cannot be used"):
-        Store(tmp_path / "file" / "state")
+        DecisionStore(tmp_path / "file" / "state")
