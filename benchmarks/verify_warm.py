@@ -25,7 +25,7 @@ from imagekit import Verifier, load_policy
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
 from imagekit.policy.types import Freshness, Policy
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 
 
 def main() -> int:
@@ -99,7 +99,7 @@ def median(work: Callable[[], object], runs: int) -> tuple[float, float]:
 def many(policy: Policy, images: list[str], what: str, folder: Path) -> None:
     """Judge them by one verifier."""
     before, began = time.process_time(), time.perf_counter()
-    verifier = Verifier(policy, memory=SqliteMemory(folder / "seen.db"))
+    verifier = Verifier(policy, memory=SqliteRollbackStore(folder / "seen.db"))
     allowed = sum(
         one.verdict is not None and one.verdict.allowed for one in verifier.verify_many(images)
     )

@@ -127,7 +127,7 @@ class VerificationError(ImagekitError):
     exit_code = 4
 
 
-class MemoryFaultError(ImagekitError):
+class RollbackStoreError(ImagekitError):
     """What a verifier remembers of earlier verdicts cannot be read or written."""
 
     exit_code = 6

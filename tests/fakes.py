@@ -18,7 +18,7 @@ from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descr
 from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.authority import Authority, TrustRoot
 from imagekit.signatures.publickey import PublicKey, public_key_of
-from imagekit.signatures.results import Certified, Witness, Witnessed
+from imagekit.signatures.results import Certified, ServiceResult, TransparencyResult
 
 
 @dataclass
@@ -84,27 +84,27 @@ class FixedWitness:
     Of certificates it refuses all.
     """
 
-    log: Witnessed = field(default_factory=Witnessed)
-    stamps: Witnessed = field(default_factory=Witnessed)
+    log: ServiceResult = field(default_factory=ServiceResult)
+    timestamps: ServiceResult = field(default_factory=ServiceResult)
     looks: int = 0
 
-    def bundle(self, *_: object) -> tuple[Certified, Witness]:
+    def bundle(self, *_: object) -> tuple[Certified, TransparencyResult]:
         """Refuse a certificate."""
         raise VerificationError("no certificate is taken here", code="BAD_CERTIFICATE")
 
-    def legacy(self, *_: object) -> tuple[Certified, Witness]:
+    def legacy(self, *_: object) -> tuple[Certified, TransparencyResult]:
         """Refuse a certificate."""
         return self.bundle()
 
-    def key_bundle(self, *_: object, root: TrustRoot) -> Witness:
+    def key_bundle(self, *_: object, root: TrustRoot) -> TransparencyResult:
         """Say it of a bundle."""
         self.looks += 1
-        return Witness(root=root.digest, log=self.log, stamps=self.stamps)
+        return TransparencyResult(root=root.digest, log=self.log, timestamps=self.timestamps)
 
-    def key_legacy(self, *_: object, root: TrustRoot) -> Witness:
+    def key_legacy(self, *_: object, root: TrustRoot) -> TransparencyResult:
         """Say it of a legacy signature."""
         self.looks += 1
-        return Witness(root=root.digest, log=self.log, stamps=self.stamps)
+        return TransparencyResult(root=root.digest, log=self.log, timestamps=self.timestamps)
 
 
 class Killed(BaseException):

@@ -35,7 +35,8 @@ from imagekit.signatures.intoto import (
     statement_bytes,
 )
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, SimpleSigning, payload_bytes
-from imagekit.verify.judge import Bench, judge
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.judge import judge
 from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 
@@ -189,13 +190,13 @@ class World:
         reference: Reference | None = None,
         registry: MemoryRegistry | None = None,
         now: datetime = NOW,
-        **bench: Any,
+        **context: Any,
     ) -> Verdict:
         """Judge the image, by a policy that wants one signature unless told otherwise."""
         return judge(
             reference or self.reference,
             policy or self.policy(),
-            Bench(now=now, open_reader=lambda: registry or self.registry, **bench),
+            VerifyContext(now=now, open_reader=lambda: registry or self.registry, **context),
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.marks import Mark
-from imagekit.build.types import CachedLayer, Ran
+from imagekit.build.types import CachedLayer, CommandResult
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError
@@ -24,7 +24,7 @@ class FakeWorkshop:
     folder: Path
     calls: list[str] = field(default_factory=list)
     cache: dict[Digest, CachedLayer] = field(default_factory=dict)
-    runs: Callable[[str, Path], Ran] | None = None
+    runs: Callable[[str, Path], CommandResult] | None = None
     """What a command does to the root, and how it ends."""
     texts: Sequence[Mark] = ()
     """The texts of the host that no layer may hold."""
@@ -73,13 +73,13 @@ class FakeWorkshop:
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
         network: bool = True,
-    ) -> Ran:
+    ) -> CommandResult:
         """Do what the test says."""
         del env, stage, limit, mounts
         self.calls.append(f"run {' '.join(command)}" + ("" if network else " (no network)"))
         if self.runs is not None:
             return self.runs(" ".join(command), self.root)
-        return Ran(status=0, output="", seconds=0.1)
+        return CommandResult(status=0, output="", seconds=0.1)
 
     def copy(self, step: CopyStep) -> None:
         """Write a file where the step wants it."""
@@ -161,11 +161,11 @@ def small_recipe(folder: Path) -> Recipe:
     )
 
 
-def ends(status: int, output: str = "") -> Callable[[str, Path], Ran]:
+def ends(status: int, output: str = "") -> Callable[[str, Path], CommandResult]:
     """Return what every command does: it ends like this."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         del command, root
-        return Ran(status=status, output=output, seconds=0.1)
+        return CommandResult(status=status, output=output, seconds=0.1)
 
     return runs

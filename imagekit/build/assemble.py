@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from imagekit.build.image import BuiltLayer
-from imagekit.build.types import BuildPlan, Made
+from imagekit.build.types import BuildPlan, BuildResult
 from imagekit.errors import RecipeError
 from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from imagekit.recipe.types import Recipe
@@ -22,7 +22,7 @@ OF_ONE_IMAGE = frozenset(
 """Labels that imagekit sets: what they say of a base does not hold for what is built on it."""
 
 
-def image_config(plan: BuildPlan, made: Made) -> ImageConfig:
+def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
     """Return the configuration: how the image is run, and what its layers are.
 
     What the recipe does not say comes from its Containerfile or its base, as with Docker's FROM;

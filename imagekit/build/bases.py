@@ -35,7 +35,7 @@ from imagekit.recipe.types import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Below:
+class BaseImage:
     """What a recipe stands on, in the local image store."""
 
     layers: tuple[BuiltLayer, ...] = ()
@@ -44,7 +44,7 @@ class Below:
     contexts: tuple[BaseContext, ...] = ()
 
 
-def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
+def on_top_of(built: BuiltImage, store: LayoutStore) -> BaseImage:
     """Return what a recipe inherits from another one that was built.
 
     The recipe itself is a material as much as the image: who reads the provenance can see which
@@ -53,7 +53,7 @@ def on_top_of(built: BuiltImage, store: LayoutStore) -> Below:
     Raises:
         OSError: the store cannot be read.
     """
-    return Below(
+    return BaseImage(
         layers=_as_base(built.layers),
         config=_config(built, store),
         materials=(*built.materials, *_materials(built)),
@@ -65,8 +65,8 @@ def named_by_containerfile(
     built: Mapping[str, BuiltImage],
     store: LayoutStore,
     *,
-    bring: Callable[[ImageBase], Below],
-) -> Below:
+    bring: Callable[[ImageBase], BaseImage],
+) -> BaseImage:
     """Return the images that a Containerfile names; that of its last stage is its base.
 
     Args:
@@ -81,7 +81,7 @@ def named_by_containerfile(
     """
     script = recipe.script
     if script is None:
-        return Below()
+        return BaseImage()
     _check_platforms(script)
     contexts: list[BaseContext] = []
     materials: list[Material] = []
@@ -93,7 +93,7 @@ def named_by_containerfile(
         materials += below.materials
         contexts.append(_context(name, below, script))
     base = next((each for each in contexts if each.name == script.image), None)
-    return Below(
+    return BaseImage(
         layers=() if base is None else _as_base(base.layers),
         config=None if base is None else base.config,
         materials=tuple(dict.fromkeys(materials)),
@@ -101,7 +101,7 @@ def named_by_containerfile(
     )
 
 
-def _context(name: str, below: Below, script: Containerfile) -> BaseContext:
+def _context(name: str, below: BaseImage, script: Containerfile) -> BaseContext:
     """Return an image as the Containerfile's stages find it, its ONBUILD judged like they are.
 
     Raises:
@@ -136,7 +136,7 @@ def _as_base(layers: tuple[BuiltLayer, ...]) -> tuple[BuiltLayer, ...]:
 
 def image_below(
     base: ImageBase, store: LayoutStore, *, registry: RegistryOptions, progress: Progress
-) -> Below:
+) -> BaseImage:
     """Bring a base image into the local store, every byte checked.
 
     Args:
@@ -173,7 +173,7 @@ def image_below(
             with source.stream(reference.repository, layer.descriptor) as pieces:
                 store.add(layer.descriptor.digest, pieces)
     material = Material(uri=str(base.reference), name="base image", digest=base.reference.digest)
-    return Below(layers=layers, config=config, materials=(material,))
+    return BaseImage(layers=layers, config=config, materials=(material,))
 
 
 def _image(

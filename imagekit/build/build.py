@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.bases import (
-    Below,
+    BaseImage,
     image_below,
     named_by_containerfile,
     on_top_of,
@@ -20,7 +20,7 @@ from imagekit.build.tools.cache import LayerCache
 from imagekit.build.tools.journal import journal
 from imagekit.build.tools.run_worker import run_job
 from imagekit.build.tools.storage import Folders, container_store, host_platform, job_folder
-from imagekit.build.types import BuildPlan, IsolationWish, Job, Made, SecretValue
+from imagekit.build.types import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.oci.codec import config_bytes, manifest_bytes
@@ -120,7 +120,7 @@ def _build(
     return replace(image, recipe_file=options.recipes.shown(recipe))
 
 
-def plan_of(recipe: Recipe, base: Below, *, env: Mapping[str, str]) -> BuildPlan:
+def plan_of(recipe: Recipe, base: BaseImage, *, env: Mapping[str, str]) -> BuildPlan:
     """Return the plan of a recipe for this host; nothing is done.
 
     Raises:
@@ -170,8 +170,8 @@ def _base(
     built: Mapping[str, BuiltImage],
     store: LayoutStore,
     *,
-    bring: Callable[[ImageBase], Below],
-) -> Below:
+    bring: Callable[[ImageBase], BaseImage],
+) -> BaseImage:
     """Return what the recipe stands on, fetched where it is an image of a registry."""
     if isinstance(recipe.base, ImageBase):
         return bring(recipe.base)
@@ -180,9 +180,11 @@ def _base(
     return named_by_containerfile(recipe, built, store, bring=bring)
 
 
-def _make(plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions) -> Made:
+def _make(
+    plan: BuildPlan, folders: Folders, *, progress: Progress, options: BuildOptions
+) -> BuildResult:
     if not plan.layers:
-        return Made(layers=plan.base, materials=(), tools=())
+        return BuildResult(layers=plan.base, materials=(), tools=())
     if options.use_cache:
         blobs = folders.images / "blobs" / "sha256"
         cache = LayerCache(
@@ -269,7 +271,7 @@ def _secret_fault(secret: Secret, message: str, *, hint: str) -> RecipeError:
 
 
 def _assemble(
-    plan: BuildPlan, made: Made, *, base: Below, store: LayoutStore, started: float
+    plan: BuildPlan, made: BuildResult, *, base: BaseImage, store: LayoutStore, started: float
 ) -> BuiltImage:
     config = image_config(plan, made)
     config_descriptor = _add(store, CONFIG, config_bytes(config))

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.marks import Mark
-from imagekit.build.types import CachedLayer, Ran
+from imagekit.build.types import CachedLayer, CommandResult
 from imagekit.build.wheels import ImagePython
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep
 
 
-class Workshop(Protocol):
+class BuildContainer(Protocol):
     """Makes one image in one working container."""
 
     @property
@@ -46,7 +46,7 @@ class Workshop(Protocol):
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
         network: bool = True,
-    ) -> Ran:
+    ) -> CommandResult:
         """Run a command in the working container; without ``network`` it has loopback only."""
         ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagekit.build import layer, snapshot
 from imagekit.build.catalogued import shown
-from imagekit.build.container import Workshop
+from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.build.marks import Marks
@@ -23,7 +23,7 @@ from imagekit.build.tidy import (
     tidy_layer,
     varying,
 )
-from imagekit.build.types import BuildPlan, CachedLayer, LayerPlan, Made, Ran
+from imagekit.build.types import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.documents.place import Place
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.oci.digest import Digest
@@ -41,7 +41,7 @@ class _Work:
     """What is to be made, where, and who is told."""
 
     plan: BuildPlan
-    workshop: Workshop
+    container: BuildContainer
     progress: Progress
 
 
@@ -60,12 +60,14 @@ class _State:
         return [*self.base, *(entry.layer for entry in self.made)]
 
 
-def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Progress) -> Made:
+def make(
+    plan: BuildPlan, container: BuildContainer, *, use_cache: bool, progress: Progress
+) -> BuildResult:
     """Make all layers that the plan asks for and the cache does not have.
 
     Args:
         plan: what to make.
-        workshop: where.
+        container: where.
         use_cache: whether layers that were made before are good enough.
         progress: told of every layer.
 
@@ -76,13 +78,13 @@ def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Prog
         BuildError: a step failed; it says which, with its place in the recipe.
         ToolError: a tool failed otherwise, or the disk is full.
     """
-    work = _Work(plan, workshop, progress)
+    work = _Work(plan, container, progress)
     state = _State(list(plan.base), [])
     for wanted in plan.layers:
         stage = _STAGES[wanted.origin]
         began = time.monotonic()
         progress(Started(stage=stage, detail=wanted.title))
-        cached = workshop.cached(wanted.key) if use_cache and state.root is None else None
+        cached = container.cached(wanted.key) if use_cache and state.root is None else None
         try:
             made = cached or _make_layer(wanted, work, state)
         except ToolError as error:
@@ -96,7 +98,7 @@ def make(plan: BuildPlan, workshop: Workshop, *, use_cache: bool, progress: Prog
 
 def all_cached(
     plan: BuildPlan, find: Callable[[Digest], CachedLayer | None], *, progress: Progress
-) -> Made | None:
+) -> BuildResult | None:
     """Return what the plan makes where every layer was made before; then nothing need be started.
 
     Args:
@@ -116,9 +118,9 @@ def all_cached(
     return made_of(plan, found)
 
 
-def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> Made:
+def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> BuildResult:
     """Return all layers of the image, with everything that they were made of and by."""
-    return Made(
+    return BuildResult(
         layers=(*plan.base, *(entry.layer for entry in made)),
         materials=tuple(dict.fromkeys(m for entry in made for m in entry.materials)),
         config=made[-1].config if made else None,
@@ -146,7 +148,7 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
 def _opened(work: _Work, state: _State) -> Path:
     """Return the mounted root of the layers so far."""
     if state.root is None:
-        state.root = work.workshop.open(state.layers)
+        state.root = work.container.open(state.layers)
         state.before = snapshot.take(state.root) if state.layers else EMPTY
     return state.root
 
@@ -195,7 +197,7 @@ def _written(
     marks = _marks(work)
     if config is not None:
         marks.check(repr(config).encode(), where=f"the configuration of {told[0]}")
-    written = layer.write(root, changed, work.workshop.blobs, epoch=work.plan.epoch, marks=marks)
+    written = layer.write(root, changed, work.container.blobs, epoch=work.plan.epoch, marks=marks)
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
@@ -206,17 +208,17 @@ def _written(
         materials=told[1],
         made=time.time(),
         config=config,
-        tools=(*work.workshop.tools(), layer.COMPRESSOR),
-        isolation=work.workshop.isolation() if _runs_commands(wanted) else "",
+        tools=(*work.container.tools(), layer.COMPRESSOR),
+        isolation=work.container.isolation() if _runs_commands(wanted) else "",
     )
-    work.workshop.keep(wanted.key, made)
+    work.container.keep(wanted.key, made)
     return made
 
 
 def _marks(work: _Work) -> Marks:
     """Return the texts of this host that no layer may hold; a recipe may name its proxy."""
     recipe = repr(work.plan.recipe).encode()
-    return Marks(mark for mark in work.workshop.marks() if mark.secret or mark.text not in recipe)
+    return Marks(mark for mark in work.container.marks() if mark.secret or mark.text not in recipe)
 
 
 def _runs_commands(wanted: LayerPlan) -> bool:
@@ -228,7 +230,7 @@ def _runs_commands(wanted: LayerPlan) -> bool:
 def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     """Let Buildah build it, and write what differs from the base as one layer of ours."""
     try:
-        result, config = work.workshop.containerfile(wanted.containerfile)
+        result, config = work.container.containerfile(wanted.containerfile)
     except ToolError as error:
         raise _failed(error, wanted.containerfile, work.plan.recipe.place) from error
     # NOTE: only now: a user's `buildah bud` unmounts at its end what was mounted before it.
@@ -250,7 +252,7 @@ def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Materi
     """Put into the tree what the layer is to have; return its title and what came from outside."""
     if wanted.bootstrap is not None:
         try:
-            materials = work.workshop.bootstrap(wanted.bootstrap, root) + lists_of(root)
+            materials = work.container.bootstrap(wanted.bootstrap, root) + lists_of(root)
         except ToolError as error:
             raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
@@ -266,7 +268,11 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
     for entry in wanted.packages:
         try:
             materials += install(
-                entry, work.workshop, root, epoch=work.plan.epoch, limit=work.plan.recipe.time_limit
+                entry,
+                work.container,
+                root,
+                epoch=work.plan.epoch,
+                limit=work.plan.recipe.time_limit,
             )
         except ToolError as error:
             raise _failed(error, f"installing by {entry.manager}", entry.place) from error
@@ -289,11 +295,11 @@ def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...
 def _step(step: Step, work: _Work) -> tuple[Material, ...]:
     match step:
         case CopyStep():
-            work.workshop.copy(step)
+            work.container.copy(step)
             _say_volatile(step.to, step.source, work)
             return ()
         case FetchStep():
-            material = work.workshop.fetch(step)
+            material = work.container.fetch(step)
             _say_volatile(step.to, step.url, work)
             return (material,)
         case RunStep():
@@ -312,7 +318,7 @@ def _say_volatile(target: str, source: str, work: _Work) -> None:
 def _run(step: RunStep, work: _Work) -> None:
     shell = isinstance(step.command, str)
     command = ("/bin/sh", "-c", step.command) if shell else step.command
-    ran = work.workshop.run(
+    ran = work.container.run(
         [str(word) for word in command],
         env={
             # Else it is the number of the working container, another one each time.
@@ -324,14 +330,14 @@ def _run(step: RunStep, work: _Work) -> None:
         },
         stage="steps",
         limit=work.plan.recipe.time_limit,
-        mounts=work.workshop.secrets(),
+        mounts=work.container.secrets(),
         network=step.network,
     )
     if ran.status != 0:
         raise BuildError(_ended(ran), status=ran.status, output=ran.output)
 
 
-def _ended(ran: Ran) -> str:
+def _ended(ran: CommandResult) -> str:
     if ran.status < 0:
         return f"was ended by signal {-ran.status} after {ran.seconds:.1f} s"
     return f"ended with {ran.status} after {ran.seconds:.1f} s"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagekit.build import inside
-from imagekit.build.container import Workshop
+from imagekit.build.container import BuildContainer
 from imagekit.build.image import Material
-from imagekit.build.types import Ran
+from imagekit.build.types import CommandResult
 from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
@@ -29,13 +29,13 @@ _APT = (
 
 
 def install(
-    packages: Packages, workshop: Workshop, root: Path, *, epoch: int, limit: float
+    packages: Packages, container: BuildContainer, root: Path, *, epoch: int, limit: float
 ) -> tuple[Material, ...]:
     """Install what one package manager is told to.
 
     Args:
         packages: the manager and what it installs.
-        workshop: the working container.
+        container: the working container.
         root: its mounted root.
         epoch: the image's time.
         limit: seconds that it may take.
@@ -47,8 +47,8 @@ def install(
         BuildError: the manager is missing or failed.
     """
     if packages.manager == "apt":
-        return _apt(packages, workshop, root, env=_env(epoch), limit=limit)
-    return _pip(packages, workshop, env=_env(epoch), limit=limit)
+        return _apt(packages, container, root, env=_env(epoch), limit=limit)
+    return _pip(packages, container, env=_env(epoch), limit=limit)
 
 
 def count_packages(root: Path) -> int:
@@ -71,7 +71,12 @@ def lists_of(root: Path) -> tuple[Material, ...]:
 
 
 def _apt(
-    packages: Packages, workshop: Workshop, root: Path, *, env: Mapping[str, str], limit: float
+    packages: Packages,
+    container: BuildContainer,
+    root: Path,
+    *,
+    env: Mapping[str, str],
+    limit: float,
 ) -> tuple[Material, ...]:
     suite = _suite(root)
     if not suite:
@@ -80,7 +85,7 @@ def _apt(
             hint="apt packages want a Debian base",
             code="build/no-apt",
         )
-    placed = {_SOURCES: workshop.apt_sources(suite, _KEYRING)}
+    placed = {_SOURCES: container.apt_sources(suite, _KEYRING)}
     # Nothing that is installed may start a service in the build; some images say so themselves.
     if not inside.is_file(root, _POLICY):
         placed[_POLICY] = "#!/bin/sh\nexit 101\n"
@@ -92,12 +97,12 @@ def _apt(
             f"set -e; {_APT} update --error-on=any; "
             f"{_APT} install --yes --no-install-recommends -- {wanted}"
         )
-        ran = workshop.run(["/bin/sh", "-c", script], env=env, stage="packages", limit=limit)
+        ran = container.run(["/bin/sh", "-c", script], env=env, stage="packages", limit=limit)
         check(ran, "apt-get", hint="is the name right, and does the mirror answer?")
         materials = lists_of(root)
         clean = "apt-get clean; find /var/lib/apt/lists -type f -delete"
         check(
-            workshop.run(["/bin/sh", "-c", clean], env=env, stage="", limit=60.0), "apt-get clean"
+            container.run(["/bin/sh", "-c", clean], env=env, stage="", limit=60.0), "apt-get clean"
         )
     finally:
         for name in placed:
@@ -106,10 +111,10 @@ def _apt(
 
 
 def _pip(
-    packages: Packages, workshop: Workshop, *, env: Mapping[str, str], limit: float
+    packages: Packages, container: BuildContainer, *, env: Mapping[str, str], limit: float
 ) -> tuple[Material, ...]:
     began = time.monotonic()
-    asked = workshop.run(
+    asked = container.run(
         ["/usr/bin/env", "python3", "-c", PROBE],
         env=env,
         stage="",
@@ -122,7 +127,7 @@ def _pip(
             code="build/no-python",
         )
     python = image_python(asked.output)
-    folder, materials = workshop.wheels(
+    folder, materials = container.wheels(
         packages.install, wanted=applying(packages.install, python), python=python
     )
     # The folder brings pip itself too, so that the image needs none.
@@ -132,7 +137,7 @@ def _pip(
         "--root-user-action=ignore --break-system-packages --disable-pip-version-check "
         "--find-links /run/imagekit/wheels -r /run/imagekit/requirements.txt"
     )
-    ran = workshop.run(
+    ran = container.run(
         ["/bin/sh", "-c", script],
         env=env,
         stage="packages",
@@ -143,7 +148,7 @@ def _pip(
     return materials
 
 
-def check(ran: Ran, what: str, *, hint: str = "") -> None:
+def check(ran: CommandResult, what: str, *, hint: str = "") -> None:
     """Raise where a command in the container failed.
 
     Raises:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from imagekit.build.bases import Below
+from imagekit.build.bases import BaseImage
 from imagekit.build.build import plan_of
 from imagekit.build.tools.storage import Folders
 from imagekit.build.types import BuildPlan
@@ -37,7 +37,7 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
     folders = Folders.of(os.environ)
     found = []
     for entry in recipes.with_bases(recipe):
-        made = plan_of(entry, Below(), env=os.environ)
+        made = plan_of(entry, BaseImage(), env=os.environ)
         cached = frozenset(
             str(layer.key)
             for layer in made.layers

@@ -81,7 +81,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
+class ContainerStore:
     """imagekit's own container storage."""
 
     folder: Folder
@@ -114,7 +114,7 @@ class Job:
     cache: Path
     folder: Folder
     """A folder of this job's own, which is removed when it ends."""
-    store: Store
+    store: ContainerStore
     locks: Path
     """Where the locks of jobs lie."""
     record: Path
@@ -140,7 +140,7 @@ class Probe:
     """What the worker is told where it is only to find how steps can be contained here."""
 
     folder: Folder
-    store: Store
+    store: ContainerStore
     locks: Path
     record: Path
 
@@ -151,7 +151,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class BuildResult:
     """What the worker made."""
 
     layers: tuple[BuiltLayer, ...]
@@ -179,7 +179,7 @@ class CachedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class CommandResult:
     """How a command in the working container ended."""
 
     status: int

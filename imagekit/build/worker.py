@@ -21,10 +21,10 @@ from typing import NoReturn, TextIO
 from imagekit.build.make import make
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
-from imagekit.build.tools.container import RealWorkshop
+from imagekit.build.tools.container import BuildahContainer
 from imagekit.build.tools.isolation import Record
 from imagekit.build.tools.storage import settle
-from imagekit.build.types import Isolation, Job, Made, Probe
+from imagekit.build.types import BuildResult, Isolation, Job, Probe
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import age, claimed, held
@@ -107,11 +107,11 @@ def _fault(error: Exception) -> ImagekitError:
     )
 
 
-def _work(job: Job, runner: Runner) -> Made:
+def _work(job: Job, runner: Runner) -> BuildResult:
     try:
         _sweep(Buildah(runner=runner, store=job.store, folder=job.folder), job)
-        with RealWorkshop(job, runner, digest) as workshop:
-            return make(job.plan, workshop, use_cache=job.use_cache, progress=runner.progress)
+        with BuildahContainer(job, runner, digest) as container:
+            return make(job.plan, container, use_cache=job.use_cache, progress=runner.progress)
     except OSError as error:
         raise ToolError(
             f"the build's files cannot be written: {error}", hint="is the disk full?"

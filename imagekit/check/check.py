@@ -8,7 +8,7 @@ from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.storage import Folders, container_store
-from imagekit.check.testbed import Testbed
+from imagekit.check.testbed import ImageTestRunner
 from imagekit.check.tests import TEST_UID, run_tests
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.oci.layout import LayoutStore
@@ -60,7 +60,7 @@ def check_image(
     store = LayoutStore(image.layout)
     config = store.path(image.config.digest).read_bytes()
     try:
-        with Testbed(
+        with ImageTestRunner(
             runner=Runner(progress=progress),
             store=container_store(folders, env),
             folders=folders,

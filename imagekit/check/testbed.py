@@ -10,10 +10,10 @@ from typing import Self
 
 from imagekit.build.tools.buildah import PREFIX
 from imagekit.build.tools.chain import Chain
-from imagekit.build.tools.isolation import Cell, Record
+from imagekit.build.tools.isolation import Record, Sandbox
 from imagekit.build.tools.run_worker import environment, in_namespace
 from imagekit.build.tools.storage import Folders, job_folder, tool_files
-from imagekit.build.types import Folder, Store, TestRan
+from imagekit.build.types import ContainerStore, Folder, TestRan
 from imagekit.errors import ToolError
 from imagekit.locks import held
 from imagekit.process import Outcome, Runner, failure
@@ -24,14 +24,14 @@ _PULL_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class Testbed:
+class ImageTestRunner:
     """One image, pulled into imagekit's storage for the time of its tests.
 
     Podman and what it runs are in a cell, like the steps of a build: see ``adapters.cell``.
     """
 
     runner: Runner
-    store: Store
+    store: ContainerStore
     folders: Folders
     chain: Chain
     """The image."""
@@ -99,10 +99,10 @@ class Testbed:
         return outcome.stdout.strip().splitlines()[-1]
 
     def _in_cell(self, argv: Sequence[str], *, stage: str, limit: float) -> Outcome:
-        cell = Cell(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
+        sandbox = Sandbox(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
         env = environment(os.environ, self.store) | tool_files(self.store).environment
-        seen = cell.environment(env, network=False)
-        wrapped = in_namespace(cell.wrap(argv, network=False, programs=(self._runtime,)))
+        seen = sandbox.environment(env, network=False)
+        wrapped = in_namespace(sandbox.wrap(argv, network=False, programs=(self._runtime,)))
         return replace(self.runner, env=seen).run(wrapped, stage=stage, limit=limit, check=False)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imagekit.policy.signers import PolicySigners
     from imagekit.policy.types import Policy
     from imagekit.signatures.ports import Signer
-    from imagekit.verify.ports import Memory
+    from imagekit.verify.ports import RollbackStore
 
 REALMS = "IMAGEKIT_REALMS"
 """Variable that names token servers as ``--realm`` does, by commas."""
@@ -106,14 +106,14 @@ def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no o
     )
 
 
-def memory_of(arguments: argparse.Namespace) -> "Memory":
+def memory_of(arguments: argparse.Namespace) -> "RollbackStore":
     """Return where the command line says that seen releases are remembered."""
-    from imagekit.verify.rollback import SqliteMemory, default_path
+    from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
-    return SqliteMemory(arguments.state or default_path())
+    return SqliteRollbackStore(arguments.state or default_path())
 
 
-def policy_of(arguments: argparse.Namespace, *, memory: "Memory | None" = None) -> "Policy":
+def policy_of(arguments: argparse.Namespace, *, memory: "RollbackStore | None" = None) -> "Policy":
     """Return the policy of the command line, judged itself: see ``Policy.standing``.
 
     Args:

@@ -39,7 +39,7 @@ from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.upstreams import Upstreams
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
@@ -156,7 +156,7 @@ def _assemble(parts: _Parts) -> Gate:
         decision_cache=DecisionCache(parts.store, parts.shared),
         attachments=config.listings.with_referrers,
         deps=VerifierDeps(
-            memory=SqliteMemory(setting.state / "seen.db"), certificates=SigstoreVerifier()
+            memory=SqliteRollbackStore(setting.state / "seen.db"), certificates=SigstoreVerifier()
         ),
         times=replace(config.times, waiting=config.limits.waiting_per_client),
         active=lambda: policy.book,

@@ -24,7 +24,7 @@ from imagekit.errors import (
     NotFoundError,
     RegistryError,
 )
-from imagekit.hosts.hook_types import GateConfig, Ruling
+from imagekit.hosts.hook_types import GateConfig, HookDecision
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository
 from imagekit.oci.registry.protocol import ACCEPT, manifest_path
@@ -58,7 +58,7 @@ class GateJudge:
         self._seconds = seconds
         self._tls = _context(gate) if gate.tls else None
 
-    def __call__(self, reference: Reference) -> Ruling:
+    def __call__(self, reference: Reference) -> HookDecision:
         """Ask for an image: by its tag where it has one, whose digest must then be the same.
 
         Raises:
@@ -70,13 +70,13 @@ class GateJudge:
         status, digest, body = self._answer(path)
         if status == _FORBIDDEN:
             said = f"imagekit: the gate refuses {_named(reference)}: {_said(body)}"
-            return Ruling(allowed=False, digest=None, reason=said)
+            return HookDecision(allowed=False, digest=None, reason=said)
         if status != _OK:
             self._no_verdict(status, reference, body)
         ruling = _judged(reference, _served(digest, body), body)
         return self._whole(reference, ruling, body) if ruling.allowed else ruling
 
-    def _whole(self, reference: Reference, ruling: Ruling, body: bytes) -> Ruling:
+    def _whole(self, reference: Reference, ruling: HookDecision, body: bytes) -> HookDecision:
         """Refuse an index of which the gate does not serve everything: the rest was not judged."""
         for digest in _listed(body):
             path = manifest_path(self._behind(reference.repository), str(digest))
@@ -86,7 +86,7 @@ class GateJudge:
                     f"imagekit: the gate does not serve {digest}, which the index of "
                     f"{_named(reference)} lists, so a runtime could choose what was not judged"
                 )
-                return Ruling(allowed=False, digest=ruling.digest, reason=said)
+                return HookDecision(allowed=False, digest=ruling.digest, reason=said)
         return ruling
 
     def _behind(self, repository: Repository) -> Repository:
@@ -183,16 +183,18 @@ def _served(stated: str, body: bytes) -> Digest:
     return digest
 
 
-def _judged(reference: Reference, served: Digest, body: bytes) -> Ruling:
+def _judged(reference: Reference, served: Digest, body: bytes) -> HookDecision:
     named = _named(reference)
     if "subject" in strictjson.loads_object(body, what="the gate's answer"):
         said = f"imagekit: {named} is no image, but something that is attached to one"
-        return Ruling(allowed=False, digest=served, reason=said)
+        return HookDecision(allowed=False, digest=served, reason=said)
     if isinstance(reference, PinnedReference) and reference.digest != served:
         # Also where only the algorithms differ: that the bytes are the same cannot be told then.
         said = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
-        return Ruling(allowed=False, digest=served, reason=said)
-    return Ruling(allowed=True, digest=served, reason=f"imagekit: {named} is allowed by the gate")
+        return HookDecision(allowed=False, digest=served, reason=said)
+    return HookDecision(
+        allowed=True, digest=served, reason=f"imagekit: {named} is allowed by the gate"
+    )
 
 
 def _listed(body: bytes) -> Iterator[Digest]:

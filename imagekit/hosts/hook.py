@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imagekit.errors import InputError, ToolTimeoutError
 from imagekit.hosts.containerd import reason
 from imagekit.hosts.hook_config import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
-from imagekit.hosts.hook_types import FaceConfig, Ruling
+from imagekit.hosts.hook_types import HookConfig, HookDecision
 from imagekit.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagekit.policy.types import Policy
 
 
-def load_face(path: Path | None = None) -> FaceConfig:
+def load_face(path: Path | None = None) -> HookConfig:
     """Read the host's configuration.
 
     Args:
@@ -45,7 +45,7 @@ def load_face(path: Path | None = None) -> FaceConfig:
     return parse_config(raw, file=str(file))
 
 
-def policy_of(config: FaceConfig) -> "Policy":
+def policy_of(config: HookConfig) -> "Policy":
     """Return the policy that the configuration names.
 
     Raises:
@@ -56,7 +56,7 @@ def policy_of(config: FaceConfig) -> "Policy":
     from imagekit.signatures.authority import Authority
     from imagekit.signatures.keys.files import read_public_key
     from imagekit.verify.policies import open_policy
-    from imagekit.verify.rollback import SqliteMemory
+    from imagekit.verify.rollback import SqliteRollbackStore
 
     if config.policy is None:
         raise InputError(
@@ -68,10 +68,10 @@ def policy_of(config: FaceConfig) -> "Policy":
         Authority(name=file.stem, key=read_public_key(file)) for file in config.policy_keys
     )
     signers = PolicySigners(authorities=keys) if keys else None
-    return open_policy(config.policy, signers=signers, memory=SqliteMemory(config.state))
+    return open_policy(config.policy, signers=signers, memory=SqliteRollbackStore(config.state))
 
 
-def judge_of(config: FaceConfig) -> "ImageJudge":
+def judge_of(config: HookConfig) -> "ImageJudge":
     """Return what judges images on this host: its policy, or the gate.
 
     Raises:
@@ -84,9 +84,9 @@ def judge_of(config: FaceConfig) -> "ImageJudge":
     return _by_policy(config)
 
 
-def _by_policy(config: FaceConfig) -> "ImageJudge":
+def _by_policy(config: HookConfig) -> "ImageJudge":
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.verify.rollback import SqliteMemory
+    from imagekit.verify.rollback import SqliteRollbackStore
     from imagekit.verify.verify import verify
 
     policy = policy_of(config)
@@ -100,12 +100,12 @@ def _by_policy(config: FaceConfig) -> "ImageJudge":
         attempts=2,
     )
 
-    def judge(reference: Reference) -> Ruling:
-        memory = SqliteMemory(config.state)
+    def judge(reference: Reference) -> HookDecision:
+        memory = SqliteRollbackStore(config.state)
         verdict = verify(reference, policy=policy, options=options, memory=memory)
         # Which manifest of an index is used, the runtime chooses later and by itself.
         whole = verdict.allowed and not verdict.unread
-        return Ruling(allowed=whole, digest=verdict.digest, reason=reason(verdict))
+        return HookDecision(allowed=whole, digest=verdict.digest, reason=reason(verdict))
 
     return judge
 

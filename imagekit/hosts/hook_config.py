@@ -7,7 +7,7 @@ from imagekit.documents.report import Report
 from imagekit.documents.scalars import Boolean, Found, Integer, ListOf, Located, Text
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import InputError
-from imagekit.hosts.hook_types import FaceConfig, GateConfig
+from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.hostname import canonical_host, is_loopback, realm_host
 from imagekit.oci.reference import check_path, is_host
 
@@ -112,8 +112,8 @@ def _asked(values: Values) -> GateConfig | None:
     )
 
 
-def _made(values: Values) -> FaceConfig:
-    return FaceConfig(
+def _made(values: Values) -> HookConfig:
+    return HookConfig(
         policy=values["policy"],
         gate=_asked(values),
         policy_keys=values["policyKeys"],
@@ -125,7 +125,7 @@ def _made(values: Values) -> FaceConfig:
     )
 
 
-CONFIG: Record[FaceConfig] = Record(
+CONFIG: Record[HookConfig] = Record(
     "a verifier's configuration",
     {
         "policy": item(_FILE, "the policy to judge by"),
@@ -162,7 +162,7 @@ CONFIG: Record[FaceConfig] = Record(
 )
 
 
-def parse_config(raw: bytes, *, file: str) -> FaceConfig:
+def parse_config(raw: bytes, *, file: str) -> HookConfig:
     """Read a configuration from its bytes.
 
     Raises:

@@ -29,7 +29,7 @@ class GateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FaceConfig:
+class HookConfig:
     """How a runtime's plugin verifies: by a policy, or by asking a gate."""
 
     policy: Path | None = None
@@ -48,7 +48,7 @@ class FaceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class HookDecision:
     """What a runtime is answered about one image."""
 
     allowed: bool
@@ -65,7 +65,7 @@ class Ruling:
 class ImageJudge(Protocol):
     """Judges images for a host's runtimes: by its policy, or by asking a gate."""
 
-    def __call__(self, reference: Reference) -> Ruling:
+    def __call__(self, reference: Reference) -> HookDecision:
         """Judge an image.
 
         Raises:

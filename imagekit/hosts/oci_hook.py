@@ -8,17 +8,17 @@ from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, InvalidReferenceError
 from imagekit.hosts.containerd import reason
 from imagekit.hosts.hook import judge_of, policy_of
-from imagekit.hosts.hook_types import FaceConfig
+from imagekit.hosts.hook_types import HookConfig
 from imagekit.hosts.storages import find_image, image_of_container
 from imagekit.oci.reference import PinnedReference, parse_reference
-from imagekit.offline.store import RECEIPTS, Store, StoredImage
+from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage
 
 ANNOTATION = "dev.imagekit.digest"
 """What a container may be told that its image is; another digest than that does not start."""
 MAX_STATE = 4 << 20
 
 
-def answer(config: FaceConfig, raw: bytes) -> tuple[bool, str]:
+def answer(config: HookConfig, raw: bytes) -> tuple[bool, str]:
     """Return whether the container may start, and why not.
 
     Args:
@@ -44,14 +44,14 @@ def answer(config: FaceConfig, raw: bytes) -> tuple[bool, str]:
     return _by_name(config, image)
 
 
-def _by_receipt(config: FaceConfig, store: Store, image: StoredImage) -> tuple[bool, str]:
+def _by_receipt(config: HookConfig, store: ImageStore, image: StoredImage) -> tuple[bool, str]:
     from imagekit.offline.check_receipt import Asked, check
 
     (checked,) = check(store.folder, policy=policy_of(config), asked=Asked(image=image.image))
     return checked.verdict.allowed, reason(checked.verdict)
 
 
-def _by_name(config: FaceConfig, image: StoredImage) -> tuple[bool, str]:
+def _by_name(config: HookConfig, image: StoredImage) -> tuple[bool, str]:
     """Judge by each of the image's names: what is allowed under one of them may run."""
     said = f"imagekit: refused: the image {image.image[:12]} has no name to judge it by"
     judge = judge_of(config)

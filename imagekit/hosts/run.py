@@ -32,7 +32,7 @@ class ContainerRuntime(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class PullResult:
     """The verdict, and what was pulled where it allowed that."""
 
     verdict: Verdict
@@ -42,14 +42,14 @@ class Pulled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class RunResult:
     """The verdict, and how the container ended where it was started."""
 
     verdict: Verdict
     status: int | None = None
 
 
-def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> Pulled:
+def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> PullResult:
     """Pull the image by the digest that was judged, if the verdict allows it.
 
     Raises:
@@ -58,9 +58,9 @@ def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> Pu
     verdict = judge(reference)
     pinned = allowed(reference, verdict)
     if pinned is None:
-        return Pulled(verdict=verdict)
+        return PullResult(verdict=verdict)
     image = runtime.pull(pinned, among=verdict.judged)
-    return Pulled(verdict=verdict, reference=pinned, image=image)
+    return PullResult(verdict=verdict, reference=pinned, image=image)
 
 
 def run(
@@ -70,7 +70,7 @@ def run(
     judge: Judge,
     runtime: ContainerRuntime,
     show: Callable[[Verdict], None],
-) -> Ran:
+) -> RunResult:
     """Run the image by the digest that was judged, if the verdict allows it.
 
     ``show`` gets the verdict before the container starts.
@@ -82,6 +82,6 @@ def run(
     show(verdict)
     pinned = allowed(reference, verdict)
     if pinned is None:
-        return Ran(verdict=verdict)
+        return RunResult(verdict=verdict)
     status = runtime.run(pinned, arguments, among=verdict.judged)
-    return Ran(verdict=verdict, status=status)
+    return RunResult(verdict=verdict, status=status)

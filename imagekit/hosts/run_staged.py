@@ -12,7 +12,7 @@ from imagekit.files import storage_errors
 from imagekit.oci.reference import PinnedReference
 from imagekit.offline.check_receipt import Checked
 from imagekit.offline.staging import own_storage
-from imagekit.offline.store import Store
+from imagekit.offline.store import ImageStore
 from imagekit.offline.types import Kind
 from imagekit.paths import plain, temporary_place
 
@@ -81,7 +81,7 @@ def _in_layout(checked: Checked) -> PinnedReference:
 
 def _stored(checked: Checked, arguments: Sequence[str], engine: Engine) -> int:
     """Run an image of a store, by a storage of the store's driver."""
-    store = Store.find(checked.path)
+    store = ImageStore.find(checked.path)
     if store is None:
         raise InputError(f"{checked.path} is no store any more")
     folder = plain(checked.path.absolute(), "the store")

@@ -9,7 +9,7 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.files import storage_errors
-from imagekit.offline.store import Store, StoredImage
+from imagekit.offline.store import ImageStore, StoredImage
 
 _MAX = 64 << 20
 _TABLES = ("containers.json", "volatile-containers.json")
@@ -37,14 +37,14 @@ def image_of_container(container: str, bundle: Path) -> str:
     raise NotFoundError(f"no storage knows the container {container[:12]!r}")
 
 
-def find_image(image: str, bundle: Path) -> tuple[Store, StoredImage]:
+def find_image(image: str, bundle: Path) -> tuple[ImageStore, StoredImage]:
     """Return an image, from the container's own storage or from an additional store.
 
     Raises:
         NotFoundError: none has it.
     """
     for folder in (bundle.parents[2], *additional_stores()):
-        store = Store.find(folder)
+        store = ImageStore.find(folder)
         for found in store.images() if store is not None else ():
             if found.image == image and store is not None:
                 return store, found

@@ -10,9 +10,9 @@ from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
-from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
-from imagekit.offline.store import RECEIPTS, Store, StoredImage
+from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Kind, Receipt
 from imagekit.owners import known, unknown_owner
@@ -61,22 +61,22 @@ def check(
         DocumentError: what lies in its place is none.
         IntegrityError: what is staged is no such thing.
     """
-    bench = Bench(
+    context = ReceiptContext(
         policy=policy,
         now=(clock or SystemClock()).now(),
         certificates=SigstoreVerifier(),
     )
     with storage_errors(f"the path {path}"):
         real = path.resolve(strict=True)
-    store = Store.find(real)
+    store = ImageStore.find(real)
     if store is not None:
-        return _store(store, bench, asked or Asked())
+        return _store(store, context, asked or Asked())
     raw, receipt = read_receipt(receipt_path(real))
     digest = staged_digest(real, receipt.kind)
-    return (_checked(real, (raw, receipt), digest, bench=bench, asked=asked or Asked()),)
+    return (_checked(real, (raw, receipt), digest, context=context, asked=asked or Asked()),)
 
 
-def _store(store: Store, bench: Bench, asked: Asked) -> tuple[Checked, ...]:
+def _store(store: ImageStore, context: ReceiptContext, asked: Asked) -> tuple[Checked, ...]:
     images = store.images()
     receipts = {
         receipt.image.digest: (raw, receipt)
@@ -90,7 +90,7 @@ def _store(store: Store, bench: Bench, asked: Asked) -> tuple[Checked, ...]:
         raise NotFoundError(
             f"the store {store.folder} holds no such image", hint="stage it", code="NO_RECEIPT"
         )
-    return tuple(_stored(store, image, receipts, bench=bench, asked=asked) for image in images)
+    return tuple(_stored(store, image, receipts, context=context, asked=asked) for image in images)
 
 
 def _is(
@@ -108,11 +108,11 @@ def _of(
 
 
 def _stored(
-    store: Store,
+    store: ImageStore,
     image: StoredImage,
     receipts: dict[Digest, tuple[bytes, Receipt]],
     *,
-    bench: Bench,
+    context: ReceiptContext,
     asked: Asked,
 ) -> Checked:
     found = _of(image, receipts)
@@ -126,15 +126,20 @@ def _stored(
     if receipt.kind is not Kind.STORE:
         raise IntegrityError(f"the receipt of {image.image[:12]} is for {receipt.kind}")
     digest = store_digest(store.roots(image))
-    done = _checked(store.folder, found, digest, bench=bench, asked=asked)
+    done = _checked(store.folder, found, digest, context=context, asked=asked)
     return replace(done, image=image.image)
 
 
 def _checked(
-    path: Path, found: tuple[bytes, Receipt], digest: Digest, *, bench: Bench, asked: Asked
+    path: Path,
+    found: tuple[bytes, Receipt],
+    digest: Digest,
+    *,
+    context: ReceiptContext,
+    asked: Asked,
 ) -> Checked:
     raw, receipt = found
-    verdict = judge_receipt(raw, receipt, staged=digest, bench=bench)
+    verdict = judge_receipt(raw, receipt, staged=digest, context=context)
     more = [
         each
         for each in (_fault(receipt, asked.reference), _place_fault(path, asked.owners))

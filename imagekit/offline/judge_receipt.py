@@ -27,7 +27,7 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.results import Refusal
-from imagekit.verify.candidates import Scales, weigh
+from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.conditions.summary import check_summary
 from imagekit.verify.evidence import Candidate, Evidence, Form
 from imagekit.verify.signer_trust import counting, name_of
@@ -38,7 +38,7 @@ _HINT = "stage the image again, as the policy of nodes wants it: imagekit stage 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class ReceiptContext:
     """What receipts are judged by."""
 
     policy: Policy
@@ -55,21 +55,23 @@ class Demand:
     condition: VsaCondition
 
 
-def judge_receipt(raw: bytes, receipt: Receipt, *, staged: Digest, bench: Bench) -> Verdict:
+def judge_receipt(
+    raw: bytes, receipt: Receipt, *, staged: Digest, context: ReceiptContext
+) -> Verdict:
     """Return the verdict on a staged image by its receipt.
 
     Args:
         raw: the receipt's exact bytes, a Sigstore bundle.
         receipt: what it claims.
         staged: of the bytes that lie there.
-        bench: the policy and the time.
+        context: the policy and the time.
     """
-    policy, image = bench.policy, receipt.image
-    findings = [*_policy_faults(policy, image, bench.now)]
+    policy, image = context.policy, receipt.image
+    findings = [*_policy_faults(policy, image, context.now)]
     findings += policy.standing
     if all(one.severity != "error" for one in findings):
         rules = applicable(policy, image.repository.name)
-        findings += _findings(raw, receipt, rules[0], staged=staged, bench=bench)
+        findings += _findings(raw, receipt, rules[0], staged=staged, context=context)
     return Verdict(
         reference=image,
         digest=image.digest,
@@ -102,9 +104,9 @@ def _policy_faults(policy: Policy, image: PinnedReference, now: datetime) -> Ite
 
 
 def _findings(
-    raw: bytes, receipt: Receipt, rule: ImageRule, *, staged: Digest, bench: Bench
+    raw: bytes, receipt: Receipt, rule: ImageRule, *, staged: Digest, context: ReceiptContext
 ) -> Iterator[Finding]:
-    yield ok("policy", f"{bench.policy.name} version {bench.policy.version}, rule {rule.glob}")
+    yield ok("policy", f"{context.policy.name} version {context.policy.version}, rule {rule.glob}")
     demand = demand_of(rule)
     if demand is None:
         yield error(
@@ -115,16 +117,16 @@ def _findings(
             "authorities the keys that sign receipts",
         )
         return
-    found = _signed(raw, receipt, demand, bench=bench)
+    found = _signed(raw, receipt, demand, context=context)
     if isinstance(found, Refusal):
         yield error(_CHECK, found.code, found.message, hint=found.hint)
         return
-    fault = _claim_fault(found, receipt, rule, condition=demand.condition, now=bench.now)
+    fault = _claim_fault(found, receipt, rule, condition=demand.condition, now=context.now)
     if fault is not None:
         yield error(_CHECK, fault.code, fault.message, hint=fault.hint)
         return
     yield ok(
-        _CHECK, f"by {name_of(found.signatory, demand.authorities)}, {_age(receipt, bench.now)}"
+        _CHECK, f"by {name_of(found.signatory, demand.authorities)}, {_age(receipt, context.now)}"
     )
     yield _bytes(receipt, staged)
 
@@ -141,15 +143,19 @@ def demand_of(rule: ImageRule) -> Demand | None:
     return None
 
 
-def _signed(raw: bytes, receipt: Receipt, demand: Demand, *, bench: Bench) -> Evidence | Refusal:
+def _signed(
+    raw: bytes, receipt: Receipt, demand: Demand, *, context: ReceiptContext
+) -> Evidence | Refusal:
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(raw), raw=raw)
-    scales = Scales(
-        authorities=demand.authorities, digest=receipt.image.digest, certificates=bench.certificates
+    trusted = TrustedSigners(
+        authorities=demand.authorities,
+        digest=receipt.image.digest,
+        certificates=context.certificates,
     )
-    (weighed,) = weigh((candidate,), scales)
+    (weighed,) = verify_candidates((candidate,), trusted)
     if isinstance(weighed, Refusal):
         return weighed
-    counts = counting(weighed, demand.authorities, deny=bench.policy.deny, now=bench.now)
+    counts = counting(weighed, demand.authorities, deny=context.policy.deny, now=context.now)
     return counts if isinstance(counts, Refusal) else weighed
 
 

@@ -16,48 +16,48 @@ from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.offline.closure import Closure, closure
 from imagekit.offline.stage_shelf import ShelfWork
 from imagekit.offline.stage_store import StoreWork
-from imagekit.offline.staged import Shelf
-from imagekit.offline.stagework import Bench, Staged, StageOptions, Work
+from imagekit.offline.staged import StageDirectory
+from imagekit.offline.stagework import StageContext, Staged, StageOptions, Work
 from imagekit.offline.types import Kind, Target
 from imagekit.verify.verdict import Verdict, allowed
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
-__all__ = ["Bench", "StageOptions", "Staged", "host_platform", "stage"]
+__all__ = ["StageContext", "StageOptions", "Staged", "host_platform", "stage"]
 
 
-def stage(reference: Reference, target: Target, bench: Bench) -> Staged:
+def stage(reference: Reference, target: Target, context: StageContext) -> Staged:
     """Verify an image, and lay it out at a path with a signed receipt beside it.
 
     Args:
         reference: the image.
         target: where, and as what.
-        bench: what to work with.
+        context: what to work with.
 
     Raises:
         InputError: something that was not staged is in the way, or a platform is missing.
         ToolError: a program failed or is missing.
         ImagekitError: there was no verdict, or something could not be read or written.
     """
-    verdict = bench.judge(reference)
+    verdict = context.judge(reference)
     pinned = allowed(reference, verdict)
-    if pinned is None or bench.options.dry_run:
+    if pinned is None or context.options.dry_run:
         return Staged(verdict=verdict)
-    platform = bench.options.platform or ("" if target.kind is Kind.OCI else host_platform())
+    platform = context.options.platform or ("" if target.kind is Kind.OCI else host_platform())
     found = closure(
-        bench.reader,
+        context.reader,
         pinned,
         platforms=(platform,) if platform else (),
         unread=verdict.unread,
     )
     if platform:
         _check_judged(found, verdict)
-    work = Work(bench=bench, target=target, verdict=verdict, found=found)
+    work = Work(context=context, target=target, verdict=verdict, found=found)
     if target.kind is Kind.STORE:
         return StoreWork(work=work).done()
-    shelf = Shelf(path=target.path)
-    shelf.prepare()
-    with shelf.locked():
-        return ShelfWork(work=work, shelf=shelf).done()
+    directory = StageDirectory(path=target.path)
+    directory.prepare()
+    with directory.locked():
+        return ShelfWork(work=work, directory=directory).done()
 
 
 def _check_judged(found: Closure, verdict: Verdict) -> None:

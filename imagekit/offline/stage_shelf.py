@@ -14,7 +14,7 @@ from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Manifest
 from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
-from imagekit.offline.staged import Shelf, receipt_path, staged_digest
+from imagekit.offline.staged import StageDirectory, receipt_path, staged_digest
 from imagekit.offline.stagework import Staged, Work
 from imagekit.offline.staging import Stager, remove_tree
 from imagekit.offline.types import Kind
@@ -30,7 +30,7 @@ class ShelfWork:
     """One image on its way onto a shelf."""
 
     work: Work
-    shelf: Shelf
+    directory: StageDirectory
 
     def done(self) -> Staged:
         """Lay the image out, unless it is there, and let the path lead to it.
@@ -38,14 +38,14 @@ class ShelfWork:
         Raises:
             ImagekitError: something could not be read or written, or a program failed.
         """
-        version = self.shelf.version(self._name())
+        version = self.directory.version(self._name())
         known = self.work.known(receipt_path(version), lambda: self._digest_of(version))
         if known is None:
             self._make(version)
         done = self.work.signed(
             receipt_path(version), known or self._digest_of(version), new=not known
         )
-        self.shelf.point(version)
+        self.directory.point(version)
         removed = self._tidy()
         return replace(done, path=self.work.target.path, removed=removed)
 
@@ -53,9 +53,9 @@ class ShelfWork:
         """Return what a version is called: by what is unpacked, or by all that is copied."""
         if self.work.target.kind is not Kind.OCI:
             chosen = self.work.chosen.digest
-            binds = repr(self.work.bench.options.binds).encode()
+            binds = repr(self.work.context.options.binds).encode()
             # Other folders make another config.json, and so another version.
-            more = f"-{Digest.of(binds).hex[:_HALF]}" if self.work.bench.options.binds else ""
+            more = f"-{Digest.of(binds).hex[:_HALF]}" if self.work.context.options.binds else ""
             return f"{chosen.algorithm}-{chosen.hex}{more}"
         found = self.work.found
         raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
@@ -68,7 +68,7 @@ class ShelfWork:
 
     def _make(self, version: Path) -> None:
         """Lay the image out beside the versions, and let it take its place when it is whole."""
-        self.work.bench.progress(Started(stage="stage", detail=str(self.work.target)))
+        self.work.context.progress(Started(stage="stage", detail=str(self.work.target)))
         began = time.monotonic()
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=version.parent))
         try:
@@ -79,10 +79,10 @@ class ShelfWork:
                 version.rename(temporary / "altered")
             product.rename(version)
         finally:
-            remove_tree(Runner(progress=self.work.bench.progress), temporary)
+            remove_tree(Runner(progress=self.work.context.progress), temporary)
         summary = f"{self.work.target.kind} {version.name[:_SHOWN]}"
         seconds = time.monotonic() - began
-        self.work.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
+        self.work.context.progress(Done(stage="stage", summary=summary, seconds=seconds))
 
     def _product(self, product: Path, temporary: Path, *, home: Path) -> None:
         kind = self.work.target.kind
@@ -91,8 +91,8 @@ class ShelfWork:
             return
         image = self.work.layout(temporary / "layout").with_digest(self.work.chosen.digest)
         stager = Stager(
-            programs=Runner(progress=self.work.bench.progress),
-            compression=self.work.bench.options.compression,
+            programs=Runner(progress=self.work.context.progress),
+            compression=self.work.context.options.compression,
         )
         if kind is Kind.SQUASHFS:
             stager.squashfs(image, product)
@@ -102,7 +102,7 @@ class ShelfWork:
         else:
             product.mkdir(mode=0o755)
             stager.folder(image, product / "rootfs")
-            binds = self.work.bench.options.binds
+            binds = self.work.context.options.binds
             _mount_points(product / "rootfs", [each.destination for each in binds])
             (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
 
@@ -110,7 +110,7 @@ class ShelfWork:
         manifest = parse_manifest(self.work.chosen.raw, self.work.chosen.media_type)
         if not isinstance(manifest, Manifest):
             raise IntegrityError(f"{self.work.chosen.digest} is no manifest")
-        raw = self.work.bench.reader.blob(
+        raw = self.work.context.reader.blob(
             self.work.found.image.repository, manifest.config, limit=MAX_MANIFEST
         )
         return parse_config(raw)
@@ -122,20 +122,20 @@ class ShelfWork:
         uid, gid = user_of(config.user, rootfs)
         # runc takes no relative root below a link, and the path of a bundle is one.
         root = home.parent.resolve() / home.name / "rootfs"
-        binds = self.work.bench.options.binds
+        binds = self.work.context.options.binds
         return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root), binds=binds)
 
     def _tidy(self) -> tuple[str, ...]:
-        keep = self.work.bench.options.keep
+        keep = self.work.context.options.keep
         if keep is None:
             return ()
-        current = self.shelf.current()
-        others = [version for version in self.shelf.versions() if version != current]
+        current = self.directory.current()
+        others = [version for version in self.directory.versions() if version != current]
         gone = others[max(0, keep - 1) :]
         for version in gone:
             # Without its receipt nobody accepts it any more: so that goes first.
             receipt_path(version).unlink()
-            remove_tree(Runner(progress=self.work.bench.progress), version)
+            remove_tree(Runner(progress=self.work.context.progress), version)
         return tuple(version.name for version in gone)
 
 

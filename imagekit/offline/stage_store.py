@@ -11,7 +11,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.offline.staged import SUFFIX, read_receipt
 from imagekit.offline.stagework import Staged, Work
 from imagekit.offline.staging import clear_folder, run_folder
-from imagekit.offline.store import RECEIPTS, Store, StoredImage, StoreWriter
+from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage, StoreWriter
 from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Receipt
 from imagekit.process import Runner
@@ -40,10 +40,10 @@ class StoreWork:
         return replace(done, path=folder, removed=self._tidy_store(receipt))
 
     def _fill(self, folder: Path) -> None:
-        self.work.bench.progress(Started(stage="stage", detail=str(self.work.target)))
+        self.work.context.progress(Started(stage="stage", detail=str(self.work.target)))
         began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = Store.find(folder) is None
+        fresh = ImageStore.find(folder) is None
         with (
             tempfile.TemporaryDirectory(prefix="imagekit-stage-", dir=folder) as temporary,
             run_folder() as run,
@@ -54,13 +54,13 @@ class StoreWork:
             self._writer(run).add(image, self.work.stored_name())
             if not fresh:
                 self._compare(image, Path(temporary), run)
-        store = Store.find(folder)
+        store = ImageStore.find(folder)
         if store is None:
             raise IntegrityError(f"podman left no store in {folder}")
         store.open_to_all()
         summary = f"{self.work.target.kind} {self.work.stored_name()}"
         seconds = time.monotonic() - began
-        self.work.bench.progress(Done(stage="stage", summary=summary, seconds=seconds))
+        self.work.context.progress(Done(stage="stage", summary=summary, seconds=seconds))
 
     def _remove_old(self, run: Path) -> None:
         """Remove what is there of the image, since it is not what a receipt says."""
@@ -90,23 +90,23 @@ class StoreWork:
 
     def _differs(self, writer: StoreWriter, image: PinnedReference) -> bool:
         wanted = writer.add(image, self.work.stored_name())
-        fresh, found = Store.find(writer.folder), self._in_store()
+        fresh, found = ImageStore.find(writer.folder), self._in_store()
         if fresh is None or found is None:
             raise IntegrityError(f"podman stored nothing in {self.work.target.path}")
         (made,) = (one for one in fresh.images() if one.image == wanted)
         return _layers(fresh, made) != _layers(*found)
 
     def _writer(self, runroot: Path) -> StoreWriter:
-        store = Store.find(self.work.target.path)
+        store = ImageStore.find(self.work.target.path)
         return StoreWriter(
-            programs=Runner(progress=self.work.bench.progress),
+            programs=Runner(progress=self.work.context.progress),
             folder=self.work.target.path,
             runroot=runroot,
-            driver=store.driver if store is not None else self.work.bench.options.driver,
+            driver=store.driver if store is not None else self.work.context.options.driver,
         )
 
-    def _in_store(self) -> tuple[Store, StoredImage] | None:
-        store = Store.find(self.work.target.path)
+    def _in_store(self) -> tuple[ImageStore, StoredImage] | None:
+        store = ImageStore.find(self.work.target.path)
         if store is None:
             return None
         wanted = str(self.work.chosen.digest)
@@ -125,7 +125,7 @@ class StoreWork:
 
     def _tidy_store(self, current: Path) -> tuple[str, ...]:
         """Remove older versions of the same repository."""
-        keep, store = self.work.bench.options.keep, Store.find(self.work.target.path)
+        keep, store = self.work.context.options.keep, ImageStore.find(self.work.target.path)
         if keep is None or store is None:
             return ()
         receipts = sorted(
@@ -143,7 +143,7 @@ class StoreWork:
             self._remove(store, receipt)
         return tuple(str(receipt.image.digest) for _, receipt in gone)
 
-    def _remove(self, store: Store, receipt: Receipt) -> None:
+    def _remove(self, store: ImageStore, receipt: Receipt) -> None:
         with run_folder() as run:
             for image in store.images():
                 known = {str(image.digest), *image.digests}
@@ -151,5 +151,5 @@ class StoreWork:
                     self._writer(run).remove(image.image)
 
 
-def _layers(store: Store, image: StoredImage) -> tuple[Digest, ...]:
+def _layers(store: ImageStore, image: StoredImage) -> tuple[Digest, ...]:
     return tuple(store_digest([("", path)]) for path in store.layers(image))

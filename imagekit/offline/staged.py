@@ -22,7 +22,7 @@ SUFFIX = ".receipt.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class StageDirectory:
     """``PATH``, a link to the version that is meant, and ``PATH.d``, where all versions lie."""
 
     path: Path

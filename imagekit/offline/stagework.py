@@ -63,7 +63,7 @@ class Staged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class StageContext:
     """Everything that staging works with."""
 
     judge: Judge
@@ -78,7 +78,7 @@ class Bench:
 class Work:
     """One image on its way to one place."""
 
-    bench: Bench
+    context: StageContext
     target: Target
     verdict: Verdict
     found: Closure
@@ -98,7 +98,7 @@ class Work:
         """Return the digest of what is staged, if it is what the signer's receipt says."""
         try:
             raw, receipt = read_receipt(file)
-            if not self.bench.signer.made(raw) or not self._is_for(receipt):
+            if not self.context.signer.made(raw) or not self._is_for(receipt):
                 return None
             return receipt.staged if measure() == receipt.staged else None
         except ImagekitError:
@@ -120,31 +120,31 @@ class Work:
             SigningKeyError: the key refused.
             RegistryError: the receipt cannot be written.
         """
-        now = self.bench.clock.now()
+        now = self.context.clock.now()
         renewed = new or not self._still_good(file)
         if renewed:
             statement = receipt_statement(
                 self.verdict,
-                verifier=self.bench.options.verifier,
+                verifier=self.context.options.verifier,
                 kind=self.target.kind,
                 staged=staged,
                 time=now,
             )
-            write_receipt(file, self.bench.signer.bundle(statement_bytes(statement)))
+            write_receipt(file, self.context.signer.bundle(statement_bytes(statement)))
         return Staged(verdict=self.verdict, receipt=file, digest=staged, new=new, renewed=renewed)
 
     def _still_good(self, file: Path) -> bool:
         raw, receipt = read_receipt(file)
         same = receipt_statement(
             self.verdict,
-            verifier=self.bench.options.verifier,
+            verifier=self.context.options.verifier,
             kind=receipt.kind,
             staged=receipt.staged,
-            time=receipt.time or self.bench.clock.now(),
+            time=receipt.time or self.context.clock.now(),
         )
         if parse_bundle(raw).envelope.payload != statement_bytes(same) or receipt.time is None:
             return False
-        return self.bench.clock.now() - receipt.time < self.bench.options.renew
+        return self.context.clock.now() - receipt.time < self.context.options.renew
 
     def layout(self, folder: Path) -> PinnedReference:
         """Copy the image into a layout; every byte is checked on the way."""
@@ -152,11 +152,11 @@ class Work:
         place = Repository(named.host, named.path, folder)
         registry = LayoutRegistry()
         copied = copy(
-            self.bench.reader,
+            self.context.reader,
             registry,
             self.found,
             to=place,
             put=registry.put_pieces,
-            progress=self.bench.progress,
+            progress=self.context.progress,
         )
         return copied.reference

@@ -44,14 +44,14 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
+class ImageStore:
     """A store in a folder."""
 
     folder: Path
     driver: str
 
     @classmethod
-    def find(cls, folder: Path) -> "Store | None":
+    def find(cls, folder: Path) -> "ImageStore | None":
         """Return the store that is there; None where there is none."""
         for driver in DRIVERS:
             if (folder / f"{driver}-images" / "images.json").is_file():

@@ -135,7 +135,7 @@ class Deny:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiver:
+class PolicyException:
     """A dated exception: one image, by its digest, is allowed without signatures."""
 
     repository: Repository
@@ -156,7 +156,7 @@ class Policy:
     digest: Digest
     """Digest of the policy file's bytes, so that a verdict says what it was judged by."""
     deny: Deny = Deny()
-    exceptions: tuple[Waiver, ...] = ()
+    exceptions: tuple[PolicyException, ...] = ()
     issued: datetime | None = None
     """Before it nothing is allowed: a clock that says so was set back."""
     files: tuple[tuple[str, Digest], ...] = ()

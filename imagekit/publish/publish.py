@@ -42,9 +42,9 @@ from imagekit.sign.release import release, release_sequence
 from imagekit.sign.signing import attest, sign, subjects
 from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer
-from imagekit.verify.fresh import FrozenMemory
-from imagekit.verify.judge import Bench
-from imagekit.verify.ports import Memory
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.fresh import FrozenRollbackStore
+from imagekit.verify.ports import RollbackStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def publish(
     options: PublishOptions | None = None,
     writer: RegistryWriter | None = None,
     clock: Clock | None = None,
-    memory: Memory | None = None,
+    memory: RollbackStore | None = None,
 ) -> PublishedImage:
     """Publish a recipe.
 
@@ -88,7 +88,7 @@ def publish(
     """
     from imagekit.clock import SystemClock
     from imagekit.oci.registry.connect import writer as make_writer
-    from imagekit.verify.rollback import SqliteMemory, default_path
+    from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
@@ -98,7 +98,7 @@ def publish(
         signer=signer,
         writer=writer or make_writer(repository, options.registry),
         clock=clock or SystemClock(),
-        memory=memory or SqliteMemory(default_path()),
+        memory=memory or SqliteRollbackStore(default_path()),
         progress=progress,
         options=options,
     )
@@ -122,7 +122,7 @@ class _Work:
     signer: Signer
     writer: RegistryWriter
     clock: Clock
-    memory: Memory
+    memory: RollbackStore
     progress: Progress
     options: PublishOptions
 
@@ -278,7 +278,7 @@ class _Work:
         status: Status,
     ) -> PublishedImage:
         # Nothing is remembered of tags that somebody else may still get.
-        self._verify(image, FrozenMemory(self.memory))
+        self._verify(image, FrozenRollbackStore(self.memory))
         began = time.monotonic()
         claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
         self._judge((TaggedReference(image.repository, tag) for tag in tags.immutable), self.memory)
@@ -291,7 +291,7 @@ class _Work:
         new = tuple(one.what for one in written if one.new)
         return self._published(image, new, status=status)
 
-    def _verify(self, image: PinnedReference, memory: Memory) -> None:
+    def _verify(self, image: PinnedReference, memory: RollbackStore) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
         self.progress(Started(stage="verify"))
         began = time.monotonic()
@@ -304,7 +304,7 @@ class _Work:
             )
         )
 
-    def _judge(self, references: Iterable[Reference], memory: Memory) -> None:
+    def _judge(self, references: Iterable[Reference], memory: RollbackStore) -> None:
         from imagekit.verify.judge import judge
 
         for reference in references:
@@ -312,10 +312,10 @@ class _Work:
             policy = own_policy(name, self.signer.authority, self.clock.now())
             require(judge(reference, policy, self._bench(memory)), reference)
 
-    def _bench(self, memory: Memory) -> Bench:
+    def _bench(self, memory: RollbackStore) -> VerifyContext:
         from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
-        return Bench(
+        return VerifyContext(
             now=self.clock.now(),
             open_reader=lambda: self.writer,
             certificates=SigstoreVerifier(),

@@ -17,7 +17,7 @@ _MARK = "\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Below:
+class BaseReference:
     """An image that a Containerfile names, as the storage has it."""
 
     id: str
@@ -62,7 +62,7 @@ class _Lines:
     reports: list[Report] = field(default_factory=list)
 
 
-def render(script: Containerfile, images: Mapping[str, Below]) -> Rendered:
+def render(script: Containerfile, images: Mapping[str, BaseReference]) -> Rendered:
     """Write a Containerfile for Buildah.
 
     Args:
@@ -90,7 +90,7 @@ def reaches(version: str, wanted: str) -> bool:
 
 def _stage(
     what: tuple[Stage, list[Instruction]],
-    images: Mapping[str, Below],
+    images: Mapping[str, BaseReference],
     out: _Lines,
     *,
     prefix: str,
@@ -113,7 +113,7 @@ def _stage(
 
 
 def _steps(
-    stage: Stage, script: Containerfile, images: Mapping[str, Below]
+    stage: Stage, script: Containerfile, images: Mapping[str, BaseReference]
 ) -> Iterator[Instruction]:
     """Yield what is done in a stage, behind what the image or stage below it wants done.
 
@@ -139,7 +139,7 @@ def _is_volume(step: Instruction) -> bool:
 
 
 def _in_order(
-    stage: Stage, script: Containerfile, images: Mapping[str, Below]
+    stage: Stage, script: Containerfile, images: Mapping[str, BaseReference]
 ) -> Iterator[Instruction]:
     for other in script.stages:
         if other.number == stage.below:
@@ -153,7 +153,7 @@ def _in_order(
     yield from stage.steps
 
 
-def _text(step: Instruction, images: Mapping[str, Below]) -> list[str]:
+def _text(step: Instruction, images: Mapping[str, BaseReference]) -> list[str]:
     """Return the lines of an instruction, the names of images replaced by their ids."""
     parts = step.text.split(_MARK)
     parts[1::2] = [images[name].id for name in parts[1::2]]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from imagekit.clock import Clock
-from imagekit.errors import DocumentError, MemoryFaultError, NotFoundError
+from imagekit.errors import DocumentError, NotFoundError, RollbackStoreError
 from imagekit.oci.reference import (
     PinnedReference,
     Repository,
@@ -31,7 +31,7 @@ from imagekit.signatures.release import (
     release_predicate,
     withdrawal_predicate,
 )
-from imagekit.verify.ports import Memory
+from imagekit.verify.ports import RollbackStore
 
 
 def release(
@@ -42,7 +42,7 @@ def release(
     manifest: Descriptor,
     tags: Sequence[str],
     clock: Clock,
-    memory: Memory,
+    memory: RollbackStore,
 ) -> Attached:
     """Sign a release of the image under these tags, unless it has one that names them all.
 
@@ -108,10 +108,10 @@ def release_sequence(
     return max((each.sequence for each in known), default=0)
 
 
-def _remembered(memory: Memory, repository: Repository, tag: str) -> int:
+def _remembered(memory: RollbackStore, repository: Repository, tag: str) -> int:
     try:
         seen = memory.highest(f"{repository.name}:{tag}")
-    except MemoryFaultError:
+    except RollbackStoreError:
         return 0
     return seen.sequence if seen else 0
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from imagekit.signatures.authority import Authority, TrustRoot
 from imagekit.signatures.bundle import KeyBundle
 from imagekit.signatures.publickey import PublicKey
-from imagekit.signatures.results import Certified, Witness
+from imagekit.signatures.results import Certified, TransparencyResult
 
 
 class PrivateKey(Protocol):
@@ -77,7 +77,7 @@ class Signer(Protocol):
 class CertificateVerifier(Protocol):
     """Verifies by Sigstore's trusted roots, offline: certificates, log entries, timestamps."""
 
-    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, TransparencyResult]:
         """Verify a bundle: chain, log entry, times and the envelope's signature.
 
         Raises:
@@ -87,7 +87,7 @@ class CertificateVerifier(Protocol):
 
     def legacy(
         self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
-    ) -> tuple[Certified, Witness]:
+    ) -> tuple[Certified, TransparencyResult]:
         """Verify a legacy signature by its certificate and the log's promise beside it.
 
         Raises:
@@ -95,7 +95,9 @@ class CertificateVerifier(Protocol):
         """
         ...
 
-    def key_bundle(self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot) -> Witness:
+    def key_bundle(
+        self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot
+    ) -> TransparencyResult:
         """Judge the log entries and timestamps of a bundle whose envelope this key signed.
 
         What does not hold is in the witness, as a fault: only a policy knows whether it matters.
@@ -104,7 +106,7 @@ class CertificateVerifier(Protocol):
 
     def key_legacy(
         self, payload: bytes, annotations: Mapping[str, str], key: PublicKey, *, root: TrustRoot
-    ) -> Witness:
+    ) -> TransparencyResult:
         """Judge the log's promise and the timestamp beside a legacy signature of this key.
 
         Faults are in the witness, as ``key_bundle`` has them.

@@ -38,7 +38,7 @@ Signatory = PublicKey | Certified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Witnessed:
+class ServiceResult:
     """What services of one kind, logs or timestamp authorities, testify of a signature."""
 
     there: bool = False
@@ -52,12 +52,12 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Witness:
+class TransparencyResult:
     """What the services of one trusted root testify of a signature."""
 
     root: Digest
     """Digest of the trusted root."""
-    log: Witnessed = Witnessed()
+    log: ServiceResult = ServiceResult()
     """Transparency logs: entry, inclusion proof or promise were verified."""
-    stamps: Witnessed = Witnessed()
+    timestamps: ServiceResult = ServiceResult()
     """Timestamp authorities (RFC 3161)."""

@@ -83,7 +83,7 @@ def parse_payload(raw: bytes) -> SimpleSigning:
     return SimpleSigning(identity=identity.text("docker-reference"), digest=digest)
 
 
-def legacy_stamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
+def legacy_timestamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
     """Return the timestamp beside a signature (RFC 3161, a response in DER), if there is one.
 
     Raises:

@@ -16,7 +16,7 @@ from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.evidence import Evidence
-from imagekit.verify.image_evidence import Case, lost, nearest, other_image
+from imagekit.verify.image_evidence import ImageEvidence, lost, nearest, other_image
 from imagekit.verify.signatures import name_fault
 
 _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
@@ -24,7 +24,7 @@ _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
 _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
 
 
-def check_attestation(case: Case, required: RequiredAttestation) -> Finding:
+def check_attestation(case: ImageEvidence, required: RequiredAttestation) -> Finding:
     """Return the finding on one attestation that the rule requires."""
     check = _CHECKS.get(required.predicate_type, required.type)
     refusals = [each for each in case.refusals if each.claim == required.predicate_type]
@@ -39,7 +39,7 @@ def check_attestation(case: Case, required: RequiredAttestation) -> Finding:
 
 
 def _missing(
-    case: Case, required: RequiredAttestation, refusals: list[Refusal], *, check: str
+    case: ImageEvidence, required: RequiredAttestation, refusals: list[Refusal], *, check: str
 ) -> Finding:
     names = ", ".join(authority.name for authority in required.authorities)
     wants = f"the policy wants an attestation of type {required.type} signed by {names}"
@@ -62,7 +62,7 @@ def _missing(
     return error(check, "MISSING_ATTESTATION", f"{wants}; the registry lists none", hint=hint)
 
 
-def _fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal | None:
+def _fault(case: ImageEvidence, each: Evidence, required: RequiredAttestation) -> Refusal | None:
     counts = case.counting(each, required.authorities)
     if isinstance(counts, Refusal):
         return counts
@@ -76,7 +76,9 @@ def _fault(case: Case, each: Evidence, required: RequiredAttestation) -> Refusal
     return _content_fault(each) or _condition_fault(case, each, required.condition)
 
 
-def _condition_fault(case: Case, each: Evidence, condition: Condition | None) -> Refusal | None:
+def _condition_fault(
+    case: ImageEvidence, each: Evidence, condition: Condition | None
+) -> Refusal | None:
     if condition is None:
         return None
     question = Question(image=case.image, rule=case.rule, now=case.now)

@@ -27,7 +27,7 @@ from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import COSIGN_SIGN, statement_of
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.publickey import PublicKey
-from imagekit.signatures.results import Certified, Refusal, Witness
+from imagekit.signatures.results import Certified, Refusal, TransparencyResult
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
@@ -36,12 +36,12 @@ from imagekit.signatures.simplesigning import (
 )
 from imagekit.verify.evidence import Candidate, Evidence, Form
 
-Weighed = Evidence | Refusal
-_Verified = tuple[Certified, tuple[Witness, ...]]
+CandidateResult = Evidence | Refusal
+_Verified = tuple[Certified, tuple[TransparencyResult, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scales:
+class TrustedSigners:
     """What candidates are weighed by.
 
     ``certificates`` verifies keyless signatures, log entries and timestamps; without it none
@@ -64,8 +64,8 @@ class Scales:
         return _distinct(one.trust_root for one in self.authorities if one.identities)
 
     def witnesses(
-        self, key: PublicKey, judge: Callable[[CertificateVerifier, TrustRoot], Witness]
-    ) -> tuple[Witness, ...]:
+        self, key: PublicKey, judge: Callable[[CertificateVerifier, TrustRoot], TransparencyResult]
+    ) -> tuple[TransparencyResult, ...]:
         """Judge what came along with a key's signature, by each trusted root that a policy has.
 
         A key without a trusted root, or whose logs and timestamps are not looked at, has none.
@@ -80,16 +80,18 @@ class Scales:
         return tuple(judge(self.certificates, root) for root in roots)
 
 
-def weigh(candidates: Iterable[Candidate], scales: Scales) -> tuple[Weighed, ...]:
+def verify_candidates(
+    candidates: Iterable[Candidate], trusted: TrustedSigners
+) -> tuple[CandidateResult, ...]:
     """Judge each candidate: the evidence that it is, or why it is none."""
-    return tuple(_weigh(candidate, scales) for candidate in candidates)
+    return tuple(_weigh(candidate, trusted) for candidate in candidates)
 
 
-def _weigh(candidate: Candidate, scales: Scales) -> Weighed:
+def _weigh(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     try:
         if candidate.form is Form.LEGACY:
-            return _legacy(candidate, scales)
-        return _bundle(candidate, scales)
+            return _legacy(candidate, trusted)
+        return _bundle(candidate, trusted)
     except (DocumentError, VerificationError) as error:
         return Refusal(
             code=error.code or "BAD_DOCUMENT",
@@ -98,28 +100,30 @@ def _weigh(candidate: Candidate, scales: Scales) -> Weighed:
         )
 
 
-def _bundle(candidate: Candidate, scales: Scales) -> Weighed:
+def _bundle(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     bundle = parse_bundle(candidate.raw)
     if isinstance(bundle, CertificateBundle):
-        return _certificate_bundle(candidate, bundle, scales)
-    key = _signer(bundle, scales.keys)
+        return _certificate_bundle(candidate, bundle, trusted)
+    key = _signer(bundle, trusted.keys)
     if key is None:
         return _unknown(
             candidate, claim=_claim(bundle.envelope), named=hinted_fingerprint(bundle.hint)
         )
-    witnesses = scales.witnesses(
+    witnesses = trusted.witnesses(
         key, lambda verifier, root: verifier.key_bundle(bundle, key, root=root)
     )
-    return _evidence(candidate, bundle.envelope, scales, signatory=key, witnesses=witnesses)
+    return _evidence(candidate, bundle.envelope, trusted, signatory=key, witnesses=witnesses)
 
 
-def _certificate_bundle(candidate: Candidate, bundle: CertificateBundle, scales: Scales) -> Weighed:
-    if not scales.certificate_roots or scales.certificates is None:
+def _certificate_bundle(
+    candidate: Candidate, bundle: CertificateBundle, trusted: TrustedSigners
+) -> CandidateResult:
+    if not trusted.certificate_roots or trusted.certificates is None:
         return _keys_only(candidate, claim=_claim(bundle.envelope))
-    verifier = scales.certificates
+    verifier = trusted.certificates
     try:
         certified, witnesses = _certified(
-            scales.certificate_roots, lambda root: verifier.bundle(candidate.raw, root)
+            trusted.certificate_roots, lambda root: verifier.bundle(candidate.raw, root)
         )
     except VerificationError as error:
         return Refusal(
@@ -128,19 +132,19 @@ def _certificate_bundle(candidate: Candidate, bundle: CertificateBundle, scales:
             hint=error.hint,
             claim=_claim(bundle.envelope),
         )
-    return _evidence(candidate, bundle.envelope, scales, signatory=certified, witnesses=witnesses)
+    return _evidence(candidate, bundle.envelope, trusted, signatory=certified, witnesses=witnesses)
 
 
 def _evidence(
     candidate: Candidate,
     envelope: Envelope,
-    scales: Scales,
+    trusted: TrustedSigners,
     *,
     signatory: PublicKey | Certified,
-    witnesses: tuple[Witness, ...] = (),
+    witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
     statement = statement_of(envelope)
-    mine = [subject for subject in statement.subjects if subject.digest == scales.digest]
+    mine = [subject for subject in statement.subjects if subject.digest == trusted.digest]
     return Evidence(
         form=candidate.form,
         source=candidate.source,
@@ -163,7 +167,7 @@ def _signer(bundle: KeyBundle, keys: Sequence[PublicKey]) -> PublicKey | None:
 
 
 def _certified(
-    roots: Sequence[TrustRoot], verify: Callable[[TrustRoot], tuple[Certified, Witness]]
+    roots: Sequence[TrustRoot], verify: Callable[[TrustRoot], tuple[Certified, TransparencyResult]]
 ) -> _Verified:
     """Verify under each trusted root; it holds where one of them verifies it.
 
@@ -178,10 +182,10 @@ def _certified(
             faults.append(error)
     if not found:
         raise faults[0]
-    return found[0][0], tuple(witness for _, witness in found)
+    return found[0][0], tuple(transparency for _, transparency in found)
 
 
-def _legacy(candidate: Candidate, scales: Scales) -> Weighed:
+def _legacy(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     signature = strict_base64(candidate.annotations.get(SIGNATURE_ANNOTATION, ""))
     if not signature:
         return Refusal(
@@ -189,43 +193,45 @@ def _legacy(candidate: Candidate, scales: Scales) -> Weighed:
             message=f"{candidate.source.short}: the layer carries no signature in base64",
         )
     if CERTIFICATE_ANNOTATION in candidate.annotations:
-        return _legacy_certificate(candidate, scales)
-    for key in scales.keys:
+        return _legacy_certificate(candidate, trusted)
+    for key in trusted.keys:
         if verify_legacy_signature(key, signature, candidate.raw):
             return _legacy_evidence(
-                candidate, scales, key, witnesses=_legacy_witnesses(candidate, scales, key)
+                candidate, trusted, key, witnesses=_legacy_witnesses(candidate, trusted, key)
             )
     return _unknown(candidate, claim=COSIGN_SIGN)
 
 
-def _legacy_witnesses(candidate: Candidate, scales: Scales, key: PublicKey) -> tuple[Witness, ...]:
-    def judge(verifier: CertificateVerifier, root: TrustRoot) -> Witness:
+def _legacy_witnesses(
+    candidate: Candidate, trusted: TrustedSigners, key: PublicKey
+) -> tuple[TransparencyResult, ...]:
+    def judge(verifier: CertificateVerifier, root: TrustRoot) -> TransparencyResult:
         return verifier.key_legacy(candidate.raw, candidate.annotations, key, root=root)
 
-    return scales.witnesses(key, judge)
+    return trusted.witnesses(key, judge)
 
 
-def _legacy_certificate(candidate: Candidate, scales: Scales) -> Weighed:
-    if not scales.certificate_roots or scales.certificates is None:
+def _legacy_certificate(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
+    if not trusted.certificate_roots or trusted.certificates is None:
         return _keys_only(candidate, claim=COSIGN_SIGN)
-    verifier = scales.certificates
+    verifier = trusted.certificates
     certified, witnesses = _certified(
-        scales.certificate_roots,
+        trusted.certificate_roots,
         lambda root: verifier.legacy(candidate.raw, candidate.annotations, root),
     )
-    return _legacy_evidence(candidate, scales, certified, witnesses=witnesses)
+    return _legacy_evidence(candidate, trusted, certified, witnesses=witnesses)
 
 
 def _legacy_evidence(
     candidate: Candidate,
-    scales: Scales,
+    trusted: TrustedSigners,
     signatory: PublicKey | Certified,
     /,
     *,
-    witnesses: tuple[Witness, ...] = (),
+    witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
     payload = parse_payload(candidate.raw)
-    about = payload.digest == scales.digest
+    about = payload.digest == trusted.digest
     return Evidence(
         form=candidate.form,
         source=candidate.source,

@@ -24,7 +24,7 @@ from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFou
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
-from imagekit.oci.registry.ports import RegistryReader, Remembering
+from imagekit.oci.registry.ports import CachingReader, RegistryReader
 from imagekit.oci.types import (
     CYCLONEDX,
     MANIFEST_TYPES,
@@ -39,7 +39,7 @@ from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.simplesigning import MAX_PAYLOAD
-from imagekit.verify.evidence import Candidate, Form, Gathered
+from imagekit.verify.evidence import Attachments, Candidate, Form
 from imagekit.verify.parallel import in_order
 
 MAX_CANDIDATES = 256
@@ -59,7 +59,7 @@ _Wanted = tuple[Form, Descriptor]
 
 
 @dataclass(slots=True, kw_only=True)
-class _Haul:
+class _Collector:
     """What was found so far beside an image, and how many bytes it cost."""
 
     reader: RegistryReader
@@ -112,7 +112,7 @@ class _Haul:
         return False
 
 
-def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) -> Gathered:
+def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) -> Attachments:
     """Read the candidates of both forms.
 
     Args:
@@ -124,21 +124,21 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
         RegistryError: the registry did not answer; there can be no verdict.
         DocumentError, IntegrityError: it answered with something that is no list of referrers.
     """
-    remembers = reader.remembers if isinstance(reader, Remembering) else _nothing
-    haul = _Haul(reader=reader, image=image, at_once=at_once, remembers=remembers)
-    for _ in in_order(lambda look: look(haul), (_list, _look_for_legacy), at_once=at_once):
+    remembers = reader.remembers if isinstance(reader, CachingReader) else _nothing
+    collector = _Collector(reader=reader, image=image, at_once=at_once, remembers=remembers)
+    for _ in in_order(lambda look: look(collector), (_list, _look_for_legacy), at_once=at_once):
         pass
-    candidates = _candidates(haul, [*_bundles(haul), *_signatures(haul)])
+    candidates = _candidates(collector, [*_bundles(collector), *_signatures(collector)])
     proven = any(one.form is Form.BUNDLE for one in candidates)
-    return Gathered(
+    return Attachments(
         candidates=candidates,
-        refusals=tuple(haul.refusals),
-        trace="" if proven else _trace(haul),
-        cut=haul.cut,
+        refusals=tuple(collector.refusals),
+        trace="" if proven else _trace(collector),
+        cut=collector.cut,
     )
 
 
-def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Gathered:
+def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Attachments:
     """Read what may be withdrawals, and nothing that its list calls something else.
 
     Args:
@@ -149,10 +149,12 @@ def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Gather
         RegistryError: the registry did not answer; there can be no verdict.
         DocumentError, IntegrityError: it answered with something that is no list of referrers.
     """
-    haul = _Haul(reader=reader, image=image, at_once=1, remembers=_nothing)
-    haul.listed = tuple(each for each in reader.referrers(image) if _may_withdraw(each.annotations))
-    candidates = _candidates(haul, [*_bundles(haul)])
-    return Gathered(candidates=candidates, refusals=tuple(haul.refusals), cut=haul.cut)
+    collector = _Collector(reader=reader, image=image, at_once=1, remembers=_nothing)
+    collector.listed = tuple(
+        each for each in reader.referrers(image) if _may_withdraw(each.annotations)
+    )
+    candidates = _candidates(collector, [*_bundles(collector)])
+    return Attachments(candidates=candidates, refusals=tuple(collector.refusals), cut=collector.cut)
 
 
 def _may_withdraw(annotations: Mapping[str, str]) -> bool:
@@ -168,100 +170,104 @@ def _nothing(repository: Repository, digest: Digest) -> bool:
     return False
 
 
-def _list(haul: _Haul) -> None:
-    haul.listed = haul.reader.referrers(haul.image)
+def _list(collector: _Collector) -> None:
+    collector.listed = collector.reader.referrers(collector.image)
 
 
-def _look_for_legacy(haul: _Haul) -> None:
-    haul.legacy = _by_tag(haul, suffix=".sig")
+def _look_for_legacy(collector: _Collector) -> None:
+    collector.legacy = _by_tag(collector, suffix=".sig")
 
 
-def _bundles(haul: _Haul) -> Iterator[_Wanted]:
+def _bundles(collector: _Collector) -> Iterator[_Wanted]:
     """Return the blobs that referrers hold as bundles."""
     likely = [
         entry
-        for entry in haul.listed
+        for entry in collector.listed
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in _NO_BUNDLES
     ]
-    haul.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
+    collector.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
     likely.sort(key=lambda entry: entry.annotations.get(PREDICATE_TYPE) != WITHDRAWAL)
-    for manifest in _referrers(haul, _bounded(likely, haul, what="referrers")):
+    for manifest in _referrers(collector, _bounded(likely, collector, what="referrers")):
         if len(manifest.layers) == 1 and manifest.layers[0].media_type.startswith(_BUNDLES):
             (layer,) = manifest.layers
             # By its own words, which are under its digest; another manifest may say otherwise.
             if _may_withdraw(manifest.annotations):
-                haul.suspects.add(layer.digest)
+                collector.suspects.add(layer.digest)
             yield Form.BUNDLE, layer
 
 
-def _referrers(haul: _Haul, entries: Iterable[Descriptor]) -> Iterator[Manifest]:
+def _referrers(collector: _Collector, entries: Iterable[Descriptor]) -> Iterator[Manifest]:
     kinds: dict[Digest, str] = {}
 
     def manifest(entry: Descriptor) -> bytes:
-        raw = haul.reader.manifest(haul.image.with_digest(entry.digest))
+        raw = collector.reader.manifest(collector.image.with_digest(entry.digest))
         kinds[entry.digest] = raw.media_type
         return raw.raw
 
     small = []
     for entry in entries:
         if entry.size > MAX_REFERRER:
-            haul.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
+            collector.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
         else:
             small.append(entry)
-    for entry, got in haul.read(small, manifest):
-        parsed = _referrer(haul, entry, got, kind=kinds.get(entry.digest, ""))
+    for entry, got in collector.read(small, manifest):
+        parsed = _referrer(collector, entry, got, kind=kinds.get(entry.digest, ""))
         if isinstance(parsed, Manifest):
             yield parsed
 
 
 def _referrer(
-    haul: _Haul, entry: Descriptor, got: bytes | Fault, *, kind: str
+    collector: _Collector, entry: Descriptor, got: bytes | Fault, *, kind: str
 ) -> Manifest | Index | None:
     if isinstance(got, NotFoundError):
-        haul.refuse(
+        collector.refuse(
             "REFERRERS_LOST",
             f"the referrer {entry.digest} is listed, but the registry does not have it",
             "somebody deleted it, or a copy was incomplete: sign the image again",
         )
         return None
-    return _parsed(haul, got, kind=kind, what=f"the referrer {entry.digest}")
+    return _parsed(collector, got, kind=kind, what=f"the referrer {entry.digest}")
 
 
-def _signatures(haul: _Haul) -> Iterator[_Wanted]:
+def _signatures(collector: _Collector) -> Iterator[_Wanted]:
     """Return the layers of the legacy form's image."""
-    raw = haul.legacy
+    raw = collector.legacy
     if raw is None:
         return
     if isinstance(raw, RawManifest):
-        manifest = _parsed(haul, raw.raw, kind=raw.media_type, what=f"the .sig image {raw.digest}")
+        manifest = _parsed(
+            collector, raw.raw, kind=raw.media_type, what=f"the .sig image {raw.digest}"
+        )
     else:
-        manifest = _parsed(haul, raw, kind="", what="the .sig tag")
+        manifest = _parsed(collector, raw, kind="", what="the .sig tag")
     if isinstance(manifest, Index):
-        haul.refuse("BAD_DOCUMENT", "the .sig tag points to an index")
+        collector.refuse("BAD_DOCUMENT", "the .sig tag points to an index")
     if not isinstance(manifest, Manifest):
         return
     layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
-    for layer in _bounded(layers, haul, what="layers of the .sig image"):
+    for layer in _bounded(layers, collector, what="layers of the .sig image"):
         yield Form.LEGACY, layer
 
 
-def _parsed(haul: _Haul, got: bytes | Fault, *, kind: str, what: str) -> Manifest | Index | None:
+def _parsed(
+    collector: _Collector, got: bytes | Fault, *, kind: str, what: str
+) -> Manifest | Index | None:
     try:
         if isinstance(got, ImagekitError):
             raise got
         return parse_manifest(got, kind)
     except (DocumentError, IntegrityError) as error:
-        haul.refuse(error.code or "BAD_DOCUMENT", f"{what}: {error.message}")
+        collector.refuse(error.code or "BAD_DOCUMENT", f"{what}: {error.message}")
         return None
 
 
-def _candidates(haul: _Haul, wanted: Sequence[_Wanted]) -> tuple[Candidate, ...]:
+def _candidates(collector: _Collector, wanted: Sequence[_Wanted]) -> tuple[Candidate, ...]:
     """Read the blobs, each once: all signatures of one tag are of the same payload."""
     limits: dict[Digest, int] = {}
     layers: dict[tuple[Digest, int], Descriptor] = {}
     for form, layer in wanted:
         if layer.size > _LIMITS[form]:
-            haul.refuse(
+            collector.refuse(
                 "TOO_LARGE",
                 f"{layer.digest} has {layer.size} bytes; at most {_LIMITS[form]} are read",
             )
@@ -270,14 +276,14 @@ def _candidates(haul: _Haul, wanted: Sequence[_Wanted]) -> tuple[Candidate, ...]
         layers.setdefault((layer.digest, layer.size), layer)
 
     def blob(layer: Descriptor) -> bytes:
-        return haul.reader.blob(haul.image.repository, layer, limit=limits[layer.digest])
+        return collector.reader.blob(collector.image.repository, layer, limit=limits[layer.digest])
 
     found = {}
-    for layer, got in haul.read(tuple(layers.values()), blob):
+    for layer, got in collector.read(tuple(layers.values()), blob):
         if isinstance(got, bytes):
             found[layer.digest] = got
         else:
-            _refuse_blob(haul, layer, got)
+            _refuse_blob(collector, layer, got)
     return tuple(
         _candidate(form, layer, found[layer.digest])
         for form, layer in wanted
@@ -291,52 +297,56 @@ def _candidate(form: Form, layer: Descriptor, raw: bytes) -> Candidate:
     return Candidate(form=form, source=layer.digest, raw=raw, annotations=layer.annotations)
 
 
-def _refuse_blob(haul: _Haul, layer: Descriptor, fault: Fault) -> None:
+def _refuse_blob(collector: _Collector, layer: Descriptor, fault: Fault) -> None:
     if isinstance(fault, NotFoundError):
-        haul.refuse("REFERRERS_LOST", f"the registry does not have {layer.digest} any more")
+        collector.refuse("REFERRERS_LOST", f"the registry does not have {layer.digest} any more")
     else:
-        haul.refuse(fault.code or "CONTENT_DIGEST_MISMATCH", fault.message)
+        collector.refuse(fault.code or "CONTENT_DIGEST_MISMATCH", fault.message)
 
 
-def _by_tag(haul: _Haul, *, suffix: str) -> RawManifest | Fault | None:
+def _by_tag(collector: _Collector, *, suffix: str) -> RawManifest | Fault | None:
     """Read what the tag ``ALGORITHM-HEX`` and the suffix points to, or None without such a tag."""
-    image = haul.image
+    image = collector.image
     if image.digest.algorithm != Digest.of(b"").algorithm:
         # A tag has no room for a longer digest, and no tool writes one.
         return None
     tag = f"{image.digest.algorithm}-{image.digest.hex}{suffix}"
     try:
-        return haul.reader.manifest(TaggedReference(image.repository, tag))
+        return collector.reader.manifest(TaggedReference(image.repository, tag))
     except NotFoundError:
         return None
     except (DocumentError, IntegrityError) as error:
         return error
 
 
-def _trace(haul: _Haul) -> str:
+def _trace(collector: _Collector) -> str:
     """Look for what shows that bundles were attached once.
 
     Whoever attaches something writes the fallback tag with an entry in it; only somebody who
     overwrites it, or a tool that lost a race, leaves it without any.
     """
-    if any(refusal.code == "REFERRERS_LOST" for refusal in haul.refusals):
+    if any(refusal.code == "REFERRERS_LOST" for refusal in collector.refusals):
         return "referrers are listed that the registry does not have"
-    if haul.listed:
+    if collector.listed:
         return ""
-    tagged = _by_tag(haul, suffix="")
+    tagged = _by_tag(collector, suffix="")
     if isinstance(tagged, DocumentError | IntegrityError):
-        _parsed(haul, tagged, kind="", what=f"the tag sha256-{haul.image.digest.hex[:12]}...")
+        _parsed(
+            collector, tagged, kind="", what=f"the tag sha256-{collector.image.digest.hex[:12]}..."
+        )
     if not isinstance(tagged, RawManifest):
         return ""
-    return f"the fallback tag sha256-{haul.image.digest.hex[:12]}... is there, but lists nothing"
+    return (
+        f"the fallback tag sha256-{collector.image.digest.hex[:12]}... is there, but lists nothing"
+    )
 
 
-def _bounded(listed: list[Descriptor], haul: _Haul, *, what: str) -> Iterator[Descriptor]:
+def _bounded(listed: list[Descriptor], collector: _Collector, *, what: str) -> Iterator[Descriptor]:
     if len(listed) > MAX_CANDIDATES:
-        haul.refuse(
+        collector.refuse(
             "TOO_MANY",
             f"the image has {len(listed)} {what}; the first {MAX_CANDIDATES} were read",
             "delete what strangers attached, and let only the publisher push",
         )
-        haul.cut = any(entry.digest in haul.suspects for entry in listed[MAX_CANDIDATES:])
+        collector.cut = any(entry.digest in collector.suspects for entry in listed[MAX_CANDIDATES:])
     yield from listed[:MAX_CANDIDATES]

@@ -11,11 +11,11 @@ may push could attach one, and its reason becomes that of the refusal where noth
 from imagekit.policy.findings import Finding, warning
 from imagekit.policy.types import Proof
 from imagekit.verify.attestations import check_attestation
-from imagekit.verify.image_evidence import ORDINARY, SHOWN, Case
+from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence
 from imagekit.verify.signatures import check_signature
 
 
-def decide(case: Case, *, attestations: bool = True) -> tuple[Finding, ...]:
+def decide(case: ImageEvidence, *, attestations: bool = True) -> tuple[Finding, ...]:
     """Return the findings on signatures and attestations.
 
     Args:
@@ -31,7 +31,7 @@ def decide(case: Case, *, attestations: bool = True) -> tuple[Finding, ...]:
     )
 
 
-def _ignored(case: Case) -> tuple[Finding, ...]:
+def _ignored(case: ImageEvidence) -> tuple[Finding, ...]:
     """Tell what was passed over, once: strangers' signatures are ordinary, broken ones are not."""
     odd = [each for each in case.refusals if each.code not in ORDINARY]
     lost = _lost_warning(case)
@@ -50,14 +50,14 @@ def _ignored(case: Case) -> tuple[Finding, ...]:
     )
 
 
-def _lost_warning(case: Case) -> tuple[Finding, ...]:
-    if not case.gathered.trace or not case.evidence:
+def _lost_warning(case: ImageEvidence) -> tuple[Finding, ...]:
+    if not case.attachments.trace or not case.evidence:
         return ()
     return (
         warning(
             "referrers",
             "REFERRERS_LOST",
-            f"the image's referrers were lost: {case.gathered.trace}",
+            f"the image's referrers were lost: {case.attachments.trace}",
             hint=f"ask who writes that tag, then sign again: {case.remedy}",
         ),
     )

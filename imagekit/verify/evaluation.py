@@ -16,12 +16,12 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.findings import Finding, error, warning
 from imagekit.policy.types import ImageRule, Level, Policy
-from imagekit.verify.candidates import Scales, weigh
+from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.collect import gather, gather_withdrawals
 from imagekit.verify.content import NO_PLATFORM, Content, Part, shown
-from imagekit.verify.context import Bench
+from imagekit.verify.context import VerifyContext
 from imagekit.verify.decide import decide
-from imagekit.verify.evidence import Gathered
+from imagekit.verify.evidence import Attachments
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.fresh import (
     Fresh,
@@ -30,7 +30,7 @@ from imagekit.verify.fresh import (
     check_withdrawal,
     remember,
 )
-from imagekit.verify.image_evidence import Case, counted
+from imagekit.verify.image_evidence import ImageEvidence, counted
 from imagekit.verify.parallel import in_order
 from imagekit.verify.platforms import check_platforms
 
@@ -39,14 +39,14 @@ _NEVER_EASED = frozenset({"withdrawal", "referrers"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Court:
+class ImageEvaluation:
     """One image that nothing speaks against so far, and the rule that it is judged by."""
 
     reader: RegistryReader
     image: PinnedReference
     policy: Policy
     rule: ImageRule
-    bench: Bench
+    context: VerifyContext
     counted: dict[Digest, None] = field(default_factory=dict)
     """What of the evidence counts for the rule, in the order that it was found."""
 
@@ -73,7 +73,7 @@ class Court:
         """Return the finding that a dated exception allows the image, if one does."""
         for one in self.policy.exceptions:
             same = one.repository.name == self.image.repository.name
-            if same and one.digest == self.image.digest and self.bench.now < one.expires:
+            if same and one.digest == self.image.digest and self.context.now < one.expires:
                 message = (
                     f"allowed without signatures until {one.expires.isoformat()} "
                     f"by {one.owner}: {one.reason}"
@@ -88,7 +88,7 @@ class Court:
         withdrawn = check_withdrawal(top) or self._withdrawn(content)
         if withdrawn:
             return withdrawn
-        fresh = check_freshness(top, self.bench.memory)
+        fresh = check_freshness(top, self.context.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
         judged = judged if refused(judged) else (*judged, *check_flood(top))
         if refused(judged):
@@ -103,7 +103,7 @@ class Court:
         whole = self._looked_at(content) if content.is_index and self._judges_parts() else ()
         done = {self.image.digest, *(part.reference.digest for part in whole)}
         rest = [digest for digest in dict.fromkeys(content.listed) if digest not in done]
-        found = in_order(self._withdrawal, rest, at_once=self.bench.at_once)
+        found = in_order(self._withdrawal, rest, at_once=self.context.at_once)
         return tuple(one for findings in found for one in findings)
 
     def _withdrawal(self, digest: Digest) -> tuple[Finding, ...]:
@@ -115,10 +115,10 @@ class Court:
         found = check_withdrawal(case) or check_flood(case)
         return tuple(replace(one, message=f"{digest.short}: {one.message}") for one in found)
 
-    def _remembered(self, top: Case, fresh: Fresh) -> tuple[Finding, ...]:
-        return self._warned(remember(top, fresh, self.bench.memory))
+    def _remembered(self, top: ImageEvidence, fresh: Fresh) -> tuple[Finding, ...]:
+        return self._warned(remember(top, fresh, self.context.memory))
 
-    def _levels(self, top: Case, content: Content) -> list[Finding]:
+    def _levels(self, top: ImageEvidence, content: Content) -> list[Finding]:
         """Judge the index, the manifests in it, or both, as the rule says."""
         level = self.rule.platforms.verify
         if not content.is_index:
@@ -150,53 +150,53 @@ class Court:
         """Tell whether the rule wants each manifest in an index to be signed itself."""
         return self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}
 
-    def _part(self, part: Part, top: Case) -> Iterable[Finding]:
+    def _part(self, part: Part, top: ImageEvidence) -> Iterable[Finding]:
         """Judge the image of one platform: its signatures where they are wanted, and itself."""
-        case: Case | Finding = top
+        case: ImageEvidence | Finding = top
         found: list[Finding] = []
         if self._judges_parts():
             case = self._case(part.reference)
             found += (case,) if isinstance(case, Finding) else _judged_part(case)
-        if isinstance(case, Case):
+        if isinstance(case, ImageEvidence):
             found += self._expressions(case, part)
         where = part.platform or part.reference.digest.short
         return (replace(each, message=f"{where}: {each.message}") for each in found)
 
-    def _expressions(self, case: Case, part: Part) -> tuple[Finding, ...]:
+    def _expressions(self, case: ImageEvidence, part: Part) -> tuple[Finding, ...]:
         return check_expressions(case, part, asked=self.image)
 
-    def _case(self, image: PinnedReference, *, is_index: bool = False) -> Case | Finding:
+    def _case(self, image: PinnedReference, *, is_index: bool = False) -> ImageEvidence | Finding:
         """Gather and weigh what is beside a manifest or index."""
         try:
-            gathered = gather(self.reader, image, at_once=self.bench.at_once)
+            attachments = gather(self.reader, image, at_once=self.context.at_once)
         except (DocumentError, IntegrityError) as fault:
             return _unlisted(image, fault)
-        case = replace(self._weighed(image, gathered), is_index=is_index)
-        if self.bench.watch is not None:
-            self.bench.watch(case)
+        case = replace(self._weighed(image, attachments), is_index=is_index)
+        if self.context.watch is not None:
+            self.context.watch(case)
         self.counted.update(dict.fromkeys(each.source for each in counted(case)))
         return case
 
-    def _weighed(self, image: PinnedReference, gathered: Gathered) -> Case:
-        scales = Scales(
+    def _weighed(self, image: PinnedReference, attachments: Attachments) -> ImageEvidence:
+        trusted = TrustedSigners(
             authorities=authorities_of(self.rule),
             digest=image.digest,
-            certificates=self.bench.certificates,
+            certificates=self.context.certificates,
         )
-        return Case(
+        return ImageEvidence(
             image=image,
             policy=self.policy,
             rule=self.rule,
-            gathered=gathered,
-            weighed=weigh(gathered.candidates, scales),
-            now=self.bench.now,
+            attachments=attachments,
+            results=verify_candidates(attachments.candidates, trusted),
+            now=self.context.now,
         )
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Turn refusals into warnings where the rule only warns today."""
         until = self.rule.warn_until
         found = tuple(findings)
-        if until is None or self.bench.now >= until or not refused(found):
+        if until is None or self.context.now >= until or not refused(found):
             return found
         said = warning(
             "mode",
@@ -213,7 +213,7 @@ class Court:
         return (*eased, said)
 
 
-def _judged_part(case: Case) -> tuple[Finding, ...]:
+def _judged_part(case: ImageEvidence) -> tuple[Finding, ...]:
     """Judge a manifest in an index: whoever wraps an image in one does not undo its withdrawal."""
     return check_withdrawal(case) or (*decide(case), *check_flood(case))
 

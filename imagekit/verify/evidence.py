@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from imagekit.oci.digest import Digest
-from imagekit.signatures.results import Refusal, Signatory, Witness
+from imagekit.signatures.results import Refusal, Signatory, TransparencyResult
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -33,7 +33,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class Attachments:
     """Everything that was found beside an image."""
 
     candidates: tuple[Candidate, ...] = ()
@@ -57,5 +57,5 @@ class Evidence:
     """Names of the subjects that have the image's digest; those of others say nothing."""
     predicate_type: str
     predicate: Mapping[str, object] = field(hash=False)
-    witnesses: tuple[Witness, ...] = ()
+    witnesses: tuple[TransparencyResult, ...] = ()
     """One for each trusted root of the policy that verifies it."""

@@ -17,13 +17,13 @@ from imagekit.oci.reference import Reference, TaggedReference, parse_reference
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.words import DIGEST, MOMENT, SENTENCE, repeated
 from imagekit.signatures.release import MAX_SEQUENCE
-from imagekit.verify.ports import Seen
+from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict
 
 MAX_CASES = 1000
 _AREA = "policy-test"
 _UNKNOWN = Digest.of(b"")
-_NOTHING: Mapping[str, Seen] = MappingProxyType({})
+_NOTHING: Mapping[str, HighWaterMark] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Expected:
     """A finding with this code must be there: an error of a denial, a warning of an allowance."""
     now: datetime | None = None
     """The time of the verdict; None for that of the table."""
-    seen: Mapping[str, Seen] = field(default_factory=lambda: _NOTHING, hash=False)
+    seen: Mapping[str, HighWaterMark] = field(default_factory=lambda: _NOTHING, hash=False)
     """What the verifier has seen before, by ``HOST/PATH:TAG``."""
 
     def why_not(self, verdict: Verdict) -> str:
@@ -87,13 +87,15 @@ class _Folder:
 
 _PATH: Text[str] = Text("a path, relative to this file", examples=("evidence/solver",))
 _SEQUENCE = Integer("a release's sequence", minimum=1, maximum=MAX_SEQUENCE)
-_SEEN: Record[Seen] = Record(
+_SEEN: Record[HighWaterMark] = Record(
     "a release that was seen",
     {
         "sequence": item(_SEQUENCE, "the highest sequence that was seen", required=True),
         "digest": item(DIGEST, "the image that had it; another one where this is left out"),
     },
-    make=lambda values: Seen(sequence=values["sequence"], digest=values["digest"] or _UNKNOWN),
+    make=lambda values: HighWaterMark(
+        sequence=values["sequence"], digest=values["digest"] or _UNKNOWN
+    ),
 )
 
 
@@ -104,7 +106,11 @@ class _Bare:
     def read(self, node: Any, report: Report) -> Any:
         """Read the number."""
         sequence = _SEQUENCE.read(node, report)
-        return Seen(sequence=sequence, digest=_UNKNOWN) if isinstance(sequence, int) else sequence
+        return (
+            HighWaterMark(sequence=sequence, digest=_UNKNOWN)
+            if isinstance(sequence, int)
+            else sequence
+        )
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the number."""
@@ -118,7 +124,7 @@ def _tagged(text: str) -> str:
     return reference.identity
 
 
-_KNOWN: MapOf[str, Seen] = MapOf(
+_KNOWN: MapOf[str, HighWaterMark] = MapOf(
     Text("HOST/PATH:TAG", parse=_tagged, code="bad-reference"),
     ByKind("a sequence, or one with its digest", number=_Bare(), mapping=_SEEN),
 )

@@ -7,22 +7,23 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.explanation import Account, account
-from imagekit.verify.image_evidence import Case
-from imagekit.verify.judge import Bench, judge
-from imagekit.verify.ports import Memory
-from imagekit.verify.rollback import ReadOnlyMemory
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.explanation import Explanation, explained
+from imagekit.verify.image_evidence import ImageEvidence
+from imagekit.verify.judge import judge
+from imagekit.verify.ports import RollbackStore
+from imagekit.verify.rollback import ReadOnlyRollbackStore
 
 
 def explain(
     reference: Reference,
     *,
     policy: Policy,
-    memory: Memory,
+    memory: RollbackStore,
     reader: RegistryReader | None = None,
     options: RegistryOptions | None = None,
     clock: Clock | None = None,
-) -> Account:
+) -> Explanation:
     """Judge an image, remember nothing, and return the account of it.
 
     Args:
@@ -36,17 +37,17 @@ def explain(
     Raises:
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
-    cases: list[Case] = []
+    cases: list[ImageEvidence] = []
 
     def open_reader() -> RegistryReader:
         return reader or connect.reader(reference.repository, options or RegistryOptions())
 
     clock = clock or SystemClock()
-    bench = Bench(
+    context = VerifyContext(
         now=clock.now(),
         open_reader=open_reader,
         certificates=SigstoreVerifier(clock),
-        memory=ReadOnlyMemory(memory),
+        memory=ReadOnlyRollbackStore(memory),
         watch=cases.append,
     )
-    return account(judge(reference, policy, bench), policy, cases)
+    return explained(judge(reference, policy, context), policy, cases)

@@ -17,8 +17,8 @@ from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.release import RELEASE, WITHDRAWAL, parse_release
 from imagekit.signatures.results import Refusal
 from imagekit.verify.attestations import check_attestation
-from imagekit.verify.evidence import Evidence, Gathered
-from imagekit.verify.image_evidence import Case
+from imagekit.verify.evidence import Attachments, Evidence
+from imagekit.verify.image_evidence import ImageEvidence
 from imagekit.verify.signatures import accepted
 from imagekit.verify.verdict import Verdict
 
@@ -33,7 +33,7 @@ class RuleLook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Usage:
     """What a signature or attestation could count for, and whether it does."""
 
     purpose: str
@@ -44,7 +44,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class FoundSignature:
     """Something that the registry has beside the image."""
 
     image: str
@@ -54,16 +54,16 @@ class Offered:
     signer: str
     """Who signed it, as far as the policy knows them; empty where nobody known did."""
     predicate_type: str
-    uses: tuple[Use, ...]
+    uses: tuple[Usage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Explanation:
     """A verdict with everything that it rests on."""
 
     verdict: Verdict
     rules: tuple[RuleLook, ...]
-    offered: tuple[Offered, ...]
+    offered: tuple[FoundSignature, ...]
     unread: tuple[str, ...]
     """What was listed and could not be read."""
     asked: bool = True
@@ -76,7 +76,7 @@ class Account:
         return tuple(dict.fromkeys(f"{one.check}: {one.hint or one.message}" for one in errors))
 
 
-def account(verdict: Verdict, policy: Policy, cases: Sequence[Case]) -> Account:
+def explained(verdict: Verdict, policy: Policy, cases: Sequence[ImageEvidence]) -> Explanation:
     """Return the account of a verdict.
 
     Args:
@@ -84,14 +84,14 @@ def account(verdict: Verdict, policy: Policy, cases: Sequence[Case]) -> Account:
         policy: by what.
         cases: what ``judge.Bench.watch`` was shown on the way.
     """
-    return Account(
+    return Explanation(
         verdict=verdict,
         rules=tuple(_rules(policy, verdict.reference.repository.name)),
         offered=tuple(offered for case in cases for offered in _offered(case)),
         unread=tuple(
             plain(f"{refusal.code}: {refusal.message}")
             for case in cases
-            for refusal in case.gathered.refusals
+            for refusal in case.attachments.refusals
         ),
         asked=bool(cases),
     )
@@ -120,15 +120,15 @@ def _why(rule: ImageRule, chosen: Sequence[ImageRule], name: str) -> str:
     return f"matches best: {length} characters of it stand for themselves"
 
 
-def _offered(case: Case) -> Iterator[Offered]:
-    for candidate, weighed in zip(case.gathered.candidates, case.weighed, strict=True):
-        uses: tuple[Use, ...]
+def _offered(case: ImageEvidence) -> Iterator[FoundSignature]:
+    for candidate, weighed in zip(case.attachments.candidates, case.results, strict=True):
+        uses: tuple[Usage, ...]
         if isinstance(weighed, Refusal):
             signer, kind, uses = "", weighed.claim, (_refused("", weighed),)
         else:
             signer, kind = case.signer(weighed), weighed.predicate_type
             uses = tuple(_uses(case, weighed))
-        yield Offered(
+        yield FoundSignature(
             image=str(case.image.digest),
             form=candidate.form.value,
             digest=str(candidate.source),
@@ -138,9 +138,9 @@ def _offered(case: Case) -> Iterator[Offered]:
         )
 
 
-def _uses(case: Case, each: Evidence) -> Iterator[Use]:
+def _uses(case: ImageEvidence, each: Evidence) -> Iterator[Usage]:
     """Yield what evidence could count for under the rule, judged as if it were alone."""
-    alone = replace(case, gathered=Gathered(), weighed=(each,))
+    alone = replace(case, attachments=Attachments(), results=(each,))
     wanted = {Proof.SIGNATURE: COSIGN_SIGN, Proof.VSA: VSA}.get(case.rule.proof)
     if each.predicate_type == wanted:
         yield from _signature(alone)
@@ -153,41 +153,43 @@ def _uses(case: Case, each: Evidence) -> Iterator[Use]:
         yield _withdrawal(case, each)
 
 
-def _withdrawal(case: Case, each: Evidence) -> Use:
+def _withdrawal(case: ImageEvidence, each: Evidence) -> Usage:
     listed = any(is_of(each.signatory, one) for one in case.rule.authorities)
     counts = listed and each.about
     why = "the image is withdrawn" if counts else "of another image, or by nobody listed here"
-    return Use(purpose="withdrawal", counts=counts, code="WITHDRAWN" if counts else "", why=why)
+    return Usage(purpose="withdrawal", counts=counts, code="WITHDRAWN" if counts else "", why=why)
 
 
-def _signature(alone: Case) -> Iterator[Use]:
+def _signature(alone: ImageEvidence) -> Iterator[Usage]:
     good, refusals = accepted(alone)
     for _, authorities in good:
         names = ", ".join(one.name for one in authorities)
-        yield Use(purpose="signature", counts=True, code="OK", why=f"counts for {plain(names)}")
+        yield Usage(purpose="signature", counts=True, code="OK", why=f"counts for {plain(names)}")
     for refusal in refusals:
         yield _refused("signature", refusal)
 
 
-def _release(case: Case, each: Evidence) -> Use:
+def _release(case: ImageEvidence, each: Evidence) -> Usage:
     counts = case.counting(each, case.rule.authorities)
     if isinstance(counts, Refusal):
         return _refused("release", counts)
     try:
         said = parse_release(each.predicate)
     except DocumentError as fault:
-        return Use(purpose="release", counts=False, code="BAD_STATEMENT", why=plain(fault.message))
+        return Usage(
+            purpose="release", counts=False, code="BAD_STATEMENT", why=plain(fault.message)
+        )
     why = f"release {said.sequence} of {said.repository} as {', '.join(said.tags)}"
-    return Use(
+    return Usage(
         purpose="release", counts=each.about, code="OK" if each.about else "", why=plain(why)
     )
 
 
-def _of_finding(purpose: str, finding: Finding) -> Use:
+def _of_finding(purpose: str, finding: Finding) -> Usage:
     counts = finding.severity != "error"
     why = finding.message if counts else finding.message.partition("; ")[2] or finding.message
-    return Use(purpose=purpose, counts=counts, code=finding.code, why=why)
+    return Usage(purpose=purpose, counts=counts, code=finding.code, why=why)
 
 
-def _refused(purpose: str, refusal: Refusal) -> Use:
-    return Use(purpose=purpose, counts=False, code=refusal.code, why=plain(refusal.message))
+def _refused(purpose: str, refusal: Refusal) -> Usage:
+    return Usage(purpose=purpose, counts=False, code=refusal.code, why=plain(refusal.message))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from imagekit.policy.findings import plain
 from imagekit.policy.types import Policy
-from imagekit.verify.explanation import Account, Offered
+from imagekit.verify.explanation import Explanation, FoundSignature
 from imagekit.verify.steps import Step, steps
 from imagekit.verify.verdict_text import document, heading
 
@@ -14,32 +14,32 @@ _SHOWN = 12
 """How many rules that do not match are named, and how many of what is offered."""
 
 
-def account_text(account: Account, policy: Policy) -> str:
+def account_text(explanation: Explanation, policy: Policy) -> str:
     """Return the account as a person reads it."""
-    made = steps(account.verdict, policy)
+    made = steps(explanation.verdict, policy)
     return "\n".join(
         [
-            *heading(account.verdict),
+            *heading(explanation.verdict),
             "",
             "rules of the policy",
-            *_rules(account),
+            *_rules(explanation),
             "",
             "checks, in their order",
             *(line for step in made for line in _step(step)),
             "",
             "what the registry has beside the image",
-            *_all_offered(account),
-            *_change(account, unreached=any(one.state == "not reached" for one in made)),
+            *_all_offered(explanation),
+            *_change(explanation, unreached=any(one.state == "not reached" for one in made)),
         ]
     )
 
 
-def account_document(account: Account, policy: Policy) -> dict[str, object]:
+def account_document(explanation: Explanation, policy: Policy) -> dict[str, object]:
     """Return the account as ``--json`` prints it: the verdict's document and more."""
     return {
-        **document(account.verdict),
+        **document(explanation.verdict),
         "rules": [
-            {"glob": one.glob, "chosen": one.chosen, "why": one.why} for one in account.rules
+            {"glob": one.glob, "chosen": one.chosen, "why": one.why} for one in explanation.rules
         ],
         "checks": [
             {
@@ -49,17 +49,17 @@ def account_document(account: Account, policy: Policy) -> dict[str, object]:
                 "message": one.message,
                 "hint": one.hint,
             }
-            for one in steps(account.verdict, policy)
+            for one in steps(explanation.verdict, policy)
         ],
-        "offered": [_offered_document(one) for one in account.offered],
-        "unread": list(account.unread),
-        "change": list(account.change),
+        "offered": [_offered_document(one) for one in explanation.offered],
+        "unread": list(explanation.unread),
+        "change": list(explanation.change),
     }
 
 
-def _rules(account: Account) -> Iterator[str]:
-    fitting = [one for one in account.rules if not one.why.startswith("does not")]
-    others = [one for one in account.rules if one not in fitting]
+def _rules(explanation: Explanation) -> Iterator[str]:
+    fitting = [one for one in explanation.rules if not one.why.startswith("does not")]
+    others = [one for one in explanation.rules if one not in fitting]
     for one in fitting + others[:_SHOWN]:
         mark = "✓" if one.chosen else "·"
         yield f"  {mark} {plain(one.glob)}"
@@ -78,18 +78,18 @@ def _step(step: Step) -> Iterator[str]:
         yield " " * len(head) + step.hint
 
 
-def _all_offered(account: Account) -> Iterator[str]:
-    for one in account.offered[: _SHOWN * 4]:
+def _all_offered(explanation: Explanation) -> Iterator[str]:
+    for one in explanation.offered[: _SHOWN * 4]:
         yield from _offered(one)
-    if len(account.offered) > _SHOWN * 4:
-        yield f"  and {len(account.offered) - _SHOWN * 4} more (--json shows all)"
-    for text in account.unread[:_SHOWN]:
+    if len(explanation.offered) > _SHOWN * 4:
+        yield f"  and {len(explanation.offered) - _SHOWN * 4} more (--json shows all)"
+    for text in explanation.unread[:_SHOWN]:
         yield f"  ✗ not read: {text}"
-    if not account.offered and not account.unread:
-        yield "  nothing" if account.asked else "  it was not asked"
+    if not explanation.offered and not explanation.unread:
+        yield "  nothing" if explanation.asked else "  it was not asked"
 
 
-def _offered(one: Offered) -> Iterator[str]:
+def _offered(one: FoundSignature) -> Iterator[str]:
     algorithm, _, digits = one.digest.partition(":")
     who = one.signer or "by nobody whom the rule knows"
     yield f"  {one.form} {algorithm}:{digits[:12]}…, {who}"
@@ -103,18 +103,18 @@ def _offered(one: Offered) -> Iterator[str]:
         yield "      - the rule does not ask for this"
 
 
-def _change(account: Account, *, unreached: bool) -> Iterator[str]:
-    if not account.change:
+def _change(explanation: Explanation, *, unreached: bool) -> Iterator[str]:
+    if not explanation.change:
         return
     yield ""
     yield "what would have to change"
-    for number, text in enumerate(account.change, start=1):
+    for number, text in enumerate(explanation.change, start=1):
         yield f"  {number}. {plain(text)}"
     if unreached:
         yield "  and then the checks that were not reached have to pass"
 
 
-def _offered_document(one: Offered) -> dict[str, object]:
+def _offered_document(one: FoundSignature) -> dict[str, object]:
     return {
         "image": one.image,
         "form": one.form,

@@ -14,12 +14,14 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Expression
 from imagekit.verify.content import Part
-from imagekit.verify.image_evidence import Case, counted
+from imagekit.verify.image_evidence import ImageEvidence, counted
 
 _CHECK = "expressions"
 
 
-def check_expressions(case: Case, part: Part, *, asked: PinnedReference) -> tuple[Finding, ...]:
+def check_expressions(
+    case: ImageEvidence, part: Part, *, asked: PinnedReference
+) -> tuple[Finding, ...]:
     """Return the findings on the rule's expressions; none where it has none.
 
     Args:
@@ -62,7 +64,7 @@ def _in_error(one: Expression, fault: DocumentError) -> Finding:
     )
 
 
-def _variables(case: Case, part: Part, asked: PinnedReference) -> Mapping[str, object]:
+def _variables(case: ImageEvidence, part: Part, asked: PinnedReference) -> Mapping[str, object]:
     manifest = strictjson.loads_object(part.raw.raw, what="the manifest")
     name = asked.repository.name
     return {
@@ -79,7 +81,7 @@ def _variables(case: Case, part: Part, asked: PinnedReference) -> Mapping[str, o
     }
 
 
-def _attestations(case: Case) -> Mapping[str, list[object]]:
+def _attestations(case: ImageEvidence) -> Mapping[str, list[object]]:
     """Return the predicates that count, by the type of their statements."""
     found: dict[str, list[object]] = {}
     for each in counted(case):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from imagekit.errors import DocumentError, MemoryFaultError
+from imagekit.errors import DocumentError, RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import canonical_name
 from imagekit.policy.authorities import CLOCK_SKEW, is_of
@@ -33,8 +33,8 @@ from imagekit.signatures.release import (
 )
 from imagekit.signatures.results import Refusal
 from imagekit.verify.identity import signed_name
-from imagekit.verify.image_evidence import Case
-from imagekit.verify.ports import Memory, Seen
+from imagekit.verify.image_evidence import ImageEvidence
+from imagekit.verify.ports import HighWaterMark, RollbackStore
 from imagekit.verify.signatures import accepted
 from imagekit.verify.signer_trust import times_of
 
@@ -47,37 +47,37 @@ class Fresh:
     """The findings, and what to remember if the image is allowed in the end."""
 
     findings: tuple[Finding, ...]
-    learned: tuple[tuple[str, Seen], ...] = ()
+    learned: tuple[tuple[str, HighWaterMark], ...] = ()
 
 
-class NoMemory:
+class NoRollbackStore:
     """The memory of a verifier that has none: every look is a fault, for the policy to weigh."""
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Raise MemoryFaultError."""
-        raise MemoryFaultError(f"this verifier has no memory, also none of {name}")
+        raise RollbackStoreError(f"this verifier has no memory, also none of {name}")
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Raise MemoryFaultError."""
-        raise MemoryFaultError(f"this verifier has no memory for {name} ({seen.sequence})")
+        raise RollbackStoreError(f"this verifier has no memory for {name} ({seen.sequence})")
 
 
-class FrozenMemory:
+class FrozenRollbackStore:
     """A memory that is asked and learns nothing: for a judgement that is not to be remembered."""
 
-    def __init__(self, inner: Memory) -> None:
+    def __init__(self, inner: RollbackStore) -> None:
         self._inner = inner
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return what is remembered."""
         return self._inner.highest(name)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Do nothing."""
         del name, seen
 
 
-def check_withdrawal(case: Case) -> tuple[Finding, ...]:
+def check_withdrawal(case: ImageEvidence) -> tuple[Finding, ...]:
     """Return the finding that somebody trusted has withdrawn the image, if so."""
     for each in case.evidence:
         if each.predicate_type != WITHDRAWAL or not each.about:
@@ -102,9 +102,9 @@ def check_withdrawal(case: Case) -> tuple[Finding, ...]:
     return ()
 
 
-def check_flood(case: Case) -> tuple[Finding, ...]:
+def check_flood(case: ImageEvidence) -> tuple[Finding, ...]:
     """Return the finding that more is attached than is read, and a withdrawal may be among it."""
-    if not case.gathered.cut:
+    if not case.attachments.cut:
         return ()
     return (
         error(
@@ -117,14 +117,14 @@ def check_flood(case: Case) -> tuple[Finding, ...]:
     )
 
 
-def check_freshness(case: Case, memory: Memory) -> Fresh:
+def check_freshness(case: ImageEvidence, memory: RollbackStore) -> Fresh:
     """Return what the rule's freshness comes to; nothing where it asks for none."""
     wanted = case.rule.freshness
     if wanted.max_age is None and not wanted.monotonic:
         return Fresh(findings=())
     releases, refusals = _releases(case)
     findings = list(_age(case, releases))
-    learned: list[tuple[str, Seen]] = []
+    learned: list[tuple[str, HighWaterMark]] = []
     if wanted.monotonic:
         judged = _monotonic(case, memory, releases=releases, faults=refusals)
         findings += judged.findings
@@ -132,17 +132,17 @@ def check_freshness(case: Case, memory: Memory) -> Fresh:
     return Fresh(findings=tuple(findings), learned=tuple(learned))
 
 
-def remember(case: Case, fresh: Fresh, memory: Memory) -> tuple[Finding, ...]:
+def remember(case: ImageEvidence, fresh: Fresh, memory: RollbackStore) -> tuple[Finding, ...]:
     """Remember what was learned of an image that is allowed; tell where that was impossible."""
     try:
         for name, seen in fresh.learned:
             memory.remember(name, seen)
-    except MemoryFaultError as fault:
+    except RollbackStoreError as fault:
         return (_unremembered(case, fault),)
     return ()
 
 
-def _releases(case: Case) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+def _releases(case: ImageEvidence) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     """Return the releases of the image that the rule's authorities signed, and what is wrong."""
     found, faults = [], []
     name = signed_name(case.rule, case.image)
@@ -163,7 +163,7 @@ def _releases(case: Case) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     return tuple(found), tuple(faults)
 
 
-def _age(case: Case, releases: Iterable[Release]) -> tuple[Finding, ...]:
+def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...]:
     limit = case.rule.freshness.max_age
     good, _ = accepted(case)
     witnessed = [time for each, whose in good for one in whose for time in times_of(each, one)]
@@ -198,7 +198,11 @@ def _age(case: Case, releases: Iterable[Release]) -> tuple[Finding, ...]:
 
 
 def _monotonic(
-    case: Case, memory: Memory, *, releases: Iterable[Release], faults: Iterable[str]
+    case: ImageEvidence,
+    memory: RollbackStore,
+    *,
+    releases: Iterable[Release],
+    faults: Iterable[str],
 ) -> Fresh:
     tag = case.image.tag
     if tag is None:
@@ -222,15 +226,17 @@ def _monotonic(
     return _compare(case, newest, memory, name=name)
 
 
-def _compare(case: Case, release: Release, memory: Memory, /, *, name: str) -> Fresh:
-    now = Seen(sequence=int(case.now.timestamp()), digest=case.policy.digest)
+def _compare(
+    case: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
+) -> Fresh:
+    now = HighWaterMark(sequence=int(case.now.timestamp()), digest=case.policy.digest)
     learned = (
-        (name, Seen(sequence=release.sequence, digest=case.image.digest)),
+        (name, HighWaterMark(sequence=release.sequence, digest=case.image.digest)),
         (_CLOCK, now),
     )
     try:
         highest, clock = memory.highest(name), memory.highest(_CLOCK)
-    except MemoryFaultError as fault:
+    except RollbackStoreError as fault:
         return Fresh(findings=(_unremembered(case, fault),))
     newest = datetime.fromtimestamp(clock.sequence, UTC) if clock else case.now
     if newest > case.now + CLOCK_SKEW:
@@ -244,12 +250,12 @@ def _compare(case: Case, release: Release, memory: Memory, /, *, name: str) -> F
     return Fresh(findings=(ok(_CHECK, message),), learned=learned)
 
 
-def _went_back(release: Release, highest: Seen, digest: Digest) -> bool:
+def _went_back(release: Release, highest: HighWaterMark, digest: Digest) -> bool:
     same = release.sequence == highest.sequence
     return release.sequence < highest.sequence or (same and digest != highest.digest)
 
 
-def _rollback(release: Release, highest: Seen, digest: Digest, /, *, name: str) -> Finding:
+def _rollback(release: Release, highest: HighWaterMark, digest: Digest, /, *, name: str) -> Finding:
     if release.sequence == highest.sequence:
         message = (
             f"release {release.sequence} of {name} was {highest.digest.short} when it was seen "
@@ -269,7 +275,7 @@ def _rollback(release: Release, highest: Seen, digest: Digest, /, *, name: str) 
     )
 
 
-def _unremembered(case: Case, fault: MemoryFaultError) -> Finding:
+def _unremembered(case: ImageEvidence, fault: RollbackStoreError) -> Finding:
     make = error if case.rule.freshness.remember is Need.REQUIRED else warning
     return make(
         _CHECK,
@@ -279,7 +285,7 @@ def _unremembered(case: Case, fault: MemoryFaultError) -> Finding:
     )
 
 
-def _clock(case: Case, newest: datetime, what: str) -> Finding:
+def _clock(case: ImageEvidence, newest: datetime, what: str) -> Finding:
     return error(
         _CHECK,
         "CLOCK",

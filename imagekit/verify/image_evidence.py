@@ -9,8 +9,8 @@ from imagekit.policy.authorities import authorities_of
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.results import Refusal
-from imagekit.verify.candidates import Weighed
-from imagekit.verify.evidence import Evidence, Form, Gathered
+from imagekit.verify.candidates import CandidateResult
+from imagekit.verify.evidence import Attachments, Evidence, Form
 from imagekit.verify.signer_trust import counting, name_of
 
 SHOWN = 3
@@ -57,27 +57,27 @@ ORDINARY = frozenset({"UNTRUSTED_KEY", "IDENTITY_MISMATCH"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ImageEvidence:
     """One image or index, a rule, and what was found beside it."""
 
     image: PinnedReference
     policy: Policy
     rule: ImageRule
-    gathered: Gathered
-    weighed: tuple[Weighed, ...]
+    attachments: Attachments
+    results: tuple[CandidateResult, ...]
     now: datetime
     is_index: bool = False
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What was verified."""
-        return tuple(each for each in self.weighed if isinstance(each, Evidence))
+        return tuple(each for each in self.results if isinstance(each, Evidence))
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
         """What proves nothing, with the reasons."""
-        unread = self.gathered.refusals
-        return unread + tuple(each for each in self.weighed if isinstance(each, Refusal))
+        unread = self.attachments.refusals
+        return unread + tuple(each for each in self.results if isinstance(each, Refusal))
 
     def counting(
         self, each: Evidence, authorities: Sequence[Authority]
@@ -101,7 +101,7 @@ class Case:
         return f"{image.repository}:{image.tag}@{image.digest}" if image.tag else str(image)
 
 
-def counted(case: Case) -> Iterator[Evidence]:
+def counted(case: ImageEvidence) -> Iterator[Evidence]:
     """Yield the evidence about the image by somebody who may give it by the rule."""
     for each in case.evidence:
         asked = [case.rule.authorities]
@@ -115,7 +115,7 @@ def counted(case: Case) -> Iterator[Evidence]:
             yield each
 
 
-def other_image(case: Case, each: Evidence) -> Refusal:
+def other_image(case: ImageEvidence, each: Evidence) -> Refusal:
     """Return the refusal of what was signed about another image."""
     return Refusal(
         code="DIGEST_MISMATCH",
@@ -138,15 +138,15 @@ def nearest(refusals: Sequence[Refusal]) -> Refusal | None:
     return min(refusals, key=rank, default=None)
 
 
-def lost(case: Case) -> str:
+def lost(case: ImageEvidence) -> str:
     """Return what shows that the image once had referrers, or an empty text.
 
     imagekit and cosign attach attestations as referrers. An image that is signed in the legacy
     form and has not one bundle was copied without them, or they were overwritten.
     """
-    if case.gathered.trace:
-        return case.gathered.trace
-    bundles = any(each.form is Form.BUNDLE for each in case.gathered.candidates)
+    if case.attachments.trace:
+        return case.attachments.trace
+    bundles = any(each.form is Form.BUNDLE for each in case.attachments.candidates)
     if not bundles and any(each.form is Form.LEGACY and each.about for each in case.evidence):
         return "its .sig tag is there and signed, but no bundle is listed"
     return ""

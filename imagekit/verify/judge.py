@@ -35,33 +35,31 @@ from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.policy.glob import applicable
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.verify.content import read_image, refusal
-from imagekit.verify.context import Bench
-from imagekit.verify.evaluation import Court, denied, refused
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.evaluation import ImageEvaluation, denied, refused
 from imagekit.verify.verdict import Verdict
 
-__all__ = ["Bench", "judge"]
 
-
-def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
+def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdict:
     """Verify an image against a policy.
 
     Args:
         reference: what somebody wants to use.
         policy: what decides.
-        bench: the time, and the ways to everything that is asked.
+        context: the time, and the ways to everything that is asked.
 
     Raises:
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
     digest = reference.digest if isinstance(reference, PinnedReference) else None
-    found, rule = _rule(reference, policy, bench.now)
+    found, rule = _rule(reference, policy, context.now)
     # What speaks against the policy itself speaks against everything that it would allow.
     findings = [*policy.standing, found]
     if digest is not None:
         findings += denied(policy, digest)
     if rule is None or refused(findings):
         return _verdict(reference, policy, findings, digest=digest)
-    reader = bench.open_reader()
+    reader = context.open_reader()
     try:
         raw = reader.manifest(reference)
     except (IntegrityError, DocumentError) as fault:
@@ -72,14 +70,16 @@ def judge(reference: Reference, policy: Policy, bench: Bench) -> Verdict:
     else:
         findings += _moved(reader, image)
     if not refused(findings):
-        court = Court(reader=reader, image=image, policy=policy, rule=rule, bench=bench)
+        evaluation = ImageEvaluation(
+            reader=reader, image=image, policy=policy, rule=rule, context=context
+        )
         content = read_image(reader, image, raw)
-        findings += court.findings(content)
+        findings += evaluation.findings(content)
         verdict = _verdict(reference, policy, findings, digest=image.digest)
         return replace(
             verdict,
-            evidence=tuple(court.counted),
-            judged=court.judged(content),
+            evidence=tuple(evaluation.counted),
+            judged=evaluation.judged(content),
             unread=content.unread,
         )
     return _verdict(reference, policy, findings, digest=image.digest)

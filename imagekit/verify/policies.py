@@ -12,7 +12,7 @@ from imagekit.policy.types import Policy
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer
-from imagekit.verify.ports import Memory
+from imagekit.verify.ports import RollbackStore
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
     SUFFIX,
@@ -27,7 +27,7 @@ def open_policy(
     path: Path | str,
     *,
     signers: PolicySigners | None = None,
-    memory: Memory | None = None,
+    memory: RollbackStore | None = None,
     clock: Clock | None = None,
     certificates: CertificateVerifier | None = None,
 ) -> Policy:
@@ -131,10 +131,10 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
         return False
 
 
-def _memory() -> Memory:
-    from imagekit.verify.rollback import SqliteMemory, default_path
+def _memory() -> RollbackStore:
+    from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
-    return SqliteMemory(default_path())
+    return SqliteRollbackStore(default_path())
 
 
 def _certificates(signers: PolicySigners, clock: Clock) -> CertificateVerifier | None:

@@ -7,24 +7,24 @@ from imagekit.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class HighWaterMark:
     """The highest that was seen under a name, and what it was."""
 
     sequence: int
     digest: Digest
 
 
-class Memory(Protocol):
+class RollbackStore(Protocol):
     """What a verifier has seen before, so that nothing goes back in silence.
 
     A memory that cannot be read or written raises MemoryFaultError; whether that denies is the
     policy's to say.
     """
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return the highest that was seen under a name, or None where it is new."""
         ...
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Keep what was seen, unless the same or something higher is kept already."""
         ...

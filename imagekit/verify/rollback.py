@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.errors import InvalidReferenceError, MemoryFaultError, ToolError
+from imagekit.errors import InvalidReferenceError, RollbackStoreError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.paths import expanded
-from imagekit.verify.ports import Memory, Seen
+from imagekit.verify.ports import HighWaterMark, RollbackStore
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,42 +52,42 @@ def default_path() -> Path:
     return folder / "imagekit" / "seen.db"
 
 
-class ScratchMemory:
+class ScratchRollbackStore:
     """An implementation of ``ports.Memory`` that ends with the process: for tests of policies.
 
     Args:
         seen: what it has seen to begin with.
     """
 
-    def __init__(self, seen: Mapping[str, Seen] | None = None) -> None:
+    def __init__(self, seen: Mapping[str, HighWaterMark] | None = None) -> None:
         self._seen = dict(seen or {})
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return the highest that was seen under a name, or None where it is new."""
         return self._seen.get(name)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Keep what was seen, unless something as high is kept already."""
         known = self._seen.get(name)
         if known is None or seen.sequence > known.sequence:
             self._seen[name] = seen
 
 
-class ReadOnlyMemory:
+class ReadOnlyRollbackStore:
     """Another memory, of which nothing is changed: for commands that only tell."""
 
-    def __init__(self, inner: Memory) -> None:
+    def __init__(self, inner: RollbackStore) -> None:
         self._inner = inner
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return what the other memory has seen."""
         return self._inner.highest(name)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Forget it."""
 
 
-class SqliteMemory:
+class SqliteRollbackStore:
     """An implementation of ``ports.Memory``; nothing is opened before it is asked.
 
     Args:
@@ -100,7 +100,7 @@ class SqliteMemory:
         # them there are, and gives up after a while.
         self._turn = threading.Lock()
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return the highest that was seen under a name, or None where it is new.
 
         Raises:
@@ -111,7 +111,7 @@ class SqliteMemory:
             row = found.fetchone()
         return None if row is None else self._seen(row)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Keep what was seen, unless something as high is kept already.
 
         Raises:
@@ -129,11 +129,11 @@ class SqliteMemory:
         words = "SELECT 1 FROM seen WHERE name = ? AND sequence >= ?"
         return database.execute(words, (name, at_least)).fetchone() is not None
 
-    def _seen(self, row: tuple[object, ...]) -> Seen:
+    def _seen(self, row: tuple[object, ...]) -> HighWaterMark:
         sequence, digest = row
         try:
             if isinstance(sequence, int) and isinstance(digest, str):
-                return Seen(sequence=sequence, digest=Digest.parse(digest))
+                return HighWaterMark(sequence=sequence, digest=Digest.parse(digest))
         except InvalidReferenceError as error:
             raise self._broken(error.message) from error
         raise self._broken("a row of another kind")
@@ -174,8 +174,8 @@ class SqliteMemory:
         except (OSError, sqlite3.Error) as error:
             raise self._broken(str(error)) from error
 
-    def _broken(self, why: str) -> MemoryFaultError:
-        return MemoryFaultError(
+    def _broken(self, why: str) -> RollbackStoreError:
+        return RollbackStoreError(
             f"{self._path} cannot be used: {why}",
             hint="it holds which releases were seen; name another file with --state",
             code="MEMORY",

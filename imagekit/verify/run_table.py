@@ -10,7 +10,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.load import load_policy
 from imagekit.policy.types import Policy
 from imagekit.verify.expected import Expected, Table
-from imagekit.verify.rollback import ScratchMemory
+from imagekit.verify.rollback import ScratchRollbackStore
 from imagekit.verify.sources import saved_reader
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
@@ -77,7 +77,7 @@ def _run(case: Expected, policy: Policy, options: RegistryOptions, *, now: datet
             reader=reader,
             options=options,
             clock=_At(now),
-            memory=ScratchMemory(case.seen),
+            memory=ScratchRollbackStore(case.seen),
         )
     except ImagekitError as error:
         return Tested(

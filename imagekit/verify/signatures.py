@@ -15,10 +15,10 @@ from imagekit.signatures.results import Refusal, Signatory
 from imagekit.verify.conditions import Question, condition_fault
 from imagekit.verify.evidence import Evidence
 from imagekit.verify.identity import accepts, wanted
-from imagekit.verify.image_evidence import ORDINARY, SHOWN, Case, nearest, other_image
+from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence, nearest, other_image
 
 
-def check_signature(case: Case) -> Finding:
+def check_signature(case: ImageEvidence) -> Finding:
     """Return the finding on the image's signatures, or on its verification summaries."""
     good, refusals = accepted(case)
     signers = distinct(good)
@@ -30,7 +30,7 @@ def check_signature(case: Case) -> Finding:
 
 
 def accepted(
-    case: Case,
+    case: ImageEvidence,
 ) -> tuple[tuple[tuple[Evidence, tuple[Authority, ...]], ...], tuple[Refusal, ...]]:
     """Return what counts as a signature with those for whom it does, and why the rest does not."""
     good, refusals = [], list(case.refusals)
@@ -79,7 +79,7 @@ def _place(
     return False
 
 
-def _judged(case: Case, each: Evidence) -> tuple[Authority, ...] | Refusal:
+def _judged(case: ImageEvidence, each: Evidence) -> tuple[Authority, ...] | Refusal:
     """Return for whom the evidence is a signature of the image, or why it is none."""
     counts = case.counting(each, case.rule.authorities)
     if isinstance(counts, Refusal):
@@ -87,7 +87,7 @@ def _judged(case: Case, each: Evidence) -> tuple[Authority, ...] | Refusal:
     return _fault(case, each) or counts
 
 
-def _fault(case: Case, each: Evidence) -> Refusal | None:
+def _fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     match case.rule.proof:
         case Proof.SIGNATURE:
             return _signed_fault(case, each)
@@ -98,7 +98,7 @@ def _fault(case: Case, each: Evidence) -> Refusal | None:
     assert_never(case.rule.proof)
 
 
-def _attested_fault(case: Case, each: Evidence) -> Refusal | None:
+def _attested_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     if all(each.predicate_type != one.predicate_type for one in case.rule.attestations):
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -108,7 +108,7 @@ def _attested_fault(case: Case, each: Evidence) -> Refusal | None:
     return name_fault(case, each)
 
 
-def _vsa_fault(case: Case, each: Evidence) -> Refusal | None:
+def _vsa_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     if each.predicate_type != VSA:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -128,7 +128,7 @@ def _vsa_fault(case: Case, each: Evidence) -> Refusal | None:
     return condition_fault(case.rule.vsa, each.predicate, question)
 
 
-def _signed_fault(case: Case, each: Evidence) -> Refusal | None:
+def _signed_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     if each.predicate_type != COSIGN_SIGN:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -139,7 +139,7 @@ def _signed_fault(case: Case, each: Evidence) -> Refusal | None:
     return name_fault(case, each)
 
 
-def name_fault(case: Case, each: Evidence) -> Refusal | None:
+def name_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     """Return why a statement is not about this image under this name, or None."""
     if not each.about:
         return other_image(case, each)
@@ -156,7 +156,9 @@ def name_fault(case: Case, each: Evidence) -> Refusal | None:
     )
 
 
-def _too_few(case: Case, signers: Sequence[Evidence], refusals: Sequence[Refusal]) -> Finding:
+def _too_few(
+    case: ImageEvidence, signers: Sequence[Evidence], refusals: Sequence[Refusal]
+) -> Finding:
     other = nearest(refusals)
     more = f"; another one: {other.message}" if other else ""
     return error(
@@ -168,17 +170,17 @@ def _too_few(case: Case, signers: Sequence[Evidence], refusals: Sequence[Refusal
     )
 
 
-def _unsigned(case: Case, refusals: Sequence[Refusal]) -> Finding:
+def _unsigned(case: ImageEvidence, refusals: Sequence[Refusal]) -> Finding:
     reason = nearest(refusals)
-    if reason is not None and not (reason.code in ORDINARY and case.gathered.trace):
+    if reason is not None and not (reason.code in ORDINARY and case.attachments.trace):
         trusted = ", ".join(authority.name for authority in case.rule.authorities)
         hint = reason.hint or f"a signature by {trusted} is wanted: {case.remedy}"
         return error("signature", reason.code, reason.message, hint=hint)
-    if case.gathered.trace:
+    if case.attachments.trace:
         return error(
             "signature",
             "REFERRERS_LOST",
-            f"the image's referrers were lost: {case.gathered.trace}",
+            f"the image's referrers were lost: {case.attachments.trace}",
             hint=f"ask who writes that tag, then sign again: {case.remedy}",
         )
     return error(
@@ -189,7 +191,7 @@ def _unsigned(case: Case, refusals: Sequence[Refusal]) -> Finding:
     )
 
 
-def _signed_by(case: Case, signers: Iterable[Evidence]) -> str:
+def _signed_by(case: ImageEvidence, signers: Iterable[Evidence]) -> str:
     return "; ".join(
         f"{case.signer(each)}, signed for {', '.join(each.identities[:SHOWN]) or 'the digest'}"
         for each in signers

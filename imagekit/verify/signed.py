@@ -16,7 +16,7 @@ A policy's signature is a Sigstore bundle in a file beside it, over an in-toto s
 from collections.abc import Mapping
 from datetime import datetime
 
-from imagekit.errors import MemoryFaultError
+from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok, warning
@@ -27,10 +27,10 @@ from imagekit.signatures.intoto import Statement, Subject, statement_of
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.release import moment_text
 from imagekit.signatures.results import Refusal
-from imagekit.verify.candidates import Scales, weigh
+from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.evidence import Candidate, Evidence, Form
 from imagekit.verify.image_evidence import ORDINARY
-from imagekit.verify.ports import Memory, Seen
+from imagekit.verify.ports import HighWaterMark, RollbackStore
 from imagekit.verify.signer_trust import counting, name_of
 
 POLICY_TYPE = "https://imagekit.dev/policy/v1"
@@ -76,11 +76,11 @@ def check_signature(
             f"the policy {policy.name} has no signature, and this verifier obeys signed ones only",
             hint=f"get its file {SUFFIX}, too; or sign it: imagekit policy sign FILE --key KEY",
         )
-    scales = Scales(
+    trusted = TrustedSigners(
         authorities=signers.authorities, digest=policy.digest, certificates=certificates
     )
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
-    (found,) = weigh((candidate,), scales)
+    (found,) = verify_candidates((candidate,), trusted)
     fault = _refused(found, signers, now=now)
     if isinstance(found, Evidence) and not fault:
         fault = _fault(policy, found, bundle, signers=signers)
@@ -97,7 +97,7 @@ def check_signature(
 
 
 def check_version(
-    policy: Policy, memory: Memory, *, slot: str, signed: bool
+    policy: Policy, memory: RollbackStore, *, slot: str, signed: bool
 ) -> tuple[Finding, ...]:
     """Return what is wrong with a policy's version, and remember it where nothing is.
 
@@ -116,8 +116,8 @@ def check_version(
             if went_back:
                 return (went_back,)
         if highest is None or policy.version > highest.sequence:
-            memory.remember(slot, Seen(sequence=policy.version, digest=sealed))
-    except MemoryFaultError as fault:
+            memory.remember(slot, HighWaterMark(sequence=policy.version, digest=sealed))
+    except RollbackStoreError as fault:
         return (_unremembered(policy, fault),) if signed else ()
     return ()
 
@@ -183,7 +183,7 @@ def _predicate(policy: Policy) -> Mapping[str, object]:
     }
 
 
-def _went_back(policy: Policy, highest: Seen, sealed: Digest) -> Finding | None:
+def _went_back(policy: Policy, highest: HighWaterMark, sealed: Digest) -> Finding | None:
     if policy.version < highest.sequence:
         message = (
             f"the policy {policy.name} went back: this is version {policy.version}, and version "
@@ -201,7 +201,7 @@ def _went_back(policy: Policy, highest: Seen, sealed: Digest) -> Finding | None:
     return error(_CHECK, "POLICY_ROLLBACK", message, hint=hint)
 
 
-def _unremembered(policy: Policy, fault: MemoryFaultError) -> Finding:
+def _unremembered(policy: Policy, fault: RollbackStoreError) -> Finding:
     return warning(
         _CHECK,
         "NOT_REMEMBERED",

@@ -19,7 +19,13 @@ from imagekit.policy.patterns import matches
 from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.publickey import PublicKey
-from imagekit.signatures.results import Certified, Refusal, Signatory, Witness, Witnessed
+from imagekit.signatures.results import (
+    Certified,
+    Refusal,
+    ServiceResult,
+    Signatory,
+    TransparencyResult,
+)
 from imagekit.verify.evidence import Evidence
 
 
@@ -77,14 +83,14 @@ def times_of(evidence: Evidence, authority: Authority) -> tuple[datetime, ...]:
     return _times(_witness(evidence, authority), authority)
 
 
-def _times(witness: Witness | None, authority: Authority) -> tuple[datetime, ...]:
-    if witness is None:
+def _times(transparency: TransparencyResult | None, authority: Authority) -> tuple[datetime, ...]:
+    if transparency is None:
         return ()
-    log = witness.log.times if authority.tlog is not Need.OFF else ()
-    return log + (witness.stamps.times if authority.timestamp is not Need.OFF else ())
+    log = transparency.log.times if authority.tlog is not Need.OFF else ()
+    return log + (transparency.timestamps.times if authority.timestamp is not Need.OFF else ())
 
 
-def _witness(evidence: Evidence, authority: Authority) -> Witness | None:
+def _witness(evidence: Evidence, authority: Authority) -> TransparencyResult | None:
     if authority.trust_root is None:
         return None
     root = authority.trust_root.digest
@@ -110,27 +116,31 @@ def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal
 
 
 def _fault(evidence: Evidence, authority: Authority, now: datetime) -> Refusal | None:
-    witness = _witness(evidence, authority)
-    if isinstance(evidence.signatory, Certified) and witness is None:
+    transparency = _witness(evidence, authority)
+    if isinstance(evidence.signatory, Certified) and transparency is None:
         return Refusal(
             code="UNTRUSTED_KEY",
             message=f"the certificate of {evidence.signatory} is not of the trusted root that "
             f"{authority.name} has",
         )
-    return _witness_fault(witness, authority) or _time_fault(
-        _times(witness, authority), authority, now
+    return _witness_fault(transparency, authority) or _time_fault(
+        _times(transparency, authority), authority, now
     )
 
 
-def _witness_fault(witness: Witness | None, authority: Authority) -> Refusal | None:
-    log, stamps = (witness.log, witness.stamps) if witness else (Witnessed(), Witnessed())
-    for need, told in ((authority.tlog, log), (authority.timestamp, stamps)):
+def _witness_fault(transparency: TransparencyResult | None, authority: Authority) -> Refusal | None:
+    log, timestamps = (
+        (transparency.log, transparency.timestamps)
+        if transparency
+        else (ServiceResult(), ServiceResult())
+    )
+    for need, told in ((authority.tlog, log), (authority.timestamp, timestamps)):
         if need is not Need.OFF and told.fault is not None:
             return told.fault
     if authority.tlog is Need.REQUIRED and not log.there:
         return _unlogged(authority, foreign=log.foreign)
-    if authority.timestamp is Need.REQUIRED and not stamps.there:
-        return _unstamped(authority, foreign=stamps.foreign)
+    if authority.timestamp is Need.REQUIRED and not timestamps.there:
+        return _unstamped(authority, foreign=timestamps.foreign)
     return None
 
 

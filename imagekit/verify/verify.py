@@ -13,9 +13,10 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.types import Policy
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.judge import Bench, judge
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.judge import judge
 from imagekit.verify.parallel import in_order
-from imagekit.verify.ports import Memory
+from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verdict import Verdict
 
 MAX_REFERENCES = 10_000
@@ -57,7 +58,7 @@ class Verifier:
         options: RegistryOptions | None = None,
         reader: RegistryReader | None = None,
         clock: Clock | None = None,
-        memory: Memory | None = None,
+        memory: RollbackStore | None = None,
         certificates: CertificateVerifier | None = None,
     ) -> None:
         self._policy = policy
@@ -107,14 +108,14 @@ class Verifier:
     def _judge(self, reference: Reference | str, *, at_once: int) -> Verdict:
         wanted = parse_reference(reference) if isinstance(reference, str) else reference
         in_registry = wanted.repository.layout is None
-        bench = Bench(
+        context = VerifyContext(
             now=self._clock.now(),
             open_reader=lambda: self._reader_of(wanted.repository),
             certificates=self._certificates,
             memory=self._memory,
             at_once=at_once if in_registry else 1,
         )
-        return judge(wanted, self._policy, bench)
+        return judge(wanted, self._policy, context)
 
     def _reader_of(self, repository: Repository) -> RegistryReader:
         """Return the reader of layouts, or that of all registries."""
@@ -134,7 +135,7 @@ def verify(
     reader: RegistryReader | None = None,
     options: RegistryOptions | None = None,
     clock: Clock | None = None,
-    memory: Memory | None = None,
+    memory: RollbackStore | None = None,
     certificates: CertificateVerifier | None = None,
 ) -> Verdict:
     """Judge an image by a policy. Nothing is pulled, and no signature service is asked.
@@ -174,7 +175,7 @@ def verify_many(
     *,
     policy: Policy,
     options: RegistryOptions | None = None,
-    memory: Memory | None = None,
+    memory: RollbackStore | None = None,
 ) -> Iterator[Judged]:
     """Judge many images at once; see ``Verifier.verify_many``.
 
@@ -187,10 +188,10 @@ def verify_many(
     return Verifier(policy, options=options, memory=memory).verify_many(references)
 
 
-def _memory() -> Memory:
-    from imagekit.verify.rollback import SqliteMemory, default_path
+def _memory() -> RollbackStore:
+    from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
-    return SqliteMemory(default_path())
+    return SqliteRollbackStore(default_path())
 
 
 def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:

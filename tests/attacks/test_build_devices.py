@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.build.tools.buildah import Buildah
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import Folder, Isolation, Store
+from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.process import Runner
 from tests.tinyroot import tiny_root
 
@@ -29,7 +29,7 @@ def test_step_opens_no_device_of_its_base(
     graph, run, work = (tmp_path / name for name in ("graph", "run", "work"))
     work.mkdir()
     folder = Folder(path=graph, real=graph)
-    store = Store(folder=folder, run=run, driver="overlay", runtime="runc")
+    store = ContainerStore(folder=folder, run=run, driver="overlay", runtime="runc")
     for name, value in tool_files(store).environment.items():
         monkeypatch.setenv(name, value)
     runner = Runner(env={**os.environ, "TMPDIR": str(work)})

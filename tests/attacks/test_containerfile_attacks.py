@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.tools.buildah import Buildah
-from imagekit.build.tools.isolation import Cell
-from imagekit.build.types import Folder, Isolation, Store
+from imagekit.build.tools.isolation import Sandbox
+from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.documents.place import Place
 from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
@@ -156,9 +156,9 @@ def test_buildah_does_the_steps_that_were_judged(
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     script = read_containerfile(b"FROM scratch\nCOPY a /a\n", {}, Report("C", "recipe"))
     assert script is not None
-    monkeypatch.setattr(Cell, "wrap", lambda _, argv, **__: argv)
+    monkeypatch.setattr(Sandbox, "wrap", lambda _, argv, **__: argv)
     folder = Folder(path=tmp_path, real=tmp_path)
-    store = Store(folder=folder, run=tmp_path, driver="vfs", runtime="runc")
+    store = ContainerStore(folder=folder, run=tmp_path, driver="vfs", runtime="runc")
     buildah = Buildah(runner=Runner(), store=store, folder=folder)
 
     def bud() -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from imagekit.hosts.docker.answer import answer
 from imagekit.hosts.docker.types import DockerRequest
-from imagekit.hosts.hook_types import FaceConfig, GateConfig
+from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
 from tests.hostile import Answer, HostileRegistry
 
@@ -28,7 +28,7 @@ def _allowed(method: str, uri: str, body: object = None, *, length: str | None =
     served = Answer(200, {"Docker-Content-Digest": str(DIGEST)}, MANIFEST)
     with HostileRegistry(lambda _: served) as gate:
         asked = GateConfig(address=gate.host, tls=False, registries={"r.site": ""})
-        return answer(FaceConfig(gate=asked), request)[0]
+        return answer(HookConfig(gate=asked), request)[0]
 
 
 def _runs(**host: object) -> bool:

@@ -13,7 +13,7 @@ from imagekit.gate.decisions.service import Times
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST
-from imagekit.policy.types import Deny, Level, Platforms, SignedIdentity, Waiver
+from imagekit.policy.types import Deny, Level, Platforms, PolicyException, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX
 from tests.fakes import MemorySigner, push_image
 from tests.gate.local import Clock, LocalGate, Making
@@ -309,14 +309,14 @@ def test_43_expiry(origin: Origin, tmp_path: Path, change: dict[str, object]) ->
     if "expires" in change:
         policy, target = replace(policy, expires=end), origin.manifest
     elif "exceptions" in change:
-        waiver = Waiver(
+        exception = PolicyException(
             repository=origin.world.repository,
             digest=unsigned.digest,
             reason="trial",
             owner="me",
             expires=end,
         )
-        policy = replace(policy, exceptions=(waiver,))
+        policy = replace(policy, exceptions=(exception,))
     else:
         policy = origin.world.policy(warn_until=end)
     made = making(origin, tmp_path, pin=timedelta(hours=2), allowed=timedelta(hours=1))

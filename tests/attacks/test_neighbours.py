@@ -20,7 +20,7 @@ from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.types import Policy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
-from imagekit.verify.fresh import NoMemory
+from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.verify import Verifier
 from tests.attacks_kit import errors
 from tests.fakes import FixedClock
@@ -93,7 +93,9 @@ def making(origin: Origin, folder: Path, *, rights: Rights | None = None) -> Mak
 
 def test_47_api_that_a_neighbour_does_not_have(origin: Origin) -> None:
     """A verifier that lives long asks for each subject whether the registry has the API."""
-    verifier = Verifier(by_digest(origin), options=QUICK, clock=FixedClock(NOW), memory=NoMemory())
+    verifier = Verifier(
+        by_digest(origin), options=QUICK, clock=FixedClock(NOW), memory=NoRollbackStore()
+    )
     origin.lie = neighbour(origin, without_api)
     other = replace(origin.world.repository, path="apps/other")
     verifier.verify(TaggedReference(other, "1"))
@@ -149,7 +151,9 @@ def test_47_later_page_that_is_not_there(origin: Origin) -> None:
     origin.world.sign_legacy()
     withdraw(origin)
     origin.lie = lie
-    verifier = Verifier(by_digest(origin), options=QUICK, clock=FixedClock(NOW), memory=NoMemory())
+    verifier = Verifier(
+        by_digest(origin), options=QUICK, clock=FixedClock(NOW), memory=NoRollbackStore()
+    )
 
     with pytest.raises(NotFoundError, match="the referrers of"):
         verifier.verify(origin.world.reference)

@@ -13,7 +13,7 @@ from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.policies import open_policy, sign_policy
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 from tests.attacks_kit import QUICK, Liar
@@ -37,7 +37,7 @@ class _Node:
     def __init__(self, folder: Path, liar: Liar) -> None:
         self.file = folder / "policy.yaml"
         self.liar = liar
-        self._memory = SqliteMemory(folder / "seen.db")
+        self._memory = SqliteRollbackStore(folder / "seen.db")
         self.key = folder / "release.pub"
         self.key.write_bytes(public_key_pem(liar.world.signer.public_key))
 

@@ -10,7 +10,7 @@ import pytest
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.types import Freshness, Policy
 from imagekit.signatures.release import RELEASE
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 from tests.attacks_kit import QUICK, Liar, errors
@@ -47,7 +47,7 @@ def _judge(world: World, memory: Path, policy: Policy, *, now: datetime = NOW) -
         policy=policy,
         options=QUICK,
         clock=FixedClock(now),
-        memory=SqliteMemory(memory),
+        memory=SqliteRollbackStore(memory),
     )
 
 

@@ -18,7 +18,7 @@ from imagekit.policy.authorities import identifies
 from imagekit.policy.load import parse_policy
 from imagekit.policy.types import Deny, Policy
 from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoot
-from imagekit.signatures.results import Certified, Witness, Witnessed
+from imagekit.signatures.results import Certified, ServiceResult, TransparencyResult
 from imagekit.signatures.sigstore.certificate import certified
 from imagekit.verify.verdict import Verdict
 from tests.attacks_kit import RealStage, errors
@@ -39,25 +39,25 @@ class _Vouches:
     known: dict[bytes, Certified] = field(default_factory=dict)
     times: tuple[datetime, ...] = (NOW,)
 
-    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, TransparencyResult]:
         """Tell who signed."""
-        log = Witnessed(there=True, times=self.times)
-        return self.known[raw], Witness(root=root.digest, log=log)
+        log = ServiceResult(there=True, times=self.times)
+        return self.known[raw], TransparencyResult(root=root.digest, log=log)
 
     def legacy(
         self, payload: bytes, annotations: object, root: TrustRoot
-    ) -> tuple[Certified, Witness]:
+    ) -> tuple[Certified, TransparencyResult]:
         """Refuse: nobody here signs so."""
         del payload, annotations, root
         raise VerificationError("no legacy signature", code="BAD_SIGNATURE")
 
-    def key_bundle(self, *_: object, root: TrustRoot) -> Witness:
+    def key_bundle(self, *_: object, root: TrustRoot) -> TransparencyResult:
         """Testify of nothing: no key is asked for here."""
-        return Witness(root=root.digest)
+        return TransparencyResult(root=root.digest)
 
-    def key_legacy(self, *_: object, root: TrustRoot) -> Witness:
+    def key_legacy(self, *_: object, root: TrustRoot) -> TransparencyResult:
         """Testify of nothing."""
-        return Witness(root=root.digest)
+        return TransparencyResult(root=root.digest)
 
     def sign(self, world: World, subject: str, issuer: str = _ISSUER) -> None:
         """Attach a signature by an identity."""
@@ -364,7 +364,7 @@ def test_43_root_of_the_same_name(world: World) -> None:
     other = TrustRoot(name="site", raw=b"[]", digest=Digest.of(b"[]"))
 
     class Narrow(_Vouches):
-        def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+        def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, TransparencyResult]:
             if root.digest != _ROOT.digest:
                 raise VerificationError("not of this root", code="BAD_CERTIFICATE")
             return super().bundle(raw, root)

@@ -32,7 +32,7 @@ from imagekit.gate.pace import Pace
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.policy.types import Policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 from tests.gate.kit import Reply, ask
 
 OPEN = Rights(passwords={}, tokens={})
@@ -161,7 +161,8 @@ class LocalGate:
         decisions = DecisionService(
             decision_cache=DecisionCache(store),
             deps=VerifierDeps(
-                memory=SqliteMemory(making.folder / "seen.db"), certificates=SigstoreVerifier()
+                memory=SqliteRollbackStore(making.folder / "seen.db"),
+                certificates=SigstoreVerifier(),
             ),
             times=replace(making.times, waiting=making.limits.waiting_per_client),
             active=lambda: ActivePolicy(policy=self.policy, fingerprint=fingerprint(self.policy)),

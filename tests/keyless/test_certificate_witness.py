@@ -14,7 +14,7 @@ from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
-from imagekit.signatures.results import Witness
+from imagekit.signatures.results import TransparencyResult
 from imagekit.signatures.sigstore.keyless import KeylessSigner, TrustConfig
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import TIMESTAMP_ANNOTATION, SimpleSigning, payload_bytes
@@ -62,21 +62,21 @@ def test_timestamps_of_bundles(sigstore: Sigstore) -> None:
     mine, other = signer.bundle(STATEMENT), signer.bundle(STATEMENT)
     foreign = {"signedTimestamp": b64(MemoryAuthority().stamp(b"any"))}
 
-    def witness(raw: bytes) -> Witness:
+    def transparency(raw: bytes) -> TransparencyResult:
         return SigstoreVerifier().bundle(raw, root)[1]
 
-    good = witness(mine)
+    good = transparency(mine)
     assert good.log.there
-    assert good.stamps.there
-    assert len(good.log.times) == len(good.stamps.times) == 1
-    swapped = witness(_stamped(mine, _stamp(other))).stamps
+    assert good.timestamps.there
+    assert len(good.log.times) == len(good.timestamps.times) == 1
+    swapped = transparency(_stamped(mine, _stamp(other))).timestamps
     assert swapped.fault is not None
     assert swapped.fault.code == "BAD_TIMESTAMP"
     assert not swapped.there
-    bare = witness(_stamped(mine))
-    assert not bare.stamps.there
+    bare = transparency(_stamped(mine))
+    assert not bare.timestamps.there
     assert bare.log == good.log
-    unknown = witness(_stamped(mine, foreign)).stamps
+    unknown = transparency(_stamped(mine, foreign)).timestamps
     assert (unknown.there, unknown.foreign, unknown.fault) == (False, True, None)
 
 
@@ -88,16 +88,16 @@ def test_timestamps_of_the_legacy_form(sigstore: Sigstore) -> None:
     other = _stamp(signer.bundle(STATEMENT))["signedTimestamp"]
     assert annotations
 
-    def witness(stamp: str) -> Witness:
+    def transparency(stamp: str) -> TransparencyResult:
         more = {TIMESTAMP_ANNOTATION: stamp} if stamp else {}
         return SigstoreVerifier().legacy(payload, annotations | more, root)[1]
 
-    assert not witness("").stamps.there
-    assert witness("").log.there
-    swapped = witness(json.dumps({"SignedRFC3161Timestamp": other})).stamps
+    assert not transparency("").timestamps.there
+    assert transparency("").log.there
+    swapped = transparency(json.dumps({"SignedRFC3161Timestamp": other})).timestamps
     assert swapped.fault is not None
     assert swapped.fault.code == "BAD_TIMESTAMP"
-    junk = witness("junk").stamps
+    junk = transparency("junk").timestamps
     assert junk.fault is not None
 
 

@@ -10,7 +10,7 @@ from imagekit.cli.main import main
 from imagekit.policy.new import new_policy
 from imagekit.policy.signers import load_signers
 from imagekit.verify.policies import open_policy
-from imagekit.verify.rollback import ScratchMemory
+from imagekit.verify.rollback import ScratchRollbackStore
 from tests.fakes import FixedClock, MemorySigner
 from tests.sigstore.issuer import EMAIL
 from tests.sigstore_stack import Sigstore
@@ -49,7 +49,7 @@ def _codes(folder: Path, *, days: int = 0, **identity: str) -> list[str]:
     policy = open_policy(
         folder / "policy.yaml",
         signers=load_signers(folder / "authority.yaml"),
-        memory=ScratchMemory(),
+        memory=ScratchRollbackStore(),
         clock=FixedClock(datetime.now(UTC) + timedelta(days=days)),
     )
     return [finding.code for finding in policy.standing]

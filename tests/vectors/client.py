@@ -6,9 +6,9 @@
 
 Status 0: it verifies. 1: it does not. The trusted root is the public good instance's, as
 sigstore-python carries it, where none is given; a log entry is wanted of keys as well. Bundles
-with an envelope go the way of every image's: ``weigh`` and ``counting``. Those with the signature
-of bare bytes, which no image has, are taken apart here and verified by the same adapter; of a key
-they need the bytes themselves, and not their digest.
+with an envelope go the way of every image's: ``verify_candidates`` and ``counting``. Those with the
+signature of bare bytes, which no image has, are taken apart here and verified by the same code; of
+a key they need the bytes themselves, and not their digest.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from imagekit.signatures.authority import Authority, Identity, Need, Pattern, Tr
 from imagekit.signatures.bundle import BAD_BUNDLE, Proofs
 from imagekit.signatures.logentry import Signed
 from imagekit.signatures.publickey import PublicKey, parse_public_key
-from imagekit.signatures.results import Certified, Refusal, Witness
+from imagekit.signatures.results import Certified, Refusal, TransparencyResult
 from imagekit.signatures.signature import verify_signature
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
-from imagekit.verify.candidates import Scales, Weighed, weigh
+from imagekit.verify.candidates import CandidateResult, TrustedSigners, verify_candidates
 from imagekit.verify.evidence import Candidate, Evidence, Form
 from imagekit.verify.signer_trust import counting
 
@@ -92,16 +92,16 @@ def _public_good() -> bytes:
     return read_embedded("trusted_root.json", PUBLIC_GOOD)
 
 
-def _weighed(bundle: bytes, artifact: str, authority: Authority) -> Weighed:
+def _weighed(bundle: bytes, artifact: str, authority: Authority) -> CandidateResult:
     document = strictjson.loads(bundle, what="the bundle")
     fields = Fields.of(document, what="the bundle", code=BAD_BUNDLE)
     if fields.get("messageSignature") is not None:
         return _message(bundle, fields, artifact, authority=authority)
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
-    scales = Scales(
+    trusted = TrustedSigners(
         authorities=(authority,), digest=_digest(artifact), certificates=SigstoreVerifier()
     )
-    return weigh([candidate], scales)[0]
+    return verify_candidates([candidate], trusted)[0]
 
 
 def _message(bundle: bytes, fields: Fields, artifact: str, /, *, authority: Authority) -> Evidence:
@@ -112,10 +112,10 @@ def _message(bundle: bytes, fields: Fields, artifact: str, /, *, authority: Auth
     signatory: PublicKey | Certified
     if authority.key is None:
         what = _digest(artifact) if _is_digest(artifact) else Path(artifact).read_bytes()
-        signatory, witness = SigstoreVerifier().artifact(bundle, what, root)
+        signatory, transparency = SigstoreVerifier().artifact(bundle, what, root)
     else:
         signatory = authority.key
-        witness = _by_key(fields, Path(artifact).read_bytes(), signatory, root)
+        transparency = _by_key(fields, Path(artifact).read_bytes(), signatory, root)
     return Evidence(
         form=Form.BUNDLE,
         source=Digest.of(bundle),
@@ -124,11 +124,13 @@ def _message(bundle: bytes, fields: Fields, artifact: str, /, *, authority: Auth
         identities=(),
         predicate_type="",
         predicate={},
-        witnesses=(witness,),
+        witnesses=(transparency,),
     )
 
 
-def _by_key(fields: Fields, message: bytes, key: PublicKey, root: TrustRoot, /) -> Witness:
+def _by_key(
+    fields: Fields, message: bytes, key: PublicKey, root: TrustRoot, /
+) -> TransparencyResult:
     content = fields.object("messageSignature")
     digest = content.optional_object("messageDigest")
     if digest.values and digest.base64("digest").hex() != Digest.of(message).hex:

@@ -28,7 +28,8 @@ from imagekit.oci.reference import Reference, parse_reference
 from imagekit.policy.load import load_policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import CHAIN_ANNOTATION
-from imagekit.verify.judge import Bench, judge
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.judge import judge
 from tests.vectors.client import PUBLIC_GOOD
 from tests.vectors.dirlayout import DirRegistry
 from tests.vectors.place import DATA
@@ -215,13 +216,13 @@ def _code(case: Case, data: Path, folder: Path) -> str:
     """Return the code of the check that decides."""
     reference = _reference(case.reference)
     policy = _policy(case, data, folder, glob=reference.repository.name)
-    bench = Bench(
+    context = VerifyContext(
         now=NOW,
         open_reader=lambda: DirRegistry(data / case.image),
         certificates=SigstoreVerifier(),
     )
     try:
-        verdict = judge(reference, load_policy(policy), bench)
+        verdict = judge(reference, load_policy(policy), context)
     except NotFoundError:
         return "NOT_FOUND"
     errors = [each.code for each in verdict.findings if each.severity == "error"]

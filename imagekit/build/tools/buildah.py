@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.build.tools.isolation import Cell, Record, no_way, probe_tree, ways
+from imagekit.build.tools.isolation import Record, Sandbox, no_way, probe_tree, ways
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import Folder, Isolation, Store
+from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.errors import BuildError, ToolError
 from imagekit.process import Outcome, Runner, Stream, failure
 from imagekit.progress import Output
@@ -36,7 +36,7 @@ class Buildah:
     """Drives Buildah; inside ``buildah unshare`` as a user, directly as root."""
 
     runner: Runner
-    store: Store
+    store: ContainerStore
     folder: Folder
     """The job's, where small files for Buildah are put."""
 
@@ -271,9 +271,9 @@ class Buildah:
         keep_layers: bool = False,
     ) -> tuple[Runner, Sequence[str]]:
         """Return what runs Buildah in a cell, and the command."""
-        cell = Cell(store=self.store, folder=self.folder)
+        sandbox = Sandbox(store=self.store, folder=self.folder)
         ours = os.environ if self.runner.env is None else self.runner.env
-        wrapped = cell.wrap(
+        wrapped = sandbox.wrap(
             ["buildah", *argv],
             network=network,
             # Without a runtime that needs it, nothing of the host's kernel is shown.
@@ -281,7 +281,7 @@ class Buildah:
             programs=(isolation.runtime,) if isolation.runtime else (),
             keep_layers=keep_layers,
         )
-        return replace(self.runner, env=cell.environment(ours, network=network)), wrapped
+        return replace(self.runner, env=sandbox.environment(ours, network=network)), wrapped
 
     def _probe(self, way: Isolation) -> Outcome:
         """Run the host's ``true`` in an empty container, contained like this."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.image import BuiltLayer
-from imagekit.build.types import Store
+from imagekit.build.types import ContainerStore
 from imagekit.files import storage_errors
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
@@ -59,7 +59,7 @@ class Chain:
         """Return the lock that whoever uses the chain holds, shared."""
         return lock_of(self.name, locks)
 
-    def place(self, storage: Store) -> str:
+    def place(self, storage: ContainerStore) -> str:
         """Make the layout, unless it is there: beside, and then renamed, so that it is whole.
 
         Args:

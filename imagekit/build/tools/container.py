@@ -21,7 +21,7 @@ from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import Record, check_mount_points
 from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
-from imagekit.build.types import CachedLayer, Isolation, Job, Ran
+from imagekit.build.types import CachedLayer, CommandResult, Isolation, Job
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import held
@@ -31,7 +31,7 @@ from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
 from imagekit.progress import Note
-from imagekit.recipe.render import Below, reaches, render
+from imagekit.recipe.render import BaseReference, reaches, render
 from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
 _LAST_LINES = 40
@@ -42,7 +42,7 @@ _LESS_CONTAINED = (
 
 
 @dataclass(slots=True)
-class RealWorkshop:
+class BuildahContainer:
     """Works on one job; use it as a context, so that nothing stays behind."""
 
     job: Job
@@ -102,7 +102,7 @@ class RealWorkshop:
         limit: float,
         mounts: Sequence[tuple[Path, str]] = (),
         network: bool = True,
-    ) -> Ran:
+    ) -> CommandResult:
         """Run a command in the working container by ``buildah run``."""
         targets = [target for _, target in mounts]
         check_mount_points(self._root or Path(), targets, isolation=self._contained())
@@ -118,7 +118,7 @@ class RealWorkshop:
         )
         lines = (outcome.stdout + outcome.stderr).splitlines()
         output = "\n".join(lines[-_LAST_LINES:])
-        return Ran(status=outcome.status, output=output, seconds=outcome.seconds)
+        return CommandResult(status=outcome.status, output=output, seconds=outcome.seconds)
 
     def copy(self, step: CopyStep) -> None:
         """Copy from the recipe's folder, with modes and times that depend on the recipe only."""
@@ -267,7 +267,7 @@ class RealWorkshop:
         onbuild = tuple(step.text for step in recipe.script.stages[-1].onbuild)
         return self._open("result", image), replace(config, onbuild=onbuild)
 
-    def _images(self, buildah: Buildah) -> dict[str, Below]:
+    def _images(self, buildah: Buildah) -> dict[str, BaseReference]:
         """Bring the images that the Containerfile names into the storage."""
         found = {}
         for context in self.job.plan.contexts:
@@ -276,7 +276,7 @@ class RealWorkshop:
             # Docker's format has one line of history a layer; a stranger's base may have none.
             line = History(created=config.created, created_by=context.name)
             config = replace(config, history=(line,) * len(context.layers))
-            found[context.name] = Below(
+            found[context.name] = BaseReference(
                 id=buildah.pull(self._layout(context.layers, config)),
                 shell=context.config.shell,
                 triggers=context.triggers,

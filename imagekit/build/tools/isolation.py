@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imagekit import rooted
 from imagekit.build.tools import sandbox
-from imagekit.build.types import Folder, Isolation, IsolationWish, Store
+from imagekit.build.types import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, DocumentError, ToolError
@@ -55,10 +55,10 @@ MOUNT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Sandbox:
     """What a tool that runs foreign code gets to see of this host: see ``adapters.cell``."""
 
-    store: Store
+    store: ContainerStore
     folder: Folder
     """The job's."""
     readable: tuple[Path, ...] = ()
@@ -168,7 +168,7 @@ class Record:
             return file.read(_MAX_RECORD) if ours and stat.S_ISREG(status.st_mode) else b""
 
 
-def ways(wish: IsolationWish, store: Store, *, superuser: bool) -> Iterator[Isolation]:
+def ways(wish: IsolationWish, store: ContainerStore, *, superuser: bool) -> Iterator[Isolation]:
     """Yield the ways to contain steps that were asked for and may be there, the best first.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagekit import errors
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import Isolation, Job, Made, Probe, Store
+from imagekit.build.types import BuildResult, ContainerStore, Isolation, Job, Probe
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.paths import home_of
@@ -63,7 +63,7 @@ class _Told:
     error: ImagekitError | None = None
 
 
-def environment(env: Mapping[str, str], store: Store) -> dict[str, str]:
+def environment(env: Mapping[str, str], store: ContainerStore) -> dict[str, str]:
     """Return what the worker and its tools get of an environment.
 
     They need neither the password of a key nor a registry login, so they do not get one.
@@ -89,7 +89,7 @@ def in_namespace(argv: Sequence[str]) -> list[str]:
     return [*([] if os.geteuid() == 0 else ["buildah", "unshare", "--"]), *argv]
 
 
-def run_job(job: Job, *, progress: Progress) -> Made:
+def run_job(job: Job, *, progress: Progress) -> BuildResult:
     """Have a job done by the worker.
 
     Args:
@@ -104,7 +104,7 @@ def run_job(job: Job, *, progress: Progress) -> Made:
         ToolError: a tool failed, or the worker was killed.
     """
     secrets = tuple(secret.value for secret in job.secrets)
-    return from_document(Made, _ask(job, job.store, progress=progress, secrets=secrets))
+    return from_document(BuildResult, _ask(job, job.store, progress=progress, secrets=secrets))
 
 
 def find_isolation(probe: Probe) -> Isolation:
@@ -117,7 +117,7 @@ def find_isolation(probe: Probe) -> Isolation:
 
 
 def _ask(
-    request: Job | Probe, store: Store, *, progress: Progress, secrets: tuple[str, ...]
+    request: Job | Probe, store: ContainerStore, *, progress: Progress, secrets: tuple[str, ...]
 ) -> object:
     env = environment(os.environ, store) | tool_files(store).environment
     argv = in_namespace([sys.executable, "-m", _MODULE])

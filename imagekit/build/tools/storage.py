@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.tools import sandbox
-from imagekit.build.types import Folder, IsolationWish, Store
+from imagekit.build.types import ContainerStore, Folder, IsolationWish
 from imagekit.errors import ToolError
 from imagekit.oci.layout import write_whole
 from imagekit.oci.types import Platform
@@ -95,7 +95,7 @@ def host_platform() -> Platform:
 
 def container_store(
     folders: Folders, env: Mapping[str, str], *, isolation: IsolationWish = "auto"
-) -> Store:
+) -> ContainerStore:
     """Return imagekit's own storage for working containers; no user's settings touch it.
 
     Args:
@@ -109,7 +109,7 @@ def container_store(
     graph = folders.data / "containers"
     # It counts what is mounted, for one storage: two that shared it would unmount each other's.
     run = _runtime_folder(env) / hashlib.sha256(os.fsencode(graph)).hexdigest()[:12]
-    return Store(
+    return ContainerStore(
         folder=_folder(graph, run, "graph"),
         run=run,
         driver=_driver(),
@@ -118,7 +118,7 @@ def container_store(
     )
 
 
-def job_folder(folders: Folders, store: Store) -> Folder:
+def job_folder(folders: Folders, store: ContainerStore) -> Folder:
     """Return a folder for a new job; it is not made."""
     real = folders.data / "work" / f"job-{secrets.token_hex(8)}"
     return _folder(real, store.run, real.name)
@@ -166,7 +166,7 @@ class ToolFiles:
         }
 
 
-def tool_files(store: Store) -> ToolFiles:
+def tool_files(store: ContainerStore) -> ToolFiles:
     """Write what tools are configured by, where steps of every isolation have it too.
 
     Raises:

@@ -24,7 +24,7 @@ from imagekit.errors import UsageError
 if TYPE_CHECKING:
     from imagekit.hosts.docker.server import Decide
     from imagekit.hosts.docker.types import DockerRequest
-    from imagekit.hosts.hook_types import FaceConfig
+    from imagekit.hosts.hook_types import HookConfig
 
 _UNIX = "unix://"
 
@@ -85,7 +85,7 @@ def _folder(text: str) -> str:
     return text
 
 
-def _decider(config: "FaceConfig", binds: frozenset[str], console: Console) -> "Decide":
+def _decider(config: "HookConfig", binds: frozenset[str], console: Console) -> "Decide":
     from imagekit.hosts.docker.answer import answer
     from imagekit.policy.findings import plain
 

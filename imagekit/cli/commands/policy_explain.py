@@ -50,11 +50,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.reference import parse_reference
     from imagekit.verify.explain import explain
     from imagekit.verify.explanation_text import account_document, account_text
-    from imagekit.verify.rollback import ReadOnlyMemory
+    from imagekit.verify.rollback import ReadOnlyRollbackStore
     from imagekit.verify.sources import saved_reader
 
     reference = parse_reference(arguments.reference)
-    memory = ReadOnlyMemory(memory_of(arguments))
+    memory = ReadOnlyRollbackStore(memory_of(arguments))
     policy = policy_of(arguments, memory=memory)
     told = explain(
         reference,

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.cli.commands.pull import make_judge
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
-    from imagekit.offline.stage import Bench, StageOptions, stage
+    from imagekit.offline.stage import StageContext, StageOptions, stage
     from imagekit.offline.types import Target
     from imagekit.verify.verdict_text import document, text
 
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     done = stage(
         reference,
         target,
-        Bench(
+        StageContext(
             judge=make_judge(arguments),
             reader=reader(reference.repository, options),
             signer=signer_of(arguments),

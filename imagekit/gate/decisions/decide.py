@@ -16,8 +16,8 @@ from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.oci.reference import Reference
 from imagekit.policy.types import Policy
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.fresh import FrozenMemory
-from imagekit.verify.ports import Memory
+from imagekit.verify.fresh import FrozenRollbackStore
+from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 
@@ -48,7 +48,7 @@ class ActivePolicy:
 class VerifierDeps:
     """What a judgement needs besides the policy and the registry."""
 
-    memory: Memory
+    memory: RollbackStore
     certificates: CertificateVerifier
 
 
@@ -132,7 +132,7 @@ class _Later:
 
     def _allowed(self, time: datetime) -> bool:
         # A look into the future must not be remembered.
-        deps = replace(self.deps, memory=FrozenMemory(self.deps.memory))
+        deps = replace(self.deps, memory=FrozenRollbackStore(self.deps.memory))
         try:
             verdict = _judged(self.reference, self.active, self.recorder, now=time, deps=deps)
         except ImagekitError:

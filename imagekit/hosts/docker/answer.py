@@ -6,13 +6,13 @@ from imagekit.errors import ImagekitError
 from imagekit.hosts.docker.authz import Answer, Ask, Tell, decide
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.hosts.hook import judge_of
-from imagekit.hosts.hook_types import FaceConfig
+from imagekit.hosts.hook_types import HookConfig
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import plain
 
 
 def answer(
-    config: FaceConfig, request: DockerRequest, *, binds: frozenset[str] = frozenset()
+    config: HookConfig, request: DockerRequest, *, binds: frozenset[str] = frozenset()
 ) -> tuple[bool, str]:
     """Return whether Docker may do what it was asked, and what its user is told.
 
@@ -39,12 +39,12 @@ def answer(
     assert_never(decision)
 
 
-def _asked(config: FaceConfig, image: PinnedReference) -> tuple[bool, str]:
+def _asked(config: HookConfig, image: PinnedReference) -> tuple[bool, str]:
     ruling = judge_of(config)(image)
     return ruling.allows(image.digest), ruling.reason
 
 
-def _told(config: FaceConfig, decision: Tell) -> tuple[bool, str]:
+def _told(config: HookConfig, decision: Tell) -> tuple[bool, str]:
     ruling = judge_of(config)(decision.image)
     if not ruling.allowed or ruling.digest is None:
         return False, ruling.reason

@@ -22,7 +22,7 @@ Judge = Callable[[Reference], Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class ObjectDecision:
     """What came of one image of an object."""
 
     image: WantedImage
@@ -54,21 +54,21 @@ def admit(review: Review, judge: Judge, *, allow_tags: bool, contact: str = "") 
     )
 
 
-def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> Ruling:
+def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> ObjectDecision:
     """Judge one image."""
     try:
         reference = as_kubernetes_reads(image.reference)
         verdict = judge(reference)
     except ImagekitError as error:
         said = f"no verdict, so it is refused: {error.code or 'ERROR'}: {plain(error.message)}"
-        return Ruling(image=image, refusal=said)
+        return ObjectDecision(image=image, refusal=said)
     digest = str(verdict.digest) if verdict.digest else ""
     if not verdict.allowed:
-        return Ruling(image=image, refusal=_reasons(verdict), digest=digest)
+        return ObjectDecision(image=image, refusal=_reasons(verdict), digest=digest)
     if isinstance(reference, TaggedReference) and not allow_tags:
         name = f"{reference.repository}:{reference.tag}@{digest}"
         said = f"its tag may move before a node pulls it; write {name}"
-        return Ruling(image=image, refusal=said, digest=digest)
+        return ObjectDecision(image=image, refusal=said, digest=digest)
     # A node looks up by the very letters whether a gate stands before the registry.
     by_gate = allow_tags and _is_plainly_named(image.reference, reference)
     if verdict.unread and not by_gate:
@@ -77,13 +77,13 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> Ruling:
             "MISSING_MANIFEST: its registry does not have all that the index lists, so a node "
             f"could choose what was not judged: {lacks}; copy the image whole"
         )
-        return Ruling(image=image, refusal=said, digest=digest)
+        return ObjectDecision(image=image, refusal=said, digest=digest)
     if isinstance(reference, TaggedReference) and not by_gate:
         said = f"its registry is written in another spelling than nodes know it by: {reference}"
-        return Ruling(image=image, refusal=said, digest=digest)
+        return ObjectDecision(image=image, refusal=said, digest=digest)
     warned = [each for each in verdict.findings if each.severity == "warning"]
     warning = f"{image.reference}: {warned[0].code}: {warned[0].message}" if warned else ""
-    return Ruling(image=image, warning=warning, digest=digest)
+    return ObjectDecision(image=image, warning=warning, digest=digest)
 
 
 def as_kubernetes_reads(text: str) -> Reference:
@@ -108,7 +108,7 @@ def _reasons(verdict: Verdict) -> str:
     return f"refused by policy {verdict.policy} version {verdict.policy_version}: {said}"
 
 
-def _message(refused: Iterable[Ruling], contact: str) -> str:
+def _message(refused: Iterable[ObjectDecision], contact: str) -> str:
     rulings = [*refused]
     lines = [
         f"imagekit: {plain(one.image.place)}: {plain(one.image.reference)}: {one.refusal}"

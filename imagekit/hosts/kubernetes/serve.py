@@ -22,7 +22,7 @@ from imagekit.hosts.kubernetes.review import Admission, Review
 from imagekit.hosts.kubernetes.webhook import Webhook
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.types import Policy
-from imagekit.verify.ports import Memory
+from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verify import Verifier
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class WebhookSetting:
     load: Callable[[], Policy]
     """Reads the policy."""
     options: RegistryOptions
-    memory: Memory
+    memory: RollbackStore
     allow_tags: bool = False
     contact: str = ""
     limits: Limits = field(default_factory=Limits)

@@ -49,7 +49,7 @@ class RegistryReader(Protocol):
 
 
 @runtime_checkable
-class Remembering(Protocol):
+class CachingReader(Protocol):
     """A reader that keeps some of what it read by digest."""
 
     def remembers(self, repository: Repository, digest: Digest) -> bool:

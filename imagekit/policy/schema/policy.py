@@ -26,7 +26,7 @@ from imagekit.policy.schema.words import (
     SENTENCE,
     repeated,
 )
-from imagekit.policy.types import Deny, Policy, Waiver
+from imagekit.policy.types import Deny, Policy, PolicyException
 from imagekit.signatures.authority import TrustRoot
 
 _EMPTY_DIGEST = Digest.of(b"")
@@ -120,7 +120,7 @@ _DENY: Record[Deny] = Record(
         identities=values["identities"],
     ),
 )
-_EXCEPTION: Record[Waiver] = Record(
+_EXCEPTION: Record[PolicyException] = Record(
     "an exception",
     {
         "image": item(
@@ -137,7 +137,7 @@ _EXCEPTION: Record[Waiver] = Record(
         "owner": item(SENTENCE, "who answers for it", required=True),
         "expires": item(MOMENT, "from then on it is no exception any more", required=True),
     },
-    make=lambda values: Waiver(
+    make=lambda values: PolicyException(
         repository=values["image"].repository,
         digest=values["image"].digest,
         reason=values["reason"],
@@ -161,7 +161,7 @@ def _one_rule_a_glob(values: Values, report: Report) -> None:
 
 
 def _one_exception_an_image(values: Values, report: Report) -> None:
-    found: tuple[Found[Waiver], ...] = values.get("exceptions") or ()
+    found: tuple[Found[PolicyException], ...] = values.get("exceptions") or ()
     names = [f"{one.value.repository}@{one.value.digest}" for one in found]
     for twice in repeated(names):
         span = found[len(names) - 1 - names[::-1].index(twice)].span

@@ -29,7 +29,7 @@ class PinNeededError(Exception):
     """The holder wants a PIN that nobody has been asked for."""
 
 
-class Holder(Protocol):
+class KeyBackend(Protocol):
     """What keeps a private key and signs with it; it raises whatever its library raises."""
 
     @property
@@ -62,19 +62,19 @@ class TokenKey:
     """A private key that never leaves its holder: an implementation of ``ports.PrivateKey``.
 
     Args:
-        holder: who keeps it.
+        backend: who keeps it.
         what: how messages call it.
         seconds: how long to wait for one answer of the holder.
     """
 
-    def __init__(self, holder: Holder, *, what: str, seconds: float = DEADLINE) -> None:
-        self._holder = holder
+    def __init__(self, backend: KeyBackend, *, what: str, seconds: float = DEADLINE) -> None:
+        self._backend = backend
         self._what = what
         self._seconds = seconds
         # A token knows one login at a time, and counts the wrong ones.
         self._lock = threading.Lock()
         self._refused: SigningKeyError | None = None
-        self._public = self._asked(holder.public)
+        self._public = self._asked(backend.public)
 
     @property
     def public_key(self) -> PublicKey:
@@ -88,7 +88,7 @@ class TokenKey:
     def sign_legacy(self, message: bytes) -> bytes:
         """Return the signature of a ``.sig`` payload: SHA-256 whatever the curve."""
         scheme = _legacy_scheme(self._public)
-        if scheme != _scheme(self._public) and not self._holder.any_hash:
+        if scheme != _scheme(self._public) and not self._backend.any_hash:
             raise SigningKeyError(
                 f"{self._what} signs with the hash of its curve only, and podman wants SHA-256",
                 hint="make a key on the curve P-256",
@@ -113,7 +113,7 @@ class TokenKey:
         verified: Callable[[PublicKey, bytes, bytes], bool],
         /,
     ) -> bytes:
-        signature = self._asked(lambda: self._holder.sign(message, scheme))
+        signature = self._asked(lambda: self._backend.sign(message, scheme))
         if not verified(self._public, signature, message):
             raise SigningKeyError(
                 f"a signature of {self._what} does not hold under its own public half",
@@ -140,7 +140,7 @@ class TokenKey:
             return within(self._seconds, call)
         except PinNeededError:
             # Here and not in the other thread: a person has all the time to type it.
-            self._holder.ask()
+            self._backend.ask()
             return within(self._seconds, call)
 
     def _fault(self, error: Exception, /) -> SigningKeyError:
@@ -152,7 +152,7 @@ class TokenKey:
                 hint="is it there, and does it wait for a touch?",
                 code="NO_ANSWER",
             )
-        return self._holder.fault(error)
+        return self._backend.fault(error)
 
     def __repr__(self) -> str:
         return f"TokenKey({self._public.fingerprint})"

@@ -14,7 +14,7 @@ from imagekit.signatures.authority import Authority, Identity, Need, Pattern, Tr
 from imagekit.signatures.bundle import CertificateBundle, parse_bundle
 from imagekit.signatures.results import Certified
 from imagekit.signatures.sigstore.certificate import certified
-from imagekit.signatures.sigstore.promise import Promise
+from imagekit.signatures.sigstore.promise import InclusionPromise
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
@@ -199,7 +199,7 @@ class KeylessSigner:
         entry = bundle.log_entry._inner  # noqa: SLF001  # the library has no public way to it
         if entry.inclusion_promise is None or entry.integrated_time is None:
             return {}
-        promise = Promise(
+        promise = InclusionPromise(
             signature=bytes(entry.inclusion_promise.signed_entry_timestamp),
             body=bytes(entry.canonicalized_body),
             time=datetime.fromtimestamp(entry.integrated_time, UTC),

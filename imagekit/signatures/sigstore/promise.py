@@ -23,7 +23,7 @@ _LATEST = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class InclusionPromise:
     """What the log has signed: an entry, its place and the time."""
 
     signature: bytes
@@ -33,7 +33,7 @@ class Promise:
     log_id: bytes
 
     @classmethod
-    def parse(cls, text: str) -> "Promise":
+    def parse(cls, text: str) -> "InclusionPromise":
         """Read the annotation.
 
         Raises:

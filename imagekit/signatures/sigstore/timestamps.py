@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.errors import VerificationError
 from imagekit.signatures.bundle import BAD_TIMESTAMP
-from imagekit.signatures.results import Refusal, Witnessed
+from imagekit.signatures.results import Refusal, ServiceResult
 from imagekit.signatures.sigstore.trustedroot import guarded, within
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from sigstore.models import TrustedRoot
 
 
-def judge_stamps(trusted: "TrustedRoot", raws: Sequence[bytes], signature: bytes) -> Witnessed:
+def judge_timestamps(
+    trusted: "TrustedRoot", raws: Sequence[bytes], signature: bytes
+) -> ServiceResult:
     """Judge timestamps.
 
     Args:
@@ -35,15 +37,15 @@ def judge_stamps(trusted: "TrustedRoot", raws: Sequence[bytes], signature: bytes
         raise VerificationError("a timestamp is there twice", code=BAD_TIMESTAMP)
     found = [_time(trusted, raw, signature) for raw in raws]
     times = tuple(sorted(time for time in found if time is not None))
-    return Witnessed(there=bool(times), times=times, foreign=None in found)
+    return ServiceResult(there=bool(times), times=times, foreign=None in found)
 
 
-def told(judge: Callable[[], Witnessed], *, code: str) -> Witnessed:
+def told(judge: Callable[[], ServiceResult], *, code: str) -> ServiceResult:
     """Let what does not hold be a fault of what is witnessed: the policy may not ask for it."""
     try:
         return guarded(judge)
     except VerificationError as error:
-        return Witnessed(fault=Refusal(code=code, message=error.message, hint=error.hint))
+        return ServiceResult(fault=Refusal(code=code, message=error.message, hint=error.hint))
 
 
 def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | None:

@@ -23,9 +23,9 @@ from imagekit.errors import VerificationError
 from imagekit.signatures.bundle import BAD_TIMESTAMP
 from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
 from imagekit.signatures.publickey import PublicKey
-from imagekit.signatures.results import Witnessed
-from imagekit.signatures.sigstore.promise import Promise
-from imagekit.signatures.sigstore.timestamps import judge_stamps, told
+from imagekit.signatures.results import ServiceResult
+from imagekit.signatures.sigstore.promise import InclusionPromise
+from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
 from imagekit.signatures.sigstore.trustedroot import knows_log, log_keys
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _WHAT = "the log entry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inquest:
+class TransparencyVerifier:
     """One signature by a key, and the trusted root that its witnesses are judged by."""
 
     trusted: "TrustedRoot"
@@ -44,13 +44,14 @@ class Inquest:
     signed: Signed
     now: datetime
 
-    def stamps(self, read: Callable[[], Sequence[bytes]]) -> Witnessed:
+    def timestamps(self, read: Callable[[], Sequence[bytes]]) -> ServiceResult:
         """Judge timestamps, each a response in DER."""
         return told(
-            lambda: judge_stamps(self.trusted, read(), self.signed.signature), code=BAD_TIMESTAMP
+            lambda: judge_timestamps(self.trusted, read(), self.signed.signature),
+            code=BAD_TIMESTAMP,
         )
 
-    def log(self, read: Callable[[], Sequence[object]], times: Sequence[datetime]) -> Witnessed:
+    def log(self, read: Callable[[], Sequence[object]], times: Sequence[datetime]) -> ServiceResult:
         """Judge the log entries of a bundle, each as JSON.
 
         Args:
@@ -59,11 +60,11 @@ class Inquest:
         """
         return told(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
 
-    def promise(self, text: str) -> Witnessed:
+    def promise(self, text: str) -> ServiceResult:
         """Judge a log's promise as the legacy form has it; an empty text is none."""
-        return told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else Witnessed()
+        return told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else ServiceResult()
 
-    def _entries(self, entries: Sequence[object], stamped: Sequence[datetime]) -> Witnessed:
+    def _entries(self, entries: Sequence[object], stamped: Sequence[datetime]) -> ServiceResult:
         seen: set[bytes] = set()
         times: list[datetime] = []
         foreign = False
@@ -77,7 +78,7 @@ class Inquest:
                 raise VerificationError("one log has two entries of it", code=BAD_TLOG_ENTRY)
             seen.add(log_id)
             times += self._entry(fields, log_id, stamped)
-        return Witnessed(there=bool(seen), times=tuple(sorted(times)), foreign=foreign)
+        return ServiceResult(there=bool(seen), times=tuple(sorted(times)), foreign=foreign)
 
     def _entry(
         self, fields: Fields, log_id: bytes, stamped: Sequence[datetime]
@@ -94,13 +95,13 @@ class Inquest:
         self._check_body(bytes(inner.canonicalized_body), kind=kind)
         return promised
 
-    def _promise(self, text: str) -> Witnessed:
-        promise = Promise.parse(text)
+    def _promise(self, text: str) -> ServiceResult:
+        promise = InclusionPromise.parse(text)
         if not knows_log(self.trusted, promise.log_id):
-            return Witnessed(foreign=True)
+            return ServiceResult(foreign=True)
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
         self._check_body(promise.body)
-        return Witnessed(there=True, times=(promise.time,))
+        return ServiceResult(there=True, times=(promise.time,))
 
     def _check_body(self, body: bytes, *, kind: str = "") -> None:
         recorded = parse_recorded(body)

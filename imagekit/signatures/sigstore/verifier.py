@@ -21,19 +21,19 @@ from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
 from imagekit.signatures.logentry import Signed
 from imagekit.signatures.publickey import PublicKey, public_key_of
-from imagekit.signatures.results import Certified, Refusal, Witness, Witnessed
+from imagekit.signatures.results import Certified, Refusal, ServiceResult, TransparencyResult
 from imagekit.signatures.signature import verify_legacy_signature
 from imagekit.signatures.sigstore.certificate import certified
-from imagekit.signatures.sigstore.promise import Promise
-from imagekit.signatures.sigstore.timestamps import judge_stamps, told
-from imagekit.signatures.sigstore.transparency import Inquest, check_logged
+from imagekit.signatures.sigstore.promise import InclusionPromise
+from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
+from imagekit.signatures.sigstore.transparency import TransparencyVerifier, check_logged
 from imagekit.signatures.sigstore.trustedroot import guarded, load_root, log_keys, within
 from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
     LOG_ANNOTATION,
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
-    legacy_stamps,
+    legacy_timestamps,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SigstoreVerifier:
         self._clock = clock or SystemClock()
         self._roots: dict[Digest, _Root] = {}
 
-    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, Witness]:
+    def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, TransparencyResult]:
         """Verify a bundle by certificate.
 
         Raises:
@@ -59,7 +59,7 @@ class SigstoreVerifier:
 
     def artifact(
         self, raw: bytes, artifact: bytes | Digest, root: TrustRoot
-    ) -> tuple[Certified, Witness]:
+    ) -> tuple[Certified, TransparencyResult]:
         """Verify a bundle with the signature of bare bytes, or of the digest given for them.
 
         No image is ever verified so: it says nothing of what the bytes are.
@@ -71,7 +71,7 @@ class SigstoreVerifier:
 
     def legacy(
         self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
-    ) -> tuple[Certified, Witness]:
+    ) -> tuple[Certified, TransparencyResult]:
         """Verify a legacy signature by its certificate and the log's promise beside it.
 
         Raises:
@@ -79,7 +79,9 @@ class SigstoreVerifier:
         """
         return guarded(lambda: self._root(root).legacy(payload, annotations))
 
-    def key_bundle(self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot) -> Witness:
+    def key_bundle(
+        self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot
+    ) -> TransparencyResult:
         """Judge what came along in a bundle that a key signed; faults are in the witness."""
         envelope = bundle.envelope
         signed = Signed(
@@ -91,49 +93,53 @@ class SigstoreVerifier:
 
     def key_proofs(
         self, proofs: Proofs, signed: Signed, key: PublicKey, *, root: TrustRoot
-    ) -> Witness:
+    ) -> TransparencyResult:
         """Judge log entries and timestamps of whatever a key has signed; see ``key_bundle``."""
         if proofs.none:
-            return Witness(root=root.digest)
+            return TransparencyResult(root=root.digest)
 
-        def judge(inquest: Inquest) -> Witness:
-            stamps = inquest.stamps(lambda: proofs.timestamps)
-            log = inquest.log(lambda: proofs.log_entries, stamps.times)
-            return Witness(root=root.digest, log=log, stamps=stamps)
+        def judge(verifier: TransparencyVerifier) -> TransparencyResult:
+            timestamps = verifier.timestamps(lambda: proofs.timestamps)
+            log = verifier.log(lambda: proofs.log_entries, timestamps.times)
+            return TransparencyResult(root=root.digest, log=log, timestamps=timestamps)
 
-        return self._inquest(signed, key, root, judge=judge)
+        return self._asked(signed, key, root, judge=judge)
 
     def key_legacy(
         self, payload: bytes, annotations: Mapping[str, str], key: PublicKey, *, root: TrustRoot
-    ) -> Witness:
+    ) -> TransparencyResult:
         """Judge the promise and the timestamp beside a legacy signature; see ``key_bundle``."""
         promise = annotations.get(LOG_ANNOTATION, "")
         if not (promise or annotations.get(TIMESTAMP_ANNOTATION)):
-            return Witness(root=root.digest)
+            return TransparencyResult(root=root.digest)
 
-        def judge(inquest: Inquest) -> Witness:
-            stamps = inquest.stamps(lambda: legacy_stamps(annotations))
-            return Witness(root=root.digest, log=inquest.promise(promise), stamps=stamps)
+        def judge(verifier: TransparencyVerifier) -> TransparencyResult:
+            timestamps = verifier.timestamps(lambda: legacy_timestamps(annotations))
+            return TransparencyResult(
+                root=root.digest, log=verifier.promise(promise), timestamps=timestamps
+            )
 
         signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
-        return self._inquest(Signed(signature=signature, message=payload), key, root, judge=judge)
+        return self._asked(Signed(signature=signature, message=payload), key, root, judge=judge)
 
-    def _inquest(
+    def _asked(
         self,
         signed: Signed,
         key: PublicKey,
         root: TrustRoot,
         /,
         *,
-        judge: Callable[[Inquest], Witness],
-    ) -> Witness:
+        judge: Callable[[TransparencyVerifier], TransparencyResult],
+    ) -> TransparencyResult:
         try:
             trusted = self._root(root).trusted
         except VerificationError as error:
             refusal = Refusal(code=error.code, message=error.message, hint=error.hint)
-            fault = Witnessed(fault=refusal)
-            return Witness(root=root.digest, log=fault, stamps=fault)
-        return judge(Inquest(trusted=trusted, key=key, signed=signed, now=self._clock.now()))
+            fault = ServiceResult(fault=refusal)
+            return TransparencyResult(root=root.digest, log=fault, timestamps=fault)
+        return judge(
+            TransparencyVerifier(trusted=trusted, key=key, signed=signed, now=self._clock.now())
+        )
 
     def _root(self, root: TrustRoot) -> "_Root":
         known = self._roots.get(root.digest)
@@ -156,7 +162,7 @@ class _Root:
 
         return Verifier(trusted_root=self.trusted)
 
-    def bundle(self, raw: bytes) -> tuple[Certified, Witness]:
+    def bundle(self, raw: bytes) -> tuple[Certified, TransparencyResult]:
         """Verify a bundle with an envelope."""
         from sigstore.models import Bundle
 
@@ -165,7 +171,9 @@ class _Root:
         self._verifier.verify_dsse(bundle, _Anybody())
         return self._certified(bundle)
 
-    def artifact(self, raw: bytes, artifact: bytes | Digest) -> tuple[Certified, Witness]:
+    def artifact(
+        self, raw: bytes, artifact: bytes | Digest
+    ) -> tuple[Certified, TransparencyResult]:
         """Verify a bundle with the signature of bare bytes."""
         from sigstore.hashes import Hashed
         from sigstore.models import Bundle
@@ -177,7 +185,7 @@ class _Root:
         self._verifier.verify_artifact(hashed, bundle, _Anybody())
         return self._certified(bundle)
 
-    def _certified(self, bundle: "Bundle") -> tuple[Certified, Witness]:
+    def _certified(self, bundle: "Bundle") -> tuple[Certified, TransparencyResult]:
         """Check what the library leaves out, and tell who signed and when."""
         entry = bundle.log_entry
         inner = entry._inner  # noqa: SLF001  # the library has no public way to it
@@ -186,44 +194,48 @@ class _Root:
             promised = (datetime.fromtimestamp(inner.integrated_time, UTC),)
         material = bundle._inner.verification_material  # noqa: SLF001  # see above
         data = material.timestamp_verification_data
-        stamps = self._stamps(
+        timestamps = self._timestamps(
             lambda: (
                 [bytes(one.signed_timestamp) for one in data.rfc3161_timestamps] if data else []
             ),
             bundle.signature,
         )
-        keys = log_keys(self.trusted, inner.log_id.key_id, promised or stamps.times)
+        keys = log_keys(self.trusted, inner.log_id.key_id, promised or timestamps.times)
         check_logged(entry, keys, promised=bool(promised))
         certificate = bundle.signing_certificate
-        self._check_authority(certificate, promised + stamps.times)
-        return certified(certificate), self._witness(promised, stamps)
+        self._check_authority(certificate, promised + timestamps.times)
+        return certified(certificate), self._transparency(promised, timestamps)
 
-    def legacy(self, payload: bytes, annotations: Mapping[str, str]) -> tuple[Certified, Witness]:
+    def legacy(
+        self, payload: bytes, annotations: Mapping[str, str]
+    ) -> tuple[Certified, TransparencyResult]:
         """Verify a payload that a certificate's key signed, with the promise of Rekor v1."""
         from cryptography.x509 import load_pem_x509_certificate
 
         signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
         pem = annotations.get(CERTIFICATE_ANNOTATION, "").encode()
         certificate = load_pem_x509_certificate(pem)
-        promise = Promise.parse(annotations.get(LOG_ANNOTATION, ""))
+        promise = InclusionPromise.parse(annotations.get(LOG_ANNOTATION, ""))
         promise.check_entry(certificate, signature=signature, payload=payload)
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
-        stamps = self._stamps(lambda: legacy_stamps(annotations), signature)
-        chain = self._check_authority(certificate, (promise.time, *stamps.times))
+        timestamps = self._timestamps(lambda: legacy_timestamps(annotations), signature)
+        chain = self._check_authority(certificate, (promise.time, *timestamps.times))
         self._check_leaf(certificate, chain)
         key = public_key_of(certificate.public_key(), what="the certificate's key")
         if not verify_legacy_signature(key, signature, payload):
             raise VerificationError(
                 "the certificate's key did not sign this payload", code="BAD_SIGNATURE"
             )
-        return certified(certificate), self._witness((promise.time,), stamps)
+        return certified(certificate), self._transparency((promise.time,), timestamps)
 
-    def _stamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> Witnessed:
-        return told(lambda: judge_stamps(self.trusted, read(), signature), code=BAD_TIMESTAMP)
+    def _timestamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> ServiceResult:
+        return told(lambda: judge_timestamps(self.trusted, read(), signature), code=BAD_TIMESTAMP)
 
-    def _witness(self, promised: tuple[datetime, ...], stamps: Witnessed) -> Witness:
-        log = Witnessed(there=True, times=promised)
-        return Witness(root=self._digest, log=log, stamps=stamps)
+    def _transparency(
+        self, promised: tuple[datetime, ...], timestamps: ServiceResult
+    ) -> TransparencyResult:
+        log = ServiceResult(there=True, times=promised)
+        return TransparencyResult(root=self._digest, log=log, timestamps=timestamps)
 
     def _check_authority(
         self, certificate: "Certificate", times: Sequence[datetime]

@@ -3,7 +3,7 @@
 import json
 
 from imagekit.build.image import BuiltLayer, Origin
-from imagekit.build.types import CachedLayer, Made
+from imagekit.build.types import BuildResult, CachedLayer
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError
@@ -109,7 +109,7 @@ _BUILT = BuiltLayer(
     origin=Origin.RECIPE,
     title="run: make",
 )
-_MADE = Made(layers=(_BUILT,), materials=(), tools=(("buildah", "1.28"),))
+_MADE = BuildResult(layers=(_BUILT,), materials=(), tools=(("buildah", "1.28"),))
 
 
 def _strictjson(raw: bytes) -> None:
@@ -195,7 +195,7 @@ def _release(raw: bytes) -> None:
 
 def _record(raw: bytes) -> None:
     document = strictjson.loads(raw, what="what the worker said")
-    for kind in (Output, Done, Note, Command, Made, CachedLayer):
+    for kind in (Output, Done, Note, Command, BuildResult, CachedLayer):
         _record_of(kind, document)
 
 

@@ -8,8 +8,8 @@ from imagekit.oci.types import IN_TOTO
 from imagekit.signatures.bundle import Proofs
 from imagekit.signatures.dsse import pae
 from imagekit.signatures.logentry import Signed, parse_recorded
-from imagekit.signatures.results import Witness
-from imagekit.signatures.sigstore.promise import Promise
+from imagekit.signatures.results import TransparencyResult
+from imagekit.signatures.sigstore.promise import InclusionPromise
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import (
     LOG_ANNOTATION,
@@ -53,21 +53,21 @@ def _stamp(raw: bytes) -> None:
             SIGNATURE_ANNOTATION: base64_text(signed.signature),
             TIMESTAMP_ANNOTATION: text,
         }
-        witness = _VERIFIER.key_legacy(signed.message, annotations, _KEY, root=_ROOT)
+        transparency = _VERIFIER.key_legacy(signed.message, annotations, _KEY, root=_ROOT)
         if signed is _OTHER:
-            _hold_nothing(witness)
+            _hold_nothing(transparency)
 
 
 def _promise(raw: bytes) -> None:
     text = raw.decode("utf-8", "surrogateescape")
     annotations = {SIGNATURE_ANNOTATION: base64_text(b"another"), LOG_ANNOTATION: text}
     _hold_nothing(_VERIFIER.key_legacy(b"another", annotations, _KEY, root=_ROOT))
-    Promise.parse(text)
+    InclusionPromise.parse(text)
 
 
-def _hold_nothing(witness: Witness) -> None:
+def _hold_nothing(transparency: TransparencyResult) -> None:
     """Hold that nobody testifies of a signature that was neither logged nor stamped."""
-    if witness.log.there or witness.stamps.there:
+    if transparency.log.there or transparency.timestamps.there:
         raise BrokenRuleError("something testifies of a signature that nobody has seen")
 
 

@@ -19,7 +19,7 @@ from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.files import generate
-from imagekit.verify.rollback import SqliteMemory
+from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verify import verify
 from tests.servers import RegistryServer
 
@@ -96,7 +96,7 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
                 signer=signer,
                 options=PublishOptions(build=BuildOptions(test=False, env=env)),
                 writer=_Meeting(writer(repository, RegistryOptions()), barrier),
-                memory=SqliteMemory(home / "seen.db"),
+                memory=SqliteRollbackStore(home / "seen.db"),
             )
         except InputError as error:
             lost.append(error)
@@ -113,7 +113,7 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
     policy = own_policy(repository.name, signer.authority, SystemClock().now())
     for number in range(2):
         # Also who lost takes the winner's for the release from here on.
-        memory = SqliteMemory(tmp_path / f"home{number}" / "seen.db")
+        memory = SqliteRollbackStore(tmp_path / f"home{number}" / "seen.db")
         for tag in ("1.0.0", "latest"):
             verdict = verify(TaggedReference(repository, tag), policy=policy, memory=memory)
             assert (verdict.allowed, verdict.digest) == (True, won[0].digest), verdict.findings

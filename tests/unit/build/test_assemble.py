@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.build.assemble import image_config
 from imagekit.build.plan import make_plan
-from imagekit.build.types import BaseContext, BuildPlan, Made
+from imagekit.build.types import BaseContext, BuildPlan, BuildResult
 from imagekit.errors import RecipeError
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig, Platform
@@ -27,7 +27,7 @@ BASE = ImageConfig(  # noqa: S604 - no call of a shell
     exposed_ports=("80/tcp",),
     author="somebody",
 )
-NOTHING = Made(layers=(), materials=(), tools=())
+NOTHING = BuildResult(layers=(), materials=(), tools=())
 
 
 def plan(recipe: Recipe, inherited: ImageConfig | None = BASE) -> BuildPlan:

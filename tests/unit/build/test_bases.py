@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.bases import Below, image_below
+from imagekit.build.bases import BaseImage, image_below
 from imagekit.build.tools.storage import host_platform
 from imagekit.documents.place import Place
 from imagekit.errors import RegistryError
@@ -26,7 +26,7 @@ from tests.signed import World
 _REPOSITORY = Repository("registry.example.org", "apps/demo")
 
 
-def _below(folder: Path, monkeypatch: pytest.MonkeyPatch, options: RegistryOptions) -> Below:
+def _below(folder: Path, monkeypatch: pytest.MonkeyPatch, options: RegistryOptions) -> BaseImage:
     memory = MemoryRegistry()
     layer = memory.put_bytes(_REPOSITORY, LAYER, b"layer")
     config = ImageConfig(platform=host_platform(), created="", diff_ids=(Digest.of(b"layer"),))

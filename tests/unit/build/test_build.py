@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.bases import Below
+from imagekit.build.bases import BaseImage
 from imagekit.build.build import LONG_AGO, plan_of
 from imagekit.errors import RecipeError
 from imagekit.recipe import load
@@ -20,7 +20,7 @@ def recipe(folder: Path, text: str = "") -> Path:
 
 def epoch(folder: Path, **env: str) -> int:
     """Return the time of the recipe's image."""
-    return plan_of(load(folder), Below(), env=env).epoch
+    return plan_of(load(folder), BaseImage(), env=env).epoch
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from imagekit.build.image import BuiltLayer
 from imagekit.build.make import make
 from imagekit.build.marks import Mark
 from imagekit.build.plan import make_plan
-from imagekit.build.types import Made, Ran
+from imagekit.build.types import BuildResult, CommandResult
 from imagekit.errors import BuildError
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
@@ -29,7 +29,7 @@ def _recipe(recipe: Recipe, *steps: Step, **more: object) -> Recipe:
     return Recipe(**{**words, "steps": steps, **more})
 
 
-def _make(recipe: Recipe, workshop: FakeWorkshop) -> tuple[Made, list[str]]:
+def _make(recipe: Recipe, workshop: FakeWorkshop) -> tuple[BuildResult, list[str]]:
     notes: list[str] = []
 
     def progress(event: Event) -> None:
@@ -85,7 +85,7 @@ def test_a_text_of_the_host_is_refused(
     """Wherever a step wrote it; the message says which, and not the text."""
     text = mark.text.decode()
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         del command
         file = root / "opt"
         match where:
@@ -117,7 +117,7 @@ def test_a_recipe_may_name_its_proxy_and_no_password(
 ) -> None:
     """What stands in the recipe is the image's own, but for what opens something."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         (root / "opt").write_text(command)
         return ends(0)(command, root)
 
@@ -149,7 +149,7 @@ def test_keys_made_by_packages_are_removed_and_named(
 ) -> None:
     """From the layer and from the working container, so that no later layer has them."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         if " install " in command:
             for name in ("etc/ssh/ssh_host_rsa_key", "etc/machine-id", "etc/ssh/sshd_config"):
                 (root / name).parent.mkdir(exist_ok=True)
@@ -172,7 +172,7 @@ def test_a_private_key_that_a_step_makes_stays_and_is_named(
 ) -> None:
     """It may be meant so; whoever builds has to know who reads it."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         (root / "etc/key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
         return ends(0)(command, root)
 
@@ -186,7 +186,7 @@ def test_a_private_key_that_a_step_makes_stays_and_is_named(
 def test_what_is_left_out_is_said(workshop: FakeWorkshop, recipe: Recipe) -> None:
     """Also where a step was told to put something in the place of a known file."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         (root / "dev").mkdir()
         for number in range(30):
             (root / f"dev/{number:02}").write_text("x")
@@ -206,7 +206,7 @@ def test_folders_links_and_copies_in_volatile_places_are_in_the_layer(
 ) -> None:
     """What a step was told to write is there, and nothing has to be said."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         for name in ("run/sshd", "var/log/nginx", "tmp", "var/cache/app"):
             (root / name).mkdir(parents=True)
         (root / "var/log/nginx/access.log").symlink_to("/dev/stdout")
@@ -230,7 +230,7 @@ def test_no_command_sees_the_name_of_the_host(workshop: FakeWorkshop, recipe: Re
     seen: list[str] = []
     run = workshop.run
 
-    def watched(*words: object, **more: object) -> Ran:
+    def watched(*words: object, **more: object) -> CommandResult:
         env = more["env"]
         assert isinstance(env, dict)
         seen.append(env["HOSTNAME"])

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.build.image import Material
 from imagekit.build.packages import count_packages, install, lists_of
-from imagekit.build.types import Ran
+from imagekit.build.types import CommandResult
 from imagekit.errors import BuildError
 from imagekit.recipe.types import Packages
 from tests.workshop import PLACE, FakeWorkshop, debian, ends
@@ -86,7 +86,7 @@ def test_apt_installs_with_its_sources_and_leaves_none(workshop: FakeWorkshop) -
     debian(workshop.root)
     seen: list[str] = []
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         seen.append((root / "etc/apt/sources.list.d/imagekit.list").read_text())
         seen.append((root / "usr/sbin/policy-rc.d").read_text())
         return ends(0)(command, root)
@@ -168,7 +168,7 @@ def test_pip_installs_from_the_wheels_only(workshop: FakeWorkshop) -> None:
 def test_a_failing_pip_is_told(workshop: FakeWorkshop) -> None:
     """With what it said."""
 
-    def runs(command: str, root: Path) -> Ran:
+    def runs(command: str, root: Path) -> CommandResult:
         return ends(1 if "install" in command else 0, python())(command, root)
 
     workshop.runs = runs

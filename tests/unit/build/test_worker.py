@@ -11,7 +11,7 @@ import pytest
 
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
-from imagekit.build.types import Folder, Job, Store
+from imagekit.build.types import ContainerStore, Folder, Job
 from imagekit.build.worker import _sweep
 from imagekit.locks import held
 
@@ -24,7 +24,7 @@ WEEKS = 1_000_000
 class FakeBuildah:
     """A storage of names."""
 
-    store: Store
+    store: ContainerStore
     names: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ def job(tmp_path: Path) -> FakeJob:
 def buildah(tmp_path: Path) -> FakeBuildah:
     """A storage with containers of both jobs and of strangers, and one chain of layers."""
     place = Folder(path=tmp_path / "graph", real=tmp_path / "graph")
-    store = Store(folder=place, run=tmp_path / "run", driver="overlay", runtime="runc")
+    store = ContainerStore(folder=place, run=tmp_path / "run", driver="overlay", runtime="runc")
     (tmp_path / "run" / FOLDER / CHAIN).mkdir(parents=True)
     names = [f"{PREFIX}{OWN}-main", f"{PREFIX}{OTHER}-main", "somebody-elses", f"{PREFIX}12-main"]
     return FakeBuildah(store, names, [f"localhost/run/{FOLDER}/{CHAIN}:1", "localhost/other:1"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.build.image import BuiltLayer, Material, Origin
-from imagekit.build.types import CachedLayer, Made
+from imagekit.build.types import BuildResult, CachedLayer
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.oci.digest import Digest
@@ -33,7 +33,7 @@ _VALUES = (
     | st.builds(Command, argv=st.lists(st.text()).map(tuple))
     | st.builds(Done, stage=st.text(), summary=st.text(), seconds=_NUMBERS)
     | st.builds(
-        Made,
+        BuildResult,
         layers=st.lists(_LAYERS, max_size=2).map(tuple),
         materials=st.lists(st.builds(Material, uri=st.text(), name=st.text())).map(tuple),
         tools=st.lists(st.tuples(st.text(), st.text())).map(tuple),
@@ -59,7 +59,7 @@ def test_what_is_said_is_understood(value: object) -> None:
     assert from_document(type(value), document) == value
 
 
-@given(_JSON, st.sampled_from((Output, Note, Command, Made, CachedLayer)))
+@given(_JSON, st.sampled_from((Output, Note, Command, BuildResult, CachedLayer)))
 def test_anything_else_is_refused(document: object, kind: type[object]) -> None:
     """What does not fit the type is told by one of imagekit's errors, and nothing else happens."""
     try:

@@ -22,7 +22,7 @@ from imagekit.errors import (
     RegistryError,
 )
 from imagekit.hosts.ask_gate import GateJudge
-from imagekit.hosts.hook_types import GateConfig, Ruling
+from imagekit.hosts.hook_types import GateConfig, HookDecision
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
 from imagekit.oci.registry.protocol import ACCEPT
@@ -51,7 +51,7 @@ def ask(
     *,
     name: str = "",
     seconds: float = SECONDS,
-) -> tuple[Ruling, Asked]:
+) -> tuple[HookDecision, Asked]:
     """Ask a gate that answers so; return the ruling, and what the gate was asked."""
     script = answer if callable(answer) else lambda _: answer
     with HostileRegistry(script) as gate:
@@ -328,7 +328,7 @@ def certify(folder: Path, name: str) -> tuple[Path, Path]:
     return cert, key
 
 
-def by_tls(folder: Path, name: str, *, trusted: Path | None) -> Ruling:
+def by_tls(folder: Path, name: str, *, trusted: Path | None) -> HookDecision:
     """Ask a gate with that certificate, trusting those authorities."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certify(folder, name))

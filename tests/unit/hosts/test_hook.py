@@ -11,7 +11,7 @@ from imagekit.hosts.docker.answer import answer
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.hosts.hook import judge_of, load_face, policy_of, within
 from imagekit.hosts.hook_config import VARIABLE, parse_config
-from imagekit.hosts.hook_types import FaceConfig, GateConfig
+from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
 from imagekit.policy.new import new_policy
 from tests.attacks_kit import Liar
@@ -26,7 +26,7 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
         b"caFile: /ca.pem\nseconds: 3\nrealms: [GitLab.com]\n"
     )
 
-    assert parse_config(raw, file="x") == FaceConfig(
+    assert parse_config(raw, file="x") == HookConfig(
         policy=Path("/p.yaml"),
         policy_keys=(Path("/k.pub"),),
         state=Path("/s.db"),
@@ -72,7 +72,7 @@ def test_a_missing_configuration_is_an_error(tmp_path: Path) -> None:
 
 def test_a_policy_key_that_is_missing_is_an_error(tmp_path: Path) -> None:
     """It is never taken for none."""
-    config = FaceConfig(policy=tmp_path / "p", policy_keys=(tmp_path / "none",))
+    config = HookConfig(policy=tmp_path / "p", policy_keys=(tmp_path / "none",))
 
     with pytest.raises(ImagekitError):
         policy_of(config)
@@ -88,7 +88,7 @@ def test_an_index_that_could_not_be_read_whole_is_refused(tmp_path: Path) -> Non
             f"{world.repository.host}/apps/**", world.signer.public_key, now=datetime.now(UTC)
         )
         (tmp_path / "policy.yaml").write_text(text)
-        judge = judge_of(FaceConfig(policy=tmp_path / "policy.yaml", state=tmp_path / "seen.db"))
+        judge = judge_of(HookConfig(policy=tmp_path / "policy.yaml", state=tmp_path / "seen.db"))
         whole = judge(world.reference)
         sparse_index(world, Digest.of(b"hidden"))
         sparse = judge(world.reference)
@@ -118,7 +118,7 @@ def test_the_alarm_is_off_afterwards() -> None:
 
 def test_without_a_policy_docker_may_do_nothing_with_images(tmp_path: Path) -> None:
     """The answer is a no, and never an exception."""
-    config = FaceConfig(policy=tmp_path / "none", state=tmp_path / "s.db")
+    config = HookConfig(policy=tmp_path / "none", state=tmp_path / "s.db")
     digest = "sha256:" + "1" * 64
 
     allow, said = answer(config, _pull(f"fromImage=r.site/a@{digest}"))
@@ -136,7 +136,7 @@ def ask_docker(gate_says: Answer, uri: str) -> tuple[bool, str]:
     """Ask as Docker does, where the host's configuration names a gate."""
     with HostileRegistry(lambda _: gate_says) as gate:
         asked = GateConfig(address=gate.host, tls=False, registries={"r.site": ""})
-        config = FaceConfig(gate=asked)
+        config = HookConfig(gate=asked)
         return answer(config, _pull(uri))
 
 
@@ -168,7 +168,7 @@ def test_by_a_gate_docker_may_not_pull_what_it_does_not_serve(gate_says: Answer,
 
 def test_a_gate_is_no_policy_for_receipts() -> None:
     """A staged image is judged by its receipt, which the gate knows nothing of."""
-    config = FaceConfig(gate=GateConfig(address="127.0.0.1:1", registries={"r.site": ""}))
+    config = HookConfig(gate=GateConfig(address="127.0.0.1:1", registries={"r.site": ""}))
 
     with pytest.raises(InputError, match="receipts are checked by a policy"):
         policy_of(config)

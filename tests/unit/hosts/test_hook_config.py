@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.errors import InputError
 from imagekit.hosts.hook_config import parse_config
-from imagekit.hosts.hook_types import FaceConfig, GateConfig
+from imagekit.hosts.hook_types import GateConfig, HookConfig
 
 
 def test_a_gate_is_read() -> None:
@@ -16,7 +16,7 @@ def test_a_gate_is_read() -> None:
         b"registries: [site=R.site., hub=index.docker.io:443]\n"
     )
 
-    assert parse_config(raw, file="x") == FaceConfig(
+    assert parse_config(raw, file="x") == HookConfig(
         gate=GateConfig(
             address="gate.site:5443",
             ca_file=Path("/ca.pem"),

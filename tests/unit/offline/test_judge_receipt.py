@@ -9,7 +9,7 @@ import pytest
 from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
-from imagekit.offline.judge_receipt import Bench, judge_receipt
+from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.types import STAGED, Kind
 from imagekit.policy.condition import VsaCondition
@@ -82,7 +82,7 @@ def _judged(
     raw = signer.bundle(statement_bytes(statement or _statement()))
     receipt = claimed(parse_bundle(raw).envelope)
     return judge_receipt(
-        raw, receipt, staged=staged, bench=Bench(policy=policy or _policy(), now=now)
+        raw, receipt, staged=staged, context=ReceiptContext(policy=policy or _policy(), now=now)
     )
 
 

@@ -10,7 +10,7 @@ from imagekit.errors import DocumentError, InputError, InvalidReferenceError, No
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.offline.check_receipt import Asked, Checked, check
-from imagekit.offline.stage import Bench, Staged, StageOptions, stage
+from imagekit.offline.stage import StageContext, Staged, StageOptions, stage
 from imagekit.offline.types import Kind, Target
 from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
@@ -50,7 +50,7 @@ class Yard:
         return stage(
             self.site.world.reference,
             Target(kind=Kind.OCI, path=self.path),
-            Bench(
+            StageContext(
                 judge=lambda reference: self.site.judge(reference, registry),
                 reader=registry,
                 signer=self.signer,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from imagekit.documents.report import Report
 from imagekit.recipe.containerfile import read_containerfile
-from imagekit.recipe.render import Below, render
+from imagekit.recipe.render import BaseReference, render
 from imagekit.recipe.types import Containerfile, RecipeBase
 
 _INSTRUCTIONS = frozenset(
@@ -67,7 +67,7 @@ def test_what_buildah_gets_has_one_reading(raw: bytes) -> None:
     if script is None or script.needs:
         return
 
-    images = {name: Below(id="f" * 64) for name in _names(script)}
+    images = {name: BaseReference(id="f" * 64) for name in _names(script)}
     rendered = render(script, images)
 
     lines = rendered.text.removesuffix("\n").split("\n")

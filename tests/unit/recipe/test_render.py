@@ -4,7 +4,7 @@ import pytest
 
 from imagekit.documents.report import Report as Faults
 from imagekit.recipe.containerfile import read_containerfile
-from imagekit.recipe.render import Below, Report, reaches, render
+from imagekit.recipe.render import BaseReference, Report, reaches, render
 
 HEX = "ab" * 32
 PINNED = f"r.example/base@sha256:{HEX}"
@@ -15,7 +15,7 @@ def rendered(text: str, **below: object) -> tuple[str, list[str]]:
     """Return the text for Buildah and the beginnings of the reports."""
     script = read_containerfile(text.encode(), {}, Faults("Containerfile", "recipe"))
     assert script is not None
-    out = render(script, {PINNED: Below(id=ID, **below)})  # type: ignore[arg-type]  # its fields
+    out = render(script, {PINNED: BaseReference(id=ID, **below)})  # type: ignore[arg-type]  # its fields
     return out.text, [report.begin for report in out.reports]
 
 

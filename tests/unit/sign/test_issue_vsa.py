@@ -11,7 +11,7 @@ from imagekit.errors import AuthError, InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import Policy, Proof, Waiver
+from imagekit.policy.types import Policy, PolicyException, Proof
 from imagekit.sign.issue_vsa import IssuedSummary, SummaryOptions, issue_summary
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
@@ -96,7 +96,7 @@ def test_what_was_only_let_through_did_not_pass(gate: MemorySigner) -> None:
     """An exception, or a rule that only warns, is no proof for others."""
     world = World()
     policy = world.policy()
-    waiver = Waiver(
+    exception = PolicyException(
         repository=world.repository,
         digest=world.image.digest,
         reason="x",
@@ -104,7 +104,7 @@ def test_what_was_only_let_through_did_not_pass(gate: MemorySigner) -> None:
         expires=NOW + timedelta(days=1),
     )
     for eased in (
-        Policy(**{**_fields(policy), "exceptions": (waiver,)}),
+        Policy(**{**_fields(policy), "exceptions": (exception,)}),
         world.policy(warn_until=NOW + timedelta(days=1)),
     ):
         verdict = world.judge(eased)

@@ -13,7 +13,7 @@ from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.policy.findings import Finding
 from imagekit.verify.expected import Expected, load_table, parse_table, table_schema
-from imagekit.verify.ports import Seen
+from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict
 from tests.signed import World
 
@@ -57,7 +57,7 @@ def test_all_words(tmp_path: Path) -> None:
     assert first.now == datetime(2026, 1, 2, tzinfo=UTC)
     assert (first.evidence, first.expect, first.code) == (tmp_path / "saved", "deny", "ROLLBACK")
     assert first.seen[_TAG].sequence == 7
-    assert first.seen["r.site/apps/demo:2"] == Seen(sequence=3, digest=Digest.parse(_HEX))
+    assert first.seen["r.site/apps/demo:2"] == HighWaterMark(sequence=3, digest=Digest.parse(_HEX))
     assert second.reference.repository.layout == tmp_path / "lay"
     assert (second.evidence, second.code, dict(second.seen)) == (None, "", {})
 

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from imagekit.oci.digest import Digest
-from imagekit.policy.types import Deny, Expression, Freshness, Platforms, Policy, Waiver
+from imagekit.policy.types import Deny, Expression, Freshness, Platforms, Policy, PolicyException
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.explain import explain
-from imagekit.verify.explanation import Account
+from imagekit.verify.explanation import Explanation
 from imagekit.verify.explanation_text import account_document, account_text
-from imagekit.verify.rollback import ScratchMemory
+from imagekit.verify.rollback import ScratchRollbackStore
 from imagekit.verify.steps import steps
 from tests.fakes import FixedClock, MemorySigner
 from tests.signed import NOW, World, signed_world
 
 
-def _account(world: World, policy: Policy) -> Account:
+def _account(world: World, policy: Policy) -> Explanation:
     return explain(
         world.reference,
         policy=policy,
-        memory=ScratchMemory(),
+        memory=ScratchRollbackStore(),
         reader=world.registry,
         clock=FixedClock(NOW),
     )
@@ -115,14 +115,14 @@ def test_a_withdrawn_image() -> None:
 def test_an_exception() -> None:
     """Nothing behind it was looked at, since it allows the image without."""
     world = World()
-    waiver = Waiver(
+    exception = PolicyException(
         repository=world.repository,
         digest=world.image.digest,
         reason="r",
         owner="o",
         expires=NOW + timedelta(days=1),
     )
-    states = _states(world, replace(world.policy(), exceptions=(waiver,)))
+    states = _states(world, replace(world.policy(), exceptions=(exception,)))
 
     assert states["exception"] == "warning"
     assert states["signature"] == "not reached"
@@ -154,11 +154,11 @@ def test_two_rules_that_tie() -> None:
     (rule,) = world.policy().images
     policy = replace(world.policy(), images=(rule, replace(rule, glob="r.site/apps/*")))
 
-    account = _account(world, policy)
+    explanation = _account(world, policy)
 
-    assert [one.chosen for one in account.rules] == [False, False]
-    assert all("as well as" in one.why for one in account.rules)
-    assert not account.asked
+    assert [one.chosen for one in explanation.rules] == [False, False]
+    assert all("as well as" in one.why for one in explanation.rules)
+    assert not explanation.asked
 
 
 def test_each_of_what_was_offered() -> None:
@@ -201,9 +201,9 @@ def test_what_would_have_to_change() -> None:
     """The remedies of what was refused, and none where nothing was."""
     world = World()
 
-    account = _account(world, world.policy("cyclonedx"))
+    explanation = _account(world, world.policy("cyclonedx"))
 
-    assert [text.partition(":")[0] for text in account.change] == ["signature", "sbom"]
+    assert [text.partition(":")[0] for text in explanation.change] == ["signature", "sbom"]
     world.sign()
     assert _account(world, world.policy()).change == ()
 
@@ -214,17 +214,17 @@ def test_text_and_document_say_the_same() -> None:
     world.sign(name="r.site/\33[2Jevil:1")
     world.attach_raw(b"{}")
     policy = world.policy("cyclonedx")
-    account = _account(world, policy)
+    explanation = _account(world, policy)
 
-    text, document = account_text(account, policy), account_document(account, policy)
+    text, document = account_text(explanation, policy), account_document(explanation, policy)
 
     assert all(character.isprintable() or character == "\n" for character in text)
-    for one in account.offered:
+    for one in explanation.offered:
         for use in one.uses:
             assert use.why in text
     assert document["decision"] == "deny"
     assert [check["check"] for check in _list(document["checks"])] == [
-        one.check for one in steps(account.verdict, policy)
+        one.check for one in steps(explanation.verdict, policy)
     ]
     assert "what would have to change\n  1. signature: " in text
 

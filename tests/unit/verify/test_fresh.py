@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from imagekit.errors import DocumentError, MemoryFaultError
+from imagekit.errors import DocumentError, RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Freshness, Level, Platforms
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import RELEASE, WITHDRAWAL
-from imagekit.verify.ports import Seen
+from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World, finding, sparse_index
@@ -28,16 +28,16 @@ _WITHDRAWN = {"reason": "wrong results", "time": NOW.isoformat()}
 class Remembered:
     """A verifier's memory in a dictionary."""
 
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, HighWaterMark] = field(default_factory=dict)
     broken: bool = False
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Return what was seen."""
         if self.broken:
-            raise MemoryFaultError("read-only")
+            raise RollbackStoreError("read-only")
         return self.seen.get(name)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Keep the higher."""
         if name not in self.seen or self.seen[name].sequence < seen.sequence:
             self.seen[name] = seen
@@ -87,13 +87,13 @@ class TestMonotonic:
 
         assert verdict.allowed
         assert "first" in finding(verdict, "freshness").message
-        assert memory.seen[f"{_NAME}:1"] == Seen(sequence=7, digest=world.image.digest)
+        assert memory.seen[f"{_NAME}:1"] == HighWaterMark(sequence=7, digest=world.image.digest)
 
     @pytest.mark.parametrize("highest", [7, 8])
     def test_rollback(self, world: World, memory: Remembered, highest: int) -> None:
         """A release below the highest that was seen is refused, and the same of another image."""
         _release(world)
-        memory.seen[f"{_NAME}:1"] = Seen(sequence=highest, digest=Digest.of(b"other"))
+        memory.seen[f"{_NAME}:1"] = HighWaterMark(sequence=highest, digest=Digest.of(b"other"))
 
         assert _code(_judge(world, memory)) == "ROLLBACK"
 
@@ -108,7 +108,7 @@ class TestMonotonic:
         """An older image that was released anew is allowed: its highest release counts."""
         _release(world)
         _release(world, sequence=9)
-        memory.seen[f"{_NAME}:1"] = Seen(sequence=8, digest=Digest.of(b"between"))
+        memory.seen[f"{_NAME}:1"] = HighWaterMark(sequence=8, digest=Digest.of(b"between"))
 
         assert _judge(world, memory).allowed
         assert memory.seen[f"{_NAME}:1"].sequence == 9
@@ -170,7 +170,7 @@ class TestMonotonic:
         """A clock behind what was verified before is told."""
         _release(world)
         later = int((NOW + _DAY).timestamp())
-        memory.seen["@clock"] = Seen(sequence=later, digest=Digest.of(b""))
+        memory.seen["@clock"] = HighWaterMark(sequence=later, digest=Digest.of(b""))
 
         assert _code(_judge(world, memory)) == "CLOCK"
 

@@ -28,7 +28,8 @@ from imagekit.policy.types import Deny, SignedIdentity
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify import collect
-from imagekit.verify.judge import Bench, judge
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.judge import judge
 from imagekit.verify.verdict import Verdict
 from tests.fakes import MemoryRegistry, MemorySigner, push_image
 from tests.signed import NOW, PROVENANCE, SBOM, World, finding, signed_world
@@ -135,7 +136,7 @@ class TestPolicy:
         expires = datetime(2027, 1, 1, tzinfo=UTC)
 
         verdict = judge(
-            signed.reference, signed.policy(), Bench(now=expires, open_reader=_no_registry)
+            signed.reference, signed.policy(), VerifyContext(now=expires, open_reader=_no_registry)
         )
 
         assert _denied_for(verdict, "policy") == "POLICY_EXPIRED"
@@ -145,7 +146,9 @@ class TestPolicy:
         """What no rule speaks of is refused, and nothing is asked."""
         reference = parse_reference("r.site/other/demo:1")
 
-        verdict = judge(reference, signed.policy(), Bench(now=NOW, open_reader=_no_registry))
+        verdict = judge(
+            reference, signed.policy(), VerifyContext(now=NOW, open_reader=_no_registry)
+        )
 
         assert _denied_for(verdict, "policy") == "NO_POLICY"
         assert verdict.digest is None
@@ -175,7 +178,7 @@ class TestDeny:
         """A denied digest is refused before anything is asked."""
         policy = signed.policy(deny=Deny(digests=frozenset({signed.image.digest})))
 
-        verdict = judge(signed.image, policy, Bench(now=NOW, open_reader=_no_registry))
+        verdict = judge(signed.image, policy, VerifyContext(now=NOW, open_reader=_no_registry))
 
         assert _denied_for(verdict, "deny") == "REVOKED"
 

@@ -21,9 +21,9 @@ from imagekit.policy.types import (
     ImageRule,
     Platforms,
     Policy,
+    PolicyException,
     RequiredAttestation,
     SignedIdentity,
-    Waiver,
 )
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
@@ -139,7 +139,7 @@ _RULES = st.builds(
     warn_until=st.sampled_from((None,) * 4 + (NOW + timedelta(days=1), NOW)),
 )
 _WORLD = World()
-_WAIVER = Waiver(
+_WAIVER = PolicyException(
     repository=_WORLD.repository,
     digest=_WORLD.image.digest,
     reason="x",

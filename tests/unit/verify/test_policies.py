@@ -18,7 +18,7 @@ from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_of
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.policies import open_policy, sign_policy
-from imagekit.verify.rollback import SqliteMemory, default_path
+from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.signed import check_signature
 from tests.fakes import FixedClock, MemorySigner
 
@@ -42,7 +42,9 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def _open(file: Path, signer: MemorySigner | None, memory: SqliteMemory | None = None) -> Policy:
+def _open(
+    file: Path, signer: MemorySigner | None, memory: SqliteRollbackStore | None = None
+) -> Policy:
     signers = None
     if signer is not None:
         signers = PolicySigners(authorities=(Authority(name="admin", key=signer.public_key),))
@@ -59,7 +61,7 @@ def test_signed(file: Path, signer: MemorySigner) -> None:
     raw = (file.parent / "b.pub").read_bytes()
     assert named == {"site": Digest.of(file.read_bytes()), "b.pub": Digest.of(raw)}
     assert [each.code for each in _open(file, signer).standing] == ["OK"]
-    kept = SqliteMemory(default_path()).highest("@policy:site")
+    kept = SqliteRollbackStore(default_path()).highest("@policy:site")
     assert kept is not None
     assert kept.sequence == policy.version
 
@@ -81,7 +83,7 @@ def test_unsigned_is_remembered_by_its_path(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A policy of the same name elsewhere, of a lower version, is another one."""
-    memory = SqliteMemory(tmp_path / "seen.db")
+    memory = SqliteRollbackStore(tmp_path / "seen.db")
     other = tmp_path / "other" / "site.yaml"
     other.parent.mkdir()
     (other.parent / "b.pub").write_bytes((tmp_path / "b.pub").read_bytes())
@@ -133,7 +135,7 @@ def test_a_policy_with_faults_is_not_signed(file: Path, signer: MemorySigner) ->
 
 def test_a_policy_behind_a_link_that_moves(file: Path, tmp_path: Path) -> None:
     """As volumes of Kubernetes do it: the path that is asked for is one, wherever it leads."""
-    memory, link = SqliteMemory(tmp_path / "seen.db"), tmp_path / "current"
+    memory, link = SqliteRollbackStore(tmp_path / "seen.db"), tmp_path / "current"
     for version in (2, 1):
         folder = tmp_path / str(version)
         folder.mkdir()
@@ -154,7 +156,7 @@ def test_a_path_that_is_no_text(file: Path, tmp_path: Path) -> None:
     """Linux takes any bytes as a name; they are remembered all the same."""
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml"))
     odd.write_bytes(file.read_bytes())
-    memory = SqliteMemory(tmp_path / "seen.db")
+    memory = SqliteRollbackStore(tmp_path / "seen.db")
 
     assert _open(odd, None, memory).standing == ()
     odd.write_text(file.read_text().replace("version: 1", "version: 9"))
@@ -166,7 +168,7 @@ def test_a_path_that_is_no_text(file: Path, tmp_path: Path) -> None:
 def test_a_verifier_that_cannot_remember(file: Path, signer: MemorySigner, tmp_path: Path) -> None:
     """A signed policy is obeyed with a warning; of another nobody asked that it be remembered."""
     (tmp_path / "blocked").write_text("")
-    memory = SqliteMemory(tmp_path / "blocked" / "seen.db")
+    memory = SqliteRollbackStore(tmp_path / "blocked" / "seen.db")
     sign_policy(file, signer)
 
     assert [each.code for each in _open(file, signer, memory).standing] == ["OK", "NOT_REMEMBERED"]

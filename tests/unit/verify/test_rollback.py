@@ -6,37 +6,42 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.errors import MemoryFaultError
+from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
-from imagekit.verify.ports import Memory, Seen
-from imagekit.verify.rollback import ReadOnlyMemory, ScratchMemory, SqliteMemory, default_path
+from imagekit.verify.ports import HighWaterMark, RollbackStore
+from imagekit.verify.rollback import (
+    ReadOnlyRollbackStore,
+    ScratchRollbackStore,
+    SqliteRollbackStore,
+    default_path,
+)
 
 
-def _seen(sequence: int) -> Seen:
-    return Seen(sequence=sequence, digest=Digest.of(str(sequence).encode()))
+def _seen(sequence: int) -> HighWaterMark:
+    return HighWaterMark(sequence=sequence, digest=Digest.of(str(sequence).encode()))
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> SqliteMemory:
+def memory(tmp_path: Path) -> SqliteRollbackStore:
     """A memory in a folder that does not exist yet."""
-    return SqliteMemory(tmp_path / "state" / "seen.db")
+    return SqliteRollbackStore(tmp_path / "state" / "seen.db")
 
 
 @pytest.mark.parametrize("scratch", [False, True])
-def test_only_rises(memory: Memory, *, scratch: bool) -> None:
+def test_only_rises(memory: RollbackStore, *, scratch: bool) -> None:
     """The highest is kept, in whatever order they come; a new name was never seen."""
-    memory = ScratchMemory() if scratch else memory
+    memory = ScratchRollbackStore() if scratch else memory
     assert memory.highest("a:1") is None
 
     for sequence in (3, 7, 5):
         memory.remember("a:1", _seen(sequence))
-    memory.remember("a:1", Seen(sequence=7, digest=Digest.of(b"other")))
+    memory.remember("a:1", HighWaterMark(sequence=7, digest=Digest.of(b"other")))
 
     assert memory.highest("a:1") == _seen(7)
     assert memory.highest("a:2") is None
 
 
-def test_many_at_once(memory: SqliteMemory) -> None:
+def test_many_at_once(memory: SqliteRollbackStore) -> None:
     """Writers at the same time lose nothing."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: memory.remember("a:1", _seen(n)), range(1, 41)))
@@ -49,8 +54,8 @@ def test_no_database(tmp_path: Path) -> None:
     path = tmp_path / "seen.db"
     path.write_text("no database at all, but long enough to be looked at" * 40)
 
-    with pytest.raises(MemoryFaultError, match="cannot be used"):
-        SqliteMemory(path).highest("a:1")
+    with pytest.raises(RollbackStoreError, match="cannot be used"):
+        SqliteRollbackStore(path).highest("a:1")
 
 
 def test_of_the_future(tmp_path: Path) -> None:
@@ -60,24 +65,24 @@ def test_of_the_future(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 9")
     database.close()
 
-    with pytest.raises(MemoryFaultError, match="version 9"):
-        SqliteMemory(path).highest("a:1")
+    with pytest.raises(RollbackStoreError, match="version 9"):
+        SqliteRollbackStore(path).highest("a:1")
 
 
 def test_folder_in_the_way(tmp_path: Path) -> None:
     """What cannot be made is a fault with its path."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(MemoryFaultError, match="file"):
-        SqliteMemory(tmp_path / "file" / "seen.db").remember("a", _seen(1))
+    with pytest.raises(RollbackStoreError, match="file"):
+        SqliteRollbackStore(tmp_path / "file" / "seen.db").remember("a", _seen(1))
 
 
 def test_a_device_is_no_memory(tmp_path: Path) -> None:
     """A journal beside it would be left: in /dev, where root does it."""
     (tmp_path / "seen.db").symlink_to("/dev/null")
 
-    with pytest.raises(MemoryFaultError, match="no plain file"):
-        SqliteMemory(tmp_path / "seen.db").remember("a:1", _seen(1))
+    with pytest.raises(RollbackStoreError, match="no plain file"):
+        SqliteRollbackStore(tmp_path / "seen.db").remember("a:1", _seen(1))
     assert [each.name for each in tmp_path.iterdir()] == ["seen.db"]
     assert not Path("/dev/null-journal").exists()
 
@@ -102,17 +107,17 @@ def test_default_path_of_a_user_whom_nobody_knows(
     assert default_path() == Path("/.local/state/imagekit/seen.db")
 
 
-def test_read_only(memory: SqliteMemory) -> None:
+def test_read_only(memory: SqliteRollbackStore) -> None:
     """What was seen is told, and nothing is added to it."""
     memory.remember("a:1", _seen(3))
-    reading = ReadOnlyMemory(memory)
+    reading = ReadOnlyRollbackStore(memory)
 
     reading.remember("a:1", _seen(4))
 
     assert reading.highest("a:1") == memory.highest("a:1") == _seen(3)
 
 
-def test_many_threads_share_one_memory(memory: SqliteMemory) -> None:
+def test_many_threads_share_one_memory(memory: SqliteRollbackStore) -> None:
     """Sixteen that write as fast as they can all come to their turn, and the highest is kept."""
 
     def write(number: int) -> None:
@@ -128,7 +133,7 @@ def test_many_threads_share_one_memory(memory: SqliteMemory) -> None:
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
     """A second look at an image does not wait for the disk: the file stays as it is."""
     path = tmp_path / "seen.db"
-    memory = SqliteMemory(path)
+    memory = SqliteRollbackStore(path)
     memory.remember("a:1", _seen(2))
     before = path.stat().st_mtime_ns
     path.chmod(0o400)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.errors import MemoryFaultError
+from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import RawManifest
@@ -15,7 +15,7 @@ from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
-from imagekit.verify.ports import Seen
+from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.signed import check_signature, check_version, in_force, policy_statement, seal
 from tests.fakes import MemoryRegistry, MemorySigner
 from tests.signed import NOW, World
@@ -133,15 +133,15 @@ class _Memory:
     """A memory in a dictionary; ``broken`` lets it fail."""
 
     def __init__(self, *, broken: bool = False) -> None:
-        self.kept: dict[str, Seen] = {}
+        self.kept: dict[str, HighWaterMark] = {}
         self._broken = broken
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         if self._broken:
-            raise MemoryFaultError("no memory")
+            raise RollbackStoreError("no memory")
         return self.kept.get(name)
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         known = self.highest(name)
         if known is None or seen.sequence > known.sequence:
             self.kept[name] = seen

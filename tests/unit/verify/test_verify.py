@@ -8,7 +8,7 @@ import pytest
 from imagekit.errors import NotFoundError
 from imagekit.oci.reference import TaggedReference
 from imagekit.verify.collect import gather
-from imagekit.verify.fresh import NoMemory
+from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.verify import Verifier
 from tests.fakes import FixedClock, MemorySigner
 from tests.hostile import Answer
@@ -25,7 +25,7 @@ def stage() -> Iterator[Stage]:
 
 
 def _verifier(stage: Stage) -> Verifier:
-    return Verifier(stage.policy, options=OPTIONS, clock=FixedClock(NOW), memory=NoMemory())
+    return Verifier(stage.policy, options=OPTIONS, clock=FixedClock(NOW), memory=NoRollbackStore())
 
 
 def _asked(stage: Stage) -> list[str]:

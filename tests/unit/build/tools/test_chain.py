@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.tools.chain import FOLDER, Chain
-from imagekit.build.types import Folder, Store
+from imagekit.build.types import ContainerStore, Folder
 from imagekit.oci.layout import LayoutStore
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Store:
+def storage(tmp_path: Path) -> ContainerStore:
     """A storage whose layouts lie in a folder of their own."""
     place = Folder(path=tmp_path / "graph", real=tmp_path / "graph")
-    return Store(folder=place, run=tmp_path / "run", driver="overlay", runtime="runc")
+    return ContainerStore(folder=place, run=tmp_path / "run", driver="overlay", runtime="runc")
 
 
 def _chain(tmp_path: Path, config: bytes = b"{}", name: str = "images") -> Chain:
     return Chain.of(config, (), LayoutStore.create(tmp_path / name))
 
 
-def test_a_chain_that_is_there_is_used_as_it_is(tmp_path: Path, storage: Store) -> None:
+def test_a_chain_that_is_there_is_used_as_it_is(tmp_path: Path, storage: ContainerStore) -> None:
     """Another build may be reading it: nothing in it is removed or written again."""
     chain = _chain(tmp_path)
     source = chain.place(storage)
@@ -34,7 +34,7 @@ def test_a_chain_that_is_there_is_used_as_it_is(tmp_path: Path, storage: Store) 
 
 
 def test_who_comes_second_leaves_the_first_ones_folder(
-    tmp_path: Path, storage: Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storage: ContainerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two builds make the same chain at once."""
     chain = _chain(tmp_path)

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.tools import isolation
-from imagekit.build.tools.isolation import Cell, Record, check_mount_points, no_way, ways
-from imagekit.build.types import Folder, Isolation, IsolationWish, Store
+from imagekit.build.tools.isolation import Record, Sandbox, check_mount_points, no_way, ways
+from imagekit.build.types import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.errors import BuildError
 
 RUNC = Isolation(how="oci", runtime="/usr/sbin/runc")
 CHROOT = Isolation(how="chroot")
 
 
-def _store(folder: Path) -> Store:
+def _store(folder: Path) -> ContainerStore:
     graph = Folder(path=folder / "graph", real=folder / "a,b")
-    return Store(folder=graph, run=folder / "run", driver="overlay", runtime="runc")
+    return ContainerStore(folder=graph, run=folder / "run", driver="overlay", runtime="runc")
 
 
 @pytest.fixture
@@ -82,23 +82,23 @@ def test_a_record_that_is_a_link_is_not_believed(record: Record, tmp_path: Path)
 
 def test_tools_of_a_step_get_no_secret_of_the_environment(tmp_path: Path) -> None:
     """An allowed list: whatever a variable is called, it is left out unless it is needed."""
-    cell = Cell(store=_store(tmp_path), folder=Folder(path=tmp_path, real=tmp_path))
+    sandbox = Sandbox(store=_store(tmp_path), folder=Folder(path=tmp_path, real=tmp_path))
     env = {"PATH": "/bin", "IMAGEKIT_KEY_PASSWORD": "x", "AWS_SECRET": "x", "SSH_AUTH_SOCK": "x"}
     proxies = {"HTTPS_PROXY": "http://proxy.example", "no_proxy": "localhost"}
 
-    seen = cell.environment(env | proxies | {"HOME": "/home/me"})
+    seen = sandbox.environment(env | proxies | {"HOME": "/home/me"})
 
     assert seen.keys() == {"PATH", "HOME", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", *proxies}
     assert seen["HOME"] == "/root"
-    assert not proxies.keys() & cell.environment(env | proxies, network=False).keys()
+    assert not proxies.keys() & sandbox.environment(env | proxies, network=False).keys()
 
 
 def test_the_cell_has_imagekits_own_folders_only(tmp_path: Path) -> None:
     """The storage under its plain name, the job's folder, and what is read."""
     folder = Folder(path=tmp_path / "run/job", real=tmp_path / "job [1]")
-    cell = Cell(store=_store(tmp_path), folder=folder, readable=(tmp_path / "context",))
+    sandbox = Sandbox(store=_store(tmp_path), folder=folder, readable=(tmp_path / "context",))
 
-    argv = cell.wrap(["/bin/true", "x"], network=False)
+    argv = sandbox.wrap(["/bin/true", "x"], network=False)
 
     spec = json.loads(argv[4])
     assert argv[5:] == ("/bin/true", "x")
@@ -145,9 +145,9 @@ def test_layers_of_others_are_kept_from_a_containerfile(tmp_path: Path) -> None:
     store = _store(tmp_path)
     (store.graph / "overlay/one").mkdir(parents=True)
     (store.graph / "overlay/l").mkdir()
-    cell = Cell(store=store, folder=Folder(path=tmp_path, real=tmp_path))
+    sandbox = Sandbox(store=store, folder=Folder(path=tmp_path, real=tmp_path))
 
-    spec = json.loads(cell.wrap(["true"], keep_layers=True)[4])
+    spec = json.loads(sandbox.wrap(["true"], keep_layers=True)[4])
 
     layers, layer = str(store.graph / "overlay"), str(store.graph / "overlay/one")
     assert spec["places"][-2:] == [[layers, layers, True], [layer, layer, False]]

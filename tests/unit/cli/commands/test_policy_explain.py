@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.cli.main import main
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.rollback import SqliteMemory, default_path
+from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.save import save_evidence
 from tests.fakes import MemorySigner
 from tests.signed import signed_world
@@ -68,7 +68,7 @@ def test_nothing_is_remembered(folder: Path) -> None:
     """Explaining a newer policy does not lock the present one out."""
     assert _explain() == 0
     slot = f"@policy:site:{folder / 'policy.yaml'}"
-    assert SqliteMemory(default_path()).highest(slot) is None
+    assert SqliteRollbackStore(default_path()).highest(slot) is None
 
 
 def test_who_must_have_signed_the_policy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

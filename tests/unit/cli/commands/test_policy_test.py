@@ -14,8 +14,8 @@ from imagekit.cli.main import main
 from imagekit.oci.digest import Digest
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.release import RELEASE, Release, release_predicate
-from imagekit.verify.ports import Seen
-from imagekit.verify.rollback import SqliteMemory, default_path
+from imagekit.verify.ports import HighWaterMark
+from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.save import save_evidence
 from tests.signed import World
 
@@ -90,7 +90,9 @@ def test_the_user_s_memory_is_left_alone(folder: Path) -> None:
     """Neither is a test misled by what was verified here, nor is anything learned by it."""
     assert main(["policy", "test", _write(*_GOOD)]) == 0
     assert not default_path().exists()
-    SqliteMemory(default_path()).remember(_TAG, Seen(sequence=99, digest=Digest.of(b"x")))
+    SqliteRollbackStore(default_path()).remember(
+        _TAG, HighWaterMark(sequence=99, digest=Digest.of(b"x"))
+    )
     before = default_path().read_bytes()
 
     assert main(["policy", "test", _write(*_GOOD)]) == 0

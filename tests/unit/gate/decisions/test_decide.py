@@ -11,10 +11,10 @@ from imagekit.gate.decisions.decision import Decision, fingerprint, moments
 from imagekit.gate.decisions.recording_reader import Recorder
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
-from imagekit.policy.types import Deny, Freshness, Policy, Waiver
+from imagekit.policy.types import Deny, Freshness, Policy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
-from imagekit.verify.fresh import NoMemory
-from imagekit.verify.ports import Seen
+from imagekit.verify.fresh import NoRollbackStore
+from imagekit.verify.ports import HighWaterMark
 from tests.fakes import MemorySigner
 from tests.signed import World
 
@@ -26,14 +26,14 @@ class Remembering:
     """A memory that notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Seen]] = []
+        self.told: list[tuple[str, HighWaterMark]] = []
 
-    def highest(self, name: str) -> Seen | None:
+    def highest(self, name: str) -> HighWaterMark | None:
         """Nothing was seen."""
         del name
         return None
 
-    def remember(self, name: str, seen: Seen) -> None:
+    def remember(self, name: str, seen: HighWaterMark) -> None:
         """Note it."""
         self.told.append((name, seen))
 
@@ -52,7 +52,7 @@ def decided(made: World, policy: Policy, **lifetimes: timedelta) -> Decision:
         made.reference,
         ActivePolicy(policy=policy, fingerprint=fingerprint(policy)),
         Recorder(made.registry),
-        deps=VerifierDeps(memory=NoMemory(), certificates=None),  # type: ignore[arg-type]
+        deps=VerifierDeps(memory=NoRollbackStore(), certificates=None),  # type: ignore[arg-type]
         now=NOW,
         lifetimes=Lifetimes(**times),
     )
@@ -106,11 +106,11 @@ def test_holds_until_the_exception_ends() -> None:
     """A dated exception ends at its date."""
     made = World()
     end = NOW + timedelta(minutes=9)
-    waiver = Waiver(
+    exception = PolicyException(
         repository=made.repository, digest=made.image.digest, reason="r", owner="o", expires=end
     )
 
-    decision = decided(made, replace(made.policy(), exceptions=(waiver,)))
+    decision = decided(made, replace(made.policy(), exceptions=(exception,)))
 
     assert decision.allowed
     assert decision.until == end

@@ -24,11 +24,11 @@ from imagekit.policy.types import (
     Level,
     Platforms,
     Policy,
+    PolicyException,
     Proof,
     Remap,
     RequiredAttestation,
     SignedIdentity,
-    Waiver,
 )
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.intoto import full_type
@@ -129,7 +129,7 @@ def everything() -> Policy:
             identities=(replace(SOMEBODY, subject=replace(SOMEBODY.subject, text="m@x")),),
         ),
         exceptions=(
-            Waiver(
+            PolicyException(
                 repository=Repository.parse("r.site/apps/x"),
                 digest=Digest.of(b"waived"),
                 reason="a | b",

@@ -17,10 +17,10 @@ from imagekit.policy.types import (
     Level,
     Platforms,
     Policy,
+    PolicyException,
     Proof,
     RequiredAttestation,
     SignedIdentity,
-    Waiver,
 )
 from imagekit.signatures.authority import Identity, Need, Pattern
 from tests.unit.policy.export.kit import (
@@ -173,7 +173,7 @@ def test_every_code_is_tested() -> None:
     assert seen | {"expiry"} == CODES
 
 
-WAIVER = Waiver(
+WAIVER = PolicyException(
     repository=Repository.parse("r.site/x"),
     digest=Digest.of(b"x"),
     reason="x",

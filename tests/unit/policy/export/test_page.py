@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
-from imagekit.policy.types import Expression, Waiver
+from imagekit.policy.types import Expression, PolicyException
 from tests.unit.policy.export.kit import LATER, NOW, A, export, policy, rule
 
 HOSTILE = "a | b\n\n# heading <script>`x`</script> [l](http://evil) \x1b[2J *b*"
@@ -18,14 +18,14 @@ def _page(**changes: object) -> str:
 
 def test_reasons_are_text() -> None:
     """A reason is one cell of its table, without markup, HTML or escapes of a terminal."""
-    waiver = Waiver(
+    exception = PolicyException(
         repository=Repository.parse("r.site/x"),
         digest=Digest.of(b"x"),
         reason=HOSTILE,
         owner=HOSTILE,
         expires=LATER,
     )
-    (row,) = [line for line in _page(exceptions=(waiver,)).splitlines() if "heading" in line]
+    (row,) = [line for line in _page(exceptions=(exception,)).splitlines() if "heading" in line]
 
     assert row.replace(r"\|", "").count("|") == 5
     assert "<script>" not in row.replace(r"\<", "")

@@ -17,7 +17,7 @@ from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.bundle import KeyBundle, key_bundle_bytes, parse_bundle
 from imagekit.signatures.dsse import pae
 from imagekit.signatures.logentry import Signed
-from imagekit.signatures.results import Witness, Witnessed
+from imagekit.signatures.results import ServiceResult, TransparencyResult
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import (
     LOG_ANNOTATION,
@@ -66,10 +66,10 @@ class Scene:
     def judge(
         self,
         *entries: Mapping[str, Any],
-        stamps: tuple[bytes, ...] = (),
+        timestamps: tuple[bytes, ...] = (),
         root: TrustRoot | None = None,
         now: datetime = NOW,
-    ) -> Witness:
+    ) -> TransparencyResult:
         """Judge a bundle with these proofs."""
         bundle = json.loads(
             key_bundle_bytes(PAYLOAD, self.signed.signature, self.signer.public_key)
@@ -77,7 +77,7 @@ class Scene:
         material = bundle["verificationMaterial"]
         material["tlogEntries"] = list(entries)
         material["timestampVerificationData"] = {
-            "rfc3161Timestamps": [{"signedTimestamp": b64(each)} for each in stamps]
+            "rfc3161Timestamps": [{"signedTimestamp": b64(each)} for each in timestamps]
         }
         parsed = parse_bundle(json.dumps(bundle).encode())
         assert isinstance(parsed, KeyBundle)
@@ -97,7 +97,7 @@ def scene_v2() -> Scene:
     return Scene(log=MemoryLog(host="log2026.rekor.test", version=2))
 
 
-def _fault(told: Witnessed, code: str = "BAD_TLOG_ENTRY") -> str:
+def _fault(told: ServiceResult, code: str = "BAD_TLOG_ENTRY") -> str:
     """Return why something does not hold; then it testifies of nothing."""
     assert told.fault is not None, told
     assert told.fault.code == code
@@ -109,21 +109,21 @@ def _fault(told: Witnessed, code: str = "BAD_TLOG_ENTRY") -> str:
 @pytest.mark.parametrize("kind", [witnesses.dsse, witnesses.intoto])
 def test_entry_of_rekor_v1(scene: Scene, kind: Body) -> None:
     """Each kind that records an envelope is taken, and the promise tells the time."""
-    witness = scene.judge(scene.log.entry(scene.body(kind)))
+    transparency = scene.judge(scene.log.entry(scene.body(kind)))
 
-    assert witness.root == scene.root.digest
-    assert witness.log == Witnessed(there=True, times=(THEN,))
-    assert witness.stamps == Witnessed()
+    assert transparency.root == scene.root.digest
+    assert transparency.log == ServiceResult(there=True, times=(THEN,))
+    assert transparency.timestamps == ServiceResult()
 
 
 def test_entry_of_rekor_v2(scene_v2: Scene) -> None:
     """It has no time of its own; the timestamp has."""
     entry = scene_v2.log.entry(scene_v2.body(witnesses.hashedrekord_v2))
 
-    witness = scene_v2.judge(entry, stamps=(scene_v2.stamp(),))
+    transparency = scene_v2.judge(entry, timestamps=(scene_v2.stamp(),))
 
-    assert witness.log == Witnessed(there=True)
-    assert witness.stamps == Witnessed(there=True, times=(THEN,))
+    assert transparency.log == ServiceResult(there=True)
+    assert transparency.timestamps == ServiceResult(there=True, times=(THEN,))
 
 
 def test_first_entry_of_a_log(scene: Scene) -> None:
@@ -139,12 +139,12 @@ def test_first_entry_of_a_log(scene: Scene) -> None:
         "checkpoint": {"envelope": scene.log.checkpoint(1, leaf)},
     }
 
-    assert scene.judge(entry).log == Witnessed(there=True)
+    assert scene.judge(entry).log == ServiceResult(there=True)
 
 
 def test_nothing_came_along(scene: Scene) -> None:
     """Nothing testifies of nothing, and it is no fault."""
-    assert scene.judge() == Witness(root=scene.root.digest)
+    assert scene.judge() == TransparencyResult(root=scene.root.digest)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -162,7 +162,7 @@ def test_entry_of_something_else(version: int, part: str) -> None:
     else:
         key = MemorySigner().public_key
 
-    log = scene.judge(scene.log.entry(kind(signed, key)), stamps=(scene.stamp(),)).log
+    log = scene.judge(scene.log.entry(kind(signed, key)), timestamps=(scene.stamp(),)).log
 
     assert "another signature, key or message" in _fault(log)
 
@@ -212,10 +212,10 @@ def test_time_without_promise(scene: Scene) -> None:
     entry = scene.entry()
     del entry["inclusionPromise"]
 
-    assert scene.judge(entry).log == Witnessed(there=True)
+    assert scene.judge(entry).log == ServiceResult(there=True)
 
 
-def _proof(scene: Scene, **changes: Any) -> Witnessed:
+def _proof(scene: Scene, **changes: Any) -> ServiceResult:
     entry = scene.entry()
     return scene.judge(entry | {"inclusionProof": entry["inclusionProof"] | changes}).log
 
@@ -275,7 +275,7 @@ def test_no_proof(scene: Scene, part: str) -> None:
 def test_log_in_its_time(scene: Scene) -> None:
     """The trusted root says from when to when a log counts; both ends do."""
 
-    def told(start: datetime, end: datetime | None = None) -> Witnessed:
+    def told(start: datetime, end: datetime | None = None) -> ServiceResult:
         root = trust_root([scene.log.trusted(start, end)])
         return scene.judge(scene.entry(), root=root).log
 
@@ -293,9 +293,9 @@ def test_log_without_a_time_of_its_own(scene_v2: Scene) -> None:
     root = trust_root([scene_v2.log.trusted(START, THEN)], [scene_v2.authority.trusted()])
     entry = scene_v2.log.entry(scene_v2.body(witnesses.hashedrekord_v2))
 
-    assert scene_v2.judge(entry, stamps=(scene_v2.stamp(),), root=root).log.there
+    assert scene_v2.judge(entry, timestamps=(scene_v2.stamp(),), root=root).log.there
     late = scene_v2.stamp(time=THEN + timedelta(seconds=1))
-    _fault(scene_v2.judge(entry, stamps=(late,), root=root).log)
+    _fault(scene_v2.judge(entry, timestamps=(late,), root=root).log)
     _fault(scene_v2.judge(entry, root=root).log)
     assert scene_v2.judge(entry, root=root, now=THEN).log.there
 
@@ -304,9 +304,9 @@ def test_log_that_is_not_known(scene: Scene) -> None:
     """Its entry proves nothing and spoils nothing, however broken it is."""
     root = trust_root([MemoryLog().trusted()])
 
-    assert scene.judge(scene.entry(), root=root).log == Witnessed(foreign=True)
+    assert scene.judge(scene.entry(), root=root).log == ServiceResult(foreign=True)
     broken = scene.entry(inclusionProof=None)
-    assert scene.judge(broken, root=root).log == Witnessed(foreign=True)
+    assert scene.judge(broken, root=root).log == ServiceResult(foreign=True)
 
 
 def test_name_of_one_log_and_key_of_another(scene: Scene) -> None:
@@ -326,7 +326,7 @@ def test_one_log_counts_once(scene: Scene) -> None:
 
     assert "two entries" in _fault(scene.judge(scene.entry(), scene.entry(), root=root).log)
     later = other.entry(scene.body(), time=THEN + timedelta(days=1))
-    assert scene.judge(later, scene.entry(), root=root).log == Witnessed(
+    assert scene.judge(later, scene.entry(), root=root).log == ServiceResult(
         there=True, times=(THEN, THEN + timedelta(days=1))
     )
 
@@ -351,13 +351,15 @@ class TestTimestamps:
 
     def test_counts(self, scene: Scene) -> None:
         """A timestamp of the signature tells its time."""
-        assert scene.judge(stamps=(scene.stamp(),)).stamps == Witnessed(there=True, times=(THEN,))
+        assert scene.judge(timestamps=(scene.stamp(),)).timestamps == ServiceResult(
+            there=True, times=(THEN,)
+        )
 
     def test_of_another_signature(self, scene: Scene) -> None:
         """A token over another signature is refused."""
         stamp = scene.authority.stamp(b"another signature")
 
-        told = scene.judge(stamps=(stamp,)).stamps
+        told = scene.judge(timestamps=(stamp,)).timestamps
 
         assert "not of this signature" in _fault(told, "BAD_TIMESTAMP")
 
@@ -366,7 +368,7 @@ class TestTimestamps:
         liar = replace(scene.authority)
         liar.leaf, liar.key = scene.authority.leaf, MemoryAuthority().key
 
-        told = scene.judge(stamps=(liar.stamp(scene.signed.signature),)).stamps
+        told = scene.judge(timestamps=(liar.stamp(scene.signed.signature),)).timestamps
 
         _fault(told, "BAD_TIMESTAMP")
 
@@ -374,8 +376,8 @@ class TestTimestamps:
         """It proves nothing and spoils nothing."""
         stamp = MemoryAuthority().stamp(scene.signed.signature)
 
-        assert scene.judge(stamps=(stamp,)).stamps == Witnessed(foreign=True)
-        assert scene.judge(stamps=(stamp, scene.stamp())).stamps == Witnessed(
+        assert scene.judge(timestamps=(stamp,)).timestamps == ServiceResult(foreign=True)
+        assert scene.judge(timestamps=(stamp, scene.stamp())).timestamps == ServiceResult(
             there=True, times=(THEN,), foreign=True
         )
 
@@ -384,43 +386,43 @@ class TestTimestamps:
         second = timedelta(seconds=1)
         for start, end in ((THEN + second, None), (START, THEN - second)):
             root = trust_root([], [scene.authority.trusted(start, end)])
-            told = scene.judge(stamps=(scene.stamp(),), root=root).stamps
+            told = scene.judge(timestamps=(scene.stamp(),), root=root).timestamps
             assert "not valid at" in _fault(told, "BAD_TIMESTAMP")
         root = trust_root([], [scene.authority.trusted(THEN, THEN)])
-        assert scene.judge(stamps=(scene.stamp(),), root=root).stamps.there
+        assert scene.judge(timestamps=(scene.stamp(),), root=root).timestamps.there
 
     def test_certificate_in_its_time(self, scene: Scene) -> None:
         """An authority whose certificate had expired stamps nothing."""
         scene.authority = MemoryAuthority(not_after=THEN - timedelta(seconds=1))
         root = trust_root([], [scene.authority.trusted()])
 
-        _fault(scene.judge(stamps=(scene.stamp(),), root=root).stamps, "BAD_TIMESTAMP")
+        _fault(scene.judge(timestamps=(scene.stamp(),), root=root).timestamps, "BAD_TIMESTAMP")
 
     def test_twice(self, scene: Scene) -> None:
         """One timestamp does not count twice."""
         stamp = scene.stamp()
 
-        assert "twice" in _fault(scene.judge(stamps=(stamp, stamp)).stamps, "BAD_TIMESTAMP")
+        assert "twice" in _fault(scene.judge(timestamps=(stamp, stamp)).timestamps, "BAD_TIMESTAMP")
 
     def test_not_one(self, scene: Scene) -> None:
         """Bytes that are no timestamp are a fault and no error."""
-        _fault(scene.judge(stamps=(b"junk",)).stamps, "BAD_TIMESTAMP")
+        _fault(scene.judge(timestamps=(b"junk",)).timestamps, "BAD_TIMESTAMP")
         many = tuple(bytes([number]) for number in range(33))
-        _fault(scene.judge(stamps=many).stamps, "BAD_TIMESTAMP")
+        _fault(scene.judge(timestamps=many).timestamps, "BAD_TIMESTAMP")
 
     def test_bad_one_spoils_no_log(self, scene: Scene) -> None:
         """Log and timestamps are judged for themselves: a policy may look at one of them only."""
-        witness = scene.judge(scene.entry(), stamps=(b"junk",))
+        transparency = scene.judge(scene.entry(), timestamps=(b"junk",))
 
-        assert witness.log.there
-        _fault(witness.stamps, "BAD_TIMESTAMP")
+        assert transparency.log.there
+        _fault(transparency.timestamps, "BAD_TIMESTAMP")
 
 
 class TestLegacy:
     """Beside a simple signing payload."""
 
     @staticmethod
-    def _judge(scene: Scene, **annotations: str) -> Witness:
+    def _judge(scene: Scene, **annotations: str) -> TransparencyResult:
         names = {"log": LOG_ANNOTATION, "stamp": TIMESTAMP_ANNOTATION}
         found = {names[name]: text for name, text in annotations.items()}
         return SigstoreVerifier(FixedClock(NOW)).key_legacy(
@@ -440,8 +442,8 @@ class TestLegacy:
         """The log's promise is enough in this form, which has no proof."""
         text = legacy.log.promise(legacy.body(witnesses.hashedrekord))
 
-        assert self._judge(legacy, log=text).log == Witnessed(there=True, times=(THEN,))
-        assert self._judge(legacy).log == Witnessed()
+        assert self._judge(legacy, log=text).log == ServiceResult(there=True, times=(THEN,))
+        assert self._judge(legacy).log == ServiceResult()
 
     def test_promise_of_something_else(self, legacy: Scene) -> None:
         """The entry is of this signature, key and payload."""
@@ -468,7 +470,7 @@ class TestLegacy:
         """It proves nothing and spoils nothing."""
         text = MemoryLog().promise(legacy.body(witnesses.hashedrekord))
 
-        assert self._judge(legacy, log=text).log == Witnessed(foreign=True)
+        assert self._judge(legacy, log=text).log == ServiceResult(foreign=True)
 
     def test_promise_out_of_the_logs_time(self, legacy: Scene) -> None:
         """The trusted root says from when to when a log counts."""
@@ -481,18 +483,18 @@ class TestLegacy:
     def test_malformed(self, legacy: Scene, text: str) -> None:
         """What is neither promise nor timestamp is a fault and no error."""
         _fault(self._judge(legacy, log=text).log)
-        _fault(self._judge(legacy, stamp=text).stamps, "BAD_TIMESTAMP")
+        _fault(self._judge(legacy, stamp=text).timestamps, "BAD_TIMESTAMP")
 
     def test_timestamp(self, legacy: Scene) -> None:
         """It is over the signature itself, not over its base64."""
 
-        def told(signature: bytes) -> Witnessed:
+        def told(signature: bytes) -> ServiceResult:
             stamp = legacy.authority.stamp(signature)
             text = json.dumps({"SignedRFC3161Timestamp": b64(stamp)})
-            return self._judge(legacy, stamp=text).stamps
+            return self._judge(legacy, stamp=text).timestamps
 
         signature = legacy.signed.signature
-        assert told(signature) == Witnessed(there=True, times=(THEN,))
+        assert told(signature) == ServiceResult(there=True, times=(THEN,))
         _fault(told(b64(signature).encode()), "BAD_TIMESTAMP")
 
 
@@ -500,10 +502,12 @@ def test_trusted_root_that_is_none(scene: Scene) -> None:
     """Where the root cannot be read, nothing is judged."""
     raw = b'{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", "tlogs": 1}'
 
-    witness = scene.judge(scene.entry(), root=TrustRoot(name="x", raw=raw, digest=Digest.of(raw)))
+    transparency = scene.judge(
+        scene.entry(), root=TrustRoot(name="x", raw=raw, digest=Digest.of(raw))
+    )
 
-    assert "trusted root x cannot be used" in _fault(witness.log, "BAD_TRUST_ROOT")
-    assert witness.stamps == witness.log
+    assert "trusted root x cannot be used" in _fault(transparency.log, "BAD_TRUST_ROOT")
+    assert transparency.timestamps == transparency.log
 
 
 def test_nothing_is_imported_for_nothing() -> None:

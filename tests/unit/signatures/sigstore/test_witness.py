@@ -15,7 +15,7 @@ from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
 from imagekit.signatures.logentry import Signed
-from imagekit.signatures.results import Refusal, Witnessed
+from imagekit.signatures.results import Refusal, ServiceResult
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
 from imagekit.verify.verdict import Verdict
@@ -25,10 +25,10 @@ from tests.signed import NOW, World, finding
 from tests.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
 
 ROOT = trust_root()
-GOOD = Witnessed(there=True, times=(THEN,))
-BAD = Witnessed(fault=Refusal(code="BAD_TLOG_ENTRY", message="it does not hold"))
-NONE = Witnessed()
-FOREIGN = Witnessed(foreign=True)
+GOOD = ServiceResult(there=True, times=(THEN,))
+BAD = ServiceResult(fault=Refusal(code="BAD_TLOG_ENTRY", message="it does not hold"))
+NONE = ServiceResult()
+FOREIGN = ServiceResult(foreign=True)
 
 
 @pytest.fixture(params=["bundle", "legacy"])
@@ -66,7 +66,7 @@ def _code(world: World, policy: Policy, verifier: object, *, now: datetime = NOW
         (BAD, Need.OFF, "OK"),
     ],
 )
-def test_log(world: World, said: Witnessed, need: Need, code: str) -> None:
+def test_log(world: World, said: ServiceResult, need: Need, code: str) -> None:
     """Required: it is there and holds. Optional: it holds where it is there. Off: neither."""
     assert _code(world, _policy(world, tlog=need), FixedWitness(log=said)) == code
 
@@ -85,16 +85,16 @@ def test_log(world: World, said: Witnessed, need: Need, code: str) -> None:
         (BAD, Need.OFF, "OK"),
     ],
 )
-def test_timestamp(world: World, said: Witnessed, need: Need, code: str) -> None:
+def test_timestamp(world: World, said: ServiceResult, need: Need, code: str) -> None:
     """The same holds of timestamps."""
-    assert _code(world, _policy(world, timestamp=need), FixedWitness(stamps=said)) == code
+    assert _code(world, _policy(world, timestamp=need), FixedWitness(timestamps=said)) == code
 
 
 def test_one_does_not_stand_for_the_other(world: World) -> None:
     """A log is no timestamp authority, nor the other way round."""
     log, stamp = _policy(world, tlog=Need.REQUIRED), _policy(world, timestamp=Need.REQUIRED)
 
-    assert _code(world, log, FixedWitness(stamps=GOOD)) == "NO_TLOG_ENTRY"
+    assert _code(world, log, FixedWitness(timestamps=GOOD)) == "NO_TLOG_ENTRY"
     assert _code(world, stamp, FixedWitness(log=GOOD)) == "NO_TRUSTED_TIME"
 
 
@@ -118,7 +118,7 @@ def test_nobody_who_could_look(world: World) -> None:
 def test_key_that_has_expired_since(world: World, by: str) -> None:
     """A trusted time shows that the key was good then; one that is not looked at does not."""
     limit = {"not_after": THEN + timedelta(days=1)}
-    verifier = FixedWitness(log=GOOD) if by == "log" else FixedWitness(stamps=GOOD)
+    verifier = FixedWitness(log=GOOD) if by == "log" else FixedWitness(timestamps=GOOD)
     off: Mapping[str, Any] = {"tlog" if by == "log" else "timestamp": Need.OFF}
 
     assert _code(world, _policy(world, **limit), verifier) == "OK"
@@ -129,7 +129,7 @@ def test_key_that_has_expired_since(world: World, by: str) -> None:
 def test_earliest_time_counts(world: World) -> None:
     """A signature that was logged again later is not younger."""
     times = (THEN, THEN + timedelta(days=9))
-    verifier = FixedWitness(log=Witnessed(there=True, times=times))
+    verifier = FixedWitness(log=ServiceResult(there=True, times=times))
 
     assert _code(world, _policy(world, not_after=times[1]), verifier) == "OK"
     assert _code(world, _policy(world, not_after=THEN), verifier) == "KEY_NOT_VALID"
@@ -151,7 +151,7 @@ def test_age(world: World) -> None:
         policy = _policy(world, **authority)
         freshness = Freshness(max_age=timedelta(days=days))
         policy = replace(policy, images=(replace(policy.images[0], freshness=freshness),))
-        verdict = world.judge(policy, certificates=FixedWitness(stamps=GOOD))
+        verdict = world.judge(policy, certificates=FixedWitness(timestamps=GOOD))
         return finding(verdict, "freshness").code
 
     age = (NOW - THEN).days
