@@ -32,5 +32,5 @@ def known(*users: int) -> frozenset[int]:
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Tell whether a file is certainly this user's."""
+    """Return whether a file is certainly this user's."""
     return status.st_uid in known(os.geteuid())

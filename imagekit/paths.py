@@ -24,12 +24,12 @@ _NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
 
 
 def is_plain(path: Path) -> bool:
-    """Tell whether no tool takes the path for anything but a path."""
+    """Return whether no tool takes the path for anything but a path."""
     return _PLAIN.fullmatch(str(path)) is not None
 
 
 def is_name(path: Path) -> bool:
-    """Tell whether Buildah and Podman can make a repository's name of the path, too."""
+    """Return whether Buildah and Podman can make a repository's name of the path, too."""
     return _NAME.fullmatch(str(path)) is not None
 
 

@@ -107,7 +107,7 @@ def read(root: Path | int, path: str, *, limit: int, follow: bool = True) -> byt
 
 
 def is_folder(root: Path | int, path: str) -> bool:
-    """Tell whether there is a folder, or a link to one in the tree."""
+    """Return whether there is a folder, or a link to one in the tree."""
     with suppress(OSError), place(root, path) as found:
         status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
         return stat.S_ISDIR(status.st_mode)
@@ -115,7 +115,7 @@ def is_folder(root: Path | int, path: str) -> bool:
 
 
 def has_link(root: Path | int, path: str) -> bool:
-    """Tell whether a path, as far as it is there, is a link or leads through one."""
+    """Return whether a path, as far as it is there, is a link or leads through one."""
     parts = _parts(path)
     for number in range(1, len(parts) + 1):
         with suppress(OSError), place(root, "/".join(parts[:number]), follow=False) as found:

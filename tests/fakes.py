@@ -69,11 +69,11 @@ class MemorySigner:
         return KeySigner(self).legacy(payload)
 
     def made(self, bundle: bytes) -> bool:
-        """Tell whether this key made it."""
+        """Return whether this key made it."""
         return KeySigner(self).made(bundle)
 
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
-        """Tell whether this key made it."""
+        """Return whether this key made it."""
         return KeySigner(self).made_legacy(payload, annotations)
 
 
@@ -176,7 +176,7 @@ class MemoryRegistry:
         return tuple(sorted(tag for name, tag in self.tagged if name == repository.name))
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Tell whether the blob is there."""
+        """Return whether the blob is there."""
         return (repository.name, descriptor.digest) in self.blobs
 
     def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:

@@ -121,7 +121,7 @@ class Sigstore:
 
 
 def is_built() -> bool:
-    """Tell whether ``scripts/sigstore build`` has been run on this machine."""
+    """Return whether ``scripts/sigstore build`` has been run on this machine."""
     return not missing(CACHE)
 
 

@@ -23,7 +23,7 @@ class Exclude:
     """Whether Python's bytecode is left out, which holds the time of its source."""
 
     def matches(self, path: str, mode: int) -> bool:
-        """Tell whether the path, relative to the root and of this mode, is left out."""
+        """Return whether the path, relative to the root and of this mode, is left out."""
         if stat.S_ISSOCK(mode):
             # No archive can hold one; it means nothing without the process that made it.
             return True
@@ -34,7 +34,7 @@ class Exclude:
         return path in self.files or path.startswith(self.caches) or self._is_bytecode(path)
 
     def loses(self, path: str, mode: int, size: int) -> bool:
-        """Tell whether something is lost with what is left out that nobody expects to be."""
+        """Return whether something is lost with what is left out that nobody expects to be."""
         if stat.S_ISSOCK(mode):
             return True
         if not path.startswith(self.mounted) or path in _DEVICE_LINKS:

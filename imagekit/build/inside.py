@@ -125,12 +125,12 @@ def files(root: Path, name: str) -> tuple[str, ...]:
 
 
 def is_file(root: Path, name: str) -> bool:
-    """Tell whether it is a regular file."""
+    """Return whether it is a regular file."""
     return read(root, name, limit=0) is not None
 
 
 def is_empty_file(root: Path, name: str) -> bool:
-    """Tell whether it is a regular file without content."""
+    """Return whether it is a regular file without content."""
     return read(root, name, limit=1) == b""
 
 

@@ -222,7 +222,7 @@ def _marks(work: _Work) -> Marks:
 
 
 def _runs_commands(wanted: LayerPlan) -> bool:
-    """Tell whether anything of the image was run to make the layer."""
+    """Return whether anything of the image was run to make the layer."""
     steps = any(isinstance(step, RunStep) for step in wanted.steps)
     return steps or bool(wanted.packages or wanted.containerfile)
 

@@ -228,7 +228,7 @@ def _same(old: Entry | None, new: Entry) -> bool:
 
 
 def _replaced(path: str, new: Mapping[str, Entry]) -> bool:
-    """Tell whether a path is gone since a folder above it became something else."""
+    """Return whether a path is gone since a folder above it became something else."""
     for parent in _parents(path):
         entry = new.get(parent)
         if entry is not None and not stat.S_ISDIR(entry.mode):

@@ -200,7 +200,7 @@ def _is_identity(root: Path, path: str) -> bool:
 
 
 def _is_private_key(root: Path, path: str) -> bool:
-    """Tell whether it is a private key in PEM (RFC 7468) or OpenSSH's form of one."""
+    """Return whether it is a private key in PEM (RFC 7468) or OpenSSH's form of one."""
     first = inside.read(root, path, limit=_FIRST_LINE) or b""
     return first.startswith(_BEGIN) and _PRIVATE_KEY in first.partition(b"\n")[0]
 

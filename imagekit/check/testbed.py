@@ -27,7 +27,7 @@ _PULL_SECONDS = 300.0
 class ImageTestRunner:
     """One image, pulled into imagekit's storage for the time of its tests.
 
-    Podman and what it runs are in a cell, like the steps of a build: see ``adapters.cell``.
+    Podman and what it runs are in a sandbox, like build steps: see ``build.tools.sandbox``.
     """
 
     runner: Runner
@@ -72,7 +72,7 @@ class ImageTestRunner:
         argv += ["--user", f"{self.uid}:0", *_limits()]
         if around_entrypoint:
             argv += ["--entrypoint", ""]
-        outcome = self._in_cell([*argv, self._image, *command], stage="tests", limit=self.limit)
+        outcome = self._in_sandbox([*argv, self._image, *command], stage="tests", limit=self.limit)
         if outcome.status == _ENGINE_FAILED:
             raise ToolError(
                 "Podman could not start the test's container",
@@ -93,12 +93,12 @@ class ImageTestRunner:
         source = self.chain.place(self.store)
         policy = tool_files(self.store).policy
         argv = ["buildah", "pull", "--quiet", "--signature-policy", str(policy), source]
-        outcome = self._in_cell(argv, stage="", limit=_PULL_SECONDS)
+        outcome = self._in_sandbox(argv, stage="", limit=_PULL_SECONDS)
         if outcome.status != 0:
             raise failure(outcome)
         return outcome.stdout.strip().splitlines()[-1]
 
-    def _in_cell(self, argv: Sequence[str], *, stage: str, limit: float) -> Outcome:
+    def _in_sandbox(self, argv: Sequence[str], *, stage: str, limit: float) -> Outcome:
         sandbox = Sandbox(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
         env = environment(os.environ, self.store) | tool_files(self.store).environment
         seen = sandbox.environment(env, network=False)

@@ -1,1 +1,1 @@
-"""The terminal's face: parses words, calls the library, prints."""
+"""The command line: parses words, calls the library, prints."""

@@ -133,7 +133,7 @@ def policy_of(arguments: argparse.Namespace, *, memory: "RollbackStore | None" =
 
 
 def names_policy_signers(arguments: argparse.Namespace) -> bool:
-    """Tell whether the command line or the environment says who must have signed policies."""
+    """Return whether the command line or the environment says who must have signed policies."""
     named = arguments.policy_key or arguments.policy_authority
     return bool(named or os.environ.get(POLICY_KEY))
 

@@ -102,7 +102,7 @@ class Text(Generic[T]):
         return schema
 
     def matches(self, text: str) -> bool:
-        """Tell whether the text has the right length and characters."""
+        """Return whether the text has the right length and characters."""
         return not self._fault(text)
 
     def _fault(self, text: str) -> str:

@@ -149,7 +149,7 @@ class Values:
         return self._good.get(name)
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether the key stands in the file, good or bad."""
+        """Return whether the key stands in the file, good or bad."""
         return name in self._spans
 
     def key(self, name: str) -> Span:

@@ -246,7 +246,7 @@ def _check_method(request: web.BaseRequest) -> None:
 
 
 def _is_cheap(request: web.BaseRequest, error: RefusedError) -> bool:
-    """Tell whether a refusal costs nothing, and so is never delayed.
+    """Return whether a refusal costs nothing, and so is never delayed.
 
     That is the first step of a login, and an image that the policy denies: the verdict on it is
     remembered, and a withdrawal is to be seen at once.

@@ -46,7 +46,7 @@ class Clients:
         return found
 
     def is_proxy(self, address: str) -> bool:
-        """Tell whether an address is one of the balancers'."""
+        """Return whether an address is one of the balancers'."""
         parsed = _parsed(address) if self._proxies else None
         return parsed is not None and any(parsed in network for network in self._proxies)
 

@@ -102,7 +102,7 @@ class Connection(socket.socket):
         return self.phase.value if late else ""
 
     def _is_behind(self, now: float, seconds: float) -> bool:
-        """Tell whether the client takes too little of what was sent to it, in any phase."""
+        """Return whether the client takes too little of what was sent to it, in any phase."""
         waiting = struct.unpack("i", ioctl(self.descriptor, TIOCOUTQ, bytes(4)))[0]
         if not waiting + self.buffered():
             self._taken_at = None
@@ -144,7 +144,7 @@ class Connections:
         return self._all[descriptor]
 
     def has_room(self, peer: str) -> bool:
-        """Tell whether a connection from an address has a place; others may lose theirs for it."""
+        """Return whether a connection has a place, for which others may lose theirs."""
         limits = self._limits
         client = self._client(peer)
         if client and self._rate.wait(client):

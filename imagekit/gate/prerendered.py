@@ -65,7 +65,7 @@ class PrerenderedResponse(web.StreamResponse):
 
 
 def fits(request: web.BaseRequest) -> bool:
-    """Tell whether a client can be answered so: it keeps the connection, and reads what comes."""
+    """Return whether a client can be answered so: it keeps the connection, and reads what comes."""
     transport = request.transport
     return (
         transport is not None

@@ -56,7 +56,7 @@ class Upstream:
         return "http" if self.options.plain_http else "https"
 
     def is_meant(self, namespace: str) -> bool:
-        """Tell whether a client that names this registry means the upstream.
+        """Return whether a client that names this registry means the upstream.
 
         Raises:
             InvalidReferenceError: the name is that of no registry.

@@ -1,4 +1,4 @@
-"""The one decision behind the faces of runtimes: by the host's configuration, and in time.
+"""The one decision behind the hooks of runtimes: by the host's configuration, and in time.
 
 A policy's machinery is imported where a policy judges; who asks a gate does not wait for it.
 """

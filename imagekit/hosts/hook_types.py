@@ -1,4 +1,4 @@
-"""What the faces on a host are told by their configuration file: runtimes pass them no options."""
+"""The configuration of a host's runtime hooks, to which runtimes pass no options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class HookDecision:
     """One printable line, as a user reads it at the prompt."""
 
     def allows(self, digest: Digest) -> bool:
-        """Tell whether it is these bytes that are allowed."""
+        """Return whether it is these bytes that are allowed."""
         return self.allowed and self.digest == digest
 
 

@@ -53,7 +53,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
 
 
 def cgroups(folder: Path) -> Cgroups:
-    """Tell which cgroups are mounted."""
+    """Return which cgroups are mounted."""
     if (folder / "cgroup.controllers").exists():
         return "v2"
     if (folder / "unified/cgroup.controllers").exists():

@@ -104,7 +104,7 @@ def realm_host(text: str) -> str:
 
 
 def is_canonical(text: str) -> bool:
-    """Tell whether a host is written in its one spelling."""
+    """Return whether a host is written in its one spelling."""
     try:
         return canonical_host(text) == text
     except InvalidReferenceError:
@@ -112,7 +112,7 @@ def is_canonical(text: str) -> bool:
 
 
 def names_host(component: str) -> bool:
-    """Tell whether the first component of a name is meant to be a registry's host.
+    """Return whether the first component of a name is meant to be a registry's host.
 
     As podman and docker do: it has a dot or a port, or is ``localhost``. Whether it can be one
     ``canonical_host`` says.
@@ -122,7 +122,7 @@ def names_host(component: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, in its one spelling, can mean nothing but this machine."""
+    """Return whether a host, in its one spelling, can mean nothing but this machine."""
     name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
     if name == LOCALHOST:
         return True
@@ -179,7 +179,7 @@ def _is_label(label: str, letters: frozenset[str]) -> bool:
 
 
 def _ends_in_a_number(label: str) -> bool:
-    """Tell whether resolvers take a name for an address (the URL Standard, "ends in a number")."""
+    """Return whether a name is taken for an address (the URL Standard, "ends in a number")."""
     return _DIGITS.issuperset(label) or (label.startswith("0x") and _HEX.issuperset(label[2:]))
 
 

@@ -225,7 +225,7 @@ class LayoutRegistry:
         return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Tell whether the blob is there."""
+        """Return whether the blob is there."""
         path = _store(repository).path(descriptor.digest)
         return path.is_file() and path.stat().st_size == descriptor.size
 

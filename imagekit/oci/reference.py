@@ -239,7 +239,7 @@ def check_tag(tag: str) -> None:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether the text before the first slash can be a registry's ``HOST[:PORT]``."""
+    """Return whether the text before the first slash can be a registry's ``HOST[:PORT]``."""
     try:
         return names_host(text) and bool(canonical_host(text))
     except InvalidReferenceError:

@@ -223,7 +223,7 @@ def _child(walk: _Walk, entry: Descriptor, platforms: Sequence[str]) -> RawManif
 
 
 def matches(platform: str, wanted: str) -> bool:
-    """Tell whether a platform is what somebody asked for; a variant may be left out."""
+    """Return whether a platform is what somebody asked for; a variant may be left out."""
     return platform == wanted or platform.startswith(f"{wanted}/")
 
 

@@ -152,11 +152,11 @@ def _signed(
         digest=receipt.image.digest,
         certificates=context.certificates,
     )
-    (weighed,) = verify_candidates((candidate,), trusted)
-    if isinstance(weighed, Refusal):
-        return weighed
-    counts = counting(weighed, demand.authorities, deny=context.policy.deny, now=context.now)
-    return counts if isinstance(counts, Refusal) else weighed
+    (result,) = verify_candidates((candidate,), trusted)
+    if isinstance(result, Refusal):
+        return result
+    counts = counting(result, demand.authorities, deny=context.policy.deny, now=context.now)
+    return counts if isinstance(counts, Refusal) else result
 
 
 def _claim_fault(

@@ -27,7 +27,7 @@ _SHOWN = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShelfWork:
-    """One image on its way onto a shelf."""
+    """One image on its way into a directory of staged images."""
 
     work: Work
     directory: StageDirectory

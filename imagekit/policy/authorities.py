@@ -13,14 +13,14 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 def is_of(signatory: Signatory, authority: Authority) -> bool:
-    """Tell whether the authority lists who signed; nothing else is looked at."""
+    """Return whether the authority lists who signed; nothing else is looked at."""
     if isinstance(signatory, PublicKey):
         return authority.key == signatory
     return any(identifies(signatory, identity) for identity in authority.identities)
 
 
 def identifies(certified: Certified, identity: Identity) -> bool:
-    """Tell whether issuer and subject are, wholly, what is listed."""
+    """Return whether issuer and subject are, wholly, what is listed."""
     return matches(identity.issuer, certified.issuer) and matches(
         identity.subject, certified.subject
     )

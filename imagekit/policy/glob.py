@@ -24,7 +24,7 @@ ANY = "**"
 
 
 def matches(glob: str, name: str) -> bool:
-    """Tell whether the glob matches the whole name."""
+    """Return whether the glob matches the whole name."""
     return _components(tuple(glob.split("/")), tuple(name.split("/")))
 
 

@@ -18,7 +18,7 @@ _MEMORY = 1 << 20
 
 
 def matches(pattern: Pattern, text: str) -> bool:
-    """Tell whether the whole text is what the pattern says.
+    """Return whether the whole text is what the pattern says.
 
     What no honest issuer writes matches nothing: control characters, or more than ``MAX_TEXT``.
     """

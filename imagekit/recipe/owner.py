@@ -55,7 +55,7 @@ def _writable(path: Path, who: str, command: str) -> RecipeError:
 
 @lru_cache
 def _is_private(group: int, user: int) -> bool:
-    """Tell whether a group is a user's own, as most distributions make one for each user."""
+    """Return whether a group is a user's own, as most distributions make one for each user."""
     try:
         account, entry = pwd.getpwuid(user), grp.getgrgid(group)
     except KeyError:

@@ -37,7 +37,7 @@ class Report:
     """What stands at the end of it; None for anything."""
 
     def fits(self, line: str) -> bool:
-        """Tell whether a line of Buildah's output ends with this report.
+        """Return whether a line of Buildah's output ends with this report.
 
         The output of a step before may stand on the same line.
         """
@@ -80,7 +80,7 @@ def render(script: Containerfile, images: Mapping[str, BaseReference]) -> Render
 
 
 def reaches(version: str, wanted: str) -> bool:
-    """Tell whether a version of Buildah is the wanted one or newer; one that is unclear is not."""
+    """Return whether a version of Buildah is at least the wanted one; an unclear one is not."""
     numbers = [part.partition("-")[0].partition("+")[0] for part in version.split(".")[:3]]
     known = [decimal(part, most=6) for part in numbers]
     if None in known or not known:

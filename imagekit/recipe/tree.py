@@ -182,7 +182,7 @@ def _declared(folder: Path) -> Path:
 
 
 def _marks(path: Path) -> bool:
-    """Tell whether a marker is there, and the user's or root's."""
+    """Return whether a marker is there, and the user's or root's."""
     try:
         return os.lstat(path).st_uid in trusted_owners()
     except OSError:

@@ -18,7 +18,7 @@ EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
 
 
 def is_excluded(name: str) -> bool:
-    """Tell whether a file of this name is no part of a recipe: version control, editor backups."""
+    """Return whether such a file is no part of a recipe: version control, editor backups."""
     return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
 
 

@@ -45,7 +45,7 @@ class KeySigner:
         return {SIGNATURE_ANNOTATION: base64_text(self._key.sign_legacy(payload))}
 
     def made(self, bundle: bytes) -> bool:
-        """Tell whether the key made a bundle."""
+        """Return whether the key made a bundle."""
         parsed = parse_bundle(bundle)
         return isinstance(parsed, KeyBundle) and any(
             verify_signature(self.public_key, each, parsed.envelope.signed_bytes)
@@ -53,7 +53,7 @@ class KeySigner:
         )
 
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
-        """Tell whether the key made a legacy signature."""
+        """Return whether the key made a legacy signature."""
         signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, ""))
         return bool(signature) and verify_legacy_signature(
             self.public_key, signature or b"", payload

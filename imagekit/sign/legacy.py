@@ -129,7 +129,7 @@ def _new_layer(signer: Signer, payload: bytes, /) -> Descriptor | None:
 
 
 def _holds(layer: Descriptor, payload: bytes, signer: Signer, /) -> bool:
-    """Tell whether the layer is this payload, by this signer; its bytes are known by digest."""
+    """Return whether the layer is this payload, by this signer; its bytes are known by digest."""
     if layer.media_type != SIMPLE_SIGNING or layer.digest != Digest.of(payload):
         return False
     return signer.made_legacy(payload, layer.annotations)

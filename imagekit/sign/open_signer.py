@@ -125,5 +125,5 @@ def choose(
 
 
 def at_terminal() -> bool:
-    """Tell whether somebody sits there who can log in by a browser."""
+    """Return whether somebody sits there who can log in by a browser."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -125,7 +125,7 @@ def recipe_digests(
 
 
 def same_build(one: Statement, other: Statement) -> bool:
-    """Tell whether two provenances differ in nothing but the run: its name and its times."""
+    """Return whether two provenances differ in nothing but the run: its name and its times."""
     return _without_run(one) == _without_run(other)
 
 

@@ -41,7 +41,7 @@ class Verifier:
 
 
 def passed(verdict: Verdict) -> bool:
-    """Tell whether the image was proven to be what the policy wants, not only let through.
+    """Return whether the image was proven to be what the policy wants, not only let through.
 
     Of an index with an entry that was not read, part was not judged at all; whoever relies on the
     summary may find that entry, and runs it.

@@ -58,7 +58,7 @@ class Recorded:
     """Rekor v2: the signer is a certificate and no key."""
 
     def is_of(self, signed: Signed) -> bool:
-        """Tell whether exactly this signature over exactly these bytes was recorded."""
+        """Return whether exactly this signature over exactly these bytes was recorded."""
         enveloped = signed.payload is not None
         if self.kind not in (_OF_ENVELOPES if enveloped else _OF_MESSAGES):
             return False
@@ -69,7 +69,7 @@ class Recorded:
         return same and self.signature == signed.signature
 
     def is_by(self, key: PublicKey) -> bool:
-        """Tell whether it was recorded for this very key, and no certificate of it."""
+        """Return whether it was recorded for this very key, and no certificate of it."""
         if self.kind == _V2:
             return not self.certified and self.signer == key.der
         try:

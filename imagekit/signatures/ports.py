@@ -62,7 +62,7 @@ class Signer(Protocol):
         ...
 
     def made(self, bundle: bytes) -> bool:
-        """Tell whether this signer made a bundle, so that nothing is signed twice.
+        """Return whether this signer made a bundle, so that nothing is signed twice.
 
         Raises:
             DocumentError: it is not a bundle.
@@ -70,7 +70,7 @@ class Signer(Protocol):
         ...
 
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
-        """Tell whether this signer made a legacy signature."""
+        """Return whether this signer made a legacy signature."""
         ...
 
 

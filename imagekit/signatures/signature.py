@@ -19,7 +19,7 @@ _CURVE_HASHES: dict[str, hashes.HashAlgorithm] = {
 
 
 def verify_signature(public_key: PublicKey, signature: bytes, message: bytes) -> bool:
-    """Tell whether the signature of a bundle is good: the hash goes with the curve.
+    """Return whether the signature of a bundle is good: the hash goes with the curve.
 
     Raises:
         SigningKeyError: the key is of a kind that is not taken.
@@ -28,7 +28,7 @@ def verify_signature(public_key: PublicKey, signature: bytes, message: bytes) ->
 
 
 def verify_legacy_signature(public_key: PublicKey, signature: bytes, message: bytes) -> bool:
-    """Tell whether the signature of a ``.sig`` payload is good.
+    """Return whether the signature of a ``.sig`` payload is good.
 
     cosign and c/image use SHA-256 there, whatever the curve.
 

@@ -42,7 +42,7 @@ _Verified = tuple[Certified, tuple[TransparencyResult, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedSigners:
-    """What candidates are weighed by.
+    """What candidates are verified by.
 
     ``certificates`` verifies keyless signatures, log entries and timestamps; without it none
     counts.

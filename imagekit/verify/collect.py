@@ -158,7 +158,7 @@ def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Attach
 
 
 def _may_withdraw(annotations: Mapping[str, str]) -> bool:
-    """Tell whether something may be a withdrawal: old tools do not write what a bundle holds.
+    """Return whether something may be a withdrawal: old tools do not write what a bundle holds.
 
     Whoever could write it falsely into a registry's list could leave the entry out as well.
     """

@@ -193,5 +193,5 @@ def _said_by(config: Mapping[str, object]) -> str:
 
 
 def _agree(listed: str, said: str) -> bool:
-    """Tell whether index and configuration mean one platform; many leave the variant out."""
+    """Return whether index and configuration mean one platform; many leave the variant out."""
     return listed.split("/")[:2] == said.split("/")[:2]

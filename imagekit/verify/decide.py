@@ -32,7 +32,7 @@ def decide(case: ImageEvidence, *, attestations: bool = True) -> tuple[Finding, 
 
 
 def _ignored(case: ImageEvidence) -> tuple[Finding, ...]:
-    """Tell what was passed over, once: strangers' signatures are ordinary, broken ones are not."""
+    """Return what was passed over, once: broken signatures, and not those of strangers."""
     odd = [each for each in case.refusals if each.code not in ORDINARY]
     lost = _lost_warning(case)
     if not odd:

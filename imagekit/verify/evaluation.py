@@ -143,11 +143,11 @@ class ImageEvaluation:
         return tuple(part for part in content.parts if part.platform != NO_PLATFORM)
 
     def _looks_inside(self) -> bool:
-        """Tell whether the rule asks for something of each manifest in an index."""
+        """Return whether the rule asks for something of each manifest in an index."""
         return self._judges_parts() or bool(self.rule.expressions)
 
     def _judges_parts(self) -> bool:
-        """Tell whether the rule wants each manifest in an index to be signed itself."""
+        """Return whether the rule wants each manifest in an index to be signed itself."""
         return self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}
 
     def _part(self, part: Part, top: ImageEvidence) -> Iterable[Finding]:
@@ -166,7 +166,7 @@ class ImageEvaluation:
         return check_expressions(case, part, asked=self.image)
 
     def _case(self, image: PinnedReference, *, is_index: bool = False) -> ImageEvidence | Finding:
-        """Gather and weigh what is beside a manifest or index."""
+        """Gather and verify what is beside a manifest or index."""
         try:
             attachments = gather(self.reader, image, at_once=self.context.at_once)
         except (DocumentError, IntegrityError) as fault:
@@ -256,5 +256,5 @@ def denied(policy: Policy, digest: Digest) -> list[Finding]:
 
 
 def refused(findings: Iterable[Finding]) -> bool:
-    """Tell whether one of the findings denies the image."""
+    """Return whether one of the findings denies the image."""
     return any(finding.severity == "error" for finding in findings)

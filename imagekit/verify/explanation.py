@@ -82,7 +82,7 @@ def explained(verdict: Verdict, policy: Policy, cases: Sequence[ImageEvidence]) 
     Args:
         verdict: what was decided.
         policy: by what.
-        cases: what ``judge.Bench.watch`` was shown on the way.
+        cases: what ``VerifyContext.watch`` was shown on the way.
     """
     return Explanation(
         verdict=verdict,
@@ -121,13 +121,13 @@ def _why(rule: ImageRule, chosen: Sequence[ImageRule], name: str) -> str:
 
 
 def _offered(case: ImageEvidence) -> Iterator[FoundSignature]:
-    for candidate, weighed in zip(case.attachments.candidates, case.results, strict=True):
+    for candidate, result in zip(case.attachments.candidates, case.results, strict=True):
         uses: tuple[Usage, ...]
-        if isinstance(weighed, Refusal):
-            signer, kind, uses = "", weighed.claim, (_refused("", weighed),)
+        if isinstance(result, Refusal):
+            signer, kind, uses = "", result.claim, (_refused("", result),)
         else:
-            signer, kind = case.signer(weighed), weighed.predicate_type
-            uses = tuple(_uses(case, weighed))
+            signer, kind = case.signer(result), result.predicate_type
+            uses = tuple(_uses(case, result))
         yield FoundSignature(
             image=str(case.image.digest),
             form=candidate.form.value,

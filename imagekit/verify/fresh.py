@@ -51,7 +51,7 @@ class Fresh:
 
 
 class NoRollbackStore:
-    """The memory of a verifier that has none: every look is a fault, for the policy to weigh."""
+    """Stands for a store where there is none: every look is a fault, for the policy to judge."""
 
     def highest(self, name: str) -> HighWaterMark | None:
         """Raise MemoryFaultError."""

@@ -13,7 +13,7 @@ from imagekit.policy.types import ImageRule, Remap, SignedIdentity
 
 
 def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:
-    """Tell whether one of the signed names is good for the image.
+    """Return whether one of the signed names is good for the image.
 
     Args:
         rule: what the policy says.
@@ -55,7 +55,7 @@ def signed_name(rule: ImageRule, image: PinnedReference) -> str:
 
 
 def _under(name: str, remap: Remap) -> bool:
-    """Tell whether the prefix ends where a component of the name does."""
+    """Return whether the prefix ends where a component of the name does."""
     return name == remap.prefix or name.startswith(f"{remap.prefix}/")
 
 

@@ -12,8 +12,8 @@ What must hold, in this order; what fails early costs no request:
    a tag that points elsewhere by now is a warning.
 4. ``image``: see ``content``. ``platforms``: see there.
 5. ``withdrawal``, ``freshness``, ``signature`` and one check for each attestation: see ``collect``,
-   ``weigh``, ``fresh`` and ``decide``; on the levels that the rule names. ``expressions``, of the
-   image of each platform: see there. ``court`` puts 4 and 5 together.
+   ``candidates``, ``fresh`` and ``decide``; on the levels that the rule names. ``expressions``, of
+   the image of each platform: see there. ``evaluation`` puts 4 and 5 together.
 
 A rule that only warns turns what 5 refuses into warnings, until its date; never what 1 to 4 do,
 nor a withdrawal, nor a list of referrers that cannot be read, on which there may be one.

@@ -30,5 +30,5 @@ def check_platforms(rule: ImageRule, content: Content) -> tuple[Finding, ...]:
 
 
 def _has(there: Iterable[str], wanted: str) -> bool:
-    """Tell whether a platform is there; one that is required without variant has any."""
+    """Return whether a platform is there; one that is required without variant has any."""
     return any(one == wanted or one.startswith(f"{wanted}/") for one in there)

@@ -123,7 +123,7 @@ def check_version(
 
 
 def in_force(policy: Policy, now: datetime) -> bool:
-    """Tell whether a policy has been issued and has not expired: only then it is accepted."""
+    """Return whether a policy has been issued and has not expired: only then it is accepted."""
     early = policy.issued is not None and now < policy.issued - CLOCK_SKEW
     return now < policy.expires and not early
 

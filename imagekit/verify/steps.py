@@ -58,7 +58,7 @@ def _steps(verdict: Verdict, policy: Policy) -> Iterator[Step]:
 
 
 def _known(verdict: Verdict) -> bool:
-    """Tell whether the digest was known, and so looked up in the deny list."""
+    """Return whether the digest was known, and so looked up in the deny list."""
     return verdict.digest is not None
 
 

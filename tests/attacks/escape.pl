@@ -31,7 +31,7 @@ my %numbers = `uname -m 2>/dev/null` =~ /aarch64/ || -e "/lib/ld-linux-aarch64.s
   : (ptrace => 101, mount => 165, mknodat => 259, setns => 308, keyctl => 250);
 reached("ptrace of $victim") if syscall($numbers{ptrace}, 16, $victim + 0, 0, 0) == 0;
 for my $pid (grep { $_ != $$ } @pids) {
-  # The shell that stands for mmdebstrap is of the cell, and has no other powers.
+  # The shell that stands for mmdebstrap is of the sandbox, and has no other powers.
   next if holds("/proc/$pid/cmdline", qr/escape\.pl|^\/bin\/sh\0/);
   reached("ptrace of $pid") if syscall($numbers{ptrace}, 16, $pid + 0, 0, 0) == 0;
 }

@@ -220,7 +220,7 @@ def _listening(site: Site) -> Iterator[Path]:
 
 
 def _scopes_sockets() -> bool:
-    """Tell whether the kernel knows Landlock's scopes, by the version that it says it has."""
+    """Return whether the kernel knows Landlock's scopes, by the version that it says it has."""
     create, version = 444, 1
     abi: int = ctypes.CDLL(None).syscall(create, None, 0, version)
     return abi >= 6

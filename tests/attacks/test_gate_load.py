@@ -105,7 +105,7 @@ def received(client: socket.socket) -> bytes:
 
 
 def answered(client: socket.socket) -> bool:
-    """Tell whether there is a good answer."""
+    """Return whether there is a good answer."""
     with contextlib.suppress(ConnectionError):
         return client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
     return False

@@ -40,7 +40,7 @@ class _Vouches:
     times: tuple[datetime, ...] = (NOW,)
 
     def bundle(self, raw: bytes, root: TrustRoot) -> tuple[Certified, TransparencyResult]:
-        """Tell who signed."""
+        """Return who signed."""
         log = ServiceResult(there=True, times=self.times)
         return self.known[raw], TransparencyResult(root=root.digest, log=log)
 

@@ -54,7 +54,7 @@ def blob_of(gate: GateProcess) -> str:
 
 
 def right(gate: GateProcess, path: str) -> bool:
-    """Tell whether a blob comes, and is what it is called."""
+    """Return whether a blob comes, and is what it is called."""
     answer = gate.get(path)
     return answer.status == 200 and str(Digest.of(answer.body)) == path.rpartition("/")[2]
 

@@ -27,7 +27,7 @@ class Process:
     began: str
 
     def is_running(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether it still runs."""
         return self.began != "" and _began(self.pid) == self.began
 
 
@@ -87,7 +87,7 @@ def fetch(url: str, seconds: float = 10) -> bytes:
 
 
 def answers(url: str) -> bool:
-    """Tell whether an address on loopback answers with success."""
+    """Return whether an address on loopback answers with success."""
     try:
         fetch(url, 2)
     except OSError:

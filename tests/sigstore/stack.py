@@ -74,7 +74,7 @@ class State:
     ready: bool  # False until the start is done: what was killed half-way can still be stopped
 
     def is_running(self) -> bool:
-        """Tell whether every part of it still runs."""
+        """Return whether every part of it still runs."""
         return self.ready and all(process.is_running() for process in self.processes)
 
     def save(self, folder: Path) -> None:
@@ -352,7 +352,7 @@ class _Start:
         (self._folder / "tsa.pem").write_bytes(fetch(f"{self._at.timestamps}/certchain"))
 
     def _fetch_rekor1_key(self) -> bool:
-        """Tell whether Rekor v1 answers with the key that we gave it."""
+        """Return whether Rekor v1 answers with the key that we gave it."""
         return answers(f"{self._at.rekor1}/api/v1/log/publicKey")
 
     def _run(self, name: str, *words: str) -> Process:

@@ -30,7 +30,7 @@ def _lines(runner: Runner, argv: list[str], **how: object) -> list[str]:
 
 
 def _gone(pid: int) -> bool:
-    """Tell whether the process ended; a zombie has."""
+    """Return whether the process ended; a zombie has."""
     for _ in range(100):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

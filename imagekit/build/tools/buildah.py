@@ -102,7 +102,7 @@ class Buildah:
             argv += ["--env", f"{key}={value}"]
         for source, target in mounts:
             argv += ["--volume", f"{source}:{target}:ro"]
-        runner, wrapped = self._in_cell(
+        runner, wrapped = self._in_sandbox(
             [*argv, name, "--", *command], isolation=isolation, network=network
         )
         return runner.run(wrapped, stage=stage, limit=limit, check=False)
@@ -198,7 +198,7 @@ class Buildah:
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
         # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
-        runner, wrapped = self._in_cell(
+        runner, wrapped = self._in_sandbox(
             [*argv, str(context)], isolation=isolation, keep_layers=True
         )
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
@@ -262,7 +262,7 @@ class Buildah:
         listed = json.loads(self._run(["images", "--json"]).stdout or "[]")
         return tuple(name for entry in listed or () for name in entry.get("names") or ())
 
-    def _in_cell(
+    def _in_sandbox(
         self,
         argv: Sequence[str],
         *,
@@ -270,7 +270,7 @@ class Buildah:
         network: bool = True,
         keep_layers: bool = False,
     ) -> tuple[Runner, Sequence[str]]:
-        """Return what runs Buildah in a cell, and the command."""
+        """Return what runs Buildah in a sandbox, and the command."""
         sandbox = Sandbox(store=self.store, folder=self.folder)
         ours = os.environ if self.runner.env is None else self.runner.env
         wrapped = sandbox.wrap(
@@ -350,7 +350,7 @@ class _Reports:
 def _contained(isolation: Isolation) -> list[str]:
     """Return the options that contain what a step does.
 
-    The network is the cell's, which has the host's or none: one mechanism for all isolations.
+    The network is the sandbox's, which has the host's or none: one mechanism for all isolations.
     """
     argv = ["--isolation", isolation.how, "--network", "host"]
     if isolation.how != "chroot":

@@ -1,4 +1,4 @@
-"""The workshop with real tools: Buildah, mmdebstrap, pip, and a cache of layers in a folder."""
+"""The build container: Buildah, mmdebstrap, pip, and a cache of layers in a folder."""
 
 import os
 import shutil

@@ -51,12 +51,12 @@ MOUNT = (
     f"kill -USR1 1; for i in $(seq 300); do [ -e {CHROOT}/proc/self ] && exit; sleep 0.1; done; "
     "exit 1"
 )
-"""What a shell in the cell of a chroot says to have it furnished, and waits for: see ``cell``."""
+"""What a shell in the sandbox of a chroot runs to have it furnished: see ``sandbox``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """What a tool that runs foreign code gets to see of this host: see ``adapters.cell``."""
+    """What a tool that runs foreign code gets to see of this host: see ``build.tools.sandbox``."""
 
     store: ContainerStore
     folder: Folder
@@ -72,7 +72,7 @@ class Sandbox:
         programs: Sequence[str] = (),
         keep_layers: bool = False,
     ) -> tuple[str, ...]:
-        """Return the command that runs another one in the cell.
+        """Return the command that runs another one in the sandbox.
 
         Args:
             argv: the command.
@@ -97,10 +97,10 @@ class Sandbox:
             "sys": sys_folder,
             "chroot": "",
         }
-        return _in_cell(spec, argv)
+        return _in_sandbox(spec, argv)
 
     def environment(self, env: Mapping[str, str], *, network: bool = True) -> dict[str, str]:
-        """Return the whole environment of a command in the cell: nothing that may be a secret.
+        """Return the whole environment of a command in the sandbox: nothing that may be a secret.
 
         Args:
             env: of this process.
@@ -114,13 +114,13 @@ class Sandbox:
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
             "TMPDIR": str(self.folder.path),
-            # Where the storage of a user counts what is mounted, in the cell and outside of it.
+            # Where the storage of a user counts what is mounted, in the sandbox and outside of it.
             "XDG_RUNTIME_DIR": str(self.store.run),
         }
 
 
 def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str, ...]:
-    """Return the command that runs another one, which runs foreign code in a chroot, in a cell.
+    """Return the command that runs another one, which runs foreign code in a chroot, in a sandbox.
 
     It has the host's network and few capabilities, and sees nothing of imagekit's storage besides
     the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` furnishes them.
@@ -133,7 +133,7 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
     places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
     places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
     spec = {"places": places, "empty": [], "network": True, "sys": False, "chroot": CHROOT}
-    return _in_cell(spec, argv)
+    return _in_sandbox(spec, argv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ def _kept_layers(graph: Path) -> Iterator[tuple[str, str, bool]]:
             yield from ((str(path), str(path), False) for path in found)
 
 
-def _in_cell(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:
+def _in_sandbox(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", sandbox.__file__, json.dumps(spec), *argv)
 
 

@@ -64,7 +64,7 @@ def host_mirrors(folder: Path = _APT) -> Mirrors:
 def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path) -> None:
     """Fill an empty, mounted root with the minimal system of a suite.
 
-    Scripts of packages are foreign code: they run in a cell, with few capabilities.
+    Scripts of packages are foreign code: they run in a sandbox, with few capabilities.
 
     Args:
         runner: runs mmdebstrap.

@@ -1,6 +1,6 @@
 """A process tree that sees no more of the host than the tools of a build step need.
 
-Run as a program of its own: ``python -I -S cell.py SPEC PROGRAM ARGUMENTS``, by root or inside
+Run as a program of its own: ``python -I -S sandbox.py SPEC PROGRAM ARGUMENTS``, by root or inside
 ``buildah unshare``. It imports nothing of imagekit, as it starts once a step. The program runs
 
 - in a mount namespace whose root is empty but for the system's programs and libraries, some files
@@ -173,7 +173,7 @@ def _furnish(spec: dict[str, Any]) -> None:
     # Opened before anything is mounted over a path of theirs.
     places = [(os.open(name, os.O_PATH), to, rw) for name, to, rw in spec["places"]]
     root = "/tmp"  # noqa: S108 - a new, empty file system, mounted over it
-    _mount("cell", root, kind="tmpfs", options="mode=755")
+    _mount("sandbox", root, kind="tmpfs", options="mode=755")
     for name in ("proc", "sys", "run", "dev", "etc", "root", "var"):
         os.mkdir(f"{root}/{name}", 0o755)
     for name in ("tmp", "var/tmp"):
@@ -191,7 +191,7 @@ def _furnish(spec: dict[str, Any]) -> None:
         os.close(handle)
     for name in spec["empty"]:
         os.makedirs(root + name, exist_ok=True)
-        _mount("cell", root + name, kind="tmpfs", options="mode=700")
+        _mount("sandbox", root + name, kind="tmpfs", options="mode=700")
     os.chdir(root)
     # pivot_root(2): with "." twice the old root is stacked below the new one, and taken off.
     number = _PIVOT.get(platform.machine())

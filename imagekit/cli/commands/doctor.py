@@ -1,4 +1,4 @@
-"""Tell what this host can do for imagekit, and the remedy for what it cannot.
+"""Return what this host can do for imagekit, and the remedy for what it cannot.
 
 Ends with 0 where nothing is in the way, and with 6 where something is.
 """

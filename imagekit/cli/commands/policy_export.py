@@ -161,7 +161,7 @@ def _written(documents: Sequence["Document"], arguments: argparse.Namespace) -> 
 
 
 def _state(file: Path, text: str, *, force: bool) -> str:
-    """Tell what becomes of a file.
+    """Return what becomes of a file.
 
     Raises:
         InputError: it is there and is another, or cannot be read.

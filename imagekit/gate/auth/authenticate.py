@@ -108,7 +108,7 @@ class Authenticator:
         self._passwords.close()
 
     def allows(self, client: Client, path: str) -> bool:
-        """Tell whether the client may see a repository."""
+        """Return whether the client may see a repository."""
         if self.open:
             return True
         if client.refused:
@@ -241,7 +241,7 @@ class _Passwords:
         )
 
     async def check(self, user: str, password: str, address: str) -> bool:
-        """Tell whether a password is right.
+        """Return whether a password is right.
 
         Raises:
             RefusedError: too many were wrong (429), or the check takes too long (503).

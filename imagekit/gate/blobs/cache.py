@@ -77,7 +77,7 @@ class BlobCache:
         return len(self._entries)
 
     def has(self, digest: Digest, size: int) -> bool:
-        """Tell whether a blob of that size is here."""
+        """Return whether a blob of that size is here."""
         entry = self._entries.get(digest)
         return entry is not None and entry.size == size
 

@@ -107,7 +107,7 @@ class Downloads:
         self._pool.shutdown(wait=True)
 
     def has(self, wanted: Wanted) -> bool:
-        """Tell whether a blob is in the cache as a whole."""
+        """Return whether a blob is in the cache as a whole."""
         return wanted not in self._running and self._cache.has(wanted.digest, wanted.size)
 
     @asynccontextmanager

@@ -96,7 +96,7 @@ def proof_of(raw: RawManifest) -> Proof | None:
 
 
 def is_genuine(proof: Proof, read: Callable[[Descriptor], bytes]) -> bool:
-    """Tell whether every blob of a proof is what its type says.
+    """Return whether every blob of a proof is what its type says.
 
     Args:
         proof: the proof.
@@ -113,7 +113,7 @@ def is_genuine(proof: Proof, read: Callable[[Descriptor], bytes]) -> bool:
 
 
 def _is_document(raw: bytes, key: str) -> bool:
-    """Tell whether bytes are a JSON object with the key, and no archive besides.
+    """Return whether bytes are a JSON object with the key, and no archive besides.
 
     Raises:
         DocumentError: they are no JSON.
@@ -124,7 +124,7 @@ def _is_document(raw: bytes, key: str) -> bool:
 
 
 def _is_header(block: bytes) -> bool:
-    """Tell whether a block begins a member of a tar archive: by its sum, which stands in it."""
+    """Return whether a block begins a member of a tar archive: by its sum, which stands in it."""
     if not block[_SUM].strip(b" ").isdigit():
         return False
     try:

@@ -76,11 +76,11 @@ class Decision:
         return Subject(self.reference.repository, self.digest, self.tag)
 
     def is_fresh(self, policy: str, now: datetime) -> bool:
-        """Tell whether it may be used without another look."""
+        """Return whether it may be used without another look."""
         return self.policy == policy and self.made <= now < min(self.fresh, self.until)
 
     def holds(self, policy: str, now: datetime) -> bool:
-        """Tell whether it may be used while the upstream cannot be asked."""
+        """Return whether it may be used while the upstream cannot be asked."""
         return self.policy == policy and self.made <= now < self.until
 
 

@@ -44,7 +44,7 @@ def denial(decision: Decision) -> DenialError:
 
 
 def is_outage(error: ImagekitError) -> bool:
-    """Tell whether the upstream cannot be asked now, as against having said something."""
+    """Return whether the upstream cannot be asked now, as against having said something."""
     if not isinstance(error, RegistryError) or isinstance(error, (NotFoundError, AuthError)):
         return False
     if error.http_status is None:

@@ -426,7 +426,7 @@ class DecisionService:
         return known.allowed and recent and known.holds(case.book.fingerprint, now)
 
     def _is_down(self, repository: Repository) -> bool:
-        """Tell whether the upstream failed a moment ago, here and not in another repository."""
+        """Return whether the upstream failed a moment ago, here and not in another repository."""
         until = self._down.get(repository)
         return until is not None and self._now() < until
 

@@ -98,7 +98,7 @@ def as_kubernetes_reads(text: str) -> Reference:
 
 
 def _is_plainly_named(text: str, reference: Reference) -> bool:
-    """Tell whether the host stands there in its one spelling, or is left out."""
+    """Return whether the host stands there in its one spelling, or is left out."""
     return complete_name(text).partition("/")[0] == reference.repository.host
 
 

@@ -1,4 +1,4 @@
-"""A validating webhook for Kubernetes: an HTTPS face over ``pipeline.admission``.
+"""A validating webhook for Kubernetes: HTTPS in front of ``admission``.
 
 Every answer that is not a clean yes is a no: a review that cannot be read, an image without a
 verdict, a judgement that takes longer than the API server waits. Set ``failurePolicy: Fail``, so

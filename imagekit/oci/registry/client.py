@@ -85,7 +85,7 @@ class RegistryClient:
         return found
 
     def remembers(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether the manifest or blob is known."""
+        """Return whether the manifest or blob is known."""
         key = (repository.name, digest)
         return self._manifests.get(key) is not None or self._blobs.get(key) is not None
 
@@ -136,7 +136,7 @@ class RegistryClient:
         return tuple(sorted(set(found)))
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Tell whether the blob is there."""
+        """Return whether the blob is there."""
         url = protocol.blob_path(repository, descriptor.digest)
         with self._session.send(repository, "HEAD", url, push=True) as response:
             if response.status == _NOT_FOUND:
@@ -216,7 +216,7 @@ class RegistryClient:
             return None
 
     def _knows_conditions(self, repository: Repository, manifest: RawManifest) -> bool:
-        """Tell whether a manifest that is there is refused where it is sent on that condition."""
+        """Return whether a manifest that is there is refused where it is sent on that condition."""
         url = protocol.manifest_path(repository, str(manifest.digest))
         headers = {"Content-Type": manifest.media_type, **_IF_ABSENT}
         with self._session.send(

@@ -190,7 +190,7 @@ def _fault(request: Request, error: Exception) -> ConnectionFaultError:
     if slow and not isinstance(error, requests.ConnectTimeout):
         return ConnectionFaultError(
             f"{where}: not answered whole within the time allowed",
-            hint="the registry is too slow, or means harm",
+            hint="the registry is too slow: try again later, or ask whoever runs it",
             code="TIMEOUT",
         )
     return ConnectionFaultError(

@@ -53,7 +53,7 @@ class CachingReader(Protocol):
     """A reader that keeps some of what it read by digest."""
 
     def remembers(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether a manifest or blob is kept, so that nobody is asked for it again."""
+        """Return whether a manifest or blob is kept, so that nobody is asked for it again."""
         ...
 
 
@@ -61,7 +61,7 @@ class RegistryWriter(RegistryReader, Protocol):
     """The push half."""
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Tell whether the blob is there."""
+        """Return whether the blob is there."""
         ...
 
     def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:

@@ -250,7 +250,7 @@ def redirected(url: str, location: str) -> str:
 
 
 def is_inner_address(address: str) -> bool:
-    """Tell whether an address is of this machine or link, which a registry has no say over."""
+    """Return whether an address is of this machine or link, which a registry has no say over."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -423,7 +423,7 @@ def _check_listed(realm: str, registry: str, realms: Collection[str]) -> None:
 
 
 def _is_own_realm(host: str, registry: str) -> bool:
-    """Tell whether a token server is of the registry's own domain.
+    """Return whether a token server is of the registry's own domain.
 
     That is its host or below it, and never beside it: nobody can see in a name where a domain
     ends that is registered by one owner. Docker Hub alone is known to have two names.
@@ -491,7 +491,7 @@ def _joined(base: str, target: str) -> str:
 
 
 def _is_sendable(url: str) -> bool:
-    """Tell whether a request can be made of it (RFC 3986 section 2: characters of ASCII)."""
+    """Return whether a request can be made of it (RFC 3986 section 2: characters of ASCII)."""
     return url.isascii() and url.isprintable() and " " not in url
 
 

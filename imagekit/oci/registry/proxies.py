@@ -105,7 +105,7 @@ def _authorization(parts: SplitResult) -> str:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Tell whether an entry of NO_PROXY speaks of a server."""
+    """Return whether an entry of NO_PROXY speaks of a server."""
     entry = entry.strip().lower()
     if entry in {"", "*"}:
         return entry == "*"

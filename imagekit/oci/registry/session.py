@@ -131,7 +131,7 @@ class Session:
         )
 
     def _is_outside(self, repository: Repository, url: str) -> bool:
-        """Tell whether the registry chose a host that the user did not name."""
+        """Return whether the registry chose a host that the user did not name."""
         own = protocol.origin(self.base(repository))[1]
         return not repository.is_loopback and protocol.origin(url)[1] != own
 

@@ -251,7 +251,7 @@ def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFault
     if late:
         return ConnectionFaultError(
             f"{where}: not answered whole within {request.deadline:.0f} s",
-            hint="the registry is too slow, or means harm",
+            hint="the registry is too slow: try again later, or ask whoever runs it",
             code="TIMEOUT",
         )
     if isinstance(error, TimeoutError):

@@ -178,12 +178,12 @@ class _Table:
 
 
 def _void(rule: ImageRule) -> bool:
-    """Tell whether the rule excludes all that it matches."""
+    """Return whether the rule excludes all that it matches."""
     return any(covers(glob, rule.glob) for glob in rule.exclude)
 
 
 def _narrower(scope: str, below: str) -> bool:
-    """Tell whether the scope decides before the one that is below it."""
+    """Return whether the scope decides before the one that is below it."""
     if not below:
         return bool(scope)
     if below.startswith("*."):

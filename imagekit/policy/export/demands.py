@@ -49,11 +49,11 @@ def policy_losses(policy: Policy, made: frozenset[str]) -> Iterator[Loss]:
         message = said(policy) if code not in made else ""
         if message:
             yield weaker(code, message)
-    for waiver in policy.exceptions if "exceptions" not in made else ():
+    for exception in policy.exceptions if "exceptions" not in made else ():
         yield stricter(
             "exceptions",
-            f"{waiver.repository.name}@{waiver.digest} is allowed without signatures until "
-            f"{waiver.expires.isoformat()}; the target knows no exception and refuses it",
+            f"{exception.repository.name}@{exception.digest} is allowed without signatures until "
+            f"{exception.expires.isoformat()}; the target knows no exception and refuses it",
         )
     if "ambiguous" not in made:
         for one, other in ambiguous(policy.images):

@@ -16,7 +16,7 @@ _TAIL = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@[a-z0-9]+:[0-9a-f]+)?"
 
 
 def overlap(one: str, other: str) -> bool:
-    """Tell whether some name could match both globs."""
+    """Return whether some name could match both globs."""
     first, second = one.partition("*")[0], other.partition("*")[0]
     if not (first.startswith(second) or second.startswith(first)):
         return False
@@ -24,7 +24,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Tell whether every name of the narrow glob surely matches the wide one.
+    """Return whether every name of the narrow glob surely matches the wide one.
 
     It may say no where the answer is yes, never the other way round.
     """
@@ -100,7 +100,7 @@ def _expanded(glob: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _meet(one: tuple[str, ...] | str, other: tuple[str, ...] | str, *, many: str) -> bool:
-    """Tell whether two sequences can be the same, where ``many`` stands for any number."""
+    """Return whether two sequences can be the same, where ``many`` stands for any number."""
     # Row by row from the end; row[at] says whether the rest of one and other[at:] can be the same.
     below = [all(item == many for item in other[at:]) for at in range(len(other) + 1)]
     for item in reversed(one):

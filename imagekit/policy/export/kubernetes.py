@@ -38,7 +38,7 @@ def identity_words(identity: Identity) -> dict[str, str]:
 
 
 def anchorable(identity: Identity) -> bool:
-    """Tell whether the patterns can be bound to the whole text."""
+    """Return whether the patterns can be bound to the whole text."""
     return all(_anchored(each) for each in (identity.issuer, identity.subject))
 
 

@@ -38,7 +38,7 @@ class Writer:
         return [self._requirement(clause) for clause in clauses]
 
     def _several(self, clauses: tuple[Clause, ...]) -> bool:
-        """Tell whether one of several signers can be said; else all of them must have signed."""
+        """Return whether one of several signers can be said; else all of them must have signed."""
         logged = {_log_of(one) for clause in clauses for one in clause}
         keys = all(one.key is not None for clause in clauses for one in clause)
         if keys and self.podman.several and len(logged) == 1:
@@ -132,13 +132,13 @@ class Writer:
 
 
 def _person(identity: Identity) -> bool:
-    """Tell whether Podman can be told of this identity: an exact e-mail address."""
+    """Return whether Podman can be told of this identity: an exact e-mail address."""
     exact = not (identity.issuer.regexp or identity.subject.regexp)
     return exact and "@" in identity.subject.text and not set(identity.subject.text) & set(":/")
 
 
 def _logged(one: Authority) -> bool:
-    """Tell whether signatures must be in a log; keyless ones always."""
+    """Return whether signatures must be in a log; keyless ones always."""
     return one.tlog is Need.REQUIRED or one.key is None
 
 

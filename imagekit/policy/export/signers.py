@@ -161,7 +161,7 @@ def _identities(
 
 
 def _denied(policy: Policy, identity: Identity) -> bool:
-    """Tell whether everybody whom the identity means is surely denied."""
+    """Return whether everybody whom the identity means is surely denied."""
     if identity in policy.deny.identities:
         return True
     if identity.subject.regexp or identity.issuer.regexp:

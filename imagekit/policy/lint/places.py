@@ -42,7 +42,7 @@ class Places:
         return tuple(entry.key for entry in node.entries)
 
     def has(self, *path: str | int) -> bool:
-        """Tell whether something stands there."""
+        """Return whether something stands there."""
         return self._node(path) is not None
 
     def _node(self, path: Iterable[str | int]) -> Node | None:

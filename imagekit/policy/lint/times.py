@@ -53,7 +53,7 @@ def check_times(policy: Policy, places: Places, report: Report, *, now: datetime
 
 
 def lasting(authority: Authority, now: datetime) -> bool:
-    """Tell whether signatures of an authority can count at a time, or still count then.
+    """Return whether signatures of an authority can count at a time, or still count then.
 
     Old ones count after its end where a trusted root proves when they were made.
     """

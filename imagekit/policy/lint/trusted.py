@@ -41,7 +41,7 @@ def _denied(
 
 
 def _on_list(identity: Identity, policy: Policy) -> bool:
-    """Tell whether an identity is denied; one by a pattern is, where the same pattern is."""
+    """Return whether an identity is denied; one by a pattern is, where the same pattern is."""
     if identity in policy.deny.identities:
         return True
     if identity.issuer.regexp or identity.subject.regexp:

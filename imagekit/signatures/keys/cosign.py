@@ -41,7 +41,7 @@ _MAY_SIGN = (
 
 
 def is_encrypted(raw: bytes, *, what: str) -> bool:
-    """Tell whether a private key file asks for a password.
+    """Return whether a private key file asks for a password.
 
     Raises:
         SigningKeyError: it is not a private key file.

@@ -67,7 +67,7 @@ class CloudUri:
 
 
 def is_key_uri(text: str) -> bool:
-    """Tell whether a text names a holder of keys, rather than a file."""
+    """Return whether a text names a holder of keys, rather than a file."""
     return text.partition(":")[0] in SCHEMES and ":" in text
 
 

@@ -141,7 +141,7 @@ class KeylessSigner:
         return self._annotations(_services(lambda: signer.sign_artifact(payload)))
 
     def made(self, bundle: bytes) -> bool:
-        """Tell whether a bundle is by this identity, and holds."""
+        """Return whether a bundle is by this identity, and holds."""
         if not isinstance(parse_bundle(bundle), CertificateBundle):
             return False
         try:
@@ -151,7 +151,7 @@ class KeylessSigner:
         return who == self._identity()
 
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:
-        """Tell whether a legacy signature is by this identity, and holds."""
+        """Return whether a legacy signature is by this identity, and holds."""
         if CERTIFICATE_ANNOTATION not in annotations:
             return False
         try:

@@ -64,7 +64,7 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
 
 
 def _is_by(response: "TimeStampResponse", authority: "CertificateAuthority") -> bool:
-    """Tell whether a timestamp says to be by this authority: by its issuer and number."""
+    """Return whether a timestamp says to be by this authority: by its issuer and number."""
     leaf = authority.certificates(allow_expired=True)[0]
     signers = response.signed_data.signer_infos
     return any(

@@ -65,7 +65,7 @@ def load_root(root: TrustRoot) -> "TrustedRoot":
 
 
 def knows_log(trusted: "TrustedRoot", log_id: bytes) -> bool:
-    """Tell whether a log of that name is in the trusted root."""
+    """Return whether a log of that name is in the trusted root."""
     return bool(_logs(trusted, log_id))
 
 
@@ -94,7 +94,7 @@ def log_keys(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -
 
 
 def within(period: Any, time: datetime) -> bool:
-    """Tell whether a time is in a period, of which the end may be open; no period has none."""
+    """Return whether a time is in a period, of which the end may be open; no period has none."""
     if period is None or period.start is None:
         return False
     return bool(period.start <= time and (period.end is None or time <= period.end))

@@ -36,7 +36,7 @@ def normal(identifier: str) -> str:
 
 
 def states_nothing(text: str) -> bool:
-    """Tell whether the text says that no licence is stated."""
+    """Return whether the text says that no licence is stated."""
     return text.strip().casefold() in _NOTHING
 
 
@@ -55,7 +55,7 @@ def named_in(text: str, denied: AbstractSet[str]) -> str:
 
 
 def covered(text: str, allowed: AbstractSet[str]) -> bool:
-    """Tell whether what the text states can be used under allowed licences only.
+    """Return whether what the text states can be used under allowed licences only.
 
     Args:
         text: what should be an expression.

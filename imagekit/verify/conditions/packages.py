@@ -99,7 +99,7 @@ class DeniedPackages:
             yield from self._by_name.get(each, ())
 
     def _may_name(self, purl: str) -> bool:
-        """Tell whether a purl may name a denied package; most do not, and reading one is slow."""
+        """Return whether a purl may name a denied package; most do not, and reading one is slow."""
         if not _WELL_FORMED.match(purl) or self._odd:
             return True
         words = _SEPARATORS.split(unquote(purl).casefold())
@@ -122,7 +122,7 @@ class DeniedPackages:
 
 
 def _within(version: str, versions: str) -> bool:
-    """Tell whether a range has the version; what cannot be compared counts as within."""
+    """Return whether a range has the version; what cannot be compared counts as within."""
     if len(version) > MAX_VERSION:
         return True
     try:

@@ -13,7 +13,7 @@ _SCHEME = "pkg:"
 
 
 def is_purl(text: str) -> bool:
-    """Tell whether a text begins as a package URL does."""
+    """Return whether a text begins as a package URL does."""
     return text[: len(_SCHEME)].casefold() == _SCHEME
 
 

@@ -340,7 +340,7 @@ def _scalar(high: str, low: str) -> int:
 
 
 def agree(value: Any) -> bool:
-    """Tell whether schema and parser say the same of a document."""
+    """Return whether schema and parser say the same of a document."""
     report = Report("recipe.yaml", "recipe")
     node = strictyaml.compose(_as_yaml(value), report)
     found = RECIPE.read(node, report)

@@ -93,7 +93,7 @@ def test_tools_of_a_step_get_no_secret_of_the_environment(tmp_path: Path) -> Non
     assert not proxies.keys() & sandbox.environment(env | proxies, network=False).keys()
 
 
-def test_the_cell_has_imagekits_own_folders_only(tmp_path: Path) -> None:
+def test_the_sandbox_has_imagekits_own_folders_only(tmp_path: Path) -> None:
     """The storage under its plain name, the job's folder, and what is read."""
     folder = Folder(path=tmp_path / "run/job", real=tmp_path / "job [1]")
     sandbox = Sandbox(store=_store(tmp_path), folder=folder, readable=(tmp_path / "context",))

@@ -49,7 +49,7 @@ def _run(host: Path, path: str) -> dict[str, str]:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a cell without more")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
 def test_scripts_of_packages_see_neither_user_nor_host(host: Path) -> None:
     """Their environment is a list of what they may see; the proxy brings them the packages."""
     path = f"{host}/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -72,7 +72,7 @@ def with_webhook(work: Callable[[Running], Awaitable[None]], limits: Limits = LI
 
 
 def allowed(answer: bytes) -> bool:
-    """Tell whether a review was answered by yes."""
+    """Return whether a review was answered by yes."""
     return bool(json.loads(answer.partition(b"\r\n\r\n")[2])["response"]["allowed"])
 
 

@@ -13,7 +13,7 @@ from imagekit.signatures.publickey import parse_public_key
 
 
 def in_scope(scope: str, name: str) -> bool:
-    """Tell whether a scope of containers-policy.json(5) holds a repository."""
+    """Return whether a scope of containers-policy.json(5) holds a repository."""
     return scope in set(namespaces(name))
 
 
@@ -29,7 +29,7 @@ def namespaces(name: str) -> Iterator[str]:
 
 
 def podman_accepts(policy: Mapping[str, Any], name: str, signers: frozenset[str]) -> bool:
-    """Tell whether a policy.json accepts an image that these keys have signed for its name.
+    """Return whether a policy.json accepts an image that these keys have signed for its name.
 
     Args:
         policy: the policy.json.
@@ -50,7 +50,7 @@ def _met(requirement: Mapping[str, Any], signers: frozenset[str]) -> bool:
 
 
 def controller_accepts(policies: list[Any], name: str, signers: frozenset[str]) -> bool:
-    """Tell whether ClusterImagePolicy objects accept an image that these keys have signed."""
+    """Return whether ClusterImagePolicy objects accept an image that these keys have signed."""
     image = f"{name}:1"
     found = [each for each in policies if _speaks_of(each, image)]
     return bool(found) and all(_satisfied(each, signers) for each in found)
