@@ -40,7 +40,7 @@ _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 _CHANGED = "it was changed meanwhile"
 
 
-class Output:
+class OutputFile:
     """What is being written.
 
     Args:
@@ -82,7 +82,7 @@ def is_stdout(path: Path) -> bool:
 
 
 @contextmanager
-def output(path: Path) -> Iterator[Output]:
+def output(path: Path) -> Iterator[OutputFile]:
     """Write a file that an option names, piece by piece.
 
     Where the body raises, a plain file stays as it was.
@@ -103,7 +103,7 @@ def output(path: Path) -> Iterator[Output]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Output]:
+def _opened(path: Path) -> Iterator[OutputFile]:
     handle = _descriptor(path)
     place = None if handle is not None else _place(path)
     if place is not None:
@@ -114,7 +114,7 @@ def _opened(path: Path) -> Iterator[Output]:
     with os.fdopen(opened, "wb") as file:
         if handle is None and stat.S_ISREG(os.fstat(opened).st_mode):
             raise OSError(errno.EBUSY, _CHANGED, os.fspath(path))
-        yield Output(file)
+        yield OutputFile(file)
 
 
 def _descriptor(path: Path) -> int | None:
@@ -173,11 +173,11 @@ def _refuse_strangers_link(path: Path) -> None:
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[Output]:
+def _replaced(path: Path) -> Iterator[OutputFile]:
     with NamedTemporaryFile(dir=path.parent, prefix=".imagekit-part-", delete=False) as part:
         temporary = Path(part.name)
         try:
-            made = Output(part)
+            made = OutputFile(part)
             yield made
             part.flush()
             os.fchmod(part.fileno(), _MODE & ~_umask())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
-from imagekit.progress import Command, Output, Progress, silent
+from imagekit.progress import Command, OutputLine, Progress, silent
 
 _SET_DUMPABLE = 4
 
@@ -102,7 +102,7 @@ class Runner:
         def show(stream: Stream, line: str) -> None:
             del stream
             if stage:
-                self.progress(Output(stage=stage, line=line))
+                self.progress(OutputLine(stage=stage, line=line))
 
         outcome = self.stream(argv, on_line=show, stdin=stdin, limit=limit, cwd=cwd)
         if check and outcome.status != 0:

@@ -13,7 +13,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class OutputLine:
     """A line that a program printed during a stage."""
 
     stage: str
@@ -61,7 +61,7 @@ class Note:
     message: str
 
 
-Event = Started | Output | Advanced | Done | Failed | Command | Note
+Event = Started | OutputLine | Advanced | Done | Failed | Command | Note
 Progress = Callable[[Event], None]
 
 

@@ -26,7 +26,7 @@ _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OpenPlace:
     """An open folder and a name in it, which is no link unless it was asked for as one."""
 
     folder: int
@@ -46,7 +46,7 @@ def link_text(path: str | Path) -> str:
 @contextmanager
 def place(
     root: Path | int, path: str, *, make: bool = False, follow: bool = True
-) -> Iterator[Place]:
+) -> Iterator[OpenPlace]:
     """Open the folder that holds a path, and yield it with the last name.
 
     Args:
@@ -63,7 +63,7 @@ def place(
         walk = _Walk(top)
         try:
             name = walk.to(path, make=make, follow=follow)
-            yield Place(walk.folder, name)
+            yield OpenPlace(walk.folder, name)
         finally:
             os.close(walk.folder)
     finally:

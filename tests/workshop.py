@@ -8,13 +8,13 @@ from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.marks import Mark
 from imagekit.build.types import CachedLayer, CommandResult
 from imagekit.build.wheels import ImagePython
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
 from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 
-PLACE = Place("recipe.yaml", 7, 3)
+PLACE = SourcePlace("recipe.yaml", 7, 3)
 
 
 @dataclass

@@ -36,7 +36,7 @@ DOC = "usr/share/doc/"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CatalogueRule:
     """How much of a file is read, and what happens to a larger one."""
 
     limit: int
@@ -52,11 +52,11 @@ class Rule:
         return head + border
 
 
-_OS_RELEASE = Rule(64 * KIB, "skip")
-_STATUS = Rule(128 * MIB, "cut", border=b"\n\n")
-_LIST = Rule(32 * MIB, "skip")
-_TEXT = Rule(MIB, "skip")
-_METADATA = Rule(MIB, "cut")
+_OS_RELEASE = CatalogueRule(64 * KIB, "skip")
+_STATUS = CatalogueRule(128 * MIB, "cut", border=b"\n\n")
+_LIST = CatalogueRule(32 * MIB, "skip")
+_TEXT = CatalogueRule(MIB, "skip")
+_METADATA = CatalogueRule(MIB, "cut")
 
 _EXACT = {
     "etc/os-release": _OS_RELEASE,
@@ -89,7 +89,7 @@ _FOREIGN_BELOW = {
 _FOREIGN_SUFFIXES = {".jar": "Java", ".war": "Java", ".ear": "Java", ".egg": "zipped egg"}
 
 
-def rule_for(path: str) -> Rule | None:
+def rule_for(path: str) -> CatalogueRule | None:
     """Return the rule of a file that cataloguing reads, None for all others."""
     folder, _, name = path.rpartition("/")
     if folder.endswith(".dist-info"):
@@ -128,7 +128,7 @@ def _scoped(path: str, name: str) -> str:
     return "npm" if within else ""
 
 
-def _dpkg_rule(path: str, name: str) -> Rule | None:
+def _dpkg_rule(path: str, name: str) -> CatalogueRule | None:
     if path.startswith(DPKG_INFO):
         return _LIST if name.endswith((".md5sums", ".list")) else None
     if path.startswith(DPKG_STATUS_D):
@@ -205,7 +205,7 @@ class Budget:
                 yield from each.notes()
 
 
-def kept_bytes(size: int, rule: Rule) -> int | None:
+def kept_bytes(size: int, rule: CatalogueRule) -> int | None:
     """Return how many bytes of a document are kept; None to leave it out."""
     if size > rule.limit and rule.excess == "skip":
         return None

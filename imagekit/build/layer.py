@@ -152,7 +152,7 @@ class _Tree:
         os.close(self._open)
         os.close(self._top)
 
-    def place(self, path: str) -> rooted.Place:
+    def place(self, path: str) -> rooted.OpenPlace:
         """Open the folder of a path, until the next call, and return it with the last name.
 
         Raises:
@@ -164,7 +164,7 @@ class _Tree:
             for part in folder.split("/") if folder else ():
                 self._enter(os.open(part, rooted.FOLDER, dir_fd=self._open))
             self._folder = folder
-        return rooted.Place(self._open, name)
+        return rooted.OpenPlace(self._open, name)
 
     def _enter(self, handle: int) -> None:
         os.close(self._open)
@@ -283,7 +283,9 @@ def _whiteouts(changes: Changes) -> Iterator[str]:
         yield f"{folder}{slash}{_WHITEOUT}{name}"
 
 
-def _info(path: str, status: os.stat_result, *, place: rooted.Place, epoch: int) -> tarfile.TarInfo:
+def _info(
+    path: str, status: os.stat_result, *, place: rooted.OpenPlace, epoch: int
+) -> tarfile.TarInfo:
     """Return the header of a path.
 
     Raises:
@@ -319,7 +321,7 @@ def _info(path: str, status: os.stat_result, *, place: rooted.Place, epoch: int)
     return info
 
 
-def _content(path: str, status: os.stat_result, place: rooted.Place) -> Content:
+def _content(path: str, status: os.stat_result, place: rooted.OpenPlace) -> Content:
     def copy(sink: Sink) -> None:
         handle = os.open(place.name, rooted.FILE, dir_fd=place.folder)
         with os.fdopen(handle, "rb", buffering=0) as file:

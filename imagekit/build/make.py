@@ -24,7 +24,7 @@ from imagekit.build.tidy import (
     varying,
 )
 from imagekit.build.types import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, Diagnostic, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
@@ -343,7 +343,7 @@ def _ended(ran: CommandResult) -> str:
     return f"ended with {ran.status} after {ran.seconds:.1f} s"
 
 
-def _failed(error: ToolError, what: str, place: Place) -> BuildError:
+def _failed(error: ToolError, what: str, place: SourcePlace) -> BuildError:
     """Return the error with the place in the recipe; the caller adds the line's text."""
     return BuildError(
         f"{what}: {error.message}",

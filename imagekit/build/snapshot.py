@@ -24,7 +24,7 @@ MAX_ENTRIES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PathState:
     """What tells one state of a path from another."""
 
     mode: int
@@ -44,7 +44,7 @@ class Entry:
 class Snapshot:
     """All paths below a root, relative and without a leading slash, and their states."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, PathState]
 
 
 EMPTY = Snapshot({})
@@ -70,7 +70,7 @@ def take(root: Path) -> Snapshot:
     Raises:
         ToolError: the tree is too large or cannot be read.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, PathState] = {}
     try:
         device = root.stat().st_dev
         for path, status in _walk(os.fspath(root), "", device):
@@ -135,7 +135,7 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
     return changes(Snapshot(known), Snapshot(after), exclude)
 
 
-def _without(entries: Mapping[str, Entry], exclude: Exclude) -> dict[str, Entry]:
+def _without(entries: Mapping[str, PathState], exclude: Exclude) -> dict[str, PathState]:
     return {path: entry for path, entry in entries.items() if not exclude.matches(path, entry.mode)}
 
 
@@ -146,7 +146,7 @@ def _lost(before: Snapshot, after: Snapshot, exclude: Exclude) -> Iterator[str]:
             yield path
 
 
-def _names(entries: Mapping[str, Entry], numbers: dict[tuple[str, ...], int]) -> dict[int, int]:
+def _names(entries: Mapping[str, PathState], numbers: dict[tuple[str, ...], int]) -> dict[int, int]:
     """Return the number of every inode that has several names: the same for the same names.
 
     Names are compared once a file and not once a name, of which a file may have 65,000.
@@ -162,7 +162,7 @@ def _names(entries: Mapping[str, Entry], numbers: dict[tuple[str, ...], int]) ->
     }
 
 
-def _alike(old: Entry, new: Entry) -> bool:
+def _alike(old: PathState, new: PathState) -> bool:
     if stat.S_ISDIR(old.mode):
         return _folder_state(old) == _folder_state(new)
     return (old.mode, old.uid, old.gid, old.size, old.mtime_ns // 10**9, old.device) == (
@@ -175,7 +175,7 @@ def _alike(old: Entry, new: Entry) -> bool:
     )
 
 
-def _folder_state(entry: Entry) -> tuple[int, int, int, Attributes]:
+def _folder_state(entry: PathState) -> tuple[int, int, int, Attributes]:
     return entry.mode, entry.uid, entry.gid, entry.attributes
 
 
@@ -203,8 +203,8 @@ def _walk(root: str, prefix: str, device: int) -> Iterator[tuple[str, os.stat_re
                     pending.append(path)
 
 
-def _entry(status: os.stat_result, path: str) -> Entry:
-    return Entry(
+def _entry(status: os.stat_result, path: str) -> PathState:
+    return PathState(
         mode=status.st_mode,
         uid=status.st_uid,
         gid=status.st_gid,
@@ -218,7 +218,7 @@ def _entry(status: os.stat_result, path: str) -> Entry:
     )
 
 
-def _same(old: Entry | None, new: Entry) -> bool:
+def _same(old: PathState | None, new: PathState) -> bool:
     if old is None:
         return False
     if stat.S_ISDIR(old.mode) and stat.S_ISDIR(new.mode):
@@ -227,7 +227,7 @@ def _same(old: Entry | None, new: Entry) -> bool:
     return old == new
 
 
-def _replaced(path: str, new: Mapping[str, Entry]) -> bool:
+def _replaced(path: str, new: Mapping[str, PathState]) -> bool:
     """Return whether a path is gone since a folder above it became something else."""
     for parent in _parents(path):
         entry = new.get(parent)

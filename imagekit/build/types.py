@@ -136,7 +136,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class IsolationProbe:
     """What the worker is told where it is only to find how steps can be contained here."""
 
     folder: Folder

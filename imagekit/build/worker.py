@@ -22,9 +22,9 @@ from imagekit.build.make import make
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
 from imagekit.build.tools.container import BuildahContainer
-from imagekit.build.tools.isolation import Record
+from imagekit.build.tools.isolation import IsolationRecord
 from imagekit.build.tools.storage import settle
-from imagekit.build.types import BuildResult, Isolation, Job, Probe
+from imagekit.build.types import BuildResult, Isolation, IsolationProbe, Job
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import age, claimed, held
@@ -70,16 +70,18 @@ def main() -> int:
     return 0
 
 
-def _request(document: dict[str, object]) -> Job | Probe:
-    kind: type[Job | Probe] = Probe if document.get("kind") == Probe.__name__ else Job
+def _request(document: dict[str, object]) -> Job | IsolationProbe:
+    kind: type[Job | IsolationProbe] = (
+        IsolationProbe if document.get("kind") == IsolationProbe.__name__ else Job
+    )
     return from_document(kind, document)
 
 
-def _probe(probe: Probe, runner: Runner) -> Isolation:
+def _probe(probe: IsolationProbe, runner: Runner) -> Isolation:
     try:
         probe.record.unlink(missing_ok=True)
         buildah = Buildah(runner=runner, store=probe.store, folder=probe.folder)
-        return buildah.isolation(Record(probe.record))
+        return buildah.isolation(IsolationRecord(probe.record))
     finally:
         shutil.rmtree(probe.folder.real, ignore_errors=True)
 
@@ -167,11 +169,11 @@ def _sweep_images(buildah: Buildah, job: Job) -> None:
                     buildah.remove_image(name)
 
 
-def _lock(owner: str, job: Job | Probe) -> Path:
+def _lock(owner: str, job: Job | IsolationProbe) -> Path:
     return job.locks / f"{owner}.lock"
 
 
-def _values(job: Job | Probe) -> tuple[str, ...]:
+def _values(job: Job | IsolationProbe) -> tuple[str, ...]:
     return tuple(secret.value for secret in job.secrets) if isinstance(job, Job) else ()
 
 

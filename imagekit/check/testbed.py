@@ -10,7 +10,7 @@ from typing import Self
 
 from imagekit.build.tools.buildah import PREFIX
 from imagekit.build.tools.chain import Chain
-from imagekit.build.tools.isolation import Record, Sandbox
+from imagekit.build.tools.isolation import IsolationRecord, Sandbox
 from imagekit.build.tools.run_worker import environment, in_namespace
 from imagekit.build.tools.storage import Folders, job_folder, tool_files
 from imagekit.build.types import ContainerStore, Folder, TestRan
@@ -86,7 +86,7 @@ class ImageTestRunner:
     @property
     def _runtime(self) -> str:
         """Return the runtime that was seen to work here, else the one that should."""
-        known = Record(self.folders.isolation).find()
+        known = IsolationRecord(self.folders.isolation).find()
         return known.runtime if known is not None and known.runtime else self.store.runtime
 
     def _pull(self) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TextIO, assert_never
 
-from imagekit.progress import Advanced, Command, Done, Event, Failed, Note, Output, Started
+from imagekit.progress import Advanced, Command, Done, Event, Failed, Note, OutputLine, Started
 
 Paint = Callable[[str, str], str]
 _STAGE_WIDTH = 11
@@ -45,7 +45,7 @@ class Lines:
                 return f"  {self._paint('!', 'warn')} {clean(event.message)}"
             case Command():
                 return f"  $ {shown(event.argv)}" if self._verbose else None
-            case Output():
+            case OutputLine():
                 return f"    {clean(event.line)}" if self._verbose else None
             case Started() | Advanced():
                 return None
@@ -73,7 +73,7 @@ class LiveLines:
                     self._stage, self._detail = event.stage, event.detail
                     self._began = time.monotonic()
                     self._draw(force=True)
-                case Output():
+                case OutputLine():
                     self._detail = clean(event.line)
                     self._draw()
                 case Advanced():

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.errors import Diagnostic, InputError
 
 MAX_DIAGNOSTICS = 100
@@ -14,7 +14,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SourceSpan:
     """A piece of one line of a file; line and column count from 1."""
 
     line: int = 0
@@ -91,15 +91,15 @@ class Report:
             path = f"{self.path}.{shown(step)}" if self.path else shown(step)
         return replace(self, path=path)
 
-    def place(self, span: Span) -> Place:
+    def place(self, span: SourceSpan) -> SourcePlace:
         """Return the place of a span in this file."""
-        return Place(self.file, span.line, span.column)
+        return SourcePlace(self.file, span.line, span.column)
 
-    def error(self, span: Span, code: str, message: str, *, hint: str = "") -> None:
+    def error(self, span: SourceSpan, code: str, message: str, *, hint: str = "") -> None:
         """Add an error; ``code`` is the second half of the whole code."""
         self._add(span, code, message, hint=hint, severity="error")
 
-    def warn(self, span: Span, code: str, message: str, *, hint: str = "") -> None:
+    def warn(self, span: SourceSpan, code: str, message: str, *, hint: str = "") -> None:
         """Add a warning, which stops nothing."""
         self._add(span, code, message, hint=hint, severity="warning")
 
@@ -127,13 +127,13 @@ class Report:
             diagnostics=self.diagnostics,
         )
 
-    def _add(self, span: Span, code: str, message: str, *, hint: str, severity: str) -> None:
+    def _add(self, span: SourceSpan, code: str, message: str, *, hint: str, severity: str) -> None:
         self._faults.errors += severity == "error"
         count = len(self._faults.diagnostics)
         if count > MAX_DIAGNOSTICS:
             return
         if count == MAX_DIAGNOSTICS:
-            span, code, severity = Span(), "too-many-faults", "error"
+            span, code, severity = SourceSpan(), "too-many-faults", "error"
             message, hint = "there are more faults than are shown", "mend these first"
         self._faults.diagnostics.append(
             Diagnostic(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, assert_never
 
 from imagekit.documents import strictyaml
-from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
 from imagekit.documents.shape import INVALID, MAX_ITEMS, Invalid, Shape, wrong_kind
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import InputError
@@ -22,7 +22,7 @@ LINES = r"[^\x00-\x08\x0b-\x1f\x7f]*"
 """Pattern of a text of several lines, with tabs."""
 
 
-class RefusedError(InputError):
+class TextRefusedError(InputError):
     """What a Text's ``parse`` raises to give the fault a code of its own."""
 
 
@@ -31,7 +31,7 @@ class Found(Generic[T]):
     """A value with its place, for rules that speak of one item of a list."""
 
     value: T
-    span: Span
+    span: SourceSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Text(Generic[T]):
         try:
             return self.parse(node.value)
         except InputError as error:
-            code = error.code if isinstance(error, RefusedError) else self.code
+            code = error.code if isinstance(error, TextRefusedError) else self.code
             report.error(node.span, code, error.message, hint=error.hint or self._remedy())
             return INVALID
 

@@ -38,8 +38,8 @@ from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from imagekit.documents import strictyaml
-from imagekit.documents.place import Place
-from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.place import SourcePlace
+from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
 from imagekit.documents.strictyaml import Node
 
 
@@ -126,13 +126,13 @@ class Values:
     """What was read of a record."""
 
     report: Report
-    span: Span
+    span: SourceSpan
     _good: Mapping[str, Any]
-    _spans: Mapping[str, tuple[Span, Span]]
+    _spans: Mapping[str, tuple[SourceSpan, SourceSpan]]
     _fields: Mapping[str, Field[Any]]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> SourcePlace:
         """Where the record begins."""
         return self.report.place(self.span)
 
@@ -152,11 +152,11 @@ class Values:
         """Return whether the key stands in the file, good or bad."""
         return name in self._spans
 
-    def key(self, name: str) -> Span:
+    def key(self, name: str) -> SourceSpan:
         """Return the span of a key, or of the record where it does not stand."""
         return self._spans[name][0] if name in self._spans else self.span
 
-    def value(self, name: str) -> Span:
+    def value(self, name: str) -> SourceSpan:
         """Return the span of a key's value, or of the record where it does not stand."""
         return self._spans[name][1] if name in self._spans else self.span
 
@@ -214,7 +214,7 @@ class Record(Generic[T]):
 
     def _values(self, node: strictyaml.Mapping, report: Report) -> Values:
         good: dict[str, Any] = {}
-        spans: dict[str, tuple[Span, Span]] = {}
+        spans: dict[str, tuple[SourceSpan, SourceSpan]] = {}
         for entry in node.entries:
             part = self.fields.get(entry.key)
             if part is None:
@@ -227,7 +227,7 @@ class Record(Generic[T]):
         self._missing(node, report, spans)
         return Values(report=report, span=node.span, _good=good, _spans=spans, _fields=self.fields)
 
-    def _unknown(self, entry: strictyaml.Entry, report: Report) -> None:
+    def _unknown(self, entry: strictyaml.YamlEntry, report: Report) -> None:
         meant = self.aliases.get(entry.key)
         hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, self.fields)
         message = f"`{shown(entry.key)}` is not a key of {self.name}"
@@ -250,7 +250,7 @@ class OneKey(Generic[T]):
 
     name: str
     options: Mapping[str, Field[Any]]
-    make: Callable[[str, Any, Place], T]
+    make: Callable[[str, Any, SourcePlace], T]
     aliases: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     beside: Mapping[str, Mapping[str, Field[Any]]] = field(default_factory=dict, kw_only=True)
     """For an option, further keys that may stand beside it: fields of the dataclass made of it."""
@@ -322,7 +322,7 @@ class OneKey(Generic[T]):
     def _choice(self) -> str:
         return "one of " + ", ".join(f"`{name}:`" for name in self.options)
 
-    def _unknown(self, entry: strictyaml.Entry, report: Report) -> Invalid:
+    def _unknown(self, entry: strictyaml.YamlEntry, report: Report) -> Invalid:
         meant = self.aliases.get(entry.key)
         hint = f"did you mean `{meant}`?" if meant else did_you_mean(entry.key, self.options)
         message = f"`{shown(entry.key)}` is not a key of {self.name}"

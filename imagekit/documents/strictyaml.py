@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from imagekit.documents.report import Report, Span, shown
+from imagekit.documents.report import Report, SourceSpan, shown
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -51,7 +51,7 @@ class Scalar:
     """What was written, without quotes."""
     plain: bool
     """Whether it stands without quotes, so that its kind was guessed from its looks."""
-    span: Span
+    span: SourceSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +59,15 @@ class Sequence:
     """A list."""
 
     items: tuple["Node", ...]
-    span: Span
+    span: SourceSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class YamlEntry:
     """A key and its value."""
 
     key: str
-    key_span: Span
+    key_span: SourceSpan
     value: "Node"
 
 
@@ -75,15 +75,15 @@ class Entry:
 class Mapping:
     """Keys and values; no key occurs twice."""
 
-    entries: tuple[Entry, ...]
-    span: Span
+    entries: tuple[YamlEntry, ...]
+    span: SourceSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
     """What was reported already and cannot be read any further."""
 
-    span: Span
+    span: SourceSpan
 
 
 Node = Scalar | Sequence | Mapping | Broken
@@ -106,7 +106,7 @@ def compose(raw: bytes, report: Report) -> Node:
     """
     text = _decode(raw, report)
     if text is None:
-        return Broken(span=Span())
+        return Broken(span=SourceSpan())
     composer = _Composer(text, report)
     try:
         return composer.document()
@@ -116,8 +116,8 @@ def compose(raw: bytes, report: Report) -> Node:
         _syntax(error, report)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # The latter two are PyYAML's for "\\UFFFFFFFF" and for %YAML with a number without end.
-        report.error(Span(), "syntax", f"this is not YAML: {shown(str(error))}")
-    return Broken(span=Span())
+        report.error(SourceSpan(), "syntax", f"this is not YAML: {shown(str(error))}")
+    return Broken(span=SourceSpan())
 
 
 def resolve(text: str) -> Value:
@@ -134,7 +134,9 @@ def resolve(text: str) -> Value:
 
 def _decode(raw: bytes, report: Report) -> str | None:
     if len(raw) > MAX_BYTES:
-        report.error(Span(), "too-large", f"the file has {len(raw)} bytes; {MAX_BYTES} are allowed")
+        report.error(
+            SourceSpan(), "too-large", f"the file has {len(raw)} bytes; {MAX_BYTES} are allowed"
+        )
         return None
     try:
         text = raw.decode("utf-8")
@@ -142,7 +144,7 @@ def _decode(raw: bytes, report: Report) -> str | None:
         line = raw.count(b"\n", 0, error.start) + 1
         report.set_source(raw.decode("utf-8", "replace"))
         message = f"byte {error.start + 1} is not UTF-8"
-        report.error(Span(line, 1), "encoding", message, hint="save the file as UTF-8")
+        report.error(SourceSpan(line, 1), "encoding", message, hint="save the file as UTF-8")
         return None
     report.set_source(text)
     found = list(_FORBIDDEN.finditer(text))
@@ -156,7 +158,7 @@ def _forbidden(text: str, start: int, report: Report) -> None:
     column = start - text.rfind("\n", 0, start)
     number = ord(text[start])
     report.error(
-        Span(line, column),
+        SourceSpan(line, column),
         "control-character",
         f"the character U+{number:04X} is not allowed: it hides what the file says",
         hint="take it out; in a quoted text it can be written as an escape",
@@ -165,7 +167,7 @@ def _forbidden(text: str, start: int, report: Report) -> None:
 
 def _syntax(error: yaml.MarkedYAMLError, report: Report) -> None:
     mark = error.problem_mark or error.context_mark
-    span = Span(mark.line + 1, mark.column + 1) if mark is not None else Span()
+    span = SourceSpan(mark.line + 1, mark.column + 1) if mark is not None else SourceSpan()
     problem = error.problem or "unknown"
     message = f"this is not YAML: {shown(problem)}"
     if error.context:
@@ -186,8 +188,8 @@ class _Composer:
         next(self._events)  # the start of the stream
         start = next(self._events)
         if not isinstance(start, yaml.DocumentStartEvent):
-            self._report.error(Span(), "empty", "the file is empty")
-            return Broken(span=Span())
+            self._report.error(SourceSpan(), "empty", "the file is empty")
+            return Broken(span=SourceSpan())
         if start.version or start.tags:
             self._report.error(_span(start), "directive", "directives (%YAML, %TAG) are not read")
         root = self._node(next(self._events), 1)
@@ -213,7 +215,7 @@ class _Composer:
             node = Broken(span=span)
         return Broken(span=span) if refused else node
 
-    def _bound(self, span: Span, depth: int) -> None:
+    def _bound(self, span: SourceSpan, depth: int) -> None:
         self._count += 1
         if depth > MAX_DEPTH:
             self._report.error(span, "too-deep", f"nested more than {MAX_DEPTH} levels deep")
@@ -222,7 +224,7 @@ class _Composer:
             self._report.error(span, "too-large", f"more than {MAX_NODES} keys and values")
             raise _StopError
 
-    def _refused(self, event: yaml.Event, span: Span) -> bool:
+    def _refused(self, event: yaml.Event, span: SourceSpan) -> bool:
         """Report aliases, anchors and tags; tell whether the node has another meaning by them."""
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
@@ -238,7 +240,7 @@ class _Composer:
             self._report.error(span, "tag", message, hint="take it out; quotes make a text")
         return tag is not None
 
-    def _scalar(self, event: yaml.ScalarEvent, span: Span) -> Node:
+    def _scalar(self, event: yaml.ScalarEvent, span: SourceSpan) -> Node:
         plain = not event.style
         text: str = event.value
         if plain and len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
@@ -251,14 +253,14 @@ class _Composer:
         value = resolve(text) if plain else text
         return Scalar(value=value, text=text, plain=plain, span=span)
 
-    def _sequence(self, span: Span, depth: int) -> Sequence:
+    def _sequence(self, span: SourceSpan, depth: int) -> Sequence:
         items = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(event, depth + 1))
         return Sequence(items=tuple(items), span=span)
 
-    def _mapping(self, span: Span, depth: int) -> Mapping:
-        entries: dict[str, Entry] = {}
+    def _mapping(self, span: SourceSpan, depth: int) -> Mapping:
+        entries: dict[str, YamlEntry] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             value = self._node(next(self._events), depth + 1)
@@ -275,7 +277,7 @@ class _Composer:
         shown_span = first.key_span if first is not None and block else span
         return Mapping(entries=tuple(entries.values()), span=shown_span)
 
-    def _entry(self, key: Node, value: Node) -> Entry | None:
+    def _entry(self, key: Node, value: Node) -> YamlEntry | None:
         if isinstance(key, Broken):
             return None
         if not isinstance(key, Scalar):
@@ -289,9 +291,9 @@ class _Composer:
             message = f"the key {_written(key)} is read as {kind_of(key)}"
             hint = f'a key must be a text: write "{shown(key.text)}"'
             self._report.error(key.span, "key-not-text", message, hint=hint)
-        return Entry(key=key.text, key_span=key.span, value=value)
+        return YamlEntry(key=key.text, key_span=key.span, value=value)
 
-    def _duplicate(self, entry: Entry, first: Entry) -> None:
+    def _duplicate(self, entry: YamlEntry, first: YamlEntry) -> None:
         message = f"`{shown(entry.key)}` stands here a second time"
         hint = f"the first is in line {first.key_span.line}"
         self._report.error(entry.key_span, "duplicate-key", message, hint=hint)
@@ -318,9 +320,9 @@ def _written(scalar: Scalar) -> str:
     return f"`{shown(scalar.text)}`" if scalar.text else "that is empty"
 
 
-def _span(event: yaml.Event) -> Span:
+def _span(event: yaml.Event) -> SourceSpan:
     start, end = event.start_mark, event.end_mark
     if start is None or end is None:
-        return Span()
+        return SourceSpan()
     length = end.column - start.column if end.line == start.line else 1
-    return Span(start.line + 1, start.column + 1, max(1, length))
+    return SourceSpan(start.line + 1, start.column + 1, max(1, length))

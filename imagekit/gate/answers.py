@@ -23,7 +23,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class RefusedError(ImagekitError):
+class RequestRefusedError(ImagekitError):
     """A request is answered with a refusal.
 
     Args:
@@ -58,24 +58,24 @@ class RefusedError(ImagekitError):
         return Answer(status=self.status, body=body, headers={**_NO_STORE, **self.headers})
 
 
-def no_such_path() -> RefusedError:
+def no_such_path() -> RequestRefusedError:
     """Return the refusal of a path that is not of the API."""
-    return RefusedError(404, "UNSUPPORTED", "imagekit gate: no such path")
+    return RequestRefusedError(404, "UNSUPPORTED", "imagekit gate: no such path")
 
 
-def bad_name(message: str) -> RefusedError:
+def bad_name(message: str) -> RequestRefusedError:
     """Return the refusal of a path that nothing can be called by."""
-    return RefusedError(400, "NAME_INVALID", f"imagekit gate: {message}")
+    return RequestRefusedError(400, "NAME_INVALID", f"imagekit gate: {message}")
 
 
-def bad_digest(message: str) -> RefusedError:
+def bad_digest(message: str) -> RequestRefusedError:
     """Return the refusal of a digest that is none."""
-    return RefusedError(400, "DIGEST_INVALID", f"imagekit gate: {message}")
+    return RequestRefusedError(400, "DIGEST_INVALID", f"imagekit gate: {message}")
 
 
-def not_allowed() -> RefusedError:
+def not_allowed() -> RequestRefusedError:
     """Return the refusal of a method."""
-    return RefusedError(
+    return RequestRefusedError(
         405,
         "UNSUPPORTED",
         "imagekit gate: only GET and HEAD are served here; push to the registry itself",
@@ -83,20 +83,20 @@ def not_allowed() -> RefusedError:
     )
 
 
-def unknown_blob(digest: Digest) -> RefusedError:
+def unknown_blob(digest: Digest) -> RequestRefusedError:
     """Return the refusal of a blob that no allowed manifest consists of."""
     message = f"imagekit gate: no image that is allowed here consists of {digest}"
-    return RefusedError(404, "BLOB_UNKNOWN", message)
+    return RequestRefusedError(404, "BLOB_UNKNOWN", message)
 
 
-def unknown_manifest(message: str) -> RefusedError:
+def unknown_manifest(message: str) -> RequestRefusedError:
     """Return the answer for what the upstream does not have."""
-    return RefusedError(404, "MANIFEST_UNKNOWN", f"imagekit gate: {message}")
+    return RequestRefusedError(404, "MANIFEST_UNKNOWN", f"imagekit gate: {message}")
 
 
-def unavailable(message: str, *, seconds: int = 5) -> RefusedError:
+def unavailable(message: str, *, seconds: int = 5) -> RequestRefusedError:
     """Return the answer where nothing can be decided now."""
-    return RefusedError(
+    return RequestRefusedError(
         503,
         "UNAVAILABLE",
         f"imagekit gate: {message}",
@@ -104,9 +104,9 @@ def unavailable(message: str, *, seconds: int = 5) -> RefusedError:
     )
 
 
-def too_many(message: str, *, seconds: float = 1) -> RefusedError:
+def too_many(message: str, *, seconds: float = 1) -> RequestRefusedError:
     """Return the answer for who asks for more than is done for one client."""
-    return RefusedError(
+    return RequestRefusedError(
         429,
         "TOOMANYREQUESTS",
         f"imagekit gate: {message}; try again later",

@@ -12,14 +12,20 @@ from aiohttp import web
 
 from imagekit.errors import ImagekitError
 from imagekit.gate import listing
-from imagekit.gate.answers import Answer, RefusedError, not_allowed, unavailable, unknown_blob
+from imagekit.gate.answers import (
+    Answer,
+    RequestRefusedError,
+    not_allowed,
+    unavailable,
+    unknown_blob,
+)
 from imagekit.gate.audit import Audit
 from imagekit.gate.auth.authenticate import NOBODY, Authenticator, Client
 from imagekit.gate.blobs.server import BlobServer
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.decisions.refusals import DenialError, refusing
 from imagekit.gate.decisions.service import DecisionService, Served
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
@@ -27,11 +33,11 @@ from imagekit.gate.paths import (
     Ask,
     AskBlob,
     AskCatalog,
+    AskHealth,
     AskManifest,
     AskReferrers,
     AskTags,
     Ping,
-    Probe,
     parse,
 )
 from imagekit.gate.prerendered import PrerenderedResponse, fits, headers_of
@@ -90,7 +96,7 @@ class Gate:
     probes: Mapping[str, Callable[[], Answer]]
     contact: str = ""
     clients: Clients = field(default_factory=Clients)
-    pace: Pace = field(default_factory=lambda: Pace(Limits()))
+    pace: Pace = field(default_factory=lambda: Pace(ListenerLimits()))
     _hot: Lru[str, _CachedResponse] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -103,7 +109,7 @@ class Gate:
             # What is no request is refused before a password is looked at.
             ask = None if hot is not None else parse(request.raw_path)
             if request.raw_path == _ALIVE:
-                return self._plain(request, self._probe(Probe("healthz")))
+                return self._plain(request, self._probe(AskHealth("healthz")))
             client = NOBODY if self.access.open else await self.access.client(request, address)
             if hot is not None and self._is_hot(hot, client):
                 self.metrics.count("manifest", "cached")
@@ -111,7 +117,7 @@ class Gate:
             asker = Asker(address, client.name)
             ask = ask or parse(request.raw_path)
             return await self._answer(request, ask, client, asker=asker)
-        except RefusedError as error:
+        except RequestRefusedError as error:
             answer = self._refusal(request, error)
             if not _is_cheap(request, error):
                 await self.pace.refused(asker)
@@ -125,7 +131,7 @@ class Gate:
             raise
         except Exception:  # noqa: BLE001 - the outermost border: an answer, whatever happens
             _log.exception("a fault of the gate, at %s", request.raw_path)
-            fault = RefusedError(500, "UNKNOWN", "imagekit gate: a fault of the gate itself")
+            fault = RequestRefusedError(500, "UNKNOWN", "imagekit gate: a fault of the gate itself")
             return self._plain(request, fault.answer)
 
     def _is_hot(self, hot: _CachedResponse, client: Client) -> bool:
@@ -136,7 +142,7 @@ class Gate:
         self, request: web.BaseRequest, ask: Ask, client: Client, *, asker: Asker
     ) -> web.StreamResponse:
         match ask:
-            case Probe():
+            case AskHealth():
                 self.access.check_known(client)
                 return self._plain(request, self._probe(ask))
             case Ping():
@@ -160,7 +166,7 @@ class Gate:
         """Return what is asked for; rights are about the upstream that was chosen."""
         try:
             chosen = self.upstreams.choose(ask)
-        except RefusedError:
+        except RequestRefusedError:
             # Which upstreams there are is not told to strangers.
             self.access.check(client, ask.path)
             raise
@@ -172,7 +178,7 @@ class Gate:
             ask, self.upstreams, seen=lambda path: self.access.allows(client, path)
         )
 
-    def _probe(self, ask: Probe) -> Answer:
+    def _probe(self, ask: AskHealth) -> Answer:
         probe = self.probes.get(ask.name)
         if probe is None:
             return Answer(status=404)
@@ -208,7 +214,7 @@ class Gate:
         with refusing(unknown_blob(digest)):
             return await self.blob_server.send(request, site, blob, asker=asker)
 
-    def _refusal(self, request: web.BaseRequest, error: RefusedError) -> Answer:
+    def _refusal(self, request: web.BaseRequest, error: RequestRefusedError) -> Answer:
         self.metrics.count("refused", error.code)
         self.audit.refused(request, error, self.clients.address(request))
         answer = error.answer
@@ -245,7 +251,7 @@ def _check_method(request: web.BaseRequest) -> None:
         raise not_allowed()
 
 
-def _is_cheap(request: web.BaseRequest, error: RefusedError) -> bool:
+def _is_cheap(request: web.BaseRequest, error: RequestRefusedError) -> bool:
     """Return whether a refusal costs nothing, and so is never delayed.
 
     That is the first step of a login, and an image that the policy denies: the verdict on it is

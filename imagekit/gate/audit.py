@@ -9,7 +9,7 @@ from typing import TextIO
 from aiohttp import web
 
 from imagekit.errors import ImagekitError
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.decisions.decision import Decision
 from imagekit.gate.decisions.refusals import shown
 from imagekit.gate.metrics import Metrics
@@ -61,7 +61,9 @@ class Audit:
             line |= {"decision": None, "code": outcome.code, "message": plain(outcome.message)}
         self.write(line)
 
-    def refused(self, request: web.BaseRequest, error: RefusedError, client: str = "") -> None:
+    def refused(
+        self, request: web.BaseRequest, error: RequestRefusedError, client: str = ""
+    ) -> None:
         """Write that a request was refused.
 
         Args:

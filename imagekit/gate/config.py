@@ -20,7 +20,7 @@ from imagekit.gate.auth.authenticate import Grant
 from imagekit.gate.clients import Network
 from imagekit.gate.decisions.decide import Lifetimes
 from imagekit.gate.decisions.service import Times
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.hostname import canonical_host, realm_host
@@ -77,7 +77,7 @@ class Config:
     audit: Path | None = None
     """The audit log's file; standard output without one."""
     redis: str = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
     proxies: tuple[Network, ...] = ()
     """Networks of balancers, whose X-Forwarded-For is believed."""
 
@@ -332,8 +332,8 @@ _TIMES: Record[Times] = Record(
 )
 
 
-def _limits(values: Values) -> Limits:
-    default = Limits()
+def _limits(values: Values) -> ListenerLimits:
+    default = ListenerLimits()
     said = {name: values[key] for key, name in _LIMIT_NAMES.items() if values[key] is not None}
     return replace(default, **said)
 
@@ -356,7 +356,7 @@ _LIMIT_NAMES = {
     "loginFailures": "login_failures",
     "refusals": "refusals",
 }
-LIMITS: Record[Limits] = Record(
+LIMITS: Record[ListenerLimits] = Record(
     "limits of clients",
     {
         "connections": item(_count(100_000), "connections at once (4096)"),
@@ -386,7 +386,7 @@ LIMITS: Record[Limits] = Record(
 )
 
 
-def parse_limits(words: Sequence[str]) -> Limits:
+def parse_limits(words: Sequence[str]) -> ListenerLimits:
     """Read limits as the command line has them: ``connections=512``, a word each.
 
     Raises:
@@ -401,7 +401,7 @@ def parse_limits(words: Sequence[str]) -> Limits:
                 code="gate/limit",
             )
     if not words:
-        return Limits()
+        return ListenerLimits()
     report = Report("--limit", "gate")
     raw = "".join(f"{word.replace('=', ': ')}\n" for word in words).encode()
     limits = LIMITS.read(strictyaml.compose(raw, report), report)
@@ -443,7 +443,7 @@ def _config(values: Values) -> Config:
         redirect=values["blobs"] == "redirect",
         audit=values["auditFile"],
         redis=values["redis"],
-        limits=values["limits"] or Limits(),
+        limits=values["limits"] or ListenerLimits(),
         proxies=values["proxies"],
     )
 

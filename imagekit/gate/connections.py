@@ -20,7 +20,7 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 
 from imagekit.gate.clients import Clients
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.rate import RateLimit
 
 _LEAST_TAKEN = 1 << 20
@@ -93,7 +93,7 @@ class Connection(socket.socket):
             # The other side ended it already.
             return
 
-    def overdue(self, now: float, limits: Limits) -> str:
+    def overdue(self, now: float, limits: ListenerLimits) -> str:
         """Return which time is over: that of a phase, ``send``, or nothing."""
         if self._is_behind(now, limits.send.total_seconds()):
             return "send"
@@ -126,7 +126,9 @@ class Connections:
         ended: is told for what reason one was ended or not accepted.
     """
 
-    def __init__(self, limits: Limits, clients: Clients, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self, limits: ListenerLimits, clients: Clients, ended: Callable[[str], None]
+    ) -> None:
         self._limits = limits
         self._clients = clients
         self._ended = ended

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ListenerLimits:
     """Bounds of one listener; a client is an address, or the /64 of an IPv6 address."""
 
     connections: int = 4096

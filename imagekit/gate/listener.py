@@ -22,7 +22,7 @@ from imagekit.errors import InputError
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.config import Address, Tls
 from imagekit.gate.connections import Connection, Connections, Listening, Phase
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.pace import Pace
 from imagekit.policy.findings import plain
 
@@ -53,12 +53,12 @@ class Manners:
         ended: is told for what reason a connection was ended or not accepted.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
     clients: Clients = field(default_factory=Clients)
     takes_bodies: bool = False
     """Whether requests have bodies: the rest of one is read for a while, so that who sends it sees
     the answer."""
-    pace: Pace = field(default_factory=lambda: Pace(Limits()))
+    pace: Pace = field(default_factory=lambda: Pace(ListenerLimits()))
     malformed: Callable[[str, str], None] = lambda _client, _message: None
     ended: Callable[[str], None] = lambda _why: None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from imagekit.gate.answers import Answer, RefusedError
+from imagekit.gate.answers import Answer, RequestRefusedError
 from imagekit.gate.clients import Asker
 from imagekit.gate.decisions.service import DecisionService
 from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
@@ -99,5 +99,5 @@ def _page(
     return Answer(body=json.dumps(document).encode(), headers=headers)
 
 
-def _off(what: str) -> RefusedError:
-    return RefusedError(404, "UNSUPPORTED", f"imagekit gate: {what} is not given here")
+def _off(what: str) -> RequestRefusedError:
+    return RequestRefusedError(404, "UNSUPPORTED", f"imagekit gate: {what} is not given here")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.rate import RateLimit
 
 _LONGEST_DELAY = 5.0
@@ -17,7 +17,7 @@ class Pace:
         limits: how many a second.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ListenerLimits) -> None:
         rate = float(limits.refusals)
         self._rate = RateLimit(burst=_BURST * rate, per_second=rate)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.gate.answers import RefusedError, bad_digest, bad_name, no_such_path
+from imagekit.gate.answers import RequestRefusedError, bad_digest, bad_name, no_such_path
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import check_path, check_tag
 
@@ -75,13 +75,13 @@ class AskCatalog:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class AskHealth:
     """What is not of the registry: ``healthz``, ``readyz`` or ``metrics``."""
 
     name: str
 
 
-Ask = Ping | AskManifest | AskBlob | AskReferrers | AskTags | AskCatalog | Probe
+Ask = Ping | AskManifest | AskBlob | AskReferrers | AskTags | AskCatalog | AskHealth
 Named = AskManifest | AskBlob | AskReferrers | AskTags
 
 
@@ -95,7 +95,7 @@ def parse(target: str) -> Ask:
     if len(target) > MAX_TARGET or not _CHARACTERS.issuperset(path):
         raise bad_name("the path has characters that no name has, or is too long")
     if path in {"/healthz", "/readyz", "/metrics"}:
-        return Probe(path[1:])
+        return AskHealth(path[1:])
     if path in {"/v2", _PREFIX}:
         return Ping()
     if not path.startswith(_PREFIX):
@@ -143,7 +143,7 @@ def _reference(text: str) -> str | Digest:
         check_tag(text)
     except InvalidReferenceError as error:
         # The specification has one code for manifests that cannot be there.
-        raise RefusedError(404, "MANIFEST_UNKNOWN", error.message) from error
+        raise RequestRefusedError(404, "MANIFEST_UNKNOWN", error.message) from error
     return text
 
 
@@ -169,7 +169,7 @@ class _Fields:
         if not text:
             return None
         if not _DIGITS.issuperset(text):
-            raise RefusedError(400, "PAGINATION_NUMBER_INVALID", "n is not a number")
+            raise RequestRefusedError(400, "PAGINATION_NUMBER_INVALID", "n is not a number")
         # Nobody reads longer pages, and a long number is no better than a large one.
         return min(int(text[:9]), MAX_PAGE) if len(text) <= 9 else MAX_PAGE  # noqa: PLR2004
 
@@ -180,4 +180,4 @@ def _fields(query: str) -> _Fields:
         plain = query.replace("+", "%2B")
         return _Fields(parse_qsl(plain, max_num_fields=_MAX_FIELDS) if query else [])
     except ValueError as error:
-        raise RefusedError(400, "UNSUPPORTED", "the query cannot be read") from error
+        raise RequestRefusedError(400, "UNSUPPORTED", "the query cannot be read") from error

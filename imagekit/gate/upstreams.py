@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
-from imagekit.gate.answers import RefusedError, unavailable
+from imagekit.gate.answers import RequestRefusedError, unavailable
 from imagekit.gate.paths import Named
 from imagekit.oci.hostname import canonical_host, is_canonical
 from imagekit.oci.reference import Repository, check_path
@@ -217,8 +217,8 @@ class Upstreams:
         raise _unknown(f"{shown(namespace)} is none of this gate's upstreams")
 
 
-def _unknown(message: str) -> RefusedError:
-    return RefusedError(404, "NAME_UNKNOWN", f"imagekit gate: {message}")
+def _unknown(message: str) -> RequestRefusedError:
+    return RequestRefusedError(404, "NAME_UNKNOWN", f"imagekit gate: {message}")
 
 
 class _LayoutNames:

@@ -23,7 +23,7 @@ MAX_REASON = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class PullQuestion:
     """What containerd wants to know: may this be pulled?"""
 
     name: str
@@ -32,7 +32,7 @@ class Question:
     descriptor: bytes
 
 
-def image_of(question: Question) -> PinnedReference:
+def image_of(question: PullQuestion) -> PinnedReference:
     """Return the image that is asked about, by the digest that will be pulled.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imagekit.build.types import Probe
+from imagekit.build.types import IsolationProbe
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.hosts.host import Host, HostCheck
 from imagekit.hosts.judge import judge
@@ -43,7 +43,7 @@ def with_isolation(host: Host, env: Mapping[str, str]) -> Host:
     try:
         folders = Folders.of(env)
         store = container_store(folders, env)
-        probe = Probe(
+        probe = IsolationProbe(
             folder=job_folder(folders, store),
             store=store,
             locks=folders.locks,

@@ -12,7 +12,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ResourceLimits:
     """Soft and hard limit of a process; -1 is unlimited."""
 
     soft: int
@@ -78,8 +78,8 @@ class Host:
     without_sigstore: frozenset[str] = frozenset()
     """Programs that Debian built without Sigstore."""
     engines: EngineSetup = field(default_factory=EngineSetup)
-    open_files: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
-    processes: Limits = field(default_factory=lambda: Limits(soft=-1, hard=-1))
+    open_files: ResourceLimits = field(default_factory=lambda: ResourceLimits(soft=-1, hard=-1))
+    processes: ResourceLimits = field(default_factory=lambda: ResourceLimits(soft=-1, hard=-1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from imagekit import rooted
 from imagekit.errors import InputError, ToolError
 from imagekit.oci.digest import Digest
-from imagekit.rooted import Place
+from imagekit.rooted import OpenPlace
 
 MAX_FILE = 1 << 20
 _KEPT = PurePosixPath("/var/lib/imagekit/trust")
@@ -134,7 +134,7 @@ def _inner(path: PurePosixPath) -> str:
     return str(path).lstrip("/")
 
 
-def _mode_there(place: Place, new: int) -> int:
+def _mode_there(place: OpenPlace, new: int) -> int:
     """Return the mode of the file that is to be replaced, or that of a new one."""
     try:
         status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
@@ -145,7 +145,7 @@ def _mode_there(place: Place, new: int) -> int:
     return stat.S_IMODE(status.st_mode)
 
 
-def _replace(place: Place, content: bytes, *, mode: int) -> None:
+def _replace(place: OpenPlace, content: bytes, *, mode: int) -> None:
     temporary = f".imagekit-{secrets.token_hex(8)}"
     handle = os.open(temporary, _NEW, 0o600, dir_fd=place.folder)
     try:

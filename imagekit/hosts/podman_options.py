@@ -1,6 +1,6 @@
 """Which words Podman needs on this host, so that a container starts at all."""
 
-from imagekit.hosts.host import Host, Limits
+from imagekit.hosts.host import Host, ResourceLimits
 
 _PODMAN_OPEN_FILES = 1_048_576
 # Seen with Podman 4.3: 32768 was allowed under a hard limit of 96365, 65536 was refused.
@@ -27,12 +27,12 @@ def run_options(host: Host) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _limit(limits: Limits) -> str:
+def _limit(limits: ResourceLimits) -> str:
     return f"{limits.soft}:{limits.hard}"
 
 
-def _bounded(limits: Limits) -> Limits:
+def _bounded(limits: ResourceLimits) -> ResourceLimits:
     def bound(value: int) -> int:
         return _PROCESSES if value < 0 else min(value, _PROCESSES)
 
-    return Limits(soft=bound(limits.soft), hard=bound(limits.hard))
+    return ResourceLimits(soft=bound(limits.soft), hard=bound(limits.hard))

@@ -13,7 +13,7 @@ from pathlib import Path
 from imagekit.build.tools.podman import Programs
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.files import read_engines
-from imagekit.hosts.host import Cgroups, Host, Limits
+from imagekit.hosts.host import Cgroups, Host, ResourceLimits
 
 _PROGRAMS = ("buildah", "podman", "skopeo", "runc", "crun", "mmdebstrap")
 _WITHOUT = b"Debian-local change: sigstore disabled"
@@ -117,9 +117,9 @@ def _lacks_sigstore(program: str) -> bool:
     return False
 
 
-def _limits(which: int) -> Limits:
+def _limits(which: int) -> ResourceLimits:
     soft, hard = resource.getrlimit(which)
-    return Limits(soft=soft, hard=hard)
+    return ResourceLimits(soft=soft, hard=hard)
 
 
 def _system() -> str:

@@ -13,11 +13,11 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.offline.check_receipt import Checked
 from imagekit.offline.staging import own_storage
 from imagekit.offline.store import ImageStore
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.paths import plain, temporary_place
 
 
-class Engine(Protocol):
+class StagedRuntime(Protocol):
     """What runs images that are pulled, and folders: Podman."""
 
     @property
@@ -44,7 +44,7 @@ class Engine(Protocol):
         ...
 
 
-def run_staged(checked: Checked, arguments: Sequence[str], *, engine: Engine) -> int:
+def run_staged(checked: Checked, arguments: Sequence[str], *, engine: StagedRuntime) -> int:
     """Run a staged image in the foreground and return the container's exit code.
 
     Args:
@@ -59,13 +59,13 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, engine: Engine) ->
     if not checked.verdict.allowed:
         raise InputError(f"{checked.path} was not allowed to run")
     match checked.kind:
-        case Kind.OCI:
+        case StageKind.OCI:
             return engine.run(_in_layout(checked), arguments)
-        case Kind.STORE:
+        case StageKind.STORE:
             return _stored(checked, arguments, engine)
-        case Kind.BUNDLE:
+        case StageKind.BUNDLE:
             return _bundle(checked.path, arguments, engine)
-        case Kind.SQUASHFS | Kind.SIF:
+        case StageKind.SQUASHFS | StageKind.SIF:
             raise InputError(
                 f"{checked.path} is {checked.kind}, which Podman does not run",
                 hint="its receipt is good: apptainer run FILE, or mount it",
@@ -79,7 +79,7 @@ def _in_layout(checked: Checked) -> PinnedReference:
     return PinnedReference(replace(image.repository, layout=checked.path), image.digest)
 
 
-def _stored(checked: Checked, arguments: Sequence[str], engine: Engine) -> int:
+def _stored(checked: Checked, arguments: Sequence[str], engine: StagedRuntime) -> int:
     """Run an image of a store, by a storage of the store's driver."""
     store = ImageStore.find(checked.path)
     if store is None:
@@ -98,7 +98,7 @@ def _stored(checked: Checked, arguments: Sequence[str], engine: Engine) -> int:
         return start(words)
 
 
-def _bundle(path: Path, arguments: Sequence[str], engine: Engine) -> int:
+def _bundle(path: Path, arguments: Sequence[str], engine: StagedRuntime) -> int:
     """Run the unpacked image as its config.json says; what it writes is gone afterwards."""
     with storage_errors(f"the bundle {path}"):
         # The bytes were just compared with the receipt.

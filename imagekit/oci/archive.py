@@ -18,11 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
-from imagekit.files import Output, output, storage_errors
+from imagekit.files import OutputFile, output, storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.tar import BLOCK, Entry, EntryKind, entries
+from imagekit.oci.tar import BLOCK, EntryKind, TarEntry, entries
 from imagekit.oci.types import Descriptor
 
 BAD_ARCHIVE = "BAD_ARCHIVE"
@@ -38,7 +38,7 @@ _MAX_TAIL = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class MemberPlace:
     """Where a member's bytes lie in the file."""
 
     offset: int
@@ -52,9 +52,9 @@ class Archive:
     folder: Path
     """The file, by the name that a layout's folder has elsewhere."""
     handle: int
-    members: Mapping[str, Place]
+    members: Mapping[str, MemberPlace]
 
-    def open(self, digest: Digest) -> AbstractContextManager["Part"]:
+    def open(self, digest: Digest) -> AbstractContextManager["MemberReader"]:
         """Open a blob."""
         return self._open(f"{BLOBS}/{digest.algorithm}/{digest.hex}")
 
@@ -82,17 +82,17 @@ class Archive:
         return LayoutRegistry(lambda _: self)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator["Part"]:
+    def _open(self, path: str) -> Iterator["MemberReader"]:
         place = self.members.get(path)
         if place is None:
             raise NotFoundError(f"the archive {self.folder} has no {path}")
-        yield Part(self.handle, place)
+        yield MemberReader(self.handle, place)
 
 
-class Part:
+class MemberReader:
     """The bytes of one member; several may be read at once."""
 
-    def __init__(self, handle: int, place: Place) -> None:
+    def __init__(self, handle: int, place: MemberPlace) -> None:
         self._handle = handle
         self._at = place.offset
         self._end = place.offset + place.size
@@ -124,9 +124,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
         os.close(handle)
 
 
-def _table(handle: int, path: Path) -> dict[str, Place]:
+def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
     source = _Headers(handle, path)
-    found: dict[str, Place] = {}
+    found: dict[str, MemberPlace] = {}
     folders = set()
     for entry in entries(source):
         _check(entry, source)
@@ -135,7 +135,7 @@ def _table(handle: int, path: Path) -> dict[str, Place]:
             continue
         if entry.path in found:
             raise source.broken(f"it holds {entry.path[:80]!r} twice")
-        found[entry.path] = Place(offset=source.position, size=entry.size)
+        found[entry.path] = MemberPlace(offset=source.position, size=entry.size)
         source.skip(entry.size)
         if len(found) + len(folders) > MAX_MEMBERS:
             raise source.broken(f"it holds more than {MAX_MEMBERS} files")
@@ -145,7 +145,7 @@ def _table(handle: int, path: Path) -> dict[str, Place]:
     return found
 
 
-def _check(entry: Entry, source: "_Headers") -> None:
+def _check(entry: TarEntry, source: "_Headers") -> None:
     if entry.kind not in {EntryKind.FILE, EntryKind.FOLDER}:
         raise source.broken(
             f"{entry.path[:80]!r} is a {entry.kind.name.lower()}; only files belong into it"
@@ -192,7 +192,7 @@ class _Headers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class MemberContent:
     """A member to be written: its size is known before its bytes are read."""
 
     path: str
@@ -205,18 +205,18 @@ def blob_path(blob: Descriptor) -> str:
     return f"{BLOBS}/{blob.digest.algorithm}/{blob.digest.hex}"
 
 
-def whole(path: str, raw: bytes) -> Content:
+def whole(path: str, raw: bytes) -> MemberContent:
     """Return a member that is in memory."""
 
     @contextmanager
     def pieces() -> Iterator[Iterator[bytes]]:
         yield iter((raw,))
 
-    return Content(path=path, size=len(raw), pieces=pieces)
+    return MemberContent(path=path, size=len(raw), pieces=pieces)
 
 
 def write_archive(
-    path: Path, contents: Sequence[Content], *, written: Callable[[int], None]
+    path: Path, contents: Sequence[MemberContent], *, written: Callable[[int], None]
 ) -> bool:
     """Write an archive: the same contents in the same order give the same bytes.
 
@@ -242,7 +242,7 @@ def write_archive(
         return part.changed
 
 
-def _write(part: Output, content: Content, written: Callable[[int], None]) -> None:
+def _write(part: OutputFile, content: MemberContent, written: Callable[[int], None]) -> None:
     header = tarfile.TarInfo(content.path)
     header.size, header.mode = content.size, 0o644
     part.write(header.tobuf(format=tarfile.GNU_FORMAT, errors="strict"))

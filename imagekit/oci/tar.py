@@ -66,7 +66,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TarEntry:
     """One entry; ``size`` bytes of content follow it in the stream."""
 
     path: str
@@ -76,7 +76,7 @@ class Entry:
     target: str
 
 
-def entries(stream: Source) -> Iterator[Entry]:
+def entries(stream: Source) -> Iterator[TarEntry]:
     """Yield the entries of an archive.
 
     Whoever iterates must read exactly ``size`` bytes of the stream before the next entry; the
@@ -123,7 +123,7 @@ def normal_path(text: str, stream: Source) -> str:
     return text
 
 
-def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> Entry:
+def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> TarEntry:
     kind = _KINDS.get(header[156:157])
     if kind is None:
         raise stream.broken(f"an entry of the unknown type {header[156:157]!r}")
@@ -138,7 +138,7 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
     if header[156:157] == _OLD_FILE and name.endswith("/"):
         # Before POSIX a folder was a file whose name ends with a slash; its content is skipped.
         kind = EntryKind.FOLDER
-    return Entry(
+    return TarEntry(
         path=normal_path(name, stream),
         kind=kind,
         size=size if has_content else 0,

@@ -9,7 +9,7 @@ from imagekit.files import storage_errors
 from imagekit.oci.layout import write_whole
 from imagekit.offline.bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 from imagekit.offline.check_receipt import Asked, Checked, check
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.policy.types import Policy
 
 
@@ -33,7 +33,7 @@ def guard(bundle: Path, *, policy: Policy, asked: Asked) -> Checked:
     with storage_errors(f"the staged bundle {staged}"):
         version = staged.resolve(strict=True)
     (checked,) = check(version, policy=policy, asked=asked)
-    if checked.kind is not Kind.BUNDLE:
+    if checked.kind is not StageKind.BUNDLE:
         raise DocumentError(f"{staged} is staged as {checked.kind}, and no bundle", code=CODE)
     if checked.verdict.allowed:
         compare(config, _read(version / "config.json"))

@@ -14,7 +14,7 @@ from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
 from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.storedigest import store_digest
-from imagekit.offline.types import Kind, Receipt
+from imagekit.offline.types import Receipt, StageKind
 from imagekit.owners import known, unknown_owner
 from imagekit.policy.findings import Finding, error
 from imagekit.policy.types import Policy
@@ -27,7 +27,7 @@ class Checked:
     """The verdict on one staged image."""
 
     path: Path
-    kind: Kind
+    kind: StageKind
     verdict: Verdict
     image: str = ""
     """Its id in a store."""
@@ -123,7 +123,7 @@ def _stored(
             code="NO_RECEIPT",
         )
     receipt = found[1]
-    if receipt.kind is not Kind.STORE:
+    if receipt.kind is not StageKind.STORE:
         raise IntegrityError(f"the receipt of {image.image[:12]} is for {receipt.kind}")
     digest = store_digest(store.roots(image))
     done = _checked(store.folder, found, digest, context=context, asked=asked)

@@ -11,7 +11,7 @@ from imagekit.files import storage_errors
 from imagekit.oci.archive import (
     INDEX_FILE,
     LAYOUT_FILE,
-    Content,
+    MemberContent,
     blob_path,
     whole,
     write_archive,
@@ -126,7 +126,7 @@ def export(
     )
 
 
-def _write(file: Path, contents: Sequence[Content], *, progress: Progress) -> bool:
+def _write(file: Path, contents: Sequence[MemberContent], *, progress: Progress) -> bool:
     progress(Started(stage="export", detail=str(file)))
     began = time.monotonic()
     total = sum(content.size for content in contents)
@@ -194,7 +194,7 @@ def _contents(
     reference: Reference,
     named: EnclosedPolicy,
     files: Mapping[str, bytes],
-) -> tuple[Exported, list[Content]]:
+) -> tuple[Exported, list[MemberContent]]:
     raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
     index = index_bytes(Index(media_type=INDEX, manifests=tuple(_listed(found))))
     small = {
@@ -210,11 +210,11 @@ def _contents(
     }
     record = Exported(reference=reference, digest=found.image.digest, policy=named, members=members)
 
-    def streamed(path: str, blob: Descriptor) -> Content:
+    def streamed(path: str, blob: Descriptor) -> MemberContent:
         def pieces() -> AbstractContextManager[Iterator[bytes]]:
             return reader.stream(found.image.repository, blob)
 
-        return Content(path=path, size=blob.size, pieces=pieces)
+        return MemberContent(path=path, size=blob.size, pieces=pieces)
 
     contents = [whole(path, raw) for path, raw in small.items()]
     contents += [streamed(path, blob) for path, blob in blobs.items()]

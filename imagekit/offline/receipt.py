@@ -10,10 +10,10 @@ from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
 from imagekit.offline.exported import reference_text
-from imagekit.offline.types import STAGED, Kind, Receipt
+from imagekit.offline.types import STAGED, Receipt, StageKind
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of
-from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
+from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.verdict import Verdict
 
 BAD_RECEIPT = "BAD_RECEIPT"
@@ -21,7 +21,7 @@ _SUBJECTS = 2
 
 
 def receipt_statement(
-    verdict: Verdict, *, verifier: str, kind: Kind, staged: Digest, time: datetime
+    verdict: Verdict, *, verifier: str, kind: StageKind, staged: Digest, time: datetime
 ) -> Statement:
     """Return the statement to sign.
 
@@ -41,7 +41,7 @@ def receipt_statement(
     summary = Summary(
         verifier=verifier,
         resource=name,
-        policy=Descriptor(uri=verdict.policy, digest=verdict.policy_digest),
+        policy=ResourceDescriptor(uri=verdict.policy, digest=verdict.policy_digest),
         result="PASSED",
         levels=(),
         time=time,
@@ -67,12 +67,14 @@ def claimed(envelope: Envelope) -> Receipt:
         raise _bad("it is no verification summary of a staged image")
     image, staged = statement.subjects
     kind = staged.name.removeprefix(STAGED)
-    if not staged.name.startswith(STAGED) or kind not in set(Kind):
+    if not staged.name.startswith(STAGED) or kind not in set(StageKind):
         raise _bad("it does not bind what was staged")
     summary = parse_summary(statement.predicate)
     if summary.resource != image.name:
         raise _bad("its resourceUri is not the name of its subject")
-    return Receipt(image=_image(image), kind=Kind(kind), staged=staged.digest, time=summary.time)
+    return Receipt(
+        image=_image(image), kind=StageKind(kind), staged=staged.digest, time=summary.time
+    )
 
 
 def _image(subject: Subject) -> PinnedReference:

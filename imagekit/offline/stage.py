@@ -18,7 +18,7 @@ from imagekit.offline.stage_shelf import ShelfWork
 from imagekit.offline.stage_store import StoreWork
 from imagekit.offline.staged import StageDirectory
 from imagekit.offline.stagework import StageContext, Staged, StageOptions, Work
-from imagekit.offline.types import Kind, Target
+from imagekit.offline.types import StageKind, Target
 from imagekit.verify.verdict import Verdict, allowed
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
@@ -42,7 +42,7 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
     pinned = allowed(reference, verdict)
     if pinned is None or context.options.dry_run:
         return Staged(verdict=verdict)
-    platform = context.options.platform or ("" if target.kind is Kind.OCI else host_platform())
+    platform = context.options.platform or ("" if target.kind is StageKind.OCI else host_platform())
     found = closure(
         context.reader,
         pinned,
@@ -52,7 +52,7 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
     if platform:
         _check_judged(found, verdict)
     work = Work(context=context, target=target, verdict=verdict, found=found)
-    if target.kind is Kind.STORE:
+    if target.kind is StageKind.STORE:
         return StoreWork(work=work).done()
     directory = StageDirectory(path=target.path)
     directory.prepare()

@@ -17,7 +17,7 @@ from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.offline.staged import StageDirectory, receipt_path, staged_digest
 from imagekit.offline.stagework import Staged, Work
 from imagekit.offline.staging import Stager, remove_tree
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.process import Runner
 from imagekit.progress import Done, Started
 
@@ -51,7 +51,7 @@ class ShelfWork:
 
     def _name(self) -> str:
         """Return what a version is called: by what is unpacked, or by all that is copied."""
-        if self.work.target.kind is not Kind.OCI:
+        if self.work.target.kind is not StageKind.OCI:
             chosen = self.work.chosen.digest
             binds = repr(self.work.context.options.binds).encode()
             # Other folders make another config.json, and so another version.
@@ -86,7 +86,7 @@ class ShelfWork:
 
     def _product(self, product: Path, temporary: Path, *, home: Path) -> None:
         kind = self.work.target.kind
-        if kind is Kind.OCI:
+        if kind is StageKind.OCI:
             self.work.layout(product)
             return
         image = self.work.layout(temporary / "layout").with_digest(self.work.chosen.digest)
@@ -94,10 +94,10 @@ class ShelfWork:
             programs=Runner(progress=self.work.context.progress),
             compression=self.work.context.options.compression,
         )
-        if kind is Kind.SQUASHFS:
+        if kind is StageKind.SQUASHFS:
             stager.squashfs(image, product)
             product.chmod(0o644)
-        elif kind is Kind.SIF:
+        elif kind is StageKind.SIF:
             stager.sif(image, product)
         else:
             product.mkdir(mode=0o755)

@@ -15,7 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
 from imagekit.offline.receipt import BAD_RECEIPT, claimed
 from imagekit.offline.stagedigest import file_digest, tree_digest
-from imagekit.offline.types import Kind, Receipt
+from imagekit.offline.types import Receipt, StageKind
 from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
 
 SUFFIX = ".receipt.json"
@@ -134,13 +134,13 @@ def write_receipt(file: Path, raw: bytes) -> None:
         write_whole(file, raw)
 
 
-def staged_digest(path: Path, kind: Kind) -> Digest:
+def staged_digest(path: Path, kind: StageKind) -> Digest:
     """Return the digest of what lies at a path.
 
     Raises:
         RegistryError: it cannot be read.
         IntegrityError: it is of another kind.
     """
-    if kind in {Kind.SQUASHFS, Kind.SIF}:
+    if kind in {StageKind.SQUASHFS, StageKind.SIF}:
         return file_digest(path)
     return tree_digest([("", path)])

@@ -13,7 +13,7 @@ STAGED = "staged:"
 """What the name of the subject begins with that binds the staged bytes; its kind follows."""
 
 
-class Kind(StrEnum):
+class StageKind(StrEnum):
     """What an image is staged as."""
 
     OCI = "oci"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 class Target:
     """Where an image is staged, and as what."""
 
-    kind: Kind
+    kind: StageKind
     path: Path
 
     @classmethod
@@ -43,12 +43,12 @@ class Target:
             InvalidReferenceError: it is not of this form.
         """
         kind, colon, path = text.partition(":")
-        if not colon or not path or "\0" in path or kind not in set(Kind):
-            kinds = ", ".join(f"{each}:PATH" for each in Kind)
+        if not colon or not path or "\0" in path or kind not in set(StageKind):
+            kinds = ", ".join(f"{each}:PATH" for each in StageKind)
             raise InvalidReferenceError(
                 f"{text[:120]!r} is no place to stage to", hint=f"write one of {kinds}"
             )
-        return cls(kind=Kind(kind), path=Path(path))
+        return cls(kind=StageKind(kind), path=Path(path))
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.path}"
@@ -87,7 +87,7 @@ class Receipt:
 
     image: PinnedReference
     """The image, with the tag that it was asked for by, if any."""
-    kind: Kind
+    kind: StageKind
     staged: Digest
     """Of the staged bytes: of the file, or of the list of a folder's files."""
     time: datetime | None

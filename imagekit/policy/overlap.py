@@ -27,7 +27,7 @@ class TooLongError(Exception):
 
 
 @dataclass(slots=True)
-class Budget:
+class SearchBudget:
     """How much searching may still be done."""
 
     left: int = BUDGET
@@ -44,7 +44,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GlobSet:
     """A glob, and what is excluded from it."""
 
     glob: str
@@ -52,7 +52,7 @@ class Rule:
 
 
 def common_name(
-    rules: Sequence[Rule], *, unless: Sequence[Rule] = (), budget: Budget
+    rules: Sequence[GlobSet], *, unless: Sequence[GlobSet] = (), budget: SearchBudget
 ) -> str | None:
     """Return the shortest name that all rules match and none of the others does, or None.
 
@@ -156,7 +156,7 @@ class _Search:
     """Each glob that must not match, and its exclusions, one of which may."""
 
     @classmethod
-    def of(cls, rules: Sequence[Rule], unless: Sequence[Rule]) -> "_Search":
+    def of(cls, rules: Sequence[GlobSet], unless: Sequence[GlobSet]) -> "_Search":
         excluded = [glob for rule in rules for glob in rule.exclude]
         globs = [*(rule.glob for rule in rules), *_HOSTS, *excluded]
         wanted, hosts = range(len(rules)), range(len(rules), len(rules) + len(_HOSTS))
@@ -172,7 +172,7 @@ class _Search:
     def start(self) -> _State:
         return _BEGIN, tuple(machine.start for machine in self.machines)
 
-    def after(self, state: _State, budget: Budget) -> Iterator[tuple[str, _State]]:
+    def after(self, state: _State, budget: SearchBudget) -> Iterator[tuple[str, _State]]:
         """Yield the states that one more character leads to, unless no match can follow."""
         where, places = state
         many = self.wanted.stop

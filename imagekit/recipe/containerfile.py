@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from imagekit.documents.place import Place
-from imagekit.documents.report import Report, Span
+from imagekit.documents.place import SourcePlace
+from imagekit.documents.report import Report, SourceSpan
 from imagekit.errors import InputError
 from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
 from imagekit.recipe import lines
@@ -110,7 +110,7 @@ def read_containerfile(
             _refuse(state, line, error)
     _end_stage(state)
     if not state.stages and report.errors == before:
-        report.error(Span(), "no-base", "the Containerfile has no FROM")
+        report.error(SourceSpan(), "no-base", "the Containerfile has no FROM")
     return None if report.errors > before else _needed(state)
 
 
@@ -338,7 +338,7 @@ def _name(word: str, known: Mapping[str, str]) -> str:
         raise _fault(error.message, hint=error.hint, code="base-not-pinned") from error
 
 
-def _source(name: str, place: Place) -> ImageBase | RecipeBase:
+def _source(name: str, place: SourcePlace) -> ImageBase | RecipeBase:
     host, _, path = name.partition("/")
     try:
         if host == LAYOUT_HOST and "@" not in path:
@@ -444,7 +444,7 @@ def _needed(state: _State) -> Containerfile:
 
 
 def _refuse(state: _State, line: Line, error: InputError) -> None:
-    span = Span(line.number, 1, len(state.report.line(line.number)) or 1)
+    span = SourceSpan(line.number, 1, len(state.report.line(line.number)) or 1)
     code = error.code if error.code.islower() else "bad-instruction"
     state.report.error(span, code or "bad-instruction", error.message, hint=error.hint)
 
@@ -453,5 +453,5 @@ def _fault(message: str, *, hint: str = "", code: str = "bad-instruction") -> In
     return InputError(message, hint=hint, code=code)
 
 
-def _place(line: Line, state: _State) -> Place:
-    return state.report.place(Span(line.number, 1))
+def _place(line: Line, state: _State) -> SourcePlace:
+    return state.report.place(SourceSpan(line.number, 1))

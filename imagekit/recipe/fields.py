@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.documents.scalars import (
     LINES,
     Boolean,
@@ -92,7 +92,7 @@ _BOOTSTRAP = Record(
 )
 
 
-def _base(key: str, value: Any, place: Place) -> Base:
+def _base(key: str, value: Any, place: SourcePlace) -> Base:
     if key == "image":
         return ImageBase(reference=value, place=place)
     if key == "recipe":
@@ -186,7 +186,7 @@ _FETCH = Record(
 )
 
 
-def _step(key: str, value: Any, place: Place) -> Step:
+def _step(key: str, value: Any, place: SourcePlace) -> Step:
     if key == "run":
         return RunStep(command=value, place=place)
     step: Step = replace(value, place=place)

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagekit.documents.report import Report, Span
+from imagekit.documents.report import Report, SourceSpan
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 60_000
@@ -74,7 +74,7 @@ def instructions(raw: bytes, report: Report) -> Iterator[Line]:
         count += 1
         if count > MAX_INSTRUCTIONS:
             message = f"the file has more than {MAX_INSTRUCTIONS} instructions"
-            report.error(Span(line.number, 1), "too-large", message)
+            report.error(SourceSpan(line.number, 1), "too-large", message)
             return
         yield line
 
@@ -84,19 +84,19 @@ def instruction(text: str, number: int, report: Report) -> Line | None:
     source = _Source([text], report)
     _check_characters(source)
     if "\n" in text:
-        report.error(Span(number), "unclear-line", "the instruction has more than one line")
+        report.error(SourceSpan(number), "unclear-line", "the instruction has more than one line")
     line = _joined(source)
     return None if line is None else Line(line.word, line.rest, number, line.body)
 
 
 def _text(raw: bytes, report: Report) -> str | None:
     if len(raw) > MAX_BYTES:
-        report.error(Span(), "too-large", f"the file has more than {MAX_BYTES} bytes")
+        report.error(SourceSpan(), "too-large", f"the file has more than {MAX_BYTES} bytes")
         return None
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
-        report.error(Span(), "encoding", "the file is not UTF-8", hint="save it as UTF-8")
+        report.error(SourceSpan(), "encoding", "the file is not UTF-8", hint="save it as UTF-8")
         return None
     report.set_source(text)
     return text
@@ -109,7 +109,9 @@ def _check_characters(source: _Source) -> None:
             if character != "\t" and kind in {"Cc", "Zl", "Zp", "Cs"}:
                 message = f"the character U+{ord(character):04X} ends a line for some programs"
                 hint = "take it out, or write it as an escape of the shell"
-                source.report.error(Span(number, column), "control-character", message, hint=hint)
+                source.report.error(
+                    SourceSpan(number, column), "control-character", message, hint=hint
+                )
                 break
 
 
@@ -123,7 +125,7 @@ def _check_directives(source: _Source) -> None:
         if found is not None and found[1] != "\\":
             message = "the directive `escape` is not read"
             hint = "end continued lines with a backslash"
-            source.report.error(Span(number, 1), "escape-directive", message, hint=hint)
+            source.report.error(SourceSpan(number, 1), "escape-directive", message, hint=hint)
 
 
 def _joined(source: _Source) -> Line | None:
@@ -151,7 +153,7 @@ def _continued(line: str, source: _Source) -> tuple[str, bool]:
     if piece.endswith("\\"):
         message = "two backslashes at the end continue the line for some programs only"
         source.report.error(
-            Span(source.next, 1), "unclear-line", message, hint="write one, or none"
+            SourceSpan(source.next, 1), "unclear-line", message, hint="write one, or none"
         )
     return piece, True
 
@@ -160,7 +162,7 @@ def _instruction(joined: str, number: int, source: _Source) -> Line | None:
     found = _WORD.fullmatch(joined)
     if found is None:
         message = "the line begins with no instruction"
-        source.report.error(Span(number, 1), "unknown-instruction", message)
+        source.report.error(SourceSpan(number, 1), "unknown-instruction", message)
         return None
     line = Line(found[1].upper(), found[2] or "", number)
     fault = ""
@@ -170,7 +172,7 @@ def _instruction(joined: str, number: int, source: _Source) -> Line | None:
         fault = "the instruction ends with a backslash that continues nothing"
     if fault:
         hint = "put a long script into a file beside it" if "bytes" in fault else "take it out"
-        source.report.error(Span(number, 1), "unclear-line", fault, hint=hint)
+        source.report.error(SourceSpan(number, 1), "unclear-line", fault, hint=hint)
         return None
     return _with_heredocs(line, source)
 
@@ -189,7 +191,7 @@ def _with_heredocs(line: Line, source: _Source) -> Line:
         if name is None or line.word == "ONBUILD" or _UNCLEAR & set(before):
             message = f"`{word}` may begin a here-document for some versions of Buildah only"
             hint = "put the text into a file beside it, or the here-document first"
-            source.report.error(Span(line.number, 1), "unclear-line", message, hint=hint)
+            source.report.error(SourceSpan(line.number, 1), "unclear-line", message, hint=hint)
             return line
         body += _heredoc(name[2], source, tabs=bool(found[1]), number=line.number)
     return Line(line.word, line.rest, line.number, tuple(body))
@@ -203,5 +205,5 @@ def _heredoc(name: str, source: _Source, *, tabs: bool, number: int) -> list[str
         if (line.lstrip("\t") if tabs else line) == name:
             return body
     message = f"the here-document has no end: no line is just {name}"
-    source.report.error(Span(number, 1), "unclear-line", message)
+    source.report.error(SourceSpan(number, 1), "unclear-line", message)
     return body

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.documents.place import Place
-from imagekit.documents.report import Report, Span
+from imagekit.documents.place import SourcePlace
+from imagekit.documents.report import Report, SourceSpan
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.recipe.find import discover
 from imagekit.recipe.render import reaches
@@ -15,7 +15,7 @@ from imagekit.recipe.types import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linted:
+class LintedRecipe:
     """What became of linting."""
 
     recipes: int
@@ -39,7 +39,7 @@ class Linted:
 
 def lint(
     paths: Iterable[Path], *, recipes: Recipes | None = None, buildah: Callable[[], str] = str
-) -> Linted:
+) -> LintedRecipe:
     """Judge every recipe that the paths name or hold.
 
     Args:
@@ -65,7 +65,7 @@ def lint(
             found += _bases(recipe, recipes)
     good = [recipe for recipe, _ in judged if recipe is not None]
     found += _same_names(good)
-    return Linted(recipes=len(files), diagnostics=tuple(dict.fromkeys(found)))
+    return LintedRecipe(recipes=len(files), diagnostics=tuple(dict.fromkeys(found)))
 
 
 def _judge(file: Path, recipes: Recipes) -> tuple[Recipe | None, Report]:
@@ -74,7 +74,7 @@ def _judge(file: Path, recipes: Recipes) -> tuple[Recipe | None, Report]:
     except RecipeError as error:
         report = Report(str(file), "recipe")
         code = error.code.removeprefix("recipe/")
-        report.error(Span(), code, error.message, hint=error.hint)
+        report.error(SourceSpan(), code, error.message, hint=error.hint)
         return None, report
 
 
@@ -153,5 +153,5 @@ def _same_names(recipes: Iterable[Recipe]) -> list[Diagnostic]:
     return found
 
 
-def _span(place: Place) -> Span:
-    return Span(place.line, place.column)
+def _span(place: SourcePlace) -> SourceSpan:
+    return SourceSpan(place.line, place.column)

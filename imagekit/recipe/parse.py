@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.documents import strictyaml
-from imagekit.documents.report import Report, Span
+from imagekit.documents.report import Report, SourceSpan
 from imagekit.documents.shape import INVALID, Invalid, Values
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import RecipeError
@@ -136,7 +136,9 @@ def _containerfile(found: Values | Invalid, file: Path, report: Report) -> Conta
     if found["containerfile"].endswith(".in"):
         # Buildah would hand it to cpp, with what that includes from anywhere.
         hint = "write the file out, and give it a name without .in"
-        own.error(Span(), "preprocessed", "a file NAME.in is made by a preprocessor", hint=hint)
+        own.error(
+            SourceSpan(), "preprocessed", "a file NAME.in is made by a preprocessor", hint=hint
+        )
     script = read_containerfile(read_file(path), found["build_args"], own)
     report.include(own)
     return script
@@ -147,5 +149,5 @@ def _digest(folder: Path, report: Report) -> Digest:
         return digest(folder, check_owner)
     except RecipeError as error:
         code = error.code.removeprefix("recipe/")
-        report.error(Span(), code, error.message, hint=error.hint)
+        report.error(SourceSpan(), code, error.message, hint=error.hint)
         return _NO_DIGEST

@@ -29,7 +29,7 @@ class BaseReference:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StepReport:
     """A line that Buildah writes when it begins a step."""
 
     begin: str
@@ -53,13 +53,13 @@ class Rendered:
     """What Buildah gets, and what it reports."""
 
     text: str
-    reports: tuple[Report, ...]
+    reports: tuple[StepReport, ...]
 
 
 @dataclass(slots=True)
 class _Lines:
     text: list[str] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[StepReport] = field(default_factory=list)
 
 
 def render(script: Containerfile, images: Mapping[str, BaseReference]) -> Rendered:
@@ -103,13 +103,13 @@ def _stage(
     source = source if stage.below is None else f"stage{stage.below}"
     out.text.append(f"FROM {source}{name}")
     total = len(steps) + 1
-    out.reports.append(Report(f"{prefix}STEP 1/{total}: FROM {reported}", name))
+    out.reports.append(StepReport(f"{prefix}STEP 1/{total}: FROM {reported}", name))
     for number, step in enumerate(steps, 2):
         lines = _text(step, images)
         out.text += lines
         begin = f"{prefix}STEP {number}/{total}: {lines[0]}"
         # Newer versions show the first words of a here-document behind it.
-        out.reports.append(Report(begin, None if step.body else ""))
+        out.reports.append(StepReport(begin, None if step.body else ""))
 
 
 def _steps(

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.recipe.find import below, choose, name_of
@@ -189,7 +189,7 @@ def _marks(path: Path) -> bool:
         return False
 
 
-def _at(place: Place, code: str, message: str, *, hint: str = "") -> RecipeError:
+def _at(place: SourcePlace, code: str, message: str, *, hint: str = "") -> RecipeError:
     """Return an error that points into the recipe."""
     source = ""
     text = read_file(Path(place.file)).decode("utf-8", "replace").split("\n")

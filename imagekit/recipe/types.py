@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import NOTHING, Platform
@@ -27,7 +27,7 @@ class ImageBase:
     """An image of a registry or layout, by digest."""
 
     reference: PinnedReference
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class BootstrapBase:
 
     distribution: Literal["debian"]
     suite: str
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +44,14 @@ class RecipeBase:
     """The image that another recipe of the same tree of recipes builds."""
 
     name: str
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScratchBase:
     """Nothing at all."""
 
-    place: Place
+    place: SourcePlace
 
 
 Base = ImageBase | BootstrapBase | RecipeBase | ScratchBase
@@ -85,7 +85,7 @@ class Stage:
     steps: tuple[Instruction, ...] = ()
     onbuild: tuple[Instruction, ...] = ()
     """What has to be done first in whatever stands on this stage; no part of ``steps``."""
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Needed:
     what: str
     version: str
     """The first version of Buildah that does it."""
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class Packages:
 
     manager: Literal["apt", "pip"]
     install: tuple[str, ...]
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ class RunStep:
     """A command: text for ``/bin/sh -c``, or an argument vector that is executed as it stands."""
 
     command: str | tuple[str, ...]
-    place: Place
+    place: SourcePlace
     network: bool = True
     """Whether it has the host's network; else it has none but loopback."""
 
@@ -150,7 +150,7 @@ class CopyStep:
 
     source: str
     to: str
-    place: Place
+    place: SourcePlace
     mode: int | None = None
     """Permission bits; None keeps 0755 for what is executable and folders, 0644 for the rest."""
     owner: str = "0:0"
@@ -164,7 +164,7 @@ class FetchStep:
     url: str
     sha256: Digest
     to: str
-    place: Place
+    place: SourcePlace
     extract: bool = False
 
 
@@ -181,7 +181,7 @@ class Secret:
     id: str
     env: str = ""
     file: str = ""
-    place: Place
+    place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ class ImageTest:
     ``stderr`` are regular expressions that must be found.
     """
 
-    place: Place
+    place: SourcePlace
     run: str | tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     exit_code: int = 0
@@ -225,7 +225,7 @@ class Recipe:
     digest: Digest
     name: str
     version: str
-    place: Place
+    place: SourcePlace
     base: Base | None
     """None where a Containerfile says everything."""
     title: str = ""

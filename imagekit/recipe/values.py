@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from imagekit.documents.scalars import RefusedError
+from imagekit.documents.scalars import TextRefusedError
 from imagekit.errors import InputError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
@@ -29,7 +29,7 @@ def pinned(text: str) -> PinnedReference:
     """
     reference = parse_reference(text)
     if isinstance(reference, TaggedReference):
-        raise RefusedError(
+        raise TextRefusedError(
             "the base has a tag but no digest, so tomorrow's build would differ",
             hint=f"write: {text}@sha256:..., the digest that `skopeo inspect` shows",
             code="base-not-pinned",
@@ -47,11 +47,11 @@ def url(text: str) -> str:
         parts = urlsplit(text)
         host, user, _ = parts.hostname, parts.username, parts.port
     except ValueError as error:
-        raise RefusedError(f"this is not a URL: {error}", code="bad-url") from error
+        raise TextRefusedError(f"this is not a URL: {error}", code="bad-url") from error
     if not host:
-        raise RefusedError("the URL names no host", code="bad-url")
+        raise TextRefusedError("the URL names no host", code="bad-url")
     if user is not None or "@" in parts.netloc:
-        raise RefusedError(
+        raise TextRefusedError(
             "the URL holds a user or password, which everybody could read in the image",
             hint="take it out; a `run:` step can read a secret from /run/secrets/ID",
             code="bad-url",
@@ -79,7 +79,9 @@ def licence(text: str) -> str:
             break
     if depth != 0 or operand:
         hint = "for example: BSD-3-Clause, or: MIT AND (GPL-2.0-only OR Apache-2.0)"
-        raise RefusedError("this is not an SPDX licence expression", hint=hint, code="bad-licence")
+        raise TextRefusedError(
+            "this is not an SPDX licence expression", hint=hint, code="bad-licence"
+        )
     return text
 
 
@@ -92,14 +94,14 @@ def epoch(text: str) -> int:
     try:
         read = datetime.fromisoformat(text)
     except ValueError as error:
-        raise RefusedError(f"there is no such time: {error}", code="bad-date") from error
+        raise TextRefusedError(f"there is no such time: {error}", code="bad-date") from error
     if len(text) == len("2026-11-23"):
         read = read.replace(tzinfo=UTC)
     if read.tzinfo is None:
-        raise RefusedError("the time has no zone", hint=f"write: {text}Z", code="bad-date")
+        raise TextRefusedError("the time has no zone", hint=f"write: {text}Z", code="bad-date")
     seconds = int(read.timestamp())
     if not 0 <= seconds <= _LATEST:
-        raise RefusedError("the time must lie in 1970 or later, before 2242", code="bad-date")
+        raise TextRefusedError("the time must lie in 1970 or later, before 2242", code="bad-date")
     return seconds
 
 
@@ -111,7 +113,7 @@ def seconds(text: str) -> int:
     """
     value = int(text[:-1]) * _UNITS[text[-1]]
     if value > MAX_TIME_LIMIT:
-        raise RefusedError("the time limit is longer than a week", code="bad-time-limit")
+        raise TextRefusedError("the time limit is longer than a week", code="bad-time-limit")
     return value
 
 
@@ -124,7 +126,7 @@ def regex(text: str) -> str:
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise RefusedError(
+        raise TextRefusedError(
             f"this is not a regular expression: {error}", code="bad-regex"
         ) from error
     return text
@@ -148,7 +150,7 @@ def image_path(text: str) -> str:
         RefusedError: a part of it is ``..``.
     """
     if ".." in text.split("/"):
-        raise RefusedError("a path in the image may not hold `..`", code="bad-path")
+        raise TextRefusedError("a path in the image may not hold `..`", code="bad-path")
     return text
 
 
@@ -159,7 +161,7 @@ def recipe_path(text: str) -> str:
         RefusedError: it is absolute or holds ``..``.
     """
     if text.startswith(("/", "~")) or ".." in text.split("/"):
-        raise RefusedError(
+        raise TextRefusedError(
             f"`{text}` leaves the recipe's folder",
             hint="put the file beside recipe.yaml and write its path from there",
             code="path-leaves-recipe",

@@ -20,8 +20,8 @@ from imagekit.build.catalogued import (
     MAX_DEPTH,
     MAX_LINK,
     Budget,
+    CatalogueRule,
     Notes,
-    Rule,
     foreign_database,
     kept_bytes,
     rule_for,
@@ -164,7 +164,7 @@ class _Walk:
             executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
             self._files[path] = RegularFile(path=path, size=0, executable=executable)
 
-    def _document(self, handle: "_Regular", path: str, rule: Rule) -> None:
+    def _document(self, handle: "_Regular", path: str, rule: CatalogueRule) -> None:
         size = handle.status.st_size
         kept = kept_bytes(size, rule)
         if kept is None:

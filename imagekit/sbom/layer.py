@@ -17,7 +17,7 @@ from imagekit.build.catalogued import (
 )
 from imagekit.build.image import Origin
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
-from imagekit.oci.tar import Entry, EntryKind, entries, normal_path
+from imagekit.oci.tar import EntryKind, TarEntry, entries, normal_path
 from imagekit.sbom.types import LayerFiles, RegularFile
 
 WHITEOUT = ".wh."
@@ -76,7 +76,7 @@ class _Reader:
         self._emptied: set[str] = set()
         self._files: dict[str, RegularFile] = {}
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: TarEntry) -> None:
         path = entry.path
         if not self._budget.looked_at(path):
             self._stream.skip(entry.size)
@@ -131,7 +131,7 @@ class _Reader:
         elif self._budget.links.take() and self._budget.path(path, len(target)):
             self._links[path] = target
 
-    def _sparse(self, entry: Entry) -> None:
+    def _sparse(self, entry: TarEntry) -> None:
         self._stream.skip(entry.size)
         if self._list_files:
             # Its digest would be that of the holes too; it hides what lower layers have there.
@@ -146,7 +146,7 @@ class _Reader:
         self._links.pop(path, None)
         self._files.pop(path, None)
 
-    def _file(self, entry: Entry) -> None:
+    def _file(self, entry: TarEntry) -> None:
         rule = rule_for(entry.path)
         if rule is None:
             self._other(entry)
@@ -169,7 +169,7 @@ class _Reader:
             return
         self._stream.skip(entry.size)
 
-    def _other(self, entry: Entry) -> None:
+    def _other(self, entry: TarEntry) -> None:
         """Take a file that is no document: a program, or a sign of another package manager."""
         self._mark(entry.path)
         if self._list_files and self._budget.path(entry.path):
@@ -181,14 +181,14 @@ class _Reader:
         if foreign_database(path) and self._budget.marks.take() and self._budget.path(path):
             self._documents[path] = b""
 
-    def _listed(self, entry: Entry) -> RegularFile:
+    def _listed(self, entry: TarEntry) -> RegularFile:
         first = self._stream.exactly(min(entry.size, len(_ELF))) if entry.size else b""
         if first == _ELF or entry.executable:
             return self._digested(entry, first, elf=first == _ELF)
         self._stream.skip(entry.size - len(first))
         return RegularFile(path=entry.path, size=entry.size)
 
-    def _digested(self, entry: Entry, first: bytes, *, elf: bool) -> RegularFile:
+    def _digested(self, entry: TarEntry, first: bytes, *, elf: bool) -> RegularFile:
         hasher = hashlib.sha256(first)
         left = entry.size - len(first)
         while left:

@@ -14,7 +14,7 @@ from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attach_bundle
 from imagekit.sign.vsa import (
     LOCAL_VERIFIER,
-    Verifier,
+    VsaVerifier,
     judged_digest,
     summarize,
     summary_bundle,
@@ -79,7 +79,7 @@ def issue_summary(
     from imagekit.oci.registry.connect import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()
-    verifier = Verifier(id=chosen.verifier, version=_version(), levels=chosen.levels)
+    verifier = VsaVerifier(id=chosen.verifier, version=_version(), levels=chosen.levels)
     summary = summarize(verdict, verifier, time=time.now())
     if not chosen.attach:
         bundle = summary_bundle(verdict, summary, signer)

@@ -17,7 +17,7 @@ from imagekit.sign.attach import Attached
 from imagekit.sign.own import OwnStatement
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_bytes
 from imagekit.signatures.ports import Signer
-from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
+from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.verdict import Verdict
 
 LOCAL_VERIFIER = "https://imagekit.dev/verifier/local"
@@ -29,7 +29,7 @@ _MAX_INPUTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verifier:
+class VsaVerifier:
     """Who verified, as summaries name it."""
 
     id: str = LOCAL_VERIFIER
@@ -50,7 +50,7 @@ def passed(verdict: Verdict) -> bool:
     return verdict.allowed and not let_through and not verdict.unread
 
 
-def summarize(verdict: Verdict, verifier: Verifier, *, time: datetime) -> Summary:
+def summarize(verdict: Verdict, verifier: VsaVerifier, *, time: datetime) -> Summary:
     """Return what the summary of a verdict says.
 
     Args:
@@ -65,10 +65,10 @@ def summarize(verdict: Verdict, verifier: Verifier, *, time: datetime) -> Summar
         versions=versions,
         time=time,
         resource=_resource(verdict),
-        policy=Descriptor(
+        policy=ResourceDescriptor(
             uri=f"policy:{verdict.policy}@{verdict.policy_version}", digest=verdict.policy_digest
         ),
-        inputs=tuple(Descriptor(digest=each) for each in verdict.evidence[:_MAX_INPUTS]),
+        inputs=tuple(ResourceDescriptor(digest=each) for each in verdict.evidence[:_MAX_INPUTS]),
         result="PASSED" if good else "FAILED",
         levels=_levels(verdict, verifier) if good else ("FAILED",),
     )
@@ -138,7 +138,7 @@ def _same(known: Summary, summary: Summary) -> bool:
     return alike and timedelta(0) <= summary.time - known.time < KEPT
 
 
-def _levels(verdict: Verdict, verifier: Verifier) -> tuple[str, ...]:
+def _levels(verdict: Verdict, verifier: VsaVerifier) -> tuple[str, ...]:
     """Return what the verdict proves of SLSA's build track, and what the verifier says besides."""
     proven = any(each.check == "provenance" and each.code == "OK" for each in verdict.findings)
     own = "SLSA_BUILD_LEVEL_1" if proven else "SLSA_BUILD_LEVEL_0"

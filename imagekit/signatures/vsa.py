@@ -17,7 +17,7 @@ from imagekit.signatures.release import moment_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class ResourceDescriptor:
     """Something that a summary names: a policy, or an attestation that was used."""
 
     uri: str = ""
@@ -32,14 +32,14 @@ class Summary:
     """URI of who verified; what policies of others list."""
     resource: str
     """What was verified, as it was asked for: ``HOST/PATH:TAG`` or ``HOST/PATH@DIGEST``."""
-    policy: Descriptor
+    policy: ResourceDescriptor
     result: Literal["PASSED", "FAILED"]
     levels: tuple[str, ...]
     """What the resource was found to be, such as ``SLSA_BUILD_LEVEL_2``."""
     time: datetime | None = None
     versions: tuple[tuple[str, str], ...] = ()
     """Of the verifier's parts, by their names."""
-    inputs: tuple[Descriptor, ...] = ()
+    inputs: tuple[ResourceDescriptor, ...] = ()
     """The attestations that were used."""
 
 
@@ -125,7 +125,7 @@ def _levels(fields: Fields) -> tuple[str, ...]:
     return tuple(levels)
 
 
-def _inputs(fields: Fields) -> tuple[Descriptor, ...]:
+def _inputs(fields: Fields) -> tuple[ResourceDescriptor, ...]:
     if fields.get("inputAttestations") is None:
         return ()
     what = f"{fields.what}: an input attestation"
@@ -135,7 +135,7 @@ def _inputs(fields: Fields) -> tuple[Descriptor, ...]:
     )
 
 
-def _descriptor(fields: Fields) -> Descriptor:
+def _descriptor(fields: Fields) -> ResourceDescriptor:
     """Read a resource descriptor; of its digests the SHA-256 is kept, and must be one."""
     digests = fields.optional_object("digest")
     digest = None
@@ -144,10 +144,10 @@ def _descriptor(fields: Fields) -> Descriptor:
             digest = Digest("sha256", digests.text("sha256"))
         except InvalidReferenceError as error:
             raise digests.fault(f"is malformed: {error.message}") from error
-    return Descriptor(uri=fields.optional_text("uri"), digest=digest)
+    return ResourceDescriptor(uri=fields.optional_text("uri"), digest=digest)
 
 
-def _descriptor_object(descriptor: Descriptor) -> Mapping[str, object]:
+def _descriptor_object(descriptor: ResourceDescriptor) -> Mapping[str, object]:
     document: dict[str, object] = {}
     if descriptor.uri:
         document["uri"] = descriptor.uri

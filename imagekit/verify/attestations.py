@@ -14,7 +14,7 @@ from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Proof, RequiredAttestation
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.results import Refusal
-from imagekit.verify.conditions import Question, condition_fault
+from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.evidence import Evidence
 from imagekit.verify.image_evidence import ImageEvidence, lost, nearest, other_image
 from imagekit.verify.signatures import name_fault
@@ -81,7 +81,7 @@ def _condition_fault(
 ) -> Refusal | None:
     if condition is None:
         return None
-    question = Question(image=case.image, rule=case.rule, now=case.now)
+    question = ConditionContext(image=case.image, rule=case.rule, now=case.now)
     return condition_fault(condition, each.predicate, question)
 
 

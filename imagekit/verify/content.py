@@ -40,7 +40,7 @@ _CHECK = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PlatformImage:
     """The image of one platform."""
 
     reference: PinnedReference
@@ -53,12 +53,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class ImageContent:
     """What an image consists of, all read and checked."""
 
     findings: tuple[Finding, ...]
     is_index: bool = False
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PlatformImage, ...] = ()
     """The image of each platform; of an image of one platform that itself."""
     listed: tuple[Digest, ...] = ()
     """All that the index lists, read or not; of an image of one platform that itself. What goes by
@@ -70,7 +70,7 @@ class Content:
     others."""
 
 
-def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest) -> Content:
+def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest) -> ImageContent:
     """Check the manifest that was received, and what it consists of.
 
     Raises:
@@ -81,7 +81,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         document = parse_manifest(raw.raw, raw.media_type)
         parts, unread = _parts(reader, image, document, raw=raw)
     except (DocumentError, IntegrityError) as fault:
-        return Content(findings=(refusal(fault),))
+        return ImageContent(findings=(refusal(fault),))
     raws = (raw.raw, *(part.raw.raw for part in parts))
     is_index = isinstance(document, Index)
     kind = "an index" if is_index else "a manifest"
@@ -92,7 +92,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         f"the index lists what the registry does not have, or what is no manifest: {shown(unread)}",
         hint="the image was copied in part: these platforms cannot be pulled",
     )
-    return Content(
+    return ImageContent(
         findings=(passed, lacking) if unread else (passed,),
         is_index=is_index,
         parts=parts,
@@ -126,11 +126,11 @@ def refusal(fault: DocumentError | IntegrityError) -> Finding:
 
 def _parts(
     reader: RegistryReader, image: PinnedReference, document: Manifest | Index, *, raw: RawManifest
-) -> tuple[tuple[Part, ...], tuple[Digest, ...]]:
+) -> tuple[tuple[PlatformImage, ...], tuple[Digest, ...]]:
     """Read manifests and configurations; return them, and what is not there or no manifest."""
     if isinstance(document, Manifest):
         config = _config(reader, image, document)
-        part = Part(reference=image, platform=_said_by(config), raw=raw, config=config)
+        part = PlatformImage(reference=image, platform=_said_by(config), raw=raw, config=config)
         return (part,), ()
     if len(document.manifests) > MAX_PLATFORMS:
         raise DocumentError(
@@ -149,7 +149,9 @@ def _parts(
     return tuple(parts), tuple(unread)
 
 
-def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> Part | None:
+def _part(
+    reader: RegistryReader, image: PinnedReference, entry: Descriptor
+) -> PlatformImage | None:
     """Return what an entry of an index stands for, or None where that cannot be read."""
     if entry.media_type in INDEX_TYPES:
         raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
@@ -173,7 +175,7 @@ def _part(reader: RegistryReader, image: PinnedReference, entry: Descriptor) -> 
             hint="runtimes choose by the one or the other",
             code="PLATFORM_MISMATCH",
         )
-    return Part(reference=child, platform=platform, raw=raw, config=config)
+    return PlatformImage(reference=child, platform=platform, raw=raw, config=config)
 
 
 def _config(

@@ -18,7 +18,7 @@ from imagekit.policy.findings import Finding, error, warning
 from imagekit.policy.types import ImageRule, Level, Policy
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.collect import gather, gather_withdrawals
-from imagekit.verify.content import NO_PLATFORM, Content, Part, shown
+from imagekit.verify.content import NO_PLATFORM, ImageContent, PlatformImage, shown
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.decide import decide
 from imagekit.verify.evidence import Attachments
@@ -50,7 +50,7 @@ class ImageEvaluation:
     counted: dict[Digest, None] = field(default_factory=dict)
     """What of the evidence counts for the rule, in the order that it was found."""
 
-    def findings(self, content: Content) -> tuple[Finding, ...]:
+    def findings(self, content: ImageContent) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
         names = dict.fromkeys((*content.listed, *sorted(content.names)))
         denied = [one for digest in names for one in self._denied(digest)]
@@ -60,7 +60,7 @@ class ImageEvaluation:
         waived = self._waiver()
         return (*found, *(waived or self._trust(content)))
 
-    def judged(self, content: Content) -> tuple[Digest, ...]:
+    def judged(self, content: ImageContent) -> tuple[Digest, ...]:
         """Return the manifests that the findings speak for."""
         parts = self._looked_at(content) if self._looks_inside() else content.parts
         return tuple(dict.fromkeys(part.reference.digest for part in parts))
@@ -81,7 +81,7 @@ class ImageEvaluation:
                 return (warning("exception", "EXCEPTION", message),)
         return ()
 
-    def _trust(self, content: Content) -> tuple[Finding, ...]:
+    def _trust(self, content: ImageContent) -> tuple[Finding, ...]:
         top = self._case(self.image, is_index=content.is_index)
         if isinstance(top, Finding):
             return (top,)
@@ -95,7 +95,7 @@ class ImageEvaluation:
             return judged
         return (*judged, *self._remembered(top, fresh))
 
-    def _withdrawn(self, content: Content) -> tuple[Finding, ...]:
+    def _withdrawn(self, content: ImageContent) -> tuple[Finding, ...]:
         """Tell of what an index lists and was withdrawn by itself, whatever level is judged.
 
         Also of the image itself under the digest by which it was not asked for.
@@ -118,7 +118,7 @@ class ImageEvaluation:
     def _remembered(self, top: ImageEvidence, fresh: Fresh) -> tuple[Finding, ...]:
         return self._warned(remember(top, fresh, self.context.memory))
 
-    def _levels(self, top: ImageEvidence, content: Content) -> list[Finding]:
+    def _levels(self, top: ImageEvidence, content: ImageContent) -> list[Finding]:
         """Judge the index, the manifests in it, or both, as the rule says."""
         level = self.rule.platforms.verify
         if not content.is_index:
@@ -135,7 +135,7 @@ class ImageEvaluation:
             findings += self._part(part, top)
         return findings
 
-    def _looked_at(self, content: Content) -> tuple[Part, ...]:
+    def _looked_at(self, content: ImageContent) -> tuple[PlatformImage, ...]:
         """Return the parts that are judged one by one, where the rule asks for that.
 
         What BuildKit attaches to an index is of no platform, and no runtime ever chooses it.
@@ -150,7 +150,7 @@ class ImageEvaluation:
         """Return whether the rule wants each manifest in an index to be signed itself."""
         return self.rule.platforms.verify in {Level.MANIFESTS, Level.ALL}
 
-    def _part(self, part: Part, top: ImageEvidence) -> Iterable[Finding]:
+    def _part(self, part: PlatformImage, top: ImageEvidence) -> Iterable[Finding]:
         """Judge the image of one platform: its signatures where they are wanted, and itself."""
         case: ImageEvidence | Finding = top
         found: list[Finding] = []
@@ -162,7 +162,7 @@ class ImageEvaluation:
         where = part.platform or part.reference.digest.short
         return (replace(each, message=f"{where}: {each.message}") for each in found)
 
-    def _expressions(self, case: ImageEvidence, part: Part) -> tuple[Finding, ...]:
+    def _expressions(self, case: ImageEvidence, part: PlatformImage) -> tuple[Finding, ...]:
         return check_expressions(case, part, asked=self.image)
 
     def _case(self, image: PinnedReference, *, is_index: bool = False) -> ImageEvidence | Finding:
@@ -218,7 +218,7 @@ def _judged_part(case: ImageEvidence) -> tuple[Finding, ...]:
     return check_withdrawal(case) or (*decide(case), *check_flood(case))
 
 
-def _unjudgeable(content: Content) -> Finding:
+def _unjudgeable(content: ImageContent) -> Finding:
     """Refuse an index of which not every manifest can be judged, or none: a registry hides them."""
     listed = shown(content.unread) or "none that a runtime chooses"
     return error(

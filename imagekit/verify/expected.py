@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from imagekit.documents import strictyaml
-from imagekit.documents.report import Report, Span, shown
+from imagekit.documents.report import Report, SourceSpan, shown
 from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, Located, MapOf, Text
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
@@ -185,7 +185,7 @@ def _names_once(values: Values, report: Report) -> None:
     found: tuple[Found[Expected], ...] = values.get("cases") or ()
     names = [one.value.name for one in found]
     for twice in repeated(names):
-        span: Span = found[len(names) - 1 - names[::-1].index(twice)].span
+        span: SourceSpan = found[len(names) - 1 - names[::-1].index(twice)].span
         message = f"there are two cases called `{shown(twice)}`"
         report.error(span, "same-name", message, hint="each case has a name of its own")
 

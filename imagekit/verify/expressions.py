@@ -13,14 +13,14 @@ from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Expression
-from imagekit.verify.content import Part
+from imagekit.verify.content import PlatformImage
 from imagekit.verify.image_evidence import ImageEvidence, counted
 
 _CHECK = "expressions"
 
 
 def check_expressions(
-    case: ImageEvidence, part: Part, *, asked: PinnedReference
+    case: ImageEvidence, part: PlatformImage, *, asked: PinnedReference
 ) -> tuple[Finding, ...]:
     """Return the findings on the rule's expressions; none where it has none.
 
@@ -64,7 +64,9 @@ def _in_error(one: Expression, fault: DocumentError) -> Finding:
     )
 
 
-def _variables(case: ImageEvidence, part: Part, asked: PinnedReference) -> Mapping[str, object]:
+def _variables(
+    case: ImageEvidence, part: PlatformImage, asked: PinnedReference
+) -> Mapping[str, object]:
     manifest = strictjson.loads_object(part.raw.raw, what="the manifest")
     name = asked.repository.name
     return {

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import ImageRule
-from imagekit.verify.content import Content
+from imagekit.verify.content import ImageContent
 
 _CHECK = "platforms"
 
 
-def check_platforms(rule: ImageRule, content: Content) -> tuple[Finding, ...]:
+def check_platforms(rule: ImageRule, content: ImageContent) -> tuple[Finding, ...]:
     """Return the finding on the required platforms; none where the rule requires none."""
     required = rule.platforms.require
     if not required:

@@ -1,7 +1,7 @@
 """Saved evidence: what a registry has of an image and its signatures, kept in a layout folder.
 
-``Recorder`` stands in front of a registry and keeps what is read through it; ``SavedReader`` gives
-it back as that registry would. No layers are among it: verifying needs none.
+``EvidenceRecorder`` keeps what is read of a registry through it; ``SavedReader`` gives it back as
+that registry would. No layers are among it: verifying needs none.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ _SHOWN = 3
 class SavedReader:
     """Reads from a layout as if it were the registry of every repository: ``ports.RegistryReader``.
 
-    A tag is looked for under the full name, ``HOST/PATH:TAG``, as ``Recorder`` writes it; then
+    A tag is looked for under the full name, ``HOST/PATH:TAG``, as the recorder writes it; then
     under ``localhost/PATH:TAG``, as ``imagekit publish --to oci:FOLDER`` does. No other name stands
     for it, also not where the layout has a single image: a test would be of another image then.
 
@@ -100,7 +100,7 @@ class SavedReader:
         return f"{', '.join(names[:_SHOWN])}{more}" if names else "no image at all"
 
 
-class Recorder:
+class EvidenceRecorder:
     """Passes on what is read from a registry, and keeps it: ``ports.RegistryReader``.
 
     Args:

@@ -12,7 +12,7 @@ from imagekit.policy.types import Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.results import Refusal, Signatory
-from imagekit.verify.conditions import Question, condition_fault
+from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.evidence import Evidence
 from imagekit.verify.identity import accepts, wanted
 from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence, nearest, other_image
@@ -124,7 +124,7 @@ def _vsa_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
             message="the rule relies on verification summaries, and lists no verifier",
             hint="add vsa: {verifierIds: [URI]}",
         )
-    question = Question(image=case.image, rule=case.rule, now=case.now)
+    question = ConditionContext(image=case.image, rule=case.rule, now=case.now)
     return condition_fault(case.rule.vsa, each.predicate, question)
 
 

@@ -98,6 +98,6 @@ def recorder(inner: RegistryReader, folder: Path) -> RegistryReader:
     Raises:
         RegistryError: the folder cannot be made.
     """
-    from imagekit.verify.saved import Recorder
+    from imagekit.verify.saved import EvidenceRecorder
 
-    return Recorder(inner, folder)
+    return EvidenceRecorder(inner, folder)

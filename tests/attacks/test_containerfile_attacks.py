@@ -8,7 +8,7 @@ import pytest
 from imagekit.build.tools.buildah import Buildah
 from imagekit.build.tools.isolation import Sandbox
 from imagekit.build.types import ContainerStore, Folder, Isolation
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
 from imagekit.process import Runner
@@ -103,7 +103,7 @@ def test_hidden_images_are_found(text: str) -> None:
 def test_triggers_of_a_base_are_judged(text: str) -> None:
     """ONBUILD of a base brings no image that nobody judged."""
     report = Report("Containerfile", "recipe")
-    stage = Stage(number=0, image=PINNED, place=Place("Containerfile", 1, 1))
+    stage = Stage(number=0, image=PINNED, place=SourcePlace("Containerfile", 1, 1))
 
     steps = read_triggers((text,), stage, report)
 

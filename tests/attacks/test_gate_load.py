@@ -18,7 +18,7 @@ import pytest
 
 from imagekit.gate.auth.authenticate import Grant, Rights
 from imagekit.gate.auth.logins import load_rights
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.oci.digest import Digest
 from tests.fakes import push_image
 from tests.gate.kit import Reply, wait_for
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real
 
 STRANGER, HONEST = "127.0.0.66", "127.0.0.2"
 SECOND = timedelta(seconds=1)
-LIMITS = Limits(
+LIMITS = ListenerLimits(
     connections=40,
     connections_per_client=10,
     connections_per_second=10_000,

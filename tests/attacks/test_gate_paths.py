@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from tests.gate.local import LocalGate, Making
 from tests.gate.origin import Origin
 
@@ -35,7 +35,7 @@ def gate(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         policy=origin.world.policy(),
         upstreams=(origin.upstream(),),
         # Here all that is refused comes from one client, and none of it shall be delayed.
-        limits=Limits(refusals=10_000),
+        limits=ListenerLimits(refusals=10_000),
     )
     with LocalGate(made) as running:
         yield running

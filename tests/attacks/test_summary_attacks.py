@@ -11,7 +11,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import Policy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
-from imagekit.sign.vsa import Verifier, summarize, summary_statement
+from imagekit.sign.vsa import VsaVerifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA
 from tests.attacks_kit import RealStage, errors
 from tests.fakes import FixedClock, MemorySigner
@@ -35,7 +35,7 @@ def _policy(world: World, gate: MemorySigner, *, digest: Digest | None = None) -
 
 def _predicate(real: RealStage, world: World, **changes: Any) -> dict[str, Any]:
     """Return what an honest gate says of the image, with one thing changed."""
-    summary = summarize(real.judge(world, world.policy()), Verifier(id=_VERIFIER), time=NOW)
+    summary = summarize(real.judge(world, world.policy()), VsaVerifier(id=_VERIFIER), time=NOW)
     verdict = real.judge(world, world.policy())
     return {**summary_statement(verdict, summary).predicate, **changes}
 

@@ -9,11 +9,11 @@ from imagekit.build.passwd import user_of
 from imagekit.errors import BuildError, ImagekitError, InputError
 from imagekit.hosts.engines.install import install, remove
 from imagekit.hosts.engines.plan import Wish
-from imagekit.hosts.engines.types import Engine, Gate, Route
+from imagekit.hosts.engines.types import Engine, GateAddress, Route
 from imagekit.hosts.hostfiles import HostFiles
 
 WISH = Wish(
-    gate=Gate(address="gate.site:5443", routes=(Route(registry="registry.site"),)),
+    gate=GateAddress(address="gate.site:5443", routes=(Route(registry="registry.site"),)),
     engines=frozenset(Engine),
 )
 

@@ -24,7 +24,7 @@ from imagekit.gate.decisions.decide import ActivePolicy, VerifierDeps
 from imagekit.gate.decisions.decision import fingerprint
 from imagekit.gate.decisions.service import DecisionService, Times
 from imagekit.gate.decisions.store import DecisionStore
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listener import Manners, listen
 from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
@@ -63,7 +63,7 @@ class Making:
     cache_size: int = 64 << 20
     redirect: bool = False
     contact: str = "platform@site.example"
-    limits: Limits = field(default_factory=Limits)
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
     proxies: tuple[Network, ...] = ()
 
 

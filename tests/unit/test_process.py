@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
 from imagekit.process import Outcome, Runner, Stream, failure, which
-from imagekit.progress import Command, Event, Output
+from imagekit.progress import Command, Event, OutputLine
 from imagekit.subreaper import adopt_strays, end_strays
 
 
@@ -224,7 +224,10 @@ def test_lines_and_commands_are_told_as_they_come() -> None:
 
     Runner(progress=told.append).run(_sh("echo one"), stage="steps")
 
-    assert told == [Command(argv=("/bin/sh", "-c", "echo one")), Output(stage="steps", line="one")]
+    assert told == [
+        Command(argv=("/bin/sh", "-c", "echo one")),
+        OutputLine(stage="steps", line="one"),
+    ]
 
 
 def test_without_a_stage_lines_are_not_told() -> None:
@@ -246,7 +249,7 @@ def test_secrets_are_replaced_everywhere() -> None:
 
     everything = f"{told} {caught.value.argv} {caught.value.output} {caught.value.message}"
     assert "hunter2" not in everything
-    assert Output(stage="steps", line="a *** b") in told
+    assert OutputLine(stage="steps", line="a *** b") in told
 
 
 def test_every_line_of_a_long_secret_is_replaced() -> None:

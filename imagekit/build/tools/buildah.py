@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit.build.tools.isolation import Record, Sandbox, no_way, probe_tree, ways
+from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, probe_tree, ways
 from imagekit.build.tools.storage import tool_files
 from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.errors import BuildError, ToolError
 from imagekit.process import Outcome, Runner, Stream, failure
-from imagekit.progress import Output
-from imagekit.recipe.render import Rendered, Report
+from imagekit.progress import OutputLine
+from imagekit.recipe.render import Rendered, StepReport
 
 PREFIX = "imagekit-work-"
 """How the working containers are called; the name of the job comes behind it."""
@@ -107,7 +107,7 @@ class Buildah:
         )
         return runner.run(wrapped, stage=stage, limit=limit, check=False)
 
-    def isolation(self, record: Record) -> Isolation:
+    def isolation(self, record: IsolationRecord) -> Isolation:
         """Return the best way to contain steps that the user asked for and that works here.
 
         Args:
@@ -325,12 +325,12 @@ class _Reports:
 
     def take(self, stream: Stream, line: str) -> None:
         """Look at a line of Buildah, or of a step."""
-        self._runner.progress(Output(stage="steps", line=line))
+        self._runner.progress(OutputLine(stage="steps", line=line))
         if stream == "stdout" and self._left:
             # What is read has its secrets replaced; so has to have what is looked for.
             begin, end = self._left[0].begin, self._left[0].end
             end = None if end is None else self._runner.redact(end)
-            if Report(self._runner.redact(begin), end).fits(line):
+            if StepReport(self._runner.redact(begin), end).fits(line):
                 self._left.popleft()
 
     def check(self) -> None:

@@ -19,7 +19,7 @@ from imagekit.build.tools.cache import LayerCache
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
-from imagekit.build.tools.isolation import Record, check_mount_points
+from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
 from imagekit.build.types import CachedLayer, CommandResult, Isolation, Job
 from imagekit.build.wheels import ImagePython
@@ -327,7 +327,7 @@ class BuildahContainer:
 
     def _contained(self) -> Isolation:
         if self._isolation is None:
-            self._isolation = self._buildah().isolation(Record(self.job.record))
+            self._isolation = self._buildah().isolation(IsolationRecord(self.job.record))
             if self._isolation.how == "chroot":
                 self.runner.progress(Note(message=_LESS_CONTAINED))
         return self._isolation

@@ -137,7 +137,7 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class IsolationRecord:
     """Which way worked here last: a file of this user's own, good until something changes."""
 
     file: Path

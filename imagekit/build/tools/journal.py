@@ -9,7 +9,7 @@ from typing import TextIO
 
 from imagekit.errors import BuildError
 from imagekit.files import storage_errors
-from imagekit.progress import Command, Event, Output, Progress
+from imagekit.progress import Command, Event, OutputLine, Progress
 
 _KEPT = 50
 _MOST = 64 << 20
@@ -63,5 +63,5 @@ def _write(file: TextIO, event: Event) -> None:
         return
     if isinstance(event, Command):
         file.write(f"$ {' '.join(event.argv)}\n")
-    elif isinstance(event, Output):
+    elif isinstance(event, OutputLine):
         file.write(f"{event.line}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagekit import errors
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import BuildResult, ContainerStore, Isolation, Job, Probe
+from imagekit.build.types import BuildResult, ContainerStore, Isolation, IsolationProbe, Job
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.paths import home_of
@@ -21,13 +21,13 @@ from imagekit.progress import (
     Event,
     Failed,
     Note,
-    Output,
+    OutputLine,
     Progress,
     Started,
     silent,
 )
 
-_EVENTS: tuple[type[Event], ...] = (Started, Output, Advanced, Done, Failed, Command, Note)
+_EVENTS: tuple[type[Event], ...] = (Started, OutputLine, Advanced, Done, Failed, Command, Note)
 _DAY = 86400.0
 _MODULE = "imagekit.build.worker"
 _LONGEST_MESSAGE = 256 << 20
@@ -107,7 +107,7 @@ def run_job(job: Job, *, progress: Progress) -> BuildResult:
     return from_document(BuildResult, _ask(job, job.store, progress=progress, secrets=secrets))
 
 
-def find_isolation(probe: Probe) -> Isolation:
+def find_isolation(probe: IsolationProbe) -> Isolation:
     """Have the worker find how steps can be contained here, whatever is remembered.
 
     Raises:
@@ -117,7 +117,11 @@ def find_isolation(probe: Probe) -> Isolation:
 
 
 def _ask(
-    request: Job | Probe, store: ContainerStore, *, progress: Progress, secrets: tuple[str, ...]
+    request: Job | IsolationProbe,
+    store: ContainerStore,
+    *,
+    progress: Progress,
+    secrets: tuple[str, ...],
 ) -> object:
     env = environment(os.environ, store) | tool_files(store).environment
     argv = in_namespace([sys.executable, "-m", _MODULE])

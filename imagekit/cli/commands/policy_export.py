@@ -28,7 +28,7 @@ from imagekit.errors import Diagnostic, InputError, PolicyError, UsageError
 from imagekit.files import write_output
 
 if TYPE_CHECKING:
-    from imagekit.policy.export import Document, Export, Loss
+    from imagekit.policy.export import Document, Loss, PolicyExport
 
 
 def configure(export: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _permit(export: "Export", arguments: argparse.Namespace, console: Console) -> None:
+def _permit(export: "PolicyExport", arguments: argparse.Namespace, console: Console) -> None:
     """Check that every loss is permitted.
 
     Raises:
@@ -113,7 +113,7 @@ def _permit(export: "Export", arguments: argparse.Namespace, console: Console) -
 
 
 def _refusal(
-    export: "Export", arguments: argparse.Namespace, *, lost: set[str], allowed: set[str]
+    export: "PolicyExport", arguments: argparse.Namespace, *, lost: set[str], allowed: set[str]
 ) -> PolicyError:
     words = ",".join(sorted(lost | allowed))
     return PolicyError(
@@ -195,7 +195,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _document(
-    export: "Export", arguments: argparse.Namespace, files: Sequence[str]
+    export: "PolicyExport", arguments: argparse.Namespace, files: Sequence[str]
 ) -> dict[str, object]:
     return {
         "schema": 1,

@@ -147,9 +147,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _binds(texts: list[str], target: "Target") -> "tuple[Bind, ...]":
-    from imagekit.offline.types import Bind, Kind
+    from imagekit.offline.types import Bind, StageKind
 
-    if texts and target.kind is not Kind.BUNDLE:
+    if texts and target.kind is not StageKind.BUNDLE:
         raise UsageError("--bind goes with bundle:PATH only")
     return tuple(Bind.parse(text) for text in texts)
 

@@ -22,7 +22,7 @@ from imagekit.errors import DeniedError, InputError, UsageError
 if TYPE_CHECKING:
     from imagekit.hosts.engines.install import Installation
     from imagekit.hosts.engines.plan import Wish
-    from imagekit.hosts.engines.types import Engine, Gate, Route
+    from imagekit.hosts.engines.types import Engine, GateAddress, Route
     from imagekit.hosts.hostfiles import HostFiles
 
 _MAX_AUTHORITY = 1 << 20
@@ -150,8 +150,8 @@ def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
     return engines
 
 
-def _gate(arguments: argparse.Namespace) -> "Gate":
-    from imagekit.hosts.engines.types import Gate
+def _gate(arguments: argparse.Namespace) -> "GateAddress":
+    from imagekit.hosts.engines.types import GateAddress
     from imagekit.oci.hostname import canonical_host, is_loopback
     from imagekit.oci.reference import is_host
 
@@ -164,7 +164,7 @@ def _gate(arguments: argparse.Namespace) -> "Gate":
             f"{arguments.gate} would be asked without TLS, and is not on this host",
             hint="give the gate a certificate (--tls-cert) and write https://",
         )
-    return Gate(
+    return GateAddress(
         address=address,
         routes=tuple(_routes(arguments.registry)),
         tls=scheme == "https",

@@ -62,12 +62,12 @@ def main() -> int:
 
 
 def _answer(arguments: argparse.Namespace) -> tuple[bool, str]:
-    from imagekit.hosts.containerd import MAX_DESCRIPTOR, Question, image_of
+    from imagekit.hosts.containerd import MAX_DESCRIPTOR, PullQuestion, image_of
     from imagekit.hosts.hook import judge_of, load_face, stdin_bytes, within
 
     config = load_face()
     with within(config.seconds):
-        question = Question(
+        question = PullQuestion(
             name=arguments.name,
             digest=arguments.digest,
             media_type=arguments.stdin_media_type,

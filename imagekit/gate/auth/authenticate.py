@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagekit.gate.answers import RefusedError, too_many
+from imagekit.gate.answers import RequestRefusedError, too_many
 from imagekit.gate.clients import Asker
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.lru import Lru
 from imagekit.gate.rate import RateLimit
 from imagekit.gate.threads import FairThreads
@@ -78,11 +78,11 @@ class Authenticator:
         limits: how many wrong passwords a client may show.
     """
 
-    def __init__(self, rights: Rights, limits: Limits | None = None) -> None:
+    def __init__(self, rights: Rights, limits: ListenerLimits | None = None) -> None:
         self._rights = rights
         self.open = rights.open
         """Whether everybody may see everything."""
-        self._passwords = _Passwords(rights.passwords, limits or Limits())
+        self._passwords = _Passwords(rights.passwords, limits or ListenerLimits())
         self._may: Lru[tuple[str, str], bool] = Lru(_KNOWN)
 
     async def client(self, request: "web.BaseRequest", address: str = "") -> Client:
@@ -140,7 +140,7 @@ class Authenticator:
             return
         if client.name == ANONYMOUS:
             raise self._unauthorized(f"log in to see {path}")
-        raise RefusedError(
+        raise RequestRefusedError(
             403, "DENIED", f"imagekit gate: {client.name} has no right to pull from {path}"
         )
 
@@ -162,9 +162,9 @@ class Authenticator:
             for grant in self._rights.grants
         )
 
-    def _unauthorized(self, message: str) -> RefusedError:
+    def _unauthorized(self, message: str) -> RequestRefusedError:
         scheme = 'Basic realm="imagekit gate"' if self._logins() else 'Bearer realm="none"'
-        return RefusedError(
+        return RequestRefusedError(
             401,
             "UNAUTHORIZED",
             f"imagekit gate: {message}",
@@ -223,7 +223,7 @@ class _Passwords:
         limits: how many wrong ones a client may show.
     """
 
-    def __init__(self, hashes: Mapping[str, bytes], limits: Limits) -> None:
+    def __init__(self, hashes: Mapping[str, bytes], limits: ListenerLimits) -> None:
         self._hashes = hashes
         # Equal work for unknown users, so that time does not tell who exists.
         self._decoy = next(iter(hashes.values()), b"")

@@ -29,7 +29,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PartialBlob:
     """A blob that is being written."""
 
     file: BinaryIO
@@ -104,7 +104,7 @@ class BlobCache:
         if digest in self._entries:
             self._entries[digest].checked = True
 
-    def begin(self, size: int) -> Part | None:
+    def begin(self, size: int) -> PartialBlob | None:
         """Return what a blob of that size is written into, or None where there is no room.
 
         Raises:
@@ -114,9 +114,9 @@ class BlobCache:
             return None
         handle, name = mkstemp(dir=self._parts)
         self._reserved += size
-        return Part(file=os.fdopen(handle, "w+b", buffering=0), path=Path(name), size=size)
+        return PartialBlob(file=os.fdopen(handle, "w+b", buffering=0), path=Path(name), size=size)
 
-    def commit(self, part: Part, digest: Digest) -> None:
+    def commit(self, part: PartialBlob, digest: Digest) -> None:
         """Let a part become the blob; its digest was right.
 
         Raises:
@@ -130,7 +130,7 @@ class BlobCache:
         self._entries[digest] = _Entry(size=part.size, checked=True, touched=time.time())
         self._total += part.size
 
-    def abandon(self, part: Part) -> None:
+    def abandon(self, part: PartialBlob) -> None:
         """Delete a part."""
         self._reserved -= part.size
         part.path.unlink(missing_ok=True)

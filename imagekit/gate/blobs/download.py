@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from imagekit.errors import ImagekitError, IntegrityError, RegistryError
-from imagekit.gate.blobs.cache import BlobCache, Part
-from imagekit.gate.blobs.origin import Origin
+from imagekit.gate.blobs.cache import BlobCache, PartialBlob
+from imagekit.gate.blobs.origin import BlobOrigin
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 
@@ -33,7 +33,7 @@ _RESUMES = 3
 class Wanted:
     """A blob that may be served: where it is from, and what it has to be."""
 
-    origin: Origin
+    origin: BlobOrigin
     repository: Repository
     digest: Digest
     size: int
@@ -171,7 +171,7 @@ class Downloads:
         finally:
             download.file.close()
 
-    async def _download(self, wanted: Wanted, download: Download, part: Part) -> None:
+    async def _download(self, wanted: Wanted, download: Download, part: PartialBlob) -> None:
         committed = False
         try:
             await self._receive(wanted, download, part.file)

@@ -36,7 +36,7 @@ _OK, _PARTIAL, _UNAUTHORIZED = 200, 206, 401
 Pieces = AsyncGenerator[bytes]
 
 
-class Origin(Protocol):
+class BlobOrigin(Protocol):
     """Where the blobs of an upstream come from."""
 
     def open(

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
-from imagekit.gate.answers import OCTETS, RefusedError
+from imagekit.gate.answers import OCTETS, RequestRefusedError
 from imagekit.gate.blobs.download import Download, Wanted, checked
 from imagekit.oci.digest import Digest
 
@@ -25,7 +25,7 @@ _WINDOW = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteRange:
     """Which bytes are wanted: from ``start`` up to but without ``end``."""
 
     start: int
@@ -38,13 +38,13 @@ class Span:
         return self.end - self.start != self.size
 
 
-def span_of(header: str | None, size: int) -> Span:
+def span_of(header: str | None, size: int) -> ByteRange:
     """Read a Range header (RFC 9110 section 14.2); several ranges are answered by the whole.
 
     Raises:
         RefusedError: the range lies outside (416).
     """
-    whole = Span(0, size, size)
+    whole = ByteRange(0, size, size)
     if header is None:
         return whole
     unit, _, text = header.partition("=")
@@ -61,16 +61,16 @@ def span_of(header: str | None, size: int) -> Span:
         if bad:
             return whole
     if bad or start >= size:
-        raise RefusedError(
+        raise RequestRefusedError(
             416,
             "RANGE_INVALID",
             f"imagekit gate: the blob has {size} bytes",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    return Span(start, end, size)
+    return ByteRange(start, end, size)
 
 
-def headers_of(digest: Digest, span: Span) -> dict[str, str]:
+def headers_of(digest: Digest, span: ByteRange) -> dict[str, str]:
     """Return the headers of a blob."""
     headers = {
         "Content-Type": OCTETS,
@@ -88,7 +88,7 @@ def headers_of(digest: Digest, span: Span) -> dict[str, str]:
 
 
 async def send_flow(
-    request: web.BaseRequest, download: Download, digest: Digest, *, span: Span
+    request: web.BaseRequest, download: Download, digest: Digest, *, span: ByteRange
 ) -> web.StreamResponse:
     """Send what a flow brings.
 
@@ -116,7 +116,7 @@ async def send_pieces(request: web.BaseRequest, wanted: Wanted) -> web.StreamRes
     Raises:
         ImagekitError: there is nothing, and nothing was sent.
     """
-    response = _response(wanted.digest, Span(0, wanted.size, wanted.size))
+    response = _response(wanted.digest, ByteRange(0, wanted.size, wanted.size))
     async with aclosing(checked(wanted)) as pieces:
         try:
             async for piece in pieces:
@@ -130,7 +130,9 @@ async def send_pieces(request: web.BaseRequest, wanted: Wanted) -> web.StreamRes
     return response
 
 
-async def send_part(request: web.BaseRequest, wanted: Wanted, span: Span) -> web.StreamResponse:
+async def send_part(
+    request: web.BaseRequest, wanted: Wanted, span: ByteRange
+) -> web.StreamResponse:
     """Send a part of a blob without a cache: the digest of a part cannot be known.
 
     Raises:
@@ -165,7 +167,7 @@ def _cut(request: web.BaseRequest, error: ImagekitError) -> None:
         request.transport.abort()
 
 
-def _response(digest: Digest, span: Span) -> web.StreamResponse:
+def _response(digest: Digest, span: ByteRange) -> web.StreamResponse:
     status = 206 if span.partial else 200
     return web.StreamResponse(status=status, headers=headers_of(digest, span))
 

@@ -8,11 +8,18 @@ from aiohttp import web
 
 from imagekit.gate.blobs.cache import BlobCache
 from imagekit.gate.blobs.download import Download, Downloads, Wanted
-from imagekit.gate.blobs.origin import LayoutOrigin, Origin, RegistryOrigin
-from imagekit.gate.blobs.send import Span, headers_of, send_flow, send_part, send_pieces, span_of
+from imagekit.gate.blobs.origin import BlobOrigin, LayoutOrigin, RegistryOrigin
+from imagekit.gate.blobs.send import (
+    ByteRange,
+    headers_of,
+    send_flow,
+    send_part,
+    send_pieces,
+    span_of,
+)
 from imagekit.gate.clients import Asker
 from imagekit.gate.decisions.decision import Blob
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.slots import FairSlots
 from imagekit.gate.upstreams import Site, Upstream
@@ -40,7 +47,7 @@ class BlobServer:
         metrics: Metrics,
         *,
         redirect: bool = False,
-        waiting: int = Limits().waiting_per_client,
+        waiting: int = ListenerLimits().waiting_per_client,
     ) -> None:
         self._waiting = waiting
         self._slots: dict[str, FairSlots] = {}
@@ -48,7 +55,7 @@ class BlobServer:
         self._cache = cache
         self._downloads = None if cache is None else Downloads(cache)
         self._metrics = metrics
-        self._origins: dict[str, Origin] = {}
+        self._origins: dict[str, BlobOrigin] = {}
         self._broken_until = 0.0
 
     async def send(
@@ -79,7 +86,7 @@ class BlobServer:
         self,
         request: web.BaseRequest,
         wanted: Wanted,
-        span: Span,
+        span: ByteRange,
         *,
         fetched: Callable[[], None],
     ) -> web.StreamResponse:
@@ -135,7 +142,7 @@ class BlobServer:
         self._metrics.count("cache", "broken")
         _log.error("the cache cannot be written, and is not used for %.0f s: %s", _PAUSE, error)
 
-    def _origin(self, upstream: Upstream) -> Origin:
+    def _origin(self, upstream: Upstream) -> BlobOrigin:
         found = self._origins.get(upstream.name)
         if found is None:
             layout = upstream.layout

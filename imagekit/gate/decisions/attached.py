@@ -21,7 +21,7 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
-from imagekit.gate.decisions.decision import Closure, Decision
+from imagekit.gate.decisions.decision import Decision, DecisionClosure
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
@@ -65,7 +65,7 @@ _EMPTY_DIGEST = Digest.of(EMPTY_JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class ClaimedProof:
     """A manifest that says of itself that it is a proof; nobody has looked at its blobs."""
 
     subject: Digest
@@ -74,7 +74,7 @@ class Proof:
     layers: tuple[Descriptor, ...]
 
 
-def proof_of(raw: RawManifest) -> Proof | None:
+def proof_of(raw: RawManifest) -> ClaimedProof | None:
     """Return what a manifest says that it proves; None where it is not on the list of proofs."""
     try:
         document = parse_manifest(raw.raw, raw.media_type)
@@ -92,10 +92,10 @@ def proof_of(raw: RawManifest) -> Proof | None:
     )
     if not listed or not bounded:
         return None
-    return Proof(subject=document.subject.digest, config=config, layers=layers)
+    return ClaimedProof(subject=document.subject.digest, config=config, layers=layers)
 
 
-def is_genuine(proof: Proof, read: Callable[[Descriptor], bytes]) -> bool:
+def is_genuine(proof: ClaimedProof, read: Callable[[Descriptor], bytes]) -> bool:
     """Return whether every blob of a proof is what its type says.
 
     Args:
@@ -134,7 +134,9 @@ def _is_header(block: bytes) -> bool:
     return True
 
 
-def served_with(raw: RawManifest, proof: Proof, image: Decision, *, now: datetime) -> Decision:
+def served_with(
+    raw: RawManifest, proof: ClaimedProof, image: Decision, *, now: datetime
+) -> Decision:
     """Return the decision on a genuine proof: it is served as long as its image is."""
     blobs = {part.digest: part.size for part in (proof.config, *proof.layers)}
     return Decision(
@@ -147,5 +149,5 @@ def served_with(raw: RawManifest, proof: Proof, image: Decision, *, now: datetim
         fresh=image.fresh,
         until=image.fresh,
         manifest=raw,
-        closure=Closure(blobs=blobs),
+        closure=DecisionClosure(blobs=blobs),
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from imagekit.gate.decisions.decision import Decision, Subject
+from imagekit.gate.decisions.decision import Decision, DecisionSubject
 from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.lru import Lru
 from imagekit.oci.digest import Digest
@@ -24,19 +24,19 @@ _OVERHEAD = 4096
 class Shared(Protocol):
     """Decisions that other gates see, too; every method may be called in any thread."""
 
-    def keep(self, subject: Subject, decision: Decision) -> None:
+    def keep(self, subject: DecisionSubject, decision: Decision) -> None:
         """Share a decision."""
         ...
 
-    def decision(self, subject: Subject) -> Decision | None:
+    def decision(self, subject: DecisionSubject) -> Decision | None:
         """Return a decision, or None."""
         ...
 
-    def latest(self, repository: Repository, tag: str) -> Subject | None:
+    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when it was allowed last."""
         ...
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[Subject, ...]:
+    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that something is part of."""
         ...
 
@@ -53,10 +53,12 @@ class DecisionCache:
         self._store = store
         self._shared = shared
         self._disk = ThreadPoolExecutor(2, "gate-store")
-        self._decisions: Lru[Subject, Decision] = Lru(_KEPT_BYTES, _weight)
-        self._members: Lru[tuple[Repository, Digest], dict[Subject, None]] = Lru(_KEPT_MEMBERS)
+        self._decisions: Lru[DecisionSubject, Decision] = Lru(_KEPT_BYTES, _weight)
+        self._members: Lru[tuple[Repository, Digest], dict[DecisionSubject, None]] = Lru(
+            _KEPT_MEMBERS
+        )
 
-    async def find(self, subject: Subject) -> Decision | None:
+    async def find(self, subject: DecisionSubject) -> Decision | None:
         """Return the decision on a subject, however old it is."""
         known = self._decisions.get(subject)
         if known is None:
@@ -73,7 +75,7 @@ class DecisionCache:
             subject = await self._ask(lambda: shared.latest(repository, tag))
         return None if subject is None else await self.find(subject)
 
-    async def roots(self, repository: Repository, digest: Digest) -> AsyncIterator[Subject]:
+    async def roots(self, repository: Repository, digest: Digest) -> AsyncIterator[DecisionSubject]:
         """Yield the images that something is part of: those in memory, then those on disk."""
         members = tuple(self._members.get((repository, digest)) or {})
         for root in reversed(members):
@@ -119,7 +121,7 @@ class DecisionCache:
         """Let the threads end."""
         self._disk.shutdown(wait=True)
 
-    def _newest(self, subject: Subject) -> Decision | None:
+    def _newest(self, subject: DecisionSubject) -> Decision | None:
         """Return what is on disk, or what is shared where that is newer."""
         mine = self._store.decision(subject)
         other = None if self._shared is None else self._shared.decision(subject)

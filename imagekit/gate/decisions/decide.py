@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from imagekit.errors import ImagekitError
-from imagekit.gate.decisions.decision import Closure, Decision, closure_of, moments
-from imagekit.gate.decisions.recording_reader import Recorder
+from imagekit.gate.decisions.decision import Decision, DecisionClosure, closure_of, moments
+from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.reference import Reference
 from imagekit.policy.types import Policy
 from imagekit.signatures.ports import CertificateVerifier
@@ -65,7 +65,7 @@ class _At:
 def decide(
     reference: Reference,
     active: ActivePolicy,
-    recorder: Recorder,
+    recorder: RecordingReader,
     *,
     deps: VerifierDeps,
     now: datetime,
@@ -87,7 +87,7 @@ def decide(
     verdict = _judged(reference, active, recorder, now=now, deps=deps)
     manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
     allowed = verdict.allowed and manifest is not None
-    closure = Closure()
+    closure = DecisionClosure()
     if allowed and manifest is not None:
         denied = active.policy.deny.digests
         closure = closure_of(
@@ -119,7 +119,7 @@ class _Later:
 
     reference: Reference
     active: ActivePolicy
-    recorder: Recorder
+    recorder: RecordingReader
     deps: VerifierDeps
 
     def holds_until(self, now: datetime, longest: datetime) -> datetime:
@@ -144,7 +144,7 @@ class _Later:
 def _judged(
     reference: Reference,
     active: ActivePolicy,
-    recorder: Recorder,
+    recorder: RecordingReader,
     *,
     now: datetime,
     deps: VerifierDeps,

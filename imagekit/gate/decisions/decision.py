@@ -17,7 +17,7 @@ _JUDGED = "2"
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class DecisionSubject:
     """What a decision is about: a digest in a repository, and the tag that it was asked for by."""
 
     repository: Repository
@@ -34,7 +34,7 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closure:
+class DecisionClosure:
     """What an allowed manifest consists of."""
 
     manifests: Mapping[Digest, RawManifest] = field(default_factory=dict, hash=False)
@@ -61,7 +61,7 @@ class Decision:
     """From then on it holds no more, whatever cannot be reached."""
     manifest: RawManifest | None = None
     """The very bytes that were judged."""
-    closure: Closure = field(default_factory=Closure, hash=False)
+    closure: DecisionClosure = field(default_factory=DecisionClosure, hash=False)
 
     @property
     def tag(self) -> str:
@@ -69,11 +69,11 @@ class Decision:
         return self.reference.tag or ""
 
     @property
-    def subject(self) -> Subject | None:
+    def subject(self) -> DecisionSubject | None:
         """What it is about; None where nothing was found to judge."""
         if self.digest is None:
             return None
-        return Subject(self.reference.repository, self.digest, self.tag)
+        return DecisionSubject(self.reference.repository, self.digest, self.tag)
 
     def is_fresh(self, policy: str, now: datetime) -> bool:
         """Return whether it may be used without another look."""
@@ -90,7 +90,7 @@ def closure_of(
     *,
     judged: Collection[Digest],
     denied: frozenset[Digest] = frozenset(),
-) -> Closure:
+) -> DecisionClosure:
     """Return what a manifest consists of.
 
     Args:
@@ -105,7 +105,7 @@ def closure_of(
     """
     document = parse_manifest(top.raw, top.media_type)
     if isinstance(document, Manifest):
-        return Closure(blobs={k: v for k, v in _blobs(document) if k not in denied})
+        return DecisionClosure(blobs={k: v for k, v in _blobs(document) if k not in denied})
     manifests: dict[Digest, RawManifest] = {}
     blobs: dict[Digest, int] = {}
     for entry in document.manifests:
@@ -118,7 +118,7 @@ def closure_of(
         if isinstance(child, Manifest):
             manifests[entry.digest] = found
             blobs.update({k: v for k, v in _blobs(child) if k not in denied})
-    return Closure(manifests=manifests, blobs=blobs)
+    return DecisionClosure(manifests=manifests, blobs=blobs)
 
 
 def _blobs(manifest: Manifest) -> Iterator[tuple[Digest, int]]:

@@ -16,7 +16,7 @@ from imagekit.oci.types import Descriptor, RawManifest
 T = TypeVar("T")
 
 
-class Recorder:
+class RecordingReader:
     """An implementation of ``ports.RegistryReader`` for one judgement and its threads.
 
     What two threads ask for at the same moment may be asked for twice; by digest it is the same.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import redis
 
 from imagekit.errors import ImagekitError, InputError
-from imagekit.gate.decisions.decision import Closure, Decision, Subject
+from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import RawManifest
@@ -43,7 +43,7 @@ class RedisShared:
         except ValueError as error:
             raise InputError(f"{url} is no URL of Redis: {error}", code="gate/redis") from error
 
-    def keep(self, subject: Subject, decision: Decision) -> None:
+    def keep(self, subject: DecisionSubject, decision: Decision) -> None:
         """Share an allowed image; a denied one takes its place away."""
         key = _key(subject)
         try:
@@ -70,7 +70,7 @@ class RedisShared:
         except redis.RedisError as error:
             _log.warning("decisions cannot be shared: %s", error)
 
-    def decision(self, subject: Subject) -> Decision | None:
+    def decision(self, subject: DecisionSubject) -> Decision | None:
         """Return a shared decision, or None."""
         try:
             raw = self._redis.get(_key(subject))
@@ -85,20 +85,22 @@ class RedisShared:
             # Whatever wrote that, it is no decision of a gate.
             return None
 
-    def latest(self, repository: Repository, tag: str) -> Subject | None:
+    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when a gate allowed it last."""
         try:
             raw = self._redis.get(f"{_PREFIX}latest:{repository}:{tag}")
-            return Subject(repository, Digest.parse(_text(raw)), tag) if raw else None
+            return DecisionSubject(repository, Digest.parse(_text(raw)), tag) if raw else None
         except (redis.RedisError, ImagekitError, UnicodeDecodeError):
             return None
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[Subject, ...]:
+    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that something is part of, those judged last first."""
         try:
             found = self._redis.zrevrange(f"{_PREFIX}member:{repository}@{digest}", 0, _MOST_ROOTS)
             pairs = [_text(each).partition(" ") for each in found]
-            return tuple(Subject(repository, Digest.parse(root), tag) for root, _, tag in pairs)
+            return tuple(
+                DecisionSubject(repository, Digest.parse(root), tag) for root, _, tag in pairs
+            )
         except (redis.RedisError, ImagekitError, UnicodeDecodeError):
             return ()
 
@@ -111,7 +113,7 @@ def _text(raw: object) -> str:
     return raw.decode() if isinstance(raw, bytes) else ""
 
 
-def _key(subject: Subject) -> str:
+def _key(subject: DecisionSubject) -> str:
     return f"{_PREFIX}decision:{subject.repository}:{subject.tag}@{subject.digest}"
 
 
@@ -131,7 +133,7 @@ def _packed(decision: Decision) -> bytes:
     ).encode()
 
 
-def _unpacked(subject: Subject, raw: bytes) -> Decision | None:
+def _unpacked(subject: DecisionSubject, raw: bytes) -> Decision | None:
     document = json.loads(raw)
     manifests: dict[Digest, RawManifest] = {}
     for text, media_type, body in document["manifests"]:
@@ -152,7 +154,7 @@ def _unpacked(subject: Subject, raw: bytes) -> Decision | None:
         fresh=fresh,
         until=until,
         manifest=top,
-        closure=Closure(
+        closure=DecisionClosure(
             manifests=manifests,
             blobs={Digest.parse(text): int(size) for text, size in document["blobs"].items()},
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
-from imagekit.gate.answers import RefusedError, unavailable, unknown_manifest
+from imagekit.gate.answers import RequestRefusedError, unavailable, unknown_manifest
 from imagekit.gate.decisions.decision import Decision
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.protocol import TRANSIENT
@@ -16,7 +16,7 @@ from imagekit.policy.findings import Finding, plain
 _FORBIDDEN = 403
 
 
-class DenialError(RefusedError):
+class DenialError(RequestRefusedError):
     """An image is denied: the contact is added where the answer is written."""
 
     def __init__(self, decision: Decision) -> None:
@@ -53,7 +53,7 @@ def is_outage(error: ImagekitError) -> bool:
 
 
 @contextmanager
-def refusing(missing: RefusedError | None = None) -> Iterator[None]:
+def refusing(missing: RequestRefusedError | None = None) -> Iterator[None]:
     """Turn errors of an upstream into answers.
 
     Args:
@@ -64,7 +64,7 @@ def refusing(missing: RefusedError | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except RefusedError:
+    except RequestRefusedError:
         raise
     except NotFoundError as error:
         raise (missing or unknown_manifest(plain(error.message))) from error
@@ -72,7 +72,7 @@ def refusing(missing: RefusedError | None = None) -> Iterator[None]:
         raise _undecided(error, outage=is_outage(error)) from error
 
 
-def _undecided(error: ImagekitError, *, outage: bool) -> RefusedError:
+def _undecided(error: ImagekitError, *, outage: bool) -> RequestRefusedError:
     """Return the answer where an upstream leads to no verdict: never an image."""
     said = plain(error.message)
     if outage:
@@ -80,7 +80,7 @@ def _undecided(error: ImagekitError, *, outage: bool) -> RefusedError:
     message = (
         f"imagekit: nothing can be said for it, so it is refused: {error.code or 'ERROR'}: {said}"
     )
-    return RefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
+    return RequestRefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
 
 
 def shown(reference: Reference) -> str:

@@ -18,16 +18,22 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
-from imagekit.gate.answers import RefusedError, unknown_blob
+from imagekit.gate.answers import RequestRefusedError, unknown_blob
 from imagekit.gate.clients import Asker
-from imagekit.gate.decisions.attached import MAX_BYTES, Proof, is_genuine, proof_of, served_with
+from imagekit.gate.decisions.attached import (
+    MAX_BYTES,
+    ClaimedProof,
+    is_genuine,
+    proof_of,
+    served_with,
+)
 from imagekit.gate.decisions.cache import DecisionCache
 from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide
-from imagekit.gate.decisions.decision import Blob, Decision, Subject
-from imagekit.gate.decisions.recording_reader import Recorder
+from imagekit.gate.decisions.decision import Blob, Decision, DecisionSubject
+from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.gate.decisions.refusals import denial, is_outage
 from imagekit.gate.decisions.singleflight import SingleFlight
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.lru import Lru
 from imagekit.gate.upstreams import Readers, Upstream
 from imagekit.oci.digest import Digest
@@ -61,7 +67,7 @@ class Times:
     pin: timedelta = timedelta(seconds=30)
     wait: timedelta = timedelta(seconds=60)
     """The longest that one request waits for a judgement."""
-    waiting: int = Limits().waiting_per_client
+    waiting: int = ListenerLimits().waiting_per_client
     """Judgements for one client that wait for their turn."""
 
 
@@ -191,7 +197,7 @@ class DecisionService:
         )
         if not found:
             message = f"imagekit gate: {repository.path} is not there, or has no tags"
-            raise RefusedError(404, "NAME_UNKNOWN", message)
+            raise RequestRefusedError(404, "NAME_UNKNOWN", message)
         return found
 
     async def referrers(
@@ -219,7 +225,9 @@ class DecisionService:
         key = (reference.repository, reference.tag)
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
-            known = await self._decision_cache.find(Subject(key[0], pin.digest, reference.tag))
+            known = await self._decision_cache.find(
+                DecisionSubject(key[0], pin.digest, reference.tag)
+            )
             if known is not None and self._is_fresh(case, known):
                 return known, min(pin.until, known.fresh)
         decision = await self._verifying.once(
@@ -233,7 +241,7 @@ class DecisionService:
 
     async def _resolve(self, case: _Case, reference: TaggedReference) -> Decision:
         """Ask the upstream what the tag points to now, and judge that unless it is known."""
-        recorder = Recorder(self._readers.of(case.upstream, case.repository))
+        recorder = RecordingReader(self._readers.of(case.upstream, case.repository))
         stale = await self._stale(case, reference) if self._is_down(case.repository) else None
         if stale is not None:
             return stale
@@ -248,7 +256,7 @@ class DecisionService:
             return await self._judge(case, recorder)
         key = (reference.repository, reference.tag)
         pin = self._pins.get(key)
-        known = await self._decision_cache.find(Subject(key[0], raw.digest, reference.tag))
+        known = await self._decision_cache.find(DecisionSubject(key[0], raw.digest, reference.tag))
         # A tag that moved is judged even if it moved back to what was allowed a moment ago.
         moved = pin is None or pin.digest != raw.digest
         if moved or known is None or not self._is_fresh(case, known):
@@ -283,11 +291,11 @@ class DecisionService:
     # By digest: on its own, as a part, or as something that is attached.
 
     async def _by_digest(self, case: _Case, reference: PinnedReference) -> Decision:
-        subject = Subject(reference.repository, reference.digest, reference.tag or "")
+        subject = DecisionSubject(reference.repository, reference.digest, reference.tag or "")
         known = await self._decision_cache.find(subject)
         if known is not None and self._is_fresh(case, known):
             return known
-        recorder = Recorder(self._readers.of(case.upstream, case.repository))
+        recorder = RecordingReader(self._readers.of(case.upstream, case.repository))
         try:
             return await self._verifying.once(
                 ("digest", reference, reference.tag, case.book.fingerprint),
@@ -295,7 +303,7 @@ class DecisionService:
                 upstream=case.upstream,
                 asker=case.asker,
             )
-        except RefusedError as error:
+        except RequestRefusedError as error:
             stale = known is not None and self._may_be_stale(case, known)
             if error.status != _UNAVAILABLE or known is None or not stale:
                 raise
@@ -315,7 +323,7 @@ class DecisionService:
                 return self._served(case, decision, manifest, until=decision.fresh)
         return None
 
-    async def _confirmed(self, case: _Case, root: Subject) -> Decision | None:
+    async def _confirmed(self, case: _Case, root: DecisionSubject) -> Decision | None:
         """Return the decision on an image if it is allowed now; it is judged again if need be."""
         known = await self._decision_cache.find(root)
         if known is not None and self._is_fresh(case, known):
@@ -325,7 +333,7 @@ class DecisionService:
         for reference in tries:
             try:
                 decision = await self._by_digest(case, reference)
-            except RefusedError as error:
+            except RequestRefusedError as error:
                 if error.status == _UNAVAILABLE:
                     raise
                 continue
@@ -337,11 +345,11 @@ class DecisionService:
         """Return the decision on a proof that is attached to an allowed image."""
         reader = self._readers.of(case.upstream, case.repository)
 
-        def read() -> tuple[RawManifest, Proof | None]:
+        def read() -> tuple[RawManifest, ClaimedProof | None]:
             raw = reader.manifest(reference)
             return raw, proof_of(raw)
 
-        def is_good(proof: Proof) -> bool:
+        def is_good(proof: ClaimedProof) -> bool:
             return is_genuine(proof, lambda one: reader.blob(case.repository, one, limit=MAX_BYTES))
 
         try:
@@ -365,7 +373,7 @@ class DecisionService:
                 self._genuine.put(reference, genuine)
             if not genuine:
                 return None
-        except RefusedError:
+        except RequestRefusedError:
             return None
         decision = served_with(raw, proof, image, now=self._now())
         self._decision_cache.learn(decision)
@@ -382,7 +390,7 @@ class DecisionService:
             asker=asker,
         )
 
-    async def _judge(self, case: _Case, recorder: Recorder) -> Decision:
+    async def _judge(self, case: _Case, recorder: RecordingReader) -> Decision:
         def work() -> Decision:
             decision = decide(
                 case.reference,
@@ -415,7 +423,7 @@ class DecisionService:
     def _check_ruled(self, repository: Repository) -> None:
         if not applicable(self._active().policy, repository.name):
             message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
-            raise RefusedError(403, "DENIED", message)
+            raise RequestRefusedError(403, "DENIED", message)
 
     def _is_fresh(self, case: _Case, known: Decision) -> bool:
         return known.is_fresh(case.book.fingerprint, self._now())

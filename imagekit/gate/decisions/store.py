@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagekit.errors import ImagekitError, InputError, PolicyError
-from imagekit.gate.decisions.decision import Closure, Decision, Subject
+from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.gate.folder_lock import hold
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
@@ -78,7 +78,7 @@ class DecisionStore:
             self._database.close()
             os.close(self._held)
 
-    def keep(self, subject: Subject, decision: Decision) -> None:
+    def keep(self, subject: DecisionSubject, decision: Decision) -> None:
         """Keep an allowed image with its closure; a denied one takes its place away.
 
         Raises:
@@ -90,7 +90,7 @@ class DecisionStore:
             if decision.allowed and decision.manifest is not None:
                 self._insert(decision, decision.manifest, (name, digest, tag))
 
-    def decision(self, subject: Subject) -> Decision | None:
+    def decision(self, subject: DecisionSubject) -> Decision | None:
         """Return the kept decision on an allowed image, or None."""
         key = (str(subject.repository), str(subject.digest), subject.tag)
         with self._lock:
@@ -111,7 +111,7 @@ class DecisionStore:
                 # Whatever wrote that, it is no decision of ours.
                 return None
 
-    def latest(self, repository: Repository, tag: str) -> Subject | None:
+    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when it was allowed last."""
         with self._lock:
             row = self._database.execute(
@@ -119,9 +119,9 @@ class DecisionStore:
                 "ORDER BY made DESC LIMIT 1",
                 (str(repository), tag),
             ).fetchone()
-        return None if row is None else Subject(repository, Digest.parse(row[0]), tag)
+        return None if row is None else DecisionSubject(repository, Digest.parse(row[0]), tag)
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[Subject, ...]:
+    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that a blob or manifest is part of, those judged last first."""
         with self._lock:
             rows = self._database.execute(
@@ -130,7 +130,7 @@ class DecisionStore:
                 "WHERE m.repository = ? AND m.digest = ? ORDER BY d.made DESC LIMIT ?",
                 (str(repository), str(digest), _MOST_ROOTS),
             ).fetchall()
-        return tuple(Subject(repository, Digest.parse(root), tag) for root, tag in rows)
+        return tuple(DecisionSubject(repository, Digest.parse(root), tag) for root, tag in rows)
 
     def repositories(self) -> tuple[str, ...]:
         """Return the repositories of which something was allowed."""
@@ -226,7 +226,10 @@ class DecisionStore:
         )
 
     def _restored(
-        self, subject: Subject, row: tuple[object, ...], members: list[tuple[str, int | None]]
+        self,
+        subject: DecisionSubject,
+        row: tuple[object, ...],
+        members: list[tuple[str, int | None]],
     ) -> Decision | None:
         pinned, policy, policy_name, *times = row
         made, fresh, until = (datetime.fromtimestamp(float(str(t)), UTC) for t in times)
@@ -249,7 +252,7 @@ class DecisionStore:
             fresh=fresh,
             until=until,
             manifest=top,
-            closure=Closure(
+            closure=DecisionClosure(
                 manifests=manifests,
                 blobs={Digest.parse(d): size for d, size in members if size is not None},
             ),
@@ -265,7 +268,7 @@ class DecisionStore:
         return RawManifest(media_type=row[0], digest=digest, raw=row[1])
 
 
-def _reference(subject: Subject, *, pinned: bool) -> Reference:
+def _reference(subject: DecisionSubject, *, pinned: bool) -> Reference:
     if pinned or not subject.tag:
         return PinnedReference(subject.repository, subject.digest, tag=subject.tag or None)
     return TaggedReference(subject.repository, subject.tag)

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from imagekit.errors import ImagekitError
-from imagekit.hosts.docker.authz import Answer, Ask, Tell, decide
+from imagekit.hosts.docker.authz import Ask, FixedAnswer, Tell, decide
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.hosts.hook import judge_of
 from imagekit.hosts.hook_types import HookConfig
@@ -26,7 +26,7 @@ def answer(
     try:
         decision = decide(request, binds=binds)
         match decision:
-            case Answer():
+            case FixedAnswer():
                 said = f"imagekit: {decision.message}" if decision.message else ""
                 return decision.allow, said
             case Ask():

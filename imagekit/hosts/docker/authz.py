@@ -137,15 +137,15 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class FixedAnswer:
     """A request that is decided without a look at any image."""
 
     allow: bool
     message: str = ""
 
 
-Decision = Ask | Tell | Answer
-_YES = Answer(allow=True)
+Decision = Ask | Tell | FixedAnswer
+_YES = FixedAnswer(allow=True)
 
 
 def decide(request: DockerRequest, *, binds: frozenset[str] = frozenset()) -> Decision:
@@ -200,9 +200,9 @@ def _post(request: DockerRequest, path: str, query: str, *, binds: frozenset[str
     return _refused(request, path)
 
 
-def _refused(request: DockerRequest, path: str) -> Answer:
+def _refused(request: DockerRequest, path: str) -> FixedAnswer:
     what = _WHY.get(_found(path, _WHY), f"{request.method[:16]} {path[:80]}")
-    return Answer(allow=False, message=f"{what} is not allowed here; {_LIST}")
+    return FixedAnswer(allow=False, message=f"{what} is not allowed here; {_LIST}")
 
 
 def _path(path: str) -> str:

@@ -15,7 +15,7 @@ from imagekit.hosts.engines import pull
 from imagekit.hosts.engines.installed import installed_bytes, parse_installed
 from imagekit.hosts.engines.plan import DAEMON, Wish, plan
 from imagekit.hosts.engines.pull import Pull
-from imagekit.hosts.engines.types import Installed, Remark, SystemFile
+from imagekit.hosts.engines.types import Installed, PlanRemark, SystemFile
 from imagekit.hosts.hostfiles import HostFiles
 from imagekit.oci.digest import Digest
 
@@ -54,7 +54,7 @@ class Installation:
     """What was changed, or would be, and what is to be said about it."""
 
     changes: tuple[Change, ...]
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[PlanRemark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 
 from imagekit.documents import strictjson
 from imagekit.errors import InputError
-from imagekit.hosts.engines.types import Engine, Gate, Remark, Route, SystemFile
+from imagekit.hosts.engines.types import Engine, GateAddress, PlanRemark, Route, SystemFile
 
 REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
 """The last of the drop-ins: a later one with the same prefix would win."""
@@ -37,14 +37,14 @@ class Plan:
     """The files as they should be, and what is to be said about them."""
 
     files: tuple[SystemFile, ...]
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[PlanRemark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What an admin asked for."""
 
-    gate: Gate
+    gate: GateAddress
     engines: frozenset[Engine]
     authorization: str = ""
     """Name of the Docker authorization plugin to ask; empty for none."""
@@ -90,7 +90,7 @@ def _containers(wish: Wish) -> Plan:
         ),
         *_certificate(gate, PurePosixPath("/etc/containers/certs.d"), "podman, buildah, skopeo"),
     ]
-    remark = Remark(
+    remark = PlanRemark(
         code="USERS_OVERRIDE",
         message="a rootless user may have a registries.conf and a policy.json of his own, which "
         "win over these",
@@ -99,7 +99,7 @@ def _containers(wish: Wish) -> Plan:
     return Plan(files=tuple(files), remarks=(remark,))
 
 
-def _registries(gate: Gate) -> str:
+def _registries(gate: GateAddress) -> str:
     lines = [
         _HEAD,
         "# Replaced and not mirrored: behind a mirror that refuses, the origin is asked.\n",
@@ -115,7 +115,7 @@ def _registries(gate: Gate) -> str:
     return "".join(lines)
 
 
-def _location(gate: Gate, route: Route) -> str:
+def _location(gate: GateAddress, route: Route) -> str:
     return f"{gate.address}/{route.below}" if route.below else gate.address
 
 
@@ -133,19 +133,19 @@ def _only_from(routes: tuple[Route, ...]) -> bytes:
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
-def _containerd(gate: Gate) -> Plan:
+def _containerd(gate: GateAddress) -> Plan:
     files = [
         file
         for folder, below in ((DEFAULT, ""), *((one.registry, one.below) for one in gate.routes))
         for file in _host(gate, folder, below)
     ]
-    read = Remark(
+    read = PlanRemark(
         code="CONFIG_PATH",
         message=f"containerd's CRI reads {HOSTS} only where its configuration says so",
         hint=f'in /etc/containerd/config.toml: config_path = "{HOSTS}" below registry; ctr and '
         f"nerdctl take --hosts-dir {HOSTS}",
     )
-    others = Remark(
+    others = PlanRemark(
         code="OTHERS_REFUSED",
         message="containerd knows a registry by the letters that somebody wrote, so it asks the "
         "gate for every other one too, which refuses what is not behind it",
@@ -154,7 +154,7 @@ def _containerd(gate: Gate) -> Plan:
     return Plan(files=tuple(files), remarks=(read, others))
 
 
-def _host(gate: Gate, name: str, below: str) -> Iterator[SystemFile]:
+def _host(gate: GateAddress, name: str, below: str) -> Iterator[SystemFile]:
     folder = HOSTS / name
     authority = ""
     if gate.authority and gate.tls:
@@ -172,7 +172,7 @@ def _host(gate: Gate, name: str, below: str) -> Iterator[SystemFile]:
     )
 
 
-def _hosts(gate: Gate, below: str, authority: str) -> str:
+def _hosts(gate: GateAddress, below: str, authority: str) -> str:
     """Return hosts.toml: server and host are both the gate, as one alone means the origin.
 
     https://github.com/containerd/containerd/blob/main/docs/hosts.md
@@ -210,10 +210,10 @@ def _docker(wish: Wish, before: bytes | None) -> Plan:
     return Plan(files=tuple(files), remarks=_docker_remarks(wish, document))
 
 
-def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[Remark, ...]:
+def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[PlanRemark, ...]:
     names = ", ".join(f"{_location(wish.gate, route)}/..." for route in wish.gate.routes)
     remarks = [
-        Remark(
+        PlanRemark(
             code="DOCKER_NAMES",
             message="docker cannot replace a registry: images are pulled by the gate's own name",
             hint=f"pull {names}, and let the firewall keep the daemon from every other registry",
@@ -221,7 +221,7 @@ def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[Remark,
     ]
     if document.get("registry-mirrors"):
         remarks.append(
-            Remark(
+            PlanRemark(
                 code="FALLS_THROUGH",
                 message=f"{DAEMON} has registry-mirrors: what a mirror refuses is pulled from "
                 "Docker Hub",
@@ -230,7 +230,7 @@ def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[Remark,
         )
     if not wish.authorization:
         remarks.append(
-            Remark(
+            PlanRemark(
                 code="NO_AUTHORIZATION",
                 message="whoever reaches docker's socket can pull from anywhere",
                 hint="let it ask: imagekit trust install --docker-authorization imagekit",
@@ -249,7 +249,7 @@ def _bad_daemon(why: str) -> InputError:
     return InputError(f"{DAEMON} cannot be added to: {why}", hint="mend it first", code="BAD_FILE")
 
 
-def _certificate(gate: Gate, folder: PurePosixPath, whose: str) -> tuple[SystemFile, ...]:
+def _certificate(gate: GateAddress, folder: PurePosixPath, whose: str) -> tuple[SystemFile, ...]:
     if not gate.authority or not gate.tls:
         return ()
     return (

@@ -27,7 +27,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class GateAddress:
     """The gate that engines are sent to."""
 
     address: str
@@ -67,7 +67,7 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
+class PlanRemark:
     """What an admin has to know of the plan, or has to do beside it."""
 
     code: str

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from imagekit.errors import ImagekitError
 from imagekit.gate.clients import Clients
 from imagekit.gate.config import Address, Tls
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listener import Manners, listen, tls_context
 from imagekit.gate.pace import Pace
 from imagekit.hosts.kubernetes.admission import admit
@@ -40,7 +40,7 @@ class WebhookSetting:
     memory: RollbackStore
     allow_tags: bool = False
     contact: str = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
 
 
 def run_webhook(setting: WebhookSetting, *, ready: Callable[[str], None]) -> None:

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, ImagekitError
-from imagekit.gate.answers import RefusedError, too_many
+from imagekit.gate.answers import RequestRefusedError, too_many
 from imagekit.gate.clients import Asker, Clients
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.threads import FairThreads
 from imagekit.hosts.kubernetes.review import (
     MAX_REVIEW,
@@ -62,13 +62,13 @@ class Webhook:
         admit: Admit,
         heard: Callable[[Review, Admission], None],
         malformed: Callable[[str, str], None] = lambda _client, _message: None,
-        limits: Limits | None = None,
+        limits: ListenerLimits | None = None,
         clients: Clients | None = None,
     ) -> None:
         self._admit = admit
         self._heard = heard
         self._malformed = malformed
-        self._limits = limits or Limits()
+        self._limits = limits or ListenerLimits()
         self._clients = clients or Clients()
         waiting = self._limits.waiting_per_client
         self._reading = FairThreads("review", _READ, waiting=waiting, wait=_LONGEST)
@@ -90,7 +90,7 @@ class Webhook:
                 raw = await self._body(request, hold)
                 review = await self._read(raw, asker)
                 return await self._answer(review, asker, wait=_wait(target.query))
-        except RefusedError as error:
+        except RequestRefusedError as error:
             if error.status in _MALFORMED:
                 self._malformed(self._clients.address(request), plain(error.message))
             text = f"imagekit webhook: {error.message}\n"
@@ -106,10 +106,10 @@ class Webhook:
             return await asyncio.wait_for(_whole(request, hold), self._limits.body.total_seconds())
         except TimeoutError as error:
             message = "the review does not come to its end"
-            raise RefusedError(408, "REVIEW_TIMEOUT", message) from error
+            raise RequestRefusedError(408, "REVIEW_TIMEOUT", message) from error
         except web.RequestPayloadError as error:
             message = f"the body cannot be read: {error}"
-            raise RefusedError(400, "BAD_REVIEW", message) from error
+            raise RequestRefusedError(400, "BAD_REVIEW", message) from error
 
     async def _read(self, raw: bytes, asker: Asker) -> Review:
         try:
@@ -117,7 +117,7 @@ class Webhook:
                 object(), lambda: self._reading.call(parse_review, raw), asker=asker
             )
         except DocumentError as error:
-            raise RefusedError(400, "BAD_REVIEW", error.message) from error
+            raise RequestRefusedError(400, "BAD_REVIEW", error.message) from error
 
     async def _answer(self, review: Review, asker: Asker, *, wait: float) -> web.Response:
         admission = await self._decided(review, asker, wait=wait)
@@ -178,7 +178,9 @@ async def _whole(request: web.BaseRequest, hold: Callable[[int], None]) -> bytes
         parts.append(part)
         size += len(part)
         if size > MAX_REVIEW:
-            raise RefusedError(400, "TOO_LARGE", f"the review has more than {MAX_REVIEW} bytes")
+            raise RequestRefusedError(
+                400, "TOO_LARGE", f"the review has more than {MAX_REVIEW} bytes"
+            )
     return b"".join(parts)
 
 

@@ -6,6 +6,6 @@ refuses is for a person to allow.
 """
 
 from imagekit.policy.export.formats import FORMATS, export_policy
-from imagekit.policy.export.result import CODES, Document, Effect, Export, Loss
+from imagekit.policy.export.result import CODES, Document, Effect, Loss, PolicyExport
 
-__all__ = ["CODES", "FORMATS", "Document", "Effect", "Export", "Loss", "export_policy"]
+__all__ = ["CODES", "FORMATS", "Document", "Effect", "Loss", "PolicyExport", "export_policy"]

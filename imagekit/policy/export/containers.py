@@ -14,12 +14,12 @@ from datetime import datetime
 
 from imagekit.policy.export.demands import in_force, policy_losses, rule_losses
 from imagekit.policy.export.globs import covers, overlap
-from imagekit.policy.export.podman import Podman
+from imagekit.policy.export.podman import PodmanVersion
 from imagekit.policy.export.requirements import REJECT, Requirement, Writer
 from imagekit.policy.export.result import (
     Document,
-    Export,
     Loss,
+    PolicyExport,
     dropped,
     remark,
     stricter,
@@ -34,7 +34,7 @@ from imagekit.policy.types import ImageRule, Level, Policy, Proof
 _MADE = frozenset({"signed-identity", "platforms-verify"})
 
 
-def export(policy: Policy, *, podman: Podman, now: datetime) -> Export:
+def export(policy: Policy, *, podman: PodmanVersion, now: datetime) -> PolicyExport:
     """Write policy.json and the file that lets Podman look for signatures.
 
     Args:
@@ -52,7 +52,7 @@ def export(policy: Policy, *, podman: Podman, now: datetime) -> Export:
     for rule in policy.images:
         table.exclude(rule)
     losses = tuple(dict.fromkeys((*policy_losses(policy, _MADE), *table.losses, *_remarks())))
-    return Export(
+    return PolicyExport(
         target=f"containers-policy.json of Podman {podman}",
         documents=(
             Document(name="policy.json", text=json_text(table.policy_json())),
@@ -67,7 +67,7 @@ class _Table:
     """The scopes so far, with what each demands."""
 
     policy: Policy
-    podman: Podman
+    podman: PodmanVersion
     now: datetime
     scopes: dict[str, list[Requirement]] = field(default_factory=dict)
     hosts: set[str] = field(default_factory=set)

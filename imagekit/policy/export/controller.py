@@ -28,8 +28,8 @@ from imagekit.policy.export.kubernetes import (
 )
 from imagekit.policy.export.result import (
     Document,
-    Export,
     Loss,
+    PolicyExport,
     dropped,
     remark,
     stricter,
@@ -48,7 +48,7 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 Value = Mapping[str, Any]
 
 
-def export(policy: Policy, *, now: datetime) -> Export:
+def export(policy: Policy, *, now: datetime) -> PolicyExport:
     """Write ClusterImagePolicy and TrustRoot objects.
 
     Args:
@@ -68,7 +68,7 @@ def export(policy: Policy, *, now: datetime) -> Export:
     roots = [trust_root(policy, root) for root in objects.roots.values()]
     head = [headline(policy), *lost_lines(losses)]
     text = yaml_text([*roots, *objects.policies], head=head)
-    return Export(
+    return PolicyExport(
         target="ClusterImagePolicy (policy.sigstore.dev/v1beta1)",
         documents=(Document(name="cluster-image-policy.yaml", text=text),),
         losses=losses,

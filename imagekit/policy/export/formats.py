@@ -6,14 +6,14 @@ from types import MappingProxyType
 
 from imagekit.errors import UsageError
 from imagekit.policy.export import containers, controller, kyverno, page
-from imagekit.policy.export.podman import Podman
-from imagekit.policy.export.result import Export
+from imagekit.policy.export.podman import PodmanVersion
+from imagekit.policy.export.result import PolicyExport
 from imagekit.policy.types import Policy
 
-_Exporter = Callable[[Policy, str, datetime], Export]
+_Exporter = Callable[[Policy, str, datetime], PolicyExport]
 
 
-def export_policy(policy: Policy, target: str, *, now: datetime) -> Export:
+def export_policy(policy: Policy, target: str, *, now: datetime) -> PolicyExport:
     """Write a policy in the words of another tool.
 
     Args:
@@ -35,12 +35,12 @@ def export_policy(policy: Policy, target: str, *, now: datetime) -> Export:
     return exporter(policy, version, now)
 
 
-def _containers(policy: Policy, version: str, now: datetime) -> Export:
-    return containers.export(policy, podman=Podman.parse(version), now=now)
+def _containers(policy: Policy, version: str, now: datetime) -> PolicyExport:
+    return containers.export(policy, podman=PodmanVersion.parse(version), now=now)
 
 
-def _unversioned(export: Callable[..., Export]) -> _Exporter:
-    def exporter(policy: Policy, version: str, now: datetime) -> Export:
+def _unversioned(export: Callable[..., PolicyExport]) -> _Exporter:
+    def exporter(policy: Policy, version: str, now: datetime) -> PolicyExport:
         if version:
             raise UsageError(
                 f"{version!r:.40}: only containers-policy has versions",

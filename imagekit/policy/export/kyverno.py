@@ -26,7 +26,7 @@ from imagekit.policy.export.kubernetes import (
     object_name,
     rule_name,
 )
-from imagekit.policy.export.result import Document, Export, Loss, remark, stricter
+from imagekit.policy.export.result import Document, Loss, PolicyExport, remark, stricter
 from imagekit.policy.export.signers import same_person, too_few, undenied, window_losses
 from imagekit.policy.export.text import headline, lost_lines, yaml_text
 from imagekit.policy.types import ImageRule, Policy, Proof
@@ -48,7 +48,7 @@ _IMAGES = "(images.containers + images.initContainers + images.ephemeralContaine
 Value = Mapping[str, Any]
 
 
-def export(policy: Policy, *, now: datetime) -> Export:
+def export(policy: Policy, *, now: datetime) -> PolicyExport:
     """Write ImageValidatingPolicy objects.
 
     Args:
@@ -69,7 +69,7 @@ def export(policy: Policy, *, now: datetime) -> Export:
     objects.append(_rest(policy))
     found = tuple(dict.fromkeys((*losses, *_remarks())))
     text = yaml_text(objects, head=[headline(policy), *lost_lines(found)])
-    return Export(
+    return PolicyExport(
         target="ImageValidatingPolicy (policies.kyverno.io/v1, Kyverno 1.19)",
         documents=(Document(name="image-validating-policy.yaml", text=text),),
         losses=found,

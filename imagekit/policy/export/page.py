@@ -8,7 +8,7 @@ from datetime import datetime
 
 from imagekit.policy.export.conditions import say, span
 from imagekit.policy.export.globs import ambiguous
-from imagekit.policy.export.result import Document, Export
+from imagekit.policy.export.result import Document, PolicyExport
 from imagekit.policy.types import ImageRule, Level, Policy, Proof, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.publickey import describe
@@ -28,7 +28,7 @@ _LEVELS = {
 }
 
 
-def export(policy: Policy, *, now: datetime) -> Export:
+def export(policy: Policy, *, now: datetime) -> PolicyExport:
     """Write the page.
 
     Args:
@@ -39,7 +39,7 @@ def export(policy: Policy, *, now: datetime) -> Export:
     for number, rule in enumerate(policy.images, start=1):
         lines += _rule(number, rule, now)
     lines += [*_overlaps(policy), *_deny(policy), *_exceptions(policy, now)]
-    return Export(
+    return PolicyExport(
         target="a page for people",
         documents=(Document(name="policy.md", text="\n".join(lines).rstrip("\n") + "\n"),),
         losses=(),

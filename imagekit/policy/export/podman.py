@@ -15,14 +15,14 @@ _SIGSTORE, _FULCIO, _SEVERAL = (4, 2), (4, 4), (5, 3)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Podman:
+class PodmanVersion:
     """A version of Podman."""
 
     major: int
     minor: int
 
     @classmethod
-    def parse(cls, text: str) -> "Podman":
+    def parse(cls, text: str) -> "PodmanVersion":
         """Read ``4.3`` or ``5.4.2``; an empty text is the newest.
 
         Raises:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagekit.policy.export.podman import Podman
+from imagekit.policy.export.podman import PodmanVersion
 from imagekit.policy.export.result import Loss, stricter, weaker
 from imagekit.policy.export.signers import Clause
 from imagekit.policy.export.trustroot import CertificateAuthority, Log, services
@@ -21,7 +21,7 @@ class Writer:
     """Writes the requirements of one rule; what is lost on the way is added to ``losses``."""
 
     rule: ImageRule
-    podman: Podman
+    podman: PodmanVersion
     losses: list[Loss] = field(default_factory=list)
 
     def expressible(self, authorities: tuple[Authority, ...]) -> tuple[Authority, ...]:

@@ -67,7 +67,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
+class PolicyExport:
     """Documents for a target, and everything in which they differ from the policy."""
 
     target: str

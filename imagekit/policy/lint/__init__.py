@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from imagekit.documents.report import Report, Span
+from imagekit.documents.report import Report, SourceSpan
 from imagekit.documents.strictyaml import MAX_BYTES
 from imagekit.errors import Diagnostic, PolicyError
 from imagekit.policy.lint.globs import check_globs
@@ -18,7 +18,7 @@ MAX_FILES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linted:
+class LintedPolicy:
     """What became of linting."""
 
     policies: int
@@ -40,7 +40,7 @@ class Linted:
         return len({each.file for each in self.diagnostics if each.severity == "error"})
 
 
-def lint(paths: Sequence[Path], *, now: datetime) -> Linted:
+def lint(paths: Sequence[Path], *, now: datetime) -> LintedPolicy:
     """Judge policies.
 
     Args:
@@ -54,7 +54,7 @@ def lint(paths: Sequence[Path], *, now: datetime) -> Linted:
     found: list[Diagnostic] = []
     for file in files:
         found += lint_file(file, now=now)
-    return Linted(policies=len(files), diagnostics=tuple(dict.fromkeys(found)))
+    return LintedPolicy(policies=len(files), diagnostics=tuple(dict.fromkeys(found)))
 
 
 def lint_file(file: Path, *, now: datetime) -> tuple[Diagnostic, ...]:
@@ -64,7 +64,7 @@ def lint_file(file: Path, *, now: datetime) -> tuple[Diagnostic, ...]:
         raw = policy_bytes(file)
     except PolicyError as error:
         code = error.code.removeprefix("policy/")
-        report.error(Span(), code, error.message, hint=error.hint)
+        report.error(SourceSpan(), code, error.message, hint=error.hint)
         return report.diagnostics
     policy, node = read_policy(raw, report)
     if policy is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagekit.documents.report import Report, shown
 from imagekit.policy.glob import applicable, literal_length
 from imagekit.policy.lint.places import Places
-from imagekit.policy.overlap import Budget, Rule, TooLongError, common_name, may_meet
+from imagekit.policy.overlap import GlobSet, SearchBudget, TooLongError, common_name, may_meet
 from imagekit.policy.types import ImageRule, Policy
 
 _SHOWN = 3
@@ -23,9 +23,9 @@ class _Rules:
     rules: tuple[ImageRule, ...]
     places: Places
     report: Report
-    budget: Budget
+    budget: SearchBudget
 
-    def longer(self, rule: ImageRule) -> list[Rule]:
+    def longer(self, rule: ImageRule) -> list[GlobSet]:
         """Return the rules that win over this one where both match."""
         return [
             _rule(other)
@@ -37,7 +37,7 @@ class _Rules:
 
 def check_globs(policy: Policy, places: Places, report: Report) -> None:
     """Report rules that overlap, rules that never hold, and exclusions of nothing."""
-    rules = _Rules(policy.images, places, report, Budget())
+    rules = _Rules(policy.images, places, report, SearchBudget())
     try:
         _overlaps(rules)
         for number, rule in enumerate(policy.images):
@@ -107,7 +107,7 @@ def _never(rules: _Rules, number: int, rule: ImageRule) -> None:
 
 def _useless_exclusions(rules: _Rules, number: int, rule: ImageRule) -> None:
     for at, glob in enumerate(rule.exclude):
-        both = (Rule(rule.glob), Rule(glob))
+        both = (GlobSet(rule.glob), GlobSet(glob))
         if may_meet(rule.glob, glob) and common_name(both, budget=rules.budget) is not None:
             continue
         rules.report.warn(
@@ -129,10 +129,10 @@ def _unmatched_exceptions(policy: Policy, rules: _Rules) -> None:
             )
 
 
-def _rule(rule: ImageRule) -> Rule:
-    return Rule(rule.glob, rule.exclude)
+def _rule(rule: ImageRule) -> GlobSet:
+    return GlobSet(rule.glob, rule.exclude)
 
 
-def _named(rules: Sequence[Rule]) -> str:
+def _named(rules: Sequence[GlobSet]) -> str:
     globs = [f"`{shown(rule.glob)}`" for rule in rules]
     return ", ".join(globs[:_SHOWN]) + (", ..." if len(globs) > _SHOWN else "")

@@ -25,7 +25,7 @@ _LITERAL = re.compile(r"(?:[A-Za-z0-9 /_%:@#=,~-]|\\[^A-Za-z0-9])+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
+class PatternRemark:
     """Something about a pattern: code, message, and what to write instead."""
 
     code: str
@@ -33,7 +33,7 @@ class Remark:
     hint: str
 
 
-def of_issuer(text: str) -> tuple[Remark, ...]:
+def of_issuer(text: str) -> tuple[PatternRemark, ...]:
     """Return the remarks on an issuer's expression."""
     found = [*_loose_dots(text)]
     bare = text.removeprefix("^")
@@ -45,11 +45,11 @@ def of_issuer(text: str) -> tuple[Remark, ...]:
     return tuple(found)
 
 
-def of_subject(text: str) -> tuple[Remark, ...]:
+def of_subject(text: str) -> tuple[PatternRemark, ...]:
     """Return the remarks on a subject's expression."""
     if all(patterns.matches(Pattern(text=text, regexp=True), each) for each in _STRANGERS):
         return (
-            Remark(
+            PatternRemark(
                 code="any-subject",
                 message=f"`{shown(text)}` matches every subject: whomever the issuer vouches for "
                 "may sign",
@@ -64,7 +64,7 @@ def of_subject(text: str) -> tuple[Remark, ...]:
         )
     if text.removeprefix("^").startswith((".*", ".+")) and "/" in text:
         found.append(
-            Remark(
+            PatternRemark(
                 code="open-pattern",
                 message=f"`{shown(text)}` lets anything stand in front: everybody's repositories "
                 "match",
@@ -75,12 +75,12 @@ def of_subject(text: str) -> tuple[Remark, ...]:
     return tuple(found)
 
 
-def _partial(text: str, why: str, hint: str) -> Remark:
+def _partial(text: str, why: str, hint: str) -> PatternRemark:
     message = f"`{shown(text)}` matches nobody: {why}, and the whole of it has to match"
-    return Remark(code="partial-pattern", message=message, hint=hint)
+    return PatternRemark(code="partial-pattern", message=message, hint=hint)
 
 
-def _loose_dots(text: str) -> Iterator[Remark]:
+def _loose_dots(text: str) -> Iterator[PatternRemark]:
     pieces = _PIECE.findall(text)
     loose = [
         at
@@ -90,7 +90,7 @@ def _loose_dots(text: str) -> Iterator[Remark]:
     if loose:
         other = "".join("x" if at == loose[0] else piece for at, piece in enumerate(pieces))
         meant = "".join("\\." if at in loose else piece for at, piece in enumerate(pieces))
-        yield Remark(
+        yield PatternRemark(
             code="loose-dot",
             message="a `.` stands for any character: this also matches what begins like "
             f"`{shown(other.replace(chr(92), ''))}`",
@@ -98,14 +98,14 @@ def _loose_dots(text: str) -> Iterator[Remark]:
         )
 
 
-def _open_end(text: str, *, most_slashes: int) -> Iterator[Remark]:
+def _open_end(text: str, *, most_slashes: int) -> Iterator[PatternRemark]:
     """Yield a remark where a name may go on: ``https://github.com/org.*`` is org-evil's, too."""
     bare = _SCHEME.sub("", text.removeprefix("^"))
     at = min((at for at in (bare.find(".*"), bare.find(".+")) if at >= 0), default=-1)
     if at <= 0 or not bare[at - 1].isalnum() or bare[:at].count("/") > most_slashes:
         return
     name = re.split(r"[/@]", bare[:at].replace("\\", ""))[-1]
-    yield Remark(
+    yield PatternRemark(
         code="open-pattern",
         message=f"`{shown(name)}` may go on here: `{shown(name)}-evil` and "
         f"`{shown(name)}.evil.example` match, too",

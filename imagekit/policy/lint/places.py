@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imagekit.documents import strictyaml
-from imagekit.documents.report import Span
+from imagekit.documents.report import SourceSpan
 from imagekit.documents.strictyaml import Node
 
 
@@ -14,7 +14,7 @@ class Places:
 
     root: Node
 
-    def value(self, *path: str | int) -> Span:
+    def value(self, *path: str | int) -> SourceSpan:
         """Return where a value stands; where it does not stand, that of what would hold it."""
         node = self.root
         for step in path:
@@ -24,7 +24,7 @@ class Places:
             node = inner
         return node.span
 
-    def key(self, *path: str | int) -> Span:
+    def key(self, *path: str | int) -> SourceSpan:
         """Return where the last key of a path stands, else as ``value``."""
         *before, last = path
         node = self._node(before)

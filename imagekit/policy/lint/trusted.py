@@ -4,7 +4,7 @@ from datetime import datetime
 
 from imagekit.documents.report import Report, shown
 from imagekit.policy.authorities import identifies
-from imagekit.policy.lint.patterns import Remark, of_issuer, of_subject
+from imagekit.policy.lint.patterns import PatternRemark, of_issuer, of_subject
 from imagekit.policy.lint.places import Places
 from imagekit.policy.lint.times import Path, authorities, counting_now
 from imagekit.policy.types import ImageRule, Policy, SignedIdentity
@@ -57,7 +57,7 @@ def _patterns(path: Path, authority: Authority, /, places: Places, *, report: Re
             ("issuerRegExp", identity.issuer, of_issuer),
             ("subjectRegExp", identity.subject, of_subject),
         ):
-            found: tuple[Remark, ...] = remarks(pattern.text) if pattern.regexp else ()
+            found: tuple[PatternRemark, ...] = remarks(pattern.text) if pattern.regexp else ()
             for remark in found:
                 span = places.value(*at, word)
                 report.warn(span, remark.code, remark.message, hint=remark.hint)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagekit.documents.report import Report, Span, did_you_mean, shown
+from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
 from imagekit.documents.scalars import Found
 from imagekit.policy.condition import Condition
 from imagekit.policy.types import ImageRule, RequiredAttestation
@@ -89,7 +89,7 @@ class RuleDraft:
     rule: ImageRule
     authorities: tuple[AuthorityDraft, ...]
     attestations: tuple[AttestationDraft, ...]
-    span: Span
+    span: SourceSpan
 
     def check(self, roots: Roots, report: Report) -> None:
         """Report every name of a trusted root that is not known."""

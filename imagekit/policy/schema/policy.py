@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from imagekit.documents.report import Report, Span, shown
+from imagekit.documents.report import Report, SourceSpan, shown
 from imagekit.documents.scalars import Choice, Found, Integer, ListOf, Located, MapOf, Text
 from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
@@ -148,7 +148,7 @@ _EXCEPTION: Record[PolicyException] = Record(
 
 
 def _one_rule_a_glob(values: Values, report: Report) -> None:
-    seen: dict[str, Span] = {}
+    seen: dict[str, SourceSpan] = {}
     for draft in values.get("images") or ():
         first = seen.setdefault(draft.rule.glob, draft.span)
         if first is not draft.span:

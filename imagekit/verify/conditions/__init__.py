@@ -29,7 +29,7 @@ from imagekit.signatures.results import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class ConditionContext:
     """What a condition is judged for: the image, the rule and the time."""
 
     image: PinnedReference
@@ -38,7 +38,7 @@ class Question:
 
 
 def condition_fault(
-    condition: Condition, predicate: Mapping[str, object], question: Question
+    condition: Condition, predicate: Mapping[str, object], question: ConditionContext
 ) -> Refusal | None:
     """Return why a predicate does not meet a condition, or None where it does.
 
@@ -55,7 +55,7 @@ def condition_fault(
 
 # Few policies have conditions, and no policy has all: only what is asked for is loaded.
 def _check(
-    condition: Condition, predicate: Mapping[str, object], question: Question
+    condition: Condition, predicate: Mapping[str, object], question: ConditionContext
 ) -> Refusal | None:
     match condition:
         case SbomCondition():

@@ -44,7 +44,7 @@ _FILE_LICENCES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Component:
+class SbomComponent:
     """What an SBOM says of one component, as far as policies ask."""
 
     name: str = ""
@@ -65,7 +65,7 @@ class Component:
         return f"{named} {self.version}".rstrip()
 
 
-def components_of(predicate: Mapping[str, object]) -> Iterator[Component]:
+def components_of(predicate: Mapping[str, object]) -> Iterator[SbomComponent]:
     """Yield all components of an SBOM.
 
     Raises:
@@ -87,7 +87,7 @@ def components_of(predicate: Mapping[str, object]) -> Iterator[Component]:
         yield component
 
 
-def _cyclonedx(document: Fields) -> Iterator[Component]:
+def _cyclonedx(document: Fields) -> Iterator[SbomComponent]:
     if document.get("bomFormat") != "CycloneDX":
         raise document.fault('has another bomFormat than "CycloneDX"')
     known: set[str] = set()
@@ -107,13 +107,13 @@ def _cyclonedx(document: Fields) -> Iterator[Component]:
     yield from _bare_references(document, known)
 
 
-def _cyclonedx_component(fields: Fields, *, part: bool) -> Component:
+def _cyclonedx_component(fields: Fields, *, part: bool) -> SbomComponent:
     group, name = fields.optional_text("group"), fields.optional_text("name")
     purl, reference = fields.optional_text("purl"), fields.optional_text("bom-ref")
     if not purl and is_purl(reference):
         purl = reference
     evidence = fields.optional_object("evidence")
-    return Component(
+    return SbomComponent(
         name=f"{group}/{name}" if group else name,
         version=fields.optional_text("version"),
         purls=(purl,) if purl else (),
@@ -136,7 +136,7 @@ def _cyclonedx_licences(fields: Fields) -> Iterator[str]:
         yield from filter(None, stated)
 
 
-def _bare_references(document: Fields, known: set[str]) -> Iterator[Component]:
+def _bare_references(document: Fields, known: set[str]) -> Iterator[SbomComponent]:
     """Yield components that nothing describes, but that others are said to depend on."""
     for dependency in objects(document, "dependencies", limit=MAX_COMPONENTS):
         exactly(dependency, _CYCLONEDX)
@@ -144,10 +144,10 @@ def _bare_references(document: Fields, known: set[str]) -> Iterator[Component]:
         for reference in (dependency.optional_text("ref"), *on):
             if is_purl(reference) and reference not in known:
                 known.add(reference)
-                yield Component(purls=(reference,), part=False)
+                yield SbomComponent(purls=(reference,), part=False)
 
 
-def _spdx(document: Fields) -> Iterator[Component]:
+def _spdx(document: Fields) -> Iterator[SbomComponent]:
     version = document.text("spdxVersion")
     if not version.startswith("SPDX-2."):
         raise document.fault(f"is of version {version[:20]!r}; SPDX 2 in JSON is read")
@@ -156,13 +156,13 @@ def _spdx(document: Fields) -> Iterator[Component]:
         yield _spdx_package(exactly(fields, _SPDX), roots)
     for key, found_in in _FILE_LICENCES:
         for fields in objects(document, key, limit=MAX_COMPONENTS):
-            yield Component(licences=tuple(_spdx_licences(fields, found_in)), part=False)
+            yield SbomComponent(licences=tuple(_spdx_licences(fields, found_in)), part=False)
     for fields in objects(document, "hasExtractedLicensingInfos", limit=MAX_COMPONENTS):
         name = exactly(fields, _SPDX).optional_text("name")
-        yield Component(aliases=(name,), part=False)
+        yield SbomComponent(aliases=(name,), part=False)
 
 
-def _spdx_package(fields: Fields, roots: frozenset[str]) -> Component:
+def _spdx_package(fields: Fields, roots: frozenset[str]) -> SbomComponent:
     purls = []
     for reference in objects(fields, "externalRefs", limit=MAX_LISTED):
         exactly(reference, _SPDX)
@@ -170,7 +170,7 @@ def _spdx_package(fields: Fields, roots: frozenset[str]) -> Component:
         kind = reference.optional_text("referenceType")
         if kind.rpartition("/")[2].casefold() == "purl" or is_purl(locator):
             purls.append(locator)
-    return Component(
+    return SbomComponent(
         name=fields.optional_text("name"),
         version=fields.optional_text("versionInfo"),
         purls=tuple(purls),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from imagekit.policy.condition import PackageRange
-from imagekit.verify.conditions.components import Component
+from imagekit.verify.conditions.components import SbomComponent
 from imagekit.verify.conditions.purls import parse_purl, qualifier
 from imagekit.verify.conditions.words import shown, too_many
 
@@ -65,7 +65,7 @@ class DeniedPackages:
         names = frozenset(name for _, _, name in by_key)
         return cls(by_key, by_name, names, any(map(_SEPARATORS.search, names)))
 
-    def fault(self, component: Component) -> str:
+    def fault(self, component: SbomComponent) -> str:
         """Return why a component is denied, or an empty text.
 
         Raises:
@@ -82,7 +82,7 @@ class DeniedPackages:
                     return f"{denied.purl} in {denied.versions}, and it is {shown(version)}"
         return ""
 
-    def _meant(self, component: Component) -> Iterator[tuple[PackageRange, tuple[str, ...]]]:
+    def _meant(self, component: SbomComponent) -> Iterator[tuple[PackageRange, tuple[str, ...]]]:
         if not component.purls:
             for denied in self._called(component.name.casefold()):
                 yield denied, (component.version,)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from imagekit.policy.condition import SbomCondition
 from imagekit.signatures.results import Refusal
-from imagekit.verify.conditions.components import Component, components_of
+from imagekit.verify.conditions.components import SbomComponent, components_of
 from imagekit.verify.conditions.licences import covered, named_in, normal, states_nothing
 from imagekit.verify.conditions.packages import DeniedPackages
 from imagekit.verify.conditions.words import shown
@@ -65,7 +65,7 @@ class _Licences:
         denied = {normal(each): each for each in condition.deny_licences}
         return cls(denied, frozenset(normal(each) for each in condition.allow_licences))
 
-    def fault(self, component: Component) -> Refusal | None:
+    def fault(self, component: SbomComponent) -> Refusal | None:
         for text in (*component.licences, *component.aliases):
             if self._denies(text):
                 return Refusal(
@@ -96,7 +96,7 @@ class _Licences:
         return self._covered.get(text, True)
 
 
-def _package_fault(component: Component, packages: DeniedPackages) -> Refusal | None:
+def _package_fault(component: SbomComponent, packages: DeniedPackages) -> Refusal | None:
     why = packages.fault(component)
     if not why:
         return None

@@ -22,7 +22,7 @@ from imagekit.oci.types import (
     Index,
     Manifest,
 )
-from imagekit.progress import Command, Done, Note, Output
+from imagekit.progress import Command, Done, Note, OutputLine
 from imagekit.signatures.bundle import CertificateBundle, key_bundle_bytes, parse_bundle
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import (
@@ -195,7 +195,7 @@ def _release(raw: bytes) -> None:
 
 def _record(raw: bytes) -> None:
     document = strictjson.loads(raw, what="what the worker said")
-    for kind in (Output, Done, Note, Command, BuildResult, CachedLayer):
+    for kind in (OutputLine, Done, Note, Command, BuildResult, CachedLayer):
         _record_of(kind, document)
 
 
@@ -268,7 +268,7 @@ TARGETS = {
             *map(
                 to_document,
                 (
-                    Output(stage="a", line="b"),
+                    OutputLine(stage="a", line="b"),
                     Done(stage="a", summary="b", seconds=1.5),
                     Note(message="a"),
                     Command(argv=("a", "b")),

@@ -5,7 +5,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagekit.hosts.containerd import DESCRIPTOR, Question, image_of
+from imagekit.hosts.containerd import DESCRIPTOR, PullQuestion, image_of
 from imagekit.hosts.docker.authz import decide
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.hosts.hook_config import parse_config
@@ -15,7 +15,7 @@ from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import IN_TOTO, MANIFEST
 from imagekit.offline.exported import EnclosedPolicy, Exported, Member, parse_record, record_bytes
 from imagekit.offline.receipt import claimed, receipt_statement
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import parse_statement, statement_bytes
@@ -40,7 +40,7 @@ _VERDICT = Verdict(
 _RECEIPT = receipt_statement(
     _VERDICT,
     verifier="urn:x",
-    kind=Kind.BUNDLE,
+    kind=StageKind.BUNDLE,
     staged=_DIGEST,
     time=datetime(2026, 11, 25, tzinfo=UTC),
 )
@@ -77,7 +77,7 @@ def _docker(raw: bytes) -> None:
 
 def _containerd(raw: bytes) -> None:
     name, _, descriptor = raw.partition(b"\0")
-    question = Question(
+    question = PullQuestion(
         name=name.decode("utf-8", "replace"),
         digest=str(_DIGEST),
         media_type=DESCRIPTOR,

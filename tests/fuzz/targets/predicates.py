@@ -19,7 +19,7 @@ from imagekit.policy.condition import (
 )
 from imagekit.policy.types import ImageRule
 from imagekit.signatures.vsa import parse_summary, summary_predicate
-from imagekit.verify.conditions import Question, condition_fault
+from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.licences import covered, named_in
 from tests.fuzz.target import Target, documents, same, texts
@@ -79,7 +79,7 @@ _VSA = {
     "verificationResult": "PASSED",
     "verifiedLevels": ["SLSA_BUILD_LEVEL_1"],
 }
-_QUESTION = Question(
+_QUESTION = ConditionContext(
     image=PinnedReference(Repository.parse("r.site/apps/demo"), Digest.of(b"image"), tag="1"),
     rule=ImageRule(glob="**", authorities=()),
     now=NOW,

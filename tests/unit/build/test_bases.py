@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.build.bases import BaseImage, image_below
 from imagekit.build.tools.storage import host_platform
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.errors import RegistryError
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
@@ -41,7 +41,7 @@ def _below(folder: Path, monkeypatch: pytest.MonkeyPatch, options: RegistryOptio
             monkeypatch.setenv("https_proxy", at)
             base = ImageBase(
                 reference=PinnedReference(_REPOSITORY, pinned.digest),
-                place=Place(file="recipe.yaml", line=1, column=1),
+                place=SourcePlace(file="recipe.yaml", line=1, column=1),
             )
             store = LayoutStore.create(folder / "store")
             return image_below(base, store, registry=options, progress=silent)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.build import _secrets
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.errors import RecipeError
 from imagekit.oci.digest import Digest
 from imagekit.process import Runner
 from imagekit.recipe.types import Recipe, ScratchBase, Secret, Tags
 
-HERE = Place("recipe.yaml", 3, 1)
+HERE = SourcePlace("recipe.yaml", 3, 1)
 
 
 def recipe(**secret: str) -> Recipe:

@@ -12,7 +12,7 @@ from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import LAYER, Descriptor
-from imagekit.progress import Command, Done, Note, Output
+from imagekit.progress import Command, Done, Note, OutputLine
 
 _LAYERS = st.builds(
     BuiltLayer,
@@ -29,7 +29,7 @@ _LAYERS = st.builds(
 )
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 _VALUES = (
-    st.builds(Output, stage=st.text(), line=st.text())
+    st.builds(OutputLine, stage=st.text(), line=st.text())
     | st.builds(Command, argv=st.lists(st.text()).map(tuple))
     | st.builds(Done, stage=st.text(), summary=st.text(), seconds=_NUMBERS)
     | st.builds(
@@ -59,7 +59,7 @@ def test_what_is_said_is_understood(value: object) -> None:
     assert from_document(type(value), document) == value
 
 
-@given(_JSON, st.sampled_from((Output, Note, Command, BuildResult, CachedLayer)))
+@given(_JSON, st.sampled_from((OutputLine, Note, Command, BuildResult, CachedLayer)))
 def test_anything_else_is_refused(document: object, kind: type[object]) -> None:
     """What does not fit the type is told by one of imagekit's errors, and nothing else happens."""
     try:

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from imagekit.documents import strictyaml
-from imagekit.documents.report import MAX_DIAGNOSTICS, Report, Span
+from imagekit.documents.report import MAX_DIAGNOSTICS, Report, SourceSpan
 from imagekit.documents.scalars import Boolean, ByKind, Choice, Integer, ListOf, MapOf, Text
 from imagekit.documents.shape import (
     INVALID,
@@ -192,7 +192,7 @@ def test_raises_all_of_them() -> None:
 def test_warnings_stop_nothing() -> None:
     """A warning is kept and raises nothing."""
     report = Report("file.yaml", "test")
-    report.warn(Span(), "odd", "odd")
+    report.warn(SourceSpan(), "odd", "odd")
 
     report.check(PolicyError, what="policy")
 

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from imagekit.errors import InputError
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.auth.authenticate import Authenticator, Client, Grant, Rights
 from imagekit.gate.auth.logins import load_rights
-from imagekit.gate.blobs.send import Span, span_of
+from imagekit.gate.blobs.send import ByteRange, span_of
 from imagekit.gate.config import gate_schema, load_config, parse_address, parse_limits
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.registry.options import RegistryOptions
@@ -66,7 +66,7 @@ def test_whole_configuration(tmp_path: Path) -> None:
     assert config.htpasswd == tmp_path / "htpasswd"
     assert config.times.pin == timedelta(seconds=5)
     assert config.times.lifetimes.stale == timedelta(0)
-    assert config.limits == Limits(
+    assert config.limits == ListenerLimits(
         connections=9,
         connections_per_client=8,
         connections_per_second=7,
@@ -224,13 +224,13 @@ def test_grants() -> None:
 )
 def test_range(header: str | None, span: tuple[int, int]) -> None:
     """RFC 9110: what cannot be understood is answered by the whole."""
-    assert span_of(header, 100) == Span(*span, 100)
+    assert span_of(header, 100) == ByteRange(*span, 100)
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=500-600", "bytes=-0"])
 def test_range_outside(header: str) -> None:
     """What lies behind the end is 416."""
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RequestRefusedError) as caught:
         span_of(header, 100)
 
     assert caught.value.status == 416
@@ -257,7 +257,7 @@ def test_metrics() -> None:
 
 def test_refusal_is_of_the_specification() -> None:
     """``errors`` with code, message and detail."""
-    answer = RefusedError(403, "DENIED", "no", detail={"a": 1}).answer
+    answer = RequestRefusedError(403, "DENIED", "no", detail={"a": 1}).answer
 
     assert json.loads(answer.body) == {
         "errors": [{"code": "DENIED", "message": "no", "detail": {"a": 1}}]
@@ -268,8 +268,8 @@ def test_limits_of_the_command_line() -> None:
     """By the names of the file; what is not known is refused."""
     said = parse_limits(["connectionsPerClient=7", "bodyTime=3s"])
 
-    assert said == Limits(connections_per_client=7, body=timedelta(seconds=3))
-    assert parse_limits([]) == Limits()
+    assert said == ListenerLimits(connections_per_client=7, body=timedelta(seconds=3))
+    assert parse_limits([]) == ListenerLimits()
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.paths import (
     AskBlob,
     AskCatalog,
+    AskHealth,
     AskManifest,
     AskReferrers,
     AskTags,
     Ping,
-    Probe,
     parse,
 )
 from imagekit.oci.digest import Digest
@@ -39,8 +39,8 @@ DIGEST = Digest.of(b"x")
             AskReferrers("a", DIGEST, ("a/b+json", "c/d")),
         ),
         ("/v2/_catalog?n=3", AskCatalog(3)),
-        ("/healthz", Probe("healthz")),
-        ("/metrics", Probe("metrics")),
+        ("/healthz", AskHealth("healthz")),
+        ("/metrics", AskHealth("metrics")),
     ],
 )
 def test_parse(target: str, ask: object) -> None:
@@ -75,7 +75,7 @@ def test_parse(target: str, ask: object) -> None:
 )
 def test_refuse(target: str, status: int, code: str) -> None:
     """Everything else, with the code of the specification."""
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RequestRefusedError) as caught:
         parse(target)
 
     assert (caught.value.status, caught.value.code) == (status, code)
@@ -87,7 +87,7 @@ def test_any_text(text: str) -> None:
     for target in (text, f"/v2/{text}", f"/v2/a/manifests/{text}", f"/v2/{text}/manifests/1"):
         try:
             parse(target)
-        except RefusedError:
+        except RequestRefusedError:
             continue
         assert "%" not in target.partition("?")[0]
         assert ".." not in target.partition("?")[0].split("/")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.clients import Asker
 from imagekit.gate.once import Once
 from imagekit.gate.slots import FairSlots
@@ -61,7 +61,7 @@ def test_what_waits_is_bounded_for_each_asker() -> None:
         slots = FairSlots(1, waiting=3)
         for _ in range(4):
             slots.enter(STRANGER)
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(RequestRefusedError) as caught:
             slots.enter(STRANGER)
         slots.enter(HONEST)
 
@@ -79,7 +79,7 @@ def test_what_waits_is_bounded_for_each_account() -> None:
         slots.enter(OTHER)
         for number in range(8):
             slots.enter(Asker(f"192.0.2.{10 + number}", "robot"))
-        with pytest.raises(RefusedError):
+        with pytest.raises(RequestRefusedError):
             slots.enter(Asker("192.0.2.99", "robot"))
         slots.enter(Asker("192.0.2.99", "alice"))
 
@@ -95,10 +95,10 @@ def test_too_much_in_all_is_taken_from_who_has_the_most() -> None:
         strangers = [slots.enter(STRANGER) for _ in range(10)]
         honest = slots.enter(HONEST)
 
-        with pytest.raises(RefusedError):
+        with pytest.raises(RequestRefusedError):
             await strangers[-1].given
         assert not honest.given.done()
-        with pytest.raises(RefusedError):
+        with pytest.raises(RequestRefusedError):
             slots.enter(STRANGER)
 
     on_loop(work)
@@ -213,7 +213,7 @@ def test_what_runs_goes_on_where_its_asker_went_away() -> None:
         async def wait() -> None:
             await end.wait()
 
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(RequestRefusedError) as caught:
             await once.do("x", wait, slots=slots, asker=HONEST)
         assert caught.value.status == 503
         later = slots.enter(OTHER)

@@ -3,7 +3,7 @@
 import pytest
 
 from imagekit.errors import InputError
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.paths import AskManifest
 from imagekit.gate.upstreams import Site, Upstream, Upstreams
 from imagekit.oci.registry.options import RegistryOptions
@@ -43,7 +43,7 @@ def test_a_namespace_in_any_spelling(namespace: str, name: str) -> None:
 @pytest.mark.parametrize("namespace", ["r.site:80", "127.1", "r.site.evil", "r%2esite", "a b"])
 def test_a_namespace_that_is_none(namespace: str) -> None:
     """What is no upstream, or could be several hosts, is not asked for."""
-    with pytest.raises(RefusedError):
+    with pytest.raises(RequestRefusedError):
         _located(AskManifest("org/app", "1", namespace))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from imagekit.errors import ImagekitError
-from imagekit.hosts.containerd import DESCRIPTOR, MAX_REASON, Question, image_of, reason
+from imagekit.hosts.containerd import DESCRIPTOR, MAX_REASON, PullQuestion, image_of, reason
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import MANIFEST
@@ -20,7 +20,7 @@ def _descriptor(**changes: object) -> bytes:
     return json.dumps({"mediaType": MANIFEST, "digest": str(DIGEST), "size": 1} | changes).encode()
 
 
-QUESTION = Question(
+QUESTION = PullQuestion(
     name="r.site/app:1", digest=str(DIGEST), media_type=DESCRIPTOR, descriptor=_descriptor()
 )
 REPOSITORY = Repository.parse("r.site/app")

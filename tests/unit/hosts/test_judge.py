@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.hosts.host import EngineFile, EngineSetup, Host, Limits
+from imagekit.hosts.host import EngineFile, EngineSetup, Host, ResourceLimits
 from imagekit.hosts.judge import judge
 from imagekit.hosts.podman_options import run_options
 
@@ -93,6 +93,6 @@ def test_hybrid_cgroups_take_runc() -> None:
 
 def test_root_with_few_files_keeps_its_own_limits() -> None:
     """A root that may not raise limits must not ask for more."""
-    host = replace(GOOD, root=True, open_files=Limits(soft=10, hard=20))
+    host = replace(GOOD, root=True, open_files=ResourceLimits(soft=10, hard=20))
 
     assert run_options(host) == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")

@@ -12,7 +12,7 @@ from imagekit.hosts.run_staged import run_staged
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.offline.check_receipt import Checked
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict
 
@@ -56,7 +56,7 @@ def _checked(store: Path, driver: str, *, good: bool = True) -> Checked:
         policy_digest=digest,
         findings=(finding,),
     )
-    return Checked(path=store, kind=Kind.STORE, verdict=verdict, image=IMAGE)
+    return Checked(path=store, kind=StageKind.STORE, verdict=verdict, image=IMAGE)
 
 
 @pytest.mark.parametrize("driver", ["overlay", "vfs"])

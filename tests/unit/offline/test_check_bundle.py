@@ -17,7 +17,7 @@ from imagekit.offline.check_receipt import Asked
 from imagekit.offline.receipt import receipt_statement
 from imagekit.offline.runtimespec import runtime_spec_bytes
 from imagekit.offline.staged import receipt_path, staged_digest, write_receipt
-from imagekit.offline.types import Kind
+from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.policy.load import load_policy
 from imagekit.signatures.intoto import statement_bytes
@@ -74,8 +74,8 @@ class Node:
         statement = receipt_statement(
             verdict,
             verifier="urn:imagekit:stage",
-            kind=Kind.BUNDLE,
-            staged=staged_digest(self.version, Kind.BUNDLE),
+            kind=StageKind.BUNDLE,
+            staged=staged_digest(self.version, StageKind.BUNDLE),
             time=SystemClock().now(),
         )
         write_receipt(receipt_path(self.version), signer.bundle(statement_bytes(statement)))

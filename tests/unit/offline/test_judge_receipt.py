@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.receipt import claimed, receipt_statement
-from imagekit.offline.types import STAGED, Kind
+from imagekit.offline.types import STAGED, StageKind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
 from imagekit.policy.types import (
@@ -47,7 +47,7 @@ def _verdict(reference: Reference | None = None) -> Verdict:
 def _statement(**changes: Any) -> Statement:
     fields: dict[str, Any] = {
         "verifier": VERIFIER,
-        "kind": Kind.SQUASHFS,
+        "kind": StageKind.SQUASHFS,
         "staged": STAGED_BYTES,
         "time": NOW - timedelta(hours=3),
     }

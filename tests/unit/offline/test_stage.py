@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.stage import StageContext, Staged, StageOptions, stage
-from imagekit.offline.types import Kind, Target
+from imagekit.offline.types import StageKind, Target
 from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
 from tests.exports import Site
@@ -49,7 +49,7 @@ class Yard:
         registry = self.site.world.registry
         return stage(
             self.site.world.reference,
-            Target(kind=Kind.OCI, path=self.path),
+            Target(kind=StageKind.OCI, path=self.path),
             StageContext(
                 judge=lambda reference: self.site.judge(reference, registry),
                 reader=registry,

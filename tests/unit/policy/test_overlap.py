@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from imagekit.oci.reference import Repository
 from imagekit.policy.glob import fault, matches
-from imagekit.policy.overlap import Budget, Rule, TooLongError, common_name, may_meet
+from imagekit.policy.overlap import GlobSet, SearchBudget, TooLongError, common_name, may_meet
 
 
-def _name(*globs: str, unless: tuple[Rule, ...] = ()) -> str | None:
-    return common_name([Rule(glob) for glob in globs], unless=unless, budget=Budget())
+def _name(*globs: str, unless: tuple[GlobSet, ...] = ()) -> str | None:
+    return common_name([GlobSet(glob) for glob in globs], unless=unless, budget=SearchBudget())
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def test_two_globs(first: str, second: str, name: str | None) -> None:
 
 def test_what_is_excluded_does_not_count() -> None:
     """Neither what a rule excludes itself nor what another rule takes is found."""
-    assert _name("r.site/*", "r.site/**", unless=(Rule("r.site/x"),)) == "r.site/b"
-    assert _name("r.site/x", "r.site/*", unless=(Rule("r.site/x"),)) is None
-    taken = Rule("r.site/*", ("r.site/x",))
+    assert _name("r.site/*", "r.site/**", unless=(GlobSet("r.site/x"),)) == "r.site/b"
+    assert _name("r.site/x", "r.site/*", unless=(GlobSet("r.site/x"),)) is None
+    taken = GlobSet("r.site/*", ("r.site/x",))
     assert _name("r.site/x", "r.site/**", unless=(taken,)) == "r.site/x"
-    excluding = [Rule("r.site/*", ("r.site/x",)), Rule("r.site/x*")]
-    assert common_name(excluding, budget=Budget()) != "r.site/x"
+    excluding = [GlobSet("r.site/*", ("r.site/x",)), GlobSet("r.site/x*")]
+    assert common_name(excluding, budget=SearchBudget()) != "r.site/x"
 
 
 def test_everything_excluded() -> None:
     """Nothing is left of a rule that excludes all it matches."""
-    rule = Rule("r.site/**", ("r.site/*", "r.site/*/**"))
+    rule = GlobSet("r.site/**", ("r.site/*", "r.site/*/**"))
 
-    assert common_name([rule], budget=Budget()) is None
+    assert common_name([rule], budget=SearchBudget()) is None
 
 
 _GLOB = st.lists(
@@ -64,7 +64,7 @@ def test_found_names_are_names_that_match(globs: list[str], others: list[str]) -
     """The automata and the verifier's own matching agree."""
     globs = [each for each in globs if not fault(each)]
     others = [each for each in others if not fault(each)]
-    name = _name(*globs, unless=tuple(Rule(each) for each in others)) if globs else None
+    name = _name(*globs, unless=tuple(GlobSet(each) for each in others)) if globs else None
 
     if name is not None:
         assert all(matches(each, name) for each in globs)
@@ -89,10 +89,10 @@ def test_where_no_name_is_found_there_is_none(first: str, second: str, name: str
 
 def test_bounded() -> None:
     """Globs that were made to take long cost the budget and no more."""
-    globs = [Rule("r.site/" + f"*{each}" * 80 + "*") for each in "abcdef"]
+    globs = [GlobSet("r.site/" + f"*{each}" * 80 + "*") for each in "abcdef"]
     began = time.process_time()
 
     with pytest.raises(TooLongError):
-        common_name(globs, budget=Budget(200_000))
+        common_name(globs, budget=SearchBudget(200_000))
 
     assert time.process_time() - began < 5

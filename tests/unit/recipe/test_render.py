@@ -4,7 +4,7 @@ import pytest
 
 from imagekit.documents.report import Report as Faults
 from imagekit.recipe.containerfile import read_containerfile
-from imagekit.recipe.render import BaseReference, Report, reaches, render
+from imagekit.recipe.render import BaseReference, StepReport, reaches, render
 
 HEX = "ab" * 32
 PINNED = f"r.example/base@sha256:{HEX}"
@@ -63,13 +63,13 @@ def test_what_the_oci_format_does_not_carry_is_said_by_steps() -> None:
 )
 def test_another_step_is_no_report(line: str) -> None:
     """Neither another number of steps nor another text is what was asked for."""
-    assert not Report("STEP 1/2: RUN a").fits(line)
+    assert not StepReport("STEP 1/2: RUN a").fits(line)
 
 
 def test_a_report_may_stand_behind_output() -> None:
     """A step before may end without a line's end."""
-    assert Report("STEP 1/2: RUN a").fits("some outputSTEP 1/2: RUN a")
-    assert Report("STEP 1/2: FROM ", " AS stage1").fits("STEP 1/2: FROM 12ab AS stage1")
+    assert StepReport("STEP 1/2: RUN a").fits("some outputSTEP 1/2: RUN a")
+    assert StepReport("STEP 1/2: FROM ", " AS stage1").fits("STEP 1/2: FROM 12ab AS stage1")
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.image import Origin
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.recipe.types import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.sbom.catalogue import catalogue
 from imagekit.sbom.layer import read_layer
 from imagekit.sbom.types import Component, Kind, LayerFiles, License, Sbom, Subject
 
-HERE = Place("recipe.yaml", 1, 1)
+HERE = SourcePlace("recipe.yaml", 1, 1)
 SUBJECT = Subject(name="apps/solver", version="2.0", digest="sha256:" + "d" * 64)
 Files = Mapping[str, bytes]
 Tar = Callable[..., bytes]

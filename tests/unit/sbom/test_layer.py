@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.build import catalogued
-from imagekit.build.catalogued import Rule
+from imagekit.build.catalogued import CatalogueRule
 from imagekit.errors import DocumentError
 from imagekit.sbom.layer import read_layer
 from imagekit.sbom.types import LayerFiles
@@ -124,7 +124,7 @@ def test_a_status_file_over_the_bound_loses_whole_entries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is over is left out with a note, and no half entry gives a wrong version."""
-    rule = Rule(50, "cut", border=b"\n\n")
+    rule = CatalogueRule(50, "cut", border=b"\n\n")
     monkeypatch.setitem(catalogued._EXACT, STATUS, rule)
     one = b"Package: %s\nVersion: 1.0\n\n"
 

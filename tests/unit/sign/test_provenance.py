@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
-from imagekit.documents.place import Place
+from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
@@ -23,7 +23,7 @@ from imagekit.signatures.intoto import (
 )
 from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
-PLACE = Place("recipe.yaml", 1, 1)
+PLACE = SourcePlace("recipe.yaml", 1, 1)
 DIGEST = Digest.of(b"")
 RECIPE = Recipe(
     folder=Path("/home/admin/private/solver"),

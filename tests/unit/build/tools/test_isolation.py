@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.tools import isolation
-from imagekit.build.tools.isolation import Record, Sandbox, check_mount_points, no_way, ways
+from imagekit.build.tools.isolation import (
+    IsolationRecord,
+    Sandbox,
+    check_mount_points,
+    no_way,
+    ways,
+)
 from imagekit.build.types import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.errors import BuildError
 
@@ -20,10 +26,10 @@ def _store(folder: Path) -> ContainerStore:
 
 
 @pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IsolationRecord:
     """A record of a host with fixed programs."""
     monkeypatch.setattr(isolation, "which", lambda name: Path("/bin/sh") if name else None)
-    return Record(tmp_path / "isolation.json")
+    return IsolationRecord(tmp_path / "isolation.json")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,9 @@ def test_chroot_is_the_last_way_or_the_one_asked_for(
     assert [str(way) for way in ways(wish, _store(tmp_path), superuser=superuser)] == expected
 
 
-def test_what_worked_is_remembered_until_a_program_changes(record: Record, tmp_path: Path) -> None:
+def test_what_worked_is_remembered_until_a_program_changes(
+    record: IsolationRecord, tmp_path: Path
+) -> None:
     """A result rests on the very programs that it was found with."""
     runtime = tmp_path / "runc"
     runtime.write_text("1")
@@ -63,7 +71,7 @@ def test_what_worked_is_remembered_until_a_program_changes(record: Record, tmp_p
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646])
-def test_a_record_that_others_may_write_is_not_believed(record: Record, mode: int) -> None:
+def test_a_record_that_others_may_write_is_not_believed(record: IsolationRecord, mode: int) -> None:
     """Else another user of the group would choose how steps are contained."""
     record.keep(CHROOT)
     record.file.chmod(mode)
@@ -71,7 +79,7 @@ def test_a_record_that_others_may_write_is_not_believed(record: Record, mode: in
     assert record.find() is None
 
 
-def test_a_record_that_is_a_link_is_not_believed(record: Record, tmp_path: Path) -> None:
+def test_a_record_that_is_a_link_is_not_believed(record: IsolationRecord, tmp_path: Path) -> None:
     """It is a file of our own, or nothing."""
     record.keep(CHROOT)
     record.file.rename(tmp_path / "other")

@@ -7,13 +7,16 @@ import pytest
 
 from imagekit.build.tools.journal import journal
 from imagekit.errors import BuildError, ToolError
-from imagekit.progress import Command, Event, Output
+from imagekit.progress import Command, Event, OutputLine
 
 
 def test_everything_is_written_and_passed_on(tmp_path: Path) -> None:
     """Whoever shows progress sees what the log has."""
     told: list[Event] = []
-    events: list[Event] = [Command(argv=("buildah", "run")), Output(stage="steps", line="hello")]
+    events: list[Event] = [
+        Command(argv=("buildah", "run")),
+        OutputLine(stage="steps", line="hello"),
+    ]
 
     with journal(tmp_path / "logs", "apps/solver", told.append) as tell:
         for event in events:
@@ -58,7 +61,7 @@ def test_a_full_disk_is_said_where_it_happens(tmp_path: Path) -> None:
     _exchange(next((tmp_path / "logs").iterdir()))
 
     with pytest.raises(ToolError, match="No space left") as caught:
-        tell(Output(stage="steps", line="x"))
+        tell(OutputLine(stage="steps", line="x"))
 
     assert "make room" in caught.value.hint
     assert stamped == []

@@ -9,10 +9,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import BaseRequest
 
-from imagekit.gate.answers import RefusedError
+from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.auth import authenticate as module
 from imagekit.gate.auth.authenticate import NOBODY, Authenticator, Client, Grant, Rights
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 
 HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
 RIGHTS = Rights(passwords={"alice": HASH, "bob": HASH}, tokens={})
@@ -32,7 +32,7 @@ def with_access(
     """Run a test's coroutine with an authenticator."""
 
     async def run() -> None:
-        access = Authenticator(rights, Limits(**limits))  # type: ignore[arg-type]  # numbers only
+        access = Authenticator(rights, ListenerLimits(**limits))  # type: ignore[arg-type]  # numbers only
         try:
             await work(access)
         finally:
@@ -61,7 +61,7 @@ def test_wrong_passwords_lock_nobody_out_elsewhere() -> None:
     async def work(access: Authenticator) -> None:
         for number in range(3):
             assert (await access.client(basic("alice", f"w{number}"), STRANGER)).refused
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(RequestRefusedError) as caught:
             await access.client(basic("alice", "w"), STRANGER)
 
         assert caught.value.status == 429
@@ -79,7 +79,7 @@ def test_a_login_that_was_right_once_needs_no_check(checks: list[str]) -> None:
         await access.client(basic("alice", "right"), STRANGER)
         for number in range(2):
             await access.client(basic("alice", f"w{number}"), STRANGER)
-        with pytest.raises(RefusedError):
+        with pytest.raises(RequestRefusedError):
             await access.client(basic("alice", "w"), STRANGER)
         for _ in range(50):
             assert await access.client(basic("alice", "right"), STRANGER) == Client("alice")
@@ -94,7 +94,7 @@ def test_names_that_nobody_has_are_bounded_too() -> None:
     async def work(access: Authenticator) -> None:
         for number in range(10):
             assert (await access.client(basic(f"x{number}", "w"), STRANGER)).refused
-        with pytest.raises(RefusedError):
+        with pytest.raises(RequestRefusedError):
             await access.client(basic("another", "w"), STRANGER)
 
     with_access(RIGHTS, work, login_failures=1)
@@ -157,6 +157,6 @@ def test_what_is_not_of_the_registry_is_for_who_is_known(rights: Rights) -> None
 
     access.check_known(Client("alice"))
     for client in (NOBODY, Client(refused=True)):
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(RequestRefusedError) as caught:
             access.check_known(client)
         assert caught.value.status == 401

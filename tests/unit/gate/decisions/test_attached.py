@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from imagekit.gate.decisions import attached
-from imagekit.gate.decisions.attached import Proof, is_genuine, proof_of
+from imagekit.gate.decisions.attached import ClaimedProof, is_genuine, proof_of
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
 from tests.signed import signed_world
@@ -46,7 +46,7 @@ def test_what_is_not_json_is_not_genuine() -> None:
     """The bytes decide, whatever they are called."""
     config = Descriptor(media_type=EMPTY, digest=Digest.of(EMPTY_JSON), size=2)
     layer = Descriptor(media_type=CYCLONEDX, digest=Digest.of(b"x"), size=1)
-    proof = Proof(subject=Digest.of(b""), config=config, layers=(layer,))
+    proof = ClaimedProof(subject=Digest.of(b""), config=config, layers=(layer,))
 
     assert not is_genuine(proof, lambda one: EMPTY_JSON if one is config else b"x")
     assert not is_genuine(proof, lambda _: EMPTY_JSON)

@@ -8,7 +8,7 @@ import pytest
 from imagekit.errors import RegistryError
 from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide
 from imagekit.gate.decisions.decision import Decision, fingerprint, moments
-from imagekit.gate.decisions.recording_reader import Recorder
+from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Deny, Freshness, Policy, PolicyException
@@ -51,7 +51,7 @@ def decided(made: World, policy: Policy, **lifetimes: timedelta) -> Decision:
     return decide(
         made.reference,
         ActivePolicy(policy=policy, fingerprint=fingerprint(policy)),
-        Recorder(made.registry),
+        RecordingReader(made.registry),
         deps=VerifierDeps(memory=NoRollbackStore(), certificates=None),  # type: ignore[arg-type]
         now=NOW,
         lifetimes=Lifetimes(**times),
@@ -156,7 +156,7 @@ def test_look_into_the_future_is_not_remembered() -> None:
     decide(
         made.reference,
         ActivePolicy(policy=policy, fingerprint="f"),
-        Recorder(made.registry),
+        RecordingReader(made.registry),
         deps=VerifierDeps(memory=memory, certificates=None),  # type: ignore[arg-type]
         now=NOW,
         lifetimes=Lifetimes(),
@@ -204,7 +204,7 @@ def test_moments() -> None:
 def test_recorder_asks_once() -> None:
     """The same bytes whenever they are asked for again, errors included."""
     made = world()
-    recorder = Recorder(made.registry)
+    recorder = RecordingReader(made.registry)
     first = recorder.manifest(made.reference)
     evil = made.registry.put_manifest(made.repository, first.media_type, first.raw + b" ")
     made.registry.tag(made.reference, made.registry.manifest(evil))
@@ -220,13 +220,13 @@ def test_recorder_reads_no_layer() -> None:
     wanted = Descriptor(media_type="x/y", digest=Digest.of(b"x"), size=1)
 
     with pytest.raises(RegistryError):
-        Recorder(made.registry).stream(made.repository, wanted)
+        RecordingReader(made.registry).stream(made.repository, wanted)
 
 
 def test_sealed_recorder_asks_nothing() -> None:
     """What was not read before is not known later."""
     made = world()
-    recorder = Recorder(made.registry)
+    recorder = RecordingReader(made.registry)
     recorder.seal()
 
     with pytest.raises(RegistryError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import InputError, PolicyError
-from imagekit.gate.decisions.decision import Closure, Decision, Subject
+from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.gate.decisions.store import DecisionStore
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -40,13 +40,13 @@ def decision(content: bytes = b"top", *, made: datetime = NOW, allowed: bool = T
         fresh=made + timedelta(minutes=1),
         until=made + timedelta(minutes=2),
         manifest=top if allowed else None,
-        closure=Closure(manifests={child.digest: child}, blobs={BLOB: 4}),
+        closure=DecisionClosure(manifests={child.digest: child}, blobs={BLOB: 4}),
     )
 
 
-def subject(content: bytes = b"top") -> Subject:
+def subject(content: bytes = b"top") -> DecisionSubject:
     """Return what it is about."""
-    return Subject(REPOSITORY, Digest.of(content), "1")
+    return DecisionSubject(REPOSITORY, Digest.of(content), "1")
 
 
 _OPEN: list[DecisionStore] = []
@@ -141,7 +141,7 @@ def test_pinned_reference(store: DecisionStore) -> None:
     top = decision()
     assert top.digest is not None
     pinned = replace(top, reference=PinnedReference(REPOSITORY, top.digest))
-    key = Subject(REPOSITORY, top.digest)
+    key = DecisionSubject(REPOSITORY, top.digest)
     store.keep(key, pinned)
 
     assert store.decision(key) == pinned

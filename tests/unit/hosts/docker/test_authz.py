@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import ImagekitError
-from imagekit.hosts.docker.authz import Answer, Ask, Decision, Tell, decide
+from imagekit.hosts.docker.authz import Ask, Decision, FixedAnswer, Tell, decide
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 
 DIGEST = "sha256:" + "1" * 64
 PULL = "/v1.41/images/create"
 CREATE = "/v1.41/containers/create"
-YES = Answer(allow=True)
+YES = FixedAnswer(allow=True)
 
 
 def _post(uri: str, body: bytes | None = None, *, length: str | None = None) -> DockerRequest:
@@ -27,7 +27,7 @@ def _body(**fields: object) -> bytes:
 
 
 def _refused(decision: Decision) -> bool:
-    return isinstance(decision, Answer) and not decision.allow
+    return isinstance(decision, FixedAnswer) and not decision.allow
 
 
 def _clients() -> Iterator[tuple[str, DockerRequest]]:

@@ -7,10 +7,10 @@ import pytest
 from imagekit.errors import ImagekitError, InputError
 from imagekit.hosts.engines.install import RECORD, install, remove, show
 from imagekit.hosts.engines.plan import DAEMON, POLICY, REGISTRIES, Wish
-from imagekit.hosts.engines.types import Engine, Gate, Route
+from imagekit.hosts.engines.types import Engine, GateAddress, Route
 from imagekit.hosts.hostfiles import HostFiles
 
-GATE = Gate(address="gate.site:5443", routes=(Route(registry="registry.site"),))
+GATE = GateAddress(address="gate.site:5443", routes=(Route(registry="registry.site"),))
 WISH = Wish(gate=GATE, engines=frozenset(Engine), authorization="imagekit")
 
 

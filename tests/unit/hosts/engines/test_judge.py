@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.hosts.engines.judge import judge_engines
 from imagekit.hosts.engines.plan import Wish, plan
-from imagekit.hosts.engines.types import Engine, Gate, Route
+from imagekit.hosts.engines.types import Engine, GateAddress, Route
 from imagekit.hosts.host import EngineFile, EngineSetup
 
 SAFE = EngineSetup(
@@ -124,7 +124,7 @@ def test_files_of_another_shape_are_no_crash(value: object) -> None:
 
 def test_what_install_writes_for_containerd_does_not_fall_through() -> None:
     """The doctor and the installer mean the same."""
-    gate = Gate(address="gate.site", routes=(Route(registry="r.site", below="r"),))
+    gate = GateAddress(address="gate.site", routes=(Route(registry="r.site", below="r"),))
     planned = plan(Wish(gate=gate, engines=frozenset({Engine.CONTAINERD})), {})
     written = tuple(
         _file(str(file.path), **tomllib.loads(file.content.decode())) for file in planned.files

@@ -8,18 +8,20 @@ import pytest
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.hosts.engines.plan import DAEMON, POLICY, REGISTRIES, Plan, Wish, plan
-from imagekit.hosts.engines.types import Engine, Gate, Route
+from imagekit.hosts.engines.types import Engine, GateAddress, Route
 
 SITE = Route(registry="registry.site:5000")
-GATE = Gate(address="gate.site:5443", routes=(SITE,), authority=b"-----BEGIN CERTIFICATE-----\n")
-LOCAL = Gate(address="127.0.0.1:5443", routes=(SITE,), tls=False)
-TWO = Gate(
+GATE = GateAddress(
+    address="gate.site:5443", routes=(SITE,), authority=b"-----BEGIN CERTIFICATE-----\n"
+)
+LOCAL = GateAddress(address="127.0.0.1:5443", routes=(SITE,), tls=False)
+TWO = GateAddress(
     address="gate.site",
     routes=(Route(registry="a.site", below="a"), Route(registry="b.site", below="b")),
 )
 
 
-def _plan(gate: Gate, *engines: Engine, daemon: bytes | None = None, **more: str) -> Plan:
+def _plan(gate: GateAddress, *engines: Engine, daemon: bytes | None = None, **more: str) -> Plan:
     existing = {} if daemon is None else {DAEMON: daemon}
     return plan(Wish(gate=gate, engines=frozenset(engines), **more), existing)  # type: ignore[arg-type]
 
@@ -80,7 +82,7 @@ def test_containerd_finds_each_registry_below_the_gate() -> None:
 
 
 @pytest.mark.parametrize("gate", [GATE, LOCAL, TWO])
-def test_containerd_asks_the_gate_for_other_spellings_too(gate: Gate) -> None:
+def test_containerd_asks_the_gate_for_other_spellings_too(gate: GateAddress) -> None:
     """It compares hosts by their letters; by `?ns=` the gate knows which is meant."""
     folder = "/etc/containerd/certs.d/_default"
     shown = tomllib.loads(_file(_plan(gate, Engine.CONTAINERD), f"{folder}/hosts.toml"))

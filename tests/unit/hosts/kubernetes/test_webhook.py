@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from imagekit.gate.config import Address
-from imagekit.gate.limits import Limits
+from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listener import Manners, listen
 from imagekit.hosts.kubernetes.review import MAX_REVIEW, Admission, Review
 from imagekit.hosts.kubernetes.webhook import Webhook
@@ -19,7 +19,7 @@ from tests.unit.hosts.kubernetes.test_review import review
 
 STRANGER, HONEST = "127.0.0.66", "127.0.0.2"
 POD = review("Pod", {"spec": {"containers": [{"name": "c", "image": "r.site/a:1"}]}})
-LIMITS = Limits(body=timedelta(seconds=5), waiting_per_client=4)
+LIMITS = ListenerLimits(body=timedelta(seconds=5), waiting_per_client=4)
 
 
 @dataclass
@@ -50,7 +50,9 @@ class Running:
             writer.close()
 
 
-def with_webhook(work: Callable[[Running], Awaitable[None]], limits: Limits = LIMITS) -> None:
+def with_webhook(
+    work: Callable[[Running], Awaitable[None]], limits: ListenerLimits = LIMITS
+) -> None:
     """Run a test's coroutine beside a webhook."""
 
     async def run() -> None:
@@ -91,7 +93,7 @@ def test_half_sent_reviews_take_no_turn() -> None:
         assert {client for client, _ in running.malformed} == {STRANGER}
         assert len(running.malformed) == 100
 
-    with_webhook(work, Limits(body=timedelta(seconds=2)))
+    with_webhook(work, ListenerLimits(body=timedelta(seconds=2)))
 
 
 def test_slow_reviews_of_one_client_leave_threads_to_others() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from imagekit.oci.digest import Digest
-from imagekit.policy.export import Effect, Export, export_policy
+from imagekit.policy.export import Effect, PolicyExport, export_policy
 from imagekit.policy.types import ImageRule, Policy, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.publickey import parse_public_key, public_key_of
@@ -86,12 +86,12 @@ def rule(**changes: object) -> ImageRule:
     return replace(RULE, **changes)  # type: ignore[arg-type]  # fields of a rule
 
 
-def export(made: Policy, target: str = "containers-policy", *, now: datetime = NOW) -> Export:
-    """Export a policy."""
+def export(made: Policy, target: str = "containers-policy", *, now: datetime = NOW) -> PolicyExport:
+    """PolicyExport a policy."""
     return export_policy(made, target, now=now)
 
 
-def codes(found: Export, *effects: Effect) -> set[str]:
+def codes(found: PolicyExport, *effects: Effect) -> set[str]:
     """Return the codes of the losses of these effects; of those that want permission by default."""
     wanted = effects or (Effect.WEAKER, Effect.DROPPED)
     return {loss.code for loss in found.losses if loss.effect in wanted}

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.policy.export import Effect, Export, export_policy
+from imagekit.policy.export import Effect, PolicyExport, export_policy
 from imagekit.policy.glob import applicable
 from imagekit.policy.types import Deny, ImageRule, Policy
 from tests.unit.policy.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
@@ -65,7 +65,7 @@ def _allows(made: Policy, name: str, signers: frozenset[str]) -> bool:
 
 
 def _check(
-    made: Policy, found: Export, *, accepts: bool, name: str, signers: frozenset[str]
+    made: Policy, found: PolicyExport, *, accepts: bool, name: str, signers: frozenset[str]
 ) -> None:
     allows = _allows(made, name, signers)
     if accepts and not allows:

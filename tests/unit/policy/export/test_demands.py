@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import SbomCondition, VsaCondition
-from imagekit.policy.export import CODES, Effect, Export, export_policy
+from imagekit.policy.export import CODES, Effect, PolicyExport, export_policy
 from imagekit.policy.export.globs import covers
 from imagekit.policy.types import (
     Deny,
@@ -143,7 +143,9 @@ def test_signers_that_cannot_be_reached_are_told(target: str) -> None:
     assert "threshold" in {loss.code for loss in found.losses}
 
 
-def _told(made: Policy, each: ImageRule, found: Export, text: str) -> Iterator[tuple[str, bool]]:
+def _told(
+    made: Policy, each: ImageRule, found: PolicyExport, text: str
+) -> Iterator[tuple[str, bool]]:
     """Yield each demand, and whether it is in the text or among the losses of its rule."""
     losses = {loss.code for loss in found.losses if loss.rule in {"", each.glob}}
     page = found.target == "a page for people"

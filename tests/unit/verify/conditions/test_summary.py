@@ -13,7 +13,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.types import ImageRule, Remap, SignedIdentity
-from imagekit.signatures.vsa import Descriptor, Summary, parse_summary, summary_predicate
+from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.conditions.summary import check_summary
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -154,7 +154,7 @@ def test_malformed_summaries_are_refused(changes: dict[str, Any]) -> None:
 
 _TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 _DESCRIPTORS = st.builds(
-    Descriptor, uri=_TEXTS | st.just(""), digest=st.binary().map(Digest.of) | st.none()
+    ResourceDescriptor, uri=_TEXTS | st.just(""), digest=st.binary().map(Digest.of) | st.none()
 )
 _SUMMARIES = st.builds(
     Summary,
