@@ -16,12 +16,16 @@ MAX_LINE = 60_000
 """Buildah stops reading without a word at a line of 64 KiB."""
 MAX_INSTRUCTIONS = 2000
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(.?)", re.IGNORECASE)
-_CONTINUED = re.compile(r"\\[ \t]*$")
+_BACKTICK = re.compile(r"#[ \t]*escape[ \t]*=[ \t]*`[ \t]*", re.IGNORECASE)
+_CONTINUED = {"\\": re.compile(r"\\[ \t]*$"), "`": re.compile(r"`[ \t]*$")}
 _WORD = re.compile(r"([A-Za-z]+)(?:[ \t]+(.*))?", re.DOTALL)
 _HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 _NAME = re.compile(r"""(['"]?)([A-Za-z0-9_.-]+)\1""")
 _HOLDS_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
 _UNCLEAR = frozenset("'\"`$\\")
+_LITERAL = frozenset({"CMD", "ENTRYPOINT", "HEALTHCHECK", "RUN", "SHELL"})
+"""Instructions that escape characters mean nothing in, behind their options."""
+_OPTIONS = re.compile(r"(?:--\S*[ \t]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class _Source:
     lines: list[str]
     report: Report
     next: int = 0
+    escape: str = "\\"
+    """What continues a line."""
 
     @property
     def ended(self) -> bool:
@@ -116,15 +122,21 @@ def _check_characters(source: _Source) -> None:
 
 
 def _check_directives(source: _Source) -> None:
-    """Refuse another escape character: programs differ in where they look for it."""
+    """Take a backtick as what continues lines, where all programs look for the directive.
+
+    Buildah gets the lines joined, and no directive.
+    """
+    if _BACKTICK.fullmatch(source.lines[0]) is not None:
+        source.escape = source.lines[0].strip()[-1]
     for number, line in enumerate(source.lines, 1):
         comment = line.strip()
         if not comment.startswith("#"):
             return
         found = _ESCAPE.match(comment)
-        if found is not None and found[1] != "\\":
-            message = "the directive `escape` is not read"
-            hint = "end continued lines with a backslash"
+        taken = source.escape == "`" and number == 1
+        if found is not None and not taken and found[1] + source.escape != "\\\\":
+            message = "this directive `escape` is read by some programs only, or by none"
+            hint = "write `# escape=` and a backtick as the first line and once, or not at all"
             source.report.error(SourceSpan(number, 1), "escape-directive", message, hint=hint)
 
 
@@ -146,12 +158,12 @@ def _joined(source: _Source) -> Line | None:
 
 
 def _continued(line: str, source: _Source) -> tuple[str, bool]:
-    found = _CONTINUED.search(line)
+    found = _CONTINUED[source.escape].search(line)
     if found is None:
         return line, False
     piece = line[: found.start()]
-    if piece.endswith("\\"):
-        message = "two backslashes at the end continue the line for some programs only"
+    if piece.endswith(source.escape):
+        message = f"two {source.escape} at the end continue the line for some programs only"
         source.report.error(
             SourceSpan(source.next, 1), "unclear-line", message, hint="write one, or none"
         )
@@ -168,13 +180,28 @@ def _instruction(joined: str, number: int, source: _Source) -> Line | None:
     fault = ""
     if len(joined.encode()) > MAX_LINE:
         fault = f"the instruction has more than {MAX_LINE} bytes, which Buildah does not read"
-    elif _CONTINUED.search(joined) is not None:
+    elif _CONTINUED["\\"].search(joined) is not None:
         fault = "the instruction ends with a backslash that continues nothing"
+    elif source.escape == "`" and _is_escaped(line.word, line.rest):
+        fault = "behind `# escape=`, programs read backslashes and backticks here differently"
     if fault:
         hint = "put a long script into a file beside it" if "bytes" in fault else "take it out"
         source.report.error(SourceSpan(number, 1), "unclear-line", fault, hint=hint)
         return None
     return _with_heredocs(line, source)
+
+
+def _is_escaped(word: str, rest: str) -> bool:
+    """Tell whether an escape character of either kind stands where words are read.
+
+    Buildah splits the words of ENV, ARG and LABEL by the directive's character, and replaces
+    variables by the backslash all the same; Docker does both by the directive's.
+    """
+    inner = _WORD.fullmatch(rest) if word == "ONBUILD" else None
+    if inner is not None:
+        word, rest = inner[1].upper(), inner[2] or ""
+    options = _OPTIONS.match(rest) if word in _LITERAL else None
+    return not {"\\", "`"}.isdisjoint(rest if options is None else options[0])
 
 
 def _with_heredocs(line: Line, source: _Source) -> Line:
@@ -188,7 +215,9 @@ def _with_heredocs(line: Line, source: _Source) -> Line:
             continue
         name = _NAME.fullmatch(found[2])
         before = line.rest[: line.rest.index(word)]
-        if name is None or line.word == "ONBUILD" or _UNCLEAR & set(before):
+        # The variables of other instructions' texts are replaced, by one escape or the other.
+        other = source.escape == "`" and line.word != "RUN"
+        if name is None or line.word == "ONBUILD" or other or _UNCLEAR & set(before):
             message = f"`{word}` may begin a here-document for some versions of Buildah only"
             hint = "put the text into a file beside it, or the here-document first"
             source.report.error(SourceSpan(line.number, 1), "unclear-line", message, hint=hint)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -169,3 +170,29 @@ def test_what_is_written_into_a_volume_of_the_stage_below_is_kept(tmp_path: Path
 
     assert {"d/1", "d/2", "d/3", "d/start", "v/2"} <= set(files_of(image))
     assert config_of(image).volumes == ("/d", "/v")
+
+
+def test_lines_that_a_backtick_continues_are_built_as_buildah_builds_them(tmp_path: Path) -> None:
+    """The same configuration as of the file itself, and commands with their own escapes."""
+    text = (
+        "# escape=`\nFROM {base}\nCOPY app.conf `\n  /a\n"
+        "RUN printf 'a\\tb' `\n  # a comment\n  > /a; echo `echo c` >> /a\n"
+        "CMD /x\\y `\n  'z`z'\nLABEL `\n  a=1 `\n  b=2\n"
+    )
+    base = shell_base(tmp_path / "layout")
+    image = made(write(tmp_path / "app", text.format(base=base)))
+    assert text_of(image, "a") == "a\tbc\n"
+
+    words = ["buildah", "--root", f"{tmp_path}/graph", "--runroot", f"{tmp_path}/run"]
+    words += ["--storage-driver", "vfs"]
+    raw = text.format(base="scratch").replace("RUN", "ONBUILD RUN")
+    (tmp_path / "app/Containerfile").write_text(raw)
+    bud = [*words, "bud", "--isolation", "chroot", "-t", "x", str(tmp_path / "app")]
+    subprocess.run(bud, check=True, capture_output=True)
+    shown = [*words, "inspect", "--type", "image", "x"]
+    said = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+    theirs = json.loads(said)["OCIv1"]["config"]
+
+    ours = config_of(image)
+    assert list(ours.cmd) == theirs["Cmd"]
+    assert {key: ours.labels[key] for key in "ab"} == {key: theirs["Labels"][key] for key in "ab"}

@@ -9,6 +9,7 @@ from imagekit.documents.report import Report
 from imagekit.errors import RecipeError
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.render import render
 from imagekit.recipe.types import RecipeBase
 
 HEX = "ab" * 32
@@ -44,8 +45,33 @@ REFUSED = {
         "escape-directive",
         2,
     ),
+    "escape in a line that is moved in": (" # escape=`\nFROM scratch\n", "escape-directive", 1),
+    "escape of more": ("# escape=`x\nFROM scratch\n", "escape-directive", 1),
+    "escape of another kind": ("# escape=^\nFROM scratch\n", "escape-directive", 1),
+    "escape twice": ("# escape=`\n# escape=\\\nFROM scratch\n", "escape-directive", 2),
+    "escapes of two kinds": ("# escape=\\\n# escape=`\nFROM scratch\n", "escape-directive", 2),
+    "later and later": (
+        f"# escape=`\nFROM scratch\n{'ONBUILD ' * 7000}RUN a\n",
+        "bad-instruction",
+        3,
+    ),
     "nothing": ("# nothing\n", "no-base", 0),
     "before the first FROM": ("RUN ls\nFROM scratch\n", "no-base", 1),
+}
+
+
+UNCLEAR_BEHIND_ESCAPE = {
+    "backslash in words": "ENV A=b\\c\n",
+    "backtick in words": "LABEL a=`'b\n",
+    "argument": 'ARG A="b\\"c"\n',
+    "path": "COPY a\\b /c\n",
+    "folder": "WORKDIR /a`b\n",
+    "option": "RUN --mount=target=/a`b,type=cache c\n",
+    "later option": "RUN --network=none --mount=target=/a`b,type=cache c\n",
+    "for later": "ONBUILD ENV A=b\\c\n",
+    "two at the end": "RUN a ``\nb\n",
+    "backslash at the end": "RUN a \\\nUSER b\n",
+    "text with variables": "COPY <<EOF /a\n$b\nEOF\n",
 }
 
 
@@ -64,6 +90,26 @@ def test_refuses_what_is_not_pinned(text: str, code: str, line: int) -> None:
     report = judge(text)[1]
 
     assert [(d.code, d.line) for d in report.diagnostics] == [(f"recipe/{code}", line)]
+
+
+@pytest.mark.parametrize("text", UNCLEAR_BEHIND_ESCAPE.values(), ids=UNCLEAR_BEHIND_ESCAPE)
+def test_refuses_what_programs_read_differently_behind_escape(text: str) -> None:
+    """Where they read words, some take the directive's character and some the backslash."""
+    report = judge(f"# escape=`\nFROM scratch\n{text}")[1]
+
+    assert [(d.code, d.line) for d in report.diagnostics][:1] == [("recipe/unclear-line", 3)]
+
+
+def test_buildah_gets_lines_that_were_joined_by_backticks() -> None:
+    """And no directive: what stands in a command is the shell's."""
+    report = Report("Containerfile", "recipe")
+    text = b"# escape=`\nFROM scratch\nRUN a\\tb `\n # c\n  `d` \\ e\nONBUILD RUN f `\ng\n"
+
+    script = read_containerfile(text, {}, report)
+
+    assert script is not None
+    assert render(script, {}).text == "FROM scratch AS stage0\nRUN a\\tb   `d` \\ e\n"
+    assert [step.text for step in script.stages[0].onbuild] == ["RUN f g"]
 
 
 def test_refuses_bytes_and_size() -> None:
@@ -132,6 +178,11 @@ LEGAL = {
     "here-document": f"FROM r.example/b@sha256:{HEX}\nRUN cat > /x <<EOF\nFROM debian\nEOF\n",
     "here-string": f"FROM r.example/b@sha256:{HEX}\nRUN cat <<<'a' && echo $((1<<3))\n",
     "escape": f"# escape=\\\nFROM r.example/b@sha256:{HEX}\n",
+    "escape by a backtick": (
+        f"# Escape = ` \nFROM r.example/b@sha256:{HEX} `\n AS b\nRUN echo `date` a\\tb `\n\n  c\n"
+        'CMD ["a\\\\b`"]\nONBUILD RUN c\\d\n'
+    ),
+    "escape behind a byte order mark": f"\ufeff# escape=`\nFROM `\nr.example/b@sha256:{HEX}\n",
     "other letters": f"FROM r.example/b@sha256:{HEX}\nARG T='\u00dcbung'\nLABEL t=\u00e9\n",
     "copy": f"FROM r.example/b@sha256:{HEX} AS b\nFROM b\nARG S=b\nCOPY --from=$S a b",
     "heading variable in a stage": (
