@@ -35,10 +35,12 @@ _PIECES = st.sampled_from(
     (
         *(*_WORDS, _PINNED, "r.site/base:latest", "localhost/tools", "scratch", "one", "0"),
         *(" ", "\n", "\\\n", "\t", "\r", "$X", "${X}", "${X:-y}", "X=", "<<EOF", "EOF"),
+        *("`", "`\n", "\\"),
         *('"', "'", "=", "\u00a0", "\ufeff", "\v", "\x85", "\n", "FROM scratch\n", "RUN x "),
     )
 )
 _TEXTS = st.lists(_PIECES | st.characters(max_codepoint=0x2100).map(str), max_size=25).map("".join)
+_TEXTS |= _TEXTS.map("# escape=`\n".__add__)
 
 
 @given(st.binary(max_size=200) | _TEXTS.map(lambda text: text.encode("utf-8", "replace")))
