@@ -8,6 +8,7 @@ import pytest
 from tests.command import imagekit, recipe
 
 EVIL = "evil.example/x:1"
+DIGEST = "sha256:" + "ab" * 32
 STRANGER = 12345
 
 
@@ -55,6 +56,27 @@ def test_a_hidden_from_is_found(tmp_path: Path, text: str) -> None:
     (folder / "Containerfile").write_text(text, encoding="utf-8")
 
     assert imagekit(tmp_path, "lint", str(folder)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"ARG REG=r.example\nARG BASE=${{REG}}/b@{DIGEST}\nFROM ${{BASE}}\n",
+        f"ARG REG=r.example IMG=b@{DIGEST}\nFROM ${{REG}}/${{IMG}}\n",
+        f"ARG BASE\nFROM ${{BASE:-r.example/b@{DIGEST}}}\n",
+        f"\ufeffFROM r.example/b@{DIGEST}\n",
+        f"# escape=`\nFROM `\n  r.example/b@{DIGEST}\n",
+    ],
+    ids=["nested", "several", "default", "byte order mark", "backtick"],
+)
+def test_a_pinned_from_is_not_refused(tmp_path: Path, text: str) -> None:
+    """Who is refused for what is right takes the pin out."""
+    folder = recipe(tmp_path / "app", "app", "containerfile: Containerfile\n")
+    (folder / "Containerfile").write_text(text, encoding="utf-8")
+
+    said = imagekit(tmp_path, "lint", str(folder))
+
+    assert said.returncode == 0, said.stderr
 
 
 def test_a_containerfile_for_a_preprocessor_is_refused(tmp_path: Path) -> None:
