@@ -24,6 +24,8 @@ name: {name}
 version: 1.0.0
 """
 ON_DEBIAN = HEAD + "base: {{recipe: base/debian}}\n"
+# Another run of the tests on this machine sleeps for another time.
+_SLEEP = f"sleep 4242.{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_failing_step_says_where_and_leaves_nothing(site: Path) -> None:
 
 def test_time_limit_ends_a_step(site: Path) -> None:
     """What takes too long is ended with everything that it started."""
-    text = ON_DEBIAN + "time_limit: 2\nsteps:\n  - run: sleep 4242 & sleep 4242\n"
+    text = ON_DEBIAN + f"time_limit: 2\nsteps:\n  - run: {_SLEEP} & {_SLEEP}\n"
     recipe = _recipe(site, "slow", text)
 
     began = time.monotonic()
@@ -102,22 +104,28 @@ def test_time_limit_ends_a_step(site: Path) -> None:
     assert outcome.returncode == 6
     assert "time_limit" in outcome.stderr
     assert time.monotonic() - began < 60
-    assert not _processes("4242")
+    assert not _processes(_SLEEP)
     assert _left_behind(site) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_build_leaves_nothing(site: Path, number: signal.Signals) -> None:
     """Ctrl-C, a kill, and a kill -9 of the command: the worker cleans up by itself."""
-    recipe = _recipe(site, "interrupted", ON_DEBIAN + "steps:\n  - run: sleep 3131\n")
+    recipe = _recipe(site, "interrupted", ON_DEBIAN + f"steps:\n  - run: {_SLEEP}\n")
     argv = [sys.executable, "-m", "imagekit", "build", str(recipe), "--no-test"]
+    # Who starts the tests in the background has SIGINT ignored, and a build would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(argv, env=_env(site), stderr=subprocess.DEVNULL)
-    _until(lambda: bool(_processes("sleep 3131")), 90)
+    signal.signal(signal.SIGINT, before)
+    try:
+        _until(lambda: bool(_processes(_SLEEP)), 90)
 
-    process.send_signal(number)
-    process.wait(60)
+        process.send_signal(number)
+        process.wait(60)
+    finally:
+        process.kill()
 
-    _until(lambda: not _processes("sleep 3131") and not _left_behind(site), 30)
+    _until(lambda: not _processes(_SLEEP) and not _left_behind(site), 30)
 
 
 def test_a_secret_is_nowhere(site: Path) -> None:
