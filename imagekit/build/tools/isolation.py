@@ -33,8 +33,6 @@ _OF_BUILDAH = "_CONTAINERS_"
 """How the variables begin by which ``buildah unshare`` tells what it has done."""
 _TRUE = "/usr/bin/true"
 _NO_CHROOT = "install runc or crun and leave --isolation chroot out, or take a base without it"
-_LINKS = "l"
-"""A folder among the layers of an overlay storage, with links to them."""
 _MOUNTED = (
     "dev",
     "etc/hostname",
@@ -87,10 +85,11 @@ class Sandbox:
         places += [(str(path), str(path), False) for path in self.readable]
         found = {path for program in (argv[0], *programs) for path in _elsewhere(program)}
         places += [(str(path), str(path), False) for path in sorted(found)]
-        if keep_layers:
-            places += _kept_layers(self.store.graph)
+        layers = (self.store.graph / "overlay", self.store.graph / "vfs/dir")
         spec = {
             "places": places,
+            # Not a place for each layer: arguments and open files are bounded, and layers many.
+            "kept": [str(path) for path in layers if keep_layers and path.is_dir()],
             # Podmans that share their tables take each other's containers for dead.
             "empty": [str(folder / "libpod") for folder in (self.store.graph, self.store.run)],
             "network": network,
@@ -132,7 +131,8 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
     """
     places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
     places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
-    spec = {"places": places, "empty": [], "network": True, "sys": False, "chroot": CHROOT}
+    nothing: dict[str, object] = {"kept": [], "empty": []}
+    spec = {"places": places, "network": True, "sys": False, "chroot": CHROOT, **nothing}
     return _in_sandbox(spec, argv)
 
 
@@ -246,16 +246,6 @@ def probe_tree(root: Path) -> tuple[list[tuple[Path, str]], Sequence[str]]:
         elif path.is_dir():
             mounts.append((path, str(path)))
     return mounts, (_TRUE,)
-
-
-def _kept_layers(graph: Path) -> Iterator[tuple[str, str, bool]]:
-    """Yield the layers as places that are read-only, below the folder that has new ones."""
-    for layers in (graph / "overlay", graph / "vfs/dir"):
-        found = sorted(path for path in layers.glob("*/") if path.name != _LINKS)
-        if found:
-            # NOTE: else the storage mounts the folder on itself, without what is mounted below.
-            yield str(layers), str(layers), True
-            yield from ((str(path), str(path), False) for path in found)
 
 
 def _in_sandbox(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, ...]:

@@ -80,6 +80,8 @@ _ALLOW, _NO_SUCH_CALL, _X32 = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x40000000
 _SET_SECCOMP, _FILTER = 22, 2
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _HIGHEST_HANDLE = 1 << 16
+_LINKS = "l"
+"""A folder among the layers of an overlay storage, with links to them."""
 
 # Numbers of capabilities(7), prctl(2) and capset(2).
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31)
@@ -111,6 +113,16 @@ def bind(source: str, target: str, *, writable: bool = True) -> None:
     _mount(source, target, flags=_BIND | _REC)
     if not writable:
         _read_only(target)
+
+
+def _keep(folder: str) -> None:
+    """Let the layers that are in a folder now be read only; what is made there later is not."""
+    # Else containers/storage mounts the folder on itself, without what is mounted below.
+    bind(folder, folder)
+    with os.scandir(folder) as found:
+        layers = [each.path for each in found if each.name != _LINKS]
+    for layer in layers:
+        bind(layer, layer, writable=False)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -189,6 +201,8 @@ def _furnish(spec: dict[str, Any]) -> None:
         os.makedirs(root + target, exist_ok=True)
         bind(f"/proc/self/fd/{handle}", root + target, writable=writable)
         os.close(handle)
+    for name in spec["kept"]:
+        _keep(root + name)
     for name in spec["empty"]:
         os.makedirs(root + name, exist_ok=True)
         _mount("sandbox", root + name, kind="tmpfs", options="mode=700")
