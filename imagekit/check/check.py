@@ -8,8 +8,8 @@ from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.storage import Folders, container_store
-from imagekit.check.testbed import ImageTestRunner
-from imagekit.check.tests import TEST_UID, run_tests
+from imagekit.check.run_tests import TEST_UID, run_tests
+from imagekit.check.runner import ImageTestRunner
 from imagekit.errors import BuildError, Diagnostic
 from imagekit.oci.layout import LayoutStore
 from imagekit.process import Runner
