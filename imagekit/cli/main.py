@@ -252,6 +252,8 @@ def _told(error: ImagekitError, console: Console) -> int:
     """
     try:
         console.error(error)
+        sys.stdout.flush()
     except OSError:
+        # What is still buffered would be written at exit, in vain, and end Python with 120.
         discard(sys.stdout.fileno())
     return error.exit_code

@@ -26,9 +26,11 @@ WRONG = "import sys\nfrom imagekit.cli.main import main\nsys.exit(main())\n"
 
 def ended(program: str, *words: str, **streams: int) -> int:
     """Return how a command ends that writes to these streams."""
+    # What is buffered, as it is for every user, is written once more when Python ends.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     ran = subprocess.run(
         [sys.executable, "-c", program, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**env, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=streams.get("stdout", subprocess.DEVNULL),
         stderr=streams.get("stderr", subprocess.DEVNULL),
         check=False,
