@@ -1,6 +1,8 @@
 """What holds for all tests: isolation, and honesty about what was not run."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -52,6 +54,25 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"a real part was skipped: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run what is about root as root, through sudo where a user runs the tests."""
+    if os.geteuid() == 0 or pyfuncitem.get_closest_marker("root") is None:
+        return None
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid]
+    root = pyfuncitem.config.rootpath
+    ran = subprocess.run(
+        [root / "scripts/as-root", *words],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from imagekit.build.tools.podman import Programs
 from imagekit.errors import InputError
@@ -33,6 +33,10 @@ class StagedRuntime(Protocol):
     @property
     def programs(self) -> Programs:
         """Runs programs."""
+        ...
+
+    def with_words(self, words: tuple[str, ...]) -> Self:
+        """Return one of the same kind with another storage."""
         ...
 
     def run(self, reference: PinnedReference, arguments: Sequence[str]) -> int:
@@ -88,8 +92,7 @@ def _stored(checked: Checked, arguments: Sequence[str], engine: StagedRuntime) -
     more = ("--storage-opt", f"{store.driver}.imagestore={folder}")
 
     def start(words: Sequence[str]) -> int:
-        using = replace(engine, words=(*words, *more))  # type: ignore[type-var]  # a value
-        return using.start(checked.image, arguments)
+        return engine.with_words((*words, *more)).start(checked.image, arguments)
 
     if store.driver == engine.driver:
         return start(engine.words)

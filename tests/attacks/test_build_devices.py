@@ -17,7 +17,7 @@ from tests.tinyroot import tiny_root
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root has device nodes in a tree"),
+    pytest.mark.root,
 ]
 
 

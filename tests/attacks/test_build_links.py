@@ -37,7 +37,7 @@ def layer(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user's storage may have another driver")
+@pytest.mark.root
 @pytest.mark.parametrize(("isolation", "links"), [("chroot", "run etc"), ("oci", "")])
 def test_run_of_a_containerfile_writes_into_no_other_layer(
     tmp_path: Path, layer: Path, isolation: str, links: str

@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_an_error_that_nobody_reads_is_one(left: int, stream: str) -> None:
 
 def test_a_full_disk_ends_no_narration_and_every_result() -> None:
     """A log that cannot be written is lost; a result that cannot be is an error, help included."""
-    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+    with Path("/dev/full").open("wb") as full:
         assert ended(DENIED, stderr=full.fileno()) == 3
         assert ended(WRONG, "lint", "/nonexistent", stderr=full.fileno()) == 2
         assert ended(DENIED, stdout=full.fileno()) == 6

@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
                 headers["Link"] = LINKS[way].format(f"{path}?later")
         self._send(status, headers, body)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the class's
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
     def _withdraws(self, repository: str, digest: str) -> bool:
         found = Store(self.behind, repository, referrers=True).get(digest)
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the class's
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
         """Say nothing."""
 
 

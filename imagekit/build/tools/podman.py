@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.files import storage_errors
@@ -62,6 +62,10 @@ class Podman:
     """The program, with the options that choose another storage."""
     driver: str = ""
     """Of its storage; empty where that is not known."""
+
+    def with_words(self, words: tuple[str, ...]) -> Self:
+        """Return one that uses the storage that these words choose."""
+        return replace(self, words=words)
 
     def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.

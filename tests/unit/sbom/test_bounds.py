@@ -357,7 +357,7 @@ def test_remarks_about_many_files_are_few() -> None:
         ('implementation_name == "cpython"', True),
     ],
 )
-def test_only_what_an_extra_alone_asks_for_is_no_dependency(marker: str, needed: bool) -> None:  # noqa: FBT001 - a parameter
+def test_only_what_an_extra_alone_asks_for_is_no_dependency(marker: str, *, needed: bool) -> None:
     """The word in a string, or beside another reason, is none (PEP 508)."""
     uses = f"Name: uses\nVersion: 1\nRequires-Dist: other; {marker}\n".encode()
 
