@@ -103,7 +103,8 @@ class Webhook:
 
     async def _body(self, request: web.BaseRequest, hold: Callable[[int], None]) -> bytes:
         try:
-            return await asyncio.wait_for(_whole(request, hold), self._limits.body.total_seconds())
+            async with asyncio.timeout(self._limits.body.total_seconds()):
+                return await _whole(request, hold)
         except TimeoutError as error:
             message = "the review does not come to its end"
             raise RequestRefusedError(408, "REVIEW_TIMEOUT", message) from error
@@ -129,7 +130,8 @@ class Webhook:
             object(), lambda: self._judging.call(self._admit, review), asker=asker
         )
         try:
-            return await asyncio.wait_for(work, wait)
+            async with asyncio.timeout(wait):
+                return await work
         except TimeoutError:
             message = f"imagekit: no verdict within {wait:.0f} s, so it is refused; try again"
         except ImagekitError as error:

@@ -1,8 +1,10 @@
 """The webhook: who sends half a review, or a slow one, keeps nobody from being answered."""
 
 import asyncio
+import gc
 import json
 import threading
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -136,6 +138,25 @@ def test_bytes_of_reviews_are_bounded() -> None:
         await asyncio.gather(*flood)
 
         assert any(each.result()[:13] in {b"HTTP/1.1 429 ", b""} for each in done)
+
+    with_webhook(work)
+
+
+def test_bytes_of_refused_reviews_are_let_go_of_at_once() -> None:
+    """Not only when cycles are collected: until then they would count for nobody."""
+
+    async def work(running: Running) -> None:
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(8):
+                await running.post(STRANGER, b"x" * (MAX_REVIEW + 1))
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert held < MAX_REVIEW
 
     with_webhook(work)
 
