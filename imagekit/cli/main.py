@@ -1,90 +1,20 @@
-"""The command ``imagekit``: finds the command's module, runs it, turns errors into exit codes.
+"""The command ``imagekit``.
 
-Only the module of the command that is asked for is imported, so that ``imagekit --help`` costs
-little more than Python itself.
+``imagekit --help`` costs little more than Python itself: what runs a command, argparse included, is
+imported only where there is one.
 """
 
-import argparse
 import gc
-import importlib
-import keyword
 import sys
 from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import suppress
 
-from imagekit.cli.console import Console
-from imagekit.cli.streams import discard, prepare_streams
-from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
+from imagekit.cli.help import HELP_WORDS, print_help
+from imagekit.cli.streams import prepare_streams
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
-COMMANDS = {
-    "lint": "check recipes and show every fault with its place",
-    "plan": "show what building a recipe would do; nothing is done",
-    "build": "build a recipe into the local image store",
-    "sbom": "write the CycloneDX SBOM of an image or folder",
-    "publish": "build, test, push, attest, sign, verify, and only then tag",
-    "sign": "sign an image that something else built",
-    "withdraw": "sign that an image must not be used any more",
-    "verify": "judge an image by a policy",
-    "pull": "verify, then pull by digest into Podman's storage",
-    "run": "verify, then run by digest with Podman",
-    "gate": "serve only images that a policy allows, in front of a registry",
-    "webhook": "answer Kubernetes whether an object's images may run",
-    "export": "verify, then write image, proofs and policy into one file",
-    "import": "verify an exported file, then place the image",
-    "stage": "verify, then lay out for nodes without a registry, with a receipt",
-    "receipt": "check what was staged by its receipt, offline",
-    "verifier": "answer containerd: its image verifier plugin",
-    "authz-docker": "answer Docker: its authorization plugin",
-    "oci-hook": "answer Podman before a container starts: an OCI hook",
-    "inspect": "show what an image is, who signed it and what it is made of",
-    "key": "generate and show signing keys",
-    "policy": "write, check, test, explain and sign policies",
-    "schema": "print the JSON Schema of recipes, policies and their like",
-    "trust": "send this host's engines to the gate, and take that back",
-    "doctor": "tell what this host can do, and the remedy for what it cannot",
-}
-
-_EXTRAS = {
-    "aiohttp": "gate",
-    "bcrypt": "gate",
-    "yarl": "gate",
-    "redis": "gate-redis",
-    "asn1crypto": "pkcs11",
-    "PyKCS11": "pkcs11",
-}
-"""Packages that an extra of ours brings."""
 _GARBAGE = 50_000
 """After how many new objects a process of ours looks for cycles; with Python's 700, imports alone
 make it look so often that it costs a tenth of a short command."""
-_LEFT_ALONE = 141
-"""As of a program that SIGPIPE ended."""
-
-EPILOG = """\
-exit codes:
-  0  done                         4  published image failed its own verification
-  1  fault of imagekit            5  bytes differ from their digest
-  2  bad recipe, policy, key      6  a tool or registry failed
-     or reference                64  wrong usage
-  3  denied by the policy         141  whoever read the output left before its end
-
-`imagekit COMMAND --help` explains a command, with examples.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see: {self.prog} --help")
-
-    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
-        # argparse passes over what cannot be written.
-        print(self.format_help(), file=file or sys.stdout, end="")
-        sys.stdout.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,160 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         gc.set_threshold(_GARBAGE)
         prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    console = Console(json="--json" in _own(words))
-    try:
-        return _dispatch(words, console)
-    except ImagekitError as error:
-        return _told(error, console)
-    except KeyboardInterrupt:
-        console.settle()
-        print("interrupted: nothing was left half done", file=console.err)
-        return 130
-    except BrokenPipeError:
-        # Whatever was not written may have been all of it.
-        discard(sys.stdout.fileno())
-        return _LEFT_ALONE
-    except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
-        return _fault(error, console)
-
-
-def _dispatch(words: list[str], console: Console) -> int:
-    parser = _main_parser()
-    if not words or words[0] not in COMMANDS:
-        arguments, rest = parser.parse_known_args(words)
-        if arguments.version:
-            console.result(*_version())
+    if words[:1] and words[0] in HELP_WORDS:
+        # What cannot be written is told as for any command: by what is imported below.
+        with suppress(OSError):
+            print_help()
             return 0
-        if arguments.command is None:
-            raise UsageError("no command", hint="see: imagekit --help")
-        raise _unknown(arguments.command, rest)
-    module = _module(words[0])
-    command = _command_parser(words[0], module)
-    mine, passed = _split(words[1:])
-    arguments = command.parse_args(mine)
-    arguments.passed = passed
-    console.json, console.quiet = arguments.json, arguments.quiet
-    console.verbose = arguments.verbose
-    return int(module.run(arguments, console))
+    from imagekit.cli.execute import execute
 
-
-def _main_parser() -> _Parser:
-    rows = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
-    parser = _Parser(
-        prog="imagekit",
-        description="Recipes to self-contained OCI images: built by Buildah, with SBOM and "
-        "signatures,\nverified before any runtime pulls them.\n\ncommands:\n" + rows,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="imagekit COMMAND [OPTIONS] ...",
-    )
-    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="store_true", help="print the version")
-    return parser
-
-
-def _command_parser(name: str, module: ModuleType) -> _Parser:
-    parser = _Parser(
-        prog=f"imagekit {name}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.configure(parser)
-    shared = parser.add_argument_group("output")
-    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
-    shared.add_argument(
-        "--verbose",
-        "-v",
-        action="store_true",
-        help="show the commands that are run, and their output",
-    )
-    return parser
-
-
-def _version() -> tuple[str, dict[str, object]]:
-    # importlib.metadata costs more than all the rest of --help.
-    from importlib.metadata import version
-
-    number = version("imagekit")
-    return f"imagekit {number}", {"schema": 1, "version": number}
-
-
-def _module(name: str) -> ModuleType:
-    own = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
-    return importlib.import_module(f"imagekit.cli.commands.{own}")
-
-
-def _own(words: list[str]) -> list[str]:
-    """Return the words before ``--``: those behind it belong to the container."""
-    return words[: words.index("--")] if "--" in words else words
-
-
-def _split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    mine = _own(words)
-    return mine, tuple(words[len(mine) + 1 :])
-
-
-def _unknown(command: str, rest: list[str]) -> UsageError:
-    import difflib
-
-    close = difflib.get_close_matches(command, COMMANDS, n=1)
-    guess = f"did you mean `imagekit {' '.join([close[0], *rest])}`?" if close else ""
-    return UsageError(f"{command!r} is not a command", hint=guess or "see: imagekit --help")
-
-
-def _of_this_machine(error: Exception) -> ImagekitError | None:
-    """Return what to say of a full disk, too little memory or a library that is not installed.
-
-    None where imagekit itself is at fault.
-    """
-    if isinstance(error, ImportError):
-        name = (error.name or "").partition(".")[0]
-        if name in {"", "imagekit"}:
-            return None
-        return ToolNotFoundError(
-            f"the Python package {name} is needed, and cannot be imported: {error}",
-            hint=f"pip install 'imagekit[{_EXTRAS[name]}]'"
-            if name in _EXTRAS
-            else "install imagekit again, with all that it depends on",
-            code="NO_EXTRA" if name in _EXTRAS else "NOT_INSTALLED",
-        )
-    if isinstance(error, MemoryError):
-        return ToolError("there is not enough memory", hint="give the process more")
-    if not isinstance(error, OSError):
-        return None
-    named = f"{error.filename}: " if error.filename else ""
-    return ToolError(
-        f"{named}{error.strerror or str(error) or type(error).__name__}",
-        hint="the operating system refused: look at the disk, the rights and the limits here",
-        code="SYSTEM",
-    )
-
-
-def _fault(error: Exception, console: Console) -> int:
-    """Say what nobody expected; the traceback goes where --verbose asks for it."""
-    console.settle()
-    if console.verbose:
-        import traceback
-
-        traceback.print_exception(error, file=console.err)
-    told = _of_this_machine(error) or ImagekitError(
-        f"a fault in imagekit: {type(error).__name__}: {error}",
-        hint="run it again with --verbose and report what it shows",
-        code="internal",
-    )
-    return _told(told, console)
-
-
-def _told(error: ImagekitError, console: Console) -> int:
-    """Say what went wrong, where that can be said, and return the exit code, which says it anyway.
-
-    A result that goes to a full disk is an error, and so is the document about that.
-    """
-    try:
-        console.error(error)
-        sys.stdout.flush()
-    except OSError:
-        # What is still buffered would be written at exit, in vain, and end Python with 120.
-        discard(sys.stdout.fileno())
-    return error.exit_code
+    return execute(words)

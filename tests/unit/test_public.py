@@ -119,6 +119,13 @@ def test_whoever_asks_for_nothing_loads_nothing(words: list[str]) -> None:
     assert _run(COSTLY["nothing"], words) == ["0" if words == ["--help"] else "64"]
 
 
+def test_help_needs_no_parser() -> None:
+    """It is a text: no parser, no generated classes, no errors are loaded for it."""
+    unwanted = "argparse dataclasses inspect shutil gettext imagekit.errors imagekit.cli.execute"
+
+    assert _run(unwanted, ["--help"]) == ["0"]
+
+
 def test_a_refused_policy_is_light(tmp_path: Path) -> None:
     """A policy that cannot be read is refused before a registry or a key is thought of."""
     path = tmp_path / "policy.yaml"

@@ -144,6 +144,14 @@ def test_unknown_command_guesses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "imagekit publish" in capsys.readouterr().err
 
 
+def test_an_option_before_its_command_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """The hint is the command as it has to be typed."""
+    assert cli.main(["--quiet", "lint", "x"]) == 64
+    said = capsys.readouterr().err
+    assert "'--quiet' has to come after the command" in said
+    assert "imagekit lint --quiet x" in said
+
+
 @pytest.mark.parametrize("words", [[], ["--no-such"], ["lint", "--no-such"]])
 def test_wrong_usage_ends_with_64(install: Install, words: list[str]) -> None:
     """Exit code 2 stays free for bad input."""

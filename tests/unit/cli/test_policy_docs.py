@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.cli.main import _command_parser, _module, main
+from imagekit.cli.execute import _command_parser, _module
+from imagekit.cli.main import main
 from imagekit.oci.reference import Repository
 from imagekit.signatures.intoto import CYCLONEDX
 from imagekit.signatures.keys.files import generate

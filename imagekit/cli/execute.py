@@ -1,0 +1,206 @@
+"""Running a command: finds its module, parses its words, turns errors into exit codes.
+
+Only the module of the command that is asked for is imported.
+"""
+
+import argparse
+import importlib
+import keyword
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
+
+from imagekit.cli.console import Console
+from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
+from imagekit.cli.streams import discard
+from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+_EXTRAS = {
+    "aiohttp": "gate",
+    "bcrypt": "gate",
+    "yarl": "gate",
+    "redis": "gate-redis",
+    "asn1crypto": "pkcs11",
+    "PyKCS11": "pkcs11",
+}
+"""Packages that an extra of ours brings."""
+_LEFT_ALONE = 141
+"""As of a program that SIGPIPE ended."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see: {self.prog} --help")
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        # argparse passes over what cannot be written.
+        print(self.format_help(), file=file or sys.stdout, end="")
+        sys.stdout.flush()
+
+
+def execute(words: list[str]) -> int:
+    """Run a command; every error ends here, told and as an exit code.
+
+    Args:
+        words: those after ``imagekit``.
+
+    Returns:
+        The exit code.
+    """
+    console = Console(json="--json" in _own(words))
+    try:
+        return _dispatch(words, console)
+    except ImagekitError as error:
+        return _told(error, console)
+    except KeyboardInterrupt:
+        console.settle()
+        print("interrupted: nothing was left half done", file=console.err)
+        return 130
+    except BrokenPipeError:
+        # Whatever was not written may have been all of it.
+        discard(sys.stdout.fileno())
+        return _LEFT_ALONE
+    except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
+        return _fault(error, console)
+
+
+def _dispatch(words: list[str], console: Console) -> int:
+    if not words or words[0] not in COMMANDS:
+        return _without_command(words, console)
+    module = _module(words[0])
+    command = _command_parser(words[0], module)
+    mine, passed = _split(words[1:])
+    arguments = command.parse_args(mine)
+    arguments.passed = passed
+    console.json, console.quiet = arguments.json, arguments.quiet
+    console.verbose = arguments.verbose
+    return int(module.run(arguments, console))
+
+
+def _without_command(words: list[str], console: Console) -> int:
+    if HELP_WORDS.intersection(words):
+        print_help()
+    elif "--version" in words:
+        console.result(*_version())
+    elif words:
+        raise _unknown(words)
+    else:
+        raise UsageError("no command", hint="see: imagekit --help")
+    return 0
+
+
+def _command_parser(name: str, module: ModuleType) -> _Parser:
+    parser = _Parser(
+        prog=f"imagekit {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    shared = parser.add_argument_group("output")
+    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
+    shared.add_argument(
+        "--verbose",
+        "-v",
+        action="store_true",
+        help="show the commands that are run, and their output",
+    )
+    return parser
+
+
+def _version() -> tuple[str, dict[str, object]]:
+    # importlib.metadata costs more than all the rest of --help.
+    from importlib.metadata import version
+
+    number = version("imagekit")
+    return f"imagekit {number}", {"schema": 1, "version": number}
+
+
+def _module(name: str) -> ModuleType:
+    own = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
+    return importlib.import_module(f"imagekit.cli.commands.{own}")
+
+
+def _own(words: list[str]) -> list[str]:
+    """Return the words before ``--``: those behind it belong to the container."""
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    mine = _own(words)
+    return mine, tuple(words[len(mine) + 1 :])
+
+
+def _unknown(words: list[str]) -> UsageError:
+    import difflib
+
+    command = next((word for word in words if not word.startswith("-")), words[0])
+    rest = [word for word in words if word != command]
+    if command in COMMANDS:
+        hint = f"imagekit {' '.join([command, *rest])}"
+        return UsageError(f"{words[0]!r} has to come after the command", hint=hint)
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    guess = f"did you mean `imagekit {' '.join([close[0], *rest])}`?" if close else ""
+    return UsageError(f"{command!r} is not a command", hint=guess or "see: imagekit --help")
+
+
+def _of_this_machine(error: Exception) -> ImagekitError | None:
+    """Return what to say of a full disk, too little memory or a library that is not installed.
+
+    None where imagekit itself is at fault.
+    """
+    if isinstance(error, ImportError):
+        name = (error.name or "").partition(".")[0]
+        if name in {"", "imagekit"}:
+            return None
+        return ToolNotFoundError(
+            f"the Python package {name} is needed, and cannot be imported: {error}",
+            hint=f"pip install 'imagekit[{_EXTRAS[name]}]'"
+            if name in _EXTRAS
+            else "install imagekit again, with all that it depends on",
+            code="NO_EXTRA" if name in _EXTRAS else "NOT_INSTALLED",
+        )
+    if isinstance(error, MemoryError):
+        return ToolError("there is not enough memory", hint="give the process more")
+    if not isinstance(error, OSError):
+        return None
+    named = f"{error.filename}: " if error.filename else ""
+    return ToolError(
+        f"{named}{error.strerror or str(error) or type(error).__name__}",
+        hint="the operating system refused: look at the disk, the rights and the limits here",
+        code="SYSTEM",
+    )
+
+
+def _fault(error: Exception, console: Console) -> int:
+    """Say what nobody expected; the traceback goes where --verbose asks for it."""
+    console.settle()
+    if console.verbose:
+        import traceback
+
+        traceback.print_exception(error, file=console.err)
+    told = _of_this_machine(error) or ImagekitError(
+        f"a fault in imagekit: {type(error).__name__}: {error}",
+        hint="run it again with --verbose and report what it shows",
+        code="internal",
+    )
+    return _told(told, console)
+
+
+def _told(error: ImagekitError, console: Console) -> int:
+    """Say what went wrong, where that can be said, and return the exit code, which says it anyway.
+
+    A result that goes to a full disk is an error, and so is the document about that.
+    """
+    try:
+        console.error(error)
+        sys.stdout.flush()
+    except OSError:
+        # What is still buffered would be written at exit, in vain, and end Python with 120.
+        discard(sys.stdout.fileno())
+    return error.exit_code

@@ -1,0 +1,66 @@
+"""The commands of ``imagekit``, and what ``imagekit --help`` prints."""
+
+import sys
+
+COMMANDS = {
+    "lint": "check recipes and show every fault with its place",
+    "plan": "show what building a recipe would do; nothing is done",
+    "build": "build a recipe into the local image store",
+    "sbom": "write the CycloneDX SBOM of an image or folder",
+    "publish": "build, test, push, attest, sign, verify, and only then tag",
+    "sign": "sign an image that something else built",
+    "withdraw": "sign that an image must not be used any more",
+    "verify": "judge an image by a policy",
+    "pull": "verify, then pull by digest into Podman's storage",
+    "run": "verify, then run by digest with Podman",
+    "gate": "serve only images that a policy allows, in front of a registry",
+    "webhook": "answer Kubernetes whether an object's images may run",
+    "export": "verify, then write image, proofs and policy into one file",
+    "import": "verify an exported file, then place the image",
+    "stage": "verify, then lay out for nodes without a registry, with a receipt",
+    "receipt": "check what was staged by its receipt, offline",
+    "verifier": "answer containerd: its image verifier plugin",
+    "authz-docker": "answer Docker: its authorization plugin",
+    "oci-hook": "answer Podman before a container starts: an OCI hook",
+    "inspect": "show what an image is, who signed it and what it is made of",
+    "key": "generate and show signing keys",
+    "policy": "write, check, test, explain and sign policies",
+    "schema": "print the JSON Schema of recipes, policies and their like",
+    "trust": "send this host's engines to the gate, and take that back",
+    "doctor": "tell what this host can do, and the remedy for what it cannot",
+}
+
+HELP_WORDS = frozenset({"--help", "-h"})
+_ROWS = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+_HELP = f"""\
+usage: imagekit COMMAND [OPTIONS] ...
+
+Recipes to self-contained OCI images: built by Buildah, with SBOM and signatures,
+verified before any runtime pulls them.
+
+commands:
+{_ROWS}
+
+options:
+  -h, --help  show this help message and exit
+  --version   print the version
+
+exit codes:
+  0  done                         4  published image failed its own verification
+  1  fault of imagekit            5  bytes differ from their digest
+  2  bad recipe, policy, key      6  a tool or registry failed
+     or reference                64  wrong usage
+  3  denied by the policy         141  whoever read the output left before its end
+
+`imagekit COMMAND --help` explains a command, with examples.
+"""
+
+
+def print_help() -> None:
+    """Print the help.
+
+    Raises:
+        OSError: stdout cannot be written.
+    """
+    sys.stdout.write(_HELP)
+    sys.stdout.flush()
