@@ -170,7 +170,7 @@ def tell(what: str, ours: Sequence[Times], theirs: Sequence[Times], peer: str) -
 
 
 def cosign() -> Path | None:
-    """Return the cosign of tests/interop/bench, if it was installed."""
+    """Return the cosign of tests/support/bench/setup, if it was installed."""
     path = _bench() / "bin/cosign"
     return path if path.exists() else None
 

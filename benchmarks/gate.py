@@ -1,6 +1,6 @@
 """Compares the gate with the registry itself, nginx and distribution's pull-through cache.
 
-Usage: python benchmarks/gate.py [SECONDS]  (in the checkout; tests/interop/bench servers before)
+Usage: python benchmarks/gate.py [SECONDS], in the checkout, after tests/support/bench/setup servers
 
 All on loopback, in one run, by turns: a manifest by its tag, for the first time and again; a blob
 of 60 MB, by 1 and by 16 clients; and what the server spent for it. Load on the same machine takes
@@ -24,8 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.gate.kit import GateProcess, Site
-from tests.servers import RegistryServer, free_port
+from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.servers import RegistryServer, free_port
 
 BLOB = 60_000_000
 COLD = 30

@@ -35,8 +35,8 @@ import bcrypt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.gate.kit import GateProcess, Site
-from tests.servers import RegistryServer, free_port
+from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.servers import RegistryServer, free_port
 
 HOSTILE, HONEST = "127.0.0.66", "127.0.0.2"
 CACHED_MS, NEW_S, RELOAD_S, MEMORY_MB = 100, 5, 2, 400

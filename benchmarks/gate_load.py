@@ -28,8 +28,8 @@ from yarl import URL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.gate.kit import GateProcess, Site
-from tests.servers import RegistryServer
+from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.servers import RegistryServer
 
 IMAGES = 12
 SIZES = (1 << 10, 300_000, 4 << 20)

@@ -12,7 +12,7 @@ single images, wants SBOM and provenance, which are bundles of their own. Measur
 - one image signed keyless, where ``scripts/sigstore up`` runs;
 - the parts of our cold run: Python, imports, HTTP, cryptography, the rest.
 
-cosign is the one of ``tests/interop/bench cosign``.
+cosign is the one of ``tests/support/bench/setup cosign``.
 """
 
 import os
@@ -98,7 +98,7 @@ def main() -> int:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     peer = cosign()
     if peer is None:
-        print("there is no cosign: run tests/interop/bench cosign")
+        print("there is no cosign: run tests/support/bench/setup cosign")
         return 1
     with registry() as (folder, host):
         image = publish(folder, f"{host}/x")

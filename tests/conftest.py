@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import RegistryServer
+from tests.support.servers import RegistryServer
 
 # How long an example takes says something about the machine, and about coverage's cost.
 _PLAIN = settings(
@@ -83,10 +83,10 @@ def project() -> Path:
 
 @pytest.fixture(scope="session")
 def bench() -> Path:
-    """The folder of other people's programs that tests/interop/bench sets up; skips without."""
+    """The folder of the programs that tests/support/bench/setup sets up; skips without."""
     folder = Path(os.environ.get("IMAGEKIT_BENCH") or _CACHE / "imagekit-bench") / "bin"
     if not folder.is_dir():
-        pytest.skip("tests/interop/bench has not been run on this machine")
+        pytest.skip("tests/support/bench/setup has not been run on this machine")
     return folder
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.attacks_kit import Liar, RealStage
-from tests.replay import Stage, started
-from tests.servers import RegistryServer
+from tests.support.attacks_kit import Liar, RealStage
+from tests.support.replay import Stage, started
+from tests.support.servers import RegistryServer
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from imagekit.build.tools.buildah import Buildah
 from imagekit.build.tools.storage import tool_files
 from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.process import Runner
-from tests.tinyroot import tiny_root
+from tests.support.tinyroot import tiny_root
 
 pytestmark = [
     pytest.mark.real,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tinyroot import tiny_root
+from tests.support.tinyroot import tiny_root
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

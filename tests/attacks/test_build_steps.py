@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tinyroot import tiny_root
-from tests.users import OrdinaryUser, ordinary_user
+from tests.support.tinyroot import tiny_root
+from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

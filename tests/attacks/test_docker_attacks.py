@@ -11,7 +11,7 @@ from imagekit.hosts.docker.answer import answer
 from imagekit.hosts.docker.types import DockerRequest
 from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
-from tests.hostile import Answer, HostileRegistry
+from tests.support.hostile import Answer, HostileRegistry
 
 MANIFEST = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(MANIFEST)

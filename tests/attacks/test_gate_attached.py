@@ -22,10 +22,10 @@ from imagekit.oci.types import (
     MANIFEST,
     SIMPLE_SIGNING,
 )
-from tests.fakes import MemorySigner
-from tests.gate.kit import Reply
-from tests.gate.local import LocalGate, Making
-from tests.gate.origin import Origin
+from tests.e2e.gate.kit import Reply
+from tests.e2e.gate.local import LocalGate, Making
+from tests.e2e.gate.origin import Origin
+from tests.support.fakes import MemorySigner
 
 pytestmark = pytest.mark.real
 

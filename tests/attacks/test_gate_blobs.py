@@ -13,10 +13,10 @@ import pytest
 
 from imagekit.gate.blobs.download import HELD_BACK
 from imagekit.oci.digest import Digest
-from tests.gate.kit import Reply, wait_for
-from tests.gate.local import LocalGate, Making
-from tests.gate.origin import Origin
-from tests.hostile import Answer, Asked
+from tests.e2e.gate.kit import Reply, wait_for
+from tests.e2e.gate.local import LocalGate, Making
+from tests.e2e.gate.origin import Origin
+from tests.support.hostile import Answer, Asked
 
 pytestmark = pytest.mark.real
 

@@ -15,12 +15,12 @@ from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST
 from imagekit.policy.types import Deny, Level, Platforms, PolicyException, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX
-from tests.fakes import MemorySigner, push_image
-from tests.gate.local import Clock, LocalGate, Making
-from tests.gate.origin import Origin
-from tests.hostile import Answer
-from tests.replay import truth
-from tests.signed import SBOM
+from tests.e2e.gate.local import Clock, LocalGate, Making
+from tests.e2e.gate.origin import Origin
+from tests.support.fakes import MemorySigner, push_image
+from tests.support.hostile import Answer
+from tests.support.replay import truth
+from tests.support.signed import SBOM
 
 pytestmark = pytest.mark.real
 

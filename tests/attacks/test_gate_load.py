@@ -20,11 +20,11 @@ from imagekit.gate.auth.authenticate import Grant, Rights
 from imagekit.gate.auth.logins import load_rights
 from imagekit.gate.limits import ListenerLimits
 from imagekit.oci.digest import Digest
-from tests.fakes import push_image
-from tests.gate.kit import Reply, wait_for
-from tests.gate.local import LocalGate, Making
-from tests.gate.origin import Origin
-from tests.hostile import Answer, Asked
+from tests.e2e.gate.kit import Reply, wait_for
+from tests.e2e.gate.local import LocalGate, Making
+from tests.e2e.gate.origin import Origin
+from tests.support.fakes import push_image
+from tests.support.hostile import Answer, Asked
 
 pytestmark = pytest.mark.real
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.gate.limits import ListenerLimits
-from tests.gate.local import LocalGate, Making
-from tests.gate.origin import Origin
+from tests.e2e.gate.local import LocalGate, Making
+from tests.e2e.gate.origin import Origin
 
 pytestmark = pytest.mark.real
 

@@ -16,11 +16,11 @@ from imagekit.gate.decisions.service import Times
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX
-from tests.attacks_kit import layers
-from tests.gate.kit import Reply
-from tests.gate.local import Clock, LocalGate, Making
-from tests.hostile import Answer
-from tests.lies import (
+from tests.e2e.gate.kit import Reply
+from tests.e2e.gate.local import Clock, LocalGate, Making
+from tests.support.attacks_kit import layers
+from tests.support.hostile import Answer
+from tests.support.misbehaviours import (
     Change,
     Where,
     at,
@@ -43,8 +43,8 @@ from tests.lies import (
     silent,
     text,
 )
-from tests.replay import OPTIONS, Lie, Stage, started
-from tests.signed import NOW
+from tests.support.replay import OPTIONS, Lie, Stage, started
+from tests.support.signed import NOW
 
 pytestmark = pytest.mark.real
 

@@ -18,10 +18,10 @@ from imagekit.offline.stage import host_platform
 from imagekit.process import Runner
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
-from tests.fakes import FixedClock
-from tests.gate.kit import push
-from tests.gate.origin import QUICK, Origin
-from tests.hostile import Answer, Asked
+from tests.e2e.gate.kit import push
+from tests.e2e.gate.origin import QUICK, Origin
+from tests.support.fakes import FixedClock
+from tests.support.hostile import Answer, Asked
 
 pytestmark = pytest.mark.real
 

@@ -25,7 +25,7 @@ from imagekit.oci.registry.session import Session
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Transport
 from imagekit.oci.types import CONFIG, DOCKER_MANIFEST, INDEX, LAYER, MANIFEST, Descriptor
-from tests.hostile import Answer, Asked, HostileRegistry, Script
+from tests.support.hostile import Answer, Asked, HostileRegistry, Script
 
 _SOME = {"mediaType": CONFIG, "digest": "sha256:" + "a" * 64, "size": 2}
 _DIGEST = Digest.of(b"content")

@@ -17,9 +17,9 @@ from imagekit.sign.signing import attach_bundle, attest
 from imagekit.signatures.intoto import SLSA_PROVENANCE
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify import collect
-from tests.attacks_kit import Liar, errors
-from tests.fakes import FixedClock, push_image
-from tests.signed import NOW, World
+from tests.support.attacks_kit import Liar, errors
+from tests.support.fakes import FixedClock, push_image
+from tests.support.signed import NOW, World
 
 pytestmark = pytest.mark.real
 

@@ -10,10 +10,10 @@ from imagekit.oci.codec import index_bytes
 from imagekit.oci.types import INDEX, Index
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.verify import verify
-from tests.attacks_kit import errors
-from tests.fakes import FixedClock
-from tests.gate.origin import QUICK, Origin
-from tests.hostile import Answer, Asked
+from tests.e2e.gate.origin import QUICK, Origin
+from tests.support.attacks_kit import errors
+from tests.support.fakes import FixedClock
+from tests.support.hostile import Answer, Asked
 
 pytestmark = pytest.mark.real
 

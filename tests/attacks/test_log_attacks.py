@@ -16,9 +16,9 @@ from imagekit.signatures.dsse import pae
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
 from imagekit.signatures.logentry import Signed
 from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
-from tests.attacks_kit import RealStage, errors
-from tests.signed import World
-from tests.witnesses import (
+from tests.support.attacks_kit import RealStage, errors
+from tests.support.signed import World
+from tests.support.witnesses import (
     START,
     THEN,
     MemoryAuthority,

@@ -22,12 +22,12 @@ from imagekit.policy.types import Policy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.verify import Verifier
-from tests.attacks_kit import errors
-from tests.fakes import FixedClock
-from tests.gate.local import Clock, LocalGate, Making
-from tests.gate.origin import QUICK, Origin
-from tests.hostile import Answer, Asked
-from tests.replay import truth
+from tests.e2e.gate.local import Clock, LocalGate, Making
+from tests.e2e.gate.origin import QUICK, Origin
+from tests.support.attacks_kit import errors
+from tests.support.fakes import FixedClock
+from tests.support.hostile import Answer, Asked
+from tests.support.replay import truth
 
 pytestmark = pytest.mark.real
 

@@ -11,7 +11,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, RawManifest
 from imagekit.policy.types import Deny
 from imagekit.signatures.release import WITHDRAWAL, Withdrawal, withdrawal_predicate
-from tests.signed import NOW, World
+from tests.support.signed import NOW, World
 
 
 def _by_sha512(world: World) -> PinnedReference:

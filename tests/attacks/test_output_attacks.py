@@ -15,8 +15,8 @@ from imagekit.oci.archive import whole, write_archive
 from imagekit.policy.new import new_policy
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.verify.policies import sign_policy
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW, signed_world
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import NOW, signed_world
 
 Write = Callable[[Path], None]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import imagekit, recipe
+from tests.support.command import imagekit, recipe
 
 EVIL = "evil.example/x:1"
 DIGEST = "sha256:" + "ab" * 32

@@ -16,9 +16,9 @@ from imagekit.verify.policies import open_policy, sign_policy
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
-from tests.attacks_kit import QUICK, Liar
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW
+from tests.support.attacks_kit import QUICK, Liar
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import NOW
 
 _ADMIN = MemorySigner()
 _TEMPLATE = """\

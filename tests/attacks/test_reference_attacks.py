@@ -13,8 +13,8 @@ from imagekit.policy.load import parse_policy
 from imagekit.policy.new import new_policy
 from imagekit.policy.types import SignedIdentity
 from imagekit.verify.verify import verify
-from tests.attacks_kit import Liar, errors
-from tests.signed import NOW
+from tests.support.attacks_kit import Liar, errors
+from tests.support.signed import NOW
 
 pytestmark = pytest.mark.real
 
@@ -52,7 +52,7 @@ def test_38_tag_beside_a_digest_points_elsewhere(liar: Start) -> None:
     """Attack 38: the digest is verified, with a warning."""
     server = liar()
     world = server.world
-    from tests.fakes import push_image
+    from tests.support.fakes import push_image
 
     world.tag("1", push_image(world.registry, world.repository, content=b"other"))
 

@@ -11,9 +11,9 @@ from imagekit.errors import RegistryError
 from imagekit.oci.reference import Repository
 from imagekit.policy.new import new_policy
 from imagekit.signatures.publickey import public_key_pem
-from tests.attacks_kit import Answer, Liar, errors, served
-from tests.fakes import MemorySigner, push_image
-from tests.signed import NOW
+from tests.support.attacks_kit import Answer, Liar, errors, served
+from tests.support.fakes import MemorySigner, push_image
+from tests.support.signed import NOW
 
 pytestmark = pytest.mark.real
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hostile import Answer
-from tests.lies import (
+from tests.support.hostile import Answer
+from tests.support.misbehaviours import (
     DENIED,
     INDEX_CHUNKED,
     NO_VERDICT,
@@ -39,7 +39,7 @@ from tests.lies import (
     silent,
     zipped,
 )
-from tests.replay import Lie, Stage, hold
+from tests.support.replay import Lie, Stage, hold
 
 pytestmark = pytest.mark.real
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.hostile import Answer, Asked, HostileRegistry
-from tests.lies import (
+from tests.support.hostile import Answer, Asked, HostileRegistry
+from tests.support.misbehaviours import (
     ALLOWED,
     CHUNKED,
     DENIED,
@@ -19,7 +19,7 @@ from tests.lies import (
     redirect,
     repeated,
 )
-from tests.replay import Lie, Stage, hold
+from tests.support.replay import Lie, Stage, hold
 
 pytestmark = pytest.mark.real
 

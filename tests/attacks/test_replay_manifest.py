@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from imagekit.oci.types import INDEX, MANIFEST
-from tests.hostile import Answer, Asked
-from tests.lies import (
+from tests.support.hostile import Answer, Asked
+from tests.support.misbehaviours import (
     ALLOWED,
     DENIED,
     ESCAPES,
@@ -30,7 +30,7 @@ from tests.lies import (
     redirect,
     text,
 )
-from tests.replay import Lie, Stage, hold
+from tests.support.replay import Lie, Stage, hold
 
 pytestmark = pytest.mark.real
 

@@ -4,8 +4,8 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX, MANIFEST
-from tests.hostile import Answer, Asked
-from tests.lies import (
+from tests.support.hostile import Answer, Asked
+from tests.support.misbehaviours import (
     ALLOWED,
     DENIED,
     EMPTY,
@@ -28,7 +28,7 @@ from tests.lies import (
     silent,
     text,
 )
-from tests.replay import Lie, Stage, hold, strangers, truth
+from tests.support.replay import Lie, Stage, hold, strangers, truth
 
 pytestmark = pytest.mark.real
 

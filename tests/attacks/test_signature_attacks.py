@@ -9,9 +9,9 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX, Index
 from imagekit.policy.types import SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
-from tests.attacks_kit import RealStage, errors
-from tests.fakes import MemorySigner, push_image
-from tests.signed import NOW, PROVENANCE, SBOM
+from tests.support.attacks_kit import RealStage, errors
+from tests.support.fakes import MemorySigner, push_image
+from tests.support.signed import NOW, PROVENANCE, SBOM
 
 pytestmark = pytest.mark.real
 

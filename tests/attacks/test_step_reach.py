@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import imagekit, tiny_recipe
+from tests.support.command import imagekit, tiny_recipe
 
 pytestmark = pytest.mark.real
 

@@ -13,9 +13,9 @@ from imagekit.policy.types import Policy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.sign.vsa import VsaVerifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA
-from tests.attacks_kit import RealStage, errors
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW, World
+from tests.support.attacks_kit import RealStage, errors
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import NOW, World
 
 pytestmark = pytest.mark.real
 

@@ -13,9 +13,9 @@ from imagekit.signatures.release import RELEASE
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
-from tests.attacks_kit import QUICK, Liar, errors
-from tests.fakes import FixedClock, MemorySigner, push_image
-from tests.signed import NOW, World
+from tests.support.attacks_kit import QUICK, Liar, errors
+from tests.support.fakes import FixedClock, MemorySigner, push_image
+from tests.support.signed import NOW, World
 
 pytestmark = pytest.mark.real
 

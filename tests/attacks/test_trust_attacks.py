@@ -21,9 +21,9 @@ from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoo
 from imagekit.signatures.results import Certified, ServiceResult, TransparencyResult
 from imagekit.signatures.sigstore.certificate import certified
 from imagekit.verify.verdict import Verdict
-from tests.attacks_kit import RealStage, errors
-from tests.fakes import MemorySigner
-from tests.signed import NOW, World
+from tests.support.attacks_kit import RealStage, errors
+from tests.support.fakes import MemorySigner
+from tests.support.signed import NOW, World
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import LAYER, Descriptor
-from tests.servers import PASSWORD, USER, RegistryServer
+from tests.support.servers import PASSWORD, USER, RegistryServer
 
 pytestmark = pytest.mark.real
 _ROOM = 32 << 20

@@ -16,7 +16,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import BUNDLE, CONFIG, EMPTY, LAYER, MANIFEST, Descriptor, Manifest
-from tests.servers import RegistryServer
+from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 

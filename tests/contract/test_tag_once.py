@@ -19,8 +19,8 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.session import Session
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, Manifest, RawManifest
-from tests.hostile import Answer, Asked, HostileRegistry
-from tests.servers import RegistryServer
+from tests.support.hostile import Answer, Asked, HostileRegistry
+from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 

@@ -12,8 +12,8 @@ import imagekit
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import Repository
 from imagekit.signatures.publickey import public_key_pem
-from tests.replay import Stage
-from tests.signed import World
+from tests.support.replay import Stage
+from tests.support.signed import World
 
 HEAVY = ("oras", "sigstore", "cyclonedx", "requests", "sh", "yaml", "cryptography", "rich", "json")
 

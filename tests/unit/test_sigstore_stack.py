@@ -8,11 +8,17 @@ import jwt
 import pytest
 from sigstore.models import ClientTrustConfig
 
-from tests.sigstore.issuer import Issuer, email_claims, workflow_claims
-from tests.sigstore.processes import Process, free_ports, start, stop, wait_for
-from tests.sigstore.programs import PUBLISHED, StackError, is_new_enough, missing, program_path
-from tests.sigstore.stack import State, load, up
-from tests.sigstore.trust import Addresses, make_keys, write_trust
+from tests.support.sigstore.issuer import Issuer, email_claims, workflow_claims
+from tests.support.sigstore.processes import Process, free_ports, start, stop, wait_for
+from tests.support.sigstore.programs import (
+    PUBLISHED,
+    StackError,
+    is_new_enough,
+    missing,
+    program_path,
+)
+from tests.support.sigstore.stack import State, load, up
+from tests.support.sigstore.trust import Addresses, make_keys, write_trust
 
 ISSUER = "http://127.0.0.1:1"
 ADDRESSES = Addresses(

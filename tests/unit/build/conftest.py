@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.recipe.types import Recipe
-from tests.workshop import FakeWorkshop, small_recipe
+from tests.support.folder_container import FakeWorkshop, small_recipe
 
 
 @pytest.fixture

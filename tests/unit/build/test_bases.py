@@ -17,11 +17,11 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.progress import silent
 from imagekit.recipe.types import ImageBase
-from tests.fakes import MemoryRegistry
-from tests.hostile import HostileRegistry
-from tests.proxy import proxy
-from tests.replay import truth
-from tests.signed import World
+from tests.support.fakes import MemoryRegistry
+from tests.support.hostile import HostileRegistry
+from tests.support.proxy import proxy
+from tests.support.replay import truth
+from tests.support.signed import World
 
 _REPOSITORY = Repository("registry.example.org", "apps/demo")
 

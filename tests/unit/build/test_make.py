@@ -17,7 +17,7 @@ from imagekit.errors import BuildError
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
 from imagekit.recipe.types import CopyStep, Packages, Recipe, RunStep, Step
-from tests.workshop import PLACE, FakeWorkshop, ends
+from tests.support.folder_container import PLACE, FakeWorkshop, ends
 
 PLATFORM = Platform(os="linux", architecture="amd64")
 MIRROR = Mark(b"builder:s3cret@", "the login of a mirror", secret=True)

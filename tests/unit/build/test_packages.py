@@ -10,7 +10,7 @@ from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.types import CommandResult
 from imagekit.errors import BuildError
 from imagekit.recipe.types import Packages
-from tests.workshop import PLACE, FakeWorkshop, debian, ends
+from tests.support.folder_container import PLACE, FakeWorkshop, debian, ends
 
 APT = Packages(manager="apt", install=("gcc", "make=4.3"), place=PLACE)
 PIP = Packages(manager="pip", install=(f"humanize==4.12.3 --hash=sha256:{'a' * 64}",), place=PLACE)

@@ -16,7 +16,7 @@ from imagekit.signatures.keys.files import generate
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.save import save_evidence
-from tests.signed import SBOM, World
+from tests.support.signed import SBOM, World
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _REPOSITORY = "registry.example.org/apps/solver"

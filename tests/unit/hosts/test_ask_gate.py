@@ -27,9 +27,9 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
 from imagekit.oci.registry.protocol import ACCEPT
 from imagekit.oci.types import MAX_MANIFEST
-from tests.hostile import Answer, Asked, HostileRegistry
-from tests.lies import ESCAPES, PIECE
-from tests.replay import Write
+from tests.support.hostile import Answer, Asked, HostileRegistry
+from tests.support.misbehaviours import ESCAPES, PIECE
+from tests.support.replay import Write
 
 BODY = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(BODY)

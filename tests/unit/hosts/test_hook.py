@@ -14,9 +14,9 @@ from imagekit.hosts.hook_config import VARIABLE, parse_config
 from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
 from imagekit.policy.new import new_policy
-from tests.attacks_kit import Liar
-from tests.hostile import Answer, HostileRegistry
-from tests.signed import sparse_index
+from tests.support.attacks_kit import Liar
+from tests.support.hostile import Answer, HostileRegistry
+from tests.support.signed import sparse_index
 
 
 def test_a_configuration_is_read(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import Judged
-from tests.signed import World, signed_world, sparse_index
+from tests.support.signed import World, signed_world, sparse_index
 
 NAME = "r.site/apps/demo:1"
 LOADED = Digest.of(b"what somebody loaded under the name")

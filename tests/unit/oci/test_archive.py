@@ -9,7 +9,7 @@ import pytest
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
 from imagekit.oci.archive import open_archive, whole, write_archive
 from imagekit.oci.digest import Digest
-from tests.exports import Member, member, tar_bytes
+from tests.support.exports import Member, member, tar_bytes
 
 
 def _written(folder: Path, *contents: tuple[str, bytes]) -> Path:

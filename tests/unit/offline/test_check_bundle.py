@@ -23,7 +23,7 @@ from imagekit.policy.load import load_policy
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 NODES = """\
 apiVersion: imagekit/v1

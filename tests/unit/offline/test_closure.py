@@ -14,8 +14,8 @@ from imagekit.offline import closure as module
 from imagekit.offline.closure import closure, matches
 from imagekit.offline.copy import check_blobs, copy
 from imagekit.progress import Note, silent
-from tests.fakes import MemoryRegistry, push_image
-from tests.signed import World, signed_world
+from tests.support.fakes import MemoryRegistry, push_image
+from tests.support.signed import World, signed_world
 
 HERE = Repository.parse("r.site/apps/demo")
 THERE = Repository.parse("mirror.site/apps/demo")

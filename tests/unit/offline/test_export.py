@@ -28,7 +28,7 @@ from imagekit.offline.import_ import ImportOptions, enclosed_policy, opened
 from imagekit.policy.findings import Finding
 from imagekit.policy.load import load_policy
 from imagekit.verify.sources import source
-from tests.exports import Member, Site, member
+from tests.support.exports import Member, Site, member
 
 RECORD = "imagekit/export.json"
 

@@ -26,7 +26,7 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 IMAGE, STAGED_BYTES = Digest.of(b"image"), Digest.of(b"staged")

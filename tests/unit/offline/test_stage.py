@@ -14,9 +14,9 @@ from imagekit.offline.stage import StageContext, Staged, StageOptions, stage
 from imagekit.offline.types import StageKind, Target
 from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
-from tests.exports import Site
-from tests.fakes import FixedClock, MemorySigner, push_image
-from tests.signed import NOW
+from tests.support.exports import Site
+from tests.support.fakes import FixedClock, MemorySigner, push_image
+from tests.support.signed import NOW
 
 NODES = """\
 apiVersion: imagekit/v1

@@ -11,7 +11,7 @@ import yaml
 from imagekit.errors import Diagnostic, PolicyError
 from imagekit.policy.lint import lint, lint_file
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 _KEYS = [MemorySigner().public_key for _ in range(5)]

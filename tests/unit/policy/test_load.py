@@ -20,7 +20,7 @@ from imagekit.policy.new import new_policy
 from imagekit.policy.schema import policy_schema
 from imagekit.policy.types import SignedIdentity
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 _KEYS = [MemorySigner().public_key for _ in range(2)]
 _PEMS = [public_key_pem(key).decode() for key in _KEYS]

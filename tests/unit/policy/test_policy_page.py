@@ -12,7 +12,7 @@ from imagekit.policy.cel import VARIABLES
 from imagekit.policy.load import parse_policy
 from imagekit.policy.schema import policy_schema
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 _PAGE = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text()
 _SNIPPETS = re.findall(r"```yaml\n(.*?)```", _PAGE, re.DOTALL)

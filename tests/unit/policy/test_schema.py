@@ -35,7 +35,7 @@ from imagekit.policy.types import (
 )
 from imagekit.signatures.authority import Identity, Need, Pattern
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 _KEYS = [MemorySigner().public_key for _ in range(2)]
 _PEMS = [public_key_pem(key).decode() for key in _KEYS]

@@ -11,7 +11,7 @@ from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
 from imagekit.policy.signers import load_signers, signers_schema
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 _KEY = MemorySigner().public_key
 _IDENTITY = {"issuer": "https://ci.example.org", "subject": "admin@example.org"}

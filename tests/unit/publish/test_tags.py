@@ -8,7 +8,7 @@ from imagekit.oci.types import RawManifest
 from imagekit.publish.push import claim_tags
 from imagekit.publish.release import missing_tags
 from imagekit.recipe.types import Tags
-from tests.fakes import MemoryRegistry, push_image
+from tests.support.fakes import MemoryRegistry, push_image
 
 _REPOSITORY = Repository("r.site", "apps/demo")
 _TAGS = Tags(immutable=("1.0",), moving=("latest",))

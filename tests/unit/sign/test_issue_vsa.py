@@ -17,8 +17,8 @@ from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
 from imagekit.signatures.vsa import Summary, parse_summary
 from imagekit.verify.verdict import Verdict
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW, World, finding, signed_world, sparse_index
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import NOW, World, finding, signed_world, sparse_index
 
 _VERIFIER = "https://gate.site"
 

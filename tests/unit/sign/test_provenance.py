@@ -21,7 +21,7 @@ from imagekit.signatures.intoto import (
     parse_statement,
     statement_bytes,
 )
-from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
+from tests.support.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
 PLACE = SourcePlace("recipe.yaml", 1, 1)
 DIGEST = Digest.of(b"")

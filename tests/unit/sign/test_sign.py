@@ -29,7 +29,7 @@ from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of
 from imagekit.sign.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.signatures.intoto import COSIGN_SIGN, SLSA_PROVENANCE
 from imagekit.signatures.intoto import CYCLONEDX as SBOM_TYPE
-from tests.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
+from tests.support.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
 
 REPOSITORY = Repository("reg.example", "apps/solver")
 TAGGED = TaggedReference(REPOSITORY, "1.0")

@@ -31,7 +31,7 @@ from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_of
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, parse_payload
-from tests.fakes import FixedClock, Killed, MemoryRegistry, MemorySigner, push_image
+from tests.support.fakes import FixedClock, Killed, MemoryRegistry, MemorySigner, push_image
 
 REPOSITORY = Repository("reg.example:5000", "apps/solver")
 CLOCK = FixedClock()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from imagekit.errors import DocumentError
 from imagekit.signatures.logentry import Recorded, Signed, parse_recorded
 from imagekit.signatures.publickey import PublicKey
-from tests import witnesses
-from tests.fakes import MemorySigner
+from tests.support import witnesses
+from tests.support.fakes import MemorySigner
 
 KEY = MemorySigner().public_key
 ENVELOPE = Signed(signature=b"signature", message=b"encoded", payload=b"payload")

@@ -12,8 +12,8 @@ from imagekit.policy.load import parse_policy
 from imagekit.policy.types import Freshness, Level, Platforms, Policy, Proof, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemorySigner
-from tests.signed import NOW, PROVENANCE, SBOM, World
+from tests.support.fakes import MemorySigner
+from tests.support.signed import NOW, PROVENANCE, SBOM, World
 
 _ANY = SignedIdentity.DIGEST_ONLY
 

@@ -18,8 +18,8 @@ from imagekit.policy.condition import (
 )
 from imagekit.policy.types import Policy, Proof
 from imagekit.signatures.intoto import CYCLONEDX, VSA, full_type
-from tests.fakes import MemorySigner
-from tests.signed import NOW, World, finding
+from tests.support.fakes import MemorySigner
+from tests.support.signed import NOW, World, finding
 
 _OPENSSL = {"name": "openssl", "purl": "pkg:deb/debian/openssl@3.0.14-1"}
 _NO_OPENSSL = SbomCondition(deny_packages=(PackageRange(purl="pkg:deb/debian/openssl"),))

@@ -15,7 +15,7 @@ from imagekit.policy.findings import Finding
 from imagekit.verify.expected import Expected, load_table, parse_table, table_schema
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict
-from tests.signed import World
+from tests.support.signed import World
 
 _TAG = "r.site/apps/demo:1"
 _HEX = f"sha256:{'0' * 64}"

@@ -14,8 +14,8 @@ from imagekit.verify.explanation import Explanation
 from imagekit.verify.explanation_text import account_document, account_text
 from imagekit.verify.rollback import ScratchRollbackStore
 from imagekit.verify.steps import steps
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import NOW, World, signed_world
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import NOW, World, signed_world
 
 
 def _account(world: World, policy: Policy) -> Explanation:

@@ -13,8 +13,8 @@ from imagekit.oci.types import CONFIG, EMPTY, EMPTY_JSON, INDEX, MANIFEST, Descr
 from imagekit.oci.types import Platform as OciPlatform
 from imagekit.policy.types import Expression, Level, Platforms
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemorySigner
-from tests.signed import NOW, World, finding
+from tests.support.fakes import MemorySigner
+from tests.support.signed import NOW, World, finding
 
 _TYPE = "https://x.org/t"
 

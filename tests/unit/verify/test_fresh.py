@@ -15,8 +15,8 @@ from imagekit.signatures.authority import Need
 from imagekit.signatures.release import RELEASE, WITHDRAWAL
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemoryRegistry, MemorySigner
-from tests.signed import NOW, World, finding, sparse_index
+from tests.support.fakes import MemoryRegistry, MemorySigner
+from tests.support.signed import NOW, World, finding, sparse_index
 
 _NAME = "r.site/apps/demo"
 _MONOTONIC = Freshness(monotonic=True)

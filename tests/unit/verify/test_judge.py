@@ -31,8 +31,8 @@ from imagekit.verify import collect
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
 from imagekit.verify.verdict import Verdict
-from tests.fakes import MemoryRegistry, MemorySigner, push_image
-from tests.signed import NOW, PROVENANCE, SBOM, World, finding, signed_world
+from tests.support.fakes import MemoryRegistry, MemorySigner, push_image
+from tests.support.signed import NOW, PROVENANCE, SBOM, World, finding, signed_world
 
 _OTHER = Digest.of(b"another image")
 

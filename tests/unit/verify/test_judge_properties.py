@@ -35,8 +35,8 @@ from imagekit.signatures.release import (
     release_predicate,
     withdrawal_predicate,
 )
-from tests.fakes import MemorySigner
-from tests.signed import NOW, PROVENANCE, SBOM, World
+from tests.support.fakes import MemorySigner
+from tests.support.signed import NOW, PROVENANCE, SBOM, World
 
 _SIGNERS = tuple(MemorySigner() for _ in range(4))
 _STRANGER = 3

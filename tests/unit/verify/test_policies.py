@@ -20,7 +20,7 @@ from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.policies import open_policy, sign_policy
 from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.signed import check_signature
-from tests.fakes import FixedClock, MemorySigner
+from tests.support.fakes import FixedClock, MemorySigner
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ from imagekit.sign.provenance import Stated
 from imagekit.sign.sign import sign_image
 from imagekit.signatures.intoto import SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
-from tests.fakes import FixedClock, MemorySigner
-from tests.signed import World, signed_world
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import World, signed_world
 
 AMD64 = Platform(os="linux", architecture="amd64")
 

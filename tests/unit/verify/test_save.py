@@ -15,8 +15,8 @@ from imagekit.verify.save import save_evidence
 from imagekit.verify.saved import SavedReader
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
-from tests.fakes import FixedClock, MemoryRegistry, push_image
-from tests.signed import NOW, World, signed_world
+from tests.support.fakes import FixedClock, MemoryRegistry, push_image
+from tests.support.signed import NOW, World, signed_world
 
 
 def _save(world: World, folder: Path, reference: Reference | None = None) -> None:

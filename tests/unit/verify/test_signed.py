@@ -17,8 +17,8 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.signed import check_signature, check_version, in_force, policy_statement, seal
-from tests.fakes import MemoryRegistry, MemorySigner
-from tests.signed import NOW, World
+from tests.support.fakes import MemoryRegistry, MemorySigner
+from tests.support.signed import NOW, World
 
 _FILES = (("keys/a.pub", Digest.of(b"a")), ("root.json", Digest.of(b"root")))
 _POLICY = replace(World().policy(), files=_FILES)

@@ -2,8 +2,8 @@
 
 from imagekit.policy.types import Deny
 from imagekit.verify.verdict_text import document, text
-from tests.fakes import MemorySigner
-from tests.signed import World, signed_world
+from tests.support.fakes import MemorySigner
+from tests.support.signed import World, signed_world
 
 
 def test_text_of_a_refusal() -> None:

@@ -10,10 +10,10 @@ from imagekit.oci.reference import TaggedReference
 from imagekit.verify.collect import gather
 from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.verify import Verifier
-from tests.fakes import FixedClock, MemorySigner
-from tests.hostile import Answer
-from tests.replay import OPTIONS, Stage
-from tests.signed import NOW, signed_world
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.hostile import Answer
+from tests.support.replay import OPTIONS, Stage
+from tests.support.signed import NOW, signed_world
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from imagekit.build.tools.fetch import download
 from imagekit.errors import IntegrityError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.progress import silent
-from tests.hostile import Answer, HostileRegistry
+from tests.support.hostile import Answer, HostileRegistry
 
 _WHERE = "recipes/a/recipe.yaml:12"
 _PACKED = gzip.compress(b"archive", mtime=0)

@@ -23,7 +23,7 @@ from imagekit.oci.types import (
 )
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 
 @pytest.fixture

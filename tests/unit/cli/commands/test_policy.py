@@ -8,7 +8,7 @@ import pytest
 from imagekit.cli import main as cli
 from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
-from tests.fakes import MemorySigner
+from tests.support.fakes import MemorySigner
 
 
 @pytest.fixture

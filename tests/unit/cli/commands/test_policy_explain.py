@@ -9,8 +9,8 @@ from imagekit.cli.main import main
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.save import save_evidence
-from tests.fakes import MemorySigner
-from tests.signed import signed_world
+from tests.support.fakes import MemorySigner
+from tests.support.signed import signed_world
 
 _POLICY = """\
 apiVersion: imagekit/v1

@@ -13,7 +13,7 @@ from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.policy.new import new_policy
 from imagekit.signatures.keys.files import generate, read_public_key
-from tests.fakes import push_image
+from tests.support.fakes import push_image
 
 _AUTHORITY = """\
 apiVersion: imagekit/v1

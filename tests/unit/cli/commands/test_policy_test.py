@@ -17,7 +17,7 @@ from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.save import save_evidence
-from tests.signed import World
+from tests.support.signed import World
 
 _TAG = "r.site/apps/demo:1"
 _POLICY = """\

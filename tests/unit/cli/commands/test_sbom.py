@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.command import imagekit
+from tests.support.command import imagekit
 
 PACKAGES = "usr/lib/python3/dist-packages"
 FOLDED = """\

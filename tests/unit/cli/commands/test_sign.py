@@ -9,7 +9,7 @@ from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.signatures.keys.files import generate
-from tests.fakes import push_image
+from tests.support.fakes import push_image
 
 
 @pytest.fixture

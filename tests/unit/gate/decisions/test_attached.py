@@ -6,7 +6,7 @@ from imagekit.gate.decisions import attached
 from imagekit.gate.decisions.attached import ClaimedProof, is_genuine, proof_of
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
-from tests.signed import signed_world
+from tests.support.signed import signed_world
 
 _DOCS = Path(__file__).parents[4] / "docs" / "gate.md"
 

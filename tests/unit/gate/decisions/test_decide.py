@@ -15,8 +15,8 @@ from imagekit.policy.types import Deny, Freshness, Policy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.ports import HighWaterMark
-from tests.fakes import MemorySigner
-from tests.signed import World
+from tests.support.fakes import MemorySigner
+from tests.support.signed import World
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)

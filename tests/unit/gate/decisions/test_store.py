@@ -14,7 +14,7 @@ from imagekit.gate.decisions.store import DecisionStore
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import MANIFEST, RawManifest
-from tests.signed import World
+from tests.support.signed import World
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 REPOSITORY = Repository.parse("r.site/apps/demo")

@@ -8,7 +8,7 @@ from imagekit.hosts.kubernetes.review import Admission, Review, WantedImage
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Verdict
-from tests.signed import World, signed_world, sparse_index
+from tests.support.signed import World, signed_world, sparse_index
 
 TAGGED = "r.site/apps/demo:1"
 

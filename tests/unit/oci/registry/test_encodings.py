@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.oci.registry.options import RegistryOptions
-from tests.hostile import Answer, HostileRegistry
-from tests.ways import BODY, DIGEST, WAYS
+from tests.support.hostile import Answer, HostileRegistry
+from tests.support.server_requests import BODY, DIGEST, WAYS
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "identity"])

@@ -11,9 +11,9 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.proxies import Proxies
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
-from tests.hostile import Answer, HostileRegistry
-from tests.proxy import Told, proxy, tls_server
-from tests.ways import BODY, DIGEST, HOST, WAYS
+from tests.support.hostile import Answer, HostileRegistry
+from tests.support.proxy import Told, proxy, tls_server
+from tests.support.server_requests import BODY, DIGEST, HOST, WAYS
 
 _BASIC = f"Basic {base64.b64encode(b'me:s p').decode()}"
 _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUEST_METHOD")

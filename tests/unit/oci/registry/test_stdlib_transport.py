@@ -11,8 +11,8 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
 from imagekit.oci.types import BUNDLE, Descriptor
-from tests.hostile import Answer, HostileRegistry
-from tests.replay import Stage
+from tests.support.hostile import Answer, HostileRegistry
+from tests.support.replay import Stage
 
 
 def test_no_more_than_32_connections_stay_open() -> None:

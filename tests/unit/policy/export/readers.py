@@ -1,7 +1,7 @@
 """How the targets read what is exported: as little of each as the tests need.
 
 Written after containers-policy.json(5) and docs.sigstore.dev/policy-controller, by whose own
-programs the same is tested in tests/interop as far as they run there.
+programs the same is tested in tests/e2e/interop as far as they run there.
 """
 
 import base64

@@ -24,9 +24,9 @@ from imagekit.signatures.simplesigning import (
     SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 )
-from tests import witnesses
-from tests.fakes import FixedClock, MemorySigner
-from tests.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
+from tests.support import witnesses
+from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 PAYLOAD = b'{"statement": 1}'

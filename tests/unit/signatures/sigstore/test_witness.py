@@ -19,10 +19,10 @@ from imagekit.signatures.results import Refusal, ServiceResult
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
 from imagekit.verify.verdict import Verdict
-from tests import witnesses
-from tests.fakes import FixedClock, FixedWitness
-from tests.signed import NOW, World, finding
-from tests.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
+from tests.support import witnesses
+from tests.support.fakes import FixedClock, FixedWitness
+from tests.support.signed import NOW, World, finding
+from tests.support.witnesses import START, THEN, MemoryAuthority, MemoryLog, b64, trust_root
 
 ROOT = trust_root()
 GOOD = ServiceResult(there=True, times=(THEN,))

@@ -1,0 +1,42 @@
+"""All targets, by name. The module of a target is imported only when the target is loaded."""
+
+import importlib
+
+from tests.attacks.fuzz.target import Target
+
+_MODULES = {
+    "documents": (
+        "release",
+        "strictjson", "manifest", "index", "config", "descriptor", "bundle", "statement",
+        "envelope", "payload", "record",
+    ),
+    "predicates": (
+        "sbom", "provenance", "vulnerabilities", "vsa", "summary", "licence", "image-uri",
+        "expression",
+    ),
+    "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile"),
+    "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
+    "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
+    "keys": ("public-key", "private-key", "cosign-key", "signature"),
+    "witness": ("log-entry", "proofs", "timestamp", "promise"),
+    "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
+    "hosts": ("review", "installed", "local-images", "gate-path", "gate-config", "engines"),
+    "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
+}  # fmt: skip
+
+NAMES = tuple(name for names in _MODULES.values() for name in names)
+
+
+def load(name: str) -> Target:
+    """Return a target.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
+        raise KeyError(name)
+    targets: dict[str, Target] = importlib.import_module(
+        f"tests.attacks.fuzz.targets.{module}"
+    ).TARGETS
+    return targets[name]

@@ -1,0 +1,178 @@
+"""kill -9 of publish after every write: no tag without a signature, and the next run completes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imagekit.clock import SystemClock
+from imagekit.errors import NotFoundError
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
+from imagekit.oci.registry.connect import writer
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import Manifest
+from imagekit.policy.types import Policy
+from imagekit.publish.check import own_policy
+from imagekit.sign.keyed import KeySigner
+from imagekit.sign.legacy import legacy_tag
+from imagekit.sign.open_signer import open_signer
+from imagekit.sign.own import own_statements
+from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.keys.files import generate
+from imagekit.signatures.release import RELEASE
+from imagekit.verify.verify import verify
+from tests.support.servers import RegistryServer
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+RECIPE = """\
+schema: 1
+name: hello
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: hello.txt, to: /hello.txt}
+tags: {immutable: ["{version}"], moving: [latest]}
+"""
+DRIVER = Path(__file__).with_name("killed_publish.py")
+MOST_WRITES = 60
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A recipe, a key and a place to publish to."""
+
+    recipe: Path
+    key: Path
+    destination: str
+    home: Path
+    quick: bool = True
+
+    def publish(self, prefix: str, *, die_after: int) -> int:
+        """Publish in a process of its own and return how that ended."""
+        to = self.to(prefix)
+        env = {**os.environ, "HOME": str(self.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+        outcome = subprocess.run(
+            [sys.executable, DRIVER, self.recipe, to, self.key, str(die_after)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert outcome.returncode in {0, -signal.SIGKILL}, outcome.stderr
+        return outcome.returncode
+
+    def to(self, prefix: str) -> str:
+        """Return a destination that no other round uses."""
+        layout = self.destination.startswith("oci:")
+        return f"{self.destination}{prefix}" if layout else f"{self.destination}/{prefix}"
+
+    @property
+    def signer(self) -> KeySigner:
+        """The key, opened."""
+        return open_signer(self.key, lambda: "secret")
+
+
+@pytest.fixture(scope="module", params=["docker-registry", "referrers", "layout"])
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """A registry without the referrers API, one with it, and a folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "recipe").mkdir()
+    (folder / "server").mkdir()
+    (folder / "recipe/recipe.yaml").write_text(RECIPE)
+    (folder / "recipe/hello.txt").write_text("hello\n")
+    generate(folder, lambda: "secret")
+    key = folder / "imagekit.key"
+    if request.param == "layout":
+        yield Bed(folder / "recipe", key, f"oci:{folder}/images-", folder)
+        return
+    if request.param == "docker-registry":
+        server = RegistryServer.docker_registry(folder / "server")
+    else:
+        program = request.getfixturevalue("bench") / "refregistry"
+        server = RegistryServer.refregistry(program, folder / "server")
+    with server as registry:
+        yield Bed(
+            folder / "recipe", key, registry.host, folder, quick=request.param != "docker-registry"
+        )
+
+
+def test_killed_after_every_write(bed: Bed) -> None:
+    """Wherever it dies, no user can get an unsigned image by a tag, and nothing is done twice."""
+    bed.publish("warm", die_after=0)  # the local store has the image from here on
+    # Where sites are after every write; elsewhere, by the same code, after every third.
+    step = 3 if bed.quick else 1
+    rounds = range(1, MOST_WRITES, step)
+    # Where a registry knows no conditional requests a publish waits; the rounds share the time.
+    # In layouts all are called localhost/hello, of which a release never follows a newer one.
+    at_once = 1 if bed.destination.startswith("oci:") else AT_ONCE
+    with ThreadPoolExecutor(at_once) as pool:
+        for start in range(0, len(rounds), at_once):
+            numbers = rounds[start : start + at_once]
+            ended = [
+                number
+                for number, died in zip(
+                    numbers, pool.map(lambda number: _dies(bed, number), numbers), strict=True
+                )
+                if not died
+            ]
+            if ended:
+                assert ended[0] > 5, "publish made no writes that could be interrupted"
+                return
+    pytest.fail(f"publish made over {MOST_WRITES} writes")
+
+
+def _dies(bed: Bed, number: int) -> bool:
+    """Kill a publish after so many writes, finish it, and return whether it lived to be killed."""
+    prefix = f"round{number}"
+    died = bed.publish(prefix, die_after=number) != 0
+    _no_unsigned_tag(bed, prefix)
+    if died:
+        assert bed.publish(prefix, die_after=0) == 0
+        _complete(bed, prefix)
+    return died
+
+
+def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    reader = writer(repository, RegistryOptions())
+    try:
+        tags = reader.tags(repository)
+    except NotFoundError:
+        return
+    for tag in tags:
+        if not tag.startswith("sha256-"):
+            verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+            assert verdict.allowed, (prefix, tag, verdict.findings)
+
+
+def _complete(bed: Bed, prefix: str) -> None:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    reader = writer(repository, RegistryOptions())
+    for tag in ("1.0.0", "latest"):
+        verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+        assert verdict.allowed, (prefix, tag, verdict.findings)
+    image = reader.resolve(TaggedReference(repository, "1.0.0"))
+    own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer)
+    kinds = Counter(entry.statement.predicate_type for entry in own)
+    assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1, RELEASE: 1}, prefix
+    found = reader.manifest(legacy_tag(image))
+    legacy = parse_manifest(found.raw, found.media_type)
+    assert isinstance(legacy, Manifest)
+    assert len(legacy.layers) == 2, prefix
+    assert len(reader.referrers(image)) == 5, prefix
+
+
+def _policy(bed: Bed, prefix: str) -> Policy:
+    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    return own_policy(repository.name, bed.signer.authority, SystemClock().now())
