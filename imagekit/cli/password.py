@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagekit.errors import SigningKeyError
+from imagekit.inputs import read_input
 
+_MAX_FILE = 1 << 20
 VARIABLES = ("IMAGEKIT_KEY_PASSWORD", "COSIGN_PASSWORD")
 _LONGEST = 4096
 
@@ -33,8 +35,7 @@ def password_source(password_file: Path | None, *, new: bool = False) -> Callabl
 
 def _first_line(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LONGEST + 1)
+        raw = read_input(path, limit=_MAX_FILE)
         line = raw.partition(b"\n")[0].removesuffix(b"\r")
         text = line.decode("utf-8")
     except OSError as error:

@@ -23,6 +23,7 @@ from imagekit.gate.decisions.service import Times
 from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
+from imagekit.inputs import read_input
 from imagekit.oci.hostname import canonical_host, realm_host
 from imagekit.oci.registry.options import RegistryOptions
 
@@ -126,8 +127,7 @@ def load_config(path: Path) -> Config:
         InputError: it cannot be read or accepted, with the place of every fault.
     """
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(strictyaml.MAX_BYTES + 1)
+        raw = read_input(path, limit=strictyaml.MAX_BYTES)
     except OSError as error:
         raise InputError(
             f"the configuration {path} cannot be read: {error.strerror}",

@@ -16,6 +16,7 @@ from imagekit.errors import InputError, ToolTimeoutError
 from imagekit.hosts.containerd import reason
 from imagekit.hosts.hook_config import DEFAULT, MAX_CONFIG, VARIABLE, parse_config
 from imagekit.hosts.hook_types import HookConfig, HookDecision
+from imagekit.inputs import read_regular
 from imagekit.oci.reference import Reference
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def load_face(path: Path | None = None) -> HookConfig:
     """
     file = path or Path(os.environ.get(VARIABLE) or DEFAULT)
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_CONFIG)
+        raw = read_regular(file, limit=MAX_CONFIG)
     except OSError as error:
         raise InputError(
             f"{file} cannot be read: {error.strerror}",

@@ -14,7 +14,9 @@ from imagekit.build.tools.podman import Programs
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.files import read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
+from imagekit.inputs import read_regular
 
+_MAX_TEXT = 4 << 20
 _PROGRAMS = ("buildah", "podman", "skopeo", "runc", "crun", "mmdebstrap")
 _WITHOUT = b"Debian-local change: sigstore disabled"
 _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
@@ -136,6 +138,6 @@ def _number(file: Path) -> int:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        return read_regular(file, limit=_MAX_TEXT).decode("utf-8", "replace")
     except OSError:
         return ""

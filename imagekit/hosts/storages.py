@@ -9,6 +9,7 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.offline.store import ImageStore, StoredImage
 
 _MAX = 64 << 20
@@ -62,9 +63,10 @@ def additional_stores() -> Iterator[Path]:
     if file is None:
         return
     try:
-        with storage_errors(f"the configuration {file}"), file.open("rb") as stream:
-            options = tomllib.load(stream).get("storage", {}).get("options", {})
-            stores = options.get("additionalimagestores", [])
+        with storage_errors(f"the configuration {file}"):
+            raw = read_regular(file, limit=_MAX)
+        options = tomllib.loads(raw.decode()).get("storage", {}).get("options", {})
+        stores = options.get("additionalimagestores", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise DocumentError(f"{file} is not a configuration of storages: {error}") from error
     for store in stores if isinstance(stores, list) else ():
@@ -72,8 +74,8 @@ def additional_stores() -> Iterator[Path]:
 
 
 def _json(file: Path) -> list[Mapping[str, Any]]:
-    with storage_errors(f"the table {file}"), file.open("rb") as stream:
-        found = strictjson.loads(stream.read(_MAX), what=str(file))
+    with storage_errors(f"the table {file}"):
+        found = strictjson.loads(read_regular(file, limit=_MAX), what=str(file))
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise DocumentError(f"{file} is no table of containers")
     return found

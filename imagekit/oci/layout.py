@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.oci.codec import index_bytes, parse_descriptor, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
@@ -117,12 +118,8 @@ class LayoutStore:
         """
         path = self.folder / "index.json"
         try:
-            # A FIFO in its place would be waited for, a link would lead out of the folder.
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(handle, "rb") as file:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise RegistryError(f"{path} is not a regular file")
-                return file.read(_MAX_INDEX + 1)
+            # A link would lead out of the folder.
+            return read_regular(path, limit=_MAX_INDEX, follow=False)
         except FileNotFoundError:
             return None
         except OSError as error:

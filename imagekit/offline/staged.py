@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imagekit.errors import DocumentError, InputError, NotFoundError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
 from imagekit.offline.receipt import BAD_RECEIPT, claimed
@@ -110,8 +111,7 @@ def read_receipt(file: Path) -> tuple[bytes, Receipt]:
         DocumentError: it is none.
     """
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BUNDLE + 1)
+        raw = read_regular(file, limit=MAX_BUNDLE)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"there is no receipt {file}",

@@ -8,6 +8,7 @@ from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import PolicyError
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.policy.schema import POLICY
 from imagekit.policy.types import Policy
@@ -36,11 +37,7 @@ def policy_bytes(file: Path) -> bytes:
         PolicyError: the file cannot be read.
     """
     try:
-        # A pipe or a device would be waited for without end.
-        if file.exists() and not file.is_file():
-            raise PolicyError(f"{file} is not a file", code="policy/unreadable")
-        with file.open("rb") as stream:
-            return stream.read(strictyaml.MAX_BYTES + 1)
+        return read_regular(file, limit=strictyaml.MAX_BYTES)
     except OSError as error:
         raise PolicyError(
             f"the policy {file} cannot be read: {error.strerror or type(error).__name__}",

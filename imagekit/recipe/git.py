@@ -7,8 +7,10 @@ from pathlib import Path
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError
+from imagekit.inputs import read_regular
 from imagekit.process import Runner, which
 
+_MAX_SHALLOW = 64 << 20
 MAX_TIME = 253402300799
 """The end of the year 9999: what dates can be written of."""
 _REMEDY = "set `date` in the recipe, or SOURCE_DATE_EPOCH"
@@ -92,7 +94,7 @@ def _cut_off(git: _Git) -> frozenset[str]:
         return frozenset()
     path = git.folder / git.ask("rev-parse", "--git-path", "shallow")
     try:
-        return frozenset(path.read_text(encoding="ascii").split())
+        return frozenset(read_regular(path, limit=_MAX_SHALLOW).decode("ascii").split())
     except (OSError, ValueError) as error:
         raise _unknown(git.folder, f"{path} cannot be read") from error
 

@@ -1,7 +1,7 @@
 """Reads a recipe: recipe.yaml, the files beside it and their digest."""
 
+import errno
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from imagekit.documents.report import Report, SourceSpan
 from imagekit.documents.shape import INVALID, Invalid, Values
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import RecipeError
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.digest import digest
@@ -64,7 +65,7 @@ def compose(file: Path) -> Composed:
     """Read the YAML of a recipe.yaml.
 
     Raises:
-        RecipeError: it is a link or a special file, or cannot be read.
+        RecipeError: it is a link or a special file, too large, or cannot be read.
     """
     report = Report(str(file), "recipe", folder=file.parent)
     return Composed(file=file, node=strictyaml.compose(read_file(file), report), report=report)
@@ -109,19 +110,17 @@ def recipe_file(path: Path) -> Path:
 
 
 def read_file(file: Path) -> bytes:
-    """Return the bytes of a regular file, one more than are allowed at most.
+    """Return the bytes of a regular file.
 
     Raises:
         RecipeError: it is a link or a special file, or cannot be read.
     """
     try:
-        # NOTE: O_NONBLOCK, so that a FIFO cannot hold us.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(file, flags), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise RecipeError(f"{file} is not a regular file", code="recipe/special-file")
-            return stream.read(strictyaml.MAX_BYTES + 1)
+        return read_regular(file, limit=strictyaml.MAX_BYTES, follow=False)
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            message = f"{file} is not a regular file"
+            raise RecipeError(message, code="recipe/special-file") from error
         message = f"cannot read {file}: {error.strerror}"
         hint = "it must be a file itself, not a link" if file.is_symlink() else ""
         raise RecipeError(message, hint=hint, code="recipe/unreadable") from error

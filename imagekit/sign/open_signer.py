@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import SigningKeyError, UsageError
+from imagekit.inputs import read_input
 from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.ports import Signer
 
@@ -88,8 +89,7 @@ def _given(text: str) -> str:
     if text.startswith("eyJ") and text.count(".") == _JWT_DOTS:
         return text
     try:
-        with Path(text).open("rb") as file:
-            raw = file.read(_MAX_TOKEN)
+        raw = read_input(Path(text), limit=_MAX_TOKEN)
     except OSError as error:
         raise SigningKeyError(
             f"--identity-token is neither a token nor a file that can be read: {error.strerror}",

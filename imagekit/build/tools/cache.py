@@ -9,8 +9,11 @@ from imagekit.build.types import CachedLayer
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import ImagekitError
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
+
+_MAX_RECORD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,9 @@ class LayerCache:
         try:
             found: CachedLayer = from_document(
                 CachedLayer,
-                strictjson.loads(self._path(key).read_bytes(), what="a remembered layer"),
+                strictjson.loads(
+                    read_regular(self._path(key), limit=_MAX_RECORD), what="a remembered layer"
+                ),
             )
         except (OSError, ValueError, ImagekitError):
             return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imagekit.build.tools.isolation import CHROOT, MOUNT, READABLE, wrap_chroot
 from imagekit.errors import ToolError, ToolNotFoundError
+from imagekit.inputs import read_regular
 from imagekit.process import Runner, which
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -131,10 +132,10 @@ def _sources(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return tuple(file.read(_MAX_SOURCES).splitlines())
+        raw = read_regular(path, limit=_MAX_SOURCES)
     except OSError:
         return ()
+    return tuple(raw.decode("utf-8", "replace").splitlines())
 
 
 def _one_line(line: str) -> Iterator[tuple[str, str]]:

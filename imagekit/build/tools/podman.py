@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_input
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
@@ -20,6 +21,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
 from imagekit.paths import temporary_place
 
+_MAX_AUTHORITIES = 4 << 20
 _PULL_SECONDS = 3600.0
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
@@ -147,7 +149,8 @@ class Podman:
         with tempfile.TemporaryDirectory(prefix="imagekit-ca-") as folder:
             with storage_errors(f"the certificates {self.options.ca_file}"):
                 # Podman takes whatever ends in .crt as an authority.
-                (Path(folder) / "ca.crt").write_bytes(self.options.ca_file.read_bytes())
+                raw = read_input(self.options.ca_file, limit=_MAX_AUTHORITIES)
+                (Path(folder) / "ca.crt").write_bytes(raw)
             words += ["--cert-dir", folder]
             return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
 

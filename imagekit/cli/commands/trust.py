@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.errors import DeniedError, InputError, UsageError
+from imagekit.inputs import read_input
 
 if TYPE_CHECKING:
     from imagekit.hosts.engines.install import Installation
@@ -195,12 +196,11 @@ def _routes(words: Sequence[str]) -> "Sequence[Route]":
 
 def _file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_AUTHORITY + 1)
+        raw = read_input(path, limit=_MAX_AUTHORITY)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", code="BAD_FILE") from error
-    if not raw or len(raw) > _MAX_AUTHORITY:
-        raise InputError(f"{path} is empty or too large", code="BAD_FILE")
+    if not raw:
+        raise InputError(f"{path} is empty", code="BAD_FILE")
     return raw
 
 

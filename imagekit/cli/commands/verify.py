@@ -30,6 +30,7 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError, InputError, UsageError
+from imagekit.inputs import read_input
 
 if TYPE_CHECKING:
     from imagekit.cli.commands.verify_vsa import Issue
@@ -176,13 +177,12 @@ def _listed(file: Path | None) -> list[str]:
     if file is None:
         return []
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_LIST + 1)
+        raw = read_input(file, limit=_MAX_LIST)
         lines = [line.strip() for line in raw.decode().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: {error}", code="BAD_LIST") from error
     found = [line for line in lines if line and not line.startswith("#")]
-    if len(raw) > _MAX_LIST or len(found) > MAX_REFERENCES:
+    if len(found) > MAX_REFERENCES:
         raise InputError(
             f"{file} lists too many images; {MAX_REFERENCES} are the most", code="BAD_LIST"
         )

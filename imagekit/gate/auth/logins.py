@@ -4,6 +4,7 @@ from pathlib import Path
 
 from imagekit.errors import InputError
 from imagekit.gate.auth.authenticate import Grant, Rights
+from imagekit.inputs import read_regular
 
 _MAX_FILE = 4 << 20
 _HEX = 64
@@ -64,9 +65,7 @@ def _tokens(file: Path) -> dict[bytes, str]:
 
 def _lines(file: Path) -> list[tuple[int, str]]:
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_FILE)
-        lines = raw.decode().splitlines()
+        lines = read_regular(file, limit=_MAX_FILE).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: {error}", code="gate/unreadable") from error
     stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))

@@ -11,6 +11,7 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.errors import ImagekitError
 from imagekit.hosts.host import EngineFile, EngineSetup
+from imagekit.inputs import read_regular
 from imagekit.paths import home_of
 
 _MAX_FILE = 1 << 20
@@ -102,8 +103,7 @@ def _json(path: Path) -> EngineFile | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_FILE)
+        return read_regular(path, limit=_MAX_FILE)
     except OSError:
         return None
 

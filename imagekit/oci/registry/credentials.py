@@ -13,6 +13,7 @@ from typing import Any
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, ToolError
+from imagekit.inputs import read_input
 from imagekit.oci.hostname import HUB, canonical_host, login_key, names_host
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry.options import Credential
@@ -167,8 +168,7 @@ def _is_login(entry: object) -> bool:
 
 def _read(path: Path) -> Mapping[str, Any] | None:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_FILE)
+        raw = read_input(path, limit=_MAX_FILE)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -9,6 +9,7 @@ from imagekit.documents.report import Report, shown
 from imagekit.documents.shape import INVALID, Invalid
 from imagekit.documents.strictyaml import Node
 from imagekit.errors import DocumentError, InputError
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.policy.schema.words import PATH
 from imagekit.signatures.authority import TrustRoot
@@ -43,19 +44,7 @@ class File(Generic[T]):
             return INVALID
         file = report.folder / path
         try:
-            # A pipe or a device would be waited for without end.
-            if file.exists() and not file.is_file():
-                raise DocumentError(
-                    f"{self.what} `{shown(path)}` is not a regular file",
-                    hint="pipes and devices are not read",
-                )
-            with file.open("rb") as stream:
-                raw = stream.read(self.limit + 1)
-            if len(raw) > self.limit:
-                raise DocumentError(
-                    f"{self.what} `{shown(path)}` has more than {self.limit} bytes",
-                    hint="is it the right file?",
-                )
+            raw = read_regular(file, limit=self.limit)
             report.note_file(path, raw)
             return self.parse(raw, f"`{shown(path)}`")
         except OSError as error:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from imagekit.errors import SigningKeyError
+from imagekit.inputs import read_regular
 from imagekit.signatures.keys.cosign import (
     NONCE_SIZE,
     SALT_SIZE,
@@ -179,13 +180,7 @@ def read_key_file(path: Path) -> bytes:
         SigningKeyError: there is none, it cannot be read, or is no key by its size.
     """
     with _key_faults(path):
-        if path.exists() and not path.is_file():
-            raise SigningKeyError(f"{path} is not a regular file", code="BAD_KEY")
-        with path.open("rb") as file:
-            raw = file.read(MAX_KEY_FILE + 1)
-    if len(raw) > MAX_KEY_FILE:
-        raise SigningKeyError(f"{path} is too large for a key", code="BAD_KEY")
-    return raw
+        return read_regular(path, limit=MAX_KEY_FILE)
 
 
 def _create(path: Path, raw: bytes, *, mode: int) -> None:

@@ -111,7 +111,7 @@ def test_a_wrong_password_is_told_as_such(tmp_path: Path, raw: bytes, password: 
     [
         pytest.param(b"", "0 private keys", id="empty"),
         pytest.param(b"\xff" * 100, "0 private keys", id="binary"),
-        pytest.param(b"x" * 65537, "too large", id="huge"),
+        pytest.param(b"x" * 65537, "more than 65536 bytes", id="huge"),
         pytest.param(_pem(KEY) * 2, "2 private keys", id="two keys"),
         pytest.param(_pem(x25519.X25519PrivateKey.generate()), "does not sign", id="X25519"),
         pytest.param(_pem(ec.generate_private_key(ec.SECP224R1())), "secp224r1", id="P-224"),
