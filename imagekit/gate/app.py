@@ -5,10 +5,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiohttp import web
+from cachetools import LRUCache
 
 from imagekit.errors import ImagekitError
 from imagekit.gate import listing
@@ -26,7 +28,6 @@ from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.decisions.refusals import DenialError, refusing
 from imagekit.gate.decisions.service import DecisionService, Served
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.lru import Lru
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
 from imagekit.gate.paths import (
@@ -97,7 +98,9 @@ class Gate:
     contact: str = ""
     clients: Clients = field(default_factory=Clients)
     pace: Pace = field(default_factory=lambda: Pace(ListenerLimits()))
-    _hot: Lru[str, _CachedResponse] = field(default_factory=lambda: Lru(_HOT_BYTES, _hot_weight))
+    _hot: LRUCache[str, _CachedResponse] = field(
+        default_factory=lambda: LRUCache(_HOT_BYTES, _hot_weight)
+    )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; nothing that it brings can make this fail."""
@@ -204,7 +207,10 @@ class Gate:
                 policy=served.policy,
                 path=site.path,
             )
-            self._hot.put(request.raw_path, hot)
+            self._hot.pop(request.raw_path, None)
+            # ValueError: it is too large to be kept.
+            with suppress(ValueError):
+                self._hot[request.raw_path] = hot
         return self._plain(request, answer)
 
     async def _blob(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagekit.gate.lru import Lru
+from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,14 +35,14 @@ class Clients:
 
     def __init__(self, proxies: Iterable[Network] = ()) -> None:
         self._proxies = tuple(proxies)
-        self._known: Lru[str, str] = Lru(_KEPT)
+        self._known: LRUCache[str, str] = LRUCache(_KEPT)
 
     def named(self, address: str) -> str:
         """Return the client that an address belongs to: itself, or its /64 for IPv6."""
         found = self._known.get(address)
         if found is None:
             found = _client(address)
-            self._known.put(address, found)
+            self._known[address] = found
         return found
 
     def is_proxy(self, address: str) -> bool:

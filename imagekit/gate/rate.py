@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Hashable
 
-from imagekit.gate.lru import Lru
+from cachetools import LRUCache
 
 _KEPT = 20_000
 
@@ -23,7 +23,7 @@ class RateLimit:
         self._burst = burst
         self._rate = per_second
         self._clock = clock
-        self._levels: Lru[Hashable, tuple[float, float]] = Lru(_KEPT)
+        self._levels: LRUCache[Hashable, tuple[float, float]] = LRUCache(_KEPT)
 
     def wait(self, key: Hashable) -> float:
         """Return the seconds until once more is within the limit; none where it is now."""
@@ -32,7 +32,7 @@ class RateLimit:
     def charge(self, key: Hashable) -> float:
         """Count once more, and return the seconds by which that is too early."""
         level = max(self._level(key) - 1.0, -self._burst)
-        self._levels.put(key, (level, self._clock()))
+        self._levels[key] = (level, self._clock())
         return max(0.0, -level / self._rate)
 
     def _level(self, key: Hashable) -> float:

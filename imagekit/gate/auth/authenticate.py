@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
+
 from imagekit.gate.answers import RequestRefusedError, too_many
 from imagekit.gate.clients import Asker
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.lru import Lru
 from imagekit.gate.rate import RateLimit
 from imagekit.gate.threads import FairThreads
 from imagekit.policy.glob import matches
@@ -83,7 +84,7 @@ class Authenticator:
         self.open = rights.open
         """Whether everybody may see everything."""
         self._passwords = _Passwords(rights.passwords, limits or ListenerLimits())
-        self._may: Lru[tuple[str, str], bool] = Lru(_KNOWN)
+        self._may: LRUCache[tuple[str, str], bool] = LRUCache(_KNOWN)
 
     async def client(self, request: "web.BaseRequest", address: str = "") -> Client:
         """Return who asks.
@@ -118,7 +119,7 @@ class Authenticator:
         known = self._may.get(key)
         if known is None:
             known = self._granted(client, path)
-            self._may.put(key, known)
+            self._may[key] = known
         return known
 
     def check(self, client: Client, path: str | None) -> None:
@@ -227,8 +228,8 @@ class _Passwords:
         self._hashes = hashes
         # Equal work for unknown users, so that time does not tell who exists.
         self._decoy = next(iter(hashes.values()), b"")
-        self._right: Lru[bytes, bool] = Lru(_KNOWN)
-        self._wrong: Lru[bytes, bool] = Lru(_KNOWN)
+        self._right: LRUCache[bytes, bool] = LRUCache(_KNOWN)
+        self._wrong: LRUCache[bytes, bool] = LRUCache(_KNOWN)
         most = limits.login_failures
         self._accounts = RateLimit(burst=most, per_second=most / _MINUTE)
         most *= _ACCOUNTS
@@ -257,7 +258,7 @@ class _Passwords:
 
         async def work() -> bool:
             good = await self._checked(user, password, address)
-            (self._right if good else self._wrong).put(pair, True)
+            (self._right if good else self._wrong)[pair] = True
             return good
 
         # For each address on its own: who floods one account does not wait in another's row.

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cachetools import LRUCache
 from yarl import URL
 
 from imagekit.errors import IntegrityError, RegistryError
-from imagekit.gate.lru import Lru
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
@@ -101,7 +101,7 @@ class RegistryOrigin:
     def __init__(self, upstream: Upstream) -> None:
         self._options = upstream.options
         self._find = connect.credential_finder().find
-        self._logins: Lru[Repository, str] = Lru(_LOGINS)
+        self._logins: LRUCache[Repository, str] = LRUCache(_LOGINS)
         self._proxies = Proxies()
         self._own = self._session(None)
         self._outside = self._session(_OutsideResolver())
@@ -157,7 +157,7 @@ class RegistryOrigin:
                 tried = True
                 challenge = answer.headers.get("WWW-Authenticate", "")
                 answer.close()
-                self._logins.put(repository, await self._log_in(repository, challenge))
+                self._logins[repository] = await self._log_in(repository, challenge)
             elif answer.status in _REDIRECTS and follow:
                 location = answer.headers.get("Location", "")
                 answer.close()

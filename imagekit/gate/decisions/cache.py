@@ -5,11 +5,13 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeVar
+
+from cachetools import LRUCache
 
 from imagekit.gate.decisions.decision import Decision, DecisionSubject
 from imagekit.gate.decisions.store import DecisionStore
-from imagekit.gate.lru import Lru
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 
@@ -53,8 +55,8 @@ class DecisionCache:
         self._store = store
         self._shared = shared
         self._disk = ThreadPoolExecutor(2, "gate-store")
-        self._decisions: Lru[DecisionSubject, Decision] = Lru(_KEPT_BYTES, _weight)
-        self._members: Lru[tuple[Repository, Digest], dict[DecisionSubject, None]] = Lru(
+        self._decisions: LRUCache[DecisionSubject, Decision] = LRUCache(_KEPT_BYTES, _weight)
+        self._members: LRUCache[tuple[Repository, Digest], dict[DecisionSubject, None]] = LRUCache(
             _KEPT_MEMBERS
         )
 
@@ -93,7 +95,10 @@ class DecisionCache:
         subject = decision.subject
         if subject is None:
             return
-        self._decisions.put(subject, decision)
+        # What is too large to be kept must not leave an older decision in its place.
+        self._decisions.pop(subject, None)
+        with suppress(ValueError):
+            self._decisions[subject] = decision
         if not decision.allowed:
             return
         parts = (subject.digest, *decision.closure.manifests, *decision.closure.blobs)
@@ -104,7 +109,7 @@ class DecisionCache:
             members[subject] = None
             while len(members) > _MOST_ROOTS:
                 members.pop(next(iter(members)))
-            self._members.put(key, members)
+            self._members[key] = members
 
     def write(self, decision: Decision) -> None:
         """Keep a decision on disk, from any thread; where that fails it is said, and no more."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from cachetools import LRUCache
+
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RequestRefusedError, unknown_blob
 from imagekit.gate.clients import Asker
@@ -34,7 +36,6 @@ from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.gate.decisions.refusals import denial, is_outage
 from imagekit.gate.decisions.singleflight import SingleFlight
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.lru import Lru
 from imagekit.gate.upstreams import Readers, Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
@@ -135,9 +136,9 @@ class DecisionService:
         self._now = now
         self._verifying = SingleFlight(times.wait, waiting=times.waiting)
         self._readers = Readers()
-        self._pins: Lru[tuple[Repository, str], _Pin] = Lru(_KEPT_PINS)
-        self._genuine: Lru[PinnedReference, bool] = Lru(_KEPT_PINS)
-        self._down: Lru[Repository, datetime] = Lru(_KEPT_PINS)
+        self._pins: LRUCache[tuple[Repository, str], _Pin] = LRUCache(_KEPT_PINS)
+        self._genuine: LRUCache[PinnedReference, bool] = LRUCache(_KEPT_PINS)
+        self._down: LRUCache[Repository, datetime] = LRUCache(_KEPT_PINS)
 
     async def manifest(
         self, upstream: Upstream, reference: Reference, *, asker: Asker = _SOMEBODY
@@ -262,7 +263,7 @@ class DecisionService:
         if moved or known is None or not self._is_fresh(case, known):
             known = await self._judge(case, recorder)
         if known.digest is not None:
-            self._pins.put(key, _Pin(digest=known.digest, until=self._now() + self._times.pin))
+            self._pins[key] = _Pin(digest=known.digest, until=self._now() + self._times.pin)
         return known
 
     async def _instead(
@@ -274,7 +275,7 @@ class DecisionService:
             RegistryError: the upstream's error, where there is nothing else.
         """
         if is_outage(error):
-            self._down.put(case.repository, self._now() + _OUTAGE)
+            self._down[case.repository] = self._now() + _OUTAGE
             stale = await self._stale(case, reference)
             if stale is not None:
                 return stale
@@ -370,7 +371,7 @@ class DecisionService:
                     lambda: is_good(proof),
                     asker=case.asker,
                 )
-                self._genuine.put(reference, genuine)
+                self._genuine[reference] = genuine
             if not genuine:
                 return None
         except RequestRefusedError:

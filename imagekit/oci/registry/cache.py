@@ -1,9 +1,10 @@
 """What was read by digest, kept in this process: such an answer cannot change."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 Value = TypeVar("Value")
 
@@ -19,29 +20,23 @@ class Known(Generic[Value]):
     """The answers that were used last, of a bounded number of bytes; safe in several threads."""
 
     def __init__(self, *, most: int = MAX_KEPT, largest: int = MAX_ONE) -> None:
-        self._most = most
-        self._largest = largest
-        self._size = 0
-        self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
+        self._largest = min(largest, most - _OVERHEAD)
+        self._values: LRUCache[Hashable, tuple[Value, int]] = LRUCache(most, _cost)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> Value | None:
         """Return what is kept under a key."""
         with self._lock:
             found = self._values.get(key)
-            if found is None:
-                return None
-            self._values.move_to_end(key)
-            return found[0]
+        return None if found is None else found[0]
 
     def keep(self, key: Hashable, value: Value, *, size: int) -> None:
         """Keep a value that has so many bytes, and let go of those that were not used longest."""
-        cost = size + _OVERHEAD
-        if size > self._largest or cost > self._most:
+        if size > self._largest:
             return
         with self._lock:
-            self._size += cost - self._values.pop(key, (None, 0))[1]
-            self._values[key] = (value, cost)
-            while self._size > self._most:
-                _, (_, freed) = self._values.popitem(last=False)
-                self._size -= freed
+            self._values[key] = (value, size)
+
+
+def _cost(kept: tuple[object, int]) -> int:
+    return kept[1] + _OVERHEAD

@@ -7,7 +7,6 @@ import pytest
 
 from imagekit.errors import InputError
 from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.lru import Lru
 from imagekit.oci.digest import Digest
 
 
@@ -140,22 +139,3 @@ def test_one_process(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="another gate"):
         BlobCache(tmp_path, 100)
-
-
-def test_lru_by_weight() -> None:
-    """Weights are summed; what weighs too much is not kept."""
-    kept: Lru[str, bytes] = Lru(10, len)
-    for key, value in (("a", b"1234"), ("b", b"5678"), ("c", b"90")):
-        kept.put(key, value)
-    kept.get("a")
-    kept.put("d", b"1234")
-    kept.put("e", b"1" * 11)
-    kept.put("c", b"9")
-
-    assert kept.get("a") == b"1234"
-    assert kept.get("b") is None
-    assert kept.get("e") is None
-    assert kept.get("c") == b"9"
-    assert len(kept) == 3
-    kept.clear()
-    assert len(kept) == 0

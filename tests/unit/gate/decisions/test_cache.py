@@ -1,0 +1,33 @@
+"""Decisions in memory."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagekit.gate.decisions import cache
+from imagekit.gate.decisions.cache import DecisionCache
+from imagekit.gate.decisions.decision import DecisionClosure
+from imagekit.gate.decisions.store import DecisionStore
+from tests.unit.gate.decisions.test_store import decision, raw, subject
+
+
+def test_what_is_too_large_to_be_kept_leaves_no_older_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one would be found in its place, until it is over."""
+    monkeypatch.setattr(cache, "_KEPT_BYTES", 100_000)
+    kept = DecisionCache(DecisionStore(tmp_path))
+    child = raw(b"x" * 100_000)
+
+    async def found() -> bool:
+        return await kept.find(subject()) is not None
+
+    try:
+        kept.learn(decision())
+        assert asyncio.run(found())
+        kept.learn(replace(decision(), closure=DecisionClosure(manifests={child.digest: child})))
+        assert not asyncio.run(found())
+    finally:
+        kept.close()
