@@ -56,8 +56,9 @@ def host_mirrors(folder: Path = _APT) -> Mirrors:
     if not main:
         raise ToolError(
             "the host's apt configuration names no mirror of Debian",
-            hint="bootstrap bases need a `deb` source of Debian in /etc/apt; "
-            "elsewhere, use `base: {image: ...}`",
+            hint="bootstrap bases need one, also on Ubuntu: write `deb "
+            f"[signed-by={KEYRING}] URL stable main` into /etc/apt/sources.list.d/debian.list, "
+            "or use `base: {image: ...}`",
         )
     return Mirrors(main, security)
 

@@ -1,13 +1,15 @@
 """mmdebstrap sees no more of this host than it needs."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from imagekit.build.tools import mmdebstrap as module
 from imagekit.build.tools.mmdebstrap import bootstrap
-from imagekit.errors import ToolNotFoundError
+from imagekit.errors import ToolError, ToolNotFoundError
 from imagekit.process import Runner
 
 MIRROR = "deb http://mirror.site/debian bookworm main\n"
@@ -76,3 +78,53 @@ def test_a_missing_mmdebstrap_is_named(host: Path, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(ToolNotFoundError, match="mmdebstrap is not installed"):
         _run(host, str(host))
+
+
+UBUNTU = """\
+Types: deb
+URIs: http://archive.site/ubuntu/
+Suites: noble noble-updates noble-backports
+Components: main universe restricted multiverse
+Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+
+Types: deb
+URIs: http://security.site/ubuntu/
+Suites: noble-security
+Components: main universe restricted multiverse
+Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+"""
+
+
+@pytest.mark.parametrize("security", ["", "https://mirror.site/debian-security"])
+def test_the_workflow_names_debian_to_a_runner_of_ubuntu(
+    tmp_path: Path, project: Path, security: str
+) -> None:
+    """Ubuntu's own sources are no mirror of Debian, and what the workflow writes is one."""
+    parts = tmp_path / "etc/apt/sources.list.d"
+    parts.mkdir(parents=True)
+    (parts / "ubuntu.sources").write_text(UBUNTU)
+    with pytest.raises(ToolError, match="no mirror of Debian") as caught:
+        module.host_mirrors(parts.parent)
+    assert "sources.list.d/debian.list" in caught.value.hint
+    sudo = tmp_path / "sudo"
+    sudo.write_text(f'#!/bin/sh\nexec "$1" "{tmp_path}$2"\n')
+    sudo.chmod(0o755)
+
+    workflow = yaml.safe_load((project / ".github/workflows/publish.yml").read_text())
+    (script,) = (
+        step["run"]
+        for step in workflow["jobs"]["publish"]["steps"]
+        if step.get("name") == "Debian's sources"
+    )
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "MIRROR": "https://mirror.site/debian",
+            "SECURITY": security,
+        },
+        check=True,
+    )
+
+    found = module.host_mirrors(parts.parent)
+    assert (found.main, found.security) == ("https://mirror.site/debian", security)
