@@ -21,7 +21,7 @@ from imagekit.offline.types import Receipt
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok
-from imagekit.policy.glob import applicable
+from imagekit.policy.force import rule_in_force
 from imagekit.policy.types import ImageRule, Policy, Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
@@ -29,6 +29,7 @@ from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.results import Refusal
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.conditions.summary import check_summary
+from imagekit.verify.evaluation import refused
 from imagekit.verify.evidence import Candidate, Evidence, Form
 from imagekit.verify.signer_trust import counting, name_of
 from imagekit.verify.verdict import Verdict
@@ -67,11 +68,9 @@ def judge_receipt(
         context: the policy and the time.
     """
     policy, image = context.policy, receipt.image
-    findings = [*_policy_faults(policy, image, context.now)]
-    findings += policy.standing
-    if all(one.severity != "error" for one in findings):
-        rules = applicable(policy, image.repository.name)
-        findings += _findings(raw, receipt, rules[0], staged=staged, context=context)
+    findings, rule = _receipt_rule(policy, image, context.now)
+    if rule is not None and not refused(findings):
+        findings += _findings(raw, receipt, rule, staged=staged, context=context)
     return Verdict(
         reference=image,
         digest=image.digest,
@@ -83,30 +82,23 @@ def judge_receipt(
     )
 
 
-def _policy_faults(policy: Policy, image: PinnedReference, now: datetime) -> Iterator[Finding]:
-    rules = applicable(policy, image.repository.name)
-    version = f"{policy.name} version {policy.version}"
-    if now >= policy.expires:
-        message = f"the policy {version} expired at {policy.expires.isoformat()}"
-        yield error("policy", "POLICY_EXPIRED", message, hint="get the present version")
-    elif policy.issued is not None and now < policy.issued - CLOCK_SKEW:
-        message = f"the clock says {now.isoformat()}, before the policy {version} was issued"
-        yield error("policy", "CLOCK", message, hint="set the clock")
-    elif not rules:
-        message = f"no rule of the policy {version} speaks of {image.repository.name}"
-        yield error("policy", "NO_POLICY", message, hint="add a rule for it with proof: vsa")
-    elif len(rules) > 1:
-        message = f"{len(rules)} rules of the policy {version} match equally well"
-        yield error("policy", "AMBIGUOUS_POLICY", message, hint="make one of them longer")
+def _receipt_rule(
+    policy: Policy, image: PinnedReference, now: datetime
+) -> tuple[list[Finding], ImageRule | None]:
+    found, rule = rule_in_force(policy, image.repository.name, now)
+    if found.code == "NO_POLICY":
+        found = replace(found, hint="add a rule for it with proof: vsa")
+    findings = [found, *policy.standing]
     if image.digest in policy.deny.digests:
         message = f"{image.digest} is on the deny list of the policy {policy.name}"
-        yield error("deny", "REVOKED", message, hint="stage another version of the image")
+        hint = "stage another version of the image"
+        findings.append(error("deny", "REVOKED", message, hint=hint))
+    return findings, rule
 
 
 def _findings(
     raw: bytes, receipt: Receipt, rule: ImageRule, *, staged: Digest, context: ReceiptContext
 ) -> Iterator[Finding]:
-    yield ok("policy", f"{context.policy.name} version {context.policy.version}, rule {rule.glob}")
     demand = demand_of(rule)
     if demand is None:
         yield error(

@@ -23,17 +23,15 @@ that differ from their digest are a verdict, and it says no.
 """
 
 from dataclasses import replace
-from datetime import datetime
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import RawManifest
-from imagekit.policy.authorities import CLOCK_SKEW
-from imagekit.policy.findings import Finding, error, ok, warning
-from imagekit.policy.glob import applicable
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.findings import Finding, warning
+from imagekit.policy.force import rule_in_force
+from imagekit.policy.types import Policy
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.evaluation import ImageEvaluation, denied, refused
@@ -52,7 +50,7 @@ def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdi
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
     digest = reference.digest if isinstance(reference, PinnedReference) else None
-    found, rule = _rule(reference, policy, context.now)
+    found, rule = rule_in_force(policy, reference.repository.name, context.now)
     # What speaks against the policy itself speaks against everything that it would allow.
     findings = [*policy.standing, found]
     if digest is not None:
@@ -83,45 +81,6 @@ def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdi
             unread=content.unread,
         )
     return _verdict(reference, policy, findings, digest=image.digest)
-
-
-def _rule(reference: Reference, policy: Policy, now: datetime) -> tuple[Finding, ImageRule | None]:
-    version = f"{policy.name} version {policy.version}"
-    if now >= policy.expires:
-        return error(
-            "policy",
-            "POLICY_EXPIRED",
-            f"the policy {version} expired at {policy.expires.isoformat()}",
-            hint="get the present version of the policy; if it is yours, review it, raise "
-            "metadata.version and set metadata.expires anew",
-        ), None
-    if policy.issued is not None and now < policy.issued - CLOCK_SKEW:
-        return error(
-            "policy",
-            "CLOCK",
-            f"this machine's clock says {now.isoformat()}, which is before the policy {version} "
-            f"was issued ({policy.issued.isoformat()})",
-            hint="set the clock",
-        ), None
-    name = reference.repository.name
-    rules = applicable(policy, name)
-    if not rules:
-        return error(
-            "policy",
-            "NO_POLICY",
-            f"no rule of the policy {version} speaks of {name}, and what no rule allows is refused",
-            hint="add an image rule for it: imagekit policy new "
-            f"--image {reference.repository.name} --key PUBLIC",
-        ), None
-    if len(rules) > 1:
-        globs = ", ".join(rule.glob for rule in rules)
-        return error(
-            "policy",
-            "AMBIGUOUS_POLICY",
-            f"{len(rules)} rules of the policy {version} match {name} equally well: {globs}",
-            hint="make one of them longer, or exclude the name from the others",
-        ), None
-    return ok("policy", f"{version}, rule {rules[0].glob}"), rules[0]
 
 
 def _pin(reference: Reference, raw: RawManifest) -> PinnedReference:

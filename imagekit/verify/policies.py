@@ -6,6 +6,7 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
+from imagekit.policy.force import not_in_force
 from imagekit.policy.load import load_policy
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
@@ -18,7 +19,6 @@ from imagekit.verify.signed import (
     SUFFIX,
     check_signature,
     check_version,
-    in_force,
     policy_statement,
 )
 
@@ -59,7 +59,7 @@ def open_policy(
         signature = _signature(file)
         finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
         standing.append(finding)
-    accepted = in_force(policy, now) and all(one.severity == "ok" for one in standing)
+    accepted = not_in_force(policy, now) is None and all(one.severity == "ok" for one in standing)
     if accepted:
         kept = memory or _memory()
         standing += check_version(policy, kept, slot=slot, signed=signers is not None)

@@ -18,7 +18,6 @@ from datetime import datetime
 
 from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
-from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Deny, Policy
@@ -120,12 +119,6 @@ def check_version(
     except RollbackStoreError as fault:
         return (_unremembered(policy, fault),) if signed else ()
     return ()
-
-
-def in_force(policy: Policy, now: datetime) -> bool:
-    """Return whether a policy has been issued and has not expired: only then it is accepted."""
-    early = policy.issued is not None and now < policy.issued - CLOCK_SKEW
-    return now < policy.expires and not early
 
 
 def seal(policy: Policy) -> Digest:

@@ -1,7 +1,7 @@
 """Signed policies: each check by a policy that fails only this one."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from imagekit.policy.types import Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
 from imagekit.verify.ports import HighWaterMark
-from imagekit.verify.signed import check_signature, check_version, in_force, policy_statement, seal
+from imagekit.verify.signed import check_signature, check_version, policy_statement, seal
 from tests.support.fakes import MemoryRegistry, MemorySigner
 from tests.support.signed import NOW, World
 
@@ -190,17 +190,6 @@ def test_no_memory() -> None:
 
     assert (finding.code, finding.severity) == ("NOT_REMEMBERED", "warning")
     assert check_version(_POLICY, _Memory(broken=True), slot="x", signed=False) == ()
-
-
-def test_in_force() -> None:
-    """From its issue to its expiry, give or take what clocks differ at its beginning."""
-    day = datetime(2026, 11, 23, tzinfo=UTC)
-    policy = replace(_POLICY, issued=day, expires=day + timedelta(days=1))
-
-    assert in_force(policy, day)
-    assert in_force(policy, day - timedelta(minutes=4))
-    assert not in_force(policy, day - timedelta(minutes=6))
-    assert not in_force(policy, day + timedelta(days=1))
 
 
 def test_what_speaks_against_a_policy_stands_in_every_verdict() -> None:
