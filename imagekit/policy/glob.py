@@ -16,6 +16,8 @@ Names are matched in their one spelling (``imagekit.oci.hostname``): a glob whos
 in another one is refused, since it would stand there and match nothing.
 """
 
+from collections.abc import Callable, Sequence
+
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.hostname import HUB, HUB_ALIASES, PORTS, canonical_host
 from imagekit.policy.types import ImageRule, Policy
@@ -25,7 +27,47 @@ ANY = "**"
 
 def matches(glob: str, name: str) -> bool:
     """Return whether the glob matches the whole name."""
-    return _components(tuple(glob.split("/")), tuple(name.split("/")))
+    return reaches_end(glob.split("/"), name.split("/"), within)
+
+
+def reaches_end(
+    globs: Sequence[str], parts: Sequence[str], takes: Callable[[str, str], bool]
+) -> bool:
+    """Return whether the components of a glob take all of the parts, by dynamic programming.
+
+    Args:
+        globs: the components of the glob; ``**`` takes one part or more.
+        parts: what is to be taken.
+        takes: whether another component takes a part.
+    """
+    reach = {0}
+    for glob in globs:
+        if glob == ANY:
+            first = min(reach, default=len(parts))
+            reach = set(range(first + 1, len(parts) + 1))
+        else:
+            reach = {at + 1 for at in reach if at < len(parts) and takes(glob, parts[at])}
+    return len(parts) in reach
+
+
+def within(glob: str, name: str) -> bool:
+    """Return whether a component of a glob, other than ``**``, matches that of a name."""
+    pieces = glob.split("*")
+    if len(pieces) == 1:
+        return glob == name
+    first, last = pieces[0], pieces[-1]
+    if len(name) < len(first) + len(last):
+        return False
+    if not name.startswith(first) or not name.endswith(last):
+        return False
+    # The leftmost place of each inner piece leaves the most room for the next ones.
+    position, end = len(first), len(name) - len(last)
+    for piece in pieces[1:-1]:
+        position = name.find(piece, position, end)
+        if position < 0:
+            return False
+        position += len(piece)
+    return True
 
 
 def literal_length(glob: str) -> int:
@@ -94,38 +136,7 @@ def _hub_fault(host: str, path: str) -> str:
     """Return what keeps a glob from matching images of Docker Hub that it was written for."""
     if host == HUB and path != ANY and "/" not in path:
         return f"images of Docker Hub have two components: {HUB}/library/{path}, or {HUB}/**"
-    aliased = any(_within(host, alias) for alias in HUB_ALIASES)
-    if "*" in host and aliased and not _within(host, HUB):
+    aliased = any(within(host, alias) for alias in HUB_ALIASES)
+    if "*" in host and aliased and not within(host, HUB):
         return f"the names of Docker Hub's images begin with {HUB}: write that"
     return ""
-
-
-def _components(globs: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    """Match by dynamic programming: ``reach`` holds how many names the globs so far can take."""
-    reach = {0}
-    for glob in globs:
-        if glob == ANY:
-            first = min(reach, default=len(names))
-            reach = set(range(first + 1, len(names) + 1))
-        else:
-            reach = {at + 1 for at in reach if at < len(names) and _within(glob, names[at])}
-    return len(names) in reach
-
-
-def _within(glob: str, name: str) -> bool:
-    pieces = glob.split("*")
-    if len(pieces) == 1:
-        return glob == name
-    first, last = pieces[0], pieces[-1]
-    if len(name) < len(first) + len(last):
-        return False
-    if not name.startswith(first) or not name.endswith(last):
-        return False
-    # The leftmost place of each inner piece leaves the most room for the next ones.
-    position, end = len(first), len(name) - len(last)
-    for piece in pieces[1:-1]:
-        position = name.find(piece, position, end)
-        if position < 0:
-            return False
-        position += len(piece)
-    return True

@@ -4,23 +4,22 @@ What a glob matches is said in ``imagekit.policy.glob``.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
-from imagekit.policy.glob import ANY, literal_length, matches
+from imagekit.policy.glob import ANY, literal_length, reaches_end, within
 from imagekit.policy.types import ImageRule
 
-_MORE = ""
-"""Stands for any number of components, also none; no component is empty."""
 _TAIL = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@[a-z0-9]+:[0-9a-f]+)?"
 """Tag and digest, as far as there are any."""
 
 
 def overlap(one: str, other: str) -> bool:
     """Return whether some name could match both globs."""
-    first, second = one.partition("*")[0], other.partition("*")[0]
-    if not (first.startswith(second) or second.startswith(first)):
-        return False
-    return _meet(_expanded(one), _expanded(other), many=_MORE)
+    first, second = one.split("/"), other.split("/")
+    if ANY in first and ANY in second:
+        # Each takes what the other has between its ends.
+        return _begin_alike(first, second) and _begin_alike(first[::-1], second[::-1])
+    wide, narrow = (first, second) if ANY in first else (second, first)
+    return reaches_end(wide, narrow, _alike)
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -28,17 +27,7 @@ def covers(wide: str, narrow: str) -> bool:
 
     It may say no where the answer is yes, never the other way round.
     """
-    if not narrow.startswith(wide.partition("*")[0]):
-        return False
-    parts = narrow.split("/")
-    reach = {0}
-    for glob in wide.split("/"):
-        if glob == ANY:
-            first = min(reach, default=len(parts))
-            reach = set(range(first + 1, len(parts) + 1))
-        else:
-            reach = {at + 1 for at in reach if at < len(parts) and _takes(glob, parts[at])}
-    return len(parts) in reach
+    return reaches_end(wide.split("/"), narrow.split("/"), _takes)
 
 
 def ambiguous(rules: Sequence[ImageRule]) -> Iterator[tuple[ImageRule, ImageRule]]:
@@ -87,34 +76,24 @@ def _tie(one: ImageRule, other: ImageRule) -> bool:
 
 def _takes(glob: str, part: str) -> bool:
     # A `*` of the narrow glob is a character like any other that only a `*` takes.
-    return part != ANY and matches(glob, part)
+    return part != ANY and within(glob, part)
 
 
-def _expanded(glob: str) -> tuple[str, ...]:
-    """Write ``**`` as one component and any number more."""
-    parts: list[str] = []
-    for part in glob.split("/"):
-        parts += ["*", _MORE] if part == ANY else [part]
-    return tuple(parts)
-
-
-@lru_cache(maxsize=4096)
-def _meet(one: tuple[str, ...] | str, other: tuple[str, ...] | str, *, many: str) -> bool:
-    """Return whether two sequences can be the same, where ``many`` stands for any number."""
-    # Row by row from the end; row[at] says whether the rest of one and other[at:] can be the same.
-    below = [all(item == many for item in other[at:]) for at in range(len(other) + 1)]
-    for item in reversed(one):
-        row = [False] * len(other) + [item == many and below[-1]]
-        for at in range(len(other) - 1, -1, -1):
-            if many in {item, other[at]}:
-                row[at] = below[at] or row[at + 1]
-            else:
-                row[at] = below[at + 1] and _alike(item, other[at])
-        below = row
-    return below[0]
+def _begin_alike(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether names could match both up to the first `**` of either."""
+    for glob, part in zip(one, other, strict=False):
+        if ANY in {glob, part}:
+            break
+        if not _alike(glob, part):
+            return False
+    return True
 
 
 def _alike(one: str, other: str) -> bool:
-    if "*" not in one and "*" not in other:
-        return one == other
-    return _meet(one, other, many="*")
+    """Return whether some component of a name could match both."""
+    if "*" not in one or "*" not in other:
+        return within(one, other) if "*" in one else within(other, one)
+    # With a star in each, what stands between the stars can follow one after the other.
+    heads = sorted((one.partition("*")[0], other.partition("*")[0]), key=len)
+    tails = sorted((one.rpartition("*")[2], other.rpartition("*")[2]), key=len)
+    return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])

@@ -1,138 +1,61 @@
-"""Remarks on a policy's globs: rules that overlap, or that never hold.
+"""Remarks on a policy's globs: rules that may tie, and rules or exclusions without effect.
 
-Two rules overlap where some name is matched by both equally well and by no longer rule: every
-image of such a name is refused. What is said of names is exact: a name is shown, or there is none.
+Globs are compared in pairs, by what they match and not by what other rules take away from them:
+where two rules tie for a name is settled when an image of that name is judged, and refused.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from imagekit.documents.report import Report, shown
-from imagekit.policy.glob import applicable, literal_length
+from imagekit.policy.export.globs import ambiguous, covers, overlap
+from imagekit.policy.glob import applicable
 from imagekit.policy.lint.places import Places
-from imagekit.policy.overlap import GlobSet, SearchBudget, TooLongError, common_name, may_meet
-from imagekit.policy.types import ImageRule, Policy
-
-_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """The rules of a policy, and how much may be spent on looking for names."""
-
-    rules: tuple[ImageRule, ...]
-    places: Places
-    report: Report
-    budget: SearchBudget
-
-    def longer(self, rule: ImageRule) -> list[GlobSet]:
-        """Return the rules that win over this one where both match."""
-        return [
-            _rule(other)
-            for other in self.rules
-            if literal_length(other.glob) > literal_length(rule.glob)
-            and may_meet(other.glob, rule.glob)
-        ]
+from imagekit.policy.types import Policy
 
 
 def check_globs(policy: Policy, places: Places, report: Report) -> None:
-    """Report rules that overlap, rules that never hold, and exclusions of nothing."""
-    rules = _Rules(policy.images, places, report, SearchBudget())
-    try:
-        _overlaps(rules)
-        for number, rule in enumerate(policy.images):
-            _never(rules, number, rule)
-            _useless_exclusions(rules, number, rule)
-    except TooLongError:
+    """Report rules that may tie, rules that never hold, and exclusions of nothing."""
+    _ties(policy, places, report)
+    _exclusions(policy, places, report)
+    _unmatched_exceptions(policy, places, report)
+
+
+def _ties(policy: Policy, places: Places, report: Report) -> None:
+    numbers = {rule.glob: number for number, rule in enumerate(policy.images)}
+    for first, second in ambiguous(policy.images):
+        line = places.value("images", numbers[first.glob], "match").line
         report.warn(
-            places.value("images"),
-            "globs-too-complex",
-            "whether these globs overlap cannot be told in a reasonable time",
-            hint="write them with fewer stars",
-        )
-    _unmatched_exceptions(policy, rules)
-
-
-def _overlaps(rules: _Rules) -> None:
-    for number, second in enumerate(rules.rules):
-        for earlier, first in enumerate(rules.rules[:number]):
-            if literal_length(first.glob) != literal_length(second.glob):
-                continue
-            if not may_meet(first.glob, second.glob):
-                continue
-            longer = rules.longer(first)
-            both = (_rule(first), _rule(second))
-            name = common_name(both, unless=longer, budget=rules.budget)
-            if name is not None:
-                _overlap(rules, (earlier, number), name)
-
-
-def _overlap(rules: _Rules, pair: tuple[int, int], name: str) -> None:
-    first, second = (rules.rules[number].glob for number in pair)
-    line = rules.places.value("images", pair[0], "match").line
-    rules.report.error(
-        rules.places.value("images", pair[1], "match", "glob"),
-        "overlap",
-        f"`{shown(second)}` and `{shown(first)}` of line {line} match {shown(name)} equally well, "
-        "so every image of that name is refused",
-        hint=f'make one of them longer, or give this one exclude: ["{shown(first)}"]',
-    )
-
-
-def _never(rules: _Rules, number: int, rule: ImageRule) -> None:
-    """Report a rule that matches no name, or none that another rule does not match better."""
-    alone = common_name((_rule(rule),), budget=rules.budget)
-    span = rules.places.value("images", number, "match", "glob")
-    if alone is None:
-        why = "everything that it matches is excluded" if rule.exclude else "no name is like that"
-        rules.report.warn(
-            span,
-            "never-matches",
-            f"the rule `{shown(rule.glob)}` never holds: {why}",
-            hint="take the rule out, or exclude less"
-            if rule.exclude
-            else "a registry is HOST or HOST:PORT; a path has lower-case letters and digits",
-        )
-        return
-    longer = rules.longer(rule)
-    if longer and common_name((_rule(rule),), unless=longer, budget=rules.budget) is None:
-        rules.report.warn(
-            span,
-            "never-matches",
-            f"the rule `{shown(rule.glob)}` never holds: of each name that it matches, a longer "
-            f"rule is asked: {_named(longer)}",
-            hint="take the rule out",
+            places.value("images", numbers[second.glob], "match", "glob"),
+            "overlap",
+            f"`{shown(second.glob)}` and `{shown(first.glob)}` of line {line} can match one name "
+            "equally well; every image of such a name is refused",
+            hint=f'make one of them longer, or give this one exclude: ["{shown(first.glob)}"]',
         )
 
 
-def _useless_exclusions(rules: _Rules, number: int, rule: ImageRule) -> None:
-    for at, glob in enumerate(rule.exclude):
-        both = (GlobSet(rule.glob), GlobSet(glob))
-        if may_meet(rule.glob, glob) and common_name(both, budget=rules.budget) is not None:
-            continue
-        rules.report.warn(
-            rules.places.value("images", number, "match", "exclude", at),
-            "useless-exclude",
-            f"`{shown(glob)}` excludes nothing: `{shown(rule.glob)}` matches no such name",
-            hint="is it spelled right? `*` stays within a component, `**` goes across",
-        )
+def _exclusions(policy: Policy, places: Places, report: Report) -> None:
+    for number, rule in enumerate(policy.images):
+        if any(covers(glob, rule.glob) for glob in rule.exclude):
+            report.warn(
+                places.value("images", number, "match", "glob"),
+                "never-matches",
+                f"the rule `{shown(rule.glob)}` never holds: all that it matches is excluded",
+                hint="take the rule out, or exclude less",
+            )
+        for at, glob in enumerate(rule.exclude):
+            if not overlap(rule.glob, glob):
+                report.warn(
+                    places.value("images", number, "match", "exclude", at),
+                    "useless-exclude",
+                    f"`{shown(glob)}` excludes nothing: `{shown(rule.glob)}` matches no such name",
+                    hint="is it spelled right? `*` stays within a component, `**` goes across",
+                )
 
 
-def _unmatched_exceptions(policy: Policy, rules: _Rules) -> None:
+def _unmatched_exceptions(policy: Policy, places: Places, report: Report) -> None:
     for number, one in enumerate(policy.exceptions):
         if not applicable(policy, one.repository.name):
-            rules.report.warn(
-                rules.places.value("exceptions", number, "image"),
+            report.warn(
+                places.value("exceptions", number, "image"),
                 "unmatched-exception",
                 f"no rule speaks of {one.repository.name}, so its exception allows nothing",
                 hint="add a rule for it: what no rule matches is refused, exceptions or not",
             )
-
-
-def _rule(rule: ImageRule) -> GlobSet:
-    return GlobSet(rule.glob, rule.exclude)
-
-
-def _named(rules: Sequence[GlobSet]) -> str:
-    globs = [f"`{shown(rule.glob)}`" for rule in rules]
-    return ", ".join(globs[:_SHOWN]) + (", ..." if len(globs) > _SHOWN else "")

@@ -207,6 +207,16 @@ def test_an_image_that_no_rule_speaks_of_is_refused() -> None:
     assert _codes(_judged(other)) == ["NO_POLICY"]
 
 
+def test_an_image_that_two_rules_match_equally_well_is_refused() -> None:
+    """Nobody chooses between rules, though the receipt is good by each."""
+    (rule,) = _policy().images
+    tied = (replace(rule, glob="r.site/a*/demo"), replace(rule, glob="r.site/*s/demo"))
+
+    for each in tied:
+        assert _judged(policy=replace(_policy(), images=(each,))).allowed
+    assert _codes(_judged(policy=replace(_policy(), images=tied))) == ["AMBIGUOUS_POLICY"]
+
+
 def test_a_policy_that_was_itself_refused_allows_nothing() -> None:
     """A signature of the policy that does not hold stands in its verdicts."""
     bad = Finding(check="policy", code="POLICY_ROLLBACK", message="", severity="error")

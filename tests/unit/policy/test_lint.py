@@ -1,6 +1,7 @@
 """Linting policies: each remark by a policy that earns only this one."""
 
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -177,8 +178,7 @@ def test_one_remark(tmp_path: Path, code: str, document: dict[str, Any]) -> None
     assert found.column > 0
     assert found.source
     assert found.hint
-    errors = {"overlap", "expired"}
-    assert found.severity == ("error" if code in errors else "warning")
+    assert found.severity == ("error" if code == "expired" else "warning")
 
 
 @pytest.mark.parametrize(("code", "identity"), _PATTERNS)
@@ -223,26 +223,14 @@ def test_old_key_with_trusted_times(tmp_path: Path) -> None:
     assert _linted(tmp_path, _rooted(_rule(authorities=[_key(), old]))) == ()
 
 
-def test_overlap_of_what_a_longer_rule_takes(tmp_path: Path) -> None:
-    """Rules overlap only in names that are judged by both."""
+def test_a_tie_is_settled_by_an_exclusion(tmp_path: Path) -> None:
+    """Rules of one length may tie where some name matches both, unless one excludes the other."""
     crossing = [_rule("r.site/*/x"), _rule("r.site/y/*")]
     excluded = [_rule("r.site/*/x", exclude=("r.site/y/*",)), crossing[1]]
 
     assert [each.code for each in _linted(tmp_path, _document(*crossing))] == ["policy/overlap"]
-    assert _linted(tmp_path, _document(*crossing, _rule("r.site/y/x"))) == ()
     assert _linted(tmp_path, _document(*excluded)) == ()
-
-
-def test_a_rule_that_longer_ones_take_everything_from(tmp_path: Path) -> None:
-    """Every host has a dot or a port, or is localhost: nothing is left for a rule of all."""
-    longer = [_rule(glob) for glob in ("*.*/**", "*:*/**", "localhost/**")]
-
-    found = _linted(tmp_path, _document(_rule("**"), *longer))
-
-    assert "policy/never-matches" in [each.code for each in found]
-    assert "policy/never-matches" not in [
-        each.code for each in _linted(tmp_path, _document(_rule("**"), *longer[:2]))
-    ]
+    assert _linted(tmp_path, _document(_rule("r.site/*/x"), _rule("r.site/y/a*"))) == ()
 
 
 def test_faults_come_without_remarks(tmp_path: Path) -> None:
@@ -274,13 +262,15 @@ def test_the_policies_of_the_project(project: Path) -> None:
     assert (linted.policies, linted.diagnostics) == (2, ())
 
 
-def test_globs_that_take_too_long(tmp_path: Path) -> None:
-    """Where it cannot be told whether rules overlap, that is said, and soon."""
-    hard = [_rule(f"r.site/{f'*{one}' * 100}*/{'**/' * 20}x") for one in "abcdefgh"]
+def test_hostile_globs_cost_little(tmp_path: Path) -> None:
+    """Globs of many stars are compared in the time that their length takes."""
+    hard = [_rule(f"r.site/{one}{'*a*b' * 100}") for one in "abcdefgh"]
+    same = [_rule(f"r.site/*{one}{'*a*b' * 100}") for one in "abcdefgh"]
+    began = time.process_time()
 
-    codes = {each.code for each in _linted(tmp_path, _document(*hard))}
-
-    assert codes == {"policy/globs-too-complex"}
+    assert _linted(tmp_path, _document(*hard)) == ()
+    assert len(_linted(tmp_path, _document(*same))) == len(same) * (len(same) - 1) // 2
+    assert time.process_time() - began < 2
 
 
 def test_every_code_is_on_the_page(project: Path) -> None:
@@ -290,4 +280,4 @@ def test_every_code_is_on_the_page(project: Path) -> None:
     table = page.partition("| code |")[2].partition("## Test")[0]
 
     listed = set(re.findall(r"`policy/([a-z-]+)`", table))
-    assert listed == tested | {"nobody-left", "globs-too-complex"}
+    assert listed == tested | {"nobody-left"}
