@@ -22,11 +22,9 @@ from imagekit.errors import InvalidReferenceError
 LOCALHOST = "localhost"
 HUB = "docker.io"
 """Docker Hub, as the names of its images have it."""
-HUB_SIGNED = "index.docker.io"
-"""Docker Hub, as cosign and policy-controller write the names of its images."""
 HUB_ALIASES = frozenset(
     {
-        HUB_SIGNED,
+        "index.docker.io",
         "registry-1.docker.io",
         "registry.docker.io",
         "registry.hub.docker.com",

@@ -26,7 +26,7 @@ VERBS = {
     "test": "test policies by tables of cases",
     "save": "save an image's signatures, for such tables",
     "explain": "show every check of an image, and why it ends as it does",
-    "export": "write a policy for Podman, policy-controller or Kyverno, or as a page",
+    "export": "write a policy for Podman and its relatives, or as a page",
     "sign": "sign a policy, for verifiers that obey signed ones only",
 }
 """Each verb has a module of its own, ``policy_VERB``, with ``configure`` and ``run``."""

@@ -2,14 +2,11 @@
 
   imagekit policy export --policy site.yaml --format containers-policy --to etc-containers
   imagekit policy export --policy site.yaml --format containers-policy:5.4 --to out --dry-run
-  imagekit policy export --policy site.yaml --format kyverno --allow-loss signed-identity
   imagekit policy export --policy site.yaml --format docs > policy.md
 
 formats:
   containers-policy[:PODMAN]  policy.json and registries.d for Podman, Skopeo, Buildah, CRI-O
                               (default: the newest Podman known; Debian 13 has 5.4)
-  cluster-image-policy        ClusterImagePolicy for Sigstore's policy-controller
-  kyverno                     ImageValidatingPolicy for Kyverno
   docs                        a page for people: every rule, signer, condition and date
 
 Where the target would accept what the policy refuses, nothing is written: the command ends with 2
@@ -39,7 +36,7 @@ def configure(export: argparse.ArgumentParser) -> None:
         dest="target",
         required=True,
         metavar="FORMAT",
-        help="containers-policy[:PODMAN], cluster-image-policy, kyverno or docs",
+        help="containers-policy[:PODMAN] or docs",
     )
     export.add_argument(
         "--to", type=Path, metavar="FOLDER", help="write files there (default: print on stdout)"

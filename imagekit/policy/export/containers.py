@@ -31,8 +31,6 @@ from imagekit.policy.export.text import headline, json_text, lost_lines, yaml_te
 from imagekit.policy.glob import ANY, literal_length
 from imagekit.policy.types import ImageRule, Level, Policy, Proof
 
-_MADE = frozenset({"signed-identity", "platforms-verify"})
-
 
 def export(policy: Policy, *, podman: PodmanVersion, now: datetime) -> PolicyExport:
     """Write policy.json and the file that lets Podman look for signatures.
@@ -51,7 +49,7 @@ def export(policy: Policy, *, podman: PodmanVersion, now: datetime) -> PolicyExp
         table.add(rule)
     for rule in policy.images:
         table.exclude(rule)
-    losses = tuple(dict.fromkeys((*policy_losses(policy, _MADE), *table.losses, *_remarks())))
+    losses = tuple(dict.fromkeys((*policy_losses(policy), *table.losses, *_remarks())))
     return PolicyExport(
         target=f"containers-policy.json of Podman {podman}",
         documents=(
@@ -112,7 +110,7 @@ class _Table:
         found["docker"] = dict.fromkeys(sorted(self.hosts - {""}), attached)
         places = "policy.json to /etc/containers, this file to /etc/containers/registries.d."
         head = [headline(self.policy), f"For Podman {self.podman} and newer: {places}"]
-        return yaml_text([found], head=[*head, *lost_lines(losses)])
+        return yaml_text(found, head=[*head, *lost_lines(losses)])
 
     def _wanted(self, rule: ImageRule) -> list[Requirement]:
         if rule.proof is Proof.VSA:
@@ -135,7 +133,7 @@ class _Table:
         return found
 
     def _losses(self, rule: ImageRule, scope: Scope) -> Iterator[Loss]:
-        yield from rule_losses(rule, self.now, _MADE)
+        yield from rule_losses(rule, self.now)
         if rule.platforms.verify is Level.ALL:
             message = "the index must be signed too (platforms.verify: all); the target never asks"
             yield weaker("platforms-verify", message, rule=rule.glob)

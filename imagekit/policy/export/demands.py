@@ -1,18 +1,14 @@
-"""Every demand of a policy, with what is lost where a target cannot make it.
-
-A target names the demands that it makes itself; each of the others that a policy makes becomes a
-loss. So a new demand is lost loudly everywhere until an exporter learns it.
-"""
+"""Every demand of a policy that policy.json has no words for: each that is made is a loss."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from imagekit.errors import PolicyError
 from imagekit.policy.authorities import CLOCK_SKEW, authorities_of
-from imagekit.policy.export.conditions import say, span
+from imagekit.policy.export.conditions import span
 from imagekit.policy.export.globs import ambiguous
 from imagekit.policy.export.result import Loss, stricter, weaker
-from imagekit.policy.types import ImageRule, Level, Policy, Proof, SignedIdentity
+from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Need
 
 
@@ -38,50 +34,35 @@ def in_force(policy: Policy, now: datetime) -> None:
         )
 
 
-def policy_losses(policy: Policy, made: frozenset[str]) -> Iterator[Loss]:
-    """Yield what is lost of the demands that stand outside of the rules.
-
-    Args:
-        policy: whose demands.
-        made: codes of the demands that the target makes.
-    """
+def policy_losses(policy: Policy) -> Iterator[Loss]:
+    """Yield what is lost of the demands that stand outside of the rules."""
     for code, said in _POLICY.items():
-        message = said(policy) if code not in made else ""
+        message = said(policy)
         if message:
             yield weaker(code, message)
-    for exception in policy.exceptions if "exceptions" not in made else ():
+    for exception in policy.exceptions:
         yield stricter(
             "exceptions",
             f"{exception.repository.name}@{exception.digest} is allowed without signatures until "
             f"{exception.expires.isoformat()}; the target knows no exception and refuses it",
         )
-    if "ambiguous" not in made:
-        for one, other in ambiguous(policy.images):
-            yield weaker(
-                "ambiguous",
-                f"names that {one.glob} and {other.glob} match equally well are refused; "
-                "the target accepts what is good by one or both of them",
-                rule=one.glob,
-            )
+    for one, other in ambiguous(policy.images):
+        yield weaker(
+            "ambiguous",
+            f"names that {one.glob} and {other.glob} match equally well are refused; "
+            "the target accepts what is good by one or both of them",
+            rule=one.glob,
+        )
 
 
-def rule_losses(rule: ImageRule, now: datetime, made: frozenset[str]) -> Iterator[Loss]:
-    """Yield what is lost of the demands of a rule.
-
-    Args:
-        rule: whose demands.
-        now: the present time.
-        made: codes of the demands that the target makes.
-    """
+def rule_losses(rule: ImageRule, now: datetime) -> Iterator[Loss]:
+    """Yield what is lost of the demands of a rule."""
     for code, said in _RULE.items():
-        message = said(rule) if code not in made else ""
+        message = said(rule)
         if message:
             yield weaker(code, message, rule=rule.glob)
-    if "attestations" not in made:
-        yield from _attestation_losses(rule)
-    if "conditions" not in made and "attestations" in made:
-        yield from _condition_losses(rule)
-    if "warn-until" not in made and rule.warn_until is not None and now < rule.warn_until:
+    yield from _attestation_losses(rule)
+    if rule.warn_until is not None and now < rule.warn_until:
         yield stricter(
             "warn-until",
             f"until {rule.warn_until.isoformat()} this rule only warns; the target refuses",
@@ -97,17 +78,6 @@ def _attestation_losses(rule: ImageRule) -> Iterator[Loss]:
             "the target looks at no attestation"
         )
         yield weaker("attestations", message, rule=rule.glob)
-
-
-def _condition_losses(rule: ImageRule) -> Iterator[Loss]:
-    for each in rule.attestations:
-        if each.condition is not None:
-            said = "; ".join(say(each.condition))
-            message = f"an attestation of type {each.type} need not say there: {said}"
-            yield weaker("conditions", message, rule=rule.glob)
-    if rule.proof is Proof.VSA and rule.vsa is not None:
-        message = f"a verification summary need not say there: {'; '.join(say(rule.vsa))}"
-        yield weaker("conditions", message, rule=rule.glob)
 
 
 def _expiry(policy: Policy) -> str:
@@ -147,30 +117,10 @@ def _platforms(rule: ImageRule) -> str:
     return f"an image without {wanted} is refused; not by the target" if wanted else ""
 
 
-def _level(rule: ImageRule) -> str:
-    level = rule.platforms.verify
-    if level is Level.TOP:
-        return ""
-    return (
-        f"platforms.verify is {level}: more manifests must be signed than the one "
-        "that the target looks at"
-    )
-
-
 def _expressions(rule: ImageRule) -> str:
     count = len(rule.expressions)
     return f"{count} CEL expression(s) must be true of the image; the target asks none" * bool(
         count
-    )
-
-
-def _identity(rule: ImageRule) -> str:
-    # A verification summary is bound to the digest only.
-    if rule.signed_identity is SignedIdentity.DIGEST_ONLY or rule.proof is Proof.VSA:
-        return ""
-    return (
-        f"a signature counts for the name that it was made for ({rule.signed_identity}); "
-        "the target takes it for any name and tag that the image is copied to"
     )
 
 
@@ -185,11 +135,9 @@ _POLICY: Mapping[str, Callable[[Policy], str]] = {
     "deny-digests": _digests,
 }
 _RULE: Mapping[str, Callable[[ImageRule], str]] = {
-    "signed-identity": _identity,
     "max-age": _max_age,
     "monotonic": _monotonic,
     "platforms": _platforms,
-    "platforms-verify": _level,
     "expressions": _expressions,
     "timestamp": _timestamp,
 }

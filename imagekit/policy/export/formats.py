@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from imagekit.errors import UsageError
-from imagekit.policy.export import containers, controller, kyverno, page
+from imagekit.policy.export import containers, page
 from imagekit.policy.export.podman import PodmanVersion
 from imagekit.policy.export.result import PolicyExport
 from imagekit.policy.types import Policy
@@ -39,23 +39,14 @@ def _containers(policy: Policy, version: str, now: datetime) -> PolicyExport:
     return containers.export(policy, podman=PodmanVersion.parse(version), now=now)
 
 
-def _unversioned(export: Callable[..., PolicyExport]) -> _Exporter:
-    def exporter(policy: Policy, version: str, now: datetime) -> PolicyExport:
-        if version:
-            raise UsageError(
-                f"{version!r:.40}: only containers-policy has versions",
-                hint="leave the version out",
-            )
-        return export(policy, now=now)
-
-    return exporter
+def _page(policy: Policy, version: str, now: datetime) -> PolicyExport:
+    if version:
+        raise UsageError(
+            f"{version!r:.40}: only containers-policy has versions", hint="leave the version out"
+        )
+    return page.export(policy, now=now)
 
 
 FORMATS: Mapping[str, _Exporter] = MappingProxyType(
-    {
-        "containers-policy": _containers,
-        "cluster-image-policy": _unversioned(controller.export),
-        "kyverno": _unversioned(kyverno.export),
-        "docs": _unversioned(page.export),
-    }
+    {"containers-policy": _containers, "docs": _page}
 )

@@ -1,4 +1,4 @@
-"""How the globs of policies relate to each other, and to the names of other tools.
+"""How the globs of policies relate to each other.
 
 What a glob matches is said in ``imagekit.policy.glob``.
 """
@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from imagekit.policy.glob import ANY, literal_length, reaches_end, within
 from imagekit.policy.types import ImageRule
-
-_TAIL = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@[a-z0-9]+:[0-9a-f]+)?"
-"""Tag and digest, as far as there are any."""
 
 
 def overlap(one: str, other: str) -> bool:
@@ -39,32 +36,6 @@ def ambiguous(rules: Sequence[ImageRule]) -> Iterator[tuple[ImageRule, ImageRule
     for group in groups.values():
         for index, one in enumerate(group):
             yield from ((one, other) for other in group[index + 1 :] if _tie(one, other))
-
-
-def longer(rule: ImageRule, rules: Sequence[ImageRule]) -> tuple[ImageRule, ...]:
-    """Return the other rules that take names away from this one, or make them ambiguous."""
-    length = literal_length(rule.glob)
-    return tuple(
-        other
-        for other in rules
-        if other is not rule
-        and literal_length(other.glob) >= length
-        and overlap(rule.glob, other.glob)
-    )
-
-
-def regexp(glob: str) -> str:
-    """Return the glob as a regular expression (RE2) for references with tag and digest."""
-    host, *path = glob.split("/")
-    parts = [_component(host, inner="[^/@]"), *(_component(part, inner="[^/:@]") for part in path)]
-    return "^" + "/".join(parts) + _TAIL + "$"
-
-
-def _component(part: str, *, inner: str) -> str:
-    if part == ANY:
-        return f"{inner}+(?:/[^/:@]+)*"
-    pieces = ["".join(f"\\{c}" if c in ".[]" else c for c in piece) for piece in part.split("*")]
-    return f"{inner}*".join(pieces)
 
 
 def _tie(one: ImageRule, other: ImageRule) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from imagekit.policy.export.podman import PodmanVersion
 from imagekit.policy.export.result import Loss, stricter, weaker
 from imagekit.policy.export.signers import Clause
-from imagekit.policy.export.trustroot import CertificateAuthority, Log, services
+from imagekit.policy.export.trustroot import services
 from imagekit.policy.types import ImageRule, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need
 from imagekit.signatures.publickey import public_key_pem
@@ -79,7 +79,7 @@ class Writer:
                 return f"Podman {self.podman} knows neither Fulcio nor Rekor (4.4 does)"
             if not _logs(one):
                 return "it reads logs with an ECDSA key only (Rekor v1), and there is none"
-        if one.key is None and not _authorities(one):
+        if one.key is None and not _chains(one):
             return "its trusted root has no certificate authority"
         if one.key is None and not any(_person(identity) for identity in one.identities):
             return "it knows exact issuers and exact e-mail addresses only"
@@ -99,7 +99,7 @@ class Writer:
             "here they do"
         )
         self.losses.append(weaker("sct", message, rule=self.rule.glob))
-        chains = "".join(authority.chain for authority in _authorities(one))
+        chains = "".join(_chains(one))
         return {
             "caData": _base64(chains),
             "oidcIssuer": person.issuer.text,
@@ -107,7 +107,7 @@ class Writer:
         }
 
     def _log(self, one: Authority) -> Requirement:
-        logs = [_base64(log.key) for log in _logs(one)]
+        logs = [_base64(key) for key in _logs(one)]
         if len(logs) == 1:
             return {"rekorPublicKeyData": logs[0]}
         if self.podman.several:
@@ -142,13 +142,12 @@ def _logged(one: Authority) -> bool:
     return one.tlog is Need.REQUIRED or one.key is None
 
 
-def _authorities(one: Authority) -> tuple[CertificateAuthority, ...]:
-    return services(one.trust_root).authorities if one.trust_root else ()
+def _chains(one: Authority) -> tuple[str, ...]:
+    return services(one.trust_root).chains if one.trust_root else ()
 
 
-def _logs(one: Authority) -> tuple[Log, ...]:
-    logs = services(one.trust_root).logs if one.trust_root else ()
-    return tuple(log for log in logs if log.ecdsa)
+def _logs(one: Authority) -> tuple[str, ...]:
+    return services(one.trust_root).logs if one.trust_root else ()
 
 
 def _log_of(one: Authority) -> object:

@@ -21,10 +21,8 @@ CODES = frozenset(
     {
         "ambiguous",
         "attestations",
-        "conditions",
         "deny-digests",
         "deny-identities",
-        "distinct-signers",
         "exclude",
         "expiry",
         "expressions",
@@ -37,9 +35,7 @@ CODES = frozenset(
         "platforms-verify",
         "scope",
         "sct",
-        "signed-identity",
         "timestamp",
-        "warn-until",
     }
 )
 """Codes of the losses that want permission."""

@@ -64,32 +64,8 @@ def open_now(
             losses.append(stricter("key-window", message, rule=rule))
             continue
         kept.append(one)
-        losses += window_losses(one, rule=rule, ends=True)
+        losses += _window_losses(one, rule=rule)
     return tuple(kept), tuple(losses)
-
-
-def window_losses(one: Authority, *, rule: str, ends: bool) -> list[Loss]:
-    """Return what is lost of the time in which a key counts.
-
-    Args:
-        one: whose.
-        rule: the glob of its rule.
-        ends: whether the target does not know when it ends either.
-    """
-    losses = []
-    if ends and one.not_after is not None:
-        message = (
-            f"{one.name} counts until {one.not_after.isoformat()} (notAfter); "
-            "the target goes on to accept its signatures"
-        )
-        losses.append(weaker("key-window", message, rule=rule))
-    if one.not_before is not None and one.trust_root is not None:
-        message = (
-            f"signatures of {one.name} that were made before {one.not_before.isoformat()} "
-            "(notBefore) do not count; the target looks at no time of a signature"
-        )
-        losses.append(weaker("key-window", message, rule=rule))
-    return losses
 
 
 def clauses(authorities: Sequence[Authority], threshold: int) -> tuple[Clause, ...] | None:
@@ -127,17 +103,21 @@ def too_few(rule: str) -> Loss:
     return stricter("threshold", message, rule=rule)
 
 
-def same_person(authorities: Sequence[Authority], threshold: int, *, rule: str) -> list[Loss]:
-    """Return the loss that one identity may be counted for two authorities."""
-    keyless = [one for one in authorities if one.identities]
-    patterns = any(each.subject.regexp for one in keyless for each in one.identities)
-    if threshold < 2 or len(keyless) < 2 or not patterns:  # noqa: PLR2004  # two are several
-        return []
-    message = (
-        "no signer counts twice towards the threshold; the target counts somebody whom two "
-        "authorities' identities match for both"
-    )
-    return [weaker("distinct-signers", message, rule=rule)]
+def _window_losses(one: Authority, *, rule: str) -> list[Loss]:
+    losses = []
+    if one.not_after is not None:
+        message = (
+            f"{one.name} counts until {one.not_after.isoformat()} (notAfter); "
+            "the target goes on to accept its signatures"
+        )
+        losses.append(weaker("key-window", message, rule=rule))
+    if one.not_before is not None and one.trust_root is not None:
+        message = (
+            f"signatures of {one.name} that were made before {one.not_before.isoformat()} "
+            "(notBefore) do not count; the target looks at no time of a signature"
+        )
+        losses.append(weaker("key-window", message, rule=rule))
+    return losses
 
 
 def _identities(

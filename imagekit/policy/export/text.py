@@ -1,7 +1,7 @@
 """Documents as text: JSON and YAML that people can read and that always come out the same."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagekit.policy.export.result import Effect, Loss
@@ -16,23 +16,18 @@ def json_text(value: Value) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def yaml_text(values: Sequence[Value], *, head: Iterable[str] = ()) -> str:
-    """Return objects as the documents of one YAML stream, below lines of comment."""
+def yaml_text(value: Value, *, head: Iterable[str]) -> str:
+    """Return an object as YAML, below lines of comment."""
     import yaml  # exports are rare, and the verifier is to start quickly
 
     class Dumper(yaml.SafeDumper):
-        """Writes texts of several lines as they are, and nothing as an alias."""
+        """Writes nothing as an alias."""
 
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the base class's words
             return True
 
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    body = yaml.dump_all(
-        values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000, explicit_start=True
+    body = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000, explicit_start=True
     )
     return "".join(f"# {plain(line)}\n" for line in head) + str(body)
 

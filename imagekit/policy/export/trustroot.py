@@ -20,35 +20,13 @@ _MOST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateAuthority:
-    """A certificate authority: Fulcio, or one that signs timestamps."""
-
-    uri: str
-    organization: str
-    common_name: str
-    chain: str
-    """Certificates in PEM, the root last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """A log: Rekor, or one of certificates."""
-
-    url: str
-    key: str
-    """Public key in PEM."""
-    ecdsa: bool
-    """Whether it is an ECDSA key on P-256, as Rekor v1 and CT logs have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a trusted root trusts."""
+    """What a trusted root trusts, in PEM."""
 
-    authorities: tuple[CertificateAuthority, ...]
-    logs: tuple[Log, ...]
-    certificate_logs: tuple[Log, ...]
-    timestamps: tuple[CertificateAuthority, ...]
+    chains: tuple[str, ...]
+    """The certificates of each certificate authority, the root last."""
+    logs: tuple[str, ...]
+    """Keys of the logs that have an ECDSA key on P-256, as Rekor v1 has."""
 
 
 def services(root: TrustRoot) -> Services:
@@ -59,13 +37,10 @@ def services(root: TrustRoot) -> Services:
     """
     try:
         document = strictjson.loads_object(root.raw, what=f"the trusted root {root.name}")
+        keys = [_bytes(each["publicKey"]["rawBytes"]) for each in _list(document, "tlogs")]
         return Services(
-            authorities=tuple(
-                _authority(each) for each in _list(document, "certificateAuthorities")
-            ),
-            logs=tuple(_log(each) for each in _list(document, "tlogs")),
-            certificate_logs=tuple(_log(each) for each in _list(document, "ctlogs")),
-            timestamps=tuple(_authority(each) for each in _list(document, "timestampAuthorities")),
+            chains=tuple(_chain(each) for each in _list(document, "certificateAuthorities")),
+            logs=tuple(_pem("PUBLIC KEY", key) for key in keys if _is_p256(key)),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise PolicyError(
@@ -82,30 +57,13 @@ def _list(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _authority(each: Mapping[str, Any]) -> CertificateAuthority:
-    subject = each.get("subject", {})
-    certificates = _list(each["certChain"], "certificates")
-    return CertificateAuthority(
-        uri=_text(each.get("uri", "")),
-        organization=_text(subject.get("organization", "")),
-        common_name=_text(subject.get("commonName", "")),
-        chain="".join(_pem("CERTIFICATE", _bytes(one["rawBytes"])) for one in certificates),
-    )
+def _chain(authority: Mapping[str, Any]) -> str:
+    certificates = _list(authority["certChain"], "certificates")
+    return "".join(_pem("CERTIFICATE", _bytes(one["rawBytes"])) for one in certificates)
 
 
-def _log(each: Mapping[str, Any]) -> Log:
-    der = _bytes(each["publicKey"]["rawBytes"])
-    return Log(
-        url=_text(each.get("baseUrl", "")),
-        key=_pem("PUBLIC KEY", der),
-        ecdsa=describe(PublicKey(der)) == "ECDSA P-256",
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise DocumentError("a text in it is none")
-    return value
+def _is_p256(der: bytes) -> bool:
+    return describe(PublicKey(der)) == "ECDSA P-256"
 
 
 def _bytes(value: object) -> bytes:

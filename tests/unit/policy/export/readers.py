@@ -1,11 +1,10 @@
-"""How the targets read what is exported: as little of each as the tests need.
+"""How a policy.json is read, as little of it as the tests need.
 
-Written after containers-policy.json(5) and docs.sigstore.dev/policy-controller, by whose own
-programs the same is tested in tests/e2e/interop as far as they run there.
+Written after containers-policy.json(5), by whose own programs the same is tested in
+tests/e2e/interop.
 """
 
 import base64
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,36 +46,6 @@ def _met(requirement: Mapping[str, Any], signers: frozenset[str]) -> bool:
     assert requirement["type"] == "sigstoreSigned"
     datas = requirement.get("keyDatas") or [requirement["keyData"]]
     return any(_fingerprint(base64.b64decode(data)) in signers for data in datas)
-
-
-def controller_accepts(policies: list[Any], name: str, signers: frozenset[str]) -> bool:
-    """Return whether ClusterImagePolicy objects accept an image that these keys have signed."""
-    image = f"{name}:1"
-    found = [each for each in policies if _speaks_of(each, image)]
-    return bool(found) and all(_satisfied(each, signers) for each in found)
-
-
-def _speaks_of(policy: Mapping[str, Any], image: str) -> bool:
-    return any(
-        re.search(
-            "^"
-            + each["glob"]
-            .replace(".", r"\.")
-            .replace("**", "#")
-            .replace("*", "[^/]*")
-            .replace("#", ".*")
-            + "$",
-            image,
-        )
-        for each in policy["spec"]["images"]
-    )
-
-
-def _satisfied(policy: Mapping[str, Any], signers: frozenset[str]) -> bool:
-    return any(
-        "key" in each and _fingerprint(each["key"]["data"].encode()) in signers
-        for each in policy["spec"]["authorities"]
-    )
 
 
 def _fingerprint(pem: bytes) -> str:

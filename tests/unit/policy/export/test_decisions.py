@@ -1,19 +1,15 @@
 """Whatever the policy, what is exported accepts no more than it, unless a loss says so."""
 
 import json
-import re
 
-import pytest
-import re2
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagekit.policy.export import Effect, PolicyExport, export_policy
 from imagekit.policy.glob import applicable
-from imagekit.policy.types import Deny, ImageRule, Policy
+from imagekit.policy.types import Deny, Policy
 from tests.unit.policy.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
-from tests.unit.policy.export.readers import controller_accepts, podman_accepts
+from tests.unit.policy.export.readers import podman_accepts
 
 _GLOBS = st.sampled_from(
     (
@@ -82,64 +78,3 @@ def test_podman(made: Policy, name: str, signers: frozenset[str], target: str) -
     document = json.loads(found.documents[0].text)
 
     _check(made, found, accepts=podman_accepts(document, name, signers), name=name, signers=signers)
-
-
-@settings(max_examples=60, deadline=None)
-@given(POLICIES, NAMES, SIGNERS)
-def test_policy_controller(made: Policy, name: str, signers: frozenset[str]) -> None:
-    """ClusterImagePolicy objects, all that match of which must be satisfied."""
-    found = export_policy(made, "cluster-image-policy", now=NOW)
-    objects = list(yaml.safe_load_all(found.documents[0].text))
-
-    _check(
-        made, found, accepts=controller_accepts(objects, name, signers), name=name, signers=signers
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "excluded", "inner"),
-    [
-        ("r.site/a", "r.site/**", rule(glob="r.site/**", exclude=("r.site/**",))),
-        ("r.site/a/a", "r.site/**", rule(glob="r.site/**", exclude=("r.site/a/**",))),
-        ("r.site/a", "r.site/a", rule(glob="*/*", authorities=(B,))),
-    ],
-    ids=["the other excludes itself", "the other excludes it too", "the other has no words there"],
-)
-def test_an_excluded_image_is_never_accepted(name: str, excluded: str, inner: ImageRule) -> None:
-    """The keys of a rule that excludes an image do not suffice where no other rule is exported."""
-    made = policy(rule(glob="**", exclude=(excluded,)), inner)
-    objects = list(yaml.safe_load_all(_text(made)))
-
-    assert not controller_accepts(objects, name, frozenset({KEYS[0].fingerprint}))
-
-
-def _text(made: Policy) -> str:
-    return export_policy(made, "cluster-image-policy", now=NOW).documents[0].text
-
-
-@settings(max_examples=60, deadline=None)
-@given(POLICIES, NAMES, st.sampled_from((":1", f"@sha256:{'0' * 64}", f":1@sha256:{'0' * 64}")))
-def test_kyverno_speaks_of_the_same_images(made: Policy, name: str, tail: str) -> None:
-    """Exactly the policy of the only longest match matches, else exactly the one that refuses."""
-    found = export_policy(made, "kyverno", now=NOW)
-    matching = [
-        each["metadata"]["name"]
-        for each in yaml.safe_load_all(found.documents[0].text)
-        if _true(each["spec"]["matchImageReferences"][0]["expression"], f"{name}{tail}")
-    ]
-
-    rules = applicable(made, name)
-    number = made.images.index(rules[0]) + 1 if len(rules) == 1 else 0
-    assert matching == [f"site-rule{number}" if number else "site-default"]
-
-
-def _true(expression: str, reference: str) -> bool:
-    """Evaluate the little of CEL that names are matched by."""
-
-    def one(found: re.Match[str]) -> str:
-        return str(re2.search(found.group(1), reference) is not None)
-
-    text = re.sub(r"ref\.matches\(r'([^']*)'\)", one, expression)
-    text = text.replace("!", " not ").replace("&&", "and").replace("||", "or")
-    assert set(re.findall("[A-Za-z]+", text)) <= {"True", "False", "not", "and", "or"}
-    return bool(eval(text))  # noqa: S307  # nothing but the words above is in it

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,9 +115,7 @@ _POLICIES = st.builds(
     ),
     st.sampled_from((None, EARLIER)),
 )
-_TARGETS = st.sampled_from(
-    ("containers-policy", "containers-policy:4.2", "cluster-image-policy", "kyverno", "docs")
-)
+_TARGETS = st.sampled_from(("containers-policy", "containers-policy:4.2", "docs"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,10 +132,9 @@ def test_every_demand_is_told(made: Policy, target: str) -> None:
             assert not missing, (target, missing)
 
 
-@pytest.mark.parametrize("target", ["containers-policy", "cluster-image-policy", "kyverno"])
-def test_signers_that_cannot_be_reached_are_told(target: str) -> None:
+def test_signers_that_cannot_be_reached_are_told() -> None:
     """A rule that asks for more signers than it has refuses there too, and the export says so."""
-    found = export_policy(policy(rule(threshold=2)), target, now=NOW)
+    found = export_policy(policy(rule(threshold=2)), "containers-policy", now=NOW)
 
     assert "threshold" in {loss.code for loss in found.losses}
 
@@ -166,8 +162,7 @@ def _told(
         written = required.predicate_type in text or f"attest {required.type}" in text
         yield required.type, "attestations" in losses or written or f"type {required.type}" in text
         if required.condition is not None:
-            told = page or bool({"conditions", "attestations"} & losses)
-            yield "conditions", told
+            yield "conditions", page or "attestations" in losses
     # A rule that nobody can satisfy is rejected, and that is said.
     for one in each.authorities:
         if one.key is not None:

@@ -53,8 +53,6 @@ REWRITE = "IMAGEKIT_REWRITE_GOLDEN"
 FORMATS = {
     "containers-policy": "podman",
     "containers-policy:4.3": "podman-4.3",
-    "cluster-image-policy": "controller",
-    "kyverno": "kyverno",
     "docs": "page",
 }
 
