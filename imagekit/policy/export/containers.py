@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imagekit.policy.export.demands import in_force, policy_losses, rule_losses
-from imagekit.policy.export.globs import covers, overlap
 from imagekit.policy.export.podman import PodmanVersion
 from imagekit.policy.export.requirements import REJECT, Requirement, Writer
 from imagekit.policy.export.result import (
@@ -29,6 +28,7 @@ from imagekit.policy.export.scopes import Scope, scope_of
 from imagekit.policy.export.signers import counted, open_now, too_few, undenied
 from imagekit.policy.export.text import headline, json_text, lost_lines, yaml_text
 from imagekit.policy.glob import ANY, literal_length
+from imagekit.policy.overlap import covers, overlap
 from imagekit.policy.types import ImageRule, Level, Policy, Proof
 
 

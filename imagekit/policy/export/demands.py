@@ -6,8 +6,8 @@ from datetime import datetime
 from imagekit.errors import PolicyError
 from imagekit.policy.authorities import CLOCK_SKEW, authorities_of
 from imagekit.policy.export.conditions import span
-from imagekit.policy.export.globs import ambiguous
 from imagekit.policy.export.result import Loss, stricter, weaker
+from imagekit.policy.overlap import ambiguous
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Need
 

@@ -5,9 +5,9 @@ where two rules tie for a name is settled when an image of that name is judged, 
 """
 
 from imagekit.documents.report import Report, shown
-from imagekit.policy.export.globs import ambiguous, covers, overlap
 from imagekit.policy.glob import applicable
 from imagekit.policy.lint.places import Places
+from imagekit.policy.overlap import ambiguous, covers, overlap
 from imagekit.policy.types import Policy
 
 

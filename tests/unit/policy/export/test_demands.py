@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import SbomCondition, VsaCondition
 from imagekit.policy.export import CODES, Effect, PolicyExport, export_policy
-from imagekit.policy.export.globs import covers
+from imagekit.policy.overlap import covers
 from imagekit.policy.types import (
     Deny,
     Expression,

@@ -1,16 +1,11 @@
-"""Globs against each other, and as scopes of policy.json."""
-
-from collections.abc import Iterator
-from itertools import product
+"""Globs against each other."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.policy.export.globs import covers, overlap
-from imagekit.policy.export.scopes import scope_of
 from imagekit.policy.glob import fault, matches
-from tests.unit.policy.export.readers import in_scope
+from imagekit.policy.overlap import covers, overlap
 
 _PARTS = st.sampled_from(("a", "b", "ab", "*", "a*", "*b", "**", "a*b", "*a*", "6", "*6"))
 _HOSTS = st.sampled_from(("r.site", "r.site:5000", "*.site", "*", "**", "docker.io", "r*", "site"))
@@ -74,29 +69,3 @@ def test_covers(wide: str, narrow: str, *, expected: bool) -> None:
 def test_long_globs_cost_little() -> None:
     """The time is bounded by the product of the lengths."""
     assert overlap("r.site/" + "a*" * 250, "r.site/" + "*a" * 250)
-
-
-@settings(max_examples=150, deadline=None)
-@given(GLOBS, NAMES)
-def test_scope_holds_every_name(glob: str, name: str) -> None:
-    """A scope is never too small; where nothing is said of others it is not too large either."""
-    scope = scope_of(glob)
-    if scope is None:
-        return
-
-    if matches(glob, name):
-        assert in_scope(scope.text, name)
-    elif in_scope(scope.text, name):
-        assert scope.wider
-
-
-def test_some_globs_have_words_everywhere() -> None:
-    """The properties above are not true for want of cases."""
-    shapes = list(_shapes())
-
-    assert all(scope_of(glob) for glob in shapes)
-
-
-def _shapes() -> Iterator[str]:
-    for host, path in product(("r.site", "r.site:5000", "localhost"), ("**", "a", "a/**", "a/*")):
-        yield f"{host}/{path}"
