@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from imagekit.errors import PolicyError
-from imagekit.policy.authorities import CLOCK_SKEW, authorities_of
+from imagekit.policy.authorities import authorities_of
 from imagekit.policy.export.conditions import span
 from imagekit.policy.export.result import Loss, stricter, weaker
+from imagekit.policy.force import not_in_force
 from imagekit.policy.overlap import ambiguous
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Need
+
+_NOT_IN_FORCE = {"POLICY_EXPIRED": "export/expired", "CLOCK": "export/not-issued"}
 
 
 def in_force(policy: Policy, now: datetime) -> None:
@@ -18,19 +21,12 @@ def in_force(policy: Policy, now: datetime) -> None:
     Raises:
         PolicyError: the policy has expired, or is not issued yet.
     """
-    if now >= policy.expires:
+    fault = not_in_force(policy, now)
+    if fault is not None:
         raise PolicyError(
-            f"the policy {policy.name} expired at {policy.expires.isoformat()}: "
-            "it allows nothing, and what is exported would",
-            hint="review it, raise metadata.version and set metadata.expires anew",
-            code="export/expired",
-        )
-    if policy.issued is not None and now < policy.issued - CLOCK_SKEW:
-        raise PolicyError(
-            f"the policy {policy.name} is issued at {policy.issued.isoformat()} only; "
-            "until then it allows nothing, and what is exported would",
-            hint="export it when it is in force, or set the clock",
-            code="export/not-issued",
+            f"{fault.message}: it allows nothing, and what is exported would",
+            hint=fault.hint,
+            code=_NOT_IN_FORCE[fault.code],
         )
 
 
