@@ -100,6 +100,7 @@ class CertificateBundle:
 
     raw: bytes
     envelope: Envelope
+    proofs: Proofs
 
 
 Bundle = KeyBundle | CertificateBundle
@@ -143,7 +144,7 @@ def parse_bundle(raw: bytes) -> Bundle:
             hint=key.optional_text("hint"),
             proofs=Proofs(material=material),
         )
-    return CertificateBundle(raw=raw, envelope=envelope)
+    return CertificateBundle(raw=raw, envelope=envelope, proofs=Proofs(material=material))
 
 
 def key_bundle_bytes(statement: bytes, signature: bytes, public_key: PublicKey) -> bytes:

@@ -86,9 +86,10 @@ class TrustConfig:
         """
         from sigstore.models import ClientTrustConfig
 
+        from imagekit.signatures.sigstore import internals
+
         config = _services(ClientTrustConfig.production)
-        # The library has no public way to the document that it fetched.
-        return cls(config, config.trusted_root._inner.to_json().encode())  # noqa: SLF001
+        return cls(config, internals.root_json(config))
 
 
 class KeylessSigner:
@@ -133,9 +134,9 @@ class KeylessSigner:
 
     def legacy(self, payload: bytes) -> Mapping[str, str]:
         """Sign a payload, where a Rekor v1 is configured; nobody reads that form with another."""
-        from sigstore._internal.rekor.client import RekorClient
+        from imagekit.signatures.sigstore.internals import logs_in_rekor_v1
 
-        if not isinstance(self._config.config.signing_config.get_tlogs()[0], RekorClient):
+        if not logs_in_rekor_v1(self._config.config):
             return {}
         signer = self._ready()
         return self._annotations(_services(lambda: signer.sign_artifact(payload)))
@@ -196,7 +197,9 @@ class KeylessSigner:
         """Write what cosign writes beside a payload."""
         from cryptography.hazmat.primitives.serialization import Encoding
 
-        entry = bundle.log_entry._inner  # noqa: SLF001  # the library has no public way to it
+        from imagekit.signatures.sigstore.internals import entry_message
+
+        entry = entry_message(bundle.log_entry)
         if entry.inclusion_promise is None or entry.integrated_time is None:
             return {}
         promise = InclusionPromise(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields, base64_text
 from imagekit.errors import DocumentError, VerificationError
-from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Recorded, Signed, parse_recorded
+from imagekit.signatures.sigstore.trustedroot import guarded
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
-    from sigstore._internal.trust import RekorKeyring
+
+    from imagekit.signatures.sigstore.internals import RekorKeyring
 
 _CODE = BAD_TLOG_ENTRY
 _LATEST = 1 << 40
@@ -83,35 +85,37 @@ class InclusionPromise:
         Raises:
             VerificationError: none of them signed it.
         """
-        from sigstore._utils import KeyID
         from sigstore.errors import VerificationError as Refused
+
+        from imagekit.signatures.sigstore.internals import verify_by_log
 
         # Sorted keys and no blanks: for these four values that is RFC 8785's canonical form.
         signed = strictjson.dumps(self.payload)
         try:
-            keys.verify(key_id=KeyID(self.log_id), signature=self.signature, data=signed)
+            verify_by_log(keys, self.log_id, signature=self.signature, data=signed)
         except Refused as error:
             raise VerificationError("the log did not sign this promise", code=_CODE) from error
 
-    def check_entry(self, certificate: "Certificate", *, signature: bytes, payload: bytes) -> None:
-        """Check that the entry is of this certificate, signature and payload.
 
-        Raises:
-            DocumentError: it cannot be read.
-            VerificationError: it is of something else (CVE-2026-22703).
-        """
-        recorded = parse_recorded(self.body)
-        same = recorded.is_of(Signed(signature=signature, message=payload))
-        if not (same and _certificate_of(recorded.signer) == certificate):
-            raise VerificationError(
-                "the log entry is of another signature, certificate or payload", code=_CODE
-            )
+def check_certified_body(body: bytes, signed: Signed, certificate: "Certificate") -> None:
+    """Check that a log entry is of this certificate, signature and message.
+
+    Raises:
+        DocumentError: it cannot be read.
+        VerificationError: it is of something else (CVE-2022-36056, CVE-2026-22703).
+    """
+    recorded = parse_recorded(body)
+    if not (recorded.is_of(signed) and _certificate_of(recorded) == certificate):
+        raise VerificationError(
+            "the log entry is of another signature, certificate or message", code=_CODE
+        )
 
 
-def _certificate_of(pem: bytes) -> "Certificate":
-    from cryptography.x509 import load_pem_x509_certificate
+def _certificate_of(recorded: Recorded) -> "Certificate":
+    from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
-    return load_pem_x509_certificate(pem)
+    read = load_der_x509_certificate if recorded.certified else load_pem_x509_certificate
+    return guarded(lambda: read(recorded.signer), code=_CODE)
 
 
 def _number(fields: Fields, key: str) -> int:

@@ -7,7 +7,7 @@ is by an authority that the root does not know proves nothing, and spoils nothin
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagekit.errors import VerificationError
 from imagekit.signatures.bundle import BAD_TIMESTAMP
@@ -16,7 +16,6 @@ from imagekit.signatures.sigstore.trustedroot import guarded, within
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
-    from sigstore._internal.trust import CertificateAuthority
     from sigstore.models import TrustedRoot
 
 
@@ -43,7 +42,7 @@ def judge_timestamps(
 def told(judge: Callable[[], ServiceResult], *, code: str) -> ServiceResult:
     """Let what does not hold be a fault of what is witnessed: the policy may not ask for it."""
     try:
-        return guarded(judge)
+        return guarded(judge, code=code)
     except VerificationError as error:
         return ServiceResult(fault=Refusal(code=code, message=error.message, hint=error.hint))
 
@@ -63,7 +62,7 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
     return time
 
 
-def _is_by(response: "TimeStampResponse", authority: "CertificateAuthority") -> bool:
+def _is_by(response: "TimeStampResponse", authority: Any) -> bool:
     """Return whether a timestamp says to be by this authority: by its issuer and number."""
     leaf = authority.certificates(allow_expired=True)[0]
     signers = response.signed_data.signer_infos
@@ -72,12 +71,12 @@ def _is_by(response: "TimeStampResponse", authority: "CertificateAuthority") -> 
     )
 
 
-def _fault(
-    response: "TimeStampResponse", authority: "CertificateAuthority", signature: bytes
-) -> str:
+def _fault(response: "TimeStampResponse", authority: Any, signature: bytes) -> str:
     """Return why a timestamp of the signature does not hold by this authority, or nothing."""
     from rfc3161_client import VerificationError as Refused
     from rfc3161_client import VerifierBuilder
+
+    from imagekit.signatures.sigstore.internals import authority_period
 
     leaf, *above = authority.certificates(allow_expired=True)
     if not above:
@@ -90,7 +89,7 @@ def _fault(
     except Refused as error:
         return f"the timestamp is not of this signature, or not by its authority: {error}"
     time: datetime = response.tst_info.gen_time
-    if not within(authority._inner.valid_for, time):  # noqa: SLF001  # the library has no other way
+    if not within(authority_period(authority), time):
         return (
             f"the timestamp authority was not valid at {time.isoformat()}, as the trusted root says"
         )

@@ -13,6 +13,7 @@ checkpoints and promises. What must hold:
 What bears no name of the trusted root proves nothing, and spoils nothing.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +21,22 @@ from typing import TYPE_CHECKING, Any
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import VerificationError
-from imagekit.signatures.bundle import BAD_TIMESTAMP
-from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed, parse_recorded
+from imagekit.signatures.bundle import BAD_TIMESTAMP, Proofs
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Recorded, Signed, parse_recorded
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import ServiceResult
 from imagekit.signatures.sigstore.promise import InclusionPromise
 from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
-from imagekit.signatures.sigstore.trustedroot import knows_log, log_keys
+from imagekit.signatures.sigstore.trustedroot import guarded, knows_log, log_keys
 
 if TYPE_CHECKING:
-    from sigstore._internal.trust import RekorKeyring
+    from rfc3161_client import TimeStampResponse
     from sigstore.models import TransparencyLogEntry, TrustedRoot
 
+    from imagekit.signatures.sigstore.internals import RekorKeyring
+
 _WHAT = "the log entry"
+_NO_TIME = "NO_TRUSTED_TIME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +88,10 @@ class TransparencyVerifier:
         self, fields: Fields, log_id: bytes, stamped: Sequence[datetime]
     ) -> tuple[datetime, ...]:
         """Verify an entry of a bundle; return the moment that its log promises, if it does."""
+        from imagekit.signatures.sigstore.internals import entry_message
+
         entry = _read_entry(fields)
-        inner = entry._inner  # noqa: SLF001  # the library has no public way to it
+        inner = entry_message(entry)
         promised: tuple[datetime, ...] = ()
         if inner.inclusion_promise is not None:
             promised = (datetime.fromtimestamp(inner.integrated_time or 0, UTC),)
@@ -104,16 +110,20 @@ class TransparencyVerifier:
         return ServiceResult(there=True, times=(promise.time,))
 
     def _check_body(self, body: bytes, *, kind: str = "") -> None:
-        recorded = parse_recorded(body)
-        if kind and kind != recorded.kind:
-            raise VerificationError(
-                f"the log entry says to be {kind[:80]!r} and is {recorded.kind}",
-                code=BAD_TLOG_ENTRY,
-            )
+        recorded = _recorded(body, kind=kind)
         if not (recorded.is_of(self.signed) and recorded.is_by(self.key)):
             raise VerificationError(
                 "the log entry is of another signature, key or message", code=BAD_TLOG_ENTRY
             )
+
+
+def _recorded(body: bytes, *, kind: str = "") -> Recorded:
+    recorded = parse_recorded(body)
+    if kind and kind != recorded.kind:
+        raise VerificationError(
+            f"the log entry says to be {kind[:80]!r} and is {recorded.kind}", code=BAD_TLOG_ENTRY
+        )
+    return recorded
 
 
 def _read_entry(fields: Fields) -> "TransparencyLogEntry":
@@ -128,6 +138,43 @@ def _read_entry(fields: Fields) -> "TransparencyLogEntry":
     return TransparencyLogEntry(Document.from_dict(document))
 
 
+def check_proofs(proofs: Proofs) -> None:
+    """Check that what comes with a certificate's signature has the parts that are verified of it.
+
+    Raises:
+        DocumentError: an entry has no inclusion proof, that has no checkpoint, or what is recorded
+            cannot be read (``BAD_TLOG_ENTRY``).
+        VerificationError: there is not one entry, or what is recorded is of another kind
+            (``BAD_TLOG_ENTRY``); nobody testifies of a time (``NO_TRUSTED_TIME``).
+    """
+    entries = [Fields.of(each, what=_WHAT, code=BAD_TLOG_ENTRY) for each in proofs.log_entries]
+    if len(entries) != 1:
+        raise VerificationError(
+            f"a certificate's signature has one log entry, and there are {len(entries)}",
+            code=BAD_TLOG_ENTRY,
+        )
+    entry = entries[0]
+    entry.object("inclusionProof").object("checkpoint")
+    named = entry.object("kindVersion")
+    _recorded(
+        entry.base64("canonicalizedBody"), kind=f"{named.text('kind')} {named.text('version')}"
+    )
+    stamps = proofs.material.optional_object("timestampVerificationData").get("rfc3161Timestamps")
+    guarded(lambda: [_decoded(each) for each in stamps or ()], code=_NO_TIME)
+    if not (entry.get("inclusionPromise") or stamps):
+        raise VerificationError(
+            "neither a log nor a timestamp authority testifies of when it was signed",
+            code=_NO_TIME,
+        )
+
+
+def _decoded(stamp: Any) -> "TimeStampResponse":
+    from rfc3161_client import decode_timestamp_response
+
+    # As lenient as protobuf's JSON: what was decoded is verified afterwards.
+    return decode_timestamp_response(b64decode(stamp["signedTimestamp"]))
+
+
 def check_logged(entry: "TransparencyLogEntry", keys: "RekorKeyring", *, promised: bool) -> None:
     """Verify that an entry is in a log: proof, checkpoint, that both are of one tree, and promise.
 
@@ -139,19 +186,15 @@ def check_logged(entry: "TransparencyLogEntry", keys: "RekorKeyring", *, promise
     Raises:
         Exception: what the library raises; see ``guarded``.
     """
-    from sigstore._internal.merkle import verify_merkle_inclusion
-    from sigstore._internal.rekor.checkpoint import SignedCheckpoint, verify_checkpoint
+    from imagekit.signatures.sigstore import internals
 
-    verify_merkle_inclusion(entry)
-    verify_checkpoint(keys, entry)
-    proof = entry._inner.inclusion_proof  # noqa: SLF001  # the library has no public way to it
-    if proof.checkpoint is None:
+    size = internals.verify_inclusion(entry, keys)
+    if size is None:
         raise VerificationError("the inclusion proof has no checkpoint", code=BAD_TLOG_ENTRY)
-    size = SignedCheckpoint.from_text(proof.checkpoint.envelope).checkpoint.log_size
-    if size != proof.tree_size:
+    if size != internals.entry_message(entry).inclusion_proof.tree_size:
         raise VerificationError(
             "the inclusion proof is for another size of the log than its checkpoint",
             code=BAD_TLOG_ENTRY,
         )
     if promised:
-        entry._verify_set(keys)  # noqa: SLF001  # the library has no public way to it
+        internals.verify_promise(entry, keys)

@@ -14,32 +14,12 @@ from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.logentry import BAD_TLOG_ENTRY
 
 if TYPE_CHECKING:
-    from sigstore._internal.trust import RekorKeyring
     from sigstore.models import TrustedRoot
+
+    from imagekit.signatures.sigstore.internals import RekorKeyring
 
 _Result = TypeVar("_Result")
 _SERVICES = ("tlogs", "ctlogs", "certificateAuthorities", "timestampAuthorities")
-
-# Which part a message of the library is about; the first that fits names the code.
-_CODES = (
-    ("signed timestamp(s)", "NO_TRUSTED_TIME"),
-    ("Integrated time", "BAD_TLOG_ENTRY"),
-    ("SCT", "BAD_CERTIFICATE"),
-    ("log entry", BAD_TLOG_ENTRY),
-    ("ransparency log", BAD_TLOG_ENTRY),
-    ("Integrated time", BAD_TLOG_ENTRY),
-    ("inclusion", BAD_TLOG_ENTRY),
-    ("checkpoint", BAD_TLOG_ENTRY),
-    ("log type", BAD_TLOG_ENTRY),
-    ("certificate chain", "BAD_CERTIFICATE"),
-    ("signing cert", "BAD_CERTIFICATE"),
-    ("usage", "BAD_CERTIFICATE"),
-    ("imestamp", "NO_TRUSTED_TIME"),
-    ("verified time", "NO_TRUSTED_TIME"),
-    ("signature", "BAD_SIGNATURE"),
-    ("Signature is invalid", "BAD_SIGNATURE"),
-    ("certificate", "BAD_CERTIFICATE"),
-)
 
 
 def load_root(root: TrustRoot) -> "TrustedRoot":
@@ -76,7 +56,7 @@ def log_keys(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -
         VerificationError: it has none (``BAD_TLOG_ENTRY``), or does not know the log
             (``UNKNOWN_LOG``).
     """
-    from sigstore._internal.trust import Keyring, RekorKeyring
+    from imagekit.signatures.sigstore.internals import log_keyring
 
     logs = _logs(trusted, log_id)
     if not logs:
@@ -90,7 +70,7 @@ def log_keys(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -
                 f"the log was not valid at {time.isoformat()}, as the trusted root says",
                 code=BAD_TLOG_ENTRY,
             )
-    return RekorKeyring(Keyring([log.public_key for log in logs]))
+    return log_keyring([log.public_key for log in logs])
 
 
 def within(period: Any, time: datetime) -> bool:
@@ -100,14 +80,18 @@ def within(period: Any, time: datetime) -> bool:
     return bool(period.start <= time and (period.end is None or time <= period.end))
 
 
-def guarded(verify: Callable[[], _Result]) -> _Result:
+def guarded(verify: Callable[[], _Result], *, code: str) -> _Result:
     """Let every fault be a refusal.
 
     Strangers' bytes go through other people's parsers here: whatever one of these raises means
     that the signature does not hold.
 
+    Args:
+        verify: verifies one part of it.
+        code: which part that is.
+
     Raises:
-        VerificationError: it does not hold; ``code`` says which part.
+        VerificationError: it does not hold.
     """
     try:
         return verify()
@@ -117,13 +101,10 @@ def guarded(verify: Callable[[], _Result]) -> _Result:
         raise VerificationError(error.message, hint=error.hint, code=error.code) from error
     except Exception as error:  # see above
         said = " ".join(str(error).split()) or type(error).__name__
-        code = next((code for word, code in _CODES if word in said), "BAD_BUNDLE")
         raise VerificationError(f"{said:.300}", code=code) from error
 
 
 def _logs(trusted: "TrustedRoot", log_id: bytes) -> list[Any]:
-    return [
-        log
-        for log in trusted._inner.tlogs  # noqa: SLF001  # the library has no public way to it
-        if bytes(log.log_id.key_id) == bytes(log_id)
-    ]
+    from imagekit.signatures.sigstore.internals import root_message
+
+    return [log for log in root_message(trusted).tlogs if bytes(log.log_id.key_id) == bytes(log_id)]

@@ -14,19 +14,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from imagekit.clock import Clock, SystemClock
-from imagekit.documents.fields import strict_base64
+from imagekit.documents import strictjson
+from imagekit.documents.fields import Fields, strict_base64
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import TrustRoot
-from imagekit.signatures.bundle import BAD_TIMESTAMP, KeyBundle, Proofs
-from imagekit.signatures.logentry import Signed
+from imagekit.signatures.bundle import BAD_TIMESTAMP, KeyBundle, Proofs, parse_bundle
+from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed
 from imagekit.signatures.publickey import PublicKey, public_key_of
 from imagekit.signatures.results import Certified, Refusal, ServiceResult, TransparencyResult
-from imagekit.signatures.signature import verify_legacy_signature
+from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.sigstore.certificate import certified
-from imagekit.signatures.sigstore.promise import InclusionPromise
+from imagekit.signatures.sigstore.promise import InclusionPromise, check_certified_body
 from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
-from imagekit.signatures.sigstore.transparency import TransparencyVerifier, check_logged
+from imagekit.signatures.sigstore.transparency import (
+    TransparencyVerifier,
+    check_logged,
+    check_proofs,
+)
 from imagekit.signatures.sigstore.trustedroot import guarded, load_root, log_keys, within
 from imagekit.signatures.simplesigning import (
     CERTIFICATE_ANNOTATION,
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from sigstore.models import Bundle
     from sigstore.verify import Verifier
+
+_BAD_BUNDLE, _BAD_CERTIFICATE, _BAD_SIGNATURE = "BAD_BUNDLE", "BAD_CERTIFICATE", "BAD_SIGNATURE"
 
 
 class SigstoreVerifier:
@@ -55,7 +62,7 @@ class SigstoreVerifier:
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
         """
-        return guarded(lambda: self._root(root).bundle(raw))
+        return guarded(lambda: self._root(root).bundle(raw), code=_BAD_BUNDLE)
 
     def artifact(
         self, raw: bytes, artifact: bytes | Digest, root: TrustRoot
@@ -67,7 +74,7 @@ class SigstoreVerifier:
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
         """
-        return guarded(lambda: self._root(root).artifact(raw, artifact))
+        return guarded(lambda: self._root(root).artifact(raw, artifact), code=_BAD_BUNDLE)
 
     def legacy(
         self, payload: bytes, annotations: Mapping[str, str], root: TrustRoot
@@ -77,7 +84,7 @@ class SigstoreVerifier:
         Raises:
             VerificationError: it does not hold; ``code`` says which part.
         """
-        return guarded(lambda: self._root(root).legacy(payload, annotations))
+        return guarded(lambda: self._root(root).legacy(payload, annotations), code=_BAD_SIGNATURE)
 
     def key_bundle(
         self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot
@@ -166,10 +173,25 @@ class _Root:
         """Verify a bundle with an envelope."""
         from sigstore.models import Bundle
 
-        bundle = Bundle.from_json(raw)
-        # Who signed is judged afterwards, by the policy and not in this library's words.
-        self._verifier.verify_dsse(bundle, _Anybody())
-        return self._certified(bundle)
+        from imagekit.signatures.sigstore.internals import entry_message
+
+        parsed = parse_bundle(raw)
+        check_proofs(parsed.proofs)
+        bundle, envelope = Bundle.from_json(raw), parsed.envelope
+        signed = Signed(
+            signature=envelope.signatures[0],
+            message=envelope.signed_bytes,
+            payload=envelope.payload,
+        )
+        found, certificate = self._certified(bundle), bundle.signing_certificate
+        if not verify_signature(_key_of(certificate), signed.signature, signed.message):
+            raise _not_signed()
+        body = bytes(entry_message(bundle.log_entry).canonicalized_body)
+        check_certified_body(body, signed, certificate)
+        # Who signed is judged afterwards, by the policy and not in this library's words. What is
+        # left for it to refuse is about the entry, such as a kind that it does not know.
+        guarded(lambda: self._verifier.verify_dsse(bundle, _Anybody()), code=BAD_TLOG_ENTRY)
+        return found
 
     def artifact(
         self, raw: bytes, artifact: bytes | Digest
@@ -179,31 +201,41 @@ class _Root:
         from sigstore.models import Bundle
         from sigstore_models.common.v1 import HashAlgorithm
 
+        fields = Fields.of(strictjson.loads(raw, what="the bundle"), what="it", code=_BAD_BUNDLE)
+        check_proofs(Proofs(material=fields.object("verificationMaterial")))
         bundle = Bundle.from_json(raw)
         digest = artifact if isinstance(artifact, Digest) else Digest.of(artifact)
         hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
-        self._verifier.verify_artifact(hashed, bundle, _Anybody())
-        return self._certified(bundle)
+        found = self._certified(bundle)
+        guarded(lambda: _verify_digest(bundle, hashed.digest), code=_BAD_SIGNATURE)
+        guarded(
+            lambda: self._verifier.verify_artifact(hashed, bundle, _Anybody()), code=BAD_TLOG_ENTRY
+        )
+        return found
 
     def _certified(self, bundle: "Bundle") -> tuple[Certified, TransparencyResult]:
-        """Check what the library leaves out, and tell who signed and when."""
-        entry = bundle.log_entry
-        inner = entry._inner  # noqa: SLF001  # the library has no public way to it
+        """Check certificate, times and log, part by part; return who signed and when.
+
+        The library checks most of it once more, as a whole; it does not say in a way for programs
+        which part does not hold, and leaves out when a service was valid.
+        """
+        from imagekit.signatures.sigstore.internals import bundle_message, entry_message
+
+        entry, certificate = bundle.log_entry, bundle.signing_certificate
+        message = entry_message(entry)
         promised: tuple[datetime, ...] = ()
-        if inner.inclusion_promise is not None and inner.integrated_time:
-            promised = (datetime.fromtimestamp(inner.integrated_time, UTC),)
-        material = bundle._inner.verification_material  # noqa: SLF001  # see above
-        data = material.timestamp_verification_data
+        if message.inclusion_promise is not None and message.integrated_time:
+            promised = (datetime.fromtimestamp(message.integrated_time, UTC),)
+        data = bundle_message(bundle).verification_material.timestamp_verification_data
         timestamps = self._timestamps(
             lambda: (
                 [bytes(one.signed_timestamp) for one in data.rfc3161_timestamps] if data else []
             ),
             bundle.signature,
         )
-        keys = log_keys(self.trusted, inner.log_id.key_id, promised or timestamps.times)
-        check_logged(entry, keys, promised=bool(promised))
-        certificate = bundle.signing_certificate
         self._check_authority(certificate, promised + timestamps.times)
+        keys = log_keys(self.trusted, message.log_id.key_id, promised or timestamps.times)
+        guarded(lambda: check_logged(entry, keys, promised=bool(promised)), code=BAD_TLOG_ENTRY)
         return certified(certificate), self._transparency(promised, timestamps)
 
     def legacy(
@@ -214,18 +246,15 @@ class _Root:
 
         signature = strict_base64(annotations.get(SIGNATURE_ANNOTATION, "")) or b""
         pem = annotations.get(CERTIFICATE_ANNOTATION, "").encode()
-        certificate = load_pem_x509_certificate(pem)
+        certificate = guarded(lambda: load_pem_x509_certificate(pem), code=_BAD_CERTIFICATE)
         promise = InclusionPromise.parse(annotations.get(LOG_ANNOTATION, ""))
-        promise.check_entry(certificate, signature=signature, payload=payload)
+        signed = Signed(signature=signature, message=payload)
+        check_certified_body(promise.body, signed, certificate)
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
         timestamps = self._timestamps(lambda: legacy_timestamps(annotations), signature)
-        chain = self._check_authority(certificate, (promise.time, *timestamps.times))
-        self._check_leaf(certificate, chain)
-        key = public_key_of(certificate.public_key(), what="the certificate's key")
-        if not verify_legacy_signature(key, signature, payload):
-            raise VerificationError(
-                "the certificate's key did not sign this payload", code="BAD_SIGNATURE"
-            )
+        self._check_authority(certificate, (promise.time, *timestamps.times))
+        if not verify_legacy_signature(_key_of(certificate), signature, payload):
+            raise _not_signed()
         return certified(certificate), self._transparency((promise.time,), timestamps)
 
     def _timestamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> ServiceResult:
@@ -237,50 +266,47 @@ class _Root:
         log = ServiceResult(there=True, times=promised)
         return TransparencyResult(root=self._digest, log=log, timestamps=timestamps)
 
-    def _check_authority(
-        self, certificate: "Certificate", times: Sequence[datetime]
-    ) -> list["Certificate"]:
-        """Check chain and authority at each time; return the chain above the certificate."""
-        from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
-
+    def _check_authority(self, certificate: "Certificate", times: Sequence[datetime]) -> None:
+        """Check the certificate: chain and authority at each time, its SCT and its usage."""
         if not times:
             raise VerificationError(
                 "nobody whom the trusted root knows testifies of when it was signed",
                 code="NO_TRUSTED_TIME",
             )
-        chain: list[Certificate] = []
-        authorities = self.trusted._inner.certificate_authorities  # noqa: SLF001  # see _times
-        for time in times:
-            source = TimestampSource.TRANSPARENCY_SERVICE
-            moment = TimestampVerificationResult(source=source, time=time)
-            chain = self._verifier._verify_chain_at_time(certificate, moment)  # noqa: SLF001
-            issuer = _der(chain[0])
-            periods = [
-                each.valid_for
-                for each in authorities
-                if issuer in [bytes(one.raw_bytes) for one in each.cert_chain.certificates]
-            ]
-            if not any(within(period, time) for period in periods):
-                raise VerificationError(
-                    f"the certificate's authority was not valid at {time.isoformat()}, "
-                    "as the trusted root says",
-                    code="BAD_CERTIFICATE",
-                )
-        return chain
+        guarded(lambda: self._check_certificate(certificate, times), code=_BAD_CERTIFICATE)
 
-    def _check_leaf(self, certificate: "Certificate", chain: list["Certificate"]) -> None:
-        """Check what the library checks of a bundle's certificate: its SCT and its usage."""
+    def _check_certificate(self, certificate: "Certificate", times: Sequence[datetime]) -> None:
         from cryptography.x509 import ExtendedKeyUsage, KeyUsage
         from cryptography.x509.oid import ExtendedKeyUsageOID
-        from sigstore._internal.sct import verify_sct
-        from sigstore._internal.trust import KeyringPurpose
 
-        verify_sct(certificate, chain, self.trusted.ct_keyring(KeyringPurpose.VERIFY))
+        from imagekit.signatures.sigstore.internals import verify_chain, verify_embedded_sct
+
+        chain: list[Certificate] = []
+        for time in times:
+            chain = verify_chain(self._verifier, certificate, time)
+            self._check_period(chain[0], time)
+        verify_embedded_sct(self.trusted, certificate, chain)
         usage = certificate.extensions.get_extension_for_class(KeyUsage).value
         extended = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
         if not usage.digital_signature or ExtendedKeyUsageOID.CODE_SIGNING not in extended:
             raise VerificationError(
-                "the certificate is not for signing code", code="BAD_CERTIFICATE"
+                "the certificate is not for signing code", code=_BAD_CERTIFICATE
+            )
+
+    def _check_period(self, issuer: "Certificate", time: datetime) -> None:
+        from imagekit.signatures.sigstore.internals import root_message
+
+        der = _der(issuer)
+        periods = [
+            each.valid_for
+            for each in root_message(self.trusted).certificate_authorities
+            if der in [bytes(one.raw_bytes) for one in each.cert_chain.certificates]
+        ]
+        if not any(within(period, time) for period in periods):
+            raise VerificationError(
+                f"the certificate's authority was not valid at {time.isoformat()}, "
+                "as the trusted root says",
+                code=_BAD_CERTIFICATE,
             )
 
 
@@ -296,3 +322,22 @@ def _der(certificate: "Certificate") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.DER)
+
+
+def _key_of(certificate: "Certificate") -> PublicKey:
+    return public_key_of(certificate.public_key(), what="the certificate's key")
+
+
+def _verify_digest(bundle: "Bundle", digest: bytes) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    key = bundle.signing_certificate.public_key()
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise _not_signed()
+    key.verify(bundle.signature, digest, ECDSA(Prehashed(SHA256())))
+
+
+def _not_signed() -> VerificationError:
+    return VerificationError("the certificate's key did not sign this", code=_BAD_SIGNATURE)

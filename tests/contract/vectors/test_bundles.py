@@ -24,9 +24,9 @@ MISSED = {
 
 
 CODES = {
-    "bundle-empty-certificate-chain": "BAD_CERTIFICATE",
+    "bundle-empty-certificate-chain": "BAD_TLOG_ENTRY",
     "bundle-from-wrong-instance": "BAD_CERTIFICATE",
-    "bundle-invalid-base64-signature": "BAD_SIGNATURE",
+    "bundle-invalid-base64-signature": "BAD_BUNDLE",
     "bundle-malformed-json": "BAD_DOCUMENT",
     "checkpoint-bad-keyhint": "BAD_TLOG_ENTRY",
     "checkpoint-wrong-roothash": "BAD_TLOG_ENTRY",
@@ -36,7 +36,7 @@ CODES = {
     "integrated-time-in-future": "BAD_CERTIFICATE",
     "intoto-missing-inclusion-proof": "BAD_TLOG_ENTRY",
     "invalid-checkpoint-signature": "BAD_TLOG_ENTRY",
-    "managed-key-no-key": "BAD_CERTIFICATE",
+    "managed-key-no-key": "BAD_BUNDLE",
     "rekor2-checkpoint-missing-log-signature": "BAD_TLOG_ENTRY",
     "rekor2-checkpoint-missing-origin": "BAD_TLOG_ENTRY",
     "rekor2-checkpoint-missing-root-hash": "BAD_TLOG_ENTRY",
