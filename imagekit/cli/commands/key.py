@@ -15,9 +15,9 @@ cosign 3 and skopeo too, though what cosign itself signs with an Ed25519 key is 
 --signature-digest-algorithm sha384.
 
 Keys that never leave a token or a cloud are named by a URI, and their PIN comes from where
-passwords come from: hsm:ID?label=TOKEN (the library in PYKCS11LIB) and pkcs11:... (RFC 7512) want
-imagekit[pkcs11]; awskms:, gcpkms:, azurekms: and hv: want imagekit[kms-aws], [kms-gcp],
-[kms-azure], [kms-vault].
+passwords come from. hsm:ID?label=TOKEN (the library in PYKCS11LIB) and pkcs11:... (RFC 7512, as
+p11tool and cosign print it, without a PIN) want imagekit[pkcs11]. awskms:, gcpkms:, azurekms: and
+hv:, spelled as by securesystemslib, want imagekit[kms-aws], [kms-gcp], [kms-azure], [kms-vault].
 """
 
 import argparse

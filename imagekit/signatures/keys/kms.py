@@ -64,7 +64,7 @@ _TOKEN_FAULTS = {
     **dict.fromkeys(("DeviceError", "DeviceRemoved", "GeneralError", "SessionClosed"), _GONE),
     **dict.fromkeys(("SessionHandleInvalid", "SlotIDInvalid", "TokenNotPresent"), _GONE),
     "TokenNotRecognised": _GONE,
-    "NoSuchToken": ("{what}: there is no token of that label", _LOOK, "NO_KEY"),
+    "NoSuchToken": ("{what}: there is no such token", _LOOK, "NO_KEY"),
     "MultipleTokensReturned": (
         "{what}: there are several tokens, and it must be one",
         "name it by its label: pkcs11:token=LABEL;..., hsm:ID?label=LABEL",
@@ -251,10 +251,7 @@ def _on_token(uri: TokenUri, module: str, secret: Secrets, /) -> tuple[int, str]
     """Return the id of the key that a ``pkcs11:`` URI names, and the label of its token."""
     import pkcs11
 
-    label = uri.token or None
-    token = pkcs11.lib(module).get_token(
-        token_label=label, token_flags=pkcs11.TokenFlag.TOKEN_INITIALIZED
-    )
+    token = _token(uri, module)
     _check_token(uri, token)
     public = pkcs11.ObjectClass.PUBLIC_KEY
     with token.open() as session:
@@ -277,6 +274,21 @@ def _on_token(uri: TokenUri, module: str, secret: Secrets, /) -> tuple[int, str]
             code="BAD_KEY",
         )
     return int.from_bytes(raw), token.label
+
+
+def _token(uri: TokenUri, module: str, /) -> "Token":
+    import pkcs11
+
+    library = pkcs11.lib(module)
+    flags = pkcs11.TokenFlag.TOKEN_INITIALIZED
+    if uri.slot is None:
+        return library.get_token(token_label=uri.token or None, token_flags=flags)
+    for slot in library.get_slots(token_present=True):
+        token = slot.get_token() if slot.slot_id == uri.slot else None
+        if token is not None and uri.token in {"", token.label}:
+            # securesystemslib signs by the token of this label, which must be the only one.
+            return library.get_token(token_label=token.label, token_flags=flags)
+    raise pkcs11.NoSuchToken
 
 
 def _check_token(uri: TokenUri, token: "Token", /) -> None:

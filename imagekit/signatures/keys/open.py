@@ -13,7 +13,7 @@ from imagekit.signatures.keys.remote import TokenKey
 from imagekit.signatures.keys.uri import SCHEMES, is_key_uri, parse_key_uri
 from imagekit.signatures.ports import PrivateKey
 
-_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def open_key(where: str | Path, password: Password) -> PrivateKey:

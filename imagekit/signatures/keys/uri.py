@@ -1,8 +1,8 @@
 """URIs of private keys that never leave their holder: a token (PKCS #11), a cloud's KMS.
 
-The spelling is that of securesystemslib's signers; a token may be named by RFC 7512 as well, and
-what cosign writes with slashes is understood. A secret is refused in a URI: command lines are seen
-by everybody on a machine.
+The spelling is that of securesystemslib's signers; a token may be named by RFC 7512 as well, as
+p11tool and cosign print it, and what cosign writes with slashes is understood. A secret is refused
+in a URI: command lines are seen by everybody on a machine.
 """
 
 import re
@@ -19,9 +19,9 @@ SCHEMES: Final = ("hsm", "pkcs11", "awskms", "gcpkms", "azurekms", "hv")
 
 # The digital signature slot (9c) of a PIV card: securesystemslib's default.
 _DEFAULT_IDENTIFIER = 2
-_MAX_IDENTIFIER = 1 << 64
+_MAX_IDENTIFIER = _MAX_SLOT = 1 << 64
 _CHECKED = {"serial": "serial", "model": "model", "manufacturer": "manufacturer_id"}
-_PATH = {"token", "object", "id", "type", *_CHECKED}
+_PATH = {"token", "object", "id", "type", "slot-id", *_CHECKED}
 _QUERY = {"module-path", "pin-source"}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -47,6 +47,8 @@ class TokenUri:
     """CKA_LABEL of the key."""
     token: str = ""
     """Label of the token."""
+    slot: int | None = None
+    """CK_SLOT_ID of the slot that the token is in."""
     checked: tuple[tuple[str, str], ...] = ()
     """What else the token must say about itself: python-pkcs11's name, and the value."""
     module: str = ""
@@ -158,6 +160,7 @@ def _pkcs11(text: str, rest: str, /) -> TokenUri:
         identifier=_identifier(text, named["id"]) if "id" in named else None,
         label=_word(text, named, "object"),
         token=_word(text, named, "token"),
+        slot=_slot(text, named["slot-id"]) if "slot-id" in named else None,
         checked=tuple((_CHECKED[key], _word(text, named, key)) for key in _CHECKED if key in named),
         module=_word(text, asked, "module-path"),
         pin_file=_pin_file(text, _word(text, asked, "pin-source")),
@@ -173,6 +176,13 @@ def _identifier(text: str, raw: bytes, /) -> int:
             "does not begin with a zero byte",
         )
     return int.from_bytes(raw)
+
+
+def _slot(text: str, raw: bytes, /) -> int:
+    # RFC 7512, 2.3: 1*DIGIT
+    if not raw.isdigit() or int(raw) >= _MAX_SLOT:
+        _refuse(text, "has a slot-id that is no number", hint="leave it out, or write slot-id=0")
+    return int(raw)
 
 
 def _pin_file(text: str, source: str, /) -> str:

@@ -52,6 +52,21 @@ class TokenBox:
         """Return the RFC 7512 URI of a key here."""
         return f"pkcs11:token=site%20keys;{what}?module-path={self.module}"
 
+    @property
+    def slot(self) -> int:
+        """Number of the slot that the first token is in."""
+        import pkcs11
+
+        return next(
+            int(slot.slot_id)
+            for slot in pkcs11.lib(self.module).get_slots(token_present=True)
+            if slot.get_token().label == "site keys"
+        )
+
+    def initialise(self, label: str) -> None:
+        """Make a token."""
+        _util("--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "87654321")
+
     def remove(self) -> None:
         """Pull the token out."""
         shutil.rmtree(self.folder / "tokens")
@@ -73,8 +88,9 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenBox]:
     (tmp_path / "conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nlog.level = ERROR\n")
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "conf"))
     monkeypatch.delenv("PYKCS11LIB", raising=False)
-    _util("--init-token", "--free", "--label", "site keys", "--pin", PIN, "--so-pin", "87654321")
-    yield TokenBox(tmp_path, module)
+    made = TokenBox(tmp_path, module)
+    made.initialise("site keys")
+    yield made
     # It reads its configuration once, when it is loaded.
     pkcs11.unload(module)
 

@@ -85,7 +85,7 @@ def test_cosign_accepts_what_a_token_signed(
 
 
 def test_every_way_to_name_a_key_finds_it(box: TokenBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By securesystemslib's URI, by label, by id, and as p11tool prints it; the others stay."""
+    """By securesystemslib's URI, by label, by id, as p11tool and as cosign print it."""
     monkeypatch.setenv("PYKCS11LIB", box.module)
     box.add("decoy", "02", ec.generate_private_key(ec.SECP256R1()))
     public_key = box.add("images", "0A01", ec.generate_private_key(ec.SECP256R1()))
@@ -97,8 +97,29 @@ def test_every_way_to_name_a_key_finds_it(box: TokenBox, monkeypatch: pytest.Mon
         "pkcs11:object=images",
         box.uri("id=%0A%01"),
         box.uri(full),
+        box.uri(f"slot-id={box.slot};id=%0a%01;object=images"),
+        f"pkcs11:;slot-id={box.slot};id=%0a%01?module-path={box.module}",
     ):
         assert find_key(uri, _never).public_key == public_key
+
+
+def test_a_slot_is_chosen_among_tokens(box: TokenBox) -> None:
+    """Without a label the number of the slot says which token."""
+    public_key = box.add("images", "01", ec.generate_private_key(ec.SECP256R1()))
+    box.initialise("others")
+    named = f"object=images?module-path={box.module}"
+
+    assert open_key(f"pkcs11:slot-id={box.slot};{named}", _pin).public_key == public_key
+    with pytest.raises(SigningKeyError, match="several tokens"):
+        find_key(f"pkcs11:{named}", _pin)
+
+
+def test_a_slot_does_not_choose_among_tokens_of_one_label(box: TokenBox) -> None:
+    """The library signs by the label: rather than by either token, it does not sign."""
+    box.initialise("site keys")
+
+    with pytest.raises(SigningKeyError, match="several tokens"):
+        find_key(f"pkcs11:slot-id={box.slot};object=x?module-path={box.module}", _pin)
 
 
 def test_the_pin_comes_from_the_file_that_the_uri_names(box: TokenBox) -> None:
@@ -133,7 +154,13 @@ def test_a_wrong_pin_is_tried_once(box: TokenBox) -> None:
 @pytest.mark.parametrize(
     ("uri", "said", "code"),
     [
-        ("pkcs11:token=other;object=images?module-path={module}", "no token", "NO_KEY"),
+        ("pkcs11:token=other;object=images?module-path={module}", "no such token", "NO_KEY"),
+        (
+            "pkcs11:token=other;slot-id={slot};object=images?module-path={module}",
+            "no such",
+            "NO_KEY",
+        ),
+        ("pkcs11:slot-id=1;object=images?module-path={module}", "no such token", "NO_KEY"),
         ("pkcs11:token=site%20keys;object=none?module-path={module}", "0 public keys", "NO_KEY"),
         ("pkcs11:object=twice?module-path={module}", "2 public keys", "NO_KEY"),
         ("pkcs11:object=rsa?module-path={module}", "could not find ECDSA", "NO_KEY"),
@@ -159,7 +186,7 @@ def test_what_is_not_there_is_told(box: TokenBox, uri: str, said: str, code: str
         box.add(label, identifier, key)
 
     with pytest.raises(SigningKeyError, match=said) as caught:
-        find_key(uri.format(module=box.module), _pin)
+        find_key(uri.format(module=box.module, slot=box.slot), _pin)
 
     assert caught.value.code == code
     assert caught.value.hint

@@ -48,7 +48,7 @@ def test_a_missing_extra_is_told_with_its_command(uri: str, extra: str) -> None:
         ("PinIncorrect", "WRONG_PASSWORD", "the PIN does not open hsm:2"),
         ("PinLocked", "WRONG_PASSWORD", "takes no PIN any more"),
         ("DeviceRemoved", "NO_KEY", "gone, or has failed (DeviceRemoved)"),
-        ("NoSuchToken", "NO_KEY", "no token of that label"),
+        ("NoSuchToken", "NO_KEY", "no such token"),
         ("MultipleTokensReturned", "NO_KEY", "several tokens"),
         ("PKCS11Error", "NO_MODULE", "hsm:2: PKCS11Error"),
         ("FunctionFailed", "NO_KEY", "hsm:2: FunctionFailed"),

@@ -170,7 +170,16 @@ def test_a_key_shows_no_secret() -> None:
     assert repr(TokenKey(holder, what="a")) == f"TokenKey({holder.public().fingerprint})"
 
 
-@pytest.mark.parametrize("where", ["hashivault://images", "k8s://a/b", Path("gitlab://a/b")])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "hashivault://images",
+        "k8s://a/b",
+        Path("gitlab://a/b"),
+        "yubikey:slot-id=9c",
+        "PKCS11:id=%01",
+    ],
+)
 def test_other_schemes_are_told_from_files(where: str | Path) -> None:
     """The ones that are taken are listed."""
     with pytest.raises(SigningKeyError, match="neither a file") as caught:

@@ -1,6 +1,7 @@
 """URIs of keys: what they name, and what they may not hold."""
 
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,10 @@ GCP = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
         ("pkcs11:object=%ff", "no readable value"),
         ("pkcs11:object=%00", "no readable value"),
         ("pkcs11:object=%1b%5b2J", "no readable value"),
-        ("pkcs11:object=a;slot-id=1", "'slot-id'"),
+        ("pkcs11:object=a;slot-id=", "slot-id that is no number"),
+        ("pkcs11:object=a;slot-id=-1", "slot-id that is no number"),
+        ("pkcs11:object=a;slot-id=18446744073709551616", "slot-id that is no number"),
+        ("pkcs11:object=a;slot-description=x", "'slot-description'"),
         ("pkcs11:object=a;type=cert", "cannot sign"),
         ("pkcs11:object=a?module-name=softhsm2", "'module-name'"),
         ("pkcs11:object=a?pin-source=|cat%20/pin", "command"),
@@ -95,6 +99,25 @@ def test_pkcs11_uris_are_those_of_rfc_7512() -> None:
         checked=(("serial", "ab"), ("model", "SoftHSM v2")),
         module="/usr/lib/lib+x.so",
         pin_file="/etc/pin",
+    )
+
+
+def test_pkcs11_uris_are_those_that_cosign_prints() -> None:
+    """With the number of the slot, in percents of small letters; also without the token's label."""
+    text = "pkcs11:token=site%20keys;slot-id=7;id=%0a%01;object=images?module-path=/usr/lib/x.so"
+
+    parsed = parse_key_uri(text)
+
+    assert parsed == TokenUri(
+        text=text,
+        identifier=0x0A01,
+        label="images",
+        token="site keys",
+        slot=7,
+        module="/usr/lib/x.so",
+    )
+    assert parse_key_uri(text.replace("token=site%20keys", "")) == replace(
+        parsed, text=text.replace("token=site%20keys", ""), token=""
     )
 
 
