@@ -9,6 +9,7 @@ from imagekit.build.types import BaseContext
 from imagekit.documents.report import Report
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.reference import LAYOUT_HOST, PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
@@ -119,8 +120,6 @@ def _context(name: str, below: BaseImage, script: Containerfile) -> BaseContext:
 
 
 def _check_platforms(script: Containerfile) -> None:
-    from imagekit.build.tools.storage import host_platform
-
     for stage in script.stages:
         if stage.platform and stage.platform != str(host_platform()):
             raise RecipeError(
@@ -150,7 +149,6 @@ def image_below(
         RegistryError: the registry gives no good answer.
         IntegrityError: bytes are not what their digest says.
     """
-    from imagekit.build.tools.storage import host_platform
     from imagekit.oci.registry.connect import reader
 
     progress(Started(stage="base", detail=str(base.reference)))

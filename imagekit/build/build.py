@@ -19,12 +19,13 @@ from imagekit.build.plan import make_plan
 from imagekit.build.tools.cache import LayerCache
 from imagekit.build.tools.journal import journal
 from imagekit.build.tools.run_worker import run_job
-from imagekit.build.tools.storage import Folders, container_store, host_platform, job_folder
+from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.build.types import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, MANIFEST, Descriptor

@@ -8,9 +8,8 @@ What must hold:
 3. A version that runs is not taken away but where ``keep`` says so.
 """
 
-import platform as machine
-
 from imagekit.errors import InputError
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.offline.closure import Closure, closure
@@ -21,8 +20,7 @@ from imagekit.offline.stagework import StageContext, Staged, StageOptions, Work
 from imagekit.offline.types import StageKind, Target
 from imagekit.verify.verdict import Verdict, allowed
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
-__all__ = ["StageContext", "StageOptions", "Staged", "host_platform", "stage"]
+__all__ = ["StageContext", "StageOptions", "Staged", "stage"]
 
 
 def stage(reference: Reference, target: Target, context: StageContext) -> Staged:
@@ -42,7 +40,8 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
     pinned = allowed(reference, verdict)
     if pinned is None or context.options.dry_run:
         return Staged(verdict=verdict)
-    platform = context.options.platform or ("" if target.kind is StageKind.OCI else host_platform())
+    own = "" if target.kind is StageKind.OCI else str(host_platform())
+    platform = context.options.platform or own
     found = closure(
         context.reader,
         pinned,
@@ -69,9 +68,3 @@ def _check_judged(found: Closure, verdict: Verdict) -> None:
                 hint="name a platform that runs, as linux/amd64",
                 code="MISSING_PLATFORM",
             )
-
-
-def host_platform() -> str:
-    """Return this host's platform, in Go's words."""
-    name = machine.machine()
-    return f"linux/{_MACHINES.get(name, name)}"

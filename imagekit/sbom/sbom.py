@@ -4,7 +4,6 @@ All three take the same way: layers as streams, the few files that matter, one c
 writer. Nothing is unpacked to disk.
 """
 
-import platform as host
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
@@ -45,7 +45,6 @@ from imagekit.sbom.types import LayerFiles, Sbom, Subject
 STAGE = "sbom"
 _Item = TypeVar("_Item")
 _VERSION_LABEL = "org.opencontainers.image.version"
-_GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def sbom_of_image(
@@ -263,7 +262,7 @@ def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReferenc
 
 
 def _for_host(index: Index, shown: str) -> Descriptor:
-    wanted = Platform(os="linux", architecture=_GO_NAMES.get(host.machine(), host.machine()))
+    wanted = host_platform()
     images = [one for one in index.manifests if one.media_type not in INDEX_TYPES]
     fitting = [one for one in images if one.platform is not None and _fits(one.platform, wanted)]
     if len(fitting) == 1 or len(images) == 1:

@@ -12,9 +12,9 @@ import pytest
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
 from imagekit.hosts.run import pull
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.types import INDEX, MANIFEST
-from imagekit.offline.stage import host_platform
 from imagekit.process import Runner
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
@@ -39,7 +39,7 @@ def podman() -> Iterator[Podman]:
 
 def index_of(origin: Origin) -> PinnedReference:
     """Sign an index whose image for this host is the last; return that."""
-    world, here = origin.world, host_platform().partition("/")[2]
+    world, here = origin.world, host_platform().architecture
     entries, image = [], origin.image
     for architecture in ("riscv64", here):
         image = push(

@@ -6,9 +6,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from imagekit.build.tools.storage import host_platform
 from imagekit.oci.codec import config_bytes, index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import (
     CONFIG,

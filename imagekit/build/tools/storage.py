@@ -16,11 +16,9 @@ from imagekit.build.tools import sandbox
 from imagekit.build.types import ContainerStore, Folder, IsolationWish
 from imagekit.errors import ToolError
 from imagekit.oci.layout import write_whole
-from imagekit.oci.types import Platform
 from imagekit.owners import is_own
 from imagekit.paths import SHARED, home_of, is_name, is_plain
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 # What a step is allowed of root's powers: those over files, users and processes of the image.
 _CAPABILITIES = (
     "CHOWN",
@@ -85,12 +83,6 @@ class Folders:
     def isolation(self) -> Path:
         """Where it is remembered how steps can be contained here."""
         return self.data / "isolation.json"
-
-
-def host_platform() -> Platform:
-    """Return the platform of this machine, in OCI's words."""
-    machine = platform.machine()
-    return Platform(os="linux", architecture=_ARCHITECTURES.get(machine, machine))
 
 
 def container_store(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.bases import BaseImage, image_below
-from imagekit.build.tools.storage import host_platform
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import RegistryError
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.options import RegistryOptions
