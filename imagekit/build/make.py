@@ -25,7 +25,7 @@ from imagekit.build.tidy import (
 )
 from imagekit.build.types import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.documents.place import SourcePlace
-from imagekit.errors import BuildError, Diagnostic, ToolError
+from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
@@ -344,19 +344,14 @@ def _ended(ran: CommandResult) -> str:
 
 
 def _failed(error: ToolError, what: str, place: SourcePlace) -> BuildError:
-    """Return the error with the place in the recipe; the caller adds the line's text."""
+    """Return the error with the place in the recipe."""
+    message, code = f"{what}: {error.message}", error.code or "build/step-failed"
     return BuildError(
-        f"{what}: {error.message}",
+        message,
         hint=error.hint,
-        code=error.code or "build/step-failed",
+        code=code,
         argv=error.argv,
         status=error.status,
         output=error.output,
-        diagnostic=Diagnostic(
-            code=error.code or "build/step-failed",
-            message=f"{what}: {error.message}",
-            file=place.file,
-            line=place.line,
-            column=place.column,
-        ),
+        diagnostic=place.diagnostic(code, message),
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from imagekit.build.image import BuiltImage
 from imagekit.build.types import TestRan
-from imagekit.errors import BuildError, Diagnostic
+from imagekit.errors import BuildError
 from imagekit.progress import Done, Failed, Progress, Started
 from imagekit.recipe.types import ImageTest
 
@@ -81,11 +81,5 @@ def _failed(message: str, test: ImageTest, ran: TestRan, *, image: BuiltImage) -
         code="check/test-failed",
         status=ran.status,
         output=(ran.stdout + ran.stderr).strip(),
-        diagnostic=Diagnostic(
-            code="check/test-failed",
-            message=message,
-            file=test.place.file,
-            line=test.place.line,
-            column=test.place.column,
-        ),
+        diagnostic=test.place.diagnostic("check/test-failed", message),
     )

@@ -11,6 +11,7 @@ from imagekit.errors import Diagnostic, InputError
 MAX_DIAGNOSTICS = 100
 """More faults than this help nobody; the last one then says so."""
 _LONGEST = 60
+_LONGEST_LINE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,10 @@ class Report:
 
     def place(self, span: SourceSpan) -> SourcePlace:
         """Return the place of a span in this file."""
-        return SourcePlace(self.file, span.line, span.column)
+        source = self.line(span.line)
+        # Many places can lie in one line, and each is written out for the process that builds.
+        kept = source if len(source) <= _LONGEST_LINE else ""
+        return SourcePlace(self.file, span.line, span.column, span.length, kept)
 
     def error(self, span: SourceSpan, code: str, message: str, *, hint: str = "") -> None:
         """Add an error; ``code`` is the second half of the whole code."""

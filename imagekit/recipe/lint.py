@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.documents.place import SourcePlace
@@ -93,12 +93,9 @@ def _needs(recipe: Recipe, buildah: Callable[[], str]) -> list[Diagnostic]:
     needs = () if recipe.script is None else recipe.script.needs
     version = buildah() if needs else ""
     return [
-        Diagnostic(
-            code="recipe/needs-newer-buildah",
-            message=f"{need.what} needs buildah {need.version}, and this host has {version}",
-            file=need.place.file,
-            line=need.place.line,
-            column=need.place.column,
+        need.place.diagnostic(
+            "recipe/needs-newer-buildah",
+            f"{need.what} needs buildah {need.version}, and this host has {version}",
             hint="write it without, or build on a host with a newer one",
         )
         for need in needs
@@ -107,10 +104,8 @@ def _needs(recipe: Recipe, buildah: Callable[[], str]) -> list[Diagnostic]:
 
 
 def _faulty_base(recipe: Recipe, error: RecipeError) -> tuple[Diagnostic, ...]:
-    place = recipe.needs[0].place
     message = f"a recipe that this one stands on is faulty: {error.message}"
-    diagnostic = Diagnostic(code="recipe/bad-base", message=message, file=place.file)
-    return (replace(diagnostic, line=place.line, column=place.column),)
+    return (recipe.needs[0].place.diagnostic("recipe/bad-base", message),)
 
 
 def _remark(recipe: Recipe, report: Report) -> None:
@@ -154,4 +149,4 @@ def _same_names(recipes: Iterable[Recipe]) -> list[Diagnostic]:
 
 
 def _span(place: SourcePlace) -> SourceSpan:
-    return SourceSpan(place.line, place.column)
+    return SourceSpan(place.line, place.column, place.length)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
-from imagekit.errors import Diagnostic, RecipeError
+from imagekit.errors import RecipeError
 from imagekit.recipe.find import below, choose, name_of
 from imagekit.recipe.owner import check_owner, trusted_owners
-from imagekit.recipe.parse import Composed, compose, judge_composed, read_file, recipe_file
+from imagekit.recipe.parse import Composed, compose, judge_composed, recipe_file
 from imagekit.recipe.types import Recipe, RecipeBase
 
 MARKERS = ("imagekit.toml", ".git")
@@ -191,18 +191,5 @@ def _marks(path: Path) -> bool:
 
 def _at(place: SourcePlace, code: str, message: str, *, hint: str = "") -> RecipeError:
     """Return an error that points into the recipe."""
-    source = ""
-    text = read_file(Path(place.file)).decode("utf-8", "replace").split("\n")
-    if 0 < place.line <= len(text):
-        source = text[place.line - 1].rstrip("\r")
-    diagnostic = Diagnostic(
-        code=f"recipe/{code}",
-        message=message,
-        file=place.file,
-        line=place.line,
-        column=place.column,
-        length=max(1, len(source) - place.column + 1),
-        source=source,
-        hint=hint,
-    )
+    diagnostic = place.diagnostic(f"recipe/{code}", message, hint=hint)
     return RecipeError(message, code=f"recipe/{code}", diagnostics=(diagnostic,))

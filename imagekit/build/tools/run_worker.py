@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from imagekit import errors
 from imagekit.build.tools.storage import tool_files
@@ -179,24 +178,11 @@ def _error(document: dict[str, object]) -> ImagekitError:
         "output": document["output"],
     }
     if issubclass(kind, BuildError) and "diagnostic" in document:
-        more["diagnostic"] = _with_line(from_document(Diagnostic, document["diagnostic"]))
+        more["diagnostic"] = from_document(Diagnostic, document["diagnostic"])
     if issubclass(kind, errors.RegistryError):
         more = {}
     tool_error: ToolError = kind(message, **words, **more)
     return tool_error
-
-
-def _with_line(diagnostic: Diagnostic) -> Diagnostic:
-    """Add the text of the line, for the code frame."""
-    from dataclasses import replace
-
-    try:
-        lines = Path(diagnostic.file).read_text(encoding="utf-8").splitlines()
-        source = lines[diagnostic.line - 1]
-    except (OSError, ValueError, IndexError):
-        return diagnostic
-    word = source[diagnostic.column - 1 :].split(":")[0].split()
-    return replace(diagnostic, source=source, length=len(word[0]) if word else 1)
 
 
 def _unshare_hint(output: str) -> str:

@@ -27,6 +27,7 @@ def test_a_faulty_base_is_told_once(make_recipe: Any, tmp_path: Path) -> None:
         ("a", "recipe/unknown-key", 5),
         ("b", "recipe/bad-base", 4),
     ]
+    assert all(d.source for d in found.diagnostics)
     assert (found.recipes, found.errors, found.warnings, found.faulty) == (2, 2, 0, 2)
 
 
@@ -88,10 +89,10 @@ def test_what_this_buildah_cannot_do_is_an_error(make_recipe: Any) -> None:
     folder = make_recipe(TESTED + "containerfile: C\n", base="")
     (folder / "C").write_text("FROM scratch\nRUN <<EOF\nFROM debian\nEOF\n", encoding="utf-8")
 
-    def said(version: str) -> list[tuple[str, int]]:
+    def said(version: str) -> list[tuple[str, int, str]]:
         found = lint([folder], buildah=lambda: version)
-        return [(d.code, d.line) for d in found.diagnostics]
+        return [(d.code, d.line, d.source) for d in found.diagnostics]
 
-    assert said("1.28.2") == [("recipe/needs-newer-buildah", 2)]
+    assert said("1.28.2") == [("recipe/needs-newer-buildah", 2, "RUN <<EOF")]
     assert said("1.39.3") == []
     assert said("") == []
