@@ -159,7 +159,8 @@ def check_proofs(proofs: Proofs) -> None:
     _recorded(
         entry.base64("canonicalizedBody"), kind=f"{named.text('kind')} {named.text('version')}"
     )
-    stamps = proofs.material.optional_object("timestampVerificationData").get("rfc3161Timestamps")
+    data = proofs.material.optional_object("timestampVerificationData").values
+    stamps = data.get("rfc3161Timestamps")
     guarded(lambda: [_decoded(each) for each in stamps or ()], code=_NO_TIME)
     if not (entry.get("inclusionPromise") or stamps):
         raise VerificationError(
