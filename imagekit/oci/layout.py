@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -259,6 +259,14 @@ class LayoutRegistry:
 
         _change_index(_store(repository), add)
         return PinnedReference(repository, descriptor.digest)
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """Store manifests that name one subject."""
+        for manifest in manifests:
+            self.put_manifest(subject.repository, manifest.media_type, manifest.raw)
+        return self.referrers(subject)
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""

@@ -23,6 +23,11 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
+DOCUMENT_TYPES = frozenset({CYCLONEDX, "application/spdx+json"})
+"""Artifacts that are documents themselves and hold no bundle.
+
+No other filter by type is right: cosign lists its bundles under the type of their empty config.
+"""
 IN_TOTO = "application/vnd.in-toto+json"
 REF_NAME = "org.opencontainers.image.ref.name"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"

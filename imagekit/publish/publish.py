@@ -7,19 +7,25 @@ The order is what protects users: nothing is tagged before everything else is th
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
 4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms, and
-   a release is signed, whose sequence is higher than that of any earlier one of these tags.
+   a release is signed, whose sequence is higher than that of any earlier one of these tags. All of
+   it is signed first, and then written and listed at once.
 5. It is verified as a node would, for every tag.
 6. The immutable tags are written, each only if nobody else has written it meanwhile, and read back;
    what they point to is verified again. Whoever lost stops here.
 7. The moving tags are written.
 
 Killed anywhere, the next run goes through the same steps and writes only what is missing.
+
+The registry is asked once: what was read holds until the next write. What is judged after a write
+is read anew, the list of referrers as it was read back. Only content that a digest names is kept
+from run to run, and it takes no part in judging what this run has written.
 """
 
 import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage
@@ -29,22 +35,26 @@ from imagekit.errors import InputError
 from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.oci.types import Descriptor, RawManifest
+from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.types import RawManifest
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
 from imagekit.publish.push import claim_tags, move_tags, push
 from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
 from imagekit.publish.types import PublishedImage, Status
 from imagekit.recipe.types import Recipe, Tags
-from imagekit.sign.attach import Attached, attach_sbom
+from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.release import release, release_sequence
-from imagekit.sign.signing import attest, sign, subjects
+from imagekit.sign.signing import LEGACY, SigningSession, subjects
 from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.fresh import FrozenRollbackStore
 from imagekit.verify.ports import RollbackStore
+
+if TYPE_CHECKING:
+    from imagekit.oci.registry.kept import KeptContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +98,18 @@ def publish(
     """
     from imagekit.clock import SystemClock
     from imagekit.oci.registry.connect import writer as make_writer
+    from imagekit.oci.registry.kept import KeptContent, default_folder
     from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
     repository = to.repository(recipe.name)
+    folder = default_folder()
     work = _Work(
         recipe=recipe,
         signer=signer,
         writer=writer or make_writer(repository, options.registry),
+        kept=None if folder is None or repository.layout else KeptContent(folder),
         clock=clock or SystemClock(),
         memory=memory or SqliteRollbackStore(default_path()),
         progress=progress,
@@ -108,9 +121,10 @@ def publish(
             hint='write: tags: {immutable: ["{version}"]}',
             code="publish/no-immutable-tag",
         )
-    existing = find_release(work.writer, repository, recipe.tags)
+    look = Snapshot(work.writer, kept=work.kept)
+    existing = find_release(look, repository, recipe.tags)
     if existing is not None:
-        return work.complete(existing)
+        return work.complete(existing, look)
     return work.release(to)
 
 
@@ -121,6 +135,7 @@ class _Work:
     recipe: Recipe
     signer: Signer
     writer: RegistryWriter
+    kept: "KeptContent | None"
     clock: Clock
     memory: RollbackStore
     progress: Progress
@@ -135,38 +150,52 @@ class _Work:
         repository = to.repository(self.recipe.name)
         store = LayoutStore(image.layout)
         pushed = push(self.writer, store, image, repository=repository, progress=self.progress)
-        written = self._attest(pushed.reference, pushed.manifest, image, sbom=sbom)
-        written += self._sign(pushed.reference, pushed.manifest)
-        tags = self.recipe.tags
+        # The build took a while: what was seen before it is not relied upon.
+        look = Snapshot(self.writer, kept=self.kept)
+        session = self._session(pushed.reference, pushed.manifest, look)
+        self._attest(session, image, sbom=sbom)
+        written = self._sign(session)
         return self._finish(
-            pushed.reference, pushed.manifest, written, tags=tags, status="published"
+            session, pushed.manifest, written, tags=self.recipe.tags, status="published"
         )
 
-    def complete(self, existing: PinnedReference) -> PublishedImage:
+    def complete(self, existing: PinnedReference, look: Snapshot) -> PublishedImage:
         """Write what is missing of a release that is there, if it is this recipe's."""
         began = time.monotonic()
-        found = recipe_digests(self.writer, existing, self.signer)
+        image = PinnedReference(existing.repository, existing.digest)
+        manifest = look.manifest(image)
+        session = self._session(image, manifest, look)
+        found = recipe_digests(own.statement for own in session.own)
         own = self.recipe.digest
         published = own if own in found else next(iter(found), None)
         refuse_other_recipe(existing, published=published, recipe=own)
-        image = PinnedReference(existing.repository, existing.digest)
-        manifest = self.writer.manifest(image)
-        written = self._sbom_again(image, manifest)
-        written += self._sign(image, manifest, quiet=True)
-        new = tuple(one.what for one in written if one.new)
+        self._sbom_again(session)
+        written = self._sign(session, quiet=True)
         missing = missing_tags(
-            self.writer,
+            look,
             image,
             self.recipe.tags,
-            sequence=lambda there, tag: release_sequence(self.writer, self.signer, there, tag=tag),
+            sequence=lambda there, tag: release_sequence(session, there, tag=tag),
         )
-        if missing.all or new:
-            return self._finish(image, manifest, written, tags=missing, status="completed")
-        self._verify(image, self.memory)
+        if missing.all or any(one.new for one in written):
+            return self._finish(session, manifest, written, tags=missing, status="completed")
+        self._verify(image, look, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
         summary = f"{name} is published already: same recipe, signatures good"
         self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
         return self._published(image, (), status="unchanged")
+
+    def _session(
+        self, image: PinnedReference, manifest: RawManifest, look: Snapshot
+    ) -> SigningSession:
+        return SigningSession(
+            self.writer,
+            self.signer,
+            image,
+            manifest=manifest.descriptor,
+            clock=self.clock,
+            look=look,
+        )
 
     def _sbom(self, image: BuiltImage) -> bytes:
         from imagekit.sbom.sbom import catalogue_image, render
@@ -178,32 +207,26 @@ class _Work:
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
         return raw
 
-    def _sbom_again(self, image: PinnedReference, manifest: RawManifest) -> list[Attached]:
+    def _sbom_again(self, session: SigningSession) -> None:
         """Attach the SBOM again where it or its attestation was lost."""
-        from imagekit.sign.own import own_statements
-
-        statements = [own.statement for own in own_statements(self.writer, image, self.signer)]
-        found = [entry for entry in statements if entry.predicate_type == CYCLONEDX]
-        if found:
-            return []
+        if any(own.statement.predicate_type == CYCLONEDX for own in session.own):
+            return
         from imagekit.sbom.sbom import sbom_of_reference
 
-        return self._attest_sbom(image, manifest, sbom_of_reference(self.writer, image))
+        self._attest_sbom(session, sbom_of_reference(session.look, session.image))
 
-    def _attest(
-        self, image: PinnedReference, manifest: RawManifest, built: BuiltImage, *, sbom: bytes
-    ) -> list[Attached]:
+    def _attest(self, session: SigningSession, built: BuiltImage, *, sbom: bytes) -> None:
         self.progress(Started(stage="attest"))
         began = time.monotonic()
-        written = self._attest_sbom(image, manifest, sbom)
+        self._attest_sbom(session, sbom)
         statement = provenance(
             self.recipe,
             built,
-            subjects=subjects(image, ()),
+            subjects=subjects(session.image, ()),
             invocation=uuid.uuid4().urn,
             **({"builder": self.options.builder} if self.options.builder else {}),
         )
-        written.append(self._attested(image, manifest.descriptor, statement))
+        session.attest(statement)
         self.progress(
             Done(
                 stage="attest",
@@ -211,79 +234,52 @@ class _Work:
                 seconds=time.monotonic() - began,
             )
         )
-        return written
 
-    def _attest_sbom(
-        self, image: PinnedReference, manifest: RawManifest, sbom: bytes
-    ) -> list[Attached]:
+    def _attest_sbom(self, session: SigningSession, sbom: bytes) -> None:
         from imagekit.documents.strictjson import loads_object
 
-        descriptor = manifest.descriptor
-        attached = attach_sbom(self.writer, image, manifest=descriptor, sbom=sbom)
-        statement = Statement(
-            subjects=subjects(image, ()),
-            predicate_type=CYCLONEDX,
-            predicate=loads_object(sbom, what="the SBOM"),
-        )
-        return [attached, self._attested(image, descriptor, statement)]
-
-    def _attested(
-        self, image: PinnedReference, descriptor: Descriptor, statement: Statement
-    ) -> Attached:
-        return attest(
-            self.writer,
-            self.signer,
-            image,
-            manifest=descriptor,
-            statement=statement,
-            clock=self.clock,
+        session.attach_sbom(sbom)
+        session.attest(
+            Statement(
+                subjects=subjects(session.image, ()),
+                predicate_type=CYCLONEDX,
+                predicate=loads_object(sbom, what="the SBOM"),
+            )
         )
 
-    def _sign(
-        self, image: PinnedReference, manifest: RawManifest, *, quiet: bool = False
-    ) -> list[Attached]:
+    def _sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
+        """Sign image and release, and write all that is beside the image."""
         began = time.monotonic()
-        written = sign(
-            self.writer,
-            self.signer,
-            image,
-            manifest=manifest.descriptor,
-            tags=self.recipe.tags.all,
-            clock=self.clock,
-        )
+        tags = self.recipe.tags.all
+        session.sign(tags)
+        release(session, tags=tags, memory=self.memory)
+        written = session.write()
         if not quiet:
-            forms = "bundle and legacy form" if len(written) > 1 else "bundle"
+            two = any(one.what == LEGACY for one in written)
+            forms = "bundle and legacy form" if two else "bundle"
             summary = f"{self.signer}: {forms}, release"
             self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
-        return [*written, self._release(image, manifest)]
-
-    def _release(self, image: PinnedReference, manifest: RawManifest) -> Attached:
-        return release(
-            self.writer,
-            self.signer,
-            image,
-            manifest=manifest.descriptor,
-            tags=self.recipe.tags.all,
-            clock=self.clock,
-            memory=self.memory,
-        )
+        return written
 
     def _finish(
         self,
-        image: PinnedReference,
+        session: SigningSession,
         manifest: RawManifest,
         written: Sequence[Attached],
         *,
         tags: Tags,
         status: Status,
     ) -> PublishedImage:
+        image = session.image
         # Nothing is remembered of tags that somebody else may still get.
-        self._verify(image, FrozenRollbackStore(self.memory))
+        self._verify(image, self._look_again(session), FrozenRollbackStore(self.memory))
         began = time.monotonic()
         claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
-        self._judge((TaggedReference(image.repository, tag) for tag in tags.immutable), self.memory)
+        look = self._look_again()
+        claimed = (TaggedReference(image.repository, tag) for tag in tags.immutable)
+        self._judge(claimed, look, self.memory)
         moving = [tag for tag in tags.moving if tag not in tags.immutable]
-        self._judge((replace(image, tag=tag) for tag in moving), self.memory)
+        self._judge((replace(image, tag=tag) for tag in moving), look, self.memory)
         move_tags(self.writer, image, manifest=manifest, tags=moving)
         self.progress(
             Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
@@ -291,11 +287,22 @@ class _Work:
         new = tuple(one.what for one in written if one.new)
         return self._published(image, new, status=status)
 
-    def _verify(self, image: PinnedReference, memory: RollbackStore) -> None:
+    def _look_again(self, session: SigningSession | None = None) -> Snapshot:
+        """Return what the registry has after a write: of what was written before, nothing is left.
+
+        Args:
+            session: has the list of referrers, if it has just read it back.
+        """
+        look = Snapshot(self.writer, kept=self.kept, reread=True)
+        if session is not None and session.listed is not None:
+            look.listed(session.image, session.listed)
+        return look
+
+    def _verify(self, image: PinnedReference, look: Snapshot, memory: RollbackStore) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
         self.progress(Started(stage="verify"))
         began = time.monotonic()
-        self._judge((replace(image, tag=tag) for tag in self.recipe.tags.all), memory)
+        self._judge((replace(image, tag=tag) for tag in self.recipe.tags.all), look, memory)
         self.progress(
             Done(
                 stage="verify",
@@ -304,20 +311,23 @@ class _Work:
             )
         )
 
-    def _judge(self, references: Iterable[Reference], memory: RollbackStore) -> None:
+    def _judge(
+        self, references: Iterable[Reference], look: Snapshot, memory: RollbackStore, /
+    ) -> None:
         from imagekit.verify.judge import judge
 
+        context = self._context(look, memory)
         for reference in references:
             name = reference.repository.name
-            policy = own_policy(name, self.signer.authority, self.clock.now())
-            require(judge(reference, policy, self._bench(memory)), reference)
+            policy = own_policy(name, self.signer.authority, context.now)
+            require(judge(reference, policy, context), reference)
 
-    def _bench(self, memory: RollbackStore) -> VerifyContext:
+    def _context(self, look: Snapshot, memory: RollbackStore) -> VerifyContext:
         from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
         return VerifyContext(
             now=self.clock.now(),
-            open_reader=lambda: self.writer,
+            open_reader=lambda: look,
             certificates=SigstoreVerifier(),
             memory=memory,
         )

@@ -1,13 +1,34 @@
 """Artifacts beside an image: OCI 1.1 manifests that name it as their subject."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from imagekit.errors import IntegrityError
 from imagekit.oci.codec import manifest_bytes
-from imagekit.oci.reference import PinnedReference
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, NOTHING, Descriptor, Manifest
+from imagekit.oci.types import (
+    CYCLONEDX,
+    EMPTY,
+    EMPTY_JSON,
+    MANIFEST,
+    NOTHING,
+    Descriptor,
+    Manifest,
+    RawManifest,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Bytes that are to be put beside an image: the one layer of a manifest of their own."""
+
+    what: str
+    """See ``Attached``."""
+    media_type: str
+    raw: bytes = field(repr=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +42,18 @@ class Attached:
     """Whether it was written now; else it was there already and is good."""
 
 
+def sbom_artifact(sbom: bytes) -> Artifact:
+    """Return a CycloneDX document as an artifact of its own, where scanners look for it.
+
+    The same document gives the same manifest, so that a second time writes nothing.
+    """
+    return Artifact(what="sbom", media_type=CYCLONEDX, raw=sbom)
+
+
 def attach_sbom(
     writer: RegistryWriter, image: PinnedReference, *, manifest: Descriptor, sbom: bytes
 ) -> Attached:
-    """Attach a CycloneDX document as a referrer of its own, where scanners look for it.
-
-    The same document gives the same manifest, so that a second time writes nothing.
+    """Attach a CycloneDX document to an image.
 
     Args:
         writer: where the image is.
@@ -37,20 +64,45 @@ def attach_sbom(
     Raises:
         RegistryError: the registry refused or did not answer.
     """
-    return attach(writer, image, manifest=manifest, media_type=CYCLONEDX, raw=sbom, what="sbom")
+    return attach(writer, image, manifest=manifest, artifact=sbom_artifact(sbom))
 
 
 def attach(
+    writer: RegistryWriter, image: PinnedReference, *, manifest: Descriptor, artifact: Artifact
+) -> Attached:
+    """Attach one artifact to an image.
+
+    Raises:
+        IntegrityError: the descriptor is of another image.
+        RegistryError: the registry refused or did not answer.
+    """
+    before = {referrer.digest for referrer in writer.referrers(image)}
+    (attached,), _ = attach_all(
+        writer, image, manifest=manifest, artifacts=(artifact,), before=before
+    )
+    return attached
+
+
+def attach_all(
     writer: RegistryWriter,
     image: PinnedReference,
     *,
     manifest: Descriptor,
-    media_type: str,
-    raw: bytes,
-    what: str,
-    annotations: Mapping[str, str] = NOTHING,
-) -> Attached:
-    """Attach bytes to an image: an artifact manifest with an empty config and one layer.
+    artifacts: Sequence[Artifact],
+    before: Collection[Digest],
+) -> tuple[tuple[Attached, ...], tuple[Descriptor, ...]]:
+    """Attach artifacts to an image, and have them listed all at once.
+
+    Args:
+        writer: where the image is.
+        image: the image.
+        manifest: what points to the image's manifest.
+        artifacts: what is attached.
+        before: what was listed before.
+
+    Returns:
+        What is beside the image now, in the order of the artifacts; and all its referrers, as they
+        were read back.
 
     Raises:
         IntegrityError: the descriptor is of another image.
@@ -58,20 +110,39 @@ def attach(
     """
     if manifest.digest != image.digest:
         raise IntegrityError(f"{image} was given with the descriptor of {manifest.digest}")
-    repository = image.repository
-    config = writer.put_bytes(repository, EMPTY, EMPTY_JSON)
-    layer = writer.put_bytes(repository, media_type, raw)
-    artifact = Manifest(
-        media_type=MANIFEST,
-        config=_plain(config, EMPTY),
-        layers=(_plain(layer, media_type),),
-        artifact_type=media_type,
-        subject=_plain(manifest, manifest.media_type),
-        annotations=annotations,
+    stored = [
+        _stored(writer, artifact, repository=image.repository, subject=manifest)
+        for artifact in artifacts
+    ]
+    listed = writer.put_referrers(image.with_digest(image.digest), stored)
+    attached = tuple(
+        Attached(
+            what=artifact.what,
+            reference=image.with_digest(raw.digest),
+            new=raw.digest not in before,
+        )
+        for artifact, raw in zip(artifacts, stored, strict=True)
     )
-    before = {referrer.digest for referrer in writer.referrers(image)}
-    reference = writer.put_manifest(repository, MANIFEST, manifest_bytes(artifact))
-    return Attached(what=what, reference=reference, new=reference.digest not in before)
+    return attached, listed
+
+
+def _stored(
+    writer: RegistryWriter, artifact: Artifact, *, repository: Repository, subject: Descriptor
+) -> RawManifest:
+    """Store the blobs of an artifact, and return its manifest, which is not stored yet."""
+    config = writer.put_bytes(repository, EMPTY, EMPTY_JSON)
+    layer = writer.put_bytes(repository, artifact.media_type, artifact.raw)
+    raw = manifest_bytes(
+        Manifest(
+            media_type=MANIFEST,
+            config=_plain(config, EMPTY),
+            layers=(_plain(layer, artifact.media_type),),
+            artifact_type=artifact.media_type,
+            subject=_plain(subject, subject.media_type),
+            annotations=artifact.annotations,
+        )
+    )
+    return RawManifest(media_type=MANIFEST, digest=Digest.of(raw), raw=raw)
 
 
 def _plain(descriptor: Descriptor, media_type: str) -> Descriptor:

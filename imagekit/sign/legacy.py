@@ -56,6 +56,8 @@ class SignedLayers:
     layers: tuple[Descriptor, ...] = ()
     payloads: tuple[bytes, ...] = ()
     """What the new ones sign; not in the registry yet."""
+    there: PinnedReference | None = None
+    """What the tag holds; None where it does not exist."""
 
 
 def signed_layers(
@@ -69,7 +71,9 @@ def signed_layers(
         DocumentError: the tag holds something that is no manifest of signatures.
         RegistryError: the registry refused or did not answer.
     """
-    there = _layers(_current(reader, legacy_tag(image)))
+    tag = legacy_tag(image)
+    current = _current(reader, tag)
+    there = _layers(current)
     layers, payloads = [], []
     for identity in identities:
         payload = payload_bytes(SimpleSigning(identity=identity, digest=image.digest))
@@ -79,7 +83,11 @@ def signed_layers(
             payloads.append(payload)
         if layer is not None:
             layers.append(layer)
-    return SignedLayers(layers=tuple(layers), payloads=tuple(payloads))
+    return SignedLayers(
+        layers=tuple(layers),
+        payloads=tuple(payloads),
+        there=None if current is None else tag.pin(current[0].digest),
+    )
 
 
 def merge(writer: RegistryWriter, image: PinnedReference, signed: SignedLayers) -> Merged:

@@ -7,7 +7,7 @@ from imagekit.errors import DocumentError, NotFoundError
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.types import Descriptor, Manifest
+from imagekit.oci.types import DOCUMENT_TYPES, Descriptor, Manifest
 from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
 from imagekit.signatures.intoto import Statement, statement_of
 from imagekit.signatures.ports import Signer
@@ -41,8 +41,9 @@ def own_statements(
         IntegrityError: bytes differ from their digest.
     """
     found = []
-    # No filter by artifact type: cosign lists its bundles under the type of their empty config.
     for referrer in reader.referrers(image)[:MAX_EXAMINED]:
+        if referrer.artifact_type in DOCUMENT_TYPES:
+            continue
         reference = image.with_digest(referrer.digest)
         try:
             statement = _verified(reader, reference, signer)

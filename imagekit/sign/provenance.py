@@ -3,19 +3,15 @@
 https://slsa.dev/spec/v1.0/provenance
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imagekit.build.image import BuiltImage, Material
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference
-from imagekit.oci.registry.ports import RegistryReader
 from imagekit.recipe.types import Recipe
-from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, Subject
-from imagekit.signatures.ports import Signer
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
 """What the parameters mean: an imagekit recipe of schema 1."""
@@ -109,18 +105,12 @@ def recipe_digest_of(statement: Statement) -> Digest | None:
         return None
 
 
-def recipe_digests(
-    reader: RegistryReader, image: PinnedReference, signer: Signer
-) -> frozenset[Digest]:
-    """Return the digests of all recipes that the signer says the image was built from.
+def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
+    """Return the digests of all recipes that statements about an image say it was built from.
 
     There can be several: two states of a recipe may build the same bytes.
-
-    Raises:
-        RegistryError: the registry did not answer.
-        IntegrityError: bytes differ from their digest.
     """
-    found = (recipe_digest_of(o.statement) for o in own_statements(reader, image, signer))
+    found = (recipe_digest_of(statement) for statement in statements)
     return frozenset(digest for digest in found if digest is not None)
 
 

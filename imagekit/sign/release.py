@@ -7,7 +7,6 @@ registry, by releases of the same signer, or that the publisher remembers.
 from collections.abc import Sequence
 from datetime import datetime
 
-from imagekit.clock import Clock
 from imagekit.errors import DocumentError, NotFoundError, RollbackStoreError
 from imagekit.oci.reference import (
     PinnedReference,
@@ -15,13 +14,8 @@ from imagekit.oci.reference import (
     TaggedReference,
     canonical_name,
 )
-from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
-from imagekit.oci.types import Descriptor
-from imagekit.sign.attach import Attached
-from imagekit.sign.own import own_statements
-from imagekit.sign.signing import attest, subjects
+from imagekit.sign.signing import SigningSession, subjects
 from imagekit.signatures.intoto import Statement, Subject
-from imagekit.signatures.ports import Signer
 from imagekit.signatures.release import (
     RELEASE,
     WITHDRAWAL,
@@ -34,38 +28,27 @@ from imagekit.signatures.release import (
 from imagekit.verify.ports import RollbackStore
 
 
-def release(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    tags: Sequence[str],
-    clock: Clock,
-    memory: RollbackStore,
-) -> Attached:
+def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackStore) -> None:
     """Sign a release of the image under these tags, unless it has one that names them all.
 
     Args:
-        writer: where the image is.
-        signer: who signs.
-        image: the image; a tag in the reference means nothing here.
-        manifest: what points to the image's manifest or index.
+        session: the image, and who signs.
         tags: the tags that get the image now.
-        clock: for the time of the release.
         memory: what this publisher has released before; one that cannot be read is passed over.
 
     Raises:
         RegistryError: the registry refused or did not answer.
     """
-    for attached, known in _releases(writer, signer, image):
+    image = session.image
+    for attached, known in _releases(session, image):
         if set(tags) <= set(known.tags):
-            return Attached(what=RELEASE, reference=attached, new=False)
+            session.keep(RELEASE, attached)
+            return
     tagged = [TaggedReference(image.repository, tag) for tag in tags]
-    highest = max((_highest(writer, signer, one) for one in tagged), default=0)
+    highest = max((_highest(session, one) for one in tagged), default=0)
     remembered = max((_remembered(memory, image.repository, tag) for tag in tags), default=0)
-    statement = _statement(image, tags, sequence=max(highest, remembered) + 1, time=clock.now())
-    return attest(writer, signer, image, manifest=manifest, statement=statement, clock=clock)
+    sequence = max(highest, remembered) + 1
+    session.attest(_statement(image, tags, sequence=sequence, time=session.clock.now()))
 
 
 def withdrawal(image: PinnedReference, *, reason: str, time: datetime) -> Statement:
@@ -88,23 +71,21 @@ def _statement(
     )
 
 
-def _highest(reader: RegistryReader, signer: Signer, tagged: TaggedReference) -> int:
+def _highest(session: SigningSession, tagged: TaggedReference) -> int:
     try:
-        image = reader.resolve(tagged)
+        image = session.look.resolve(tagged)
     except NotFoundError:
         return 0
-    return release_sequence(reader, signer, image, tag=tagged.tag)
+    return release_sequence(session, image, tag=tagged.tag)
 
 
-def release_sequence(
-    reader: RegistryReader, signer: Signer, image: PinnedReference, *, tag: str
-) -> int:
+def release_sequence(session: SigningSession, image: PinnedReference, *, tag: str) -> int:
     """Return the highest sequence of the signer's releases of an image under a tag, or 0.
 
     Raises:
         RegistryError: the registry did not answer.
     """
-    known = [each for _, each in _releases(reader, signer, image) if tag in each.tags]
+    known = [each for _, each in _releases(session, image) if tag in each.tags]
     return max((each.sequence for each in known), default=0)
 
 
@@ -117,10 +98,10 @@ def _remembered(memory: RollbackStore, repository: Repository, tag: str) -> int:
 
 
 def _releases(
-    reader: RegistryReader, signer: Signer, image: PinnedReference
+    session: SigningSession, image: PinnedReference
 ) -> tuple[tuple[PinnedReference, Release], ...]:
     found = []
-    for own in own_statements(reader, image, signer):
+    for own in session.statements(image):
         if own.statement.predicate_type != RELEASE:
             continue
         try:

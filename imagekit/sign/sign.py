@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from imagekit.clock import Clock
 from imagekit.documents import strictjson
@@ -12,17 +11,17 @@ from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
-from imagekit.oci.types import BUNDLE, IN_TOTO, MANIFEST_TYPES, Descriptor, Index, RawManifest
+from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.types import BUNDLE, IN_TOTO, MANIFEST_TYPES, Index, RawManifest
 from imagekit.progress import Done, Progress, Started
-from imagekit.sign.attach import Attached, attach_sbom
+from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import Stated, stated_provenance
-from imagekit.sign.signing import attested, signed, subjects
+from imagekit.sign.signing import SigningSession, subjects
 from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer
 
 _MOST_PLATFORMS = 64
 _STATEMENTS = frozenset({IN_TOTO, BUNDLE})
-_Write = Callable[[], tuple[Attached, ...]]
 
 MakeSbom = Callable[[RegistryReader, PinnedReference], bytes]
 """Makes the CycloneDX document of an image of one platform."""
@@ -118,79 +117,41 @@ def sign_image(
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
     top = writer.manifest(image.with_digest(image.digest))
     tags = (image.tag,) if image.tag else ()
-    works = [
-        _Work(writer, signer, target, manifest.descriptor, tags=tags, clock=clock)
+    look = Snapshot(writer)
+    sessions = [
+        SigningSession(writer, signer, target, manifest=manifest.descriptor, clock=clock, look=look)
         for target, manifest in _targets(writer, image, top)
     ]
     sboms = {}
-    for work in works:
-        if make_sbom is not None and is_image(writer, work.target):
-            sboms[work.target] = make_sbom(writer, work.target)
+    for session in sessions:
+        if make_sbom is not None and is_image(writer, session.image):
+            sboms[session.image] = make_sbom(writer, session.image)
     # All that may fail is done before the first write: no index is signed by half.
-    ready = []
-    for work in works:
-        progress(Started(stage="sign", detail=str(work.target)))
-        ready.append((work.target, work.prepared(sboms.get(work.target), stated)))
+    for session in sessions:
+        progress(Started(stage="sign", detail=str(session.image)))
+        _prepare(session, tags=tags, sbom=sboms.get(session.image), stated=stated)
     attached: list[tuple[PinnedReference, Attached]] = []
-    for target, writes in ready:
+    for session in sessions:
         began = time.monotonic()
-        done = [one for write in writes for one in write()]
-        attached += [(target, one) for one in done]
+        done = session.write()
+        attached += [(session.image, one) for one in done]
         seconds = time.monotonic() - began
-        progress(Done(stage="sign", summary=_summary(target, done), seconds=seconds))
+        progress(Done(stage="sign", summary=_summary(session.image, done), seconds=seconds))
     return SignedImage(reference=image, attached=tuple(attached))
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One image or index to sign."""
-
-    writer: RegistryWriter
-    signer: Signer
-    target: PinnedReference
-    manifest: Descriptor
-    tags: tuple[str, ...]
-    clock: Clock
-
-    def prepared(self, sbom: bytes | None, stated: Stated | None) -> list[_Write]:
-        """Sign all that is to be attached, and return what attaches it."""
-        writes: list[_Write] = [
-            signed(
-                self.writer,
-                self.signer,
-                self.target,
-                manifest=self.manifest,
-                tags=self.tags,
-                clock=self.clock,
-            )
-        ]
-        about = subjects(self.target, self.tags)
-        if sbom is not None:
-            document = strictjson.loads_object(sbom, what="the SBOM")
-            statement = Statement(subjects=about, predicate_type=CYCLONEDX, predicate=document)
-            attach_it = partial(
-                attach_sbom, self.writer, self.target, manifest=self.manifest, sbom=sbom
-            )
-            writes += [_one(attach_it), self._attested(statement)]
-        if stated is not None:
-            writes.append(self._attested(stated_provenance(stated, subjects=about)))
-        return writes
-
-    def _attested(self, statement: Statement) -> _Write:
-        return _one(
-            attested(
-                self.writer,
-                self.signer,
-                self.target,
-                manifest=self.manifest,
-                statement=statement,
-                clock=self.clock,
-            )
-        )
-
-
-def _one(write: Callable[[], Attached]) -> _Write:
-    return lambda: (write(),)
+def _prepare(
+    session: SigningSession, *, tags: Sequence[str], sbom: bytes | None, stated: Stated | None
+) -> None:
+    """Sign all that is to be attached to one image or index."""
+    session.sign(tags)
+    about = subjects(session.image, tags)
+    if sbom is not None:
+        document = strictjson.loads_object(sbom, what="the SBOM")
+        session.attach_sbom(sbom)
+        session.attest(Statement(subjects=about, predicate_type=CYCLONEDX, predicate=document))
+    if stated is not None:
+        session.attest(stated_provenance(stated, subjects=about))
 
 
 def is_image(reader: RegistryReader, target: PinnedReference) -> bool:

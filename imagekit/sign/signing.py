@@ -1,24 +1,26 @@
 """Signing an image in both forms, and attesting to it.
 
-Each function first looks at what is there: what verifies with the signer's own public key and says
+A session first looks at what is there: what verifies with the signer's own public key and says
 the same is kept, so that a publish that was killed completes without signing anything twice.
 
 What looks and signs, and so may fail, is apart from what writes: whoever signs several images at
 once has all signatures before the first of them is in the registry.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
 
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError
+from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.registry.snapshot import Snapshot
 from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
-from imagekit.sign.attach import Attached, attach
-from imagekit.sign.legacy import merge, signed_layers
-from imagekit.sign.own import own_statements
+from imagekit.sign.attach import Artifact, Attached, attach, attach_all, sbom_artifact
+from imagekit.sign.legacy import Merged, SignedLayers, merge, signed_layers
+from imagekit.sign.own import OwnStatement, own_statements
 from imagekit.sign.provenance import same_build
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import (
@@ -30,6 +32,9 @@ from imagekit.signatures.intoto import (
 )
 from imagekit.signatures.ports import Signer
 
+_SIGNATURE = "signature"
+LEGACY = "legacy signature"
+"""What the legacy form is called where it was attached."""
 _CREATED = "org.opencontainers.image.created"
 
 
@@ -49,6 +54,167 @@ def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[Subject, ...]
     )
 
 
+class SigningSession:
+    """One image that is signed: what is beside it is read once, and what is added written at once.
+
+    What looks and signs, and so may fail, is apart from what writes: ``sign``, ``attest`` and
+    ``attach_sbom`` write nothing.
+
+    Args:
+        writer: where the image is.
+        signer: who signs.
+        image: the image; a tag in the reference means nothing here.
+        manifest: what points to the image's manifest or index.
+        clock: for the time in annotations.
+        look: what was seen of the registry just now; a new look where it is left out.
+    """
+
+    def __init__(
+        self,
+        writer: RegistryWriter,
+        signer: Signer,
+        image: PinnedReference,
+        *,
+        manifest: Descriptor,
+        clock: Clock,
+        look: Snapshot | None = None,
+    ) -> None:
+        self.signer = signer
+        self.image = image
+        self.clock = clock
+        self.look = look or Snapshot(writer)
+        self.listed: tuple[Descriptor, ...] | None = None
+        """The referrers as they were read back after a write; None where nothing was written."""
+        self._writer = writer
+        self._manifest = manifest
+        self._own: dict[Digest, tuple[OwnStatement, ...]] = {}
+        self._added: list[Attached | Artifact | SignedLayers] = []
+
+    @property
+    def own(self) -> tuple[OwnStatement, ...]:
+        """The signer's statements about the image that are there."""
+        return self.statements(self.image)
+
+    def statements(self, image: PinnedReference) -> tuple[OwnStatement, ...]:
+        """Return the signer's statements about any image of the registry.
+
+        Raises:
+            RegistryError: the registry did not answer.
+        """
+        if image.digest not in self._own:
+            self._own[image.digest] = own_statements(self.look, image, self.signer)
+        return self._own[image.digest]
+
+    def sign(self, tags: Sequence[str]) -> None:
+        """Sign the image for its tags, as Sigstore bundle and in the legacy form.
+
+        Args:
+            tags: the tags to sign for, whether they exist yet or not.
+
+        Raises:
+            RegistryError: the registry refused or did not answer.
+            DocumentError: the legacy tag holds something that is no manifest of signatures.
+        """
+        legacy = signed_layers(
+            self.look, self.signer, self.image, identities=identities(self.image, tags)
+        )
+        self._sign_bundle(tags)
+        if legacy.layers:
+            self._added.append(legacy)
+
+    def attest(self, statement: Statement) -> None:
+        """Sign a statement about the image, unless one that says the same is there.
+
+        Two provenances say the same where they differ only in when and by which run.
+
+        Raises:
+            RegistryError: the registry refused or did not answer.
+            DocumentError: it is longer than verifiers read.
+        """
+        same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
+        for own in self.own:
+            if same(own.statement, statement):
+                self.keep(statement.predicate_type, own.reference)
+                return
+        self._add_bundle(statement, what=statement.predicate_type)
+
+    def attach_sbom(self, sbom: bytes) -> None:
+        """Attach a CycloneDX document as an artifact of its own."""
+        self._added.append(sbom_artifact(sbom))
+
+    def keep(self, what: str, reference: PinnedReference) -> None:
+        """Count something that is there already as what was to be added."""
+        self._added.append(Attached(what=what, reference=reference, new=False))
+
+    def write(self) -> tuple[Attached, ...]:
+        """Write what was added and is not there, and return all of it in its order.
+
+        Raises:
+            RegistryError: the registry refused or did not answer.
+            DocumentError: the legacy tag holds something that is no manifest of signatures.
+        """
+        added, self._added = self._added, []
+        legacy = next((one for one in added if isinstance(one, SignedLayers)), None)
+        first = None
+        if legacy is not None and legacy.payloads:
+            first = merge(self._writer, self.image, legacy)
+        attached = iter(self._attach([one for one in added if isinstance(one, Artifact)]))
+        done: list[Attached] = []
+        for one in added:
+            if isinstance(one, Artifact):
+                done.append(next(attached))
+            elif isinstance(one, SignedLayers):
+                done.append(self._merged(one, first))
+            else:
+                done.append(one)
+        return tuple(done)
+
+    def _merged(self, legacy: SignedLayers, first: Merged | None) -> Attached:
+        if first is None and legacy.there is not None:
+            return Attached(what=LEGACY, reference=legacy.there, new=False)
+        # Somebody who read the tag before our write may have overwritten it after our look.
+        second = merge(self._writer, self.image, replace(legacy, payloads=()))
+        new = second.new or (first is not None and first.new)
+        return Attached(what=LEGACY, reference=second.reference, new=new)
+
+    def _attach(self, artifacts: Sequence[Artifact]) -> tuple[Attached, ...]:
+        if not artifacts:
+            return ()
+        attached, self.listed = attach_all(
+            self._writer,
+            self.image,
+            manifest=self._manifest,
+            artifacts=artifacts,
+            before={referrer.digest for referrer in self.look.referrers(self.image)},
+        )
+        return attached
+
+    def _sign_bundle(self, tags: Sequence[str]) -> None:
+        mine = [own for own in self.own if own.statement.predicate_type == COSIGN_SIGN]
+        there = {
+            (subject.name, subject.digest) for own in mine for subject in own.statement.subjects
+        }
+        missing = tuple(
+            one for one in subjects(self.image, tags) if (one.name, one.digest) not in there
+        )
+        if missing:
+            statement = Statement(subjects=missing, predicate_type=COSIGN_SIGN)
+            self._add_bundle(statement, what=_SIGNATURE)
+        else:
+            self.keep(_SIGNATURE, mine[0].reference)
+
+    def _add_bundle(self, statement: Statement, *, what: str) -> None:
+        bundle = self.signer.bundle(statement_bytes(statement))
+        if len(bundle) > MAX_BUNDLE:
+            raise DocumentError(
+                f"what is signed of {self.image} as {what} has {len(bundle)} bytes; verifiers read "
+                f"at most {MAX_BUNDLE}",
+                code="TOO_LARGE",
+            )
+        kind = statement.predicate_type
+        self._added.append(_bundle_artifact(bundle, kind, what=what, clock=self.clock))
+
+
 def sign(
     writer: RegistryWriter,
     signer: Signer,
@@ -58,15 +224,7 @@ def sign(
     tags: Sequence[str],
     clock: Clock,
 ) -> tuple[Attached, ...]:
-    """Sign an image for its tags, as Sigstore bundle and in the legacy form.
-
-    Args:
-        writer: where the image is.
-        signer: who signs.
-        image: the image; a tag in the reference means nothing here.
-        manifest: what points to the image's manifest or index.
-        tags: the tags to sign for, whether they exist yet or not.
-        clock: for the time in the bundle's annotations.
+    """Sign an image for its tags: see ``SigningSession.sign``.
 
     Returns:
         The bundle, and the legacy signature where the signer has that form.
@@ -75,40 +233,9 @@ def sign(
         RegistryError: the registry refused or did not answer.
         DocumentError: the legacy tag holds something that is no manifest of signatures.
     """
-    return signed(writer, signer, image, manifest=manifest, tags=tags, clock=clock)()
-
-
-def signed(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    tags: Sequence[str],
-    clock: Clock,
-) -> Callable[[], tuple[Attached, ...]]:
-    """Sign an image as ``sign`` does, and return what attaches the signatures.
-
-    Raises:
-        RegistryError: the registry refused or did not answer.
-        DocumentError: the legacy tag holds something that is no manifest of signatures.
-    """
-    legacy = signed_layers(writer, signer, image, identities=identities(image, tags))
-    attach_it = _signed_bundle(writer, signer, image, manifest=manifest, tags=tags, clock=clock)
-
-    def write() -> tuple[Attached, ...]:
-        first = merge(writer, image, legacy) if legacy.layers else None
-        bundle = attach_it()
-        if first is None:
-            return (bundle,)
-        # Somebody who read the tag before our write may have overwritten it after our look.
-        second = merge(writer, image, replace(legacy, payloads=()))
-        merged = Attached(
-            what="legacy signature", reference=second.reference, new=first.new or second.new
-        )
-        return bundle, merged
-
-    return write
+    session = SigningSession(writer, signer, image, manifest=manifest, clock=clock)
+    session.sign(tags)
+    return session.write()
 
 
 def attest(
@@ -120,107 +247,16 @@ def attest(
     statement: Statement,
     clock: Clock,
 ) -> Attached:
-    """Sign a statement about an image and attach it, unless one that says the same is there.
-
-    Two provenances say the same where they differ only in when and by which run.
-
-    Raises:
-        RegistryError: the registry refused or did not answer.
-    """
-    return attested(writer, signer, image, manifest=manifest, statement=statement, clock=clock)()
-
-
-def attested(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    statement: Statement,
-    clock: Clock,
-) -> Callable[[], Attached]:
-    """Sign a statement as ``attest`` does, and return what attaches it.
+    """Attest one statement about an image: see ``SigningSession.attest``.
 
     Raises:
         RegistryError: the registry refused or did not answer.
         DocumentError: it is longer than verifiers read.
     """
-    same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
-    for own in own_statements(writer, image, signer):
-        if same(own.statement, statement):
-            there = Attached(what=statement.predicate_type, reference=own.reference, new=False)
-            return lambda: there
-    return _bundle(
-        writer,
-        signer,
-        image,
-        manifest=manifest,
-        statement=statement,
-        clock=clock,
-        what=statement.predicate_type,
-    )
-
-
-def _signed_bundle(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    tags: Sequence[str],
-    clock: Clock,
-) -> Callable[[], Attached]:
-    mine = [
-        own
-        for own in own_statements(writer, image, signer)
-        if own.statement.predicate_type == COSIGN_SIGN
-    ]
-    there = {(subject.name, subject.digest) for own in mine for subject in own.statement.subjects}
-    missing = tuple(one for one in subjects(image, tags) if (one.name, one.digest) not in there)
-    if not missing:
-        known = Attached(what="signature", reference=mine[0].reference, new=False)
-        return lambda: known
-    return _bundle(
-        writer,
-        signer,
-        image,
-        manifest=manifest,
-        statement=Statement(subjects=missing, predicate_type=COSIGN_SIGN),
-        clock=clock,
-        what="signature",
-    )
-
-
-def _bundle(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    statement: Statement,
-    clock: Clock,
-    what: str,
-) -> Callable[[], Attached]:
-    bundle = signer.bundle(statement_bytes(statement))
-    if len(bundle) > MAX_BUNDLE:
-        raise DocumentError(
-            f"what is signed of {image} as {what} has {len(bundle)} bytes; verifiers read at most "
-            f"{MAX_BUNDLE}",
-            code="TOO_LARGE",
-        )
-
-    def write() -> Attached:
-        attached = attach_bundle(
-            writer,
-            image,
-            manifest=manifest,
-            bundle=bundle,
-            predicate_type=statement.predicate_type,
-            clock=clock,
-        )
-        return replace(attached, what=what)
-
-    return write
+    session = SigningSession(writer, signer, image, manifest=manifest, clock=clock)
+    session.attest(statement)
+    (attached,) = session.write()
+    return attached
 
 
 def attach_bundle(
@@ -237,13 +273,15 @@ def attach_bundle(
     Raises:
         RegistryError: the registry refused or did not answer.
     """
-    return attach(
-        writer,
-        image,
-        manifest=manifest,
+    artifact = _bundle_artifact(bundle, predicate_type, what=predicate_type, clock=clock)
+    return attach(writer, image, manifest=manifest, artifact=artifact)
+
+
+def _bundle_artifact(bundle: bytes, predicate_type: str, *, what: str, clock: Clock) -> Artifact:
+    return Artifact(
+        what=what,
         media_type=BUNDLE,
         raw=bundle,
-        what=predicate_type,
         annotations={
             "dev.sigstore.bundle.content": "dsse-envelope",
             PREDICATE_TYPE: predicate_type,

@@ -26,7 +26,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import CachingReader, RegistryReader
 from imagekit.oci.types import (
-    CYCLONEDX,
+    DOCUMENT_TYPES,
     MANIFEST_TYPES,
     PREDICATE_TYPE,
     SIMPLE_SIGNING,
@@ -48,9 +48,6 @@ MAX_REFERRER = 64 << 10
 """Largest manifest of a referrer: honest ones have one kilobyte."""
 
 _BUNDLES = "application/vnd.dev.sigstore.bundle"
-# These are documents themselves and hold no bundle; cosign's index entries name the empty
-# configuration's type instead of the bundle's, so no other filter by type is right.
-_NO_BUNDLES = frozenset({CYCLONEDX, "application/spdx+json"})
 _LIMITS = {Form.BUNDLE: MAX_BUNDLE, Form.LEGACY: MAX_PAYLOAD}
 Fault = NotFoundError | DocumentError | IntegrityError
 """Why there is no document where one should be."""
@@ -183,7 +180,7 @@ def _bundles(collector: _Collector) -> Iterator[_Wanted]:
     likely = [
         entry
         for entry in collector.listed
-        if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in _NO_BUNDLES
+        if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in DOCUMENT_TYPES
     ]
     collector.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
     likely.sort(key=lambda entry: entry.annotations.get(PREDICATE_TYPE) != WITHDRAWAL)

@@ -15,7 +15,16 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.oci.types import BUNDLE, CONFIG, EMPTY, LAYER, MANIFEST, Descriptor, Manifest
+from imagekit.oci.types import (
+    BUNDLE,
+    CONFIG,
+    EMPTY,
+    LAYER,
+    MANIFEST,
+    Descriptor,
+    Manifest,
+    RawManifest,
+)
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -37,6 +46,12 @@ class Place:
 
     def attach(self, image: PinnedReference, content: bytes) -> PinnedReference:
         """Put a referrer of the image."""
+        return self.registry.put_manifest(
+            self.repository, MANIFEST, self.referrer(image, content).raw
+        )
+
+    def referrer(self, image: PinnedReference, content: bytes) -> RawManifest:
+        """Return a referrer of the image, whose blobs are put."""
         empty = self.registry.put_bytes(self.repository, EMPTY, b"{}")
         layer = self.registry.put_bytes(self.repository, BUNDLE, content)
         manifest = Manifest(
@@ -47,7 +62,8 @@ class Place:
             subject=self.registry.manifest(image).descriptor,
             annotations={"content": content.decode()},
         )
-        return self.registry.put_manifest(self.repository, MANIFEST, manifest_bytes(manifest))
+        raw = manifest_bytes(manifest)
+        return RawManifest(media_type=MANIFEST, digest=Digest.of(raw), raw=raw)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +171,40 @@ def test_referrers_are_listed_with_type_and_annotations(place: Place) -> None:
     assert len(found) == 2
     assert all(entry.media_type == MANIFEST for entry in found)
     assert place.registry.referrers(image.with_digest(next(iter(mine)))) == ()
+
+
+def test_referrers_that_are_put_together(place: Place) -> None:
+    """All are listed when they are put, beside those of others, and each once."""
+    image = place.image()
+    other = place.attach(image, b"other").digest
+    mine = [place.referrer(image, text) for text in (b"one", b"two", b"three")]
+
+    for _ in range(2):
+        read_back = place.registry.put_referrers(image, mine)
+
+        assert {entry.digest for entry in read_back} == {other, *(one.digest for one in mine)}
+        assert len(read_back) == 4
+        assert {one.digest for one in place.registry.referrers(image)} == {
+            one.digest for one in read_back
+        }
+
+
+def test_parallel_referrers_that_are_put_together(place: Place) -> None:
+    """Four writers of three each lose none."""
+    image = place.image()
+    sets = [
+        [place.referrer(image, f"{number} {part}".encode()) for part in range(3)]
+        for number in range(4)
+    ]
+    threads = [
+        threading.Thread(target=place.registry.put_referrers, args=(image, mine)) for mine in sets
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(place.registry.referrers(image)) == 12
 
 
 def test_parallel_referrers_are_all_visible(place: Place) -> None:

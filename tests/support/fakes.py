@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,6 +204,14 @@ class MemoryRegistry:
             stored = RawManifest(media_type=media_type, digest=digest, raw=raw)
             self.manifests[repository.name, digest] = stored
         return PinnedReference(repository, digest)
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """Store manifests that name one subject."""
+        for manifest in manifests:
+            self.put_manifest(subject.repository, manifest.media_type, manifest.raw)
+        return self.referrers(subject)
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""

@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -167,8 +167,17 @@ class RegistryClient:
         self._put(repository, str(manifest.digest), manifest)
         if parsed.subject is not None:
             subject = PinnedReference(repository, parsed.subject.digest)
-            self._list(subject, _as_referrer(manifest, parsed))
+            self._list(subject, (_as_referrer(manifest, parsed),))
         return PinnedReference(repository, manifest.digest)
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """Store manifests that name one subject, and list them all at once."""
+        mine = tuple(_referrer_of(subject, manifest) for manifest in manifests)
+        for manifest in manifests:
+            self._put(subject.repository, str(manifest.digest), manifest)
+        return self._list(subject, mine)
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""
@@ -296,24 +305,28 @@ class RegistryClient:
         _check_count(len(entries), what=f"the referrers of {reference}")
         return entries
 
-    def _list(self, subject: PinnedReference, mine: Descriptor) -> None:
-        """Make the referrer visible, whoever else writes the same index at the same time.
+    def _list(self, subject: PinnedReference, mine: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+        """Make referrers visible, whoever else writes the same index at the same time.
 
         Registries ignore If-Match, so the index is read back and written again until the own
-        entry is in it; the pause is longer than another writer takes between reading and writing.
+        entries are in it; the pause is longer than another writer takes between reading and
+        writing.
         """
+        missing = list(mine)
         for attempt in range(_READ_BACK):
             began = time.monotonic()
             has_api, entries = self._listing(subject)
-            if any(entry.digest == mine.digest for entry in entries):
-                return
+            there = {entry.digest for entry in entries}
+            missing = [entry for entry in mine if entry.digest not in there]
+            if not missing:
+                return entries
             if not has_api:
-                self._put_index(subject, (*entries, mine))
+                self._put_index(subject, (*entries, *missing))
             took = time.monotonic() - began
             jitter = random.uniform(0.01, 0.05)  # noqa: S311 - no secret
             self._sleep(min(2.0, 2 * took + jitter * (1 + attempt)))
         raise RegistryError(
-            f"{subject}: the referrer {mine.digest} does not appear in the registry's list",
+            f"{subject}: the referrer {missing[0].digest} does not appear in the registry's list",
             hint="others write the same list without pause; run it again",
             code="REFERRER_LOST",
         )
@@ -455,6 +468,13 @@ def _index(raw: bytes, media_type: str) -> Index:
     if not isinstance(parsed, Index):
         raise DocumentError("the list of referrers is no index", code="BAD_MEDIA_TYPE")
     return parsed
+
+
+def _referrer_of(subject: PinnedReference, manifest: RawManifest) -> Descriptor:
+    parsed = parse_manifest(manifest.raw, manifest.media_type)
+    if parsed.subject is None or parsed.subject.digest != subject.digest:
+        raise IntegrityError(f"{manifest.digest} does not name {subject} as its subject")
+    return _as_referrer(manifest, parsed)
 
 
 def _as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:

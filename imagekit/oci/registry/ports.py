@@ -1,6 +1,6 @@
 """What imagekit asks of registries and layouts; tests/support has them in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -77,6 +77,16 @@ class RegistryWriter(RegistryReader, Protocol):
 
         Where it has a subject, it is listed among the subject's referrers when this returns: by
         the API, or in the fallback tag, which is read back and merged.
+        """
+        ...
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """Store manifests that name one subject, and list them all at once.
+
+        Returns:
+            The subject's referrers as they were read back; the manifests are among them.
         """
         ...
 

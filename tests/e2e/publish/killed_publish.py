@@ -17,7 +17,7 @@ from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 
-WRITES = ("put_blob", "put_bytes", "put_manifest", "tag", "tag_once")
+WRITES = ("put_blob", "put_bytes", "put_manifest", "put_referrers", "tag", "tag_once")
 
 
 class Mortal:

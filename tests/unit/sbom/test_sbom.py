@@ -1,77 +1,25 @@
 """The SBOM of images in layouts and of folders, end to end."""
 
-import gzip
-import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from imagekit.build.image import BuiltImage, BuiltLayer, Origin
 from imagekit.cli.main import main
 from imagekit.errors import DocumentError, InputError
-from imagekit.oci.codec import config_bytes, manifest_bytes
-from imagekit.oci.digest import Digest
+from imagekit.oci.codec import manifest_bytes
 from imagekit.oci.layout import LayoutRegistry
-from imagekit.oci.reference import Repository, TaggedReference, parse_reference
-from imagekit.oci.types import (
-    CONFIG,
-    LAYER_GZIP,
-    MANIFEST,
-    Descriptor,
-    History,
-    ImageConfig,
-    Manifest,
-    Platform,
-)
+from imagekit.oci.reference import Repository, parse_reference
+from imagekit.oci.types import MANIFEST, Descriptor, Manifest
 from imagekit.sbom.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
-
-STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
-AMD64 = Platform(os="linux", architecture="amd64")
-
-
-def publish(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImage:
-    """Put a small image into a layout."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as tar:
-        info = tarfile.TarInfo("var/lib/dpkg/status")
-        info.size = len(STATUS)
-        tar.addfile(info, io.BytesIO(STATUS))
-    diff_id = Digest("sha256", hashlib.sha256(raw.getvalue()).hexdigest())
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
-    layer = registry.put_bytes(repository, LAYER_GZIP, gzip.compress(raw.getvalue(), mtime=0))
-    config = ImageConfig(
-        platform=AMD64,
-        created="2024-01-02T03:04:05Z",
-        diff_ids=(diff_id,) * diff_ids,
-        labels={"tag": tag},
-        history=(History(created="", created_by="x", comment="imagekit: base debian"),),
-    )
-    described = registry.put_bytes(repository, CONFIG, config_bytes(config))
-    manifest = Manifest(media_type=MANIFEST, config=described, layers=(layer,))
-    pinned = registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest))
-    stored = registry.manifest(pinned)
-    registry.tag(TaggedReference(repository, tag), stored)
-    return BuiltImage(
-        layout=folder,
-        manifest=stored.descriptor,
-        config=described,
-        layers=(BuiltLayer(descriptor=layer, diff_id=diff_id, origin=Origin.BASE, title="base"),),
-        platform=AMD64,
-        name="app",
-        version="1",
-        epoch=1_704_164_645,
-        recipe_digest=Digest.of(b"recipe"),
-    )
+from tests.support.built import STATUS, built_image
 
 
 def test_layers_without_their_diff_ids_are_refused(tmp_path: Path) -> None:
     """Manifest and configuration must speak of the same layers."""
-    publish(tmp_path, diff_ids=2)
+    built_image(tmp_path, diff_ids=2)
 
     with pytest.raises(DocumentError, match="diffIDs"):
         sbom_of_reference(LayoutRegistry(), parse_reference(f"oci:{tmp_path}:app:1"))
@@ -79,8 +27,8 @@ def test_layers_without_their_diff_ids_are_refused(tmp_path: Path) -> None:
 
 def test_a_layout_of_two_images_needs_a_name(tmp_path: Path) -> None:
     """Which one is meant is not guessed."""
-    publish(tmp_path, "1")
-    publish(tmp_path, "2")
+    built_image(tmp_path, "1")
+    built_image(tmp_path, "2")
 
     with pytest.raises(InputError, match="2 images"):
         sbom_of_folder(tmp_path)
@@ -88,7 +36,7 @@ def test_a_layout_of_two_images_needs_a_name(tmp_path: Path) -> None:
 
 def test_the_three_ways_agree(tmp_path: Path) -> None:
     """Built here, by reference or as the only image of a folder: the same bytes."""
-    built = publish(tmp_path)
+    built = built_image(tmp_path)
 
     one = sbom_of_image(built, None)
     two = sbom_of_reference(LayoutRegistry(), parse_reference(f"oci:{tmp_path}:app:1"))
@@ -100,7 +48,7 @@ def test_the_three_ways_agree(tmp_path: Path) -> None:
 
 def test_the_time_and_the_origin_are_the_images(tmp_path: Path) -> None:
     """No clock is read, and the history tells where a layer came from."""
-    publish(tmp_path)
+    built_image(tmp_path)
 
     document = json.loads(sbom_of_folder(tmp_path))
     properties = {p["name"]: p["value"] for p in document["components"][0]["properties"]}
@@ -122,7 +70,7 @@ def test_the_command_prints_the_document(
 
 def test_the_command_writes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With -o the file is the SBOM and stdout says what it holds."""
-    publish(tmp_path / "layout")
+    built_image(tmp_path / "layout")
     file = tmp_path / "x.cdx.json"
 
     assert main(["sbom", f"oci:{tmp_path}/layout:app:1", "-o", str(file), "--json"]) == 0
@@ -138,7 +86,7 @@ def test_what_is_no_image_is_bad_input(word: str) -> None:
 
 def test_a_descriptor_that_is_no_layer_is_refused(tmp_path: Path) -> None:
     """An artifact is not an image, whatever its manifest is called."""
-    built = publish(tmp_path)
+    built = built_image(tmp_path)
     registry, repository = LayoutRegistry(), Repository("localhost", "app", tmp_path)
     odd: Descriptor = registry.put_bytes(repository, "text/plain", b"x")
     manifest = Manifest(media_type=MANIFEST, config=built.config, layers=(odd,))

@@ -1,0 +1,60 @@
+"""A small image in a layout, as a build leaves it."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+from imagekit.build.image import BuiltImage, BuiltLayer, Origin
+from imagekit.oci.codec import config_bytes, manifest_bytes
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.oci.types import (
+    CONFIG,
+    LAYER_GZIP,
+    MANIFEST,
+    History,
+    ImageConfig,
+    Manifest,
+    Platform,
+)
+
+STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
+AMD64 = Platform(os="linux", architecture="amd64")
+
+
+def built_image(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImage:
+    """Put an image of one layer into a layout."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        info = tarfile.TarInfo("var/lib/dpkg/status")
+        info.size = len(STATUS)
+        tar.addfile(info, io.BytesIO(STATUS))
+    diff_id = Digest("sha256", hashlib.sha256(raw.getvalue()).hexdigest())
+    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    layer = registry.put_bytes(repository, LAYER_GZIP, gzip.compress(raw.getvalue(), mtime=0))
+    config = ImageConfig(
+        platform=AMD64,
+        created="2024-01-02T03:04:05Z",
+        diff_ids=(diff_id,) * diff_ids,
+        labels={"tag": tag},
+        history=(History(created="", created_by="x", comment="imagekit: base debian"),),
+    )
+    described = registry.put_bytes(repository, CONFIG, config_bytes(config))
+    manifest = Manifest(media_type=MANIFEST, config=described, layers=(layer,))
+    pinned = registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest))
+    stored = registry.manifest(pinned)
+    registry.tag(TaggedReference(repository, tag), stored)
+    return BuiltImage(
+        layout=folder,
+        manifest=stored.descriptor,
+        config=described,
+        layers=(BuiltLayer(descriptor=layer, diff_id=diff_id, origin=Origin.BASE, title="base"),),
+        platform=AMD64,
+        name="app",
+        version="1",
+        epoch=1_704_164_645,
+        recipe_digest=Digest.of(b"recipe"),
+    )

@@ -1,0 +1,161 @@
+"""A publish of an image of one layer: what it asks, and that it judges what is there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import VerificationError
+from imagekit.oci.reference import Destination, PinnedReference, Repository, TaggedReference
+from imagekit.oci.types import Descriptor, RawManifest
+from imagekit.publish.publish import publish
+from imagekit.publish.types import PublishedImage
+from imagekit.recipe import load
+from imagekit.sign.release import withdrawal
+from imagekit.sign.signing import attest
+from imagekit.signatures.intoto import SLSA_PROVENANCE
+from tests.support.built import built_image
+from tests.support.counting import CountingRegistry
+from tests.support.fakes import FixedClock, MemorySigner
+
+RECIPE = """\
+schema: 1
+name: hello
+version: "{version}"
+base: scratch
+steps:
+  - copy: {{from: hello.txt, to: /hello.txt}}
+tags: {{immutable: ["{{version}}"], moving: [latest]}}
+"""
+REPOSITORY = Repository("r.site", "apps/hello")
+Publish = Callable[..., PublishedImage]
+
+
+@pytest.fixture
+def signer() -> MemorySigner:
+    """Who publishes."""
+    return MemorySigner()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
+    """Publishes a version with one key."""
+
+    def publish_it(registry: CountingRegistry, version: str = "1.0") -> PublishedImage:
+        folder = tmp_path / version
+        folder.mkdir(exist_ok=True)
+        (folder / "recipe.yaml").write_text(RECIPE.format(version=version))
+        (folder / "hello.txt").write_text("hello\n")
+        built = replace(built_image(tmp_path / "built" / version, version), version=version)
+        monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
+        registry.asked.clear()
+        return publish(
+            load(folder),
+            to=Destination("r.site", "apps"),
+            signer=signer,
+            writer=registry,
+            clock=FixedClock(),
+        )
+
+    return publish_it
+
+
+def test_what_is_listed_and_read(run: Publish) -> None:
+    """Referrers are listed once before and once after the write, and once behind the tag."""
+    registry = CountingRegistry()
+
+    assert run(registry).status == "published"
+    assert registry.asked["listings"] == 3
+    # The image that had the moving tag before is listed as well: its release is followed.
+    assert run(registry, "1.1").status == "published"
+    assert registry.asked["listings"] == 4
+
+
+def test_an_unchanged_publish(run: Publish) -> None:
+    """It asks for two tags, the tag of signatures and one list, and reads no manifest again."""
+    registry = CountingRegistry()
+    run(registry)
+    before = list(registry.writes)
+
+    done = run(registry)
+
+    assert (done.status, done.written) == ("unchanged", ())
+    assert registry.asked == {"listings": 1, "manifests": 3}
+    assert registry.writes == before
+
+
+def test_what_another_run_attached_is_seen(run: Publish) -> None:
+    """What was lost since the last run is written again: that nothing is missing is not kept."""
+    registry = CountingRegistry()
+    image = run(registry).reference
+    lost = next(
+        entry.digest
+        for entry in registry.referrers(image)
+        if SLSA_PROVENANCE not in entry.annotations.values() and entry.annotations
+    )
+    del registry.manifests[REPOSITORY.name, lost]
+
+    done = run(registry)
+
+    assert done.status == "completed"
+    assert len(done.written) >= 1
+    assert run(registry).status == "unchanged"
+
+
+@dataclass
+class _Forgetful(CountingRegistry):
+    """A registry that loses what is attached, after it has listed it once."""
+
+    forgets: bool = True
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """List them, and lose all of them."""
+        listed = super().put_referrers(subject, manifests)
+        for manifest in manifests:
+            del self.manifests[REPOSITORY.name, manifest.digest]
+        return listed
+
+
+def test_what_was_written_is_read_back_before_any_tag(run: Publish) -> None:
+    """The verdict rests on what the registry has, and not on what this run has sent."""
+    registry = _Forgetful()
+
+    with pytest.raises(VerificationError):
+        run(registry)
+
+    assert not set(registry.tags(REPOSITORY)) & {"1.0", "latest"}
+
+
+@dataclass
+class _Withdrawing(CountingRegistry):
+    """A registry in which the image is withdrawn while its immutable tag is written."""
+
+    signer: MemorySigner = field(default_factory=MemorySigner)
+
+    def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
+        """Write the tag, and let the publisher withdraw the image elsewhere meanwhile."""
+        held = super().tag_once(reference, manifest)
+        image = PinnedReference(reference.repository, manifest.digest)
+        attest(
+            self,
+            self.signer,
+            image,
+            manifest=manifest.descriptor,
+            statement=withdrawal(image, reason="broken", time=FixedClock().now()),
+            clock=FixedClock(),
+        )
+        return held
+
+
+def test_what_the_tag_points_to_is_listed_anew(run: Publish, signer: MemorySigner) -> None:
+    """The list that was read before the tag was written does not count after it."""
+    registry = _Withdrawing(signer=signer)
+
+    with pytest.raises(VerificationError, match="WITHDRAWN"):
+        run(registry)
+
+    assert "1.0" in registry.tags(REPOSITORY)
+    assert "latest" not in registry.tags(REPOSITORY)
