@@ -22,6 +22,7 @@ from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.force import rule_in_force
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule, Policy, Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
@@ -85,7 +86,7 @@ def judge_receipt(
 def _receipt_rule(
     policy: Policy, image: PinnedReference, now: datetime
 ) -> tuple[list[Finding], ImageRule | None]:
-    found, rule = rule_in_force(policy, image.repository.name, now)
+    found, rule = rule_in_force(policy, image.repository.name, Now(now))
     if found.code == "NO_POLICY":
         found = replace(found, hint="add a rule for it with proof: vsa")
     findings = [found, *policy.standing]
@@ -147,7 +148,7 @@ def _signed(
     (result,) = verify_candidates((candidate,), trusted)
     if isinstance(result, Refusal):
         return result
-    counts = counting(result, demand.authorities, deny=context.policy.deny, now=context.now)
+    counts = counting(result, demand.authorities, deny=context.policy.deny, now=Now(context.now))
     return counts if isinstance(counts, Refusal) else result
 
 
@@ -162,7 +163,9 @@ def _claim_fault(
     if found.predicate_type != VSA or not found.about:
         return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
     try:
-        fault = check_summary(found.predicate, condition, image=receipt.image, rule=rule, now=now)
+        fault = check_summary(
+            found.predicate, condition, image=receipt.image, rule=rule, now=Now(now)
+        )
     except DocumentError as broken:
         return Refusal(code=broken.code, message=broken.message)
     return replace(fault, hint=_HINT) if fault else _time_fault(receipt, now)

@@ -73,8 +73,8 @@ def evaluate(text: str, variables: Mapping[str, object]) -> bool:
     Raises:
         DocumentError: it comes to no truth value, with the reason.
     """
-    words = set(_WORD.findall(text))
-    named = {name: value for name, value in variables.items() if name in words}
+    used = words(text)
+    named = {name: value for name, value in variables.items() if name in used}
     _check(named)
     try:
         answer = _program(text).eval(data=named)
@@ -86,6 +86,11 @@ def evaluate(text: str, variables: Mapping[str, object]) -> bool:
     if kind == "ERROR":
         raise _failed(_explained(str(found)))
     raise _failed(f"it comes to a value of type {kind.lower()} and not to true or false")
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of an expression: what is none of them it does not speak of."""
+    return frozenset(_WORD.findall(text))
 
 
 @lru_cache(maxsize=512)

@@ -5,18 +5,17 @@ expires. Of its rules the one with the longest match of the full name decides; w
 of, and what two match equally well, is refused.
 """
 
-from datetime import datetime
-
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.glob import applicable
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule, Policy
 
 
-def not_in_force(policy: Policy, now: datetime) -> Finding | None:
+def not_in_force(policy: Policy, now: Now) -> Finding | None:
     """Return why a policy allows nothing at a time; None where it is in force."""
     version = f"{policy.name} version {policy.version}"
-    if now >= policy.expires:
+    if not now.is_before(policy.expires):
         return error(
             "policy",
             "POLICY_EXPIRED",
@@ -24,7 +23,7 @@ def not_in_force(policy: Policy, now: datetime) -> Finding | None:
             hint="get the present version of the policy; if it is yours, review it, raise "
             "metadata.version and set metadata.expires anew",
         )
-    if policy.issued is not None and now < policy.issued - CLOCK_SKEW:
+    if policy.issued is not None and now.is_before(policy.issued - CLOCK_SKEW):
         return error(
             "policy",
             "CLOCK",
@@ -35,7 +34,7 @@ def not_in_force(policy: Policy, now: datetime) -> Finding | None:
     return None
 
 
-def rule_in_force(policy: Policy, name: str, now: datetime) -> tuple[Finding, ImageRule | None]:
+def rule_in_force(policy: Policy, name: str, now: Now) -> tuple[Finding, ImageRule | None]:
     """Return the rule that decides on a repository's full name, and the finding that says so.
 
     None is the rule where nothing can be allowed; the finding says why.

@@ -25,5 +25,7 @@ class VerifyContext:
     """What was seen before; without it a rule that wants ``monotonic`` says so."""
     watch: Callable[[ImageEvidence], None] | None = None
     """Is shown each manifest or index with what was found beside it: see ``account``."""
+    horizon: datetime | None = None
+    """The latest time for which it is told whether the verdict still holds: see ``Now``."""
     at_once: int = 1
     """How many requests about one image are under way at the same time."""

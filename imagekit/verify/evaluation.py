@@ -15,6 +15,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.findings import Finding, error, warning
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule, Level, Policy
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.collect import gather, gather_withdrawals
@@ -47,6 +48,7 @@ class ImageEvaluation:
     policy: Policy
     rule: ImageRule
     context: VerifyContext
+    now: Now
     counted: dict[Digest, None] = field(default_factory=dict)
     """What of the evidence counts for the rule, in the order that it was found."""
 
@@ -73,7 +75,7 @@ class ImageEvaluation:
         """Return the finding that a dated exception allows the image, if one does."""
         for one in self.policy.exceptions:
             same = one.repository.name == self.image.repository.name
-            if same and one.digest == self.image.digest and self.context.now < one.expires:
+            if same and one.digest == self.image.digest and self.now.is_before(one.expires):
                 message = (
                     f"allowed without signatures until {one.expires.isoformat()} "
                     f"by {one.owner}: {one.reason}"
@@ -189,14 +191,14 @@ class ImageEvaluation:
             rule=self.rule,
             attachments=attachments,
             results=verify_candidates(attachments.candidates, trusted),
-            now=self.context.now,
+            now=self.now,
         )
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Turn refusals into warnings where the rule only warns today."""
         until = self.rule.warn_until
         found = tuple(findings)
-        if until is None or self.context.now >= until or not refused(found):
+        if until is None or not refused(found) or not self.now.is_before(until):
             return found
         said = warning(
             "mode",

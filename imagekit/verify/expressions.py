@@ -7,16 +7,19 @@ not there or that the image holds more than an expression may look at.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import Finding, error, ok
+from imagekit.policy.now import Now
 from imagekit.policy.types import Expression
 from imagekit.verify.content import PlatformImage
 from imagekit.verify.image_evidence import ImageEvidence, counted
 
 _CHECK = "expressions"
+_STEP = timedelta(seconds=1)
 
 
 def check_expressions(
@@ -32,17 +35,43 @@ def check_expressions(
     expressions = case.rule.expressions
     if not expressions:
         return ()
-    from imagekit.policy.cel import evaluate  # few policies have expressions
+    from imagekit.policy.cel import evaluate, words  # few policies have expressions
 
     variables = _variables(case, part, asked)
     faults = []
     for one in expressions:
+        if "now" in words(one.cel):
+            case.now.ends(_end(one, variables, case.now))
         try:
             if not evaluate(one.cel, variables):
                 faults.append(_failed(one))
         except DocumentError as fault:
             faults.append(_in_error(one, fault))
     return tuple(faults) or (ok(_CHECK, f"{len(expressions)} of {len(expressions)} are true"),)
+
+
+def _end(one: Expression, variables: Mapping[str, object], now: Now) -> datetime:
+    """Return until when an expression that speaks of the time comes to what it comes to now.
+
+    That is found out by later times, up to the horizon; to the second.
+    """
+    from imagekit.policy.cel import evaluate
+
+    def comes_to(time: datetime) -> bool | None:
+        try:
+            return evaluate(one.cel, {**variables, "now": time})
+        except DocumentError:
+            return None
+
+    if now.horizon is None:
+        return now.time
+    present, good, bad = comes_to(now.time), now.time, now.horizon
+    if comes_to(bad - _STEP) == present:
+        return bad
+    while bad - good > _STEP:
+        middle = good + (bad - good) / 2
+        good, bad = (middle, bad) if comes_to(middle) == present else (good, middle)
+    return good
 
 
 def _failed(one: Expression) -> Finding:
@@ -79,7 +108,7 @@ def _variables(
         "manifest": manifest,
         "annotations": manifest.get("annotations") or {},
         "attestations": _attestations(case),
-        "now": case.now,
+        "now": case.now.time,
     }
 
 

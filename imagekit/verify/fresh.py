@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from imagekit.errors import DocumentError, RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import canonical_name
-from imagekit.policy.authorities import CLOCK_SKEW, is_of
+from imagekit.policy.authorities import is_of
 from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import (
@@ -169,7 +169,7 @@ def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...
     witnessed = [time for each, whose in good for one in whose for time in times_of(each, one)]
     times = witnessed + [release.time for release in releases]
     newest = max(times, default=None)
-    if newest is not None and newest > case.now + CLOCK_SKEW:
+    if newest is not None and case.now.is_behind(newest):
         return (_clock(case, newest, "the newest release"),)
     if limit is None:
         return ()
@@ -183,14 +183,13 @@ def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...
                 hint="publish with imagekit, which signs a release, or sign with a timestamp",
             ),
         )
-    age = case.now - newest
-    if age > limit:
+    if case.now.is_older(newest, limit):
         return (
             error(
                 _CHECK,
                 "STALE_SIGNATURE",
                 f"the newest release or signature is of {newest.isoformat()}, "
-                f"{age.days} days old; the policy allows {limit}",
+                f"{(case.now.time - newest).days} days old; the policy allows {limit}",
                 hint="publish the image again, rebuilt with today's packages",
             ),
         )
@@ -229,7 +228,7 @@ def _monotonic(
 def _compare(
     case: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
 ) -> Fresh:
-    now = HighWaterMark(sequence=int(case.now.timestamp()), digest=case.policy.digest)
+    now = HighWaterMark(sequence=int(case.now.time.timestamp()), digest=case.policy.digest)
     learned = (
         (name, HighWaterMark(sequence=release.sequence, digest=case.image.digest)),
         (_CLOCK, now),
@@ -238,8 +237,8 @@ def _compare(
         highest, clock = memory.highest(name), memory.highest(_CLOCK)
     except RollbackStoreError as fault:
         return Fresh(findings=(_unremembered(case, fault),))
-    newest = datetime.fromtimestamp(clock.sequence, UTC) if clock else case.now
-    if newest > case.now + CLOCK_SKEW:
+    newest = datetime.fromtimestamp(clock.sequence, UTC) if clock else case.now.time
+    if case.now.is_behind(newest):
         return Fresh(findings=(_clock(case, newest, "what was verified here before"),))
     if highest is None:
         message = f"release {release.sequence}, the first that is seen here of {name}"

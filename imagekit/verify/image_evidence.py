@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.authorities import authorities_of
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.results import Refusal
@@ -65,7 +65,7 @@ class ImageEvidence:
     rule: ImageRule
     attachments: Attachments
     results: tuple[CandidateResult, ...]
-    now: datetime
+    now: Now
     is_index: bool = False
 
     @property

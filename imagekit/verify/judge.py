@@ -31,6 +31,7 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding, warning
 from imagekit.policy.force import rule_in_force
+from imagekit.policy.now import Now
 from imagekit.policy.types import Policy
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.context import VerifyContext
@@ -49,8 +50,13 @@ def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdi
     Raises:
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
+    now = Now(context.now, horizon=context.horizon)
+    return replace(_judged(reference, policy, context, now=now), until=now.until)
+
+
+def _judged(reference: Reference, policy: Policy, context: VerifyContext, *, now: Now) -> Verdict:
     digest = reference.digest if isinstance(reference, PinnedReference) else None
-    found, rule = rule_in_force(policy, reference.repository.name, context.now)
+    found, rule = rule_in_force(policy, reference.repository.name, now)
     # What speaks against the policy itself speaks against everything that it would allow.
     findings = [*policy.standing, found]
     if digest is not None:
@@ -69,7 +75,7 @@ def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdi
         findings += _moved(reader, image)
     if not refused(findings):
         evaluation = ImageEvaluation(
-            reader=reader, image=image, policy=policy, rule=rule, context=context
+            reader=reader, image=image, policy=policy, rule=rule, context=context, now=now
         )
         content = read_image(reader, image, raw)
         findings += evaluation.findings(content)

@@ -8,6 +8,7 @@ from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
 from imagekit.policy.force import not_in_force
 from imagekit.policy.load import load_policy
+from imagekit.policy.now import Now
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Policy
 from imagekit.signatures.bundle import parse_bundle
@@ -59,7 +60,9 @@ def open_policy(
         signature = _signature(file)
         finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
         standing.append(finding)
-    accepted = not_in_force(policy, now) is None and all(one.severity == "ok" for one in standing)
+    accepted = not_in_force(policy, Now(now)) is None and all(
+        one.severity == "ok" for one in standing
+    )
     if accepted:
         kept = memory or _memory()
         standing += check_version(policy, kept, slot=slot, signed=signers is not None)

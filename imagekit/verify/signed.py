@@ -19,6 +19,7 @@ from datetime import datetime
 from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.policy.findings import Finding, error, ok, warning
+from imagekit.policy.now import Now
 from imagekit.policy.signers import PolicySigners
 from imagekit.policy.types import Deny, Policy
 from imagekit.signatures.bundle import parse_bundle
@@ -133,7 +134,7 @@ def _refused(found: Evidence | Refusal, signers: PolicySigners, *, now: datetime
     """Return why the signature is none of the signers', or an empty text."""
     judged: object = found
     if isinstance(found, Evidence):
-        judged = counting(found, signers.authorities, deny=Deny(), now=now)
+        judged = counting(found, signers.authorities, deny=Deny(), now=Now(now))
     if not isinstance(judged, Refusal):
         return ""
     if judged.code not in ORDINARY:

@@ -14,7 +14,8 @@ What must hold before evidence counts for an authority of the policy:
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from imagekit.policy.authorities import CLOCK_SKEW, identifies, is_of
+from imagekit.policy.authorities import identifies, is_of
+from imagekit.policy.now import Now
 from imagekit.policy.patterns import matches
 from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Need
@@ -57,7 +58,7 @@ def denied(evidence: Evidence, deny: Deny) -> Refusal | None:
 
 
 def counting(
-    evidence: Evidence, authorities: Sequence[Authority], *, deny: Deny, now: datetime
+    evidence: Evidence, authorities: Sequence[Authority], *, deny: Deny, now: Now
 ) -> tuple[Authority, ...] | Refusal:
     """Return the authorities for whom the evidence counts, or why it counts for none.
 
@@ -115,7 +116,7 @@ def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal
     return Refusal(code=code, message=f"{signatory} is not an identity that the policy lists")
 
 
-def _fault(evidence: Evidence, authority: Authority, now: datetime) -> Refusal | None:
+def _fault(evidence: Evidence, authority: Authority, now: Now) -> Refusal | None:
     transparency = _witness(evidence, authority)
     if isinstance(evidence.signatory, Certified) and transparency is None:
         return Refusal(
@@ -172,24 +173,29 @@ def _unstamped(authority: Authority, *, foreign: bool) -> Refusal:
     )
 
 
-def _time_fault(times: Sequence[datetime], authority: Authority, now: datetime) -> Refusal | None:
-    if any(time > now + CLOCK_SKEW for time in times):
+def _time_fault(times: Sequence[datetime], authority: Authority, now: Now) -> Refusal | None:
+    if any(now.is_behind(time) for time in times):
         return Refusal(
             code="CLOCK",
             message=f"the signature's trusted time, {max(times).isoformat()}, is in the future: "
             f"this machine's clock says {now.isoformat()}",
             hint="set the clock",
         )
-    moment = min(times, default=now)
-    before = authority.not_before is not None and moment < authority.not_before
-    after = authority.not_after is not None and moment >= authority.not_after
+    # What is trusted does not change; what nobody testifies of is judged by the present time.
+    moment = min(times, default=None)
+
+    def is_early(limit: datetime) -> bool:
+        return now.is_before(limit) if moment is None else moment < limit
+
+    before = authority.not_before is not None and is_early(authority.not_before)
+    after = authority.not_after is not None and not is_early(authority.not_after)
     if not (before or after):
         return None
     limit = authority.not_before if before else authority.not_after
     word = "notBefore" if before else "notAfter"
     return Refusal(
         code="KEY_NOT_VALID",
-        message=f"{authority.name} is not valid at {moment.isoformat()}: {word} is "
+        message=f"{authority.name} is not valid at {(moment or now).isoformat()}: {word} is "
         f"{limit.isoformat() if limit else ''}"
         + ("" if times else ", and nobody testifies of when the signature was made"),
         hint="sign again with the present key; a timestamp would keep old signatures good",

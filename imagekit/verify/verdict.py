@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from imagekit.oci.digest import Digest
@@ -34,6 +35,9 @@ class Verdict:
     unread: tuple[Digest, ...] = ()
     """What the index lists besides and could not be read: whoever leaves the choice to a runtime
     refuses an index that has any."""
+
+    until: datetime | None = None
+    """From then on the same evidence may lead to another verdict; None where no time ends it."""
 
     @property
     def allowed(self) -> bool:

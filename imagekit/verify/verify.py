@@ -22,7 +22,7 @@ from imagekit.verify.verdict import Verdict
 MAX_REFERENCES = 10_000
 _IMAGES = 16
 """How many images are judged at once."""
-_REQUESTS = 8
+REQUESTS = 8
 """How many requests about one image are under way at once, where there is only one."""
 
 
@@ -87,7 +87,7 @@ class Verifier:
             InvalidReferenceError: the reference is not one; nothing was asked.
             RegistryError: the registry did not answer as it should, so that there is no verdict.
         """
-        return self._judge(reference, at_once=_REQUESTS)
+        return self._judge(reference, at_once=REQUESTS)
 
     def verify_many(self, references: Iterable[str]) -> Iterator[Judged]:
         """Judge many images at once, and yield what came of each in the order of the references.

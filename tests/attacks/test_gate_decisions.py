@@ -16,7 +16,7 @@ from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST
 from imagekit.policy.types import Deny, Level, Platforms, PolicyException, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX
 from tests.e2e.gate.local import Clock, LocalGate, Making
-from tests.e2e.gate.origin import Origin
+from tests.e2e.gate.origin import Origin, index_of
 from tests.support.fakes import MemorySigner, push_image
 from tests.support.hostile import Answer
 from tests.support.replay import truth
@@ -412,22 +412,3 @@ def test_exact_reference_allows_its_own_pull(origin: Origin, tmp_path: Path) -> 
         after = gate.get(digest).status
 
     assert (before, head, after) == (403, 200, 200)
-
-
-def index_of(origin: Origin) -> tuple[PinnedReference, PinnedReference]:
-    """Push a signed index with an unsigned child, as tag 2."""
-    world = origin.world
-    child = push_image(world.registry, world.repository, content=b"child")
-    found = world.registry.manifest(child).descriptor
-    entry = {
-        "mediaType": MANIFEST,
-        "digest": str(found.digest),
-        "size": found.size,
-        "platform": {"os": "linux", "architecture": "amd64"},
-    }
-    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
-    index = world.registry.put_manifest(world.repository, INDEX, json.dumps(document).encode())
-    world.tag("2", index)
-    world.image = index
-    world.sign(name=f"{world.repository.name}:2")
-    return index, child

@@ -1,27 +1,22 @@
 """Deciding: the verdict on a reference, and for how long it holds.
 
-A verdict holds as long as the same evidence would lead to the same verdict, and that is found out
-by judging again, with the same bytes and a later clock: whatever a policy makes depend on time,
-now or in later versions, ends the decision (its expiry, ages, dated exceptions and warnings, keys'
-lifetimes). The times that a policy names end it in any case.
+An image is verified once: each check says until when it holds, and the first that ends ends the
+decision (the policy's expiry, ages, dated exceptions and warnings, keys' lifetimes). The times that
+a policy names end it in any case.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from imagekit.errors import ImagekitError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, closure_of, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.reference import Reference
 from imagekit.policy.types import Policy
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.fresh import FrozenRollbackStore
+from imagekit.verify.context import VerifyContext
+from imagekit.verify.judge import judge
 from imagekit.verify.ports import RollbackStore
-from imagekit.verify.verdict import Verdict
-from imagekit.verify.verify import verify
-
-_STEP = timedelta(seconds=1)
+from imagekit.verify.verify import REQUESTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +47,6 @@ class VerifierDeps:
     certificates: CertificateVerifier
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
-    """A clock that stands."""
-
-    time: datetime
-
-    def now(self) -> datetime:
-        return self.time
-
-
 def decide(
     reference: Reference,
     active: ActivePolicy,
@@ -84,7 +69,16 @@ def decide(
     Raises:
         RegistryError: there is no verdict.
     """
-    verdict = _judged(reference, active, recorder, now=now, deps=deps)
+    longest = now + max(lifetimes.allowed, lifetimes.stale)
+    context = VerifyContext(
+        now=now,
+        open_reader=lambda: recorder,
+        certificates=deps.certificates,
+        memory=deps.memory,
+        horizon=longest,
+        at_once=REQUESTS,
+    )
+    verdict = judge(reference, active.policy, context)
     manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
     allowed = verdict.allowed and manifest is not None
     closure = DecisionClosure()
@@ -94,8 +88,8 @@ def decide(
             manifest, recorder.manifests, judged=frozenset(verdict.judged), denied=denied
         )
         fresh = now + lifetimes.allowed
-        later = _Later(reference, active, recorder, deps)
-        until = later.holds_until(now, now + max(lifetimes.allowed, lifetimes.stale))
+        named = (time for time in moments(active.policy) if time > now)
+        until = min(longest, verdict.until or longest, *named)
     else:
         fresh = until = now + lifetimes.denied
     return Decision(
@@ -111,57 +105,3 @@ def decide(
         manifest=manifest if allowed else None,
         closure=closure,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """The same judgement at a later time."""
-
-    reference: Reference
-    active: ActivePolicy
-    recorder: RecordingReader
-    deps: VerifierDeps
-
-    def holds_until(self, now: datetime, longest: datetime) -> datetime:
-        """Return when the verdict ends, ``longest`` at the latest; to the second."""
-        self.recorder.seal()
-        end = min([longest, *(time for time in moments(self.active.policy) if time > now)])
-        if end - now <= _STEP or self._allowed(end - _STEP):
-            return end
-        return _last(now, end, self._allowed)
-
-    def _allowed(self, time: datetime) -> bool:
-        # A look into the future must not be remembered.
-        deps = replace(self.deps, memory=FrozenRollbackStore(self.deps.memory))
-        try:
-            verdict = _judged(self.reference, self.active, self.recorder, now=time, deps=deps)
-        except ImagekitError:
-            # What would be asked for then is not known now.
-            return False
-        return verdict.allowed
-
-
-def _judged(
-    reference: Reference,
-    active: ActivePolicy,
-    recorder: RecordingReader,
-    *,
-    now: datetime,
-    deps: VerifierDeps,
-) -> Verdict:
-    return verify(
-        reference,
-        policy=active.policy,
-        reader=recorder,
-        clock=_At(now),
-        memory=deps.memory,
-        certificates=deps.certificates,
-    )
-
-
-def _last(good: datetime, bad: datetime, holds: Callable[[datetime], bool]) -> datetime:
-    """Return the last time that holds, between one that does and one that does not."""
-    while bad - good > _STEP:
-        middle = good + (bad - good) / 2
-        good, bad = (middle, bad) if holds(middle) else (good, middle)
-    return good

@@ -1,4 +1,4 @@
-"""A reader that remembers all that it read, so that a judgement can be made again without asking.
+"""A reader that remembers all that it read for one judgement.
 
 What was judged and what is served are the same bytes because both come from here.
 """
@@ -25,17 +25,12 @@ class RecordingReader:
     def __init__(self, inner: RegistryReader) -> None:
         self._inner = inner
         self._known: dict[object, object] = {}
-        self._sealed = False
 
     @property
     def manifests(self) -> dict[Digest, RawManifest]:
         """The manifests that were read, by digest."""
         known = self._known.values()
         return {found.digest: found for found in known if isinstance(found, RawManifest)}
-
-    def seal(self) -> None:
-        """Answer only what is known from now on."""
-        self._sealed = True
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to."""
@@ -76,8 +71,6 @@ class RecordingReader:
 
     def _once(self, key: object, ask: Callable[[], T]) -> T:
         if key not in self._known:
-            if self._sealed:
-                raise RegistryError("this was not read before", code="NOT_RECORDED")
             try:
                 self._known[key] = ask()
             except ImagekitError as error:

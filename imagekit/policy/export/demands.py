@@ -8,6 +8,7 @@ from imagekit.policy.authorities import authorities_of
 from imagekit.policy.export.conditions import span
 from imagekit.policy.export.result import Loss, stricter, weaker
 from imagekit.policy.force import not_in_force
+from imagekit.policy.now import Now
 from imagekit.policy.overlap import ambiguous
 from imagekit.policy.types import ImageRule, Policy
 from imagekit.signatures.authority import Need
@@ -21,7 +22,7 @@ def in_force(policy: Policy, now: datetime) -> None:
     Raises:
         PolicyError: the policy has expired, or is not issued yet.
     """
-    fault = not_in_force(policy, now)
+    fault = not_in_force(policy, Now(now))
     if fault is not None:
         raise PolicyError(
             f"{fault.message}: it allows nothing, and what is exported would",

@@ -12,7 +12,6 @@ None. What must hold of all of them:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import assert_never
 
 from imagekit.errors import DocumentError
@@ -24,6 +23,7 @@ from imagekit.policy.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule
 from imagekit.signatures.results import Refusal
 
@@ -34,7 +34,7 @@ class ConditionContext:
 
     image: PinnedReference
     rule: ImageRule
-    now: datetime
+    now: Now
 
 
 def condition_fault(

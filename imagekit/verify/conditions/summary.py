@@ -12,11 +12,11 @@ https://slsa.dev/spec/v1.1/verification_summary
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.condition import VsaCondition
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.vsa import Summary, parse_summary
@@ -33,7 +33,7 @@ def check_summary(
     *,
     image: PinnedReference,
     rule: ImageRule,
-    now: datetime,
+    now: Now,
 ) -> Refusal | None:
     """Return why a verification summary is not relied on, or None.
 
@@ -96,7 +96,7 @@ def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
     return None
 
 
-def _time_fault(summary: Summary, condition: VsaCondition, now: datetime) -> Refusal | None:
+def _time_fault(summary: Summary, condition: VsaCondition, now: Now) -> Refusal | None:
     if condition.max_age is None:
         return None
     if summary.time is None:

@@ -11,10 +11,10 @@ https://github.com/in-toto/attestation/blob/main/spec/predicates/vulns_02.md
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from imagekit.documents.fields import Fields
 from imagekit.policy.condition import Severity, VulnerabilityCondition
+from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.words import (
     age_fault,
@@ -65,7 +65,7 @@ class _Found:
 
 
 def check_vulnerabilities(
-    predicate: Mapping[str, object], condition: VulnerabilityCondition, *, now: datetime
+    predicate: Mapping[str, object], condition: VulnerabilityCondition, *, now: Now
 ) -> Refusal | None:
     """Return why a vulnerability report does not do, or None.
 

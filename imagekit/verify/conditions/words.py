@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import DocumentError
-from imagekit.policy.authorities import CLOCK_SKEW
+from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
 
 BAD_STATEMENT = "BAD_STATEMENT"
@@ -102,7 +102,7 @@ def moment(fields: Fields, key: str) -> datetime:
         raise fields.fault(f"has no time in {key!r}") from error
 
 
-def age_fault(made: datetime, limit: timedelta, *, now: datetime, what: str) -> Refusal | None:
+def age_fault(made: datetime, limit: timedelta, *, now: Now, what: str) -> Refusal | None:
     """Return why something is too old, or from the future.
 
     Args:
@@ -111,17 +111,17 @@ def age_fault(made: datetime, limit: timedelta, *, now: datetime, what: str) -> 
         now: the present time.
         what: what it is, for the message.
     """
-    if made > now + CLOCK_SKEW:
+    if now.is_behind(made):
         return Refusal(
             code="CLOCK",
             message=f"{what} is of {made.isoformat()}, which is in the future: this machine's "
             f"clock says {now.isoformat()}",
             hint="set the clock of the one or the other machine",
         )
-    if now - made > limit:
+    if now.is_older(made, limit):
         return Refusal(
             code="STALE_ATTESTATION",
-            message=f"{what} is of {made.isoformat()}, {(now - made).days} days old; "
+            message=f"{what} is of {made.isoformat()}, {(now.time - made).days} days old; "
             f"the policy allows {limit}",
             hint="make it anew, sign it and attach it",
         )

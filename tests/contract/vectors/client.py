@@ -20,6 +20,7 @@ from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
 from imagekit.oci.digest import Digest
+from imagekit.policy.now import Now
 from imagekit.policy.types import Deny
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.bundle import BAD_BUNDLE, Proofs
@@ -66,7 +67,7 @@ def verify(bundle: bytes, artifact: str, authority: Authority) -> None:
     if isinstance(found, Evidence):
         if not found.about:
             raise VerificationError("it is of another artifact", code="DIGEST_MISMATCH")
-        judged = counting(found, [authority], deny=Deny(), now=datetime.now(UTC))
+        judged = counting(found, [authority], deny=Deny(), now=Now(datetime.now(UTC)))
         if not isinstance(judged, Refusal):
             return
         found = judged

@@ -7,8 +7,9 @@ from typing import Self
 
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.types import INDEX, MANIFEST
 from tests.support.fakes import push_image
 from tests.support.hostile import Answer, Asked, HostileRegistry
 from tests.support.replay import truth
@@ -78,3 +79,22 @@ def ranged(asked: Asked, answer: Answer) -> Answer:
     size = len(answer.body)
     headers = {**answer.headers, "Content-Range": f"bytes {start}-{size - 1}/{size}"}
     return Answer(206, headers, answer.body[start:])
+
+
+def index_of(origin: Origin) -> tuple[PinnedReference, PinnedReference]:
+    """Push a signed index with an unsigned child, as tag 2."""
+    world = origin.world
+    child = push_image(world.registry, world.repository, content=b"child")
+    found = world.registry.manifest(child).descriptor
+    entry = {
+        "mediaType": MANIFEST,
+        "digest": str(found.digest),
+        "size": found.size,
+        "platform": {"os": "linux", "architecture": "amd64"},
+    }
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+    index = world.registry.put_manifest(world.repository, INDEX, json.dumps(document).encode())
+    world.tag("2", index)
+    world.image = index
+    world.sign(name=f"{world.repository.name}:2")
+    return index, child

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imagekit.policy.force import not_in_force, rule_in_force
+from imagekit.policy.now import Now
 from imagekit.policy.types import Policy
 from tests.support.signed import World
 
@@ -26,14 +27,14 @@ NAME = World().repository.name
 )
 def test_a_policy_is_in_force_between_two_times(after: timedelta, code: str | None) -> None:
     """From its issue to its expiry, give or take what clocks differ at its beginning."""
-    fault = not_in_force(POLICY, DAY + after)
+    fault = not_in_force(POLICY, Now(DAY + after))
 
     assert (fault and fault.code) == code
 
 
 def test_the_rule_that_matches_decides() -> None:
     """And is named."""
-    finding, rule = rule_in_force(POLICY, NAME, DAY)
+    finding, rule = rule_in_force(POLICY, NAME, Now(DAY))
 
     assert rule == POLICY.images[0]
     assert finding.severity == "ok"
@@ -49,7 +50,7 @@ def test_the_rule_that_matches_decides() -> None:
 )
 def test_otherwise_no_rule_decides(policy: Policy, name: str, code: str) -> None:
     """Neither the first of two that tie, nor one of a policy that is over."""
-    finding, rule = rule_in_force(policy, name, DAY)
+    finding, rule = rule_in_force(policy, name, Now(DAY))
 
     assert rule is None
     assert (finding.code, finding.severity) == (code, "error")

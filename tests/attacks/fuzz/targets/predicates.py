@@ -17,6 +17,7 @@ from imagekit.policy.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule
 from imagekit.signatures.vsa import parse_summary, summary_predicate
 from imagekit.verify.conditions import ConditionContext, condition_fault
@@ -82,7 +83,7 @@ _VSA = {
 _QUESTION = ConditionContext(
     image=PinnedReference(Repository.parse("r.site/apps/demo"), Digest.of(b"image"), tag="1"),
     rule=ImageRule(glob="**", authorities=()),
-    now=NOW,
+    now=Now(NOW),
 )
 _SBOM = SbomCondition(
     min_components=2,

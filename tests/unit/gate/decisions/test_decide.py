@@ -221,13 +221,3 @@ def test_recorder_reads_no_layer() -> None:
 
     with pytest.raises(RegistryError):
         RecordingReader(made.registry).stream(made.repository, wanted)
-
-
-def test_sealed_recorder_asks_nothing() -> None:
-    """What was not read before is not known later."""
-    made = world()
-    recorder = RecordingReader(made.registry)
-    recorder.seal()
-
-    with pytest.raises(RegistryError):
-        recorder.manifest(made.reference)

@@ -12,6 +12,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.policy.condition import VsaCondition
+from imagekit.policy.now import Now
 from imagekit.policy.types import ImageRule, Remap, SignedIdentity
 from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.conditions.summary import check_summary
@@ -45,7 +46,7 @@ def _code(
     image: PinnedReference = _IMAGE,
     rule: ImageRule = _RULE,
 ) -> str:
-    found = check_summary(predicate, condition, image=image, rule=rule, now=_NOW)
+    found = check_summary(predicate, condition, image=image, rule=rule, now=Now(_NOW))
     return found.code if found else ""
 
 

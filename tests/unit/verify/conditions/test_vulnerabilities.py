@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
 from imagekit.policy.condition import Severity, VulnerabilityCondition
+from imagekit.policy.now import Now
 from imagekit.verify.conditions.vulnerabilities import check_vulnerabilities
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -56,7 +57,7 @@ def _grype(found: _Found) -> dict[str, Any]:
 
 
 def _code(predicate: Mapping[str, Any], condition: VulnerabilityCondition) -> str:
-    found = check_vulnerabilities(predicate, condition, now=_NOW)
+    found = check_vulnerabilities(predicate, condition, now=Now(_NOW))
     return found.code if found else ""
 
 
