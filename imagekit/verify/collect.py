@@ -8,7 +8,8 @@ What must hold:
 3. Whatever strangers attached costs a bounded number of requests and bytes: ``MAX_CANDIDATES``
    documents of each form, ``MAX_BUNDLE`` bytes each and ``MAX_TOTAL`` bytes together. What lies
    beyond is not read and proves nothing, and a refusal says so. Withdrawals are read first, and
-   what is cut off and may be one is told: a flood must not hide it.
+   what is cut off and may be one is told: a flood must not hide it. So is what is listed, may be
+   one, and is not there.
 4. A document that cannot be read is left out with its reason: anybody who may push can attach
    junk, and junk beside a good signature does not take it away.
 5. What is found has the order of the registry's lists, bundles first, however many requests were
@@ -69,6 +70,7 @@ class _Collector:
     suspects: set[Digest] = field(default_factory=set)
     """Manifests and blobs that may be withdrawals."""
     cut: bool = False
+    lost: Digest | None = None
     cost: int = 0
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
@@ -97,6 +99,10 @@ class _Collector:
             answers = in_order(answer, asked, at_once=self.at_once)
             for entry, is_known in zip(wave, known, strict=True):
                 got = answer(entry) if is_known else next(answers)
+                # What cannot be parsed was read: it is no withdrawal. These bytes nobody has seen.
+                unseen = isinstance(got, NotFoundError | IntegrityError)
+                if unseen and self.lost is None and entry.digest in self.suspects:
+                    self.lost = entry.digest
                 self.cost += (len(got) if isinstance(got, bytes) else 0) - entry.size
                 yield entry, got
 
@@ -132,6 +138,7 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
         refusals=tuple(collector.refusals),
         trace="" if proven else _trace(collector),
         cut=collector.cut,
+        lost=collector.lost,
     )
 
 
@@ -151,7 +158,12 @@ def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Attach
         each for each in reader.referrers(image) if _may_withdraw(each.annotations)
     )
     candidates = _candidates(collector, [*_bundles(collector)])
-    return Attachments(candidates=candidates, refusals=tuple(collector.refusals), cut=collector.cut)
+    return Attachments(
+        candidates=candidates,
+        refusals=tuple(collector.refusals),
+        cut=collector.cut,
+        lost=collector.lost,
+    )
 
 
 def _may_withdraw(annotations: Mapping[str, str]) -> bool:

@@ -26,8 +26,8 @@ from imagekit.verify.evidence import Attachments
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.fresh import (
     Fresh,
-    check_flood,
     check_freshness,
+    check_unread,
     check_withdrawal,
     remember,
 )
@@ -92,7 +92,7 @@ class ImageEvaluation:
             return withdrawn
         fresh = check_freshness(top, self.context.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
-        judged = judged if refused(judged) else (*judged, *check_flood(top))
+        judged = judged if refused(judged) else (*judged, *check_unread(top))
         if refused(judged):
             return judged
         return (*judged, *self._remembered(top, fresh))
@@ -114,7 +114,7 @@ class ImageEvaluation:
             case = self._weighed(image, gather_withdrawals(self.reader, image))
         except (DocumentError, IntegrityError) as fault:
             return (_unlisted(image, fault),)
-        found = check_withdrawal(case) or check_flood(case)
+        found = check_withdrawal(case) or check_unread(case)
         return tuple(replace(one, message=f"{digest.short}: {one.message}") for one in found)
 
     def _remembered(self, top: ImageEvidence, fresh: Fresh) -> tuple[Finding, ...]:
@@ -217,7 +217,7 @@ class ImageEvaluation:
 
 def _judged_part(case: ImageEvidence) -> tuple[Finding, ...]:
     """Judge a manifest in an index: whoever wraps an image in one does not undo its withdrawal."""
-    return check_withdrawal(case) or (*decide(case), *check_flood(case))
+    return check_withdrawal(case) or (*decide(case), *check_unread(case))
 
 
 def _unjudgeable(content: ImageContent) -> Finding:

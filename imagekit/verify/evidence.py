@@ -42,6 +42,8 @@ class Attachments:
     """What shows that there were referrers once which are not listed any more."""
     cut: bool = False
     """Whether a bound left something unread that may be a withdrawal."""
+    lost: Digest | None = None
+    """What is listed, may be a withdrawal, and was not had from the registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,8 +102,20 @@ def check_withdrawal(case: ImageEvidence) -> tuple[Finding, ...]:
     return ()
 
 
-def check_flood(case: ImageEvidence) -> tuple[Finding, ...]:
-    """Return the finding that more is attached than is read, and a withdrawal may be among it."""
+def check_unread(case: ImageEvidence) -> tuple[Finding, ...]:
+    """Return the finding that something attached was not read and may be a withdrawal."""
+    lost = case.attachments.lost
+    if lost is not None:
+        return (
+            error(
+                "withdrawal",
+                "REFERRERS_LOST",
+                f"{lost} is attached to {case.image.digest} and may be a withdrawal, but the "
+                "registry does not have it",
+                hint="copy the image whole, with all that is attached to it; or, if that is known "
+                "to be no withdrawal, take it out of the list",
+            ),
+        )
     if not case.attachments.cut:
         return ()
     return (

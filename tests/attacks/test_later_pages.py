@@ -1,4 +1,7 @@
-"""A withdrawal on a later page is read, however the registry writes the way to it."""
+"""A withdrawal on a later page is read, however the registry writes the way to it.
+
+So is one that only the fallback tag lists, and one that is listed and gone refuses.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -82,3 +85,54 @@ def test_way_that_cannot_be_read() -> None:
                 options=QUICK,
                 clock=FixedClock(NOW),
             )
+
+
+def split(origin: Origin) -> Callable[[Asked, Answer], Answer | None]:
+    """List the withdrawal, which is the last, under the fallback tag only."""
+    listed = origin.world.registry.referrers(origin.image)
+    lists = {
+        f"/v2/apps/demo/referrers/{origin.image.digest}": listed[:-1],
+        f"/v2/apps/demo/manifests/sha256-{origin.image.digest.hex}": listed[-1:],
+    }
+
+    def answer(asked: Asked, _honest: Answer) -> Answer | None:
+        entries = lists.get(asked.path)
+        if entries is None:
+            return None
+        raw = index_bytes(Index(media_type=INDEX, manifests=entries))
+        return Answer(200, {"Content-Type": INDEX}, raw)
+
+    return answer
+
+
+def judged(origin: Origin) -> dict[str, str]:
+    """Return the errors of a verdict."""
+    return errors(
+        verify(
+            origin.world.reference,
+            policy=origin.world.policy(),
+            options=QUICK,
+            clock=FixedClock(NOW),
+        )
+    )
+
+
+def test_withdrawal_under_the_fallback_tag() -> None:
+    """Attack 47: that a registry has the API by now does not hide what was attached before."""
+    with Origin(b"layer") as origin:
+        withdrawn(origin)
+        origin.lie = split(origin)
+
+        assert judged(origin) == {"withdrawal": "WITHDRAWN"}
+
+
+def test_withdrawal_that_is_listed_and_gone() -> None:
+    """Attack 47: a registry that lists it and has it not hides nothing."""
+    with Origin(b"layer") as origin:
+        withdrawn(origin)
+        gone = origin.world.registry.referrers(origin.image)[-1]
+        origin.lie = lambda asked, _: (
+            Answer(404) if asked.path.endswith(f"/manifests/{gone.digest}") else None
+        )
+
+        assert judged(origin) == {"withdrawal": "REFERRERS_LOST"}

@@ -132,7 +132,8 @@ _LISTED: dict[str, tuple[Lie, int, str]] = {
     "hundred-thousand": (at(referrers, flood(100_000)), NO_VERDICT, "TOO_LARGE"),
     "hundred-thousand-in-pages": (pages(111, 900), NO_VERDICT, "TOO_LARGE"),
     "three-hundred-lost-ones": (at(referrers, flood(300)), DENIED, "signature: TOO_MANY"),
-    "many-small-pages": (pages(40, 2), ALLOWED, ""),
+    "many-small-pages": (pages(40, 0), ALLOWED, ""),
+    "lost-ones-on-small-pages": (pages(40, 2), DENIED, "withdrawal: REFERRERS_LOST"),
     "pages-without-end": (pages(1_000_000, 0), NO_VERDICT, "TOO_LARGE"),
     "page-is-itself": (at(referrers, page('<>; rel="next"')), NO_VERDICT, "TOO_LARGE"),
     "page-elsewhere": (

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.oci.codec import manifest_bytes
+from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
+from imagekit.oci.registry.protocol import fallback_tag
 from imagekit.oci.types import (
     BUNDLE,
     CONFIG,
     EMPTY,
+    INDEX,
     LAYER,
     MANIFEST,
     Descriptor,
+    Index,
     Manifest,
     RawManifest,
 )
@@ -205,6 +208,21 @@ def test_parallel_referrers_that_are_put_together(place: Place) -> None:
         thread.join(60)
 
     assert len(place.registry.referrers(image)) == 12
+
+
+@pytest.mark.parametrize("place", ["light", "oras", "light+api", "oras+api"], indirect=True)
+def test_what_the_fallback_tag_lists_counts_also_beside_the_api(place: Place) -> None:
+    """A registry that got the API later need not know what was attached before."""
+    image, old = place.image(), place.image(b"attached before")
+    new = place.attach(image, b"attached later")
+    entry = place.registry.manifest(old).descriptor
+    tag = TaggedReference(place.repository, fallback_tag(image.digest))
+    raw = index_bytes(Index(media_type=INDEX, manifests=(entry, *place.registry.referrers(image))))
+    place.registry.tag(tag, RawManifest(media_type=INDEX, digest=Digest.of(raw), raw=raw))
+
+    found = [each.digest for each in place.registry.referrers(image)]
+
+    assert sorted(found, key=str) == sorted([old.digest, new.digest], key=str)
 
 
 def test_parallel_referrers_are_all_visible(place: Place) -> None:

@@ -116,8 +116,18 @@ class RegistryClient:
             yield _checked(response, descriptor)
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
-        """Return all that name the manifest as their subject."""
-        return self._listing(reference)[1]
+        """Return all that name the manifest as their subject.
+
+        Also what stands in the fallback tag of a registry that has the API: a registry that got it
+        later, or a proxy with an API of its own, need not list what was attached before
+        (distribution-spec, "Enabling the Referrers API").
+        """
+        has_api, found = self._listing(reference)
+        if has_api:
+            every = (*self._from_tag(reference), *found)
+            found = tuple({entry.digest: entry for entry in every}.values())
+            _check_count(len(found), what=f"the referrers of {reference}")
+        return found
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository."""

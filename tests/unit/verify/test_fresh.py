@@ -245,6 +245,34 @@ class TestWithdrawal:
         assert not verdict.allowed
         assert "REFERRERS_LOST" in {one.code for one in verdict.findings}
 
+    @pytest.mark.parametrize("part", ["manifest", "blob"])
+    @pytest.mark.parametrize("level", list(Level))
+    def test_listed_and_not_there(self, world: World, level: Level, part: str) -> None:
+        """What is listed, may be a withdrawal and is gone refuses the image, and an index of it."""
+        known, child = world.registry, world.image
+        before = set(known.blobs)
+        world.attach(WITHDRAWAL, _WITHDRAWN)
+        listed = known.referrers(child)
+        if part == "manifest":
+            del known.manifests[world.repository.name, listed[-1].digest]
+        for name in set(known.blobs) - before:
+            del known.blobs[name]
+
+        class Incomplete(MemoryRegistry):
+            def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
+                return listed if reference.digest == child.digest else super().referrers(reference)
+
+        registry = Incomplete(known.manifests, known.blobs, known.tagged)
+
+        assert _code(world.judge(registry=registry)) == "REFERRERS_LOST"
+
+        sparse_index(world, Digest.of(b"gone"))
+        policy = world.policy(warn_until=NOW + _DAY, platforms=Platforms(verify=level))
+        verdict = world.judge(policy, registry=registry)
+
+        assert not verdict.allowed
+        assert "REFERRERS_LOST" in {one.code for one in verdict.findings}
+
     def test_unreadable(self, world: World) -> None:
         """A trusted withdrawal that cannot be read is still one."""
         world.attach(WITHDRAWAL, {"reason": 5})
