@@ -1,8 +1,7 @@
 """What a publish asks of real registries: it reads once, and appends."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,38 +10,15 @@ from imagekit.oci.reference import Destination
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import publish
 from imagekit.publish.types import Status
-from imagekit.recipe import load
-from tests.support.built import built_image
+from tests.support.built import built_recipe
 from tests.support.counting import CountingTransport, counting_client
 from tests.support.fakes import MemorySigner
-from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 
-RECIPE = """\
-schema: 1
-name: hello
-version: "{version}"
-base: scratch
-steps:
-  - copy: {{from: hello.txt, to: /hello.txt}}
-tags: {{immutable: ["{{version}}"], moving: [latest]}}
-"""
 MOST_LISTINGS = 5
 MOST_REQUESTS_UNCHANGED = 6
 Publish = Callable[[str, Status], CountingTransport]
-
-
-@pytest.fixture(scope="module")
-def with_api(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
-    """A registry with the referrers API."""
-    program = request.getfixturevalue("bench") / "refregistry"
-    if not program.is_file():
-        pytest.skip("refregistry is not in the bench")
-    with RegistryServer.refregistry(program, tmp_path_factory.mktemp("ref")) as server:
-        yield server.host
 
 
 @pytest.fixture(params=["docker-registry", "refregistry"])
@@ -55,15 +31,11 @@ def published(
     signer = MemorySigner()
 
     def run(version: str, status: Status) -> CountingTransport:
-        folder = tmp_path / version
-        folder.mkdir(exist_ok=True)
-        (folder / "recipe.yaml").write_text(RECIPE.format(version=version))
-        (folder / "hello.txt").write_text("hello\n")
-        built = replace(built_image(tmp_path / "built" / version, version), version=version)
+        recipe, built = built_recipe(tmp_path, version)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
         client, transport = counting_client(RegistryOptions(settle_seconds=0.5))
         to = Destination(host, prefix)
-        done = publish(load(folder), to=to, signer=signer, writer=client)
+        done = publish(recipe, to=to, signer=signer, writer=client)
         assert done.status == status
         return transport
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
-from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 
@@ -67,18 +65,6 @@ class Place:
         )
         raw = manifest_bytes(manifest)
         return RawManifest(media_type=MANIFEST, digest=Digest.of(raw), raw=raw)
-
-
-@pytest.fixture(scope="module")
-def with_api(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
-    """A registry with the referrers API."""
-    program = request.getfixturevalue("bench") / "refregistry"
-    if not program.is_file():
-        pytest.skip("refregistry is not in the bench")
-    with RegistryServer.refregistry(program, tmp_path_factory.mktemp("ref")) as server:
-        yield server.host
 
 
 @pytest.fixture(params=["layout", "light", "oras", "light+api", "oras+api"])

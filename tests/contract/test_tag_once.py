@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,23 +20,10 @@ from imagekit.oci.registry.session import Session
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, Manifest, RawManifest
 from tests.support.hostile import Answer, Asked, HostileRegistry
-from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 
 _OPTIONS = RegistryOptions(settle_seconds=2)
-
-
-@pytest.fixture(scope="module")
-def with_api(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
-    """A registry with the referrers API."""
-    program = request.getfixturevalue("bench") / "refregistry"
-    if not program.is_file():
-        pytest.skip("refregistry is not in the bench")
-    with RegistryServer.refregistry(program, tmp_path_factory.mktemp("ref")) as server:
-        yield server.host
 
 
 @pytest.fixture(params=["layout", "docker-registry", "refregistry"])

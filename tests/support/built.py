@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Origin
@@ -20,6 +21,8 @@ from imagekit.oci.types import (
     Manifest,
     Platform,
 )
+from imagekit.recipe import load
+from imagekit.recipe.types import Recipe
 
 STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
 AMD64 = Platform(os="linux", architecture="amd64")
@@ -58,3 +61,24 @@ def built_image(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImag
         epoch=1_704_164_645,
         recipe_digest=Digest.of(b"recipe"),
     )
+
+
+RECIPE = """\
+schema: 1
+name: hello
+version: "{version}"
+base: scratch
+steps:
+  - copy: {{from: hello.txt, to: /hello.txt}}
+tags: {{immutable: ["{{version}}"], moving: [latest]}}
+"""
+
+
+def built_recipe(folder: Path, version: str) -> tuple[Recipe, BuiltImage]:
+    """Return a recipe of a version, and an image that stands for what is built of it."""
+    place = folder / version
+    place.mkdir(exist_ok=True)
+    (place / "recipe.yaml").write_text(RECIPE.format(version=version))
+    (place / "hello.txt").write_text("hello\n")
+    built = built_image(folder / "built" / version, version)
+    return load(place), replace(built, version=version)

@@ -1,7 +1,7 @@
 """A publish of an image of one layer: what it asks, and that it judges what is there."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,23 +11,13 @@ from imagekit.oci.reference import Destination, PinnedReference, Repository, Tag
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.publish.publish import publish
 from imagekit.publish.types import PublishedImage
-from imagekit.recipe import load
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attest
 from imagekit.signatures.intoto import SLSA_PROVENANCE
-from tests.support.built import built_image
+from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
 from tests.support.fakes import FixedClock, MemorySigner
 
-RECIPE = """\
-schema: 1
-name: hello
-version: "{version}"
-base: scratch
-steps:
-  - copy: {{from: hello.txt, to: /hello.txt}}
-tags: {{immutable: ["{{version}}"], moving: [latest]}}
-"""
 REPOSITORY = Repository("r.site", "apps/hello")
 Publish = Callable[..., PublishedImage]
 
@@ -43,15 +33,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -
     """Publishes a version with one key."""
 
     def publish_it(registry: CountingRegistry, version: str = "1.0") -> PublishedImage:
-        folder = tmp_path / version
-        folder.mkdir(exist_ok=True)
-        (folder / "recipe.yaml").write_text(RECIPE.format(version=version))
-        (folder / "hello.txt").write_text("hello\n")
-        built = replace(built_image(tmp_path / "built" / version, version), version=version)
+        recipe, built = built_recipe(tmp_path, version)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
         registry.asked.clear()
         return publish(
-            load(folder),
+            recipe,
             to=Destination("r.site", "apps"),
             signer=signer,
             writer=registry,
