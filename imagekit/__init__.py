@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from imagekit.errors import ImagekitError
     from imagekit.oci.reference import Destination, parse_reference
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.policy.load import load_policy
     from imagekit.publish.publish import PublishOptions
     from imagekit.publish.publish import publish as publish_recipe
     from imagekit.publish.types import PublishedImage
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
     from imagekit.sign.sign import sign_reference as sign_image
+    from imagekit.verify.policies import load_unsigned as load_policy
     from imagekit.verify.policies import open_policy
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import text as explain
@@ -82,7 +82,7 @@ _HOMES = {
     "explain": "verify.verdict_text:text",
     "lint_recipes": "recipe.lint:lint",
     "issue_summary": "sign.issue_vsa",
-    "load_policy": "policy.load",
+    "load_policy": "verify.policies:load_unsigned",
     "load_recipe": "recipe:load",
     "open_policy": "verify.policies",
     "parse_reference": "oci.reference",

@@ -10,7 +10,7 @@ from imagekit.errors import UsageError
 if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.signers import PolicySigners
-    from imagekit.policy.types import Policy
+    from imagekit.policy.types import OpenedPolicy
     from imagekit.signatures.ports import Signer
     from imagekit.verify.ports import RollbackStore
 
@@ -113,8 +113,10 @@ def memory_of(arguments: argparse.Namespace) -> "RollbackStore":
     return SqliteRollbackStore(arguments.state or default_path())
 
 
-def policy_of(arguments: argparse.Namespace, *, memory: "RollbackStore | None" = None) -> "Policy":
-    """Return the policy of the command line, judged itself: see ``Policy.standing``.
+def policy_of(
+    arguments: argparse.Namespace, *, memory: "RollbackStore | None" = None
+) -> "OpenedPolicy":
+    """Return the policy of the command line, judged itself: see ``OpenedPolicy.standing``.
 
     Args:
         arguments: what ``add_policy_option`` declared.

@@ -21,7 +21,7 @@ from imagekit.oci.reference import Reference
 
 if TYPE_CHECKING:
     from imagekit.hosts.hook_types import ImageJudge
-    from imagekit.policy.types import Policy
+    from imagekit.policy.types import OpenedPolicy
 
 
 def load_face(path: Path | None = None) -> HookConfig:
@@ -45,7 +45,7 @@ def load_face(path: Path | None = None) -> HookConfig:
     return parse_config(raw, file=str(file))
 
 
-def policy_of(config: HookConfig) -> "Policy":
+def policy_of(config: HookConfig) -> "OpenedPolicy":
     """Return the policy that the configuration names.
 
     Raises:

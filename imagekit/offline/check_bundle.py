@@ -10,10 +10,10 @@ from imagekit.oci.layout import write_whole
 from imagekit.offline.bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.types import StageKind
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 
 
-def guard(bundle: Path, *, policy: Policy, asked: Asked) -> Checked:
+def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:
     """Check that a bundle is a staged one with a good receipt, and let it use that very version.
 
     The path of a staged bundle is a link, which may lead to a newer version a moment later: where

@@ -17,7 +17,7 @@ from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Receipt, StageKind
 from imagekit.owners import known, unknown_owner
 from imagekit.policy.findings import Finding, error
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.verdict import Verdict
 
@@ -46,7 +46,7 @@ class Asked:
 
 
 def check(
-    path: Path, *, policy: Policy, asked: Asked | None = None, clock: Clock | None = None
+    path: Path, *, policy: OpenedPolicy, asked: Asked | None = None, clock: Clock | None = None
 ) -> tuple[Checked, ...]:
     """Judge what is staged at a path by its receipt; of a store, every image in it.
 

@@ -34,7 +34,7 @@ from imagekit.offline.exported import (
 )
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.files import MAX_TRUST_ROOT
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.verify.signed import MAX_SIGNATURE, SUFFIX
 from imagekit.verify.verdict import Judge, Verdict, allowed
@@ -46,7 +46,7 @@ _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 class PolicyFiles:
     """A policy, and the exact bytes of its file and of all that it names."""
 
-    policy: Policy
+    policy: OpenedPolicy
     files: Mapping[str, bytes] = field(hash=False)
     """The policy's own, its signature's where it has one, and those of keys and trusted roots."""
     name: str
@@ -143,7 +143,7 @@ def _write(file: Path, contents: Sequence[MemberContent], *, progress: Progress)
     return new
 
 
-def enclose(path: Path, policy: Policy) -> PolicyFiles:
+def enclose(path: Path, policy: OpenedPolicy) -> PolicyFiles:
     """Read the files that go along with a policy that was loaded.
 
     Args:

@@ -23,7 +23,7 @@ from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.force import rule_in_force
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, Policy, Proof
+from imagekit.policy.types import ImageRule, OpenedPolicy, Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier
@@ -43,7 +43,7 @@ _HINT = "stage the image again, as the policy of nodes wants it: imagekit stage 
 class ReceiptContext:
     """What receipts are judged by."""
 
-    policy: Policy
+    policy: OpenedPolicy
     now: datetime
     certificates: CertificateVerifier | None = None
     """Verifies keyless signatures; without it none counts."""
@@ -84,7 +84,7 @@ def judge_receipt(
 
 
 def _receipt_rule(
-    policy: Policy, image: PinnedReference, now: datetime
+    policy: OpenedPolicy, image: PinnedReference, now: datetime
 ) -> tuple[list[Finding], ImageRule | None]:
     found, rule = rule_in_force(policy, image.repository.name, Now(now))
     if found.code == "NO_POLICY":

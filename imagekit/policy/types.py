@@ -3,9 +3,10 @@
 Values only, already checked; ``imagekit.policy.load`` reads them from YAML.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
@@ -161,6 +162,27 @@ class Policy:
     """Before it nothing is allowed: a clock that says so was set back."""
     files: tuple[tuple[str, Digest], ...] = ()
     """The files that it names, by their paths, with the digests of what was read of them."""
-    standing: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPolicy(Policy):
+    """A policy that may judge: it was asked who signed it, or said that this does not matter.
+
+    ``imagekit.verify.policies`` makes it of a policy that was read, and nothing is judged by
+    another.
+    """
+
+    standing: tuple[Finding, ...]
     """What was found of the policy itself: its signature, and whether it went back. They stand
     in every verdict; a policy with an error among them allows nothing."""
+
+    @classmethod
+    def of(cls, policy: Policy, *, standing: tuple[Finding, ...] = ()) -> Self:
+        """Return a policy that was read as one that may judge.
+
+        Args:
+            policy: what was read.
+            standing: what was found of it; nothing where its author does not matter.
+        """
+        read = {part.name: getattr(policy, part.name) for part in fields(Policy)}
+        return cls(**read, standing=standing)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
-from imagekit.policy.types import Freshness, ImageRule, Policy, RequiredAttestation
+from imagekit.policy.types import Freshness, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
@@ -14,7 +14,7 @@ _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
 
 
-def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
+def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPolicy:
     """Return the strictest policy that the image must pass.
 
     This very signer must have made signature, release, SBOM and provenance.
@@ -33,12 +33,13 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> Policy:
             for word, kind in _REQUIRED
         ),
     )
-    return Policy(
+    return OpenedPolicy(
         name=_NAME,
         version=1,
         expires=now + timedelta(days=1),
         images=(rule,),
         digest=Digest.of(repr(authority).encode()),
+        standing=(),
     )
 
 

@@ -32,14 +32,14 @@ from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding, warning
 from imagekit.policy.force import rule_in_force
 from imagekit.policy.now import Now
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy, Policy
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.evaluation import ImageEvaluation, denied, refused
 from imagekit.verify.verdict import Verdict
 
 
-def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdict:
+def judge(reference: Reference, policy: OpenedPolicy, context: VerifyContext) -> Verdict:
     """Verify an image against a policy.
 
     Args:
@@ -54,7 +54,9 @@ def judge(reference: Reference, policy: Policy, context: VerifyContext) -> Verdi
     return replace(_judged(reference, policy, context, now=now), until=now.until)
 
 
-def _judged(reference: Reference, policy: Policy, context: VerifyContext, *, now: Now) -> Verdict:
+def _judged(
+    reference: Reference, policy: OpenedPolicy, context: VerifyContext, *, now: Now
+) -> Verdict:
     digest = reference.digest if isinstance(reference, PinnedReference) else None
     found, rule = rule_in_force(policy, reference.repository.name, now)
     # What speaks against the policy itself speaks against everything that it would allow.

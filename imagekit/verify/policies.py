@@ -1,16 +1,16 @@
 """Policies as verifiers take them: loaded, their signature verified, and never an older one."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
+from imagekit.policy.findings import Finding
 from imagekit.policy.force import not_in_force
 from imagekit.policy.load import load_policy
 from imagekit.policy.now import Now
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy, Policy
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer
@@ -31,11 +31,11 @@ def open_policy(
     memory: RollbackStore | None = None,
     clock: Clock | None = None,
     certificates: CertificateVerifier | None = None,
-) -> Policy:
+) -> OpenedPolicy:
     """Read a policy, and judge the policy itself before it judges images.
 
-    What is found stands in ``Policy.standing`` and so in every verdict: a policy whose signature
-    does not hold, or that went back, allows nothing.
+    What is found stands in ``OpenedPolicy.standing`` and so in every verdict: a policy whose
+    signature does not hold, or that went back, allows nothing.
 
     Args:
         path: the file; its signature is looked for beside it, as ``FILE.sigstore.json``.
@@ -53,7 +53,7 @@ def open_policy(
     clock = clock or SystemClock()
     now = clock.now()
     slot = f"@policy:{policy.name}:{_place(file)}"
-    standing = []
+    standing: list[Finding] = []
     if signers is not None:
         slot = f"@policy:{policy.name}"
         verifier = certificates or _certificates(signers, clock)
@@ -66,10 +66,22 @@ def open_policy(
     if accepted:
         kept = memory or _memory()
         standing += check_version(policy, kept, slot=slot, signed=signers is not None)
-    return replace(policy, standing=tuple(standing))
+    return OpenedPolicy.of(policy, standing=tuple(standing))
 
 
-def load_signed(file: Path, signers: PolicySigners | None) -> Policy:
+def load_unsigned(path: Path | str) -> OpenedPolicy:
+    """Read a policy that is to judge whoever wrote it, and however old it is.
+
+    Args:
+        path: the file; paths in it are relative to its folder.
+
+    Raises:
+        PolicyError: it cannot be read or accepted, with the place of every fault.
+    """
+    return OpenedPolicy.of(load_policy(path))
+
+
+def load_signed(file: Path, signers: PolicySigners | None) -> OpenedPolicy:
     """Read a policy for a server that remembers by itself which version was in force.
 
     Args:
@@ -79,9 +91,9 @@ def load_signed(file: Path, signers: PolicySigners | None) -> Policy:
     Raises:
         PolicyError: it cannot be accepted, or its signature does not hold; ``code`` says which.
     """
-    policy = load_policy(file)
     if signers is None:
-        return policy
+        return load_unsigned(file)
+    policy = load_policy(file)
     clock = SystemClock()
     found = check_signature(
         policy,
@@ -92,7 +104,7 @@ def load_signed(file: Path, signers: PolicySigners | None) -> Policy:
     )
     if found.severity == "error":
         raise PolicyError(found.message, hint=found.hint, code=found.code)
-    return replace(policy, standing=(found,))
+    return OpenedPolicy.of(policy, standing=(found,))
 
 
 def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:

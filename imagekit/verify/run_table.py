@@ -7,9 +7,9 @@ from datetime import datetime
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.load import load_policy
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.verify.expected import Expected, Table
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.rollback import ScratchRollbackStore
 from imagekit.verify.sources import saved_reader
 from imagekit.verify.verdict import Verdict
@@ -43,16 +43,16 @@ class _At:
         return self.time
 
 
-def policy_of(table: Table) -> Policy:
+def policy_of(table: Table) -> OpenedPolicy:
     """Read the policy of a table.
 
     Raises:
         PolicyError: it cannot be accepted.
     """
-    return load_policy(table.policy)
+    return load_unsigned(table.policy)
 
 
-def run_table(table: Table, policy: Policy, options: RegistryOptions) -> Iterator[Tested]:
+def run_table(table: Table, policy: OpenedPolicy, options: RegistryOptions) -> Iterator[Tested]:
     """Judge every case, and yield what came of it.
 
     Each case has a verifier of its own, who has seen what the case says and remembers nothing. The
@@ -68,7 +68,9 @@ def run_table(table: Table, policy: Policy, options: RegistryOptions) -> Iterato
         yield _run(case, policy, options, now=case.now or table.now or present)
 
 
-def _run(case: Expected, policy: Policy, options: RegistryOptions, *, now: datetime) -> Tested:
+def _run(
+    case: Expected, policy: OpenedPolicy, options: RegistryOptions, *, now: datetime
+) -> Tested:
     reader = None if case.evidence is None else saved_reader(case.evidence)
     try:
         verdict = verify(

@@ -11,7 +11,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy, Policy
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
@@ -53,7 +53,7 @@ class Verifier:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: OpenedPolicy,
         *,
         options: RegistryOptions | None = None,
         reader: RegistryReader | None = None,
@@ -131,7 +131,7 @@ class Verifier:
 def verify(
     reference: Reference | str,
     *,
-    policy: Policy,
+    policy: OpenedPolicy,
     reader: RegistryReader | None = None,
     options: RegistryOptions | None = None,
     clock: Clock | None = None,
@@ -173,7 +173,7 @@ def verify(
 def verify_many(
     references: Iterable[str],
     *,
-    policy: Policy,
+    policy: OpenedPolicy,
     options: RegistryOptions | None = None,
     memory: RollbackStore | None = None,
 ) -> Iterator[Judged]:

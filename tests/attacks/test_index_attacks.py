@@ -10,7 +10,7 @@ import pytest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, Descriptor
-from imagekit.policy.types import Deny, Level, Platforms, Policy
+from imagekit.policy.types import Deny, Level, OpenedPolicy, Platforms
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attach_bundle, attest
@@ -46,7 +46,7 @@ def _index(world: World, *entries: dict[str, object]) -> PinnedReference:
     return index
 
 
-def _policy(world: World, level: Level) -> Policy:
+def _policy(world: World, level: Level) -> OpenedPolicy:
     return world.policy(platforms=Platforms(verify=level))
 
 

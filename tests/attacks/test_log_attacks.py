@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagekit.oci.types import IN_TOTO
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
@@ -41,7 +41,7 @@ class Services:
     log: MemoryLog = field(default_factory=MemoryLog)
     authority: MemoryAuthority = field(default_factory=MemoryAuthority)
 
-    def policy(self, world: World, **needs: Need) -> Policy:
+    def policy(self, world: World, **needs: Need) -> OpenedPolicy:
         """Return a policy that wants both of the world's key."""
         root = trust_root([self.log.trusted()], [self.authority.trusted()])
         one = Authority(

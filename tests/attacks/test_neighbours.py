@@ -18,7 +18,7 @@ from imagekit.gate.decisions.service import Times
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.types import Policy, SignedIdentity
+from imagekit.policy.types import OpenedPolicy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.verify import Verifier
@@ -63,7 +63,7 @@ def without_api(path: str) -> Answer | None:
     return Answer(404) if "/referrers/" in path else None
 
 
-def by_digest(origin: Origin) -> Policy:
+def by_digest(origin: Origin) -> OpenedPolicy:
     """Return a policy by which the neighbour's copy is allowed as well."""
     return origin.world.policy(signed_identity=SignedIdentity.DIGEST_ONLY)
 

@@ -9,7 +9,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import Policy, Proof
+from imagekit.policy.types import OpenedPolicy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.sign.vsa import VsaVerifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA
@@ -23,7 +23,7 @@ _VERIFIER = "https://gate.site"
 _LEVEL = "SLSA_BUILD_LEVEL_0"
 
 
-def _policy(world: World, gate: MemorySigner, *, digest: Digest | None = None) -> Policy:
+def _policy(world: World, gate: MemorySigner, *, digest: Digest | None = None) -> OpenedPolicy:
     condition = VsaCondition(
         verifier_ids=(_VERIFIER,),
         policy_digests=(str(digest or world.policy().digest),),

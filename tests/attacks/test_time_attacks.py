@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.oci.reference import PinnedReference
-from imagekit.policy.types import Freshness, Policy
+from imagekit.policy.types import Freshness, OpenedPolicy
 from imagekit.signatures.release import RELEASE
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict
@@ -41,7 +41,7 @@ def _release(
     world.attach(RELEASE, predicate | changes, signer=signer)
 
 
-def _judge(world: World, memory: Path, policy: Policy, *, now: datetime = NOW) -> Verdict:
+def _judge(world: World, memory: Path, policy: OpenedPolicy, *, now: datetime = NOW) -> Verdict:
     return verify(
         world.reference,
         policy=policy,

@@ -16,7 +16,7 @@ from imagekit.errors import PolicyError, VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.policy.authorities import identifies
 from imagekit.policy.load import parse_policy
-from imagekit.policy.types import Deny, Policy
+from imagekit.policy.types import Deny, OpenedPolicy
 from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoot
 from imagekit.signatures.results import Certified, ServiceResult, TransparencyResult
 from imagekit.signatures.sigstore.certificate import certified
@@ -75,7 +75,7 @@ def _identity(subject: str, *, issuer: str = _ISSUER, regexp: bool = False) -> I
     return Identity(issuer=Pattern(text=issuer), subject=Pattern(text=subject, regexp=regexp))
 
 
-def _policy(world: World, *identities: Identity, **rule: Any) -> Policy:
+def _policy(world: World, *identities: Identity, **rule: Any) -> OpenedPolicy:
     """List each identity as an authority of its own."""
     authorities = tuple(
         Authority(name=f"who-{number}", identities=(one,), trust_root=_ROOT)

@@ -16,7 +16,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Descriptor, Index, RawManifest
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 from tests.support.fakes import FixedClock, MemoryRegistry
@@ -67,13 +67,15 @@ class RealStage:
         self.signed = signed_world(f"{host}/{path}")
         self.unsigned = World(repository=Repository.parse(f"{host}/{path}"))
 
-    def judge(self, world: World, policy: Policy, *, reference: Reference | None = None) -> Verdict:
+    def judge(
+        self, world: World, policy: OpenedPolicy, *, reference: Reference | None = None
+    ) -> Verdict:
         """Push everything, judge it over HTTP, and hold that no layer was asked for."""
         self.push(world.registry)
         return self.verify(world, policy, reference=reference)
 
     def verify(
-        self, world: World, policy: Policy, *, reference: Reference | None = None
+        self, world: World, policy: OpenedPolicy, *, reference: Reference | None = None
     ) -> Verdict:
         """Judge what is in the registry."""
         watched = Watched(connect.reader(world.repository, QUICK))
@@ -176,7 +178,9 @@ class Liar:
         manifest = registry.manifests.get((repository.name, digest)) if digest else None
         return (404, {}, b"{}") if manifest is None else served(manifest)
 
-    def judge(self, policy: Policy | None = None, *, reference: Reference | None = None) -> Verdict:
+    def judge(
+        self, policy: OpenedPolicy | None = None, *, reference: Reference | None = None
+    ) -> Verdict:
         """Judge over HTTP, and hold that no layer was asked for."""
         world = self.world
         verdict = verify(

@@ -10,9 +10,9 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.offline.export import Export, ExportOptions, PolicyFiles, enclose, export
 from imagekit.offline.import_ import Imported, ImportOptions, Storage, import_archive, opened
-from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verdict import Judge, Verdict
 from imagekit.verify.verify import verify
 from tests.support.fakes import FixedClock
@@ -52,7 +52,7 @@ class Site:
     def policy(self) -> PolicyFiles:
         """The policy as it lies there."""
         file = self.folder / "policy.yaml"
-        return enclose(file, load_policy(file))
+        return enclose(file, load_unsigned(file))
 
     def judge(self, reference: Reference, reader: RegistryReader) -> Verdict:
         """Judge by the policy."""

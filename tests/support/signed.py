@@ -21,7 +21,7 @@ from imagekit.oci.types import (
     Descriptor,
 )
 from imagekit.policy.findings import Finding
-from imagekit.policy.types import Deny, ImageRule, Policy, RequiredAttestation
+from imagekit.policy.types import Deny, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
@@ -159,7 +159,7 @@ class World:
         attestors: tuple[MemorySigner, ...] = (),
         deny: Deny | None = None,
         **rule: object,
-    ) -> Policy:
+    ) -> OpenedPolicy:
         """Return a policy that lists the signer; keywords change its only rule."""
         authorities = _authorities(signers or (self.signer,))
         image_rule = ImageRule(
@@ -174,18 +174,19 @@ class World:
                 for word in require
             ),
         )
-        return Policy(
+        return OpenedPolicy(
             name="site",
             version=3,
             expires=datetime(2027, 1, 1, tzinfo=UTC),
             digest=Digest.of(b"policy"),
             images=(replace(image_rule, **rule),),  # type: ignore[arg-type]  # fields of the rule
             deny=deny or Deny(),
+            standing=(),
         )
 
     def judge(
         self,
-        policy: Policy | None = None,
+        policy: OpenedPolicy | None = None,
         *,
         reference: Reference | None = None,
         registry: MemoryRegistry | None = None,

@@ -35,7 +35,7 @@ from imagekit.errors import DeniedError, UsageError
 if TYPE_CHECKING:
     from imagekit.oci.archive import Archive
     from imagekit.offline.exported import Exported
-    from imagekit.policy.types import Policy
+    from imagekit.policy.types import OpenedPolicy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -130,15 +130,15 @@ def _one_policy(arguments: argparse.Namespace) -> None:
 @contextmanager
 def _policy(
     arguments: argparse.Namespace, archive: "Archive", record: "Exported"
-) -> Iterator["Policy"]:
+) -> Iterator["OpenedPolicy"]:
     from imagekit.offline.import_ import enclosed_policy
-    from imagekit.policy.load import load_policy
+    from imagekit.verify.policies import load_unsigned
 
     if arguments.policy is not None:
         yield policy_of(arguments)
         return
     with enclosed_policy(archive, record) as enclosed:
         if arguments.trust_enclosed_policy:
-            yield load_policy(enclosed)
+            yield load_unsigned(enclosed)
         else:
             yield policy_of(argparse.Namespace(**{**vars(arguments), "policy": enclosed}))

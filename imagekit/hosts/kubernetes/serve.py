@@ -21,7 +21,7 @@ from imagekit.hosts.kubernetes.admission import admit
 from imagekit.hosts.kubernetes.review import Admission, Review
 from imagekit.hosts.kubernetes.webhook import Webhook
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verify import Verifier
 
@@ -34,7 +34,7 @@ class WebhookSetting:
 
     listen: Address
     tls: Tls | None
-    load: Callable[[], Policy]
+    load: Callable[[], OpenedPolicy]
     """Reads the policy."""
     options: RegistryOptions
     memory: RollbackStore

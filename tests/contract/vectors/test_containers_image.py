@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.serialization import (
 from imagekit.errors import InvalidReferenceError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
-from imagekit.policy.load import load_policy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import CHAIN_ANNOTATION
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
+from imagekit.verify.policies import load_unsigned
 from tests.contract.vectors.client import PUBLIC_GOOD
 from tests.contract.vectors.dirlayout import DirRegistry
 from tests.contract.vectors.place import DATA
@@ -222,7 +222,7 @@ def _code(case: Case, data: Path, folder: Path) -> str:
         certificates=SigstoreVerifier(),
     )
     try:
-        verdict = judge(reference, load_policy(policy), context)
+        verdict = judge(reference, load_unsigned(policy), context)
     except NotFoundError:
         return "NOT_FOUND"
     errors = [each.code for each in verdict.findings if each.severity == "error"]

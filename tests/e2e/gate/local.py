@@ -30,7 +30,7 @@ from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
 from imagekit.gate.upstreams import Upstream, Upstreams
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.rollback import SqliteRollbackStore
 from tests.e2e.gate.kit import Reply, ask
@@ -54,7 +54,7 @@ class Making:
     """What a gate in a thread is made of."""
 
     folder: Path
-    policy: Policy
+    policy: OpenedPolicy
     upstreams: tuple[Upstream, ...]
     clock: Clock = field(default_factory=lambda: Clock(datetime.now(UTC)))
     times: Times = field(default_factory=Times)

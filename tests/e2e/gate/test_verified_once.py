@@ -11,7 +11,7 @@ from imagekit.gate.decisions.decide import Lifetimes
 from imagekit.gate.decisions.service import Times
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
-from imagekit.policy.types import Deny, Policy
+from imagekit.policy.types import Deny, OpenedPolicy
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
 from imagekit.verify.verdict import Verdict
@@ -36,7 +36,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every verification, by what was verified."""
     found: list[str] = []
 
-    def counting(reference: Reference, policy: Policy, context: VerifyContext) -> Verdict:
+    def counting(reference: Reference, policy: OpenedPolicy, context: VerifyContext) -> Verdict:
         found.append(str(reference))
         return judge(reference, policy, context)
 

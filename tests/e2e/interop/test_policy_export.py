@@ -13,13 +13,13 @@ from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
 from imagekit.oci.reference import Destination, parse_reference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.load import load_policy
 from imagekit.progress import silent
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.sign.sign import sign_reference
 from imagekit.signatures.keys.files import generate
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
 from tests.support.servers import RegistryServer
 
@@ -173,7 +173,7 @@ def test_the_policy_here_decides_so(site: Site, name: str) -> None:
     """What the others are compared with."""
     verdict = verify(
         site.reference(name),
-        policy=load_policy(site.policy()),
+        policy=load_unsigned(site.policy()),
         options=RegistryOptions(plain_http=True),
     )
 

@@ -21,7 +21,6 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor
-from imagekit.policy.load import load_policy
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.publickey import parse_public_key, public_key_pem
 from imagekit.signatures.simplesigning import (
@@ -31,6 +30,7 @@ from imagekit.signatures.simplesigning import (
 )
 from imagekit.verify.collect import gather
 from imagekit.verify.evidence import Candidate, Form
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
 from tests.support.fakes import FixedClock
 from tests.support.sigstore_stack import Sigstore
@@ -112,7 +112,7 @@ class Signed:
         clock = FixedClock(at or datetime.now(UTC))
         reader = Altered(_reader(self.image), change) if change else _reader(self.image)
         verdict = verify(
-            _pinned(self.image), policy=load_policy(policy), reader=reader, clock=clock
+            _pinned(self.image), policy=load_unsigned(policy), reader=reader, clock=clock
         )
         found = next(each for each in verdict.findings if each.check == "signature")
         assert verdict.allowed == (found.severity == "ok")

@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.cli.main import main
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.load import load_policy
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
 from tests.support.sigstore.issuer import EMAIL
 from tests.support.sigstore_stack import Sigstore
@@ -56,7 +56,7 @@ def test_skopeo_decides_alike(
 ) -> None:
     """The certificate's e-mail address decides there as it does here."""
     policy = _policy(sigstore, image.partition("/")[0], tmp_path, person)
-    verdict = verify(image, policy=load_policy(policy), options=RegistryOptions(plain_http=True))
+    verdict = verify(image, policy=load_unsigned(policy), options=RegistryOptions(plain_http=True))
     words = ["policy", "export", "--policy", str(policy), "--format", "containers-policy:5.4"]
     assert main([*words, "--to", str(tmp_path / "etc"), "--allow-loss", "expiry,sct"]) == 0
     # A mount namespace of its own wants root.

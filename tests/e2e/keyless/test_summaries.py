@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import Policy, Proof
+from imagekit.policy.types import OpenedPolicy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
@@ -29,7 +29,7 @@ pytestmark = [
 _VERIFIER = "https://gate.site"
 
 
-def _relying(world: World, sigstore: Sigstore, *, subject: str) -> Policy:
+def _relying(world: World, sigstore: Sigstore, *, subject: str) -> OpenedPolicy:
     raw = sigstore.trusted_root.read_bytes()
     gate = Authority(
         name="gate",

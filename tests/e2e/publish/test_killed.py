@@ -19,7 +19,7 @@ from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
@@ -173,6 +173,6 @@ def _complete(bed: Bed, prefix: str) -> None:
     assert len(reader.referrers(image)) == 5, prefix
 
 
-def _policy(bed: Bed, prefix: str) -> Policy:
+def _policy(bed: Bed, prefix: str) -> OpenedPolicy:
     repository = Destination.parse(bed.to(prefix)).repository("hello")
     return own_policy(repository.name, bed.signer.authority, SystemClock().now())

@@ -19,9 +19,9 @@ from imagekit.offline.runtimespec import runtime_spec_bytes
 from imagekit.offline.staged import receipt_path, staged_digest, write_receipt
 from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
-from imagekit.policy.load import load_policy
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verdict import Verdict
 from tests.support.fakes import MemorySigner
 
@@ -91,7 +91,7 @@ class Node:
 
     def guard(self) -> bool:
         """Let the guard look."""
-        policy = load_policy(self.folder / "nodes.yaml")
+        policy = load_unsigned(self.folder / "nodes.yaml")
         return guard(self.job, policy=policy, asked=Asked()).verdict.allowed
 
 

@@ -26,7 +26,7 @@ from imagekit.offline.copy import copy
 from imagekit.offline.export import ExportOptions
 from imagekit.offline.import_ import ImportOptions, enclosed_policy, opened
 from imagekit.policy.findings import Finding
-from imagekit.policy.load import load_policy
+from imagekit.verify.policies import load_unsigned
 from imagekit.verify.sources import source
 from tests.support.exports import Member, Site, member
 
@@ -190,7 +190,7 @@ def test_the_policy_and_its_keys_go_along(site: Site) -> None:
         opened(site.folder / "image.tar") as (archive, record),
         enclosed_policy(archive, record) as path,
     ):
-        policy = load_policy(path)
+        policy = load_unsigned(path)
 
     assert policy == site.policy.policy
     assert record.policy.version == 3

@@ -17,7 +17,7 @@ from imagekit.policy.findings import Finding
 from imagekit.policy.types import (
     Deny,
     ImageRule,
-    Policy,
+    OpenedPolicy,
     Proof,
     RequiredAttestation,
     SignedIdentity,
@@ -55,26 +55,27 @@ def _statement(**changes: Any) -> Statement:
     return receipt_statement(verdict, **fields | changes)
 
 
-def _policy(*, signer: MemorySigner = SIGNER, **rule: Any) -> Policy:
+def _policy(*, signer: MemorySigner = SIGNER, **rule: Any) -> OpenedPolicy:
     only = ImageRule(
         glob="r.site/apps/**",
         authorities=(Authority(name="staging", key=signer.public_key),),
         proof=Proof.VSA,
         vsa=VsaCondition(verifier_ids=(VERIFIER,), max_age=timedelta(days=1)),
     )
-    return Policy(
+    return OpenedPolicy(
         name="nodes",
         version=1,
         expires=NOW + timedelta(days=9),
         images=(replace(only, **rule),),
         digest=Digest.of(b"nodes"),
+        standing=(),
     )
 
 
 def _judged(
     statement: Statement | None = None,
     *,
-    policy: Policy | None = None,
+    policy: OpenedPolicy | None = None,
     staged: Digest = STAGED_BYTES,
     signer: MemorySigner = SIGNER,
     now: datetime = NOW,

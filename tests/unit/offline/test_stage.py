@@ -12,8 +12,8 @@ from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.stage import StageContext, Staged, StageOptions, stage
 from imagekit.offline.types import StageKind, Target
-from imagekit.policy.load import load_policy
 from imagekit.signatures.publickey import public_key_pem
+from imagekit.verify.policies import load_unsigned
 from tests.support.exports import Site
 from tests.support.fakes import FixedClock, MemorySigner, push_image
 from tests.support.signed import NOW
@@ -61,7 +61,7 @@ class Yard:
 
     def check(self, path: Path | None = None, *, asked: Asked | None = None) -> Checked:
         """Check what is staged."""
-        policy = load_policy(self.folder / "nodes.yaml")
+        policy = load_unsigned(self.folder / "nodes.yaml")
         (one,) = check(path or self.path, policy=policy, asked=asked, clock=self.clock)
         return one
 

@@ -12,7 +12,7 @@ from imagekit.policy.now import Now
 from imagekit.policy.types import (
     Expression,
     Freshness,
-    Policy,
+    OpenedPolicy,
     PolicyException,
     RequiredAttestation,
 )
@@ -64,16 +64,16 @@ def test_what_is_from_the_future() -> None:
     assert now.is_behind(datetime.max.replace(tzinfo=UTC))
 
 
-def _expires(world: World) -> Policy:
+def _expires(world: World) -> OpenedPolicy:
     world.sign()
     return replace(world.policy(), expires=_LATER)
 
 
-def _warned(world: World) -> Policy:
+def _warned(world: World) -> OpenedPolicy:
     return world.policy(warn_until=_LATER)
 
 
-def _excepted(world: World) -> Policy:
+def _excepted(world: World) -> OpenedPolicy:
     exception = PolicyException(
         repository=world.repository,
         digest=world.image.digest,
@@ -84,7 +84,7 @@ def _excepted(world: World) -> Policy:
     return replace(world.policy(), exceptions=(exception,))
 
 
-def _key(world: World) -> Policy:
+def _key(world: World) -> OpenedPolicy:
     world.sign()
     (rule,) = world.policy().images
     authorities = tuple(replace(one, not_after=_LATER) for one in rule.authorities)
@@ -96,13 +96,13 @@ def _release(world: World, time: datetime) -> None:
     world.attach(RELEASE, release_predicate(release))
 
 
-def _age(world: World) -> Policy:
+def _age(world: World) -> OpenedPolicy:
     world.sign()
     _release(world, _LATER - _DAY)
     return world.policy(freshness=Freshness(max_age=_DAY))
 
 
-def _scan(world: World) -> Policy:
+def _scan(world: World) -> OpenedPolicy:
     world.sign()
     made = (_LATER - _DAY).isoformat()
     predicate = {
@@ -120,7 +120,7 @@ def _scan(world: World) -> Policy:
     return replace(world.policy(), images=(replace(rule, attestations=(required,)),))
 
 
-def _expression(world: World) -> Policy:
+def _expression(world: World) -> OpenedPolicy:
     world.sign()
     text = f"now < timestamp('{_LATER.isoformat()}')"
     return world.policy(expressions=(Expression(cel=text),))
@@ -130,7 +130,7 @@ def _expression(world: World) -> Policy:
     "make",
     [_expires, _warned, _excepted, _key, _age, _scan, _expression],
 )
-def test_a_verdict_ends_where_it_says(make: Callable[[World], Policy]) -> None:
+def test_a_verdict_ends_where_it_says(make: Callable[[World], OpenedPolicy]) -> None:
     """A moment before that time the image is allowed; a moment after it, it is refused."""
     world = World()
     policy = make(world)

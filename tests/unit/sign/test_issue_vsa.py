@@ -11,7 +11,7 @@ from imagekit.errors import AuthError, InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import Policy, PolicyException, Proof
+from imagekit.policy.types import OpenedPolicy, PolicyException, Proof
 from imagekit.sign.issue_vsa import IssuedSummary, SummaryOptions, issue_summary
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of
@@ -45,7 +45,7 @@ def _issue(world: World, gate: MemorySigner, verdict: Verdict, **options: Any) -
     )
 
 
-def _relying(world: World, gate: MemorySigner, **condition: Any) -> Policy:
+def _relying(world: World, gate: MemorySigner, **condition: Any) -> OpenedPolicy:
     wanted = VsaCondition(verifier_ids=(_VERIFIER,), max_age=timedelta(days=1), **condition)
     return world.policy(signers=(gate,), proof=Proof.VSA, vsa=wanted)
 
@@ -104,7 +104,7 @@ def test_what_was_only_let_through_did_not_pass(gate: MemorySigner) -> None:
         expires=NOW + timedelta(days=1),
     )
     for eased in (
-        Policy(**{**_fields(policy), "exceptions": (exception,)}),
+        OpenedPolicy(**{**_fields(policy), "exceptions": (exception,)}),
         world.policy(warn_until=NOW + timedelta(days=1)),
     ):
         verdict = world.judge(eased)
@@ -113,7 +113,7 @@ def test_what_was_only_let_through_did_not_pass(gate: MemorySigner) -> None:
         assert _issue(world, gate, verdict).summary.result == "FAILED"
 
 
-def _fields(policy: Policy) -> dict[str, Any]:
+def _fields(policy: OpenedPolicy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in policy.__dataclass_fields__}
 
 

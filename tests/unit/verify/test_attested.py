@@ -9,7 +9,15 @@ from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.policy.export import export_policy
 from imagekit.policy.load import parse_policy
-from imagekit.policy.types import Freshness, Level, Platforms, Policy, Proof, SignedIdentity
+from imagekit.policy.types import (
+    Freshness,
+    Level,
+    OpenedPolicy,
+    Platforms,
+    Policy,
+    Proof,
+    SignedIdentity,
+)
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
 from tests.support.fakes import MemorySigner
@@ -26,7 +34,7 @@ def world() -> World:
     return world
 
 
-def _policy(world: World, **rule: Any) -> Policy:
+def _policy(world: World, **rule: Any) -> OpenedPolicy:
     return world.policy("slsaprovenance1", proof=Proof.ATTESTATIONS, **rule)
 
 

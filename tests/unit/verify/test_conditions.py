@@ -16,7 +16,7 @@ from imagekit.policy.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.policy.types import Policy, Proof
+from imagekit.policy.types import OpenedPolicy, Proof
 from imagekit.signatures.intoto import CYCLONEDX, VSA, full_type
 from tests.support.fakes import MemorySigner
 from tests.support.signed import NOW, World, finding
@@ -35,7 +35,7 @@ def world() -> World:
     return made
 
 
-def _wanting(world: World, word: str, condition: Condition) -> Policy:
+def _wanting(world: World, word: str, condition: Condition) -> OpenedPolicy:
     policy = world.policy(word)
     (rule,) = policy.images
     (required,) = rule.attestations
@@ -142,7 +142,7 @@ def test_a_strangers_better_attestation_does_not_help(world: World) -> None:
 class TestProofByVsa:
     """Another node's signed verdict instead of signatures."""
 
-    def _policy(self, world: World, condition: VsaCondition | None = _RELIES) -> Policy:
+    def _policy(self, world: World, condition: VsaCondition | None = _RELIES) -> OpenedPolicy:
         return world.policy(proof=Proof.VSA, vsa=condition)
 
     def _judged(self, world: World, predicate: dict[str, Any], **changes: Any) -> str:

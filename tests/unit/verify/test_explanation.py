@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from imagekit.oci.digest import Digest
-from imagekit.policy.types import Deny, Expression, Freshness, Platforms, Policy, PolicyException
+from imagekit.policy.types import (
+    Deny,
+    Expression,
+    Freshness,
+    OpenedPolicy,
+    Platforms,
+    PolicyException,
+)
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.explain import explain
 from imagekit.verify.explanation import Explanation
@@ -18,7 +25,7 @@ from tests.support.fakes import FixedClock, MemorySigner
 from tests.support.signed import NOW, World, signed_world
 
 
-def _account(world: World, policy: Policy) -> Explanation:
+def _account(world: World, policy: OpenedPolicy) -> Explanation:
     return explain(
         world.reference,
         policy=policy,
@@ -28,7 +35,7 @@ def _account(world: World, policy: Policy) -> Explanation:
     )
 
 
-def _states(world: World, policy: Policy) -> dict[str, str]:
+def _states(world: World, policy: OpenedPolicy) -> dict[str, str]:
     made = steps(_account(world, policy).verdict, policy)
     assert len({one.check for one in made}) == len(made)
     return {one.check: one.state for one in made}

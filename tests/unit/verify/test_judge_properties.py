@@ -19,8 +19,8 @@ from imagekit.policy.types import (
     Expression,
     Freshness,
     ImageRule,
+    OpenedPolicy,
     Platforms,
-    Policy,
     PolicyException,
     RequiredAttestation,
     SignedIdentity,
@@ -156,13 +156,13 @@ _REFERENCES: st.SearchStrategy[Reference] = st.sampled_from(
 )
 
 
-def _ruled(policy: Policy, **changes: object) -> Policy:
+def _ruled(policy: OpenedPolicy, **changes: object) -> OpenedPolicy:
     rule = replace(policy.images[0], **changes)  # type: ignore[arg-type]  # fields of the rule
     return replace(policy, images=(rule,))
 
 
-def _each_authority(**changes: object) -> Callable[[Policy], Policy]:
-    def stricter(policy: Policy) -> Policy:
+def _each_authority(**changes: object) -> Callable[[OpenedPolicy], OpenedPolicy]:
+    def stricter(policy: OpenedPolicy) -> OpenedPolicy:
         authorities = tuple(
             replace(one, **changes)  # type: ignore[arg-type]  # fields of an authority
             for one in policy.images[0].authorities
@@ -172,21 +172,21 @@ def _each_authority(**changes: object) -> Callable[[Policy], Policy]:
     return stricter
 
 
-def _fresher(**changes: object) -> Callable[[Policy], Policy]:
+def _fresher(**changes: object) -> Callable[[OpenedPolicy], OpenedPolicy]:
     return lambda policy: _ruled(
         policy,
         freshness=replace(policy.images[0].freshness, **changes),  # type: ignore[arg-type]
     )
 
 
-def _wanting(required: RequiredAttestation) -> Callable[[Policy], Policy]:
+def _wanting(required: RequiredAttestation) -> Callable[[OpenedPolicy], OpenedPolicy]:
     return lambda policy: _ruled(policy, attestations=(*policy.images[0].attestations, required))
 
 
-def _conditioned(condition: Condition) -> Callable[[Policy], Policy]:
+def _conditioned(condition: Condition) -> Callable[[OpenedPolicy], OpenedPolicy]:
     """Give each SBOM that is required a condition, and require one."""
 
-    def stricter(policy: Policy) -> Policy:
+    def stricter(policy: OpenedPolicy) -> OpenedPolicy:
         wanted = (*policy.images[0].attestations, _attestation(CYCLONEDX, [0, 1]))
         return _ruled(
             policy,
@@ -199,15 +199,15 @@ def _conditioned(condition: Condition) -> Callable[[Policy], Policy]:
     return stricter
 
 
-def _speaking(text: str) -> Callable[[Policy], Policy]:
+def _speaking(text: str) -> Callable[[OpenedPolicy], OpenedPolicy]:
     return lambda policy: _ruled(policy, expressions=(Expression(cel=text),))
 
 
-def _denying(deny: Deny) -> Callable[[Policy], Policy]:
+def _denying(deny: Deny) -> Callable[[OpenedPolicy], OpenedPolicy]:
     return lambda policy: replace(policy, deny=deny)
 
 
-_STRICTER: Mapping[str, Callable[[Policy], Policy]] = {
+_STRICTER: Mapping[str, Callable[[OpenedPolicy], OpenedPolicy]] = {
     "threshold": lambda policy: _ruled(policy, threshold=policy.images[0].threshold + 1),
     "sbom": _wanting(_attestation(CYCLONEDX, [0])),
     "provenance": _wanting(_attestation(SLSA_PROVENANCE, [0, 1, 2])),
@@ -238,7 +238,7 @@ _STRICTER: Mapping[str, Callable[[Policy], Policy]] = {
 }
 
 
-def _allowed(policy: Policy, items: list[Item], reference: Reference) -> bool:
+def _allowed(policy: OpenedPolicy, items: list[Item], reference: Reference) -> bool:
     world = World()
     for one in items:
         one.put(world)
@@ -254,7 +254,7 @@ def _allowed(policy: Policy, items: list[Item], reference: Reference) -> bool:
     _REFERENCES,
 )
 def test_a_requirement_more_never_allows_more(
-    policy: Policy, items: list[Item], withdrawals: list[Item], how: str, reference: Reference
+    policy: OpenedPolicy, items: list[Item], withdrawals: list[Item], how: str, reference: Reference
 ) -> None:
     """What a stricter policy allows, the policy without the addition allows too."""
     attached = [*items, *withdrawals]
@@ -277,14 +277,14 @@ def test_a_withdrawal_stays_one(how: str) -> None:
     assert not _allowed(stricter, [*signed, Item(WITHDRAWAL, 0)], _WORLD.reference)
 
 
-def _of(policy: Policy) -> tuple[Authority, ...]:
+def _of(policy: OpenedPolicy) -> tuple[Authority, ...]:
     return policy.images[0].authorities
 
 
 @settings(deadline=None, max_examples=100)
 @given(_POLICIES, _SETS, _REFERENCES)
 def test_an_authority_less_never_allows_more(
-    policy: Policy, items: list[Item], reference: Reference
+    policy: OpenedPolicy, items: list[Item], reference: Reference
 ) -> None:
     """Nobody's signature stood in the way of another's."""
     authorities = policy.images[0].authorities
@@ -296,7 +296,7 @@ def test_an_authority_less_never_allows_more(
 @settings(deadline=None, max_examples=300)
 @given(_POLICIES, _SETS, st.data(), _REFERENCES)
 def test_evidence_less_never_allows_more(
-    policy: Policy, items: list[Item], data: st.DataObject, reference: Reference
+    policy: OpenedPolicy, items: list[Item], data: st.DataObject, reference: Reference
 ) -> None:
     """Whoever hides a signature or an attestation gains nothing."""
     assume(items)
@@ -313,7 +313,7 @@ def test_evidence_less_never_allows_more(
     _REFERENCES,
 )
 def test_strangers_change_nothing(
-    policy: Policy, items: list[Item], strangers: list[Item], reference: Reference
+    policy: OpenedPolicy, items: list[Item], strangers: list[Item], reference: Reference
 ) -> None:
     """What anybody may attach neither helps nor harms, withdrawals included."""
     assert _allowed(policy, items + strangers, reference) == _allowed(policy, items, reference)
@@ -321,7 +321,9 @@ def test_strangers_change_nothing(
 
 @settings(deadline=None, max_examples=300)
 @given(_POLICIES, _SETS, _REFERENCES)
-def test_what_is_allowed_is_proven(policy: Policy, items: list[Item], reference: Reference) -> None:
+def test_what_is_allowed_is_proven(
+    policy: OpenedPolicy, items: list[Item], reference: Reference
+) -> None:
     """Every allowed image has the signatures and attestations, counted in the plainest way."""
     rule = policy.images[0]
     assume(not policy.exceptions and (rule.warn_until is None or rule.warn_until <= NOW))

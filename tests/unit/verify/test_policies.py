@@ -10,17 +10,19 @@ import pytest
 from imagekit.documents.report import Report
 from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
+from imagekit.policy.load import load_policy
 from imagekit.policy.new import new_policy
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_of
 from imagekit.signatures.publickey import public_key_pem
-from imagekit.verify.policies import open_policy, sign_policy
+from imagekit.verify.policies import load_unsigned, open_policy, sign_policy
 from imagekit.verify.rollback import SqliteRollbackStore, default_path
 from imagekit.verify.signed import check_signature
 from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.signed import World
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -44,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 
 def _open(
     file: Path, signer: MemorySigner | None, memory: SqliteRollbackStore | None = None
-) -> Policy:
+) -> OpenedPolicy:
     signers = None
     if signer is not None:
         signers = PolicySigners(authorities=(Authority(name="admin", key=signer.public_key),))
@@ -173,3 +175,21 @@ def test_a_verifier_that_cannot_remember(file: Path, signer: MemorySigner, tmp_p
 
     assert [each.code for each in _open(file, signer, memory).standing] == ["OK", "NOT_REMEMBERED"]
     assert _open(file, None, memory).standing == ()
+
+
+def test_a_policy_that_was_only_read_judges_nothing(file: Path) -> None:
+    """Nobody asked who signed it: another type says so, and there is no verdict by mistake."""
+    read = load_policy(file)
+    world = World()
+
+    with pytest.raises(AttributeError, match="standing"):
+        world.judge(read)  # type: ignore[arg-type]  # that is what the type forbids
+
+
+def test_a_policy_is_opened_whoever_wrote_it_only_by_that_word(file: Path) -> None:
+    """It says what the one says that was read, and nothing stands in its verdicts."""
+    opened = load_unsigned(file)
+
+    assert opened.standing == ()
+    assert opened == OpenedPolicy.of(load_policy(file))
+    assert opened.images == load_policy(file).images

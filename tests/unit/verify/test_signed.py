@@ -12,7 +12,7 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import Policy
+from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
 from imagekit.verify.ports import HighWaterMark
@@ -33,11 +33,13 @@ def _signers(*signers: MemorySigner, **changes: Any) -> PolicySigners:
     return PolicySigners(authorities=authorities, **changes)
 
 
-def _bundle(policy: Policy = _POLICY, signer: MemorySigner = _SIGNER, **changes: Any) -> bytes:
+def _bundle(
+    policy: OpenedPolicy = _POLICY, signer: MemorySigner = _SIGNER, **changes: Any
+) -> bytes:
     return signer.bundle(statement_bytes(replace(policy_statement(policy), **changes)))
 
 
-def _check(policy: Policy = _POLICY, bundle: bytes | None = None, **changes: Any) -> Finding:
+def _check(policy: OpenedPolicy = _POLICY, bundle: bytes | None = None, **changes: Any) -> Finding:
     signers = changes.pop("signers", _signers())
     return check_signature(policy, _bundle() if bundle is None else bundle, signers, now=NOW)
 

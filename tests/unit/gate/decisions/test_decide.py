@@ -11,7 +11,7 @@ from imagekit.gate.decisions.decision import Decision, fingerprint, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
-from imagekit.policy.types import Deny, Freshness, Policy, PolicyException
+from imagekit.policy.types import Deny, Freshness, OpenedPolicy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.ports import HighWaterMark
@@ -45,7 +45,7 @@ def world() -> World:
     return made
 
 
-def decided(made: World, policy: Policy, **lifetimes: timedelta) -> Decision:
+def decided(made: World, policy: OpenedPolicy, **lifetimes: timedelta) -> Decision:
     """Judge the image by its tag."""
     times = {"allowed": HOUR, "stale": HOUR} | lifetimes
     return decide(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagekit.oci.types import IN_TOTO
-from imagekit.policy.types import Freshness, Policy
+from imagekit.policy.types import Freshness, OpenedPolicy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
@@ -39,13 +39,13 @@ def world(request: pytest.FixtureRequest) -> World:
     return world
 
 
-def _policy(world: World, /, *, root: Any = ROOT, **authority: Any) -> Policy:
+def _policy(world: World, /, *, root: Any = ROOT, **authority: Any) -> OpenedPolicy:
     key = world.signer.public_key
     one = Authority(name="release", key=key, trust_root=root)
     return world.policy(authorities=(replace(one, **authority),))
 
 
-def _code(world: World, policy: Policy, verifier: object, *, now: datetime = NOW) -> str:
+def _code(world: World, policy: OpenedPolicy, verifier: object, *, now: datetime = NOW) -> str:
     verdict = world.judge(policy, certificates=verifier, now=now)
     found = finding(verdict, "signature")
     assert verdict.allowed == (found.severity == "ok")
@@ -207,7 +207,7 @@ class TestWhole:
         return MemoryLog()
 
     @staticmethod
-    def _judge(world: World, policy: Policy) -> Verdict:
+    def _judge(world: World, policy: OpenedPolicy) -> Verdict:
         return world.judge(policy, certificates=SigstoreVerifier(FixedClock(NOW)))
 
     def test_bundle(self, log: MemoryLog) -> None:
