@@ -17,7 +17,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 from imagekit.errors import RegistryError, ToolError
@@ -174,6 +173,8 @@ def _refuse_strangers_link(path: Path) -> None:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[OutputFile]:
+    from tempfile import NamedTemporaryFile
+
     with NamedTemporaryFile(dir=path.parent, prefix=".imagekit-part-", delete=False) as part:
         temporary = Path(part.name)
         try:

@@ -158,3 +158,30 @@ def test_only_a_process_of_our_own_collects_garbage_less_often() -> None:
     ).stdout.split()
 
     assert shown == ["True", "True"]
+
+
+LISTED = Path(__file__).with_name("cold_verify.txt")
+ALL = """
+import contextlib, io, sys
+from imagekit.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    code = main(sys.argv[1:])
+stdlib = sys.stdlib_module_names
+names = {name for name in sys.modules if not name.startswith("_")}
+ours = {name for name in names if name.partition(".")[0] == "imagekit"}
+others = {name.partition(".")[0] for name in names} - stdlib - {"imagekit"}
+print(code, *sorted(ours | others))
+"""
+
+
+def test_a_cold_verify_by_key_imports_what_is_listed(tmp_path: Path) -> None:
+    """Most of its time is imports: a module that is added to them is added to the list, or lazy."""
+    stage = Stage()
+    with stage.server:
+        words = ["verify", str(stage.world.reference), "--policy", _policy(tmp_path, stage.world)]
+        shown = subprocess.run(
+            [sys.executable, "-c", ALL, *words], capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert shown[0] == "0"
+    assert {*shown[1:]} - {*LISTED.read_text().split()} == set()
