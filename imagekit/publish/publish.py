@@ -35,7 +35,7 @@ from imagekit.errors import InputError
 from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Done, Progress, Started, silent
 from imagekit.publish.check import own_policy, require
@@ -121,7 +121,7 @@ def publish(
             hint='write: tags: {immutable: ["{version}"]}',
             code="publish/no-immutable-tag",
         )
-    look = Snapshot(work.writer, kept=work.kept)
+    look = RegistrySnapshot(work.writer, kept=work.kept)
     existing = find_release(look, repository, recipe.tags)
     if existing is not None:
         return work.complete(existing, look)
@@ -151,7 +151,7 @@ class _Work:
         store = LayoutStore(image.layout)
         pushed = push(self.writer, store, image, repository=repository, progress=self.progress)
         # The build took a while: what was seen before it is not relied upon.
-        look = Snapshot(self.writer, kept=self.kept)
+        look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self._session(pushed.reference, pushed.manifest, look)
         self._attest(session, image, sbom=sbom)
         written = self._sign(session)
@@ -159,7 +159,7 @@ class _Work:
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
         )
 
-    def complete(self, existing: PinnedReference, look: Snapshot) -> PublishedImage:
+    def complete(self, existing: PinnedReference, look: RegistrySnapshot) -> PublishedImage:
         """Write what is missing of a release that is there, if it is this recipe's."""
         began = time.monotonic()
         image = PinnedReference(existing.repository, existing.digest)
@@ -186,7 +186,7 @@ class _Work:
         return self._published(image, (), status="unchanged")
 
     def _session(
-        self, image: PinnedReference, manifest: RawManifest, look: Snapshot
+        self, image: PinnedReference, manifest: RawManifest, look: RegistrySnapshot
     ) -> SigningSession:
         return SigningSession(
             self.writer,
@@ -287,18 +287,20 @@ class _Work:
         new = tuple(one.what for one in written if one.new)
         return self._published(image, new, status=status)
 
-    def _look_again(self, session: SigningSession | None = None) -> Snapshot:
+    def _look_again(self, session: SigningSession | None = None) -> RegistrySnapshot:
         """Return what the registry has after a write: of what was written before, nothing is left.
 
         Args:
             session: has the list of referrers, if it has just read it back.
         """
-        look = Snapshot(self.writer, kept=self.kept, reread=True)
+        look = RegistrySnapshot(self.writer, kept=self.kept, reread=True)
         if session is not None and session.listed is not None:
             look.listed(session.image, session.listed)
         return look
 
-    def _verify(self, image: PinnedReference, look: Snapshot, memory: RollbackStore) -> None:
+    def _verify(
+        self, image: PinnedReference, look: RegistrySnapshot, memory: RollbackStore
+    ) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
         self.progress(Started(stage="verify"))
         began = time.monotonic()
@@ -312,7 +314,7 @@ class _Work:
         )
 
     def _judge(
-        self, references: Iterable[Reference], look: Snapshot, memory: RollbackStore, /
+        self, references: Iterable[Reference], look: RegistrySnapshot, memory: RollbackStore, /
     ) -> None:
         from imagekit.verify.judge import judge
 
@@ -322,7 +324,7 @@ class _Work:
             policy = own_policy(name, self.signer.authority, context.now)
             require(judge(reference, policy, context), reference)
 
-    def _context(self, look: Snapshot, memory: RollbackStore) -> VerifyContext:
+    def _context(self, look: RegistrySnapshot, memory: RollbackStore) -> VerifyContext:
         from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 
         return VerifyContext(

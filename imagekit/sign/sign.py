@@ -11,7 +11,7 @@ from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
-from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import BUNDLE, IN_TOTO, MANIFEST_TYPES, Index, RawManifest
 from imagekit.progress import Done, Progress, Started
 from imagekit.sign.attach import Attached
@@ -117,7 +117,7 @@ def sign_image(
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
     top = writer.manifest(image.with_digest(image.digest))
     tags = (image.tag,) if image.tag else ()
-    look = Snapshot(writer)
+    look = RegistrySnapshot(writer)
     sessions = [
         SigningSession(writer, signer, target, manifest=manifest.descriptor, clock=clock, look=look)
         for target, manifest in _targets(writer, image, top)

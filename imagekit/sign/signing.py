@@ -16,7 +16,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
-from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
 from imagekit.sign.attach import Artifact, Attached, attach, attach_all, sbom_artifact
 from imagekit.sign.legacy import Merged, SignedLayers, merge, signed_layers
@@ -77,12 +77,12 @@ class SigningSession:
         *,
         manifest: Descriptor,
         clock: Clock,
-        look: Snapshot | None = None,
+        look: RegistrySnapshot | None = None,
     ) -> None:
         self.signer = signer
         self.image = image
         self.clock = clock
-        self.look = look or Snapshot(writer)
+        self.look = look or RegistrySnapshot(writer)
         self.listed: tuple[Descriptor, ...] | None = None
         """The referrers as they were read back after a write; None where nothing was written."""
         self._writer = writer

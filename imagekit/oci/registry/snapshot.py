@@ -15,7 +15,7 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import Descriptor, RawManifest
 
 
-class Snapshot:
+class RegistrySnapshot:
     """Reads every tag and every list of referrers once: an implementation of ``RegistryReader``.
 
     Args:

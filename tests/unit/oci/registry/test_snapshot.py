@@ -10,7 +10,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import kept
 from imagekit.oci.registry.kept import MAX_AGE, KeptContent
-from imagekit.oci.registry.snapshot import Snapshot
+from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import LAYER, Descriptor
 from tests.support.counting import CountingRegistry
 from tests.support.fakes import push_image
@@ -53,7 +53,7 @@ def test_tags_and_lists_are_asked_for_once(
     registry: CountingRegistry, image: PinnedReference
 ) -> None:
     """What a snapshot has answered holds, also where there was nothing; a new one asks again."""
-    look = Snapshot(registry)
+    look = RegistrySnapshot(registry)
     for _ in range(2):
         with pytest.raises(NotFoundError):
             look.resolve(TAG)
@@ -64,7 +64,7 @@ def test_tags_and_lists_are_asked_for_once(
 
     with pytest.raises(NotFoundError):
         look.resolve(TAG)
-    assert Snapshot(registry).resolve(TAG).digest == image.digest
+    assert RegistrySnapshot(registry).resolve(TAG).digest == image.digest
 
 
 def test_content_is_kept_from_run_to_run(
@@ -73,13 +73,13 @@ def test_content_is_kept_from_run_to_run(
     """What an earlier run read by digest is not asked for again; a tag is."""
     raw = b"layer"
     registry.tag(TAG, registry.manifest(image))
-    first = Snapshot(registry, kept=KeptContent(tmp_path / "kept"))
+    first = RegistrySnapshot(registry, kept=KeptContent(tmp_path / "kept"))
     found = first.manifest(image)
     first.blob(REPOSITORY, _descriptor(raw), limit=10)
     registry.asked.clear()
     registry.blobs.clear()
 
-    second = Snapshot(registry, kept=KeptContent(tmp_path / "kept"))
+    second = RegistrySnapshot(registry, kept=KeptContent(tmp_path / "kept"))
 
     assert second.manifest(image) == found
     assert second.blob(REPOSITORY, _descriptor(raw), limit=10) == raw
@@ -93,12 +93,12 @@ def test_what_was_just_written_is_read_from_the_registry(
 ) -> None:
     """Kept content does not hide that the registry has lost it."""
     content = KeptContent(tmp_path / "kept")
-    Snapshot(registry, kept=content).manifest(image)
-    Snapshot(registry, kept=content).blob(REPOSITORY, _descriptor(b"layer"), limit=10)
+    RegistrySnapshot(registry, kept=content).manifest(image)
+    RegistrySnapshot(registry, kept=content).blob(REPOSITORY, _descriptor(b"layer"), limit=10)
     registry.manifests.clear()
     registry.blobs.clear()
 
-    look = Snapshot(registry, kept=content, reread=True)
+    look = RegistrySnapshot(registry, kept=content, reread=True)
 
     with pytest.raises(NotFoundError):
         look.manifest(image)
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_made_is_no_fault(
     """The registry is asked instead."""
     (tmp_path / "file").write_text("")
 
-    look = Snapshot(registry, kept=KeptContent(tmp_path / "file/kept"))
+    look = RegistrySnapshot(registry, kept=KeptContent(tmp_path / "file/kept"))
 
     assert look.manifest(image) == registry.manifest(image)
 
