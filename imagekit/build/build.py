@@ -1,5 +1,6 @@
 """From a recipe to an image in the local image store."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.build.types import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
+from imagekit.inputs import read_regular
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
@@ -225,45 +227,51 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
         where = f"${secret.env}" if secret.env else secret.file
         try:
             raw = _secret_bytes(secret, env)
-            value = None if raw is None else raw.decode()
         except (OSError, ValueError, ToolError) as error:
+            if getattr(error, "errno", None) == errno.EFBIG:
+                raise _too_long(secret, where) from error
             # A path may hold NUL, name a home that is not known, or a file of another user.
-            reason = "it is no text in UTF-8"
-            if not isinstance(error, UnicodeError):
-                reason = getattr(error, "strerror", None) or str(error)
             raise _secret_fault(
                 secret,
-                f"cannot be used: {where}: {reason}",
-                hint="write bytes in base64"
-                if isinstance(error, UnicodeError)
-                else "give a file that you may read",
+                f"cannot be used: {where}: {getattr(error, 'strerror', None) or error}",
+                hint="give a plain file that you may read",
             ) from error
-        if value is None:
+        if raw is None:
             raise _secret_fault(
                 secret,
                 f"is not there: {where}",
                 hint="set it for the time of the build; it goes into no layer, history or log",
             )
-        if raw is not None and len(raw) > _MAX_SECRET:
+        if len(raw) > _MAX_SECRET:
+            raise _too_long(secret, where)
+        try:
+            found.append(SecretValue(id=secret.id, value=raw.decode()))
+        except UnicodeError as error:
             raise _secret_fault(
                 secret,
-                f"is longer than {_MAX_SECRET} bytes: {where}",
-                hint="a secret is never cut; fetch what is so long in a step that the secret opens",
-            )
-        found.append(SecretValue(id=secret.id, value=value))
+                f"cannot be used: {where}: it is no text in UTF-8",
+                hint="write bytes in base64",
+            ) from error
     return tuple(found)
 
 
 def _secret_bytes(secret: Secret, env: Mapping[str, str]) -> bytes | None:
-    """Return at most a byte more than a secret may have, so that a longer one is seen."""
+    """Return a secret; None where nothing has its name."""
     if secret.env:
         value = env.get(secret.env)
         return None if value is None else os.fsencode(value)
-    path = expanded(secret.file, env)
-    if not path.is_file():
+    try:
+        return read_regular(expanded(secret.file, env), limit=_MAX_SECRET)
+    except FileNotFoundError:
         return None
-    with path.open("rb") as file:
-        return file.read(_MAX_SECRET + 1)
+
+
+def _too_long(secret: Secret, where: str) -> RecipeError:
+    return _secret_fault(
+        secret,
+        f"is longer than {_MAX_SECRET} bytes: {where}",
+        hint="a secret is never cut; fetch what is so long in a step that the secret opens",
+    )
 
 
 def _secret_fault(secret: Secret, message: str, *, hint: str) -> RecipeError:

@@ -1,5 +1,7 @@
 """Secrets of a recipe: whole and as they are, or refused with the reason."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,11 @@ def test_a_secret_of_the_longest_length_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "reason"),
-    [(b"s" * ((1 << 20) + 1), "longer than 1048576 bytes"), (b"\xff\xfe", "no text in UTF-8")],
+    [
+        (b"s" * ((1 << 20) + 1), "longer than 1048576 bytes"),
+        (b"s" * (1 << 20) + "ä".encode(), "longer than 1048576 bytes"),
+        (b"\xff\xfe", "no text in UTF-8"),
+    ],
 )
 def test_a_secret_that_cannot_be_kept_whole_is_refused(
     tmp_path: Path, raw: bytes, reason: str
@@ -71,6 +77,15 @@ def test_a_file_that_is_none_is_bad_input(file: str) -> None:
     """A path that no system call takes is no internal fault."""
     with pytest.raises(RecipeError, match="the secret 'token'"):
         _secrets(recipe(file=file), {})
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_is_called_so(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """It is there, and is not waited for: to say that it is missing would mislead."""
+    make(tmp_path / "secret")
+
+    with pytest.raises(RecipeError, match="it is not a regular file"):
+        _secrets(recipe(file=str(tmp_path / "secret")), {})
 
 
 def test_a_secret_is_what_its_file_is(tmp_path: Path) -> None:
