@@ -283,6 +283,20 @@ def _whiteouts(changes: Changes) -> Iterator[str]:
         yield f"{folder}{slash}{_WHITEOUT}{name}"
 
 
+def refuse_whiteout(path: str) -> None:
+    """Refuse a path whose name means a removal in a layer.
+
+    Raises:
+        BuildError: it has such a name.
+    """
+    if path.rpartition("/")[2].startswith(_WHITEOUT):
+        raise BuildError(
+            f"{shown(path)} cannot be in a layer: a name with {_WHITEOUT} removes a file there",
+            hint="remove or rename it (image-spec layer.md, Whiteouts)",
+            code=CANNOT_KEEP,
+        )
+
+
 def _info(
     path: str, status: os.stat_result, *, place: rooted.OpenPlace, epoch: int
 ) -> tarfile.TarInfo:
@@ -291,12 +305,7 @@ def _info(
     Raises:
         BuildError: no layer can hold it.
     """
-    if path.rpartition("/")[2].startswith(_WHITEOUT):
-        raise BuildError(
-            f"{shown(path)} cannot be in a layer: a name with {_WHITEOUT} removes a file there",
-            hint="remove or rename it (image-spec layer.md, Whiteouts)",
-            code=CANNOT_KEEP,
-        )
+    refuse_whiteout(path)
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         raise BuildError(

@@ -13,6 +13,7 @@ from typing import Self
 
 from imagekit import rooted
 from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.layer import refuse_whiteout
 from imagekit.build.marks import Mark
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.cache import LayerCache
@@ -287,7 +288,8 @@ class BuildahContainer:
         """Stage what COPY and ADD read: the recipe's files as its digest covers them, no others.
 
         Raises:
-            BuildError: they are not what the digest was made of, or a mount would leave them.
+            BuildError: they are not what the digest was made of, a mount would leave them, or a
+                name is one that no layer can hold.
         """
         context = self.job.work / "context"
         _clear(context)
@@ -299,6 +301,9 @@ class BuildahContainer:
                 hint="build it again when nothing writes there",
                 code="build/recipe-changed",
             )
+        for path in sorted(context.rglob("*")):
+            # Buildah would copy it, and take it for a removal when it makes the layer.
+            refuse_whiteout(str(path.relative_to(context)))
         for bind in () if recipe.script is None else recipe.script.binds:
             # Buildah follows links in it on the host.
             linked = any((context / path).is_symlink() for path in _prefixes(bind))
