@@ -79,6 +79,26 @@ def access_lists(handle: int) -> frozenset[str]:
         raise
 
 
+def refuse_access_list(path: str, place: str) -> None:
+    """Refuse a file or folder with an access control list.
+
+    Args:
+        path: what it is in the image.
+        place: where it lies.
+
+    Raises:
+        BuildError: it has one.
+        OSError: it cannot be read.
+    """
+    try:
+        names = os.listxattr(place, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NONE:
+            return
+        raise
+    pax_records(path, tuple((name, b"") for name in names if name in _ACLS))
+
+
 def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
     """Return the attributes as pax records (IEEE Std 1003.1 "pax", extended header records).
 

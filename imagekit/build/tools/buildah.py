@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.build.tools.commits import CommitGuard
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, probe_tree, ways
 from imagekit.build.tools.storage import tool_files
 from imagekit.build.types import ContainerStore, Folder, Isolation
@@ -171,10 +172,12 @@ class Buildah:
             epoch: the image's time.
 
         Raises:
-            BuildError: Buildah did other steps than were asked for.
+            BuildError: Buildah did other steps than were asked for, or a step made what no layer
+                can hold.
             ToolError: a step failed.
         """
-        iid, file, caches = (self.work / name for name in ("iid", "containerfile", "caches"))
+        names = ("iid", "containerfile", "caches", "policy")
+        iid, file, caches, policy = (self.work / name for name in names)
         file.write_text(rendered.text, encoding="utf-8")
         caches.mkdir(mode=0o700, exist_ok=True)
         argv = [
@@ -187,7 +190,7 @@ class Buildah:
             "--tag",
             self.own,
         ]
-        argv += ["--pull=never", "--signature-policy", str(tool_files(self.store).policy)]
+        argv += ["--pull=never", "--signature-policy", str(policy)]
         argv += ["--format", "docker"]
         argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
         argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(file)]
@@ -202,9 +205,11 @@ class Buildah:
             [*argv, str(context)], isolation=isolation, keep_layers=True
         )
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
-        outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
+        with CommitGuard(self.store, policy, tool_files(self.store).policy.read_bytes()) as guard:
+            outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
         if outcome.status != 0:
             raise failure(outcome)
+        guard.check()
         reports.check()
         return iid.read_text().strip()
 

@@ -1,0 +1,137 @@
+"""Working containers, looked at before Buildah commits them.
+
+Of a tree that it commits Buildah makes a tar file, in which a name that begins with ``.wh.`` is a
+removal, and access control lists are not. Neither is said, and afterwards neither can be seen: the
+file is gone, or another one is, and the list's mask has become the rights of the group. So it is
+looked at before. Buildah reads its signature policy before it commits (containers-policy.json(5));
+here that is a FIFO, so Buildah waits there until the look is over.
+"""
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from imagekit.build import attributes, snapshot
+from imagekit.build.layer import refuse_whiteout
+from imagekit.build.types import ContainerStore
+from imagekit.errors import ImagekitError, ToolError
+from imagekit.inputs import read_regular
+
+_PAUSE = 0.02
+"""Seconds between two looks for somebody who reads the policy."""
+_MAX_LIST = 64 << 20
+_LISTS = ("containers.json", "volatile-containers.json")
+
+
+class CommitGuard:
+    """While it is open, nothing is committed that was not looked at.
+
+    Args:
+        store: the storage that the containers are in.
+        policy: where Buildah reads its policy; made here.
+        text: the policy.
+    """
+
+    def __init__(self, store: ContainerStore, policy: Path, text: bytes) -> None:
+        self._store = store
+        self._policy = policy
+        self._text = text
+        self._known = frozenset[str]()
+        self._looked = False
+        self._fault: ImagekitError | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="commits")
+
+    def __enter__(self) -> Self:
+        self._known = frozenset(self._layers())
+        self._policy.unlink(missing_ok=True)
+        os.mkfifo(self._policy, 0o600)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+        self._policy.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Say what was found in what is committed by now.
+
+        Raises:
+            BuildError: no layer can hold it (``build/cannot-keep``).
+            ToolError: a tree could not be looked at, or Buildah never waited.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if not self._looked:
+            raise ToolError(
+                "Buildah committed an image without reading its policy, so nothing of it was seen",
+                hint="report this with the version of Buildah",
+            )
+
+    def _serve(self) -> None:
+        while not self._end.wait(_PAUSE):
+            # ENXIO: nobody reads.
+            with suppress(OSError):
+                self._answer(os.open(self._policy, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+
+    def _answer(self, reader: int) -> None:
+        try:
+            # Who reads next finds another FIFO, and not the rest of this one.
+            other = self._policy.with_name(f"{self._policy.name}-next")
+            os.mkfifo(other, 0o600)
+            other.rename(self._policy)
+            self._look()
+            os.write(reader, self._text)
+        finally:
+            os.close(reader)
+
+    def _look(self) -> None:
+        try:
+            for layer in frozenset(self._layers()) - self._known:
+                self._looked = True
+                _check_tree(self._tree(layer))
+        except ImagekitError as error:
+            self._fault = self._fault or error
+        except (OSError, ValueError, RecursionError) as error:
+            self._fault = self._fault or ToolError(f"a working container cannot be read: {error}")
+
+    def _layers(self) -> Iterator[str]:
+        """Yield the layers that working containers write to."""
+        folder = self._store.folder.real / f"{self._store.driver}-containers"
+        for name in _LISTS:
+            with suppress(FileNotFoundError):
+                raw = read_regular(folder / name, limit=_MAX_LIST)
+                yield from (entry["layer"] for entry in json.loads(raw) or ())
+
+    def _tree(self, layer: str) -> Path:
+        graph = self._store.folder.real
+        if self._store.driver == "overlay":
+            return graph / "overlay" / layer / "diff"
+        return graph / self._store.driver / "dir" / layer
+
+
+def _check_tree(tree: Path) -> None:
+    """Refuse what the tar file of a tree would not hold, or hold as something else.
+
+    Raises:
+        BuildError: there is such a thing.
+        OSError: the tree cannot be read.
+    """
+    for path, state in snapshot.take(tree).entries.items():
+        # How overlay itself writes a removal (kernel, overlayfs.rst); no name can begin so there.
+        if not stat.S_ISCHR(state.mode):
+            refuse_whiteout(path)
+        if not stat.S_ISLNK(state.mode):
+            attributes.refuse_access_list(path, f"{tree}/{path}")
