@@ -18,7 +18,8 @@ def test_what_is_too_large_to_be_kept_leaves_no_older_decision(
 ) -> None:
     """An older one would be found in its place, until it is over."""
     monkeypatch.setattr(cache, "_KEPT_BYTES", 100_000)
-    kept = DecisionCache(DecisionStore(tmp_path))
+    store = DecisionStore(tmp_path)
+    kept = DecisionCache(store)
     child = raw(b"x" * 100_000)
 
     async def found() -> bool:
@@ -31,3 +32,4 @@ def test_what_is_too_large_to_be_kept_leaves_no_older_decision(
         assert not asyncio.run(found())
     finally:
         kept.close()
+        store.close()
