@@ -92,7 +92,10 @@ def build(
     store = LayoutStore.create(Folders.of(options.env).images)
     built: dict[Path, BuiltImage] = {}
     # All are found before the first is built: a fault in the last one costs no hour.
-    for entry in options.recipes.with_bases(recipe):
+    entries = tuple(options.recipes.with_bases(recipe))
+    for entry in entries:
+        _secrets(entry, options.env)
+    for entry in entries:
         image = _build(entry, built, store, progress=progress, options=options)
         if check is not None:
             check(image, entry)

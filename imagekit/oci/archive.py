@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from imagekit.errors import DocumentError, NotFoundError, RegistryError
-from imagekit.files import OutputFile, output, storage_errors
+from imagekit.errors import DocumentError, InputError, NotFoundError, RegistryError
+from imagekit.files import HINTS, OutputFile, output, storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.registry.ports import RegistryReader
@@ -231,15 +231,21 @@ def write_archive(
         Whether the file is new or another one now.
 
     Raises:
-        RegistryError: the disk is full, or cannot be written.
+        InputError: nothing can be written there.
+        ToolError: the disk is full, or fails.
         IntegrityError: a member is not what it should be.
     """
-    with storage_errors(f"the archive {path}"):
+    try:
         with output(path) as part:
             for content in contents:
                 _write(part, content, written)
             part.write(bytes(_padding(part.size)))
-        return part.changed
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint=HINTS.get(error.errno or 0, "name a file that you may write"),
+        ) from error
+    return part.changed
 
 
 def _write(part: OutputFile, content: MemberContent, written: Callable[[int], None]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.build import _secrets
+from imagekit.build import build as module
+from imagekit.build.build import BuildOptions, _secrets, build
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import RecipeError
 from imagekit.oci.digest import Digest
@@ -104,3 +105,17 @@ def test_a_short_secret_is_hidden_however_its_file_ends(end: str) -> None:
     runner = Runner(secrets=(f"pin1{end}",))
 
     assert runner.redact("the pin is pin1, and\nmore\n") == "the pin is ***, and\nmore\n"
+
+
+def test_a_secret_that_is_missing_costs_no_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are looked for before a base is built, which may take an hour."""
+
+    def no_build(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "_build", no_build)
+
+    with pytest.raises(RecipeError, match="is not there"):
+        build(recipe(env="NO_SUCH"), options=BuildOptions(env={"HOME": str(tmp_path)}))

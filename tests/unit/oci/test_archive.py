@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.errors import DocumentError, NotFoundError, RegistryError
+from imagekit.errors import DocumentError, InputError, NotFoundError, RegistryError
 from imagekit.oci.archive import open_archive, whole, write_archive
 from imagekit.oci.digest import Digest
 from tests.support.exports import Member, member, tar_bytes
@@ -222,3 +222,13 @@ def test_a_member_over_the_limit_is_not_read(tmp_path: Path) -> None:
         pytest.raises(DocumentError, match="more than 1"),
     ):
         archive.read("a", limit=1)
+
+
+def test_what_is_no_place_for_a_file_is_wrong_input(tmp_path: Path) -> None:
+    """A folder, a missing folder and a loop of links: the name is at fault, no registry is."""
+    (tmp_path / "loop").symlink_to("loop")
+
+    for name in ("", "none/a.tar", "loop"):
+        with pytest.raises(InputError, match="cannot write") as caught:
+            write_archive(tmp_path / name, [whole("a", b"x")], written=lambda _: None)
+        assert caught.value.hint
