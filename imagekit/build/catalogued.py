@@ -6,7 +6,7 @@ over all layers together and in bytes or steps, not in items alone. What is over
 note in the SBOM says how much, and the rest goes on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,7 @@ MAX_NAMES = 256 * MIB
 MAX_DIGESTED = 64 << 30
 MAX_UNPACKED = 128 << 30
 MAX_NOTES = 50
+_MOST_SHOWN = 20
 _ENTRY = 200
 
 DPKG = "var/lib/dpkg"
@@ -218,6 +219,12 @@ def shown(path: str) -> str:
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return f"/{text[:limit]}"
+
+
+def some_shown(paths: Sequence[str]) -> str:
+    """Return the first of some paths for people, and how many more there are."""
+    more = f" and {len(paths) - _MOST_SHOWN} more" if len(paths) > _MOST_SHOWN else ""
+    return ", ".join(shown(path) for path in paths[:_MOST_SHOWN]) + more
 
 
 class Notes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build import layer, snapshot
-from imagekit.build.catalogued import shown
+from imagekit.build.catalogued import some_shown
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
@@ -32,7 +32,6 @@ from imagekit.progress import Done, Failed, Note, Progress, Started
 from imagekit.recipe.types import CopyStep, FetchStep, RunStep, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
-_SHOWN = 20
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -180,9 +179,7 @@ def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: boo
 
 
 def _say(work: _Work, paths: Sequence[str], why: str) -> None:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    named = ", ".join(shown(path) for path in paths[:_SHOWN])
-    work.progress(Note(message=f"{named}{more}: {why}"))
+    work.progress(Note(message=f"{some_shown(paths)}: {why}"))
 
 
 def _written(

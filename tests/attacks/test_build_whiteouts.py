@@ -75,8 +75,8 @@ def test_what_a_run_makes(tmp_path: Path, step: str, stages: str, isolation: str
 
 @pytest.mark.parametrize("isolation", ["chroot", "oci"])
 def test_what_a_run_removes_is_removed(tmp_path: Path, isolation: str) -> None:
-    """A removal of the storage's own is none of these."""
-    step = 'unlink "/etc/x" or die; mkdir "/new"'
+    """A removal of the storage's own is none of these; a socket that is left out is named."""
+    step = 'unlink "/etc/x" or die; mkdir "/new"; socket S, 1, 1, 0; bind S, pack "Sa*", 1, "/sock"'
     _recipe(
         tmp_path / "recipe",
         f"FROM scratch AS one\nCOPY root /\nFROM one\nRUN /usr/bin/perl -e '{step}'\n",
@@ -85,6 +85,7 @@ def test_what_a_run_removes_is_removed(tmp_path: Path, isolation: str) -> None:
     said = _build(tmp_path, "--isolation", isolation)
 
     assert said.returncode == 0, said.stderr
+    assert "/sock: not in the image" in said.stderr
 
 
 @pytest.mark.parametrize("name", [".wh.x", "folder/.wh..wh..opq", ".wh.folder/x"])

@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.build.catalogued import some_shown
 from imagekit.build.tools.commits import CommitGuard
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, probe_tree, ways
 from imagekit.build.tools.storage import tool_files
 from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.errors import BuildError, ToolError
 from imagekit.process import Outcome, Runner, Stream, failure
-from imagekit.progress import OutputLine
+from imagekit.progress import Note, OutputLine
 from imagekit.recipe.render import Rendered, StepReport
 
 PREFIX = "imagekit-work-"
@@ -211,6 +212,9 @@ class Buildah:
             raise failure(outcome)
         guard.check()
         reports.check()
+        if guard.sockets:
+            said = f"{some_shown(guard.sockets)}: not in the image: no layer holds a socket"
+            self.runner.progress(Note(message=said))
         return iid.read_text().strip()
 
     def tag(self, image: str, name: str) -> None:

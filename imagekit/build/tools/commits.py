@@ -44,6 +44,7 @@ class CommitGuard:
         self._text = text
         self._known = frozenset[str]()
         self._looked = False
+        self._sockets = set[str]()
         self._fault: ImagekitError | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="commits")
@@ -80,6 +81,11 @@ class CommitGuard:
                 hint="report this with the version of Buildah",
             )
 
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """The sockets that Buildah leaves out, sorted."""
+        return tuple(sorted(self._sockets))
+
     def _serve(self) -> None:
         while not self._end.wait(_PAUSE):
             # ENXIO: nobody reads.
@@ -101,11 +107,27 @@ class CommitGuard:
         try:
             for layer in frozenset(self._layers()) - self._known:
                 self._looked = True
-                _check_tree(self._tree(layer))
+                self._check(self._tree(layer))
         except ImagekitError as error:
             self._fault = self._fault or error
         except (OSError, ValueError, RecursionError) as error:
             self._fault = self._fault or ToolError(f"a working container cannot be read: {error}")
+
+    def _check(self, tree: Path) -> None:
+        """Refuse what the tar file of a tree would not hold, or hold as something else.
+
+        Raises:
+            BuildError: there is such a thing.
+            OSError: the tree cannot be read.
+        """
+        for path, state in snapshot.take(tree).entries.items():
+            # Overlay's own removals are character devices (kernel, overlayfs.rst).
+            if not stat.S_ISCHR(state.mode):
+                refuse_whiteout(path)
+            if not stat.S_ISLNK(state.mode):
+                attributes.refuse_access_list(path, f"{tree}/{path}")
+            if stat.S_ISSOCK(state.mode):
+                self._sockets.add(path)
 
     def _layers(self) -> Iterator[str]:
         """Yield the layers that working containers write to."""
@@ -120,18 +142,3 @@ class CommitGuard:
         if self._store.driver == "overlay":
             return graph / "overlay" / layer / "diff"
         return graph / self._store.driver / "dir" / layer
-
-
-def _check_tree(tree: Path) -> None:
-    """Refuse what the tar file of a tree would not hold, or hold as something else.
-
-    Raises:
-        BuildError: there is such a thing.
-        OSError: the tree cannot be read.
-    """
-    for path, state in snapshot.take(tree).entries.items():
-        # How overlay itself writes a removal (kernel, overlayfs.rst); no name can begin so there.
-        if not stat.S_ISCHR(state.mode):
-            refuse_whiteout(path)
-        if not stat.S_ISLNK(state.mode):
-            attributes.refuse_access_list(path, f"{tree}/{path}")
