@@ -151,8 +151,14 @@ def test_buildah_does_the_steps_that_were_judged(
     (tmp_path / "bin").mkdir()
     (tmp_path / "said").write_text(reported)
     program = tmp_path / "bin/buildah"
-    program.write_text(f"#!/bin/sh\ncat {tmp_path}/said; echo sha256:1 > {tmp_path}/iid\n")
+    listed = f"{tmp_path}/vfs-containers/containers.json"
+    commit = f'echo \'[{{"layer":"a"}}]\' > {listed}; cat {tmp_path}/policy'
+    program.write_text(
+        f"#!/bin/sh\ncat {tmp_path}/said; {commit} >&2; echo sha256:1 > {tmp_path}/iid\n"
+    )
     program.chmod(0o755)
+    (tmp_path / "vfs-containers").mkdir()
+    (tmp_path / "vfs/dir/a").mkdir(parents=True)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     script = read_containerfile(b"FROM scratch\nCOPY a /a\n", {}, Report("C", "recipe"))
     assert script is not None

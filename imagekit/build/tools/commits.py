@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -50,7 +49,7 @@ class CommitGuard:
         self._thread = threading.Thread(target=self._serve, name="commits")
 
     def __enter__(self) -> Self:
-        self._known = frozenset(self._layers())
+        self._known = self._layers()
         self._policy.unlink(missing_ok=True)
         os.mkfifo(self._policy, 0o600)
         self._thread.start()
@@ -105,7 +104,7 @@ class CommitGuard:
 
     def _look(self) -> None:
         try:
-            for layer in frozenset(self._layers()) - self._known:
+            for layer in self._layers() - self._known:
                 self._looked = True
                 self._check(self._tree(layer))
         except ImagekitError as error:
@@ -129,13 +128,24 @@ class CommitGuard:
             if stat.S_ISSOCK(state.mode):
                 self._sockets.add(path)
 
-    def _layers(self) -> Iterator[str]:
-        """Yield the layers that working containers write to."""
+    def _layers(self) -> frozenset[str]:
+        """Return the layers that working containers write to.
+
+        Raises:
+            ToolError: the storage's list cannot be read.
+        """
         folder = self._store.folder.real / f"{self._store.driver}-containers"
+        found = set[str]()
         for name in _LISTS:
-            with suppress(FileNotFoundError):
+            try:
                 raw = read_regular(folder / name, limit=_MAX_LIST)
-                yield from (entry["layer"] for entry in json.loads(raw) or ())
+                found.update(str(entry["layer"]) for entry in json.loads(raw) or ())
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+                message = f"the list of containers {folder / name} cannot be read: {error}"
+                raise ToolError(message) from error
+        return frozenset(found)
 
     def _tree(self, layer: str) -> Path:
         graph = self._store.folder.real
