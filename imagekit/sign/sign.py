@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from imagekit.clock import Clock
 from imagekit.documents import strictjson
-from imagekit.errors import DocumentError
+from imagekit.errors import DocumentError, IntegrityError
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
@@ -197,6 +197,7 @@ def _targets(
                 )
             parse_manifest(raw.raw, raw.media_type)
             found.append((child, raw))
+        _check_sizes(image, parsed, found)
     elif parsed.subject is not None:
         raise DocumentError(
             f"{image} is no image but something attached to {parsed.subject.digest}",
@@ -204,6 +205,24 @@ def _targets(
             code="NOT_AN_IMAGE",
         )
     yield from found
+
+
+def _check_sizes(
+    image: PinnedReference, index: Index, read: Sequence[tuple[PinnedReference, RawManifest]]
+) -> None:
+    """Refuse an index that no runtime could pull: it says another size than a manifest has.
+
+    Raises:
+        IntegrityError: it does (image-spec, descriptor.md, ``size``).
+    """
+    sizes = {child.digest: len(raw.raw) for child, raw in read}
+    for entry in index.manifests:
+        if entry.size != sizes[entry.digest]:
+            raise IntegrityError(
+                f"{image} says that {entry.digest} has {entry.size} bytes; it has "
+                f"{sizes[entry.digest]}",
+                hint="whoever made the index has to make it anew",
+            )
 
 
 def _summary(target: PinnedReference, done: Sequence[Attached]) -> str:

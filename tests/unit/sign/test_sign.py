@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from imagekit.build.image import Material
-from imagekit.errors import DocumentError, SigningKeyError
+from imagekit.errors import DocumentError, IntegrityError, SigningKeyError
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -115,6 +115,19 @@ def test_a_tag_is_signed_for_and_a_digest_for_the_repository() -> None:
     _signed(registry, signer, TAGGED)
 
     assert _names(registry, signer, image) == ["reg.example/apps/solver", TAGGED.identity]
+
+
+def test_an_index_that_says_another_size_is_refused() -> None:
+    """No runtime pulls it, and a signature would not change that; also where it lists one twice."""
+    registry = MemoryRegistry()
+    child = registry.manifest(push_image(registry, REPOSITORY)).descriptor
+    wrong = replace(child, size=child.size + 1)
+    raw = index_bytes(Index(media_type=INDEX, manifests=(child, wrong)))
+    registry.put_manifest(REPOSITORY, INDEX, raw)
+    registry.tag(TAGGED, RawManifest(media_type=INDEX, digest=Digest.of(raw), raw=raw))
+
+    with pytest.raises(IntegrityError, match=f"{child.size + 1} bytes; it has {child.size}"):
+        _signed(registry, MemorySigner())
 
 
 def test_of_an_index_it_and_every_platform_are_signed() -> None:
