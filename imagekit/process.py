@@ -65,7 +65,7 @@ class Runner:
     secrets: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
     """The whole environment of the programs; None for that of this process."""
-    end_strays: Callable[[], None] | None = None
+    end_orphans: Callable[[], None] | None = None
     """Ends what a program left running outside of its process group."""
     grace: float = 5.0
     """Seconds between asking a program to end and ending it."""
@@ -152,8 +152,8 @@ class Runner:
             status = child.wait(limit)
             # Before the streams are read to their end: what still runs may hold them open.
             child.end()
-            if self.end_strays is not None:
-                self.end_strays()
+            if self.end_orphans is not None:
+                self.end_orphans()
             out.join(_DRAIN_SECONDS)
             err.join(_DRAIN_SECONDS)
         _raise_faults(out, err)

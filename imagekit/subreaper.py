@@ -19,7 +19,7 @@ _SECONDS = 10.0
 _PAUSE = 0.01
 
 
-def adopt_strays() -> None:
+def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends.
 
     Raises:
@@ -30,7 +30,7 @@ def adopt_strays() -> None:
         raise ToolError(f"cannot adopt processes: {os.strerror(ctypes.get_errno())}")
 
 
-def end_strays() -> None:
+def end_orphans() -> None:
     """Kill all children of this process, and those that become its children by that.
 
     It is for the moments when no program is meant to run. What cannot be killed, as it waits in

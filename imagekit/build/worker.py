@@ -31,7 +31,7 @@ from imagekit.locks import age, claimed, held
 from imagekit.process import Runner
 from imagekit.progress import Event
 from imagekit.recipe.digest import digest
-from imagekit.subreaper import adopt_strays, end_strays
+from imagekit.subreaper import adopt_orphans, end_orphans
 
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400
@@ -58,8 +58,8 @@ def main() -> int:
             settle(job.store.folder, job.folder)
             threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
             os.environ["TMPDIR"] = str(job.folder.path)
-            adopt_strays()
-            runner = Runner(progress=progress, secrets=_values(job), end_strays=end_strays)
+            adopt_orphans()
+            runner = Runner(progress=progress, secrets=_values(job), end_orphans=end_orphans)
             made = _work(job, runner) if isinstance(job, Job) else _probe(job, runner)
     except ImagekitError as error:
         tell("error", error_document(error))

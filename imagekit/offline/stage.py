@@ -13,7 +13,7 @@ from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.offline.closure import Closure, closure
-from imagekit.offline.stage_shelf import ShelfWork
+from imagekit.offline.stage_files import FileStaging
 from imagekit.offline.stage_store import StoreWork
 from imagekit.offline.staged import StageDirectory
 from imagekit.offline.stagework import StageContext, Staged, StageOptions, Work
@@ -56,7 +56,7 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
     directory = StageDirectory(path=target.path)
     directory.prepare()
     with directory.locked():
-        return ShelfWork(work=work, directory=directory).done()
+        return FileStaging(work=work, directory=directory).done()
 
 
 def _check_judged(found: Closure, verdict: Verdict) -> None:

@@ -35,10 +35,10 @@ def in_order(
     taken = chain(first, rest)
     if len(first) <= 1:
         return map(work, taken)
-    return _Crew(work, taken, members=len(first)).results()
+    return _Workers(work, taken, members=len(first)).results()
 
 
-class _Crew(Generic[Item, Result]):
+class _Workers(Generic[Item, Result]):
     """Threads that take items and leave what came of them."""
 
     def __init__(

@@ -11,6 +11,7 @@ _ALLOWED = {
     "imagekit/build/tools/buildah.py",
     "imagekit/build/tools/cache.py",
     "imagekit/build/tools/chain.py",
+    "imagekit/build/tools/commits.py",
     "imagekit/build/tools/fetch.py",
     "imagekit/build/tools/isolation.py",
     "imagekit/build/tools/journal.py",
@@ -24,7 +25,7 @@ _ALLOWED = {
     "imagekit/gate/blobs/cache.py",
     "imagekit/offline/check_bundle.py",
     "imagekit/offline/import_.py",
-    "imagekit/offline/stage_shelf.py",
+    "imagekit/offline/stage_files.py",
     "imagekit/offline/staged.py",
     "imagekit/recipe/schema.py",
 }

@@ -11,7 +11,7 @@ import pytest
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
 from imagekit.process import Outcome, Runner, Stream, failure, which
 from imagekit.progress import Command, Event, OutputLine
-from imagekit.subreaper import adopt_strays, end_strays
+from imagekit.subreaper import adopt_orphans, end_orphans
 
 
 def _sh(text: str) -> list[str]:
@@ -128,8 +128,8 @@ def test_strays_in_sessions_of_their_own_are_ended() -> None:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # a process of its own: adopting concerns the whole process
-        adopt_strays()
-        runner = Runner(end_strays=end_strays)
+        adopt_orphans()
+        runner = Runner(end_orphans=end_orphans)
         said = runner.run(_sh("setsid sh -c 'trap \"\" TERM HUP; sleep 1000' >&- 2>&- & echo $!"))
         os.write(write, said.stdout.encode())
         os._exit(0)

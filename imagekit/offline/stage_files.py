@@ -26,7 +26,7 @@ _SHOWN = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShelfWork:
+class FileStaging:
     """One image on its way into a directory of staged images."""
 
     work: Work
