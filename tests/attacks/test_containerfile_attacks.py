@@ -1,5 +1,6 @@
 """Attacks by Containerfiles: an image that the check of pins does not see, or a way to the host."""
 
+import json
 import time
 from pathlib import Path
 
@@ -151,13 +152,16 @@ def test_buildah_does_the_steps_that_were_judged(
     (tmp_path / "bin").mkdir()
     (tmp_path / "said").write_text(reported)
     program = tmp_path / "bin/buildah"
-    listed = f"{tmp_path}/vfs-containers/containers.json"
-    commit = f'echo \'[{{"layer":"a"}}]\' > {listed}; cat {tmp_path}/policy'
+    containers = tmp_path / "vfs-containers"
+    (containers / "a/userdata").mkdir(parents=True)
+    record = {"CommonBuildOpts": {"Secrets": [f"src={tmp_path}/containerfile"]}}
+    (containers / "a/userdata/buildah.json").write_text(json.dumps(record))
+    (containers / "containers.json").write_text('[{"id": "a", "layer": "a"}]')
+    commit = f"cat {tmp_path}/policy"
     program.write_text(
         f"#!/bin/sh\ncat {tmp_path}/said; {commit} >&2; echo sha256:1 > {tmp_path}/iid\n"
     )
     program.chmod(0o755)
-    (tmp_path / "vfs-containers").mkdir()
     (tmp_path / "vfs/dir/a").mkdir(parents=True)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     script = read_containerfile(b"FROM scratch\nCOPY a /a\n", {}, Report("C", "recipe"))

@@ -20,6 +20,7 @@ from imagekit.recipe.render import Rendered, StepReport
 
 PREFIX = "imagekit-work-"
 """How the working containers are called; the name of the job comes behind it."""
+_MARK = "imagekit-build"
 _QUICK = 300.0
 
 
@@ -198,7 +199,8 @@ class Buildah:
         argv += [] if ignore is None else ["--ignorefile", str(ignore)]
         for key, value in build_args.items():
             argv += ["--build-arg", f"{key}={value}"]
-        for identifier, path in secrets:
+        # The mark by which the guard of commits knows this build's containers; no RUN asks for it.
+        for identifier, path in (*secrets, (_MARK, file)):
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
         # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
@@ -206,7 +208,8 @@ class Buildah:
             [*argv, str(context)], isolation=isolation, keep_layers=True
         )
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
-        with CommitGuard(self.store, policy, tool_files(self.store).policy.read_bytes()) as guard:
+        text = tool_files(self.store).policy.read_bytes()
+        with CommitGuard(self.store, policy, text, mark=str(file)) as guard:
             outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
         if outcome.status != 0:
             raise failure(outcome)

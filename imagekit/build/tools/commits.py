@@ -5,13 +5,15 @@ removal, and access control lists are not. Neither is said, and afterwards neith
 file is gone, or another one is, and the list's mask has become the rights of the group. So it is
 looked at before. Buildah reads its signature policy before it commits (containers-policy.json(5));
 here that is a FIFO, so Buildah waits there until the look is over.
+
+Other builds work in the same storage, and their trees are neither ours to judge nor at rest: a
+container is this build's where Buildah's own record of it has the build's mark.
 """
 
 import json
 import os
 import stat
 import threading
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,7 @@ from imagekit.inputs import read_regular
 _PAUSE = 0.02
 """Seconds between two looks for somebody who reads the policy."""
 _MAX_LIST = 64 << 20
+_MAX_RECORD = 16 << 20
 _LISTS = ("containers.json", "volatile-containers.json")
 
 
@@ -35,13 +38,14 @@ class CommitGuard:
         store: the storage that the containers are in.
         policy: where Buildah reads its policy; made here.
         text: the policy.
+        mark: stands in the source of one of the build's secrets, and of no other build's.
     """
 
-    def __init__(self, store: ContainerStore, policy: Path, text: bytes) -> None:
+    def __init__(self, store: ContainerStore, policy: Path, text: bytes, *, mark: str) -> None:
         self._store = store
         self._policy = policy
         self._text = text
-        self._known = frozenset[str]()
+        self._mark = mark
         self._looked = False
         self._sockets = set[str]()
         self._fault: ImagekitError | None = None
@@ -49,7 +53,6 @@ class CommitGuard:
         self._thread = threading.Thread(target=self._serve, name="commits")
 
     def __enter__(self) -> Self:
-        self._known = self._layers()
         self._policy.unlink(missing_ok=True)
         os.mkfifo(self._policy, 0o600)
         self._thread.start()
@@ -87,14 +90,21 @@ class CommitGuard:
 
     def _serve(self) -> None:
         while not self._end.wait(_PAUSE):
-            # ENXIO: nobody reads.
-            with suppress(OSError):
-                self._answer(os.open(self._policy, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            try:
+                reader = os.open(self._policy, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                # ENXIO: nobody reads.
+                continue
+            try:
+                self._answer(reader)
+            except OSError as error:
+                self._fault = self._fault or ToolError(f"Buildah was not answered: {error}")
 
     def _answer(self, reader: int) -> None:
         try:
             # Who reads next finds another FIFO, and not the rest of this one.
             other = self._policy.with_name(f"{self._policy.name}-next")
+            other.unlink(missing_ok=True)
             os.mkfifo(other, 0o600)
             other.rename(self._policy)
             self._look()
@@ -104,7 +114,7 @@ class CommitGuard:
 
     def _look(self) -> None:
         try:
-            for layer in self._layers() - self._known:
+            for layer in self._layers():
                 self._looked = True
                 self._check(self._tree(layer))
         except ImagekitError as error:
@@ -129,7 +139,7 @@ class CommitGuard:
                 self._sockets.add(path)
 
     def _layers(self) -> frozenset[str]:
-        """Return the layers that working containers write to.
+        """Return the layers that the build's working containers write to.
 
         Raises:
             ToolError: the storage's list cannot be read.
@@ -138,14 +148,26 @@ class CommitGuard:
         found = set[str]()
         for name in _LISTS:
             try:
-                raw = read_regular(folder / name, limit=_MAX_LIST)
-                found.update(str(entry["layer"]) for entry in json.loads(raw) or ())
+                listed = json.loads(read_regular(folder / name, limit=_MAX_LIST)) or ()
+                found.update(
+                    str(entry["layer"])
+                    for entry in listed
+                    if self._is_ours(folder / str(entry["id"]) / "userdata/buildah.json")
+                )
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
                 message = f"the list of containers {folder / name} cannot be read: {error}"
                 raise ToolError(message) from error
         return frozenset(found)
+
+    def _is_ours(self, record: Path) -> bool:
+        """Return whether a container's record has the mark; one that cannot be read has none."""
+        try:
+            secrets = json.loads(read_regular(record, limit=_MAX_RECORD))["CommonBuildOpts"]
+            return any(self._mark in str(secret) for secret in secrets["Secrets"] or ())
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return False
 
     def _tree(self, layer: str) -> Path:
         graph = self._store.folder.real

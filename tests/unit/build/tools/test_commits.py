@@ -1,6 +1,7 @@
 """Buildah waits at its policy until the working containers were looked at."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from imagekit.build.types import ContainerStore, Folder
 from imagekit.errors import BuildError, ToolError
 
 POLICY = b'{"default": []}'
+MARK = "/jobs/this/containerfile"
 
 
 @pytest.fixture
@@ -21,19 +23,27 @@ def store(tmp_path: Path) -> ContainerStore:
     return ContainerStore(folder=place, run=tmp_path, driver="vfs", runtime="runc")
 
 
-def _container(store: ContainerStore, *names: str) -> None:
+def _guard(store: ContainerStore) -> CommitGuard:
+    return CommitGuard(store, store.run / "policy", POLICY, mark=MARK)
+
+
+def _container(store: ContainerStore, name: str, *, mark: str = MARK) -> None:
+    """Add a container whose tree has one file."""
     graph = store.folder.real
-    layers = [f"layer{number}" for number, _ in enumerate(names)]
-    for layer, name in zip(layers, names, strict=True):
-        (graph / "vfs/dir" / layer).mkdir(parents=True, exist_ok=True)
-        (graph / "vfs/dir" / layer / name).touch()
-    listed = json.dumps([{"id": layer, "layer": layer} for layer in layers])
-    (graph / "vfs-containers/containers.json").write_text(listed)
+    file = graph / "vfs-containers/containers.json"
+    listed = json.loads(file.read_text()) if file.exists() else []
+    one = f"c{len(listed)}"
+    (graph / "vfs/dir" / one).mkdir(parents=True)
+    (graph / "vfs/dir" / one / name).touch()
+    record = graph / "vfs-containers" / one / "userdata/buildah.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"CommonBuildOpts": {"Secrets": [f"id=x,src={mark}"]}}))
+    file.write_text(json.dumps([*listed, {"id": one, "layer": one}]))
 
 
 def test_every_reader_gets_the_policy(store: ContainerStore, tmp_path: Path) -> None:
     """Whole, and once each; afterwards nothing is left."""
-    with CommitGuard(store, tmp_path / "policy", POLICY) as guard:
+    with _guard(store) as guard:
         _container(store, "good")
         read = [(tmp_path / "policy").read_bytes() for _ in range(3)]
 
@@ -44,7 +54,7 @@ def test_every_reader_gets_the_policy(store: ContainerStore, tmp_path: Path) -> 
 
 def test_each_commit_is_looked_at(store: ContainerStore, tmp_path: Path) -> None:
     """The fault of an earlier stage stays one, whatever the last one has."""
-    with CommitGuard(store, tmp_path / "policy", POLICY) as guard:
+    with _guard(store) as guard:
         _container(store, ".wh.x")
         (tmp_path / "policy").read_bytes()
         _container(store, "good")
@@ -54,22 +64,25 @@ def test_each_commit_is_looked_at(store: ContainerStore, tmp_path: Path) -> None
         guard.check()
 
 
-def test_containers_of_before_are_not_ours(store: ContainerStore, tmp_path: Path) -> None:
-    """Another build in the same storage may have what it likes."""
-    _container(store, ".wh.x")
-    with CommitGuard(store, tmp_path / "policy", POLICY) as guard:
-        _container(store, ".wh.x", "good")
+def test_other_builds_are_not_ours(store: ContainerStore, tmp_path: Path) -> None:
+    """In the same storage they may have what they like, from before or from now."""
+    _container(store, ".wh.x", mark="/jobs/other/containerfile")
+    with _guard(store) as guard:
+        _container(store, "good")
+        _container(store, ".wh.y", mark="/jobs/another/containerfile")
+        (store.folder.real / "vfs-containers/c2/userdata/buildah.json").write_text("{")
         (tmp_path / "policy").read_bytes()
 
     guard.check()
 
 
-@pytest.mark.parametrize("listed", ["{", '[{"id": "x"}]', '{"layer": 1}', '[{"layer": "gone"}]'])
+@pytest.mark.parametrize("listed", ["{", '[{"id": "c0"}]', '{"layer": 1}', "[1]"])
 def test_what_cannot_be_read_is_no_image(
     store: ContainerStore, tmp_path: Path, listed: str
 ) -> None:
-    """A list that is another one than was expected, or a tree that is not there."""
-    with CommitGuard(store, tmp_path / "policy", POLICY) as guard:
+    """A list that is another one than was expected."""
+    _container(store, "good")
+    with _guard(store) as guard:
         (store.folder.real / "vfs-containers/containers.json").write_text(listed)
         assert (tmp_path / "policy").read_bytes() == POLICY
 
@@ -79,8 +92,19 @@ def test_what_cannot_be_read_is_no_image(
 
 def test_a_buildah_that_does_not_wait_makes_no_image(store: ContainerStore, tmp_path: Path) -> None:
     """What it committed was not seen; nor what it read before there was a container."""
-    with CommitGuard(store, tmp_path / "policy", POLICY) as guard:
+    with _guard(store) as guard:
         (tmp_path / "policy").read_bytes()
 
     with pytest.raises(ToolError, match="nothing of it was seen"):
+        guard.check()
+
+
+def test_a_tree_that_is_gone_is_no_image(store: ContainerStore, tmp_path: Path) -> None:
+    """It was not seen either."""
+    _container(store, "good")
+    shutil.rmtree(store.folder.real / "vfs/dir/c0")
+    with _guard(store) as guard:
+        (tmp_path / "policy").read_bytes()
+
+    with pytest.raises(ToolError, match="cannot read the image's tree"):
         guard.check()
