@@ -11,13 +11,12 @@ from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.bundle import MAX_CONFIG
 from imagekit.offline.check_receipt import Checked
 from imagekit.offline.staging import own_storage
 from imagekit.offline.store import ImageStore
 from imagekit.offline.types import StageKind
 from imagekit.paths import plain, temporary_place
-
-_MAX_CONFIG = 4 << 20
 
 
 class StagedRuntime(Protocol):
@@ -108,7 +107,7 @@ def _bundle(path: Path, arguments: Sequence[str], engine: StagedRuntime) -> int:
     """Run the unpacked image as its config.json says; what it writes is gone afterwards."""
     with storage_errors(f"the bundle {path}"):
         # The bytes were just compared with the receipt.
-        config = json.loads(read_regular(path / "config.json", limit=_MAX_CONFIG))
+        config = json.loads(read_regular(path / "config.json", limit=MAX_CONFIG))
     process = config["process"]
     user = process["user"]
     more = ["--user", f"{user['uid']}:{user['gid']}", "--workdir", process["cwd"]]

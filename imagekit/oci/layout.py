@@ -383,8 +383,6 @@ def _read_index(store: ReadStore) -> Index:
     raw = store.index()
     if raw is None:
         return Index(media_type=INDEX, manifests=())
-    if len(raw) > _MAX_INDEX:
-        raise RegistryError(f"{path} is larger than {_MAX_INDEX} bytes")
     document: Mapping[str, object] = strictjson.loads_object(raw, what=str(path))
     entries = document.get("manifests")
     if not isinstance(entries, list):

@@ -6,6 +6,7 @@ from typing import Any
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.oci.layout import write_whole
 from imagekit.offline.bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 from imagekit.offline.check_receipt import Asked, Checked, check
@@ -43,8 +44,6 @@ def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    with storage_errors(f"the configuration {file}"), file.open("rb") as stream:
-        raw = stream.read(MAX_CONFIG + 1)
-    if len(raw) > MAX_CONFIG:
-        raise DocumentError(f"{file} is too large", code=CODE)
+    with storage_errors(f"the configuration {file}"):
+        raw = read_regular(file, limit=MAX_CONFIG)
     return strictjson.loads_object(raw, what=str(file))

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from imagekit.errors import PolicyError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.oci.archive import (
     INDEX_FILE,
     LAYOUT_FILE,
@@ -177,8 +178,8 @@ def enclose(path: Path, policy: OpenedPolicy) -> PolicyFiles:
 
 
 def _bytes(file: Path, *, limit: int) -> bytes:
-    with storage_errors(f"the policy's file {file}"), file.open("rb") as stream:
-        return stream.read(limit + 1)
+    with storage_errors(f"the policy's file {file}"):
+        return read_regular(file, limit=limit)
 
 
 def _changed(file: Path) -> PolicyError:

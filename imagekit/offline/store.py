@@ -16,6 +16,7 @@ from imagekit.build.tools.podman import Podman, Programs
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
+from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.offline.staging import store_words
@@ -23,6 +24,7 @@ from imagekit.offline.staging import store_words
 DRIVERS = ("overlay", "vfs")
 RECEIPTS = "imagekit"
 _MAX_TABLE = 64 << 20
+_MAX_NAME = 4096
 _MAX_LAYERS = 512
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
@@ -196,10 +198,8 @@ class StoreWriter:
 
 
 def _table(file: Path) -> list[Mapping[str, Any]]:
-    with storage_errors(f"the table {file}"), file.open("rb") as stream:
-        raw = stream.read(_MAX_TABLE + 1)
-    if len(raw) > _MAX_TABLE:
-        raise DocumentError(f"{file} is too large")
+    with storage_errors(f"the table {file}"):
+        raw = read_regular(file, limit=_MAX_TABLE)
     found = strictjson.loads(raw, what=str(file))
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise DocumentError(f"{file} is no table of a store")
@@ -232,7 +232,7 @@ def _hex(value: object, *, empty: bool = False) -> str:
 
 def _small(file: Path) -> str:
     with storage_errors(f"the store's {file}"):
-        text = file.read_text("ascii").strip()
-    if not text.isalnum():
+        text = read_regular(file, limit=_MAX_NAME).decode("ascii", "replace").strip()
+    if not text.isalnum() or not text.isascii():
         raise DocumentError(f"{file} is no name of a link")
     return text

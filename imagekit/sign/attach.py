@@ -50,23 +50,6 @@ def sbom_artifact(sbom: bytes) -> Artifact:
     return Artifact(what="sbom", media_type=CYCLONEDX, raw=sbom)
 
 
-def attach_sbom(
-    writer: RegistryWriter, image: PinnedReference, *, manifest: Descriptor, sbom: bytes
-) -> Attached:
-    """Attach a CycloneDX document to an image.
-
-    Args:
-        writer: where the image is.
-        image: the image.
-        manifest: what points to the image's manifest.
-        sbom: the bytes of the document.
-
-    Raises:
-        RegistryError: the registry refused or did not answer.
-    """
-    return attach(writer, image, manifest=manifest, artifact=sbom_artifact(sbom))
-
-
 def attach(
     writer: RegistryWriter, image: PinnedReference, *, manifest: Descriptor, artifact: Artifact
 ) -> Attached:

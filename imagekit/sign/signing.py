@@ -215,29 +215,6 @@ class SigningSession:
         self._added.append(_bundle_artifact(bundle, kind, what=what, clock=self.clock))
 
 
-def sign(
-    writer: RegistryWriter,
-    signer: Signer,
-    image: PinnedReference,
-    *,
-    manifest: Descriptor,
-    tags: Sequence[str],
-    clock: Clock,
-) -> tuple[Attached, ...]:
-    """Sign an image for its tags: see ``SigningSession.sign``.
-
-    Returns:
-        The bundle, and the legacy signature where the signer has that form.
-
-    Raises:
-        RegistryError: the registry refused or did not answer.
-        DocumentError: the legacy tag holds something that is no manifest of signatures.
-    """
-    session = SigningSession(writer, signer, image, manifest=manifest, clock=clock)
-    session.sign(tags)
-    return session.write()
-
-
 def attest(
     writer: RegistryWriter,
     signer: Signer,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import PolicyError
+from imagekit.inputs import read_regular
 from imagekit.policy.findings import Finding
 from imagekit.policy.force import not_in_force
 from imagekit.policy.load import load_policy
@@ -181,14 +182,10 @@ def _signature(file: Path) -> bytes | None:
         PolicyError: it is there and cannot be read.
     """
     path = _beside(file)
-    if not path.exists():
-        return None
     try:
-        # A pipe or a device would be waited for without end.
-        if not path.is_file():
-            raise PolicyError(f"{path} is not a file", code="policy/unreadable")
-        with path.open("rb") as stream:
-            return stream.read(MAX_SIGNATURE + 1)
+        return read_regular(path, limit=MAX_SIGNATURE)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise PolicyError(
             f"{path} cannot be read: {error.strerror or type(error).__name__}",

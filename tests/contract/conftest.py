@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.programs import bench_program
 from tests.support.servers import RegistryServer
 
 
@@ -12,8 +13,6 @@ def with_api(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[str]:
     """A registry with the referrers API."""
-    program = request.getfixturevalue("bench") / "refregistry"
-    if not program.is_file():
-        pytest.skip("refregistry is not in the bench")
+    program = bench_program(request.getfixturevalue("bench"), "refregistry")
     with RegistryServer.refregistry(program, tmp_path_factory.mktemp("ref")) as server:
         yield server.host

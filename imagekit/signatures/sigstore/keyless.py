@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from imagekit.documents import strictjson
 from imagekit.documents.fields import base64_text
 from imagekit.errors import InputError, SigningKeyError, ToolError, VerificationError
+from imagekit.inputs import read_input
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.bundle import CertificateBundle, parse_bundle
@@ -58,12 +59,9 @@ class TrustConfig:
         from sigstore.models import ClientTrustConfig
 
         try:
-            with path.open("rb") as file:
-                raw = file.read(MAX_CONFIG + 1)
+            raw = read_input(path, limit=MAX_CONFIG)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}", code="BAD_CONFIG") from error
-        if len(raw) > MAX_CONFIG:
-            raise InputError(f"{path} is too large for a trust configuration", code="BAD_CONFIG")
         document = strictjson.loads_object(raw, what=str(path))
         hint = "it is Sigstore's ClientTrustConfig: trustedRoot and signingConfig in one document"
         if not {"trustedRoot", "signingConfig"} <= set(document):

@@ -4,7 +4,7 @@ Nothing here reads a home folder or opens a connection. Of certificates the libr
 chain and its SCT, the log entry with inclusion proof, checkpoint and promise, the times, and the
 envelope's signature. What it leaves out and others check is added: that log and authority were
 valid, by the trusted root, at the time that they testify of, that a log speaks for itself only,
-and that each timestamp holds. Keys it does not know at all: see ``keywitness``. Who signed, and
+and that each timestamp holds. Keys it does not know at all: see ``transparency``. Who signed, and
 what, is for ``imagekit.verify`` to judge.
 """
 
@@ -20,6 +20,7 @@ from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.bundle import BAD_TIMESTAMP, KeyBundle, Proofs, parse_bundle
+from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Signed
 from imagekit.signatures.publickey import PublicKey, public_key_of
 from imagekit.signatures.results import Certified, Refusal, ServiceResult, TransparencyResult
@@ -90,13 +91,7 @@ class SigstoreVerifier:
         self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot
     ) -> TransparencyResult:
         """Judge what came along in a bundle that a key signed; faults are in the witness."""
-        envelope = bundle.envelope
-        signed = Signed(
-            signature=envelope.signatures[0],
-            message=envelope.signed_bytes,
-            payload=envelope.payload,
-        )
-        return self.key_proofs(bundle.proofs, signed, key, root=root)
+        return self.key_proofs(bundle.proofs, _signed(bundle.envelope), key, root=root)
 
     def key_proofs(
         self, proofs: Proofs, signed: Signed, key: PublicKey, *, root: TrustRoot
@@ -177,12 +172,7 @@ class _Root:
 
         parsed = parse_bundle(raw)
         check_proofs(parsed.proofs)
-        bundle, envelope = Bundle.from_json(raw), parsed.envelope
-        signed = Signed(
-            signature=envelope.signatures[0],
-            message=envelope.signed_bytes,
-            payload=envelope.payload,
-        )
+        bundle, signed = Bundle.from_json(raw), _signed(parsed.envelope)
         found, certificate = self._certified(bundle), bundle.signing_certificate
         if not verify_signature(_key_of(certificate), signed.signature, signed.message):
             raise _not_signed()
@@ -322,6 +312,12 @@ def _der(certificate: "Certificate") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.DER)
+
+
+def _signed(envelope: Envelope) -> Signed:
+    return Signed(
+        signature=envelope.signatures[0], message=envelope.signed_bytes, payload=envelope.payload
+    )
 
 
 def _key_of(certificate: "Certificate") -> PublicKey:

@@ -7,6 +7,7 @@ import pytest
 
 from imagekit.oci.layout import LayoutStore
 from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.programs import bench_program
 from tests.support.servers import RegistryServer
 
 KINDS = ("docker-registry", "refregistry", "layout")
@@ -37,9 +38,7 @@ def registry_site(request: pytest.FixtureRequest, kind: str, folder: Path) -> It
     """Yield a site on a registry of its own."""
     (folder / "registry").mkdir()
     if kind == "refregistry":
-        program = request.getfixturevalue("bench") / "refregistry"
-        if not program.exists():
-            pytest.skip("tests/support/bench/setup refregistry has not been run on this machine")
+        program = bench_program(request.getfixturevalue("bench"), "refregistry")
         server = RegistryServer.refregistry(program, folder / "registry")
     else:
         server = RegistryServer.docker_registry(folder / "registry")

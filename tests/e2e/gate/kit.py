@@ -25,9 +25,9 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from imagekit.sign.keyed import KeySigner
-from imagekit.sign.signing import sign
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
+from tests.support.signing import sign
 
 _POLICY = """\
 apiVersion: imagekit/v1

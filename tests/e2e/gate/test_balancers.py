@@ -11,6 +11,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from tests.e2e.gate.kit import CHECKOUT, GateProcess, Site, ask, wait_for
+from tests.support.programs import bench_program
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.real
@@ -64,8 +65,7 @@ def _answers(port: int) -> bool:
 @pytest.mark.parametrize("balancer", ["nginx", "haproxy"])
 def test_balancer(bench: Path, gates: list[GateProcess], tmp_path: Path, balancer: str) -> None:
     """Blobs are found at the gate that allowed the manifest; hostile paths are refused there."""
-    if not (bench / balancer).exists():
-        pytest.skip("tests/support/bench/setup servers has not been run on this machine")
+    bench_program(bench, balancer, part="servers")
     port = free_port()
     config = tmp_path / "balancer.conf"
     if balancer == "nginx":

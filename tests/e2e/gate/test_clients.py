@@ -15,6 +15,7 @@ from tests.e2e.gate.kit import GateProcess, Site
 from tests.e2e.gate.local import LocalGate, Making
 from tests.e2e.gate.origin import Origin
 from tests.support.fakes import MemorySigner
+from tests.support.programs import bench_program
 
 pytestmark = pytest.mark.real
 
@@ -140,9 +141,7 @@ def test_skopeo_copies_everything(gate: GateProcess, tmp_path: Path, name: str) 
 @pytest.mark.parametrize("tool", ["crane", "oras"])
 def test_tools_of_the_field(bench: Path, gate: GateProcess, tmp_path: Path, tool: str) -> None:
     """Crane and oras: allowed pulled, refused with the gate's message."""
-    program = bench / tool
-    if not program.exists():
-        pytest.skip("tests/support/bench/setup cosign has not been run on this machine")
+    program = bench_program(bench, tool, part="cosign")
     words = {
         "crane": ("pull", "--insecure", "{}", str(tmp_path / "out.tar")),
         "oras": ("copy", "--from-plain-http", "{}", "--to-oci-layout", str(tmp_path / "out:x")),
@@ -161,9 +160,7 @@ def test_tools_of_the_field(bench: Path, gate: GateProcess, tmp_path: Path, tool
 
 def test_cosign_verifies_through_the_gate(bench: Path, site: Site, gate: GateProcess) -> None:
     """Cosign finds the signature by the gate's referrers, though the registry has no such API."""
-    program = bench / "cosign"
-    if not program.exists():
-        pytest.skip("tests/support/bench/setup cosign has not been run on this machine")
+    program = bench_program(bench, "cosign")
     key = site.folder / "key.pub"
     key.write_bytes(public_key_pem(site.signer.public_key))
     argv = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.programs import bench_program
 
 pytestmark = pytest.mark.real
 
@@ -35,9 +36,7 @@ _MUST = (
 
 def test_conformance(bench: Path, site: Site, gate: GateProcess, tmp_path: Path) -> None:
     """No test of the suite fails, and all that a gate has to do is tested."""
-    program = bench / "conformance"
-    if not program.exists():
-        pytest.skip("tests/support/bench/setup conformance has not been run on this machine")
+    program = bench_program(bench, "conformance")
     first = site.push("apps/conform", "1")
     second = site.push("apps/conform", "2", content=bytes(100_000))
     index, children = site.push_index("apps/conform", "3", "amd64", "arm64")

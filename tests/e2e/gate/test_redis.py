@@ -10,6 +10,7 @@ import redis
 
 from imagekit.oci.digest import Digest
 from tests.e2e.gate.kit import GateProcess, Site, wait_for
+from tests.support.programs import bench_program
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.real
@@ -20,9 +21,7 @@ MANIFEST = "/v2/apps/solver/manifests/1"
 @pytest.fixture(scope="module")
 def url(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of the test's own."""
-    program = bench / "redis-server"
-    if not program.exists():
-        pytest.skip("tests/support/bench/setup servers has not been run on this machine")
+    program = bench_program(bench, "redis-server", part="servers")
     port = free_port()
     folder = tmp_path_factory.mktemp("redis")
     argv = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]

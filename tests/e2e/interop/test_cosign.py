@@ -17,12 +17,13 @@ from imagekit.oci.types import INDEX
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.open_signer import open_signer
-from imagekit.sign.signing import attest, sign, subjects
+from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, Statement, statement_of
 from imagekit.signatures.keys.files import generate, read_public_key
 from imagekit.signatures.signature import verify_signature
 from tests.support.fakes import FixedClock, MemoryRegistry, push_image
+from tests.support.signing import sign
 
 pytestmark = pytest.mark.real
 

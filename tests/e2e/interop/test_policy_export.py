@@ -21,6 +21,7 @@ from imagekit.sign.sign import sign_reference
 from imagekit.signatures.keys.files import generate
 from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
+from tests.support.programs import bench_program
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
@@ -199,11 +200,10 @@ def test_skopeo_decides_alike(
 @pytest.mark.parametrize("name", EXPECTED)
 def test_podman_decides_alike(bench: Path, site: Site, exported: Path, name: str) -> None:
     """Debian 13's Podman does, with the exported folder as its /etc/containers."""
-    if not (bench / "podman-trixie").exists():
-        pytest.skip("tests/support/bench/setup podman-trixie has not been run on this machine")
+    podman = bench_program(bench, "podman-trixie")
     done = _run(
         *_root("BENCH_ETC"),
-        *(bench / "podman-trixie", "--root", "/tmp/root", "--runroot", "/run/podman"),
+        *(podman, "--root", "/tmp/root", "--runroot", "/run/podman"),
         *("--storage-driver", "vfs", "pull", "--tls-verify=false", site.reference(name)),
         BENCH_ETC=str(exported),
     )

@@ -15,12 +15,12 @@ from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.keyed import KeySigner
-from imagekit.sign.signing import sign
 from imagekit.signatures.keys.open import find_key, open_key
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from tests.e2e.keys.conftest import PIN, TokenBox
 from tests.support.fakes import push_image
+from tests.support.signing import sign
 
 pytestmark = pytest.mark.real
 

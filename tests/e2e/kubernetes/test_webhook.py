@@ -24,6 +24,7 @@ import yaml
 
 from tests.e2e.gate.kit import Site, wait_for
 from tests.e2e.hosts.daemons import Daemon
+from tests.support.programs import bench_program
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -133,9 +134,7 @@ def cluster(
     bench: Path, project: Path, registry: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """Debian's etcd, the API server, and the webhook by HTTPS."""
-    program = bench / "kube-apiserver"
-    if not program.exists():
-        pytest.skip("tests/support/bench/setup kube-apiserver has not been run")
+    program = bench_program(bench, "kube-apiserver")
     folder = tmp_path_factory.mktemp("k")
     _certificates(folder)
     site = Site(host=registry, folder=folder)

@@ -23,13 +23,13 @@ from imagekit.oci.types import (
     RawManifest,
 )
 from imagekit.progress import Done, Event, silent
-from imagekit.sign.attach import attach_sbom
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import STATED_TYPE, Stated, recipe_digest_of
 from imagekit.sign.sign import MakeSbom, SignedImage, is_image, sign_image
 from imagekit.signatures.intoto import COSIGN_SIGN, SLSA_PROVENANCE
 from imagekit.signatures.intoto import CYCLONEDX as SBOM_TYPE
 from tests.support.fakes import FixedClock, MemoryRegistry, MemorySigner, push_image
+from tests.support.signing import attach_sbom
 
 REPOSITORY = Repository("reg.example", "apps/solver")
 TAGGED = TaggedReference(REPOSITORY, "1.0")

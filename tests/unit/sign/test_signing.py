@@ -23,15 +23,16 @@ from imagekit.oci.types import (
     Manifest,
     RawManifest,
 )
-from imagekit.sign.attach import Attached, attach_sbom
+from imagekit.sign.attach import Attached
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
-from imagekit.sign.signing import attest, sign, subjects
+from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_of
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, parse_payload
 from tests.support.fakes import FixedClock, Killed, MemoryRegistry, MemorySigner, push_image
+from tests.support.signing import attach_sbom, sign
 
 REPOSITORY = Repository("reg.example:5000", "apps/solver")
 CLOCK = FixedClock()

@@ -1,0 +1,21 @@
+"""Other people's programs, as tests/support/bench/setup sets them up."""
+
+from pathlib import Path
+
+import pytest
+
+
+def bench_program(bench: Path, name: str, *, part: str = "") -> Path:
+    """Return a program of the bench.
+
+    Without it the test is skipped, which scripts/test counts as a failure (``tests/conftest.py``).
+
+    Args:
+        bench: the fixture of that name.
+        name: the program.
+        part: the word of the setup that brings it, where that is another one.
+    """
+    program = bench / name
+    if not program.exists():
+        pytest.skip(f"tests/support/bench/setup {part or name} has not been run on this machine")
+    return program
