@@ -1,13 +1,18 @@
-"""Public keys as PEM, and which kinds of keys are taken at all."""
+"""Public keys as PEM, and which kinds of keys are taken at all.
+
+Nearly every key is ECDSA P-256 in PEM as all programs write it. Such a key is read here: the part
+of cryptography that knows every format of keys, those of ssh among them, costs a cold verification
+a tenth of its imports. A key of another kind, or written otherwise, is left to that part.
+"""
 
 import base64
+import binascii
 import functools
 import hashlib
 from dataclasses import dataclass
 from typing import assert_never
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from imagekit.errors import SigningKeyError
@@ -38,6 +43,12 @@ Verifying = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublic
 MAX_KEY_FILE = 64 << 10
 """Largest key file that is read, in bytes."""
 
+_PEM_BEGIN, _PEM_END = b"-----BEGIN PUBLIC KEY-----\n", b"-----END PUBLIC KEY-----\n"
+_PEM_WIDTH = 64
+_P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""The DER of a P-256 key up to the coordinates of its uncompressed point (RFC 5480 section 2)."""
+_P256_COORDINATES = 64
+
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _RSA_LEAST, _RSA_MOST = 2048, 8192
 _KINDS = "taken are ECDSA P-256 (the best choice), P-384, P-521, Ed25519, and RSA of 2048 to 8192"
@@ -65,8 +76,12 @@ def parse_public_key(raw: bytes, *, what: str = "the public key") -> PublicKey:
             hint="it begins with -----BEGIN PUBLIC KEY-----",
             code="BAD_KEY",
         )
+    der = _usual_der(raw)
     try:
-        loaded = serialization.load_pem_public_key(raw)
+        if _is_p256(der):
+            _load(der)
+            return PublicKey(der)
+        loaded = _load_pem(raw)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningKeyError(
             f"{what} is not a public key in PEM: {error}", hint=_KINDS, code="BAD_KEY"
@@ -80,9 +95,8 @@ def public_key_pem(public_key: PublicKey) -> bytes:
     Raises:
         SigningKeyError: it is not a key of a kind that is taken.
     """
-    return verifying_key(public_key).public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    verifying_key(public_key)
+    return _pem(public_key.der)
 
 
 def public_key_of(loaded: object, *, what: str = "the public key") -> PublicKey:
@@ -91,11 +105,10 @@ def public_key_of(loaded: object, *, what: str = "the public key") -> PublicKey:
     Raises:
         SigningKeyError: it is of a kind that is not taken.
     """
-    return PublicKey(
-        _accepted(loaded, what=what).public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    accepted = _accepted(loaded, what=what)
+    return PublicKey(accepted.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 @functools.lru_cache(maxsize=256)
@@ -106,7 +119,7 @@ def verifying_key(public_key: PublicKey) -> Verifying:
         SigningKeyError: it is not a key of a kind that is taken.
     """
     try:
-        loaded = serialization.load_der_public_key(public_key.der)
+        loaded = _load(public_key.der)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningKeyError(
             f"the public key cannot be read: {error}", hint=_KINDS, code="BAD_KEY"
@@ -129,6 +142,47 @@ def describe(public_key: PublicKey) -> str:
             return "Ed25519"
         case never:
             assert_never(never)
+
+
+def _load_pem(raw: bytes) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    return load_pem_public_key(raw)
+
+
+def _load(der: bytes) -> object:
+    """Return the key of a DER.
+
+    Raises:
+        ValueError: it is none, or its point does not lie on its curve.
+        UnsupportedAlgorithm: cryptography does not know its kind.
+    """
+    if _is_p256(der):
+        point = der[len(_P256_HEAD) - 1 :]
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    return load_der_public_key(der)
+
+
+def _is_p256(der: bytes) -> bool:
+    return len(der) == len(_P256_HEAD) + _P256_COORDINATES and der.startswith(_P256_HEAD)
+
+
+def _usual_der(raw: bytes) -> bytes:
+    """Return the DER of a PEM, none unless the PEM is exactly what ``_pem`` writes for it."""
+    try:
+        der = binascii.a2b_base64(raw.removeprefix(_PEM_BEGIN).removesuffix(_PEM_END))
+    except binascii.Error:
+        return b""
+    return der if _pem(der) == raw else b""
+
+
+def _pem(der: bytes) -> bytes:
+    """Write a key as PEM (RFC 7468 sections 3 and 13)."""
+    text = base64.b64encode(der)
+    lines = [text[at : at + _PEM_WIDTH] + b"\n" for at in range(0, len(text), _PEM_WIDTH)]
+    return b"".join([_PEM_BEGIN, *lines, _PEM_END])
 
 
 def _accepted(loaded: object, *, what: str) -> Verifying:
