@@ -9,7 +9,6 @@ neutral name where it must be.
 import os
 import pwd
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +52,8 @@ def plain(path: Path, what: str) -> Path:
 
 def temporary_place() -> Path:
     """Return the folder for temporary files: that of TMPDIR, where tools can be told its path."""
+    import tempfile
+
     given = Path(tempfile.gettempdir())
     return given if is_name(given) else SHARED
 

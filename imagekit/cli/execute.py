@@ -4,6 +4,7 @@ Only the module of the command that is asked for is imported.
 """
 
 import argparse
+import functools
 import importlib
 import keyword
 import sys
@@ -27,6 +28,8 @@ _EXTRAS = {
     "PyKCS11": "pkcs11",
 }
 """Packages that an extra of ours brings."""
+_ANY_WIDTH = 80
+"""While options are declared nothing is printed, and the width of the terminal is not asked for."""
 _LEFT_ALONE = 141
 """As of a program that SIGPIPE ended."""
 
@@ -98,7 +101,7 @@ def _command_parser(name: str, module: ModuleType) -> _Parser:
     parser = _Parser(
         prog=f"imagekit {name}",
         description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=functools.partial(argparse.HelpFormatter, width=_ANY_WIDTH),
     )
     module.configure(parser)
     shared = parser.add_argument_group("output")
@@ -110,6 +113,8 @@ def _command_parser(name: str, module: ModuleType) -> _Parser:
         action="store_true",
         help="show the commands that are run, and their output",
     )
+    # Only what is printed needs the width of the terminal, for which argparse imports shutil.
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 
