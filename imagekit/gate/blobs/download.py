@@ -270,20 +270,25 @@ async def _ended(work: asyncio.Future[None]) -> None:
 async def resumed(wanted: Wanted) -> AsyncGenerator[bytes]:
     """Yield the pieces of a blob; a connection that breaks is made again for the rest.
 
+    Only one that was there: what could not even be asked for was asked for again already.
+
     Raises:
         RegistryError: it broke too often, or there is no good answer.
     """
     at, left = 0, _RESUMES
     while True:
+        answered = False
         try:
             async with wanted.origin.open(
                 wanted.repository, wanted.digest, size=wanted.size, start=at
             ) as pieces:
+                answered = True
                 async for piece in pieces:
                     at += len(piece)
                     yield piece
         except RegistryError as error:
-            if error.code != "CONNECTION" or left == 0 or at >= wanted.size:
+            broke = answered and error.code == "CONNECTION"
+            if not broke or left == 0 or at >= wanted.size:
                 raise
             left -= 1
         else:

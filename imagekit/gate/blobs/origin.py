@@ -1,20 +1,20 @@
 """Where blobs come from: an upstream registry, asked asynchronously, or a layout's file.
 
-The requests and what a hostile registry may answer are judged by ``formats.distribution``, as for
-the other transports: logins only for the registry's own or a listed realm, redirects neither to
-this machine nor away from TLS, and no credentials on another host.
+What is asked and what a hostile registry may answer is decided by ``oci.registry.conversation``, as
+for the other transports; here are its asynchronous driver, and what an answer to a range must be.
 """
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cachetools import LRUCache
 from yarl import URL
 
 from imagekit.errors import IntegrityError, RegistryError
@@ -22,16 +22,26 @@ from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import connect, protocol
+from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.conversation import (
+    REDIRECTS,
+    Conversation,
+    FindCredential,
+    Pause,
+    ReadBody,
+    Send,
+    Steps,
+)
 from imagekit.oci.registry.proxies import Proxies
+from imagekit.oci.registry.session import MAX_LOGINS, FindLogin
 from imagekit.oci.registry.stdlib_transport import tls_context
+from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 
 _BUFFER = 1 << 20
 _PIECE = 1 << 20
-_MAX_REDIRECTS = 5
+_MAX_HEADER = 64 << 10
 _CONNECTIONS = 256
-_LOGINS = 10_000
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OK, _PARTIAL, _UNAUTHORIZED = 200, 206, 401
+_OK, _PARTIAL = 200, 206
 
 Pieces = AsyncGenerator[bytes]
 
@@ -96,12 +106,26 @@ class LayoutOrigin:
 
 
 class RegistryOrigin:
-    """Blobs of a registry; made on a running loop."""
+    """Blobs of a registry; made on a running loop.
 
-    def __init__(self, upstream: Upstream) -> None:
+    Args:
+        upstream: the registry.
+        credentials: finds the login for a repository, in a thread; those that podman and docker
+            keep where it is None.
+        sleep: waits between two tries.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        credentials: FindLogin | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._options = upstream.options
-        self._find = connect.credential_finder().find
-        self._logins: LRUCache[Repository, str] = LRUCache(_LOGINS)
+        self._credentials = credentials or connect.credential_finder().find
+        self._sleep = sleep
+        self._logins: Known[str] = Known(most=MAX_LOGINS)
         self._proxies = Proxies()
         self._own = self._session(None)
         self._outside = self._session(_OutsideResolver())
@@ -111,109 +135,79 @@ class RegistryOrigin:
         self, repository: Repository, digest: Digest, *, size: int, start: int = 0
     ) -> AsyncIterator[Pieces]:
         """Yield the bytes of a blob from ``start`` on."""
-        url = f"{self._base(repository)}{protocol.blob_path(repository, digest)}"
-        answer = await self._ask(repository, url, start=start)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        answer = await self._ask(repository, digest, headers=headers, follow=True)
         try:
             await _check(answer, digest, start=start, size=size)
-            yield _pieces(answer)
+            yield answer.pieces()
         finally:
             # Also where the client went away in the middle: the rest is not waited for.
             answer.close()
 
     async def place(self, repository: Repository, digest: Digest) -> str | None:
         """Return where the registry sends who asks for a blob."""
-        url = f"{self._base(repository)}{protocol.blob_path(repository, digest)}"
-        answer = await self._ask(repository, url, start=0, follow=False)
-        try:
-            if answer.status not in _REDIRECTS:
-                return None
-            return protocol.redirected(url, answer.headers.get("Location", ""))
-        finally:
-            answer.close()
+        answer = await self._ask(repository, digest, headers={}, follow=False)
+        answer.close()
+        if answer.status not in REDIRECTS:
+            return None
+        return protocol.redirected(answer.url, answer.header("Location"))
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._own.close()
         await self._outside.close()
 
-    def _base(self, repository: Repository) -> str:
-        options = self._options
-        return protocol.base_url(
-            repository, plain_http=options.plain_http, has_ca=options.ca_file is not None
-        )
-
     async def _ask(
-        self, repository: Repository, url: str, *, start: int, follow: bool = True
-    ) -> aiohttp.ClientResponse:
-        """Ask, log in where that is wanted, and follow redirects."""
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        at, base, tried = url, protocol.origin(self._base(repository)), False
-        for _ in range(_MAX_REDIRECTS + 2):
-            own = protocol.origin(at) == base
-            login = self._logins.get(repository) if own else None
-            sent = {**headers, "Authorization": login} if login else headers
-            answer = await self._get(at, sent, outside=self._is_outside(repository, at))
-            if answer.status == _UNAUTHORIZED and own and not tried:
-                tried = True
-                challenge = answer.headers.get("WWW-Authenticate", "")
-                answer.close()
-                self._logins[repository] = await self._log_in(repository, challenge)
-            elif answer.status in _REDIRECTS and follow:
-                location = answer.headers.get("Location", "")
-                answer.close()
-                at = protocol.redirected(at, location)
-            else:
-                return answer
-        raise RegistryError("the registry's redirects go round", code="FOREIGN_REDIRECT")
+        self, repository: Repository, digest: Digest, *, headers: Mapping[str, str], follow: bool
+    ) -> "_Answer":
+        talk = Conversation(repository, self._options, logins=self._logins, jitter=random.random)
+        path = protocol.blob_path(repository, digest)
+        return await self._drive(talk.ask("GET", path, headers=headers, follow=follow))
 
-    async def _log_in(self, repository: Repository, header: str) -> str:
-        challenge = protocol.parse_challenge(header)
-        loop = asyncio.get_running_loop()
-        credential = await loop.run_in_executor(None, self._find, repository)
-        if challenge.scheme == "basic":
-            if credential is None or credential.identity_token:
-                raise protocol.refusal(_UNAUTHORIZED, b"", what=f"logging in to {repository}")
-            return protocol.basic(credential)
-        asked = protocol.token_request(
-            challenge,
-            credential,
-            registry=self._base(repository),
-            wanted=protocol.scope(repository, push=False),
-            realms=self._options.realms,
-        )
-        outside = self._is_outside(repository, asked.url)
-        answer = await self._get(asked.url, dict(asked.headers), outside=outside, form=asked.form)
-        try:
-            raw = await _bounded(answer, protocol.MAX_TOKEN)
-            if answer.status != _OK:
-                what = f"logging in to {repository.host}"
-                raise protocol.refusal(_UNAUTHORIZED, raw, what=what)
-        finally:
-            answer.close()
-        return f"Bearer {protocol.parse_token(raw)}"
+    async def _drive(self, steps: Steps) -> "_Answer":
+        """Do what a conversation says, and return the answer that it ends with."""
+        result: object = None
+        with ExitStack() as unread:
+            while True:
+                try:
+                    step = steps.send(result)
+                except StopIteration as end:
+                    unread.pop_all()
+                    answer: _Answer = end.value
+                    return answer
+                if isinstance(step, ReadBody):
+                    result = await step.answer.read_up_to(step.limit)
+                unread.close()
+                if isinstance(step, Send):
+                    result = await self._sent(step.request, unread)
+                elif isinstance(step, FindCredential):
+                    loop = asyncio.get_running_loop()
+                    result = await loop.run_in_executor(None, self._credentials, step.repository)
+                elif isinstance(step, Pause):
+                    await self._sleep(step.seconds)
 
-    def _is_outside(self, repository: Repository, url: str) -> bool:
-        own = protocol.origin(self._base(repository))[1]
-        return not repository.is_loopback and protocol.origin(url)[1] != own
-
-    async def _get(
-        self, url: str, headers: dict[str, str], *, outside: bool, form: bytes | None = None
-    ) -> aiohttp.ClientResponse:
-        proxy = self._proxies.of(protocol.origin(url))
+    async def _sent(self, request: Request, unread: ExitStack) -> "_Answer | ConnectionFaultError":
+        proxy = self._proxies.of(protocol.origin(request.url))
         # Of a request by a proxy, the name that is resolved here is the proxy's.
-        session = self._outside if outside and proxy is None else self._own
+        session = self._outside if request.outside and proxy is None else self._own
+        ends = asyncio.get_running_loop().time() + request.deadline
         try:
-            return await session.request(
-                "GET" if form is None else "POST",
-                # As it is: a store of blobs may have signed every character of it.
-                URL(url, encoded=True),
-                headers={"Accept-Encoding": "identity", **headers},
-                data=form,
-                allow_redirects=False,
-                proxy=None if proxy is None else URL(proxy.url),
-            )
+            async with asyncio.timeout_at(ends):
+                got = await session.request(
+                    request.method,
+                    # As it is: a store of blobs may have signed every character of it.
+                    URL(request.url, encoded=True),
+                    headers={"Accept-Encoding": "identity", **request.headers},
+                    data=None if request.body is None else _whole(request.body),
+                    allow_redirects=False,
+                    proxy=None if proxy is None else URL(proxy.url),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise fault(url, error) from error
+            _check_lasting(request.url, error)
+            return _fault(request.url, error)
+        answer = _Answer(got, url=request.url, ends=ends)
+        unread.callback(answer.close)
+        return answer
 
     def _session(self, resolver: AbstractResolver | None) -> aiohttp.ClientSession:
         options = self._options
@@ -225,11 +219,54 @@ class RegistryOrigin:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_BUFFER,
+            # As http.client has it, so that no transport refuses what the others take.
+            max_field_size=_MAX_HEADER,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=options.connect_seconds, sock_read=options.read_seconds
             ),
         )
+
+
+class _Answer:
+    """An answer as conversations see it, and its body.
+
+    The deadline is that of the headers, and of bodies that are read here. A blob is read at the
+    pace of the client that it is for, so that silence alone ends it.
+    """
+
+    def __init__(self, answer: aiohttp.ClientResponse, *, url: str, ends: float) -> None:
+        self._answer = answer
+        self._ends = ends
+        self.url = url
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    def header(self, name: str) -> str:
+        return ", ".join(self._answer.headers.getall(name, ()))
+
+    def close(self) -> None:
+        self._answer.close()
+
+    async def pieces(self) -> Pieces:
+        try:
+            while piece := await self._answer.content.readany():
+                yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _fault(self.url, error) from error
+
+    async def read_up_to(self, limit: int) -> bytes:
+        """Return the beginning of the body, at most so many bytes."""
+        raw = bytearray()
+        try:
+            async with asyncio.timeout_at(self._ends):
+                while len(raw) < limit and (piece := await self._answer.content.readany()):
+                    raw += piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _fault(self.url, error) from error
+        return bytes(raw[:limit])
 
 
 class _OutsideResolver(AbstractResolver):
@@ -244,54 +281,65 @@ class _OutsideResolver(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         good = [one for one in found if not protocol.is_inner_address(one["host"])]
         if not good:
-            raise OSError(f"{host} is an address of this machine, where a registry has no say")
+            raise _InnerAddressError
         return good
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def fault(url: str, error: Exception) -> RegistryError:
-    """Return the error for a connection that failed."""
-    late = isinstance(error, TimeoutError)
+class _InnerAddressError(OSError):
+    """A name that a registry chose leads to this machine."""
+
+
+def _whole(body: Body) -> bytes:
+    body.rewind()
+    return body.read()
+
+
+def _check_lasting(url: str, error: Exception) -> None:
+    """Raise for what no second try makes better, as the other transports do."""
+    host = protocol.shown(urlsplit(url).netloc)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = protocol.shown(str(error.certificate_error))
+        raise RegistryError(
+            f"the certificate of {host} is not trusted: {why}",
+            hint="--ca-file, or the upstream's caFile, names the authority that signed it",
+            code="TLS",
+        ) from error
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, _InnerAddressError
+    ):
+        raise RegistryError(
+            f"the registry sends its client to {host}, which is an address of this machine",
+            hint="blobs may lie on another server, but not on this machine's own addresses",
+            code="FOREIGN_REDIRECT",
+        ) from error
+
+
+def _fault(url: str, error: Exception) -> ConnectionFaultError:
+    # Who cannot be connected to in time may be busy: that is no slow answer.
+    late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
     said = protocol.shown(str(error) or type(error).__name__)
-    return RegistryError(
+    return ConnectionFaultError(
         f"{protocol.shown(url.partition('?')[0])}: {said}",
         hint="try again later",
         code="TIMEOUT" if late else "CONNECTION",
     )
 
 
-async def _pieces(answer: aiohttp.ClientResponse) -> Pieces:
-    try:
-        while piece := await answer.content.readany():
-            yield piece
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise fault(str(answer.url), error) from error
-
-
-async def _check(answer: aiohttp.ClientResponse, digest: Digest, *, start: int, size: int) -> None:
+async def _check(answer: _Answer, digest: Digest, *, start: int, size: int) -> None:
     if answer.status not in {_OK, _PARTIAL}:
-        raw = await _bounded(answer, protocol.MAX_ERROR)
+        raw = await answer.read_up_to(protocol.MAX_ERROR)
         raise protocol.refusal(answer.status, raw, what=f"the blob {digest}")
     if (answer.status == _PARTIAL) != bool(start):
         raise RegistryError(f"the registry does not resume {digest}", code="NO_RANGE")
-    length = answer.headers.get("Content-Length")
-    if length is not None and length != str(size - start):
+    length = answer.header("Content-Length")
+    if length and length != str(size - start):
         raise IntegrityError(
             f"the registry has {length[:20]} bytes for {digest}, which has {size - start} more",
             code="CONTENT_DIGEST_MISMATCH",
         )
-    span = answer.headers.get("Content-Range", "")
+    span = answer.header("Content-Range")
     if start and not span.startswith(f"bytes {start}-"):
         raise RegistryError(f"the registry resumes {digest} elsewhere", code="NO_RANGE")
-
-
-async def _bounded(answer: Any, limit: int) -> bytes:
-    raw = bytearray()
-    try:
-        while len(raw) <= limit and (piece := await answer.content.readany()):
-            raw += piece
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise fault(str(answer.url), error) from error
-    return bytes(raw[:limit])

@@ -110,8 +110,9 @@ class RegistryClient:
     def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
         """Yield a blob in pieces; the last one only when size and digest were right."""
         url = protocol.blob_path(repository, descriptor.digest)
-        first = self._session.send(repository, "GET", url, expected=descriptor.size)
-        with self._session.follow(repository, first, url=url, size=descriptor.size) as response:
+        with self._session.send(
+            repository, "GET", url, expected=descriptor.size, follow=True
+        ) as response:
             _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
             yield _checked(response, descriptor)
 

@@ -318,6 +318,20 @@ def parse_tags(raw: bytes) -> list[str]:
     return tags
 
 
+def check_size(raw: bytes, limit: int, *, what: str) -> None:
+    """Raise unless a body, of which a byte more than allowed was read, is as small as allowed.
+
+    Raises:
+        RegistryError: it has more than ``limit`` bytes (``TOO_LARGE``).
+    """
+    if len(raw) > limit:
+        raise RegistryError(
+            f"{what} is larger than {limit} bytes",
+            hint="no honest registry sends as much",
+            code="TOO_LARGE",
+        )
+
+
 def shown(text: str) -> str:
     """Return a registry's text so that it cannot harm a terminal, and not too much of it."""
     cut = text[:_MAX_SHOWN]
