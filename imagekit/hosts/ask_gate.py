@@ -8,9 +8,6 @@ elsewhere, all that it lists has to be served. Nothing of the machinery of polic
 is imported: a runtime waits.
 """
 
-import contextlib
-import http.client
-import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,7 +24,11 @@ from imagekit.errors import (
 from imagekit.hosts.hook_types import GateConfig, HookDecision
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository
-from imagekit.oci.registry.protocol import ACCEPT, manifest_path
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.protocol import ACCEPT, manifest_path, shown
+from imagekit.oci.registry.proxies import Proxies
+from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.transport import Request, read_up_to
 from imagekit.oci.types import MAX_MANIFEST
 from imagekit.signatures.sigstore.deadline import within
 
@@ -56,7 +57,12 @@ class GateJudge:
     def __init__(self, gate: GateConfig, *, seconds: float) -> None:
         self._gate = gate
         self._seconds = seconds
-        self._tls = _context(gate) if gate.tls else None
+        # Without proxies: no variable of whoever starts a runtime leads its questions elsewhere.
+        self._transport = LightTransport(
+            RegistryOptions(connect_seconds=seconds, read_seconds=seconds),
+            tls=_context(gate) if gate.tls else None,
+            proxies=Proxies({}),
+        )
 
     def __call__(self, reference: Reference) -> HookDecision:
         """Ask for an image: by its tag where it has one, whose digest must then be the same.
@@ -102,21 +108,29 @@ class GateJudge:
 
     def _answer(self, path: str) -> tuple[int, str, bytes]:
         """Return status, stated digest and body, which is read up to a byte too many."""
-        call = _Call(self._connection())
         try:
-            return within(self._seconds, lambda: call.make(path))
+            # The transport's own deadline begins when it is connected.
+            return within(self._seconds, lambda: self._ask(path))
         except TimeoutError as error:
-            raise self._silent(f"did not answer within {self._seconds:g} s", "TIMEOUT") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._silent(f"cannot be asked: {_fault(error)}", "CONNECTION") from error
-        finally:
-            call.hang_up()
+            raise self._slow() from error
+        except RegistryError as error:
+            if error.code == "TIMEOUT":
+                raise self._slow() from error
+            raise self._silent(f"cannot be asked: {error.message}", "CONNECTION") from error
 
-    def _connection(self) -> http.client.HTTPConnection:
-        address, seconds = self._gate.address, self._seconds
-        if self._tls is None:
-            return http.client.HTTPConnection(address, timeout=seconds)
-        return http.client.HTTPSConnection(address, timeout=seconds, context=self._tls)
+    def _ask(self, path: str) -> tuple[int, str, bytes]:
+        request = Request(
+            method="GET",
+            url=f"{self._gate.url}{path}",
+            headers={"Accept": ACCEPT},
+            deadline=self._seconds,
+        )
+        with self._transport.send(request) as response:
+            limit = MAX_MANIFEST if response.status == _OK else _MAX_REFUSAL
+            return response.status, response.header(_DIGEST), read_up_to(response, limit + 1)
+
+    def _slow(self) -> RegistryError:
+        return self._silent(f"did not answer within {self._seconds:g} s", "TIMEOUT")
 
     def _silent(self, what: str, code: str) -> RegistryError:
         hint = f"does it run, and does its certificate hold? curl {self._gate.url}/v2/"
@@ -133,38 +147,6 @@ class GateJudge:
             kind, code = AuthError, "UNAUTHORIZED"
             hint = "let the gate serve this host without a login (access: users: [anonymous])"
         raise kind(said, hint=hint, code=code, http_status=status)
-
-
-class _Call:
-    """One question, asked in a thread; whoever waits for the answer can end it."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-        self._socket: socket.socket | None = None
-        self._ended = False
-
-    def make(self, path: str) -> tuple[int, str, bytes]:
-        """Ask, and return status, stated digest and body."""
-        connection = self._connection
-        try:
-            connection.connect()
-            self._socket = connection.sock
-            if self._ended:
-                raise TimeoutError
-            connection.request("GET", path, headers={"Accept": ACCEPT})
-            with connection.getresponse() as response:
-                limit = MAX_MANIFEST if response.status == _OK else _MAX_REFUSAL
-                return response.status, response.getheader(_DIGEST) or "", response.read(limit + 1)
-        finally:
-            connection.close()
-
-    def hang_up(self) -> None:
-        """End the connection, and the thread that may still read: no read of a drip times out."""
-        self._ended = True
-        # NOTE: not connection.sock, which is gone where the server said that it will close.
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _served(stated: str, body: bytes) -> Digest:
@@ -235,12 +217,6 @@ def _said(body: bytes) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 
-def _fault(error: Exception) -> str:
-    """Return what is known of a fault in one harmless line; some quote what a server sent."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in str(text)[:200])
-
-
 def _context(gate: GateConfig) -> "ssl.SSLContext":
     import ssl
 
@@ -248,7 +224,7 @@ def _context(gate: GateConfig) -> "ssl.SSLContext":
         return ssl.create_default_context(cafile=gate.ca_file)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the gate's authorities in {gate.ca_file} cannot be used: {_fault(error)}",
+            f"the gate's authorities in {gate.ca_file} cannot be used: {shown(str(error))}",
             hint="gateCa names a file of certificates (PEM)",
             code="verifier/gate-ca",
         ) from error

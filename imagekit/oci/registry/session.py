@@ -23,6 +23,7 @@ from imagekit.oci.registry.transport import (
     Request,
     Response,
     Transport,
+    read_up_to,
 )
 
 FindLogin = Callable[[Repository], Credential | None]
@@ -169,17 +170,3 @@ def read_bounded(response: Response, limit: int, *, what: str) -> bytes:
     raw = read_up_to(response, limit + 1)
     protocol.check_size(raw, limit, what=what)
     return raw
-
-
-def read_up_to(response: Response, limit: int) -> bytes:
-    """Return the beginning of a body, at most so many bytes.
-
-    Raises:
-        ConnectionFaultError: the connection broke, or the time is over.
-    """
-    pieces: list[bytes] = []
-    left = limit
-    while left and (piece := response.read(min(1 << 16, left))):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)

@@ -25,14 +25,26 @@ _Origin = tuple[str, str, int]
 
 
 class LightTransport:
-    """One connection per host and use, kept for the next request; safe in several threads."""
+    """One connection per host and use, kept for the next request; safe in several threads.
 
-    def __init__(self, options: RegistryOptions) -> None:
+    Args:
+        options: what the user said.
+        tls: whom to trust; None for the system's authorities and those of the options.
+        proxies: who is asked for others; None for those that the environment names.
+    """
+
+    def __init__(
+        self,
+        options: RegistryOptions,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxies: Proxies | None = None,
+    ) -> None:
         self._options = options
         self._idle: list[tuple[_Origin, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
-        self._context: ssl.SSLContext | None = None
-        self._proxies = Proxies()
+        self._context = tls
+        self._proxies = Proxies() if proxies is None else proxies
         # Nobody has to close it: what is kept open ends with it.
         weakref.finalize(self, _close_all, self._idle)
 

@@ -88,3 +88,17 @@ class Transport(Protocol):
 
 class ConnectionFaultError(RegistryError):
     """The connection could not be made or broke: it may pass by itself."""
+
+
+def read_up_to(response: Response, limit: int) -> bytes:
+    """Return the beginning of a body, at most so many bytes.
+
+    Raises:
+        ConnectionFaultError: the connection broke, or the time is over.
+    """
+    pieces: list[bytes] = []
+    left = limit
+    while left and (piece := response.read(min(1 << 16, left))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)

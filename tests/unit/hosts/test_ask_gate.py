@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -356,6 +357,56 @@ def test_a_gate_by_another_name_is_no_verdict(tmp_path: Path) -> None:
     """A certificate counts for the names in it."""
     with pytest.raises(RegistryError, match=r"(?i)certificate"):
         by_tls(tmp_path, "DNS:other.site", trusted=tmp_path / "DNS:other.site.pem")
+
+
+def test_where_authorities_are_named_the_system_s_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site's gate is known by the site's own authority alone."""
+    other, _ = certify(tmp_path, "IP:127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "IP:127.0.0.1.pem"))
+
+    assert by_tls(tmp_path, "IP:127.0.0.1", trusted=None).allowed is True
+    with pytest.raises(RegistryError, match=r"(?i)certificate"):
+        by_tls(tmp_path, "IP:127.0.0.1", trusted=other)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, resolve: Callable[[], object]) -> None:
+    """Let every name lead to this machine, after something was done."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(_host: object, *rest: Any, **more: Any) -> Any:
+        resolve()
+        return real("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def ask_by_name(monkeypatch: pytest.MonkeyPatch, resolve: Callable[[], object]) -> HookDecision:
+    """Ask a gate that has a name."""
+    with HostileRegistry(lambda _: HONEST) as gate:
+        resolving(monkeypatch, resolve)
+        address = f"gate.site:{gate.host.partition(':')[2]}"
+        config = GateConfig(address=address, tls=False, registries={"r.site": ""})
+        return GateJudge(config, seconds=FEW_SECONDS)(IMAGE)
+
+
+def test_no_variable_leads_to_another_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a runtime chooses its environment."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert ask_by_name(monkeypatch, lambda: None).allowed is True
+
+
+def test_a_slow_name_service_is_no_verdict_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time begins before the gate's address is known."""
+    ended = threading.Event()
+    try:
+        with pytest.raises(RegistryError, match=r"did not answer within 0\.6 s"):
+            ask_by_name(monkeypatch, lambda: ended.wait(20))
+    finally:
+        ended.set()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
