@@ -1,24 +1,28 @@
 """Downloading files of the network, checked before anything reads them."""
 
 import hashlib
+import random
+import string
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from imagekit.documents.digits import decimal
-from imagekit.errors import IntegrityError, ToolError
+from imagekit.errors import IntegrityError, RegistryError, ToolError
 from imagekit.oci.digest import Digest
-from imagekit.oci.registry.protocol import origin
-from imagekit.oci.registry.proxies import Proxies
+from imagekit.oci.registry import conversation
+from imagekit.oci.registry.conversation import Send
+from imagekit.oci.registry.options import RegistryOptions
+from imagekit.oci.registry.session import drive
+from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.transport import Response
 from imagekit.progress import Advanced, Progress
 
-if TYPE_CHECKING:
-    from requests import Response, Session
-
-_PIECE = 1 << 20
+_PIECE = 64 << 10
 _LARGEST = 16 << 30
-_TIMEOUTS = (15.0, 60.0)
+_OK = 200
 # As it lies there: the digest of a recipe is that of the file, not of what an encoding holds.
 _PLAIN = {"Accept-Encoding": "identity"}
 
@@ -40,23 +44,21 @@ def download(
         IntegrityError: it is another file than the recipe expects.
         ToolError: it cannot be had.
     """
-    import requests
-    import urllib3
-
     if target.is_file() and _digest_of(target, digest.algorithm) == digest:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as part:
         try:
-            encoding = _receive(url, Path(part.name), where, limit=limit, progress=progress)
+            encoding = _receive(url, Path(part.name), limit=limit, progress=progress)
             got = _digest_of(Path(part.name), digest.algorithm)
             if got != digest:
                 raise _other_file(url, digest, got, where=where, encoding=encoding)
             Path(part.name).rename(target)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except RegistryError as error:
             raise ToolError(
-                f"{where}: cannot download {url}: {error}",
-                hint="is it still there, and is the network up?",
+                f"{where}: cannot download {url}: {error.message}",
+                hint="is it still there, is the network up, and does the system know the authority "
+                "of its certificate?",
             ) from error
         finally:
             Path(part.name).unlink(missing_ok=True)
@@ -75,48 +77,44 @@ def _other_file(
     )
 
 
-def _receive(url: str, target: Path, where: str, *, limit: float, progress: Progress) -> str:
+def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str:
     """Receive the bytes as they come, and return their ``Content-Encoding``."""
+    options = RegistryOptions(
+        connect_seconds=15, read_seconds=60, deadline_seconds=limit, attempts=3
+    )
     ends = time.monotonic() + limit
-    size = 0
-    with (
-        _session() as session,
-        session.get(url, stream=True, timeout=_TIMEOUTS, headers=_PLAIN) as response,
-        target.open("wb") as file,
-    ):
-        response.raise_for_status()
-        total = _length(response)
-        for piece in response.raw.stream(_PIECE, decode_content=False):
+    transport = LightTransport(options)
+
+    def send(step: Send) -> Response:
+        # One limit for all tries and all places that lead on.
+        return transport.send(replace(step.request, deadline=ends - time.monotonic()))
+
+    talk = conversation.download(_ascii(url), _PLAIN, options, jitter=random.random)
+    with drive(talk, send=send) as response, target.open("wb") as file:
+        if response.status != _OK:
+            raise RegistryError(f"the server answered {response.status}")
+        total = decimal(response.header("Content-Length"), most=len(str(_LARGEST))) or 0
+        size = 0
+        while piece := response.read(_PIECE):
             size += len(piece)
-            if size > _LARGEST or time.monotonic() > ends:
-                raise ToolError(f"{where}: {url} is larger or slower than allowed")
+            if size > _LARGEST:
+                raise RegistryError(f"it is larger than the {_LARGEST >> 30} GiB that are allowed")
             file.write(piece)
             progress(Advanced(stage="steps", done=size, total=total))
-        return response.headers.get("Content-Encoding") or ""
+        if total and size != total:
+            raise RegistryError(f"it ended after {size} of {total} bytes")
+        return response.header("Content-Encoding")
 
 
-def _length(response: "Response") -> int:
-    stated = response.headers.get("Content-Length") or ""
-    return decimal(stated, most=len(str(_LARGEST))) or 0
-
-
-def _session() -> "Session":
-    """Return a session whose requests, redirected ones too, go by imagekit's choice of a proxy."""
-    from requests import Session
-    from requests.adapters import HTTPAdapter
-
-    proxies = Proxies()
-
-    class Adapter(HTTPAdapter):
-        def send(self, request: Any, *args: Any, **kwargs: Any) -> "Response":
-            proxy = proxies.of(origin(request.url))
-            chosen = {} if proxy is None else dict.fromkeys(("http", "https"), proxy.url)
-            return super().send(request, *args, **{**kwargs, "proxies": chosen})
-
-    session = Session()
-    session.mount("http://", Adapter())
-    session.mount("https://", Adapter())
-    return session
+def _ascii(url: str) -> str:
+    """Return a URL as it is sent: names of other scripts as xn--, other letters quoted."""
+    parts = urlsplit(url)
+    path, query = (quote(text, safe=string.punctuation) for text in (parts.path, parts.query))
+    try:
+        netloc = parts.netloc.encode("idna").decode()
+    except UnicodeError as error:
+        raise RegistryError(f"its host is none: {error}") from error
+    return parts._replace(netloc=netloc, path=path, query=query, fragment="").geturl()
 
 
 def _digest_of(path: Path, algorithm: str) -> Digest:

@@ -255,8 +255,36 @@ def patiently(
     raise AssertionError  # pragma: no cover - the last attempt returned or raised
 
 
-def followed(ask: Callable[[str], Steps], url: str) -> Steps:
+def download(
+    url: str, headers: Mapping[str, str], options: RegistryOptions, *, jitter: Callable[[], float]
+) -> Steps:
+    """Ask any server for a public file, whose digest the user knows: without a login.
+
+    Raises:
+        RegistryError: there was no answer, or it leads where it must not.
+    """
+    host = protocol.origin(url)[1]
+
+    def ask_at(place: str) -> Steps:
+        request = Request(
+            method="GET",
+            url=place,
+            headers=headers,
+            deadline=options.deadline_seconds,
+            outside=protocol.origin(place)[1] != host,
+        )
+        return patiently(request, own=False, options=options, jitter=jitter)
+
+    return (yield from followed(ask_at, url, may_leave_tls=True))
+
+
+def followed(ask: Callable[[str], Steps], url: str, *, may_leave_tls: bool = False) -> Steps:
     """Ask, and ask again where the answer leads.
+
+    Args:
+        ask: asks at a place.
+        url: where it begins.
+        may_leave_tls: whether it may lead from TLS to none.
 
     Raises:
         RegistryError: the answers lead where they must not, or go round (``FOREIGN_REDIRECT``).
@@ -265,8 +293,8 @@ def followed(ask: Callable[[str], Steps], url: str) -> Steps:
         answer: Answer = yield from ask(url)
         if answer.status not in REDIRECTS:
             return answer
-        url = protocol.redirected(url, answer.header("Location"))
-    raise RegistryError("the registry's redirects go round", code="FOREIGN_REDIRECT")
+        url = protocol.redirected(url, answer.header("Location"), may_leave_tls=may_leave_tls)
+    raise RegistryError("the server's redirects go round", code="FOREIGN_REDIRECT")
 
 
 def _asked_pause(retry_after: str, default: float) -> float:

@@ -226,8 +226,13 @@ def next_page(link: str, current: str) -> str | None:
     return url
 
 
-def redirected(url: str, location: str) -> str:
+def redirected(url: str, location: str, *, may_leave_tls: bool = False) -> str:
     """Return where a redirect or an upload leads.
+
+    Args:
+        url: what was asked for.
+        location: what was answered.
+        may_leave_tls: whether it may lead from TLS to none: what is public needs no secrecy.
 
     Raises:
         RegistryError: nowhere, to something else than HTTP, from TLS to none, or to an address
@@ -239,10 +244,10 @@ def redirected(url: str, location: str) -> str:
     known = after.scheme in PORTS and bool(_known_host(after)) and after.username is None
     if known and origin(target) == origin(url):
         return target
-    downgraded = before.scheme == "https" and after.scheme != "https"
+    downgraded = before.scheme == "https" and after.scheme != "https" and not may_leave_tls
     if not location or not known or downgraded or _is_inner(after, before):
         raise RegistryError(
-            f"the registry sends its client to {shown(target)}, where it must not go",
+            f"the server sends its client to {shown(target)}, where it must not go",
             hint="blobs may lie on another server, but not on this machine's own addresses",
             code="FOREIGN_REDIRECT",
         )

@@ -20,7 +20,6 @@ from imagekit.oci.registry.options import Credential, RegistryOptions
 from imagekit.oci.registry.transport import (
     Body,
     ConnectionFaultError,
-    Request,
     Response,
     Transport,
     read_up_to,
@@ -104,7 +103,7 @@ class Session:
         steps = talk.ask(method, url, headers=headers, body=body, expected=expected, follow=follow)
         return drive(
             steps,
-            send=lambda request, own: (self._transport if own else self._outside).send(request),
+            send=lambda step: (self._transport if step.own else self._outside).send(step.request),
             credentials=self._credentials,
             sleep=self._sleep,
         )
@@ -113,7 +112,7 @@ class Session:
 def drive(
     steps: Steps,
     *,
-    send: Callable[[Request, bool], Response],
+    send: Callable[[Send], Response],
     credentials: FindLogin = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Response:
@@ -121,7 +120,7 @@ def drive(
 
     Args:
         steps: the conversation.
-        send: sends a request, which may go to the registry itself.
+        send: sends a request.
         credentials: finds the user's login for a repository.
         sleep: waits between two tries.
 
@@ -149,12 +148,12 @@ def drive(
 
 
 def _sent(
-    step: Send, send: Callable[[Request, bool], Response], unread: ExitStack
+    step: Send, send: Callable[[Send], Response], unread: ExitStack
 ) -> Response | ConnectionFaultError:
     if step.request.body is not None:
         step.request.body.rewind()
     try:
-        response = send(step.request, step.own)
+        response = send(step)
     except ConnectionFaultError as error:
         return error
     unread.callback(response.close)

@@ -16,6 +16,7 @@ from imagekit.oci.registry.conversation import (
     ReadBody,
     Send,
     Steps,
+    download,
 )
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.transport import ConnectionFaultError, Request
@@ -187,3 +188,23 @@ def test_a_range_is_asked_for_where_a_redirect_leads() -> None:
     assert isinstance(step, Send)
     assert dict(step.request.headers) == {"Range": "bytes=5-"}
     assert not step.own
+
+
+def test_a_public_file_may_lie_where_there_is_no_tls() -> None:
+    """Its digest is known and it is no secret: mirrors are chosen so."""
+    steps = download("https://r.site/x", {}, RegistryOptions(), jitter=float)
+    next(steps)
+    step = steps.send(_Scripted(Answer(301, {"Location": "http://mirror.site/x"})))
+
+    assert isinstance(step, Send)
+    assert (step.request.url, step.request.outside) == ("http://mirror.site/x", True)
+    assert not step.own
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1/x", "https://[fe80::1]/x", "ftp://r.site/x"])
+def test_a_public_file_does_not_lie_on_this_machine(place: str) -> None:
+    """A server on the network has no say over what is asked here."""
+    steps = download("https://r.site/x", {}, RegistryOptions(), jitter=float)
+    next(steps)
+    with pytest.raises(RegistryError, match="must not go"):
+        steps.send(_Scripted(Answer(301, {"Location": place})))

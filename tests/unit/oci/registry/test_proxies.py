@@ -134,7 +134,7 @@ def test_every_transport_makes_a_tunnel(
     """With TLS, the proxy sees the name of the server and its own password, and nothing else."""
     at, told, authority = behind_tls
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:s%20p@{at}")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     url = f"https://{HOST}/v2/a/b/blobs/{DIGEST}"
 
     assert way(url, RegistryOptions(ca_file=authority), tmp_path) == BODY
