@@ -292,6 +292,13 @@ TALKS: dict[str, Talk] = {
         outcome="content",
         asked=("registry", "registry Basic", "other /on", "registry /back Basic"),
     ),
+    "a login that is wanted anew at each place": Talk(
+        script=lambda _: (
+            lambda asked, seen: _redirect(f"{asked.path}/on") if seen else _wants('Basic realm="x"')
+        ),
+        outcome=_REFUSED,
+        asked=("registry", "registry Basic", f"registry {PATH}/on Basic"),
+    ),
     "another host wants a login": Talk(
         script=_by_path(
             lambda hosts: {

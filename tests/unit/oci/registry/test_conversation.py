@@ -179,6 +179,36 @@ def test_a_login_that_is_known_is_shown_at_once_and_only_where_it_belongs() -> N
     assert dict(_sent(pushing.ask("GET", "/v2/")).headers) == {}
 
 
+@pytest.mark.parametrize(("push", "rights"), [(False, "pull"), (True, "pull%2Cpush")])
+def test_a_token_is_asked_for_by_what_is_done(*, push: bool, rights: str) -> None:
+    """And never by what the registry would have asked for."""
+    talk = Conversation(
+        Repository("r.site", "a/b"), RegistryOptions(), logins=Known(), jitter=float, push=push
+    )
+    steps = talk.ask("GET", "/v2/")
+    next(steps)
+    challenge = 'Bearer realm="https://r.site/t",scope="repository:a/b:pull,push,delete"'
+    steps.send(_Scripted(Answer(401, {"WWW-Authenticate": challenge})))
+    step = steps.send(None)
+
+    assert isinstance(step, Send)
+    assert step.request.url == f"https://r.site/t?scope=repository%3Aa%2Fb%3A{rights}"
+    assert not step.own
+
+
+def test_a_registry_of_this_machine_may_lead_to_another() -> None:
+    """Whoever names one by localhost may be led to 127.0.0.1."""
+    talk = Conversation(
+        Repository("localhost:5000", "a/b"), RegistryOptions(), logins=Known(), jitter=float
+    )
+    steps = talk.ask("GET", "/v2/", follow=True)
+    next(steps)
+    step = steps.send(_Scripted(Answer(307, {"Location": "http://127.0.0.1:5001/x"})))
+
+    assert isinstance(step, Send)
+    assert (step.request.url, step.request.outside) == ("http://127.0.0.1:5001/x", False)
+
+
 def test_a_range_is_asked_for_where_a_redirect_leads() -> None:
     """Headers go on, but the login."""
     steps = _talk().ask("GET", "/v2/", headers={"Range": "bytes=5-"}, follow=True)
