@@ -7,9 +7,8 @@ digest of the stored manifest tells.
 
 from collections.abc import Callable, Iterator
 
+from imagekit.build.tools.podman_output import LocalImage, parse_local_images
 from imagekit.errors import DeniedError, ImagekitError, NotFoundError
-from imagekit.hosts.local_types import LocalImage
-from imagekit.hosts.localimages import parse_local_images
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
 from imagekit.verify.verdict import Verdict

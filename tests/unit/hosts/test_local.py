@@ -1,14 +1,11 @@
 """The local store: a name proves nothing, the digest of the stored manifest does."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
-from imagekit.errors import DocumentError
+from imagekit.build.tools.podman_output import LocalImage
 from imagekit.hosts.local import verify_local
-from imagekit.hosts.local_types import LocalImage
-from imagekit.hosts.localimages import parse_local_images
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Verdict
@@ -87,34 +84,3 @@ def test_a_name_is_judged_once(world: World) -> None:
 def test_an_image_without_a_manifest_is_no_verdict(world: World) -> None:
     """It is told, and does not pass."""
     assert _codes(world, replace(_signed(world), digests=())) == ["NOT_PUBLISHED"]
-
-
-def test_podmans_list_is_read() -> None:
-    """As Podman 4.3 writes it: nothing is null in an image without a name."""
-    digest = f"sha256:{'b' * 64}"
-    one = {"Id": "c" * 64, "Names": [NAME], "Digest": digest, "RepoDigests": [f"r.site/x@{digest}"]}
-    two = {"Id": "d" * 64, "Names": None, "RepoDigests": None}
-
-    found = parse_local_images(json.dumps([one, two]).encode())
-
-    assert [(each.names, each.digests) for each in found] == [
-        ((NAME,), (Digest.parse(digest),)),
-        ((), ()),
-    ]
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"{}",
-        b"[1]",
-        b'[{"Id": 1}]',
-        b'[{"Id": "x", "Digest": "y"}]',
-        b'[{"Id": "x", "Names": [1]}]',
-    ],
-)
-def test_a_list_of_another_shape_is_refused(raw: bytes) -> None:
-    """Nothing is skipped in silence."""
-    with pytest.raises(DocumentError) as caught:
-        parse_local_images(raw)
-    assert caught.value.code == "BAD_STORE"

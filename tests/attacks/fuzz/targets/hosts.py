@@ -3,6 +3,7 @@
 import json
 from pathlib import PurePosixPath
 
+from imagekit.build.tools.podman_output import parse_local_images
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
@@ -14,7 +15,6 @@ from imagekit.hosts.engines.types import Installed
 from imagekit.hosts.host import EngineFile, EngineSetup
 from imagekit.hosts.kubernetes.admission import as_kubernetes_reads
 from imagekit.hosts.kubernetes.review import Admission, parse_review, review_answer
-from imagekit.hosts.localimages import parse_local_images
 from imagekit.oci.digest import Digest
 from tests.attacks.fuzz.target import Target
 from tests.unit.hosts.kubernetes.test_review import review

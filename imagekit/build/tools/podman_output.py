@@ -1,17 +1,28 @@
-"""What ``podman images --format json`` says of the local store."""
+"""What Podman prints, as values: ``podman images --format json``."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError
-from imagekit.hosts.local_types import LocalImage
 from imagekit.oci.digest import Digest
 
 MAX_IMAGES = 10_000
 MAX_NAMES = 1000
 _CODE = "BAD_STORE"
 _WHAT = "podman's list of images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalImage:
+    """One image of a storage: what people call it, and what it is."""
+
+    id: str
+    names: tuple[str, ...] = ()
+    """As ``HOST/PATH:TAG``; none where every name was taken from it."""
+    digests: tuple[Digest, ...] = ()
+    """Of the manifests that are stored for it; of an index and of the image chosen from it."""
 
 
 def parse_local_images(raw: bytes) -> tuple[LocalImage, ...]:
