@@ -69,6 +69,8 @@ class Runner:
     """Ends what a program left running outside of its process group."""
     grace: float = 5.0
     """Seconds between asking a program to end and ending it."""
+    wrap: Callable[[Sequence[str]], Sequence[str]] = tuple
+    """Returns the command that runs another one in a sandbox or namespace."""
 
     def run(
         self,
@@ -142,6 +144,7 @@ class Runner:
             ToolNotFoundError: the program is not installed.
             ToolTimeoutError: it took longer than the limit.
         """
+        argv = self.wrap(argv)
         shown = tuple(self.redact(word) for word in argv)
         self.progress(Command(argv=shown))
         began = time.monotonic()
@@ -180,6 +183,7 @@ class Runner:
         Raises:
             ToolNotFoundError: the program is not installed.
         """
+        argv = self.wrap(argv)
         self.progress(Command(argv=tuple(self.redact(word) for word in argv)))
         sh = _sh()
         command = _command(argv[0])

@@ -289,6 +289,14 @@ def test_foreground_gives_the_exit_code() -> None:
     assert Runner().foreground(_sh("kill -TERM $$")) == 128 + signal.SIGTERM
 
 
+def test_every_command_is_wrapped() -> None:
+    """Whoever runs a program does not see that it runs inside of another one."""
+    runner = Runner(wrap=lambda argv: ("env", "WRAPPED=yes", *argv))
+
+    assert runner.run(_sh('echo "$WRAPPED"')).stdout == "yes\n"
+    assert runner.foreground(_sh('test "$WRAPPED" = yes')) == 0
+
+
 def test_which_finds_programs_or_none() -> None:
     """A program that is not there is None."""
     assert which("sh") is not None

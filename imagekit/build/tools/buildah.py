@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from imagekit.build.catalogued import some_shown
@@ -100,15 +101,13 @@ class Buildah:
         Raises:
             ToolTimeoutError: it took longer than ``limit`` seconds.
         """
-        argv = ["run", *_contained(isolation), "--hostname", "localhost"]
+        argv = ["buildah", "run", *_contained(isolation), "--hostname", "localhost"]
         for key, value in env.items():
             argv += ["--env", f"{key}={value}"]
         for source, target in mounts:
             argv += ["--volume", f"{source}:{target}:ro"]
-        runner, wrapped = self._in_sandbox(
-            [*argv, name, "--", *command], isolation=isolation, network=network
-        )
-        return runner.run(wrapped, stage=stage, limit=limit, check=False)
+        runner = self._in_sandbox(isolation=isolation, network=network)
+        return runner.run([*argv, name, "--", *command], stage=stage, limit=limit, check=False)
 
     def isolation(self, record: IsolationRecord) -> Isolation:
         """Return the best way to contain steps that the user asked for and that works here.
@@ -183,6 +182,7 @@ class Buildah:
         file.write_text(rendered.text, encoding="utf-8")
         caches.mkdir(mode=0o700, exist_ok=True)
         argv = [
+            "buildah",
             "bud",
             *_contained(isolation),
             "--uts",
@@ -204,13 +204,13 @@ class Buildah:
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
         # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
-        runner, wrapped = self._in_sandbox(
-            [*argv, str(context)], isolation=isolation, keep_layers=True
-        )
+        runner = self._in_sandbox(isolation=isolation, keep_layers=True)
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
         text = tool_files(self.store).policy.read_bytes()
         with CommitGuard(self.store, policy, text, mark=str(file)) as guard:
-            outcome = runner.stream(wrapped, on_line=reports.take, limit=limit, longest=1 << 20)
+            outcome = runner.stream(
+                [*argv, str(context)], on_line=reports.take, limit=limit, longest=1 << 20
+            )
         if outcome.status != 0:
             raise failure(outcome)
         guard.check()
@@ -275,25 +275,20 @@ class Buildah:
         return tuple(name for entry in listed or () for name in entry.get("names") or ())
 
     def _in_sandbox(
-        self,
-        argv: Sequence[str],
-        *,
-        isolation: Isolation,
-        network: bool = True,
-        keep_layers: bool = False,
-    ) -> tuple[Runner, Sequence[str]]:
-        """Return what runs Buildah in a sandbox, and the command."""
+        self, *, isolation: Isolation, network: bool = True, keep_layers: bool = False
+    ) -> Runner:
+        """Return what runs Buildah in a sandbox."""
         sandbox = Sandbox(store=self.store, folder=self.folder)
         ours = os.environ if self.runner.env is None else self.runner.env
-        wrapped = sandbox.wrap(
-            ["buildah", *argv],
+        wrap = partial(
+            sandbox.wrap,
             network=network,
             # Without a runtime that needs it, nothing of the host's kernel is shown.
             sys_folder=isolation.how != "chroot",
             programs=(isolation.runtime,) if isolation.runtime else (),
             keep_layers=keep_layers,
         )
-        return replace(self.runner, env=sandbox.environment(ours, network=network)), wrapped
+        return replace(self.runner, env=sandbox.environment(ours, network=network), wrap=wrap)
 
     def _probe(self, way: Isolation) -> Outcome:
         """Run the host's ``true`` in an empty container, contained like this."""
