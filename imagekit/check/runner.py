@@ -8,19 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from imagekit.build.tools.buildah import PREFIX
+from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox
+from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.build.tools.run_worker import environment, in_namespace
 from imagekit.build.tools.storage import Folders, job_folder, tool_files
 from imagekit.build.types import ContainerStore, Folder, TestRan
-from imagekit.errors import ToolError
 from imagekit.locks import held
-from imagekit.process import Outcome, Runner, failure
+from imagekit.process import Runner
 
-_ENGINE_FAILED = 125
 _MOST = 4096
-_PULL_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -63,24 +61,16 @@ class ImageTestRunner:
         Raises:
             ToolError: Podman could not start it.
         """
-        argv = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", self._runtime]
-        # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
-        argv += ["run", "--name", f"{PREFIX}{self._folder.real.name}-test"]
-        argv += ["--rm", "--pull", "never", "--network", "none", "--read-only"]
-        argv += ["--http-proxy=false", "--log-driver", "none", "--no-healthcheck"]
-        argv += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
-        argv += ["--user", f"{self.uid}:0", *_limits()]
-        if around_entrypoint:
-            argv += ["--entrypoint", ""]
-        outcome = self._in_sandbox([*argv, self._image, *command], stage="tests", limit=self.limit)
-        if outcome.status == _ENGINE_FAILED:
-            raise ToolError(
-                "Podman could not start the test's container",
-                hint="imagekit doctor tells what this host lacks",
-                argv=outcome.argv,
-                status=outcome.status,
-                output=outcome.last_lines,
-            )
+        podman = Podman(programs=self._in_sandbox(), container=self._container())
+        outcome = podman.run_test(
+            self._image,
+            command,
+            # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
+            name=f"{PREFIX}{self._folder.real.name}-test",
+            uid=self.uid,
+            around_entrypoint=around_entrypoint,
+            limit=self.limit,
+        )
         return TestRan(status=outcome.status, stdout=outcome.stdout, stderr=outcome.stderr)
 
     @property
@@ -90,27 +80,23 @@ class ImageTestRunner:
         return known.runtime if known is not None and known.runtime else self.store.runtime
 
     def _pull(self) -> str:
-        source = self.chain.place(self.store)
-        policy = tool_files(self.store).policy
-        argv = ["buildah", "pull", "--quiet", "--signature-policy", str(policy), source]
-        outcome = self._in_sandbox(argv, stage="", limit=_PULL_SECONDS)
-        if outcome.status != 0:
-            raise failure(outcome)
-        return outcome.stdout.strip().splitlines()[-1]
+        buildah = Buildah(runner=self._in_sandbox(), store=self.store, folder=self._folder)
+        return buildah.pull(self.chain.place(self.store))
 
-    def _in_sandbox(self, argv: Sequence[str], *, stage: str, limit: float) -> Outcome:
+    def _in_sandbox(self) -> Runner:
         sandbox = Sandbox(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
         env = environment(os.environ, self.store) | tool_files(self.store).environment
-        seen = sandbox.environment(env, network=False)
-        wrapped = in_namespace(sandbox.wrap(argv, network=False, programs=(self._runtime,)))
-        return replace(self.runner, env=seen).run(wrapped, stage=stage, limit=limit, check=False)
 
+        def wrap(argv: Sequence[str]) -> Sequence[str]:
+            return in_namespace(sandbox.wrap(argv, network=False, programs=(self._runtime,)))
 
-def _limits() -> list[str]:
-    """Return limits that we may give: where root may not raise them, Podman's own are refused."""
-    argv = []
-    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        hard = resource.getrlimit(kind)[1]
-        most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
-        argv += ["--ulimit", f"{name}={most}:{most}"]
-    return argv
+        return replace(self.runner, env=sandbox.environment(env, network=False), wrap=wrap)
+
+    def _container(self) -> ContainerOptions:
+        """Return limits that we may give: where root may not raise them, Podman's are refused."""
+        limits = []
+        for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+            hard = resource.getrlimit(kind)[1]
+            most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+            limits.append((name, most, most))
+        return ContainerOptions(runtime=self._runtime, limits=tuple(limits))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from imagekit.hosts.engines.judge import judge_engines
 from imagekit.hosts.host import Host, HostCheck, Status
-from imagekit.hosts.podman_options import run_options, runtime
+from imagekit.hosts.podman_options import container_options, runtime
 
 _ENOUGH_IDS = 65_536
 _STORAGE = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
@@ -48,7 +48,7 @@ def _cgroups(host: Host) -> HostCheck:
 
 
 def _isolation(host: Host) -> HostCheck:
-    words = " ".join(run_options(host)) or "nothing more"
+    words = " ".join(container_options(host).words) or "nothing more"
     if host.isolation_fault:
         return _check("isolation", "problem", host.isolation_fault, "apt-get install runc")
     if host.isolation.startswith("chroot"):

@@ -7,7 +7,7 @@ digest of the stored manifest tells.
 
 from collections.abc import Callable, Iterator
 
-from imagekit.build.tools.podman_output import LocalImage, parse_local_images
+from imagekit.build.tools.podman_output import LocalImage
 from imagekit.errors import DeniedError, ImagekitError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
@@ -15,7 +15,6 @@ from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import Judged
 
 Judge = Callable[[Reference], Verdict]
-_SECONDS = 60.0
 
 
 def local_images() -> tuple[LocalImage, ...]:
@@ -25,10 +24,10 @@ def local_images() -> tuple[LocalImage, ...]:
         ToolError: Podman is missing or failed.
         DocumentError: it did not list images.
     """
+    from imagekit.build.tools.podman import Podman
     from imagekit.process import Runner
 
-    listed = Runner().run(("podman", "images", "--format", "json"), limit=_SECONDS)
-    return parse_local_images(listed.stdout.encode())
+    return Podman(programs=Runner()).images()
 
 
 def verify_local(images: tuple[LocalImage, ...], judge: Judge) -> Iterator[Judged]:

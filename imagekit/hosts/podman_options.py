@@ -1,5 +1,6 @@
-"""Which words Podman needs on this host, so that a container starts at all."""
+"""What Podman needs on this host, so that a container starts at all."""
 
+from imagekit.build.tools.podman import ContainerOptions
 from imagekit.hosts.host import Host, ResourceLimits
 
 _PODMAN_OPEN_FILES = 1_048_576
@@ -15,20 +16,22 @@ def runtime(host: Host) -> str:
     return "runc" if host.cgroups in {"hybrid", "v1"} and "runc" in host.programs else ""
 
 
-def run_options(host: Host) -> tuple[str, ...]:
-    """Return the options of ``podman run`` for this host."""
-    options: list[str] = []
-    if name := runtime(host):
-        options += ["--runtime", name]
+def container_options(host: Host, *, network: str = "") -> ContainerOptions:
+    """Return the options of containers on this host.
+
+    Args:
+        host: this host.
+        network: what a container sees of the network, in Podman's words; empty for Podman's own.
+    """
+    limits = []
     if host.root and 0 <= host.open_files.hard < _PODMAN_OPEN_FILES:
         # Podman gives root's containers its own limits, which this root may not raise.
-        options += ["--ulimit", f"nofile={_limit(host.open_files)}"]
-        options += ["--ulimit", f"nproc={_limit(_bounded(host.processes))}"]
-    return tuple(options)
+        limits += [_limit("nofile", host.open_files), _limit("nproc", _bounded(host.processes))]
+    return ContainerOptions(runtime=runtime(host), limits=tuple(limits), network=network)
 
 
-def _limit(limits: ResourceLimits) -> str:
-    return f"{limits.soft}:{limits.hard}"
+def _limit(name: str, limits: ResourceLimits) -> tuple[str, int, int]:
+    return name, limits.soft, limits.hard
 
 
 def _bounded(limits: ResourceLimits) -> ResourceLimits:

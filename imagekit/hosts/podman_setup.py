@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman
-from imagekit.hosts.podman_options import run_options
+from imagekit.hosts.podman_options import container_options
 from imagekit.hosts.probe import read
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.process import Runner
@@ -22,14 +22,10 @@ def podman(options: RegistryOptions, *, network: str, progress: Progress) -> Pod
     """
     runner = Runner(progress=progress)
     host = read(runner, os.environ, Path("/"))
-    words = run_options(host)
-    if network:
-        words = (*words, "--network", network)
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return Podman(
         programs=runner,
         options=options,
-        run_options=words,
-        terminal=terminal,
+        container=container_options(host, network=network),
+        terminal=sys.stdin.isatty() and sys.stdout.isatty(),
         driver=host.driver,
     )

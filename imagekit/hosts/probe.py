@@ -1,6 +1,5 @@
 """Reading what this host has; what that means is judged elsewhere."""
 
-import json
 import mmap
 import os
 import platform
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from imagekit.build.tools.podman import Programs
+from imagekit.build.tools.podman import Podman, Programs
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.files import read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
@@ -39,7 +38,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         kernel=platform.release(),
         cgroups=cgroups(root / "sys/fs/cgroup"),
         programs=found,
-        driver=_driver(programs) if "podman" in found else "",
+        driver=Podman(programs=programs).find_driver() if "podman" in found else "",
         namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
         subuids=ids(root / "etc/subuid"),
         subgids=ids(root / "etc/subgid"),
@@ -86,14 +85,6 @@ def _version(programs: Programs, name: str) -> str:
         return ""
     words = shown.partition("\n")[0].split()
     return next((word for word in words if word[0].isdigit()), "")
-
-
-def _driver(programs: Programs) -> str:
-    try:
-        shown = programs.run(("podman", "info", "--format", "json"), limit=30.0).stdout
-        return str(json.loads(shown)["store"]["graphDriverName"])
-    except (ToolError, ValueError, LookupError, TypeError):
-        return ""
 
 
 def _network(root: Path, *, superuser: bool) -> bool:

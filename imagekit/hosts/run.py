@@ -1,34 +1,11 @@
 """Verify first, then pull or run exactly what was verified: ``imagekit pull``, ``imagekit run``."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from imagekit.oci.digest import Digest
+from imagekit.build.tools.podman import Podman
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.verify.verdict import Judge, Verdict, allowed
-
-
-class ContainerRuntime(Protocol):
-    """What pulls images into a user's storage and runs them."""
-
-    def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
-        """Pull by digest and return the image's id in the local storage.
-
-        Of an index, only a manifest ``among`` those that were judged may be chosen; any, where
-        that is None.
-        """
-        ...
-
-    def run(
-        self,
-        reference: PinnedReference,
-        arguments: Sequence[str],
-        *,
-        among: Collection[Digest] | None = None,
-    ) -> int:
-        """Run a container in the foreground, streams passed through; return its exit code."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +26,17 @@ class RunResult:
     status: int | None = None
 
 
-def pull(reference: Reference, *, judge: Judge, runtime: ContainerRuntime) -> PullResult:
+def pull(reference: Reference, *, judge: Judge, podman: Podman) -> PullResult:
     """Pull the image by the digest that was judged, if the verdict allows it.
 
     Raises:
-        ImagekitError: no verdict was reached, or the runtime failed.
+        ImagekitError: no verdict was reached, or Podman failed.
     """
     verdict = judge(reference)
     pinned = allowed(reference, verdict)
     if pinned is None:
         return PullResult(verdict=verdict)
-    image = runtime.pull(pinned, among=verdict.judged)
+    image = podman.pull(pinned, among=verdict.judged)
     return PullResult(verdict=verdict, reference=pinned, image=image)
 
 
@@ -68,7 +45,7 @@ def run(
     arguments: Sequence[str],
     *,
     judge: Judge,
-    runtime: ContainerRuntime,
+    podman: Podman,
     show: Callable[[Verdict], None],
 ) -> RunResult:
     """Run the image by the digest that was judged, if the verdict allows it.
@@ -76,12 +53,12 @@ def run(
     ``show`` gets the verdict before the container starts.
 
     Raises:
-        ImagekitError: no verdict was reached, or the runtime failed.
+        ImagekitError: no verdict was reached, or Podman failed.
     """
     verdict = judge(reference)
     show(verdict)
     pinned = allowed(reference, verdict)
     if pinned is None:
         return RunResult(verdict=verdict)
-    status = runtime.run(pinned, arguments, among=verdict.judged)
+    status = podman.run(pinned, arguments, among=verdict.judged)
     return RunResult(verdict=verdict, status=status)

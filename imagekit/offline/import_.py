@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
+from imagekit.build.tools.podman import Podman
 from imagekit.errors import (
     DocumentError,
     InputError,
@@ -46,18 +46,6 @@ _SPARE = 16 << 20
 """Bytes that must stay free beside what is written."""
 
 Judge = Callable[[Reference, RegistryReader], Verdict]
-
-
-class Storage(Protocol):
-    """The storage of images on this host: Podman's."""
-
-    def pull(self, reference: PinnedReference) -> str:
-        """Pull by digest from a layout, and return the image's id."""
-        ...
-
-    def name(self, image: str, name: str) -> None:
-        """Call the image by a name."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +121,7 @@ def import_archive(
     *,
     to: str,
     judge: Judge,
-    runtime: Callable[[], Storage],
+    make_podman: Callable[[], Podman],
     options: ImportOptions,
     progress: Progress,
 ) -> Imported:
@@ -144,7 +132,7 @@ def import_archive(
         record: its record.
         to: ``oci:FOLDER``, ``HOST[/PREFIX]`` or ``containers-storage``.
         judge: judges a reference by a policy that the receiver trusts, reading as it is told.
-        runtime: makes Podman, where the image goes into its storage.
+        make_podman: makes Podman, where the image goes into its storage.
         options: how registries are reached.
         progress: is told what happens.
 
@@ -175,7 +163,7 @@ def import_archive(
     if options.dry_run:
         return done
     if place is None:
-        return _into_storage(done, reader, runtime, progress=progress)
+        return _into_storage(done, reader, make_podman, progress=progress)
     return _into(done, reader, place, options=options, progress=progress)
 
 
@@ -325,7 +313,7 @@ def _refuse_taken(held: PinnedReference | None, tag: TaggedReference, mine: Dige
 def _into_storage(
     done: Imported,
     reader: RegistryReader,
-    runtime: Callable[[], Storage],
+    make_podman: Callable[[], Podman],
     *,
     progress: Progress,
 ) -> Imported:
@@ -333,7 +321,7 @@ def _into_storage(
     found = done.found
     if found is None:
         return done
-    podman = runtime()
+    podman = make_podman()
     with tempfile.TemporaryDirectory(prefix="imagekit-import-") as temporary:
         named = found.image.repository
         place = Repository(named.host, named.path, Path(temporary) / "layout")

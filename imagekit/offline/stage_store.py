@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagekit.build.tools.podman import clear_folder, run_folder
 from imagekit.errors import IntegrityError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.offline.staged import SUFFIX, read_receipt
 from imagekit.offline.stagework import Staged, Work
-from imagekit.offline.staging import clear_folder, run_folder
 from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage, StoreWriter
 from imagekit.offline.storedigest import store_digest
 from imagekit.offline.types import Receipt

@@ -7,20 +7,14 @@ of these files lends its owner's rights: on the host that would be the user's, a
 
 import os
 import shlex
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
 from imagekit.oci.reference import PinnedReference
-from imagekit.paths import SHARED, plain, temporary_place
 
 _SECONDS = 4 * 3600.0
-_LONGEST_PLACE = 30
-"""Podman takes no runroot of more than 50 characters."""
 
 # "$1" is the mounted root file system, "$2" the product.
 _COPY = {
@@ -28,15 +22,6 @@ _COPY = {
     False: 'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2" && chmod -R u+rwX,ug-s -- "$2"',
 }
 _SQUASH = 'mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} {owner}'
-
-_SCRIPT = """
-set -eu
-product=$1 image=$2
-shift 2
-make() {{ {make}; }}
-make "$("$@" image mount "$image")" "$product"
-"$@" image unmount "$image" >/dev/null
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,80 +75,9 @@ class Stager:
             )
 
     def _made(self, image: PinnedReference, product: Path, make: str) -> None:
-        with own_storage(self.programs, product.parent, self.driver) as words:
-            podman = Podman(programs=self.programs, words=words)
-            found = podman.pull(image)
-            script = _SCRIPT.format(make=make)
-            argv = ("sh", "-c", script, "stage", str(product.absolute()), found, *words)
-            self.programs.run(in_namespace(argv), limit=_SECONDS)
-
-
-@contextmanager
-def own_storage(programs: Programs, beside: Path, driver: str) -> Iterator[tuple[str, ...]]:
-    """Make a storage for one image, and yield Podman with it; it is gone afterwards.
-
-    Args:
-        programs: runs Podman.
-        beside: the folder in which it is made.
-        driver: of the storage.
-
-    Raises:
-        InputError: Podman and the kernel would take the folder's path for something else.
-        ToolError: it cannot be removed.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
-        run_folder() as run,
-    ):
-        words = store_words(Path(store), run, driver)
-        if not _superuser():
-            # Its owners are not kept, and a user without subordinate ids cannot write any other's.
-            words = (*words, "--storage-opt", f"{driver}.ignore_chown_errors=true")
-        try:
-            yield words
-        finally:
-            clear_folder(programs, Path(store))
-
-
-def clear_folder(programs: Programs, folder: Path) -> None:
-    """Remove what is in a folder, files of a user's subordinate ids as well.
-
-    Raises:
-        ToolError: it cannot be removed.
-    """
-    # Nobody else can remove them.
-    clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", str(folder))
-    programs.run(in_namespace(clear), limit=_SECONDS)
-
-
-@contextmanager
-def run_folder() -> Iterator[Path]:
-    """Make a folder for Podman's locks, with a name as short as Podman wants it."""
-    place = temporary_place()
-    if len(str(place)) > _LONGEST_PLACE:
-        place = SHARED
-    with tempfile.TemporaryDirectory(prefix="ik-", dir=place) as folder:
-        yield Path(folder)
-
-
-def store_words(root: Path, run: Path, driver: str) -> tuple[str, ...]:
-    """Return Podman with a storage of its own, whatever others do on this host meanwhile.
-
-    Args:
-        root: where images lie.
-        run: for locks and the like; gone afterwards.
-        driver: of the storage.
-
-    Raises:
-        InputError: Podman and the kernel would take the folder's path for something else.
-    """
-    root, run = plain(root.absolute(), "the folder"), run.absolute()
-    own = ("--root", str(root), "--runroot", str(run), "--tmpdir", f"{run}/libpod")
-    words = ("podman", *own, "--storage-driver", driver)
-    if driver == "overlay" and _superuser():
-        # Else it mounts its folder upon itself, and leaves it so where it is killed.
-        return (*words, "--storage-opt", "overlay.skip_mount_home=true")
-    return words
+        podman = Podman(programs=self.programs)
+        with podman.in_temporary_storage(product.parent, self.driver) as own:
+            own.make_from(own.pull(image), product, make)
 
 
 def remove_tree(programs: Programs, path: Path) -> None:
@@ -174,11 +88,6 @@ def remove_tree(programs: Programs, path: Path) -> None:
     """
     script = '[ ! -d "$1" ] || chmod -R u+rwX -- "$1"; rm -rf -- "$1"'
     programs.run(("sh", "-c", script, "remove", str(path.absolute())), limit=_SECONDS)
-
-
-def in_namespace(argv: Sequence[str]) -> Sequence[str]:
-    """Return the command that runs another one as root, or in the user namespace of a user."""
-    return argv if _superuser() else ("podman", "unshare", *argv)
 
 
 def _superuser() -> bool:

@@ -19,7 +19,6 @@ from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
-from imagekit.offline.staging import store_words
 
 DRIVERS = ("overlay", "vfs")
 RECEIPTS = "imagekit"
@@ -28,7 +27,6 @@ _MAX_NAME = 4096
 _MAX_LAYERS = 512
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
-_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +157,6 @@ class StoreWriter:
     runroot: Path
     driver: str = "overlay"
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Podman, with the store as its storage."""
-        return store_words(self.folder, self.runroot, self.driver)
-
     def add(self, image: PinnedReference, name: str) -> str:
         """Pull an image from a layout into the store, under one name; return its id.
 
@@ -172,7 +165,7 @@ class StoreWriter:
             IntegrityError: what it stored has another digest.
         """
         self._forget()
-        podman = Podman(programs=self.programs, words=self.words)
+        podman = self._podman()
         found = podman.pull(image)
         podman.name(found, name)
         return found
@@ -184,7 +177,11 @@ class StoreWriter:
             ToolError: Podman failed.
         """
         self._forget()
-        self.programs.run((*self.words, "rmi", "--force", image), limit=_SECONDS)
+        self._podman().remove(image)
+
+    def _podman(self) -> Podman:
+        own = Podman(programs=self.programs)
+        return own.in_storage(self.folder, self.runroot, self.driver)
 
     def _forget(self) -> None:
         """Remove Podman's record of containers, which holds paths of the last time; it has none.

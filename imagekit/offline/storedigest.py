@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from imagekit.build.tools.podman import in_namespace
 from imagekit.errors import DocumentError, InvalidReferenceError, RegistryError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.offline.stagedigest import tree_digest
-from imagekit.offline.staging import in_namespace
 from imagekit.process import Runner
 
 _MODULE = "imagekit.offline.storedigest"

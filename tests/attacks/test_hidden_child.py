@@ -32,8 +32,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 def podman() -> Iterator[Podman]:
     """Podman with a storage of the test's own; it takes no long path."""
     folder = Path(tempfile.mkdtemp(prefix="ik-", dir="/tmp"))
-    storage = ("--root", str(folder / "s"), "--runroot", str(folder / "r"))
-    yield Podman(programs=Runner(), words=("podman", *storage, "--storage-driver", "vfs"))
+    yield Podman(programs=Runner()).in_storage(folder / "s", folder / "r", "vfs")
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -83,9 +82,8 @@ def test_46_podman_chooses_what_was_hidden(podman: Podman, *, hidden: bool) -> N
 
         if hidden:
             with pytest.raises(IntegrityError, match="was not judged"):
-                pull(origin.world.reference, judge=judge, runtime=podman)
+                pull(origin.world.reference, judge=judge, podman=podman)
         else:
-            assert pull(origin.world.reference, judge=judge, runtime=podman).reference
+            assert pull(origin.world.reference, judge=judge, podman=podman).reference
 
-    listed = podman.programs.run((*podman.words, "images", "--all", "--format", "json"))
-    assert len(json.loads(listed.stdout)) == (0 if hidden else 1)
+    assert len(podman.images()) == (0 if hidden else 1)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.build.tools.podman import Podman
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.offline.export import Export, ExportOptions, PolicyFiles, enclose, export
-from imagekit.offline.import_ import Imported, ImportOptions, Storage, import_archive, opened
+from imagekit.offline.import_ import Imported, ImportOptions, import_archive, opened
 from imagekit.progress import silent
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.policies import load_unsigned
@@ -87,7 +88,7 @@ class Site:
                 record,
                 to=to or f"oci:{self.folder}/images",
                 judge=self.judge,
-                runtime=_no_runtime,
+                make_podman=_no_podman,
                 options=options or ImportOptions(),
                 progress=silent,
             )
@@ -124,5 +125,5 @@ def member(path: str, raw: bytes = b"", **fields: object) -> Member:
     return header, raw
 
 
-def _no_runtime() -> Storage:
+def _no_podman() -> Podman:
     raise AssertionError("no runtime was asked for")

@@ -3,13 +3,14 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def tiny_root(root: Path) -> None:
+def tiny_root(root: Path, programs: Sequence[str] = ("perl", "sleep", "sh", "cat")) -> None:
     """Copy the host's Perl and a few programs with their libraries."""
     root.mkdir(parents=True)
-    for name in ("perl", "sleep", "sh", "cat"):
+    for name in programs:
         program = shutil.which(name, path="/usr/bin:/bin")
         assert program is not None
         (root / "usr/bin").mkdir(parents=True, exist_ok=True)
@@ -19,6 +20,6 @@ def tiny_root(root: Path) -> None:
             target = root / library.removeprefix("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(library, target)
-    for folder in Path("/usr/lib").glob("*/perl-base"):
+    for folder in Path("/usr/lib").glob("*/perl-base") if "perl" in programs else ():
         shutil.copytree(folder, root / folder.relative_to("/"))
     (root / "bin").symlink_to("usr/bin")

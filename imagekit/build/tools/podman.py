@@ -1,6 +1,10 @@
-"""Podman as the container runtime: images by digest only, whatever tags say meanwhile."""
+"""Podman: the only module that runs it and knows its words.
 
-import json
+Images are pulled and run by digest only, whatever tags say meanwhile. What is asked of Podman is
+asked of one storage: this user's, or another one (``in_storage``, ``in_temporary_storage``).
+"""
+
+import os
 import secrets
 import shutil
 import tempfile
@@ -10,6 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
 
+from imagekit.build.tools.podman_output import (
+    LocalImage,
+    inspected_digests,
+    inspected_names,
+    parse_local_images,
+    storage_driver,
+)
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_input
@@ -19,28 +30,39 @@ from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
-from imagekit.paths import temporary_place
+from imagekit.paths import SHARED, plain, temporary_place
+from imagekit.process import Outcome
 
 _MAX_AUTHORITIES = 4 << 20
+_QUICK = 60.0
+_INFO_SECONDS = 30.0
 _PULL_SECONDS = 3600.0
+_REMOVE_SECONDS = 600.0
+_FILES_SECONDS = 4 * 3600.0
+_LONGEST_PLACE = 30
+"""Podman takes no runroot of more than 50 characters."""
+_ENGINE_FAILED = 125
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
-
-class Finished(Protocol):
-    """How a program ended."""
-
-    @property
-    def stdout(self) -> str:
-        """What it wrote."""
-        ...
+# "$1" is the product, "$2" the image's id; what follows is Podman with its storage.
+_MOUNTED = """
+set -eu
+product=$1 image=$2
+shift 2
+make() {{ {make}; }}
+make "$("$@" image mount "$image")" "$product"
+"$@" image unmount "$image" >/dev/null
+"""
 
 
 class Programs(Protocol):
     """Runs programs, as ``imagekit.process.Runner`` does."""
 
-    def run(self, argv: Sequence[str], *, limit: float = ...) -> Finished:
-        """Run a program to its end; another exit code than 0 is a ToolError."""
+    def run(
+        self, argv: Sequence[str], *, stage: str = ..., limit: float = ..., check: bool = ...
+    ) -> Outcome:
+        """Run a program to its end; another exit code than 0 is a ToolError, unless unchecked."""
         ...
 
     def foreground(self, argv: Sequence[str]) -> int:
@@ -49,25 +71,124 @@ class Programs(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Podman:
-    """The port ``ContainerRuntime`` over Podman.
+class ContainerOptions:
+    """What a host needs so that a container starts, and what its caller wants of the network."""
 
-    ``run_options`` are what this host needs, such as another OCI runtime.
-    """
+    runtime: str = ""
+    """The OCI runtime; empty for Podman's own choice."""
+    limits: tuple[tuple[str, int, int], ...] = ()
+    """Name (``nofile``, ``nproc``), soft and hard limit, where Podman's own are not allowed."""
+    network: str = ""
+    """What the container sees of the network, in Podman's words; empty for Podman's own."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options of ``podman run``."""
+        found: list[str] = ["--runtime", self.runtime] if self.runtime else []
+        for name, soft, hard in self.limits:
+            found += ["--ulimit", f"{name}={soft}:{hard}"]
+        found += ["--network", self.network] if self.network else []
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootFolder:
+    """An unpacked root file system, and what its container is started with."""
+
+    path: Path
+    uid: int
+    gid: int
+    cwd: str
+    env: tuple[str, ...] = ()
+    binds: tuple[tuple[Path, Path], ...] = ()
+    """What is mounted from the host, each with its place in the container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Podman:
+    """One storage of Podman, and how containers are run from it."""
 
     programs: Programs
     options: RegistryOptions = field(default_factory=RegistryOptions)
-    run_options: tuple[str, ...] = ()
+    """How registries are reached."""
+    container: ContainerOptions = field(default_factory=ContainerOptions)
     terminal: bool = False
     """Whether the container gets a terminal, as its caller has one."""
-    words: tuple[str, ...] = ("podman",)
-    """The program, with the options that choose another storage."""
+    storage: tuple[str, ...] = ()
+    """The options that choose another storage than this user's."""
     driver: str = ""
-    """Of its storage; empty where that is not known."""
+    """Of the storage; empty where that is not known."""
 
-    def with_words(self, words: tuple[str, ...]) -> Self:
-        """Return one that uses the storage that these words choose."""
-        return replace(self, words=words)
+    def in_storage(self, root: Path, run: Path, driver: str) -> Self:
+        """Return Podman with a storage of its own, whatever others do on this host meanwhile.
+
+        Args:
+            root: where images lie.
+            run: for locks and the like; gone afterwards.
+            driver: of the storage.
+
+        Raises:
+            InputError: Podman and the kernel would take the folder's path for something else.
+        """
+        root, run = plain(root.absolute(), "the folder"), run.absolute()
+        words = ["--root", str(root), "--runroot", str(run), "--tmpdir", f"{run}/libpod"]
+        words += ["--storage-driver", driver]
+        if driver == "overlay" and _superuser():
+            # Else it mounts its folder upon itself, and leaves it so where it is killed.
+            words += ["--storage-opt", "overlay.skip_mount_home=true"]
+        return replace(self, storage=tuple(words), driver=driver)
+
+    @contextmanager
+    def in_temporary_storage(self, beside: Path, driver: str) -> Iterator[Self]:
+        """Yield Podman with a storage for one image, which is gone afterwards.
+
+        Args:
+            beside: the folder in which it is made.
+            driver: of the storage.
+
+        Raises:
+            InputError: Podman and the kernel would take the folder's path for something else.
+            ToolError: it cannot be removed.
+        """
+        with (
+            tempfile.TemporaryDirectory(prefix=".store-", dir=beside.absolute()) as store,
+            run_folder() as run,
+        ):
+            own = self.in_storage(Path(store), run, driver)
+            if not _superuser():
+                # Its owners are not kept, and a user without subordinate ids cannot write others'.
+                lax = ("--storage-opt", f"{driver}.ignore_chown_errors=true")
+                own = replace(own, storage=(*own.storage, *lax))
+            try:
+                yield own
+            finally:
+                clear_folder(self.programs, Path(store))
+
+    def with_images_of(self, store: Path) -> Self:
+        """Return Podman that reads the images of another store of the same driver, too.
+
+        Raises:
+            InputError: Podman would take the folder's path for something else.
+        """
+        folder = plain(store.absolute(), "the store")
+        more = ("--storage-opt", f"{self.driver}.imagestore={folder}")
+        return replace(self, storage=(*self.storage, *more))
+
+    def find_driver(self) -> str:
+        """Return the driver of the storage; empty where Podman does not tell."""
+        try:
+            return storage_driver(self._run("info", "--format", "json", limit=_INFO_SECONDS))
+        except (ToolError, DocumentError):
+            return ""
+
+    def images(self) -> tuple[LocalImage, ...]:
+        """Return the images of the storage; one of two names twice, each time with both.
+
+        Raises:
+            ToolError: Podman is missing or failed.
+            DocumentError: it did not list images.
+        """
+        return parse_local_images(self._run("images", "--format", "json").encode())
 
     def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.
@@ -99,12 +220,12 @@ class Podman:
         Raises:
             ToolError: Podman failed.
         """
-        self.programs.run((*self.words, "tag", image, name), limit=60.0)
-        shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
-        for other in _names(shown):
+        self._run("tag", image, name)
+        shown = self._run("image", "inspect", image)
+        for other in inspected_names(shown):
             # Podman makes a name of the folder's path where an image comes from a layout.
             if other.startswith("localhost/") and "/imagekit-" in other:
-                self.programs.run((*self.words, "untag", image, other), limit=60.0)
+                self._run("untag", image, other)
 
     def run(
         self,
@@ -122,49 +243,145 @@ class Podman:
         # By id: names in the storage can be moved by whoever owns it.
         return self.start(self.pull(reference, among=among), arguments)
 
-    def start(self, image: str, arguments: Sequence[str], *, more: Sequence[str] = ()) -> int:
-        """Run what is there already, in the foreground, and return its exit code.
+    def start(self, image: str, arguments: Sequence[str]) -> int:
+        """Run an image of the storage in the foreground and return the container's exit code.
 
         Args:
-            image: an image's id; or a folder, where ``more`` ends with ``--rootfs``.
+            image: its id.
             arguments: what goes to the entrypoint.
-            more: further options.
 
         Raises:
             ToolError: Podman is missing.
         """
+        return self._foreground((), image, arguments)
+
+    def start_folder(self, root: RootFolder, command: Sequence[str]) -> int:
+        """Run an unpacked image in the foreground and return the container's exit code.
+
+        What the container writes to it is gone afterwards.
+
+        Raises:
+            InputError: Podman would take a path for something else.
+            ToolError: Podman is missing.
+        """
+        words = ["--user", f"{root.uid}:{root.gid}", "--workdir", root.cwd]
+        for variable in root.env:
+            words += ["--env", variable]
+        for place in root.binds:
+            source, target = (plain(path, "the bound folder") for path in place)
+            words += ["--volume", f"{source}:{target}:rbind,nosuid,nodev"]
+        folder = f"{plain(root.path.absolute(), 'the bundle')}:O"
+        return self._foreground((*words, "--rootfs"), folder, command)
+
+    def run_test(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        name: str,
+        uid: int,
+        around_entrypoint: bool,
+        limit: float,
+    ) -> Outcome:
+        """Run a command in a fresh container that is allowed next to nothing, and has no network.
+
+        Args:
+            image: its id in the storage.
+            command: the command, or what goes to the entrypoint.
+            name: of the container, while there is one.
+            uid: the user that it runs as.
+            around_entrypoint: whether the image's entrypoint is left out.
+            limit: seconds that it may take.
+
+        Raises:
+            ToolError: Podman could not start it.
+        """
+        alone = replace(self.container, network="none")
+        words = ["run", *alone.words, "--name", name, "--rm", "--pull", "never", "--read-only"]
+        words += ["--http-proxy=false", "--log-driver", "none", "--no-healthcheck"]
+        words += ["--cap-drop", "all", "--security-opt", "no-new-privileges", "--user", f"{uid}:0"]
+        words += ["--entrypoint", ""] if around_entrypoint else []
+        argv = self._argv("--cgroup-manager", "cgroupfs", *words, image, *command)
+        outcome = self.programs.run(argv, stage="tests", limit=limit, check=False)
+        if outcome.status == _ENGINE_FAILED:
+            raise ToolError(
+                "Podman could not start the test's container",
+                hint="imagekit doctor tells what this host lacks",
+                argv=outcome.argv,
+                status=outcome.status,
+                output=outcome.last_lines,
+            )
+        return outcome
+
+    def remove(self, image: str) -> None:
+        """Remove an image with all of its names.
+
+        Raises:
+            ToolError: Podman failed.
+        """
+        self._run("rmi", "--force", image, limit=_REMOVE_SECONDS)
+
+    def pull_named(self, name: str, *, limit: float) -> None:
+        """Pull what a name stands for, as this host's configuration says; nothing is judged.
+
+        Raises:
+            ToolError: Podman refused, or failed.
+        """
+        self._run("pull", "--quiet", name, limit=limit)
+
+    def make_from(self, image: str, product: Path, make: str) -> None:
+        """Make a product of an image's root file system.
+
+        Args:
+            image: its id in the storage.
+            product: what is made.
+            make: a command of the shell: "$1" is the root file system, "$2" the product.
+
+        Raises:
+            ToolError: Podman or the command failed.
+        """
+        script = _MOUNTED.format(make=make)
+        argv = ("sh", "-c", script, "stage", str(product.absolute()), image, *self._argv())
+        self.programs.run(in_namespace(argv), limit=_FILES_SECONDS)
+
+    def _argv(self, *words: str) -> tuple[str, ...]:
+        return ("podman", *self.storage, *words)
+
+    def _run(self, *words: str, limit: float = _QUICK) -> str:
+        return self.programs.run(self._argv(*words), limit=limit).stdout
+
+    def _foreground(self, more: Sequence[str], root: str, arguments: Sequence[str]) -> int:
         terminal = ("--tty",) if self.terminal else ()
         # Never a pull behind our back.
         fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
-        options = (*fixed, *self.run_options, *more)
-        return self.programs.foreground((*self.words, "run", *options, image, *arguments))
+        options = (*fixed, *self.container.words, *more)
+        return self.programs.foreground(self._argv("run", *options, root, *arguments))
 
     def _pull_registry(self, reference: PinnedReference) -> str:
         repository = reference.repository
-        plain = self.options.plain_http or repository.is_loopback
-        words = [*self.words, "pull", "--quiet", f"--tls-verify={'false' if plain else 'true'}"]
+        insecure = self.options.plain_http or repository.is_loopback
+        words = ["pull", "--quiet", f"--tls-verify={'false' if insecure else 'true'}"]
         pinned = f"{repository.name}@{reference.digest}"
         if self.options.ca_file is None:
-            return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
+            return self._run(*words, pinned, limit=_PULL_SECONDS)
         with tempfile.TemporaryDirectory(prefix="imagekit-ca-") as folder:
             with storage_errors(f"the certificates {self.options.ca_file}"):
                 # Podman takes whatever ends in .crt as an authority.
                 raw = read_input(self.options.ca_file, limit=_MAX_AUTHORITIES)
                 (Path(folder) / "ca.crt").write_bytes(raw)
             words += ["--cert-dir", folder]
-            return self.programs.run((*words, pinned), limit=_PULL_SECONDS).stdout
+            return self._run(*words, pinned, limit=_PULL_SECONDS)
 
     def _pull_layout(self, reference: PinnedReference) -> str:
         with one_image(reference) as folder:
-            words = (*self.words, "pull", "--quiet", f"oci:{folder}")
-            return self.programs.run(words, limit=_PULL_SECONDS).stdout
+            return self._run("pull", "--quiet", f"oci:{folder}", limit=_PULL_SECONDS)
 
     def _check(
         self, image: str, reference: PinnedReference, among: Collection[Digest] | None
     ) -> None:
         """Compare what the storage says it holds with what was asked for, and may be chosen."""
-        shown = self.programs.run((*self.words, "image", "inspect", image), limit=60.0).stdout
-        stored = _digests(shown)
+        shown = self._run("image", "inspect", image)
+        stored = inspected_digests(shown)
         if str(reference.digest) not in stored:
             what = f"podman stored another image than {reference}"
         elif among is not None and stored.isdisjoint(map(str, among)):
@@ -173,7 +390,7 @@ class Podman:
             return
         # An image that containers use stays, and then the hint says what to do.
         with suppress(ToolError):
-            self.programs.run((*self.words, "rmi", image), limit=60.0)
+            self._run("rmi", image)
         raise IntegrityError(
             what, hint=f"remove it: podman rmi {image[:12]}", code="CONTENT_DIGEST_MISMATCH"
         )
@@ -217,19 +434,31 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _names(shown: str) -> tuple[str, ...]:
-    """Return the names of the one image that ``podman image inspect`` showed."""
-    try:
-        return tuple(str(name) for name in json.loads(shown)[0].get("RepoTags") or [])
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DocumentError("podman image inspect did not show an image") from error
+@contextmanager
+def run_folder() -> Iterator[Path]:
+    """Make a folder for Podman's locks, with a name as short as Podman wants it."""
+    place = temporary_place()
+    if len(str(place)) > _LONGEST_PLACE:
+        place = SHARED
+    with tempfile.TemporaryDirectory(prefix="ik-", dir=place) as folder:
+        yield Path(folder)
 
 
-def _digests(shown: str) -> frozenset[str]:
-    """Return the digests of the one image that ``podman image inspect`` showed."""
-    try:
-        found = json.loads(shown)[0]
-        names = found.get("RepoDigests") or []
-        return frozenset({str(found["Digest"]), *(str(n).rpartition("@")[2] for n in names)})
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DocumentError("podman image inspect did not show an image") from error
+def clear_folder(programs: Programs, folder: Path) -> None:
+    """Remove what is in a folder, files of a user's subordinate ids as well.
+
+    Raises:
+        ToolError: it cannot be removed.
+    """
+    # Nobody else can remove them.
+    clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", str(folder))
+    programs.run(in_namespace(clear), limit=_FILES_SECONDS)
+
+
+def in_namespace(argv: Sequence[str]) -> Sequence[str]:
+    """Return the command that runs another one as root, or in the user namespace of a user."""
+    return argv if _superuser() else ("podman", "unshare", *argv)
+
+
+def _superuser() -> bool:
+    return os.geteuid() == 0

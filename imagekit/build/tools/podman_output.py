@@ -1,11 +1,12 @@
-"""What Podman prints, as values: ``podman images --format json``."""
+"""What Podman prints, as values; what has another shape is an error."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
-from imagekit.errors import ImagekitError
+from imagekit.errors import DocumentError, ImagekitError
 from imagekit.oci.digest import Digest
 
 MAX_IMAGES = 10_000
@@ -26,14 +27,52 @@ class LocalImage:
 
 
 def parse_local_images(raw: bytes) -> tuple[LocalImage, ...]:
-    """Read the list.
+    """Read what ``podman images --format json`` prints.
 
     Raises:
-        DocumentError: it is none (code ``BAD_STORE``).
+        DocumentError: it is no list of images (code ``BAD_STORE``).
     """
     wrapped = Fields({"images": strictjson.loads(raw, what=_WHAT)}, _WHAT, _CODE)
     entries = wrapped.array("images", limit=MAX_IMAGES)
     return tuple(_image(Fields.of(entry, what=_WHAT, code=_CODE)) for entry in entries)
+
+
+def inspected_names(shown: str) -> tuple[str, ...]:
+    """Return the names of the one image that ``podman image inspect`` prints.
+
+    Raises:
+        DocumentError: it prints no image.
+    """
+    try:
+        return tuple(str(name) for name in json.loads(shown)[0].get("RepoTags") or [])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DocumentError("podman image inspect did not show an image") from error
+
+
+def inspected_digests(shown: str) -> frozenset[str]:
+    """Return the digests of the one image that ``podman image inspect`` prints.
+
+    Raises:
+        DocumentError: it prints no image.
+    """
+    try:
+        found = json.loads(shown)[0]
+        names = found.get("RepoDigests") or []
+        return frozenset({str(found["Digest"]), *(str(n).rpartition("@")[2] for n in names)})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DocumentError("podman image inspect did not show an image") from error
+
+
+def storage_driver(shown: str) -> str:
+    """Return the storage's driver that ``podman info --format json`` prints.
+
+    Raises:
+        DocumentError: it prints none.
+    """
+    try:
+        return str(json.loads(shown)["store"]["graphDriverName"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise DocumentError("podman info did not tell the driver of its storage") from error
 
 
 def _image(entry: Fields) -> LocalImage:

@@ -66,11 +66,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
+    from imagekit.build.tools.podman import Podman
     from imagekit.hosts.podman_setup import podman
     from imagekit.oci.reference import Reference
     from imagekit.oci.registry.ports import RegistryReader
     from imagekit.offline.exported import reference_text
-    from imagekit.offline.import_ import ImportOptions, Storage, import_archive, opened
+    from imagekit.offline.import_ import ImportOptions, import_archive, opened
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import document, text
     from imagekit.verify.verify import verify
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     memory = memory_of(arguments)
     options = registry_of(arguments)
 
-    def runtime() -> Storage:
+    def make_podman() -> Podman:
         return podman(options, network="", progress=console.progress)
 
     with (
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             record,
             to=arguments.to,
             judge=judge,
-            runtime=runtime,
+            make_podman=make_podman,
             options=ImportOptions(
                 registry=options, dry_run=arguments.dry_run, move_tag=arguments.move_tag
             ),

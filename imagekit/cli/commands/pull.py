@@ -6,6 +6,7 @@ Ends with 3, and pulls nothing, where the policy says no.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
@@ -16,9 +17,11 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError
-from imagekit.hosts.run import ContainerRuntime
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Judge, Verdict
+
+if TYPE_CHECKING:
+    from imagekit.build.tools.podman import Podman
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     pulled = pull(
         parse_reference(arguments.reference),
         judge=make_judge(arguments),
-        runtime=make_runtime(arguments, console),
+        podman=make_podman(arguments, console),
     )
     report = dict(document(pulled.verdict))
     if pulled.reference is None:
@@ -70,9 +73,7 @@ def make_judge(arguments: argparse.Namespace) -> Judge:
     return judge
 
 
-def make_runtime(
-    arguments: argparse.Namespace, console: Console, *, network: str = ""
-) -> ContainerRuntime:
+def make_podman(arguments: argparse.Namespace, console: Console, *, network: str = "") -> "Podman":
     """Return Podman, with what this host needs."""
     from imagekit.hosts.podman_setup import podman
 

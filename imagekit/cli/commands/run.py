@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from imagekit.cli.commands.pull import make_judge, make_runtime
+from imagekit.cli.commands.pull import make_judge, make_podman
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_option, add_registry_options, policy_of
 from imagekit.errors import DeniedError, UsageError
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         parse_reference(arguments.reference),
         arguments.passed,
         judge=make_judge(arguments),
-        runtime=make_runtime(arguments, console, network=arguments.network),
+        podman=make_podman(arguments, console, network=arguments.network),
         show=show,
     )
     return DeniedError.exit_code if ran.status is None else ran.status
@@ -100,5 +100,5 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
         return DeniedError.exit_code
     if console.verbose:
         console.note(text(verdict))
-    engine = podman(RegistryOptions(), network=arguments.network, progress=console.progress)
-    return run_staged(checked[0], arguments.passed, engine=engine)
+    runtime = podman(RegistryOptions(), network=arguments.network, progress=console.progress)
+    return run_staged(checked[0], arguments.passed, podman=runtime)

@@ -3,11 +3,12 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.build.tools.podman import Podman, in_namespace
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.types import Engine
 from imagekit.paths import temporary_place
@@ -20,6 +21,7 @@ _PRESENT = {
     Engine.CONTAINERD: ("containerd",),
     Engine.DOCKER: ("dockerd",),
 }
+_CTR_IMAGES = ("ctr", "--namespace", "imagekit-trust-test", "images")
 _SOCKETS = {"docker": "/var/run/docker.sock", "ctr": "/run/containerd/containerd.sock"}
 
 
@@ -55,58 +57,53 @@ def pull(engine: str, reference: str) -> Pull:
         reference: ``HOST/NAME:TAG``.
     """
     with _scratch() as folder:
-        argv, undo = _COMMANDS[engine](reference, folder)
-        runner = Runner()
         try:
-            runner.run(argv, limit=_PULL_SECONDS)
+            _PULLS[engine](reference, folder)
         except ToolError as error:
             lines = (error.output or error.message).strip().splitlines() or [""]
             return Pull(engine=engine, pulled=False, said=lines[-1][-_SHOWN:])
         finally:
-            if undo:
-                runner.run(undo, check=False)
+            if engine in _REMOVALS:
+                Runner().run((*_REMOVALS[engine], reference), check=False)
     return Pull(engine=engine, pulled=True, said="")
 
 
-def _podman(reference: str, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
-    return ("podman", *_storage(folder), "pull", "--quiet", reference), ()
+def _podman(reference: str, folder: Path) -> None:
+    # What is pulled for a test is nobody's image.
+    own = Podman(programs=Runner()).in_storage(folder / "root", folder / "run", "vfs")
+    own.pull_named(reference, limit=_PULL_SECONDS)
 
 
-def _buildah(reference: str, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
-    return ("buildah", *_storage(folder), "pull", "--quiet", reference), ()
+def _buildah(reference: str, folder: Path) -> None:
+    storage = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
+    _run("buildah", *storage, "pull", "--quiet", reference)
 
 
-def _skopeo(reference: str, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
-    return ("skopeo", "copy", "--quiet", f"docker://{reference}", f"dir:{folder}/image"), ()
+def _skopeo(reference: str, folder: Path) -> None:
+    _run("skopeo", "copy", "--quiet", f"docker://{reference}", f"dir:{folder}/image")
 
 
-def _docker(reference: str, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
-    del folder
-    return ("docker", "pull", "--quiet", reference), ("docker", "rmi", "--force", reference)
+def _docker(reference: str, _folder: Path) -> None:
+    _run("docker", "pull", "--quiet", reference)
 
 
-def _ctr(reference: str, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
-    del folder
-    namespace = ("ctr", "--namespace", "imagekit-trust-test")
-    pulling = (*namespace, "images", "pull", "--hosts-dir", "/etc/containerd/certs.d", reference)
-    return pulling, (*namespace, "images", "rm", reference)
+def _ctr(reference: str, _folder: Path) -> None:
+    _run(*_CTR_IMAGES, "pull", "--hosts-dir", "/etc/containerd/certs.d", reference)
 
 
-_COMMANDS: dict[str, Callable[[str, Path], tuple[Sequence[str], Sequence[str]]]] = {
+_PULLS: dict[str, Callable[[str, Path], None]] = {
     "podman": _podman,
     "buildah": _buildah,
     "skopeo": _skopeo,
     "docker": _docker,
     "ctr": _ctr,
 }
+_REMOVALS = {"docker": ("docker", "rmi", "--force"), "ctr": (*_CTR_IMAGES, "rm")}
+"""How an image is removed from engines that have one storage only."""
 
 
-def _storage(folder: Path) -> tuple[str, ...]:
-    """A storage of its own: what is pulled for a test is nobody's image."""
-    return (
-        *("--root", str(folder / "root"), "--runroot", str(folder / "run")),
-        *("--storage-driver", "vfs"),
-    )
+def _run(*argv: str) -> None:
+    Runner().run(argv, limit=_PULL_SECONDS)
 
 
 @contextmanager
@@ -119,4 +116,4 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             # Files of other ids of the user's are in it.
-            Runner().run(("podman", "unshare", "rm", "-rf", str(folder)), check=False)
+            Runner().run(in_namespace(("rm", "-rf", str(folder))), check=False)

@@ -90,7 +90,7 @@ def test_container_serves_what_the_policy_allows(home: Path, image: str, site: S
 
 def _started(site: Site) -> tuple[str, ...]:
     """Return the words that start a container, as this host's Podman needs them."""
-    host = podman(RegistryOptions(), network="host", progress=lambda _: None).run_options
+    host = podman(RegistryOptions(), network="host", progress=lambda _: None).container.words
     return (
         *("podman", "run", "--detach", "--read-only", "--pull", "never", "--cap-drop", "all"),
         *("--volume", f"{site.folder}/etc:/etc/imagekit:ro"),

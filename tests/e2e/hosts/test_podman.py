@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.hosts.podman_options import run_options
+from imagekit.hosts.podman_options import container_options
 from imagekit.hosts.probe import read
 from imagekit.process import Runner
 from tests.e2e.gate.kit import GateProcess
@@ -65,7 +65,7 @@ def podman(
 def run(podman: list[str], image: str) -> tuple[int, str]:
     """Run a container, whose image is pulled if it is not there."""
     options = ["--rm", "--network=none", "--tls-verify=false"]
-    options += run_options(read(Runner(), os.environ))
+    options += container_options(read(Runner(), os.environ)).words
     return said([*podman, "run", *options, image])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.hosts.host import EngineFile, EngineSetup, Host, ResourceLimits
 from imagekit.hosts.judge import judge
-from imagekit.hosts.podman_options import run_options
+from imagekit.hosts.podman_options import container_options
 
 SAFE = EngineSetup(
     policy=EngineFile(
@@ -83,16 +83,17 @@ def test_hybrid_cgroups_without_runc_are_a_problem() -> None:
 
 def test_a_good_host_needs_no_options() -> None:
     """Podman's own choices stay where they work."""
-    assert run_options(GOOD) == ()
+    assert container_options(GOOD).words == ()
 
 
 def test_hybrid_cgroups_take_runc() -> None:
     """Crun would refuse to start anything there."""
-    assert run_options(replace(GOOD, cgroups="hybrid")) == ("--runtime", "runc")
+    assert container_options(replace(GOOD, cgroups="hybrid")).words == ("--runtime", "runc")
 
 
 def test_root_with_few_files_keeps_its_own_limits() -> None:
     """A root that may not raise limits must not ask for more."""
     host = replace(GOOD, root=True, open_files=ResourceLimits(soft=10, hard=20))
 
-    assert run_options(host) == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")
+    words = container_options(host).words
+    assert words == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")

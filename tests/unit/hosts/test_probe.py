@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,21 +12,16 @@ from imagekit.hosts import probe
 from imagekit.hosts.host import EngineSetup
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a program wrote."""
-
-    stdout: str
-
-
 class Broken:
     """Programs that all fail."""
 
-    def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
+    def run(
+        self, argv: Sequence[str], *, stage: str = "", limit: float = 60.0, check: bool = True
+    ) -> NoReturn:
         """Fail."""
-        raise ToolError(f"{argv[0]} failed within {limit} s")
+        raise ToolError(f"{argv[0]} failed: {stage=} {limit=} {check=}")
 
-    def foreground(self, argv: Sequence[str]) -> int:
+    def foreground(self, argv: Sequence[str]) -> NoReturn:
         """Fail."""
         raise ToolError(f"{argv[0]} failed")
 

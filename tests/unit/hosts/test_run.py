@@ -1,45 +1,20 @@
 """Nothing is pulled or run but what a verdict allowed."""
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pytest
 
+from imagekit.build.tools.podman import Podman
+from imagekit.errors import IntegrityError
 from imagekit.hosts.run import pull, run
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Reference, parse_reference
+from imagekit.oci.reference import Reference, parse_reference
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict
+from tests.support.fake_podman import FakePodman
 
 GOOD, OTHER = Digest.of(b"good"), Digest.of(b"other")
 TAGGED = parse_reference("registry.example.org/app:1")
-
-
-class Recorder:
-    """A runtime that only remembers."""
-
-    def __init__(self) -> None:
-        """Begin with nothing used."""
-        self.used: list[tuple[PinnedReference, tuple[str, ...]]] = []
-        self.among: list[Collection[Digest] | None] = []
-
-    def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
-        """Remember the reference."""
-        self.used.append((reference, ()))
-        self.among.append(among)
-        return "id"
-
-    def run(
-        self,
-        reference: PinnedReference,
-        arguments: Sequence[str],
-        *,
-        among: Collection[Digest] | None = None,
-    ) -> int:
-        """Remember reference and arguments."""
-        self.used.append((reference, tuple(arguments)))
-        self.among.append(among)
-        return 7
 
 
 def _verdict(reference: Reference, digest: Digest | None, *, good: bool) -> Verdict:
@@ -63,46 +38,51 @@ def test_without_a_verdict_for_it_nothing_is_touched(
     digest: Digest | None,
     good: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
-    """Neither pull nor run reaches the runtime."""
-    runtime = Recorder()
+    """Neither pull nor run reaches Podman."""
+    programs = FakePodman()
+    podman = Podman(programs=programs)
 
     def judge(asked: Reference) -> Verdict:
         return _verdict(asked, digest, good=good)
 
-    assert pull(reference, judge=judge, runtime=runtime).reference is None
-    ran = run(reference, ["x"], judge=judge, runtime=runtime, show=lambda _: None)
+    assert pull(reference, judge=judge, podman=podman).reference is None
+    ran = run(reference, ["x"], judge=judge, podman=podman, show=lambda _: None)
     assert ran.status is None
-    assert runtime.used == []
+    assert programs.asked == []
 
 
 def test_what_was_judged_is_what_runs() -> None:
     """The tag takes no part after the verdict; arguments and exit code pass through."""
-    runtime = Recorder()
+    programs = FakePodman()
     shown: list[Verdict] = []
 
     ran = run(
         TAGGED,
         ["--flag", "7"],
-        judge=lambda asked: _verdict(asked, GOOD, good=True),
-        runtime=runtime,
+        judge=lambda asked: replace(_verdict(asked, GOOD, good=True), judged=(GOOD,)),
+        podman=Podman(programs=programs),
         show=shown.append,
     )
 
     assert ran.status == 7
-    assert [(str(r), a) for r, a in runtime.used] == [
-        (f"registry.example.org/app@{GOOD}", ("--flag", "7"))
-    ]
+    assert programs.asked[0][-1] == f"registry.example.org/app@{GOOD}"
+    assert programs.asked[-1][-2:] == ("--flag", "7")
     assert len(shown) == 1
 
 
-def test_of_an_index_only_what_was_judged_may_be_chosen() -> None:
-    """The runtime is told the manifests that the verdict speaks for."""
-    runtime = Recorder()
+@pytest.mark.parametrize("command", ["pull", "run"])
+def test_of_an_index_only_what_was_judged_may_be_chosen(command: str) -> None:
+    """Podman's choice is compared with the manifests that the verdict speaks for."""
 
     def judge(asked: Reference) -> Verdict:
         return replace(_verdict(asked, GOOD, good=True), judged=(OTHER,))
 
-    pull(TAGGED, judge=judge, runtime=runtime)
-    run(TAGGED, [], judge=judge, runtime=runtime, show=lambda _: None)
+    def do(chosen: Digest) -> object:
+        podman = Podman(programs=FakePodman(chosen=(str(chosen),)))
+        if command == "pull":
+            return pull(TAGGED, judge=judge, podman=podman).image
+        return run(TAGGED, [], judge=judge, podman=podman, show=lambda _: None).status
 
-    assert runtime.among == [(OTHER,), (OTHER,)]
+    assert do(OTHER)
+    with pytest.raises(IntegrityError, match="was not judged"):
+        do(Digest.of(b"hidden"))

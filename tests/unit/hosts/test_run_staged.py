@@ -1,7 +1,5 @@
 """A store is read by a storage of its own driver, whatever this user's Podman has."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,33 +13,9 @@ from imagekit.offline.check_receipt import Checked
 from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict
+from tests.support.fake_podman import FakePodman, StoredFake
 
 IMAGE = "a" * 64
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a program wrote."""
-
-    stdout: str = ""
-
-
-@dataclass
-class Programs:
-    """Remembers what is run in the foreground."""
-
-    ran: list[tuple[str, ...]] = field(default_factory=list)
-
-    def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
-        """Say nothing."""
-        assert argv
-        assert limit > 0
-        return Said()
-
-    def foreground(self, argv: Sequence[str]) -> int:
-        """Remember it."""
-        self.ran.append(tuple(argv))
-        return 7
 
 
 def _checked(store: Path, driver: str, *, good: bool = True) -> Checked:
@@ -59,16 +33,21 @@ def _checked(store: Path, driver: str, *, good: bool = True) -> Checked:
     return Checked(path=store, kind=StageKind.STORE, verdict=verdict, image=IMAGE)
 
 
+def _holding(store: Path) -> FakePodman:
+    return FakePodman(stores={str(store): {IMAGE: StoredFake(str(Digest.of(b"image")))}})
+
+
 @pytest.mark.parametrize("driver", ["overlay", "vfs"])
 def test_a_storage_of_the_stores_driver_is_used_as_it_is(tmp_path: Path, driver: str) -> None:
     """With the store beside it, in the words that this driver takes."""
-    programs, store = Programs(), tmp_path / "store"
+    store = tmp_path / "store"
+    programs = _holding(store)
 
     status = run_staged(
-        _checked(store, driver), ["x"], engine=Podman(programs=programs, driver=driver)
+        _checked(store, driver), ["x"], podman=Podman(programs=programs, driver=driver)
     )
 
-    (ran,) = programs.ran
+    (ran,) = programs.asked
     assert status == 7
     assert ran[:4] == ("podman", "--storage-opt", f"{driver}.imagestore={store}", "run")
     assert ran[-2:] == (IMAGE, "x")
@@ -77,11 +56,12 @@ def test_a_storage_of_the_stores_driver_is_used_as_it_is(tmp_path: Path, driver:
 @pytest.mark.parametrize(("own", "driver"), [("vfs", "overlay"), ("overlay", "vfs"), ("", "vfs")])
 def test_another_storage_is_made_for_another_driver(tmp_path: Path, own: str, driver: str) -> None:
     """It is gone afterwards."""
-    programs, store = Programs(), tmp_path / "store"
+    store = tmp_path / "store"
+    programs = _holding(store)
 
-    run_staged(_checked(store, driver), [], engine=Podman(programs=programs, driver=own))
+    run_staged(_checked(store, driver), [], podman=Podman(programs=programs, driver=own))
 
-    (ran,) = programs.ran
+    (ran,) = programs.asked
     root = Path(ran[ran.index("--root") + 1])
     assert ran[ran.index("--storage-driver") + 1] == driver
     assert f"{driver}.imagestore={store}" in ran
@@ -90,10 +70,10 @@ def test_another_storage_is_made_for_another_driver(tmp_path: Path, own: str, dr
 
 def test_what_was_not_allowed_does_not_run(tmp_path: Path) -> None:
     """Whoever asks."""
-    programs = Programs()
+    programs = FakePodman()
 
     with pytest.raises(InputError, match="not allowed"):
         run_staged(
-            _checked(tmp_path / "store", "vfs", good=False), [], engine=Podman(programs=programs)
+            _checked(tmp_path / "store", "vfs", good=False), [], podman=Podman(programs=programs)
         )
-    assert programs.ran == []
+    assert programs.asked == []

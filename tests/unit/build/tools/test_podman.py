@@ -1,75 +1,41 @@
 """What Podman is asked for."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import pytest
 
-from imagekit.build.tools.podman import Podman
+from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
+from tests.support.fake_podman import FakePodman
 
 IMAGE = "a" * 64
 DIGEST = Digest.of(b"image")
 LOCAL = PinnedReference(Repository("127.0.0.1:5000", "app"), DIGEST, tag="1")
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a program wrote."""
-
-    stdout: str
-
-
-@dataclass
-class Programs:
-    """Answers as Podman does, and remembers what it was asked."""
-
-    image: str = IMAGE
-    digest: str = str(DIGEST)
-    inspect: str = ""
-    asked: list[tuple[str, ...]] = field(default_factory=list)
-
-    def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
-        """Answer pull and inspect."""
-        assert limit > 0
-        self.asked.append(tuple(argv))
-        if argv[1] == "pull":
-            return Said(f"{self.image}\n")
-        return Said(self.inspect or json.dumps([{"Digest": self.digest, "RepoDigests": []}]))
-
-    def foreground(self, argv: Sequence[str]) -> int:
-        """Remember what was run."""
-        self.asked.append(tuple(argv))
-        return 7
-
-
 def test_another_digest_in_the_storage_is_an_integrity_error() -> None:
     """What is stored is compared, and not only what was asked for."""
     with pytest.raises(IntegrityError, match="another image"):
-        Podman(programs=Programs(digest=str(Digest.of(b"evil")))).run(LOCAL, [])
+        Podman(programs=FakePodman(digest=str(Digest.of(b"evil")))).run(LOCAL, [])
 
 
 @pytest.mark.parametrize("shown", ["[]", "{", "[3]", "[{}]"])
 def test_an_answer_that_shows_no_image_is_an_error(shown: str) -> None:
     """Nothing runs on a guess."""
     with pytest.raises(DocumentError):
-        Podman(programs=Programs(inspect=shown)).pull(LOCAL)
+        Podman(programs=FakePodman(inspected=shown)).pull(LOCAL)
 
 
 @pytest.mark.parametrize("image", ["", "--privileged", "A" * 64])
 def test_an_id_that_is_none_is_an_error(image: str) -> None:
     """Podman's words never become options of the next command."""
     with pytest.raises(ToolError, match="did not tell the id"):
-        Podman(programs=Programs(image=image)).pull(LOCAL)
+        Podman(programs=FakePodman(image=image)).pull(LOCAL)
 
 
-def _index(*chosen: Digest) -> Programs:
+def _index(*chosen: Digest) -> FakePodman:
     """Podman names the index, and what it chose from it."""
-    names = [f"127.0.0.1:5000/app@{digest}" for digest in (DIGEST, *chosen)]
-    return Programs(inspect=json.dumps([{"Digest": str(DIGEST), "RepoDigests": names}]))
+    return FakePodman(image=IMAGE, chosen=tuple(map(str, chosen)))
 
 
 def test_of_an_index_only_what_was_judged_is_kept() -> None:
@@ -88,21 +54,15 @@ def test_of_an_index_only_what_was_judged_is_kept() -> None:
 
 def test_an_image_in_use_that_cannot_be_removed_is_refused_all_the_same() -> None:
     """The refusal is about what was pulled, and not about removing it."""
-
-    @dataclass
-    class InUse(Programs):
-        def run(self, argv: Sequence[str], *, limit: float = 60.0) -> Said:
-            if argv[1] == "rmi":
-                raise ToolError("the image is in use")
-            return super().run(argv, limit=limit)
+    programs = FakePodman(digest=str(Digest.of(b"evil")), failing=frozenset({"rmi"}))
 
     with pytest.raises(IntegrityError, match="another image"):
-        Podman(programs=InUse(digest=str(Digest.of(b"evil")))).pull(LOCAL)
+        Podman(programs=programs).pull(LOCAL)
 
 
 def test_pulls_by_digest_only() -> None:
     """The tag is never shown to Podman; loopback has no TLS."""
-    programs = Programs()
+    programs = FakePodman(image=IMAGE)
 
     assert Podman(programs=programs).pull(LOCAL) == IMAGE
     assert programs.asked[0][-2:] == ("--tls-verify=false", f"127.0.0.1:5000/app@{DIGEST}")
@@ -110,7 +70,7 @@ def test_pulls_by_digest_only() -> None:
 
 def test_other_hosts_are_asked_by_tls() -> None:
     """Only loopback and --plain-http go without."""
-    programs = Programs()
+    programs = FakePodman(image=IMAGE)
     Podman(programs=programs).pull(PinnedReference(Repository("r.example.org", "app"), DIGEST))
 
     assert "--tls-verify=true" in programs.asked[0]
@@ -118,9 +78,11 @@ def test_other_hosts_are_asked_by_tls() -> None:
 
 def test_runs_by_id_without_another_pull_and_passes_the_exit_code() -> None:
     """Between check and start no name is looked up again."""
-    programs = Programs()
+    programs = FakePodman(image=IMAGE)
 
-    assert Podman(programs=programs, run_options=("--network", "none")).run(LOCAL, ["-x"]) == 7
+    podman = Podman(programs=programs, container=ContainerOptions(network="none"))
+
+    assert podman.run(LOCAL, ["-x"]) == 7
     command = programs.asked[-1]
     assert command[-4:] == ("--network", "none", IMAGE, "-x")
     assert command[command.index("--pull") + 1] == "never"

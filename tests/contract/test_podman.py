@@ -1,0 +1,219 @@
+"""What the driver of Podman is answered: by the fake of the unit tests, and by Podman itself."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imagekit.build.tools.podman import ContainerOptions, Podman, RootFolder, run_folder
+from imagekit.errors import IntegrityError, ToolError
+from imagekit.hosts.podman_options import container_options
+from imagekit.hosts.probe import read
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.types import CONFIG, LAYER, MANIFEST
+from imagekit.process import Runner
+from tests.support.fake_podman import FakePodman
+from tests.support.tinyroot import tiny_root
+from tests.support.users import ordinary_user
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+NAME = "r.site/team/app:1"
+OTHER = Digest.of(b"what was judged instead")
+
+
+@dataclass(frozen=True)
+class Host:
+    """Podman with a storage of its own, and an image that it can pull."""
+
+    podman: Podman
+    image: PinnedReference
+    root: Path
+    """The image's files."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system with a shell."""
+    folder = tmp_path_factory.mktemp("files") / "root"
+    tiny_root(folder, ["sh"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> PinnedReference:
+    """A layout with an image whose entrypoint is the shell."""
+    layout = tmp_path_factory.mktemp("layout")
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            tar.add(root, arcname=".", filter=_of_root)
+        layer = file.getvalue()
+    config = {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {"Entrypoint": ["/bin/sh", "-c"]},
+        "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer))]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": _blob(layout, CONFIG, json.dumps(config).encode()),
+        "layers": [_blob(layout, LAYER, layer)],
+    }
+    entry = _blob(layout, MANIFEST, json.dumps(manifest).encode())
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    repository = Repository("r.site", "team/app", layout)
+    return PinnedReference(repository, Digest.parse(str(entry["digest"])))
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    return entry
+
+
+def _blob(layout: Path, media_type: str, raw: bytes) -> dict[str, object]:
+    digest = Digest.of(raw)
+    (layout / "blobs" / digest.algorithm).mkdir(parents=True, exist_ok=True)
+    (layout / "blobs" / digest.algorithm / digest.hex).write_bytes(raw)
+    return {"mediaType": media_type, "digest": str(digest), "size": len(raw)}
+
+
+@pytest.fixture(scope="module")
+def options() -> ContainerOptions:
+    """What this host needs; the host's network, which everybody may use."""
+    return container_options(read(Runner(), os.environ), network="host")
+
+
+@pytest.fixture(params=["fake", "podman"])
+def host(
+    request: pytest.FixtureRequest, image: PinnedReference, root: Path, tmp_path: Path
+) -> Iterator[Host]:
+    """The fake and Podman in turn, each with an empty storage."""
+
+    def ends(words: Sequence[str]) -> int:
+        return int(words[-1].removeprefix("exit "))
+
+    podman = Podman(programs=FakePodman(container=ends))
+    if request.param == "podman":
+        podman = Podman(programs=Runner(), container=request.getfixturevalue("options"))
+    with podman.in_temporary_storage(tmp_path, "vfs") as own:
+        yield Host(podman=own, image=image, root=root)
+
+
+def test_what_was_pulled_is_listed_by_its_digest_and_name(host: Host) -> None:
+    """And by no name that was made of the folder it came from."""
+    pulled = host.podman.pull(host.image, among=(host.image.digest,))
+    host.podman.name(pulled, NAME)
+
+    assert host.podman.pull(host.image) == pulled
+    host.podman.name(pulled, NAME)
+    assert {found.id for found in host.podman.images()} == {pulled}
+    found = host.podman.images()[0]
+    assert NAME in found.names
+    assert not any("imagekit-" in name for name in found.names)
+    assert host.image.digest in found.digests
+
+
+def test_what_was_not_judged_does_not_stay(host: Host) -> None:
+    """The storage is as before."""
+    with pytest.raises(IntegrityError, match="was not judged"):
+        host.podman.pull(host.image, among=(OTHER,))
+
+    assert host.podman.images() == ()
+
+
+def test_a_removed_image_is_gone_with_all_of_its_names(host: Host) -> None:
+    """What is not there cannot be removed."""
+    pulled = host.podman.pull(host.image)
+    host.podman.name(pulled, NAME)
+
+    host.podman.remove(pulled)
+
+    assert host.podman.images() == ()
+    with pytest.raises(ToolError):
+        host.podman.name(pulled, NAME)
+
+
+def test_the_driver_of_a_storage_is_told(host: Host) -> None:
+    """That of its own storage, whatever this host's is."""
+    assert host.podman.find_driver() == "vfs"
+
+
+def test_an_image_runs_and_its_exit_code_is_returned(host: Host) -> None:
+    """By its id; what is not there is not pulled."""
+    assert host.podman.run(host.image, ["exit 3"]) == 3
+    assert host.podman.start("f" * 64, ["exit 0"]) == 125
+
+
+def test_an_unpacked_image_runs(host: Host) -> None:
+    """What is called its command is run, and no entrypoint."""
+    folder = RootFolder(path=host.root, uid=0, gid=0, cwd="/", env=("A=4",))
+
+    assert host.podman.start_folder(folder, ["/bin/sh", "-c", "exit 4"]) == 4
+
+
+def test_a_test_is_run_by_its_user_and_one_that_cannot_start_is_an_error(host: Host) -> None:
+    """The exit code is the test's, and Podman's own is not taken for it."""
+    pulled = host.podman.pull(host.image)
+
+    def run(image: str, command: Sequence[str], *, around: bool) -> int:
+        return host.podman.run_test(
+            image, command, name="imagekit-t", uid=48211, around_entrypoint=around, limit=120.0
+        ).status
+
+    assert run(pulled, ["exit 5"], around=False) == 5
+    assert run(pulled, ["/bin/sh", "-c", "exit 6"], around=True) == 6
+    with pytest.raises(ToolError, match="could not start"):
+        run("f" * 64, ["exit 0"], around=False)
+
+
+def test_images_of_another_store_run_from_this_storage(host: Host, tmp_path: Path) -> None:
+    """They are read where they lie."""
+    store = tmp_path / "store"
+    with run_folder() as run:
+        filled = host.podman.in_storage(store, run, "vfs")
+        pulled = filled.pull(host.image)
+
+    assert host.podman.with_images_of(store).start(pulled, ["exit 2"]) == 2
+    assert host.podman.start(pulled, ["exit 2"]) == 125
+
+
+@pytest.mark.parametrize("host", ["podman"], indirect=True)
+def test_a_product_is_made_of_an_images_files(host: Host, tmp_path: Path) -> None:
+    """The fake unpacks nothing."""
+    copy = 'mkdir "$2" && cp "$1/bin/sh" "$2/sh"'
+
+    host.podman.make_from(host.podman.pull(host.image), tmp_path / "made", copy)
+
+    assert (tmp_path / "made/sh").read_bytes() == (host.root / "usr/bin/sh").read_bytes()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("subordinate", [True, False], ids=["ids", "no ids"])
+def test_an_ordinary_user_is_answered_the_same(project: Path, *, subordinate: bool) -> None:
+    """All of the above, run by a user who has ids for a user namespace, and by one who has not."""
+    name = f"imagekit-podman-{os.getpid()}-{int(subordinate)}"
+    with ordinary_user(name, subordinate_ids=subordinate) as user:
+        shutil.copytree(project / "tests/support", user.home / "tests/support")
+        for file in ("pyproject.toml", "tests/contract/test_podman.py"):
+            (user.home / file).parent.mkdir(exist_ok=True)
+            shutil.copy(project / file, user.home / file)
+        user.give(user.home)
+        # Without such ids there is no other user in a container.
+        some = "podman]" if subordinate else "podman] and not run_by_its_user"
+        words = ["-p", "no:cacheprovider", "-q", "-k", some, "--basetemp", "t"]
+        argv = ["/usr/bin/python3", "-m", "pytest", *words, "tests/contract/test_podman.py"]
+        ran: subprocess.CompletedProcess[str] = user.run(argv, {}, seconds=600)
+
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr
+    assert "passed" in ran.stdout
+    assert "skipped" not in ran.stdout
