@@ -73,6 +73,27 @@ def test_a_fault_is_raised_in_its_place() -> None:
     assert len(begun) < 50
 
 
+def test_an_interrupt_waits_for_nobody() -> None:
+    """Who presses Ctrl-C is in the caller's thread, and others may be busy for a minute."""
+    caller, busy, late = threading.get_ident(), threading.Event(), threading.Event()
+
+    def work(item: int) -> None:
+        if threading.get_ident() != caller:
+            busy.set()
+            late.wait(WAIT)
+            return
+        busy.wait(WAIT)
+        if item:
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(in_order(work, range(4), at_once=2))
+    late.set()
+
+    assert time.monotonic() - began < WAIT / 2
+
+
 def test_the_results_before_a_fault_are_given() -> None:
     """The first three are good, whoever was quicker."""
 
