@@ -6,7 +6,7 @@
     │ ├ RecipeError  PolicyError  SigningKeyError  InvalidReferenceError  DocumentError
     ├ DeniedError 3            a verdict that says no, where a caller asked for an exception
     ├ VerificationError 4      a signature or attestation that does not hold, outside of a verdict
-    ├ MemoryFaultError 6       what a verifier remembers cannot be read or written
+    ├ RollbackStoreError 6     what a verifier remembers cannot be read or written
     ├ IntegrityError 5         bytes that differ from their digest or size; never retried
     └ ToolError 6              a program or a registry failed
       ├ ToolNotFoundError      the program is not installed

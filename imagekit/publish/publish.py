@@ -50,8 +50,8 @@ from imagekit.sign.signing import LEGACY, SigningSession, subjects
 from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer
 from imagekit.verify.context import VerifyContext
-from imagekit.verify.fresh import FrozenRollbackStore
 from imagekit.verify.ports import RollbackStore
+from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.kept import KeptContent
@@ -99,7 +99,6 @@ def publish(
     from imagekit.clock import SystemClock
     from imagekit.oci.registry.connect import writer as make_writer
     from imagekit.oci.registry.kept import KeptContent, default_folder
-    from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
@@ -111,7 +110,7 @@ def publish(
         writer=writer or make_writer(repository, options.registry),
         kept=None if folder is None or repository.layout else KeptContent(folder),
         clock=clock or SystemClock(),
-        memory=memory or SqliteRollbackStore(default_path()),
+        memory=memory or users_store(),
         progress=progress,
         options=options,
     )
@@ -272,7 +271,7 @@ class _Work:
     ) -> PublishedImage:
         image = session.image
         # Nothing is remembered of tags that somebody else may still get.
-        self._verify(image, self._look_again(session), FrozenRollbackStore(self.memory))
+        self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
         began = time.monotonic()
         claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
         look = self._look_again()

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.signatures.ports import CertificateVerifier
-from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.image_evidence import ImageEvidence
 from imagekit.verify.ports import RollbackStore
+from imagekit.verify.rollback import NoRollbackStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

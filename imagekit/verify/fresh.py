@@ -50,33 +50,6 @@ class Fresh:
     learned: tuple[tuple[str, HighWaterMark], ...] = ()
 
 
-class NoRollbackStore:
-    """Stands for a store where there is none: every look is a fault, for the policy to judge."""
-
-    def highest(self, name: str) -> HighWaterMark | None:
-        """Raise MemoryFaultError."""
-        raise RollbackStoreError(f"this verifier has no memory, also none of {name}")
-
-    def remember(self, name: str, seen: HighWaterMark) -> None:
-        """Raise MemoryFaultError."""
-        raise RollbackStoreError(f"this verifier has no memory for {name} ({seen.sequence})")
-
-
-class FrozenRollbackStore:
-    """A memory that is asked and learns nothing: for a judgement that is not to be remembered."""
-
-    def __init__(self, inner: RollbackStore) -> None:
-        self._inner = inner
-
-    def highest(self, name: str) -> HighWaterMark | None:
-        """Return what is remembered."""
-        return self._inner.highest(name)
-
-    def remember(self, name: str, seen: HighWaterMark) -> None:
-        """Do nothing."""
-        del name, seen
-
-
 def check_withdrawal(case: ImageEvidence) -> tuple[Finding, ...]:
     """Return the finding that somebody trusted has withdrawn the image, if so."""
     for each in case.evidence:
@@ -241,10 +214,8 @@ def _compare(
     case: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
 ) -> Fresh:
     now = HighWaterMark(sequence=int(case.now.time.timestamp()), digest=case.policy.digest)
-    learned = (
-        (name, HighWaterMark(sequence=release.sequence, digest=case.image.digest)),
-        (_CLOCK, now),
-    )
+    mark = HighWaterMark(sequence=release.sequence, digest=case.image.digest)
+    learned = ((name, mark), (_CLOCK, now))
     try:
         highest, clock = memory.highest(name), memory.highest(_CLOCK)
     except RollbackStoreError as fault:
@@ -255,15 +226,10 @@ def _compare(
     if highest is None:
         message = f"release {release.sequence}, the first that is seen here of {name}"
         return Fresh(findings=(ok(_CHECK, message),), learned=learned)
-    if _went_back(release, highest, case.image.digest):
+    if mark.goes_back_from(highest):
         return Fresh(findings=(_rollback(release, highest, case.image.digest, name=name),))
     message = f"release {release.sequence}; the highest seen here was {highest.sequence}"
     return Fresh(findings=(ok(_CHECK, message),), learned=learned)
-
-
-def _went_back(release: Release, highest: HighWaterMark, digest: Digest) -> bool:
-    same = release.sequence == highest.sequence
-    return release.sequence < highest.sequence or (same and digest != highest.digest)
 
 
 def _rollback(release: Release, highest: HighWaterMark, digest: Digest, /, *, name: str) -> Finding:

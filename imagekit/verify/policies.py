@@ -16,6 +16,7 @@ from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer
 from imagekit.verify.ports import RollbackStore
+from imagekit.verify.rollback import users_store
 from imagekit.verify.signed import (
     MAX_SIGNATURE,
     SUFFIX,
@@ -65,7 +66,7 @@ def open_policy(
         one.severity == "ok" for one in standing
     )
     if accepted:
-        kept = memory or _memory()
+        kept = memory or users_store()
         standing += check_version(policy, kept, slot=slot, signed=signers is not None)
     return OpenedPolicy.of(policy, standing=tuple(standing))
 
@@ -145,12 +146,6 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
         return signer.made(bundle) and said == policy_statement(policy)
     except DocumentError:
         return False
-
-
-def _memory() -> RollbackStore:
-    from imagekit.verify.rollback import SqliteRollbackStore, default_path
-
-    return SqliteRollbackStore(default_path())
 
 
 def _certificates(signers: PolicySigners, clock: Clock) -> CertificateVerifier | None:

@@ -13,11 +13,16 @@ class HighWaterMark:
     sequence: int
     digest: Digest
 
+    def goes_back_from(self, highest: "HighWaterMark") -> bool:
+        """Return whether this is older than the highest, or another thing of the same sequence."""
+        same = self.sequence == highest.sequence
+        return self.sequence < highest.sequence or (same and self.digest != highest.digest)
+
 
 class RollbackStore(Protocol):
     """What a verifier has seen before, so that nothing goes back in silence.
 
-    A memory that cannot be read or written raises MemoryFaultError; whether that denies is the
+    A memory that cannot be read or written raises RollbackStoreError; whether that denies is the
     policy's to say.
     """
 

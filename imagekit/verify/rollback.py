@@ -1,7 +1,8 @@
 """What a verifier has seen, in a small SQLite database: per user, or shared by a gate.
 
-Each name has the highest sequence that was seen, and what it was. A write is one transaction that
-only ever raises: several processes may verify at once, and a crash loses the last write at most.
+Releases of images, versions of policies and the time lie in one store, each under its name with the
+highest sequence that was seen, and what it was. A write is one transaction that only ever raises:
+several processes may verify at once, and a crash loses the last write at most.
 """
 
 import contextlib
@@ -52,8 +53,25 @@ def default_path() -> Path:
     return folder / "imagekit" / "seen.db"
 
 
+def users_store() -> RollbackStore:
+    """Return the store of this user; nothing is opened before it is asked."""
+    return SqliteRollbackStore(default_path())
+
+
+class NoRollbackStore:
+    """Stands for a store where there is none: every look is a fault, for the policy to judge."""
+
+    def highest(self, name: str) -> HighWaterMark | None:
+        """Raise RollbackStoreError."""
+        raise RollbackStoreError(f"this verifier has no memory, also none of {name}")
+
+    def remember(self, name: str, seen: HighWaterMark) -> None:
+        """Raise RollbackStoreError."""
+        raise RollbackStoreError(f"this verifier has no memory for {name} ({seen.sequence})")
+
+
 class ScratchRollbackStore:
-    """An implementation of ``ports.Memory`` that ends with the process: for tests of policies.
+    """An implementation of ``RollbackStore`` that ends with the process: for tests of policies.
 
     Args:
         seen: what it has seen to begin with.
@@ -74,21 +92,21 @@ class ScratchRollbackStore:
 
 
 class ReadOnlyRollbackStore:
-    """Another memory, of which nothing is changed: for commands that only tell."""
+    """Another store, of which nothing is changed: for a judgement that is not to be remembered."""
 
     def __init__(self, inner: RollbackStore) -> None:
         self._inner = inner
 
     def highest(self, name: str) -> HighWaterMark | None:
-        """Return what the other memory has seen."""
+        """Return what the other store has seen."""
         return self._inner.highest(name)
 
     def remember(self, name: str, seen: HighWaterMark) -> None:
-        """Forget it."""
+        """Do nothing."""
 
 
 class SqliteRollbackStore:
-    """An implementation of ``ports.Memory``; nothing is opened before it is asked.
+    """An implementation of ``RollbackStore``; nothing is opened before it is asked.
 
     Args:
         path: the database; it and its folder are made when something is remembered.
@@ -104,7 +122,7 @@ class SqliteRollbackStore:
         """Return the highest that was seen under a name, or None where it is new.
 
         Raises:
-            MemoryFaultError: the database is there and cannot be read, or could not be written.
+            RollbackStoreError: the database is there and cannot be read, or could not be written.
         """
         with self._faults(), self._turn, self._open() as database:
             found = database.execute("SELECT sequence, digest FROM seen WHERE name = ?", (name,))
@@ -115,7 +133,7 @@ class SqliteRollbackStore:
         """Keep what was seen, unless something as high is kept already.
 
         Raises:
-            MemoryFaultError: it cannot be written.
+            RollbackStoreError: it cannot be written.
         """
         with self._faults(), self._turn, self._open() as database:
             # Most looks at an image teach nothing new; a write would wait for the disk.

@@ -14,6 +14,7 @@ A policy's signature is a Sigstore bundle in a file beside it, over an in-toto s
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from imagekit.errors import RollbackStoreError
@@ -108,15 +109,15 @@ def check_version(
         signed: whether it is signed: then one version is one policy for ever, and a verifier that
             cannot remember says so. Of one that is not, versions must not fall.
     """
-    sealed = seal(policy)
+    mark = HighWaterMark(sequence=policy.version, digest=seal(policy))
     try:
         highest = memory.highest(slot)
         if highest is not None:
-            went_back = _went_back(policy, highest, sealed if signed else highest.digest)
-            if went_back:
-                return (went_back,)
+            known = mark if signed else replace(mark, digest=highest.digest)
+            if known.goes_back_from(highest):
+                return (_went_back(policy, highest),)
         if highest is None or policy.version > highest.sequence:
-            memory.remember(slot, HighWaterMark(sequence=policy.version, digest=sealed))
+            memory.remember(slot, mark)
     except RollbackStoreError as fault:
         return (_unremembered(policy, fault),) if signed else ()
     return ()
@@ -177,21 +178,19 @@ def _predicate(policy: Policy) -> Mapping[str, object]:
     }
 
 
-def _went_back(policy: Policy, highest: HighWaterMark, sealed: Digest) -> Finding | None:
+def _went_back(policy: Policy, highest: HighWaterMark) -> Finding:
     if policy.version < highest.sequence:
         message = (
             f"the policy {policy.name} went back: this is version {policy.version}, and version "
             f"{highest.sequence} was accepted here"
         )
         hint = "get the present policy; to go back on purpose, publish the old one as a new version"
-    elif policy.version == highest.sequence and sealed != highest.digest:
+    else:
         message = (
             f"version {policy.version} of the policy {policy.name} was another one when it was "
             "accepted here"
         )
         hint = "raise metadata.version with every change, and sign it again"
-    else:
-        return None
     return error(_CHECK, "POLICY_ROLLBACK", message, hint=hint)
 
 

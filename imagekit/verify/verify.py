@@ -17,6 +17,7 @@ from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
 from imagekit.verify.parallel import in_order
 from imagekit.verify.ports import RollbackStore
+from imagekit.verify.rollback import users_store
 from imagekit.verify.verdict import Verdict
 
 MAX_REFERENCES = 10_000
@@ -67,7 +68,7 @@ class Verifier:
         self._readers: dict[bool, RegistryReader] = {}
         self._lock = threading.Lock()
         self._clock = clock or SystemClock()
-        self._memory = memory or _memory()
+        self._memory = memory or users_store()
         self._certificates = certificates or _certificates(policy, self._clock)
 
     def reading(self, reader: RegistryReader) -> "Verifier":
@@ -186,12 +187,6 @@ def verify_many(
         memory: what was seen before; the user's where it is left out.
     """
     return Verifier(policy, options=options, memory=memory).verify_many(references)
-
-
-def _memory() -> RollbackStore:
-    from imagekit.verify.rollback import SqliteRollbackStore, default_path
-
-    return SqliteRollbackStore(default_path())
 
 
 def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:

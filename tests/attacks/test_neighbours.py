@@ -20,7 +20,7 @@ from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.types import OpenedPolicy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
-from imagekit.verify.fresh import NoRollbackStore
+from imagekit.verify.rollback import NoRollbackStore
 from imagekit.verify.verify import Verifier
 from tests.e2e.gate.local import Clock, LocalGate, Making
 from tests.e2e.gate.origin import QUICK, Origin

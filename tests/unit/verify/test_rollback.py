@@ -41,6 +41,19 @@ def test_only_rises(memory: RollbackStore, *, scratch: bool) -> None:
     assert memory.highest("a:2") is None
 
 
+@pytest.mark.parametrize(
+    ("sequence", "digest", "back"),
+    [(6, "a", True), (7, "a", False), (7, "b", True), (8, "b", False)],
+    ids=["lower", "the same", "another one of the same number", "higher"],
+)
+def test_what_goes_back(sequence: int, digest: str, *, back: bool) -> None:
+    """One number is one thing for ever; that is the rule for images and for policies."""
+    highest = HighWaterMark(sequence=7, digest=Digest.of(b"a"))
+    mark = HighWaterMark(sequence=sequence, digest=Digest.of(digest.encode()))
+
+    assert mark.goes_back_from(highest) is back
+
+
 def test_many_at_once(memory: SqliteRollbackStore) -> None:
     """Writers at the same time lose nothing."""
     with ThreadPoolExecutor(8) as pool:

@@ -8,7 +8,7 @@ import pytest
 from imagekit.errors import NotFoundError
 from imagekit.oci.reference import TaggedReference
 from imagekit.verify.collect import gather
-from imagekit.verify.fresh import NoRollbackStore
+from imagekit.verify.rollback import NoRollbackStore
 from imagekit.verify.verify import Verifier
 from tests.support.fakes import FixedClock, MemorySigner
 from tests.support.hostile import Answer

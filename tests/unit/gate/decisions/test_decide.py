@@ -13,8 +13,8 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
 from imagekit.policy.types import Deny, Freshness, OpenedPolicy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
-from imagekit.verify.fresh import NoRollbackStore
 from imagekit.verify.ports import HighWaterMark
+from imagekit.verify.rollback import NoRollbackStore
 from tests.support.fakes import MemorySigner
 from tests.support.signed import World
 
