@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference
 from imagekit.offline.types import Receipt
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VsaCondition
@@ -29,13 +27,19 @@ from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.results import Refusal
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
-from imagekit.verify.conditions.summary import check_summary
-from imagekit.verify.evaluation import refused
-from imagekit.verify.evidence import Candidate, Evidence, Form
-from imagekit.verify.signer_trust import counting, name_of
+from imagekit.verify.evaluation import denied, refused
+from imagekit.verify.evidence import Attachments, Candidate, Evidence, Form
+from imagekit.verify.image_evidence import ImageEvidence
+from imagekit.verify.signatures import summary_fault
+from imagekit.verify.signer_trust import name_of
 from imagekit.verify.verdict import Verdict
 
 _CHECK = "receipt"
+_HINTS = {
+    "NO_POLICY": "add a rule for it with proof: vsa",
+    "REVOKED": "stage another version of the image",
+}
+_NO_SUMMARY = frozenset({"WRONG_PREDICATE_TYPE", "DIGEST_MISMATCH"})
 _HINT = "stage the image again, as the policy of nodes wants it: imagekit stage --verifier-id URI"
 
 
@@ -69,7 +73,8 @@ def judge_receipt(
         context: the policy and the time.
     """
     policy, image = context.policy, receipt.image
-    findings, rule = _receipt_rule(policy, image, context.now)
+    found, rule = rule_in_force(policy, image.repository.name, Now(context.now))
+    findings = [_for_nodes(found), *policy.standing, *map(_for_nodes, denied(policy, image.digest))]
     if rule is not None and not refused(findings):
         findings += _findings(raw, receipt, rule, staged=staged, context=context)
     return Verdict(
@@ -83,18 +88,9 @@ def judge_receipt(
     )
 
 
-def _receipt_rule(
-    policy: OpenedPolicy, image: PinnedReference, now: datetime
-) -> tuple[list[Finding], ImageRule | None]:
-    found, rule = rule_in_force(policy, image.repository.name, Now(now))
-    if found.code == "NO_POLICY":
-        found = replace(found, hint="add a rule for it with proof: vsa")
-    findings = [found, *policy.standing]
-    if image.digest in policy.deny.digests:
-        message = f"{image.digest} is on the deny list of the policy {policy.name}"
-        hint = "stage another version of the image"
-        findings.append(error("deny", "REVOKED", message, hint=hint))
-    return findings, rule
+def _for_nodes(finding: Finding) -> Finding:
+    """Return a finding of those on images with the remedy that there is for what is staged."""
+    return replace(finding, hint=_HINTS.get(finding.code, finding.hint))
 
 
 def _findings(
@@ -110,13 +106,10 @@ def _findings(
             "authorities the keys that sign receipts",
         )
         return
-    found = _signed(raw, receipt, demand, context=context)
+    case = _evidence(raw, receipt, rule, demand=demand, context=context)
+    found = _relied_on(case, receipt, demand)
     if isinstance(found, Refusal):
         yield error(_CHECK, found.code, found.message, hint=found.hint)
-        return
-    fault = _claim_fault(found, receipt, rule, condition=demand.condition, now=context.now)
-    if fault is not None:
-        yield error(_CHECK, fault.code, fault.message, hint=fault.hint)
         return
     yield ok(
         _CHECK, f"by {name_of(found.signatory, demand.authorities)}, {_age(receipt, context.now)}"
@@ -136,39 +129,43 @@ def demand_of(rule: ImageRule) -> Demand | None:
     return None
 
 
-def _signed(
-    raw: bytes, receipt: Receipt, demand: Demand, *, context: ReceiptContext
-) -> Evidence | Refusal:
+def _relied_on(case: ImageEvidence, receipt: Receipt, demand: Demand) -> Evidence | Refusal:
+    """Return the evidence that the receipt is, or why nobody relies on it.
+
+    Whose signature counts, and what a summary must say, is decided as for images in registries.
+    """
+    (result,) = case.results
+    if isinstance(result, Refusal):
+        return result
+    counts = case.counting(result, demand.authorities)
+    if isinstance(counts, Refusal):
+        return counts
+    fault = summary_fault(case, result, demand.condition)
+    if fault is None:
+        return _time_fault(receipt, case.now.time) or result
+    if fault.code in _NO_SUMMARY:
+        return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
+    return replace(fault, hint=_HINT)
+
+
+def _evidence(
+    raw: bytes, receipt: Receipt, rule: ImageRule, *, demand: Demand, context: ReceiptContext
+) -> ImageEvidence:
+    """Return what the image is judged from: the receipt is all that lies beside it."""
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(raw), raw=raw)
     trusted = TrustedSigners(
         authorities=demand.authorities,
         digest=receipt.image.digest,
         certificates=context.certificates,
     )
-    (result,) = verify_candidates((candidate,), trusted)
-    if isinstance(result, Refusal):
-        return result
-    counts = counting(result, demand.authorities, deny=context.policy.deny, now=Now(context.now))
-    return counts if isinstance(counts, Refusal) else result
-
-
-def _claim_fault(
-    found: Evidence,
-    receipt: Receipt,
-    rule: ImageRule,
-    *,
-    condition: VsaCondition,
-    now: datetime,
-) -> Refusal | None:
-    if found.predicate_type != VSA or not found.about:
-        return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
-    try:
-        fault = check_summary(
-            found.predicate, condition, image=receipt.image, rule=rule, now=Now(now)
-        )
-    except DocumentError as broken:
-        return Refusal(code=broken.code, message=broken.message)
-    return replace(fault, hint=_HINT) if fault else _time_fault(receipt, now)
+    return ImageEvidence(
+        image=receipt.image,
+        policy=context.policy,
+        rule=rule,
+        attachments=Attachments(candidates=(candidate,)),
+        results=verify_candidates((candidate,), trusted),
+        now=Now(context.now),
+    )
 
 
 def _time_fault(receipt: Receipt, now: datetime) -> Refusal | None:

@@ -7,6 +7,7 @@ that two patterns match, nor two identities that one pattern matches reach a thr
 from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
+from imagekit.policy.condition import Condition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.types import Proof
 from imagekit.signatures.authority import Authority
@@ -92,7 +93,7 @@ def _fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
         case Proof.SIGNATURE:
             return _signed_fault(case, each)
         case Proof.VSA:
-            return _vsa_fault(case, each)
+            return summary_fault(case, each, case.rule.vsa)
         case Proof.ATTESTATIONS:
             return _attested_fault(case, each)
     assert_never(case.rule.proof)
@@ -108,7 +109,18 @@ def _attested_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
     return name_fault(case, each)
 
 
-def _vsa_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
+def summary_fault(
+    case: ImageEvidence, each: Evidence, condition: Condition | None
+) -> Refusal | None:
+    """Return why a statement is no verification summary that is relied on, or None.
+
+    Receipts of staged images are judged by it, too.
+
+    Args:
+        case: the image and the rule.
+        each: a statement by somebody for whom it counts.
+        condition: whose summaries are relied on; None for nobody's.
+    """
     if each.predicate_type != VSA:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -118,14 +130,14 @@ def _vsa_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
         )
     if not each.about:
         return other_image(case, each)
-    if case.rule.vsa is None:
+    if condition is None:
         return Refusal(
             code="VERIFIER_NOT_ALLOWED",
             message="the rule relies on verification summaries, and lists no verifier",
             hint="add vsa: {verifierIds: [URI]}",
         )
     question = ConditionContext(image=case.image, rule=case.rule, now=case.now)
-    return condition_fault(case.rule.vsa, each.predicate, question)
+    return condition_fault(condition, each.predicate, question)
 
 
 def _signed_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:

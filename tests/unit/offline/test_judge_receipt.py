@@ -292,6 +292,26 @@ def test_what_is_no_receipt_is_refused(change: dict[str, Any], said: str) -> Non
         claimed(bundle.envelope)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"predicate_type": COSIGN_SIGN},
+        {"subjects": (Subject(name="r.site/apps/demo:1", digest=Digest.of(b"other")),)},
+    ],
+    ids=["no summary", "of another image"],
+)
+def test_what_was_signed_is_looked_at_and_not_what_is_claimed(change: dict[str, Any]) -> None:
+    """A claim that was read from somewhere else does not count."""
+    claims = claimed(parse_bundle(SIGNER.bundle(statement_bytes(_statement()))).envelope)
+    raw = SIGNER.bundle(statement_bytes(replace(_statement(), **change)))
+
+    verdict = judge_receipt(
+        raw, claims, staged=STAGED_BYTES, context=ReceiptContext(policy=_policy(), now=NOW)
+    )
+
+    assert _codes(verdict) == ["BAD_RECEIPT"]
+
+
 def test_a_denied_image_gets_no_receipt() -> None:
     """Nobody signs for what was refused."""
     with pytest.raises(ValueError, match="allowed"):
