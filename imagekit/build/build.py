@@ -17,8 +17,8 @@ from imagekit.build.bases import (
 from imagekit.build.image import BuiltImage
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
-from imagekit.build.tools.cache import LayerCache
 from imagekit.build.tools.journal import journal
+from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.run_worker import run_job
 from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.build.types import BuildPlan, BuildResult, IsolationWish, Job, SecretValue

@@ -25,7 +25,7 @@ from imagekit.build import attributes
 from imagekit.build.attributes import CANNOT_KEEP
 from imagekit.build.catalogued import shown
 from imagekit.build.marks import Marks
-from imagekit.build.snapshot import Changes
+from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.layer_stream import MAX_UNPACKED

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.build import layer, snapshot
+from imagekit.build import layer, tree_snapshot
 from imagekit.build.catalogued import some_shown
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
@@ -14,7 +14,6 @@ from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
-from imagekit.build.snapshot import EMPTY, Changes, Snapshot
 from imagekit.build.tidy import (
     private_keys,
     remove_identities,
@@ -23,6 +22,7 @@ from imagekit.build.tidy import (
     tidy_layer,
     varying,
 )
+from imagekit.build.tree_snapshot import EMPTY, Changes, Snapshot
 from imagekit.build.types import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, ToolError
@@ -137,8 +137,8 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     before = state.before
 
     def look() -> Changes:
-        state.before = snapshot.take(root)
-        return snapshot.changes(before, state.before, LEFTOVERS)
+        state.before = tree_snapshot.take(root)
+        return tree_snapshot.changes(before, state.before, LEFTOVERS)
 
     changed = _kept(look, root, work, packages=bool(wanted.packages))
     return _written(wanted, work, root=root, changed=changed, told=(title, materials))
@@ -148,7 +148,7 @@ def _opened(work: _Work, state: _State) -> Path:
     """Return the mounted root of the layers so far."""
     if state.root is None:
         state.root = work.container.open(state.layers)
-        state.before = snapshot.take(state.root) if state.layers else EMPTY
+        state.before = tree_snapshot.take(state.root) if state.layers else EMPTY
     return state.root
 
 
@@ -187,7 +187,7 @@ def _written(
     work: _Work,
     *,
     root: Path,
-    changed: snapshot.Changes,
+    changed: tree_snapshot.Changes,
     told: tuple[str, tuple[Material, ...]],
     config: ImageConfig | None = None,
 ) -> CachedLayer:
@@ -236,8 +236,8 @@ def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> Cached
 
     def look() -> Changes:
         if state.layers:
-            return snapshot.compare(base, result, LEFTOVERS)
-        return snapshot.all_of(result, LEFTOVERS)
+            return tree_snapshot.compare(base, result, LEFTOVERS)
+        return tree_snapshot.all_of(result, LEFTOVERS)
 
     changed = _kept(look, result, work, packages=False)
     return _written(

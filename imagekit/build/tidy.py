@@ -9,7 +9,7 @@ from pathlib import Path
 from imagekit import rooted
 from imagekit.build import inside
 from imagekit.build.keystore import CACERTS, settled
-from imagekit.build.snapshot import Snapshot
+from imagekit.build.tree_snapshot import Snapshot
 
 _MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv")
 _MOUNT_FOLDERS = ("run/secrets", "run/imagekit", "etc")

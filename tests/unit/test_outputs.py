@@ -9,7 +9,7 @@ _WRITES = {"write_bytes", "write_text", "NamedTemporaryFile", "mkstemp", "rename
 _ALLOWED = {
     "imagekit/build/tools/mmdebstrap.py",
     "imagekit/build/tools/buildah.py",
-    "imagekit/build/tools/cache.py",
+    "imagekit/build/tools/layer_cache.py",
     "imagekit/build/tools/chain.py",
     "imagekit/build/tools/commits.py",
     "imagekit/build/tools/fetch.py",
@@ -20,7 +20,7 @@ _ALLOWED = {
     "imagekit/files.py",
     "imagekit/build/tools/podman.py",
     "imagekit/build/tools/storage.py",
-    "imagekit/build/tools/container.py",
+    "imagekit/build/tools/build_container.py",
     "imagekit/build/layer.py",
     "imagekit/gate/blobs/cache.py",
     "imagekit/offline/check_bundle.py",

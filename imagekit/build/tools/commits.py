@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from imagekit.build import attributes, snapshot
+from imagekit.build import attributes, tree_snapshot
 from imagekit.build.layer import refuse_whiteout
 from imagekit.build.types import ContainerStore
 from imagekit.errors import ImagekitError, ToolError
@@ -129,7 +129,7 @@ class CommitGuard:
             BuildError: there is such a thing.
             OSError: the tree cannot be read.
         """
-        for path, state in snapshot.take(tree).entries.items():
+        for path, state in tree_snapshot.take(tree).entries.items():
             # Overlay's own removals are character devices (kernel, overlayfs.rst).
             if not stat.S_ISCHR(state.mode):
                 refuse_whiteout(path)

@@ -1,6 +1,6 @@
 """imagekit's own folders and container storage, for root and for users.
 
-Tools are told paths of plain characters, whatever HOME is called: see ``adapters.paths``.
+Tools are told paths of plain characters, whatever HOME is called: see ``imagekit.paths``.
 """
 
 import hashlib

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build import attributes, inside, snapshot
-from imagekit.build.snapshot import EMPTY
+from imagekit.build import attributes, inside, tree_snapshot
 from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer, varying
+from imagekit.build.tree_snapshot import EMPTY
 from imagekit.errors import BuildError
 
 
@@ -231,7 +231,7 @@ def test_keys_that_packages_make_are_removed(tmp_path: Path, packages: bool) -> 
         (tmp_path / name).write_text("made")
     (tmp_path / "etc/ssl/certs/f30dd6ad.0").symlink_to("ssl-cert-snakeoil.pem")
     (tmp_path / "etc/ssl/certs/aaaaaaaa.0").symlink_to("ca.pem")
-    present = snapshot.all_of(tmp_path).present
+    present = tree_snapshot.all_of(tmp_path).present
 
     gone = remove_identities(tmp_path, present, packages=packages)
 
@@ -248,7 +248,7 @@ def test_an_unknown_packages_private_key_is_removed(tmp_path: Path, kind: str) -
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(key)
     (tmp_path / "etc/new/public.pem").write_text("-----BEGIN PUBLIC KEY-----\nPRIVATE KEY-----")
-    present = snapshot.all_of(tmp_path).present
+    present = tree_snapshot.all_of(tmp_path).present
 
     assert remove_identities(tmp_path, present, packages=False) == ()
     assert remove_identities(tmp_path, present, packages=True) == (

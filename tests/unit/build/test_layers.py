@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build import layer, snapshot
+from imagekit.build import layer, tree_snapshot
 from imagekit.build.exclude import LEFTOVERS
-from imagekit.build.snapshot import Changes
+from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 
 EPOCH = 1_000_000_000
@@ -49,7 +49,7 @@ def _members(plain: bytes) -> dict[str, tarfile.TarInfo]:
 
 
 def _base(root: Path, to: Path) -> bytes:
-    return _write(root, snapshot.changes(snapshot.EMPTY, snapshot.take(root)), to)
+    return _write(root, tree_snapshot.changes(tree_snapshot.EMPTY, tree_snapshot.take(root)), to)
 
 
 def test_a_layer_extracts_to_its_tree(tmp_path: Path) -> None:
@@ -133,12 +133,12 @@ def test_sockets_are_left_out(tmp_path: Path) -> None:
 def test_a_diff_holds_what_changed_and_its_folders(tmp_path: Path) -> None:
     """Altered content with the old size and time does not escape."""
     root = _tree(tmp_path / "root")
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     status = (root / "usr/bin/tool").stat()
     (root / "usr/bin/tool").write_text("#!/bin/xx\n")
     os.utime(root / "usr/bin/tool", ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    changes = snapshot.changes(before, snapshot.take(root))
+    changes = tree_snapshot.changes(before, tree_snapshot.take(root))
 
     assert changes.present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
     assert changes.removed == ()
@@ -147,12 +147,12 @@ def test_a_diff_holds_what_changed_and_its_folders(tmp_path: Path) -> None:
 def test_a_removed_folder_is_one_whiteout(tmp_path: Path) -> None:
     """What was below it needs none of its own (image-spec layer.md, "Whiteouts")."""
     root = _tree(tmp_path / "root")
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     for path in (root / "usr/bin").iterdir():
         path.unlink()
     (root / "usr/bin").rmdir()
 
-    changes = snapshot.changes(before, snapshot.take(root))
+    changes = tree_snapshot.changes(before, tree_snapshot.take(root))
 
     assert changes.removed == ("usr/bin",)
     assert "usr/.wh.bin" in _members(_write(root, changes, tmp_path / "blobs"))
@@ -161,12 +161,12 @@ def test_a_removed_folder_is_one_whiteout(tmp_path: Path) -> None:
 def test_a_folder_that_became_a_file_needs_no_whiteouts_below(tmp_path: Path) -> None:
     """The file itself hides what was there."""
     root = _tree(tmp_path / "root")
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     (root / "etc/name\N{SNOWMAN}").unlink()
     (root / "etc").rmdir()
     (root / "etc").write_text("now a file")
 
-    changes = snapshot.changes(before, snapshot.take(root))
+    changes = tree_snapshot.changes(before, tree_snapshot.take(root))
 
     assert changes == Changes(present=("etc",), removed=())
 
@@ -175,7 +175,7 @@ def test_nothing_changed_is_nothing(tmp_path: Path) -> None:
     """Looking does not change a tree."""
     root = _tree(tmp_path / "root")
 
-    assert snapshot.changes(snapshot.take(root), snapshot.take(root)) == Changes(
+    assert tree_snapshot.changes(tree_snapshot.take(root), tree_snapshot.take(root)) == Changes(
         present=(), removed=()
     )
 
@@ -184,11 +184,11 @@ def test_what_is_excluded_changes_nothing_above_it(tmp_path: Path) -> None:
     """A build's log does not bring the folder of logs into the layer."""
     root = _tree(tmp_path / "root")
     (root / "var/log").mkdir(parents=True)
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     (root / "var/log/dpkg.log").write_text("x")
     (root / "etc/new").write_text("x")
 
-    changes = snapshot.changes(before, snapshot.take(root), LEFTOVERS)
+    changes = tree_snapshot.changes(before, tree_snapshot.take(root), LEFTOVERS)
 
     assert changes.present == ("etc", "etc/new")
 
@@ -201,7 +201,7 @@ def test_two_trees_are_compared_by_content(tmp_path: Path) -> None:
     (new / "usr/bin/tool").write_text("#!/bin/xx\n")
     os.utime(new / "usr/bin/tool", (5, 5))
 
-    changes = snapshot.compare(old, new)
+    changes = tree_snapshot.compare(old, new)
 
     assert changes.present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
 
@@ -214,14 +214,14 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
     root.mkdir()
     (root / "link").symlink_to(tmp_path / "host")
 
-    assert set(snapshot.take(root).entries) == {"link"}
+    assert set(tree_snapshot.take(root).entries) == {"link"}
     assert b"s3cret" not in _base(root, tmp_path / "blobs")
 
 
 def test_a_file_that_is_gone_is_an_error_and_no_partial_layer_stays(tmp_path: Path) -> None:
     """Half a tree never becomes a layer."""
     root = _tree(tmp_path / "root")
-    changes = snapshot.changes(snapshot.EMPTY, snapshot.take(root))
+    changes = tree_snapshot.changes(tree_snapshot.EMPTY, tree_snapshot.take(root))
     (root / "usr/bin/tool").unlink()
     (tmp_path / "blobs").mkdir()
 
@@ -278,7 +278,7 @@ def test_folders_links_and_files_in_volatile_places_stay(tmp_path: Path) -> None
     (root / "tmp/made/seed").write_text("x")
     (root / "var/log/dpkg.log").write_text("x")
 
-    changes = snapshot.all_of(root, LEFTOVERS)
+    changes = tree_snapshot.all_of(root, LEFTOVERS)
     members = _members(_write(root, changes, tmp_path / "blobs"))
 
     assert changes.left_out == ()
@@ -299,7 +299,7 @@ def test_what_is_left_out_and_not_known_is_named(tmp_path: Path) -> None:
     (root / "sys/empty").touch()
     os.mknod(root / "opt/agent", stat.S_IFSOCK | 0o600)
 
-    changes = snapshot.all_of(root, LEFTOVERS)
+    changes = tree_snapshot.all_of(root, LEFTOVERS)
 
     assert changes.left_out == ("dev/data", "opt/agent", "proc/link")
     assert changes.present == ("dev", "opt", "proc", "sys")
@@ -308,12 +308,12 @@ def test_what_is_left_out_and_not_known_is_named(tmp_path: Path) -> None:
 def test_a_file_that_became_a_socket_is_removed(tmp_path: Path) -> None:
     """Else the base's file would be there again."""
     root = _tree(tmp_path / "root")
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     (root / "usr/bin/tool").unlink()
     (root / "usr/bin/same").unlink()
     os.mknod(root / "usr/bin/tool", stat.S_IFSOCK | 0o600)
 
-    changes = snapshot.changes(before, snapshot.take(root), LEFTOVERS)
+    changes = tree_snapshot.changes(before, tree_snapshot.take(root), LEFTOVERS)
 
     assert changes.removed == ("usr/bin/same", "usr/bin/tool")
 
@@ -336,7 +336,7 @@ def _pair(tmp_path: Path) -> tuple[Path, Path]:
         (root / "usr/bin/other").symlink_to("./tool")
         for path in root.rglob("*"):
             os.utime(path, (5, 5), follow_symlinks=False)
-    assert snapshot.compare(old, new) == Changes(present=(), removed=())
+    assert tree_snapshot.compare(old, new) == Changes(present=(), removed=())
     return old, new
 
 
@@ -353,7 +353,7 @@ def test_trees_differ_by_the_text_of_a_link(tmp_path: Path, text: str) -> None:
     (new / "usr/bin/other").symlink_to(text)
     _retime(new)
 
-    assert snapshot.compare(old, new).present[-1] == "usr/bin/other"
+    assert tree_snapshot.compare(old, new).present[-1] == "usr/bin/other"
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_trees_differ_by_an_attribute(
     _retime(old)
     _retime(new)
 
-    assert snapshot.compare(old, new).present[-1] == where
+    assert tree_snapshot.compare(old, new).present[-1] == where
 
 
 def test_trees_differ_by_which_names_are_one_file(tmp_path: Path) -> None:
@@ -390,7 +390,12 @@ def test_trees_differ_by_which_names_are_one_file(tmp_path: Path) -> None:
     (new / "usr/bin/same").chmod(0o755)
     _retime(new)
 
-    assert snapshot.compare(old, new).present == ("usr", "usr/bin", "usr/bin/same", "usr/bin/tool")
+    assert tree_snapshot.compare(old, new).present == (
+        "usr",
+        "usr/bin",
+        "usr/bin/same",
+        "usr/bin/tool",
+    )
 
 
 def test_many_names_of_one_file_are_compared_once(tmp_path: Path) -> None:
@@ -403,17 +408,17 @@ def test_many_names_of_one_file_are_compared_once(tmp_path: Path) -> None:
         os.utime(root / "0", (5, 5))
 
     began = time.process_time()
-    assert snapshot.compare(tmp_path / "old", tmp_path / "new").present == ()
+    assert tree_snapshot.compare(tmp_path / "old", tmp_path / "new").present == ()
     assert time.process_time() - began < 5
 
 
 def test_a_folders_attribute_is_a_change(tmp_path: Path) -> None:
     """Between two moments of one tree too."""
     root = _tree(tmp_path / "root")
-    before = snapshot.take(root)
+    before = tree_snapshot.take(root)
     _set(root / "etc", "user.component", b"web")
 
-    assert snapshot.changes(before, snapshot.take(root)).present == ("etc",)
+    assert tree_snapshot.changes(before, tree_snapshot.take(root)).present == ("etc",)
 
 
 def test_attributes_are_kept(tmp_path: Path) -> None:
@@ -526,7 +531,7 @@ def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     root = _tree(tmp_path / "root")
     (tmp_path / "host").mkdir()
     (tmp_path / "host/name\N{SNOWMAN}").write_text("s3cret")
-    changes = snapshot.all_of(root)
+    changes = tree_snapshot.all_of(root)
     (root / "etc").rename(root / "gone")
     (root / "etc").symlink_to(tmp_path / "host")
     (tmp_path / "blobs").mkdir()

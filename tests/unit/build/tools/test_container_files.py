@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.tools.container import _settle
+from imagekit.build.tools.build_container import _settle
 
 
 @pytest.fixture

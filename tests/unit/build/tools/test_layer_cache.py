@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.image import BuiltLayer, Origin
-from imagekit.build.tools.cache import LayerCache
+from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.types import CachedLayer
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest

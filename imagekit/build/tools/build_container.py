@@ -16,11 +16,11 @@ from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.layer import refuse_whiteout
 from imagekit.build.marks import Mark
 from imagekit.build.tools.buildah import PREFIX, Buildah
-from imagekit.build.tools.cache import LayerCache
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
+from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
 from imagekit.build.types import CachedLayer, CommandResult, Isolation, Job
 from imagekit.build.wheels import ImagePython
