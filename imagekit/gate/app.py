@@ -23,14 +23,15 @@ from imagekit.gate.answers import (
 )
 from imagekit.gate.audit import Audit
 from imagekit.gate.auth.authenticate import NOBODY, Authenticator, Client
-from imagekit.gate.blobs.server import BlobServer
+from imagekit.gate.blobs.blob_server import BlobServer
 from imagekit.gate.clients import Asker, Clients
 from imagekit.gate.decisions.refusals import DenialError, refusing
 from imagekit.gate.decisions.service import DecisionService, Served
 from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
-from imagekit.gate.paths import (
+from imagekit.gate.prerendered import PrerenderedResponse, fits, headers_of
+from imagekit.gate.request_paths import (
     Ask,
     AskBlob,
     AskCatalog,
@@ -41,7 +42,6 @@ from imagekit.gate.paths import (
     Ping,
     parse,
 )
-from imagekit.gate.prerendered import PrerenderedResponse, fits, headers_of
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference

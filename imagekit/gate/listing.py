@@ -8,7 +8,7 @@ from urllib.parse import quote
 from imagekit.gate.answers import Answer, RequestRefusedError
 from imagekit.gate.clients import Asker
 from imagekit.gate.decisions.service import DecisionService
-from imagekit.gate.paths import AskCatalog, AskReferrers, AskTags
+from imagekit.gate.request_paths import AskCatalog, AskReferrers, AskTags
 from imagekit.gate.upstreams import Site, Upstreams
 from imagekit.oci.codec import descriptor_document
 from imagekit.oci.reference import PinnedReference

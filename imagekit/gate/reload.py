@@ -9,7 +9,7 @@ from pathlib import Path
 from imagekit.errors import ImagekitError, InputError, PolicyError
 from imagekit.gate.decisions.decide import ActivePolicy
 from imagekit.gate.decisions.decision import fingerprint
-from imagekit.gate.decisions.store import DecisionStore
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.metrics import Metrics
 from imagekit.policy.findings import plain
 from imagekit.policy.signers import PolicySigners

@@ -24,14 +24,14 @@ from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.auth.authenticate import Authenticator
 from imagekit.gate.auth.logins import load_rights
-from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.server import BlobServer
+from imagekit.gate.blobs.blob_cache import BlobCache
+from imagekit.gate.blobs.blob_server import BlobServer
 from imagekit.gate.clients import Clients
 from imagekit.gate.config import Config
-from imagekit.gate.decisions.cache import DecisionCache, Shared
 from imagekit.gate.decisions.decide import VerifierDeps
+from imagekit.gate.decisions.decision_cache import DecisionCache, Shared
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.decisions.service import DecisionService
-from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.listener import Handler, Manners, listen, tls_context
 from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.pace import Pace

@@ -11,7 +11,7 @@ from typing import Self
 
 from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
 from imagekit.gate.answers import RequestRefusedError, unavailable
-from imagekit.gate.paths import Named
+from imagekit.gate.request_paths import Named
 from imagekit.oci.hostname import canonical_host, is_canonical
 from imagekit.oci.reference import Repository, check_path
 from imagekit.oci.registry import connect

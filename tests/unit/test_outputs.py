@@ -22,7 +22,7 @@ _ALLOWED = {
     "imagekit/build/tools/storage.py",
     "imagekit/build/tools/build_container.py",
     "imagekit/build/layer.py",
-    "imagekit/gate/blobs/cache.py",
+    "imagekit/gate/blobs/blob_cache.py",
     "imagekit/offline/check_bundle.py",
     "imagekit/offline/import_.py",
     "imagekit/offline/stage_files.py",

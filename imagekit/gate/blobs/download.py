@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from imagekit.errors import ImagekitError, IntegrityError, RegistryError
-from imagekit.gate.blobs.cache import BlobCache, PartialBlob
+from imagekit.gate.blobs.blob_cache import BlobCache, PartialBlob
 from imagekit.gate.blobs.origin import BlobOrigin
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository

@@ -29,9 +29,9 @@ from imagekit.gate.decisions.attached import (
     proof_of,
     served_with,
 )
-from imagekit.gate.decisions.cache import DecisionCache
 from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide
 from imagekit.gate.decisions.decision import Blob, Decision, DecisionSubject
+from imagekit.gate.decisions.decision_cache import DecisionCache
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.gate.decisions.refusals import denial, is_outage
 from imagekit.gate.decisions.singleflight import SingleFlight

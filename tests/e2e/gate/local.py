@@ -15,15 +15,15 @@ from typing import Any, Self
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
 from imagekit.gate.auth.authenticate import Authenticator, Rights
-from imagekit.gate.blobs.cache import BlobCache
-from imagekit.gate.blobs.server import BlobServer
+from imagekit.gate.blobs.blob_cache import BlobCache
+from imagekit.gate.blobs.blob_server import BlobServer
 from imagekit.gate.clients import Clients, Network
 from imagekit.gate.config import Address
-from imagekit.gate.decisions.cache import DecisionCache
 from imagekit.gate.decisions.decide import ActivePolicy, VerifierDeps
 from imagekit.gate.decisions.decision import fingerprint
+from imagekit.gate.decisions.decision_cache import DecisionCache
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.decisions.service import DecisionService, Times
-from imagekit.gate.decisions.store import DecisionStore
 from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.listener import Manners, listen
 from imagekit.gate.listing import Listings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import PolicyError
-from imagekit.gate.decisions.store import DecisionStore
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.reload import PolicyInForce
 from imagekit.policy.signers import PolicySigners

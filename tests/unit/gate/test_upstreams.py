@@ -4,7 +4,7 @@ import pytest
 
 from imagekit.errors import InputError
 from imagekit.gate.answers import RequestRefusedError
-from imagekit.gate.paths import AskManifest
+from imagekit.gate.request_paths import AskManifest
 from imagekit.gate.upstreams import Site, Upstream, Upstreams
 from imagekit.oci.registry.options import RegistryOptions
 

@@ -8,7 +8,7 @@ from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
 from imagekit.gate.config import CONFIG
-from imagekit.gate.paths import parse
+from imagekit.gate.request_paths import parse
 from imagekit.hosts.engines.installed import installed_bytes, parse_installed
 from imagekit.hosts.engines.judge import judge_engines
 from imagekit.hosts.engines.types import Installed

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.gate.answers import RequestRefusedError
-from imagekit.gate.paths import (
+from imagekit.gate.request_paths import (
     AskBlob,
     AskCatalog,
     AskHealth,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import InputError
-from imagekit.gate.blobs.cache import BlobCache
+from imagekit.gate.blobs.blob_cache import BlobCache
 from imagekit.oci.digest import Digest
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.errors import InputError, PolicyError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
-from imagekit.gate.decisions.store import DecisionStore
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import MANIFEST, RawManifest

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from imagekit.gate.blobs.cache import BlobCache
+from imagekit.gate.blobs.blob_cache import BlobCache
 from imagekit.gate.blobs.download import Download, Downloads, Wanted
 from imagekit.gate.blobs.origin import BlobOrigin, LayoutOrigin, RegistryOrigin
 from imagekit.gate.blobs.send import (

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.gate.decisions import cache
-from imagekit.gate.decisions.cache import DecisionCache
+from imagekit.gate.decisions import decision_cache
 from imagekit.gate.decisions.decision import DecisionClosure
-from imagekit.gate.decisions.store import DecisionStore
-from tests.unit.gate.decisions.test_store import decision, raw, subject
+from imagekit.gate.decisions.decision_cache import DecisionCache
+from imagekit.gate.decisions.decision_store import DecisionStore
+from tests.unit.gate.decisions.test_decision_store import decision, raw, subject
 
 
 def test_what_is_too_large_to_be_kept_leaves_no_older_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older one would be found in its place, until it is over."""
-    monkeypatch.setattr(cache, "_KEPT_BYTES", 100_000)
+    monkeypatch.setattr(decision_cache, "_KEPT_BYTES", 100_000)
     store = DecisionStore(tmp_path)
     kept = DecisionCache(store)
     child = raw(b"x" * 100_000)

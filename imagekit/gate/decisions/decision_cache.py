@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from cachetools import LRUCache
 
 from imagekit.gate.decisions.decision import Decision, DecisionSubject
-from imagekit.gate.decisions.store import DecisionStore
+from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 
