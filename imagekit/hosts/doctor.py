@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from imagekit.build.types import IsolationProbe
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.hosts.host import Host, HostCheck
-from imagekit.hosts.judge import judge
+from imagekit.hosts.host_checks import judge
 
 _MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
 _WIDTH = 12

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.errors import ToolError
-from imagekit.hosts.engines.files import read_engines
+from imagekit.hosts.engines.read_setup import read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
 from imagekit.inputs import read_regular
 

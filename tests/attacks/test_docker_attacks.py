@@ -8,7 +8,7 @@ import json
 import pytest
 
 from imagekit.hosts.docker.answer import answer
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
 from tests.support.hostile import Answer, HostileRegistry

@@ -7,9 +7,9 @@ import pytest
 from imagekit.build import inside
 from imagekit.build.passwd import user_of
 from imagekit.errors import BuildError, ImagekitError, InputError
+from imagekit.hosts.engines.engine import Engine, GateAddress, Route
 from imagekit.hosts.engines.install import install, remove
-from imagekit.hosts.engines.plan import Wish
-from imagekit.hosts.engines.types import Engine, GateAddress, Route
+from imagekit.hosts.engines.plan_files import Wish
 from imagekit.hosts.hostfiles import HostFiles
 
 WISH = Wish(

@@ -22,8 +22,8 @@ from imagekit.cli.console import Console
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
+    from imagekit.hosts.docker.request import DockerRequest
     from imagekit.hosts.docker.server import Decide
-    from imagekit.hosts.docker.types import DockerRequest
     from imagekit.hosts.hook_types import HookConfig
 
 _UNIX = "unix://"

@@ -21,9 +21,9 @@ from imagekit.errors import DeniedError, InputError, UsageError
 from imagekit.inputs import read_input
 
 if TYPE_CHECKING:
+    from imagekit.hosts.engines.engine import Engine, GateAddress, Route
     from imagekit.hosts.engines.install import Installation
-    from imagekit.hosts.engines.plan import Wish
-    from imagekit.hosts.engines.types import Engine, GateAddress, Route
+    from imagekit.hosts.engines.plan_files import Wish
     from imagekit.hosts.hostfiles import HostFiles
 
 _MAX_AUTHORITY = 1 << 20
@@ -122,7 +122,7 @@ def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console)
 
 
 def _wish(arguments: argparse.Namespace) -> "Wish":
-    from imagekit.hosts.engines.plan import Wish
+    from imagekit.hosts.engines.plan_files import Wish
 
     policy = _file(arguments.policy_json) if arguments.policy_json else b""
     if policy:
@@ -138,8 +138,8 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
 
 
 def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
+    from imagekit.hosts.engines.engine import Engine
     from imagekit.hosts.engines.pull import present
-    from imagekit.hosts.engines.types import Engine
 
     engines = frozenset(map(Engine, asked)) if asked else present()
     if not engines:
@@ -152,7 +152,7 @@ def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
 
 
 def _gate(arguments: argparse.Namespace) -> "GateAddress":
-    from imagekit.hosts.engines.types import GateAddress
+    from imagekit.hosts.engines.engine import GateAddress
     from imagekit.oci.hostname import canonical_host, is_loopback
     from imagekit.oci.reference import is_host
 
@@ -174,7 +174,7 @@ def _gate(arguments: argparse.Namespace) -> "GateAddress":
 
 
 def _routes(words: Sequence[str]) -> "Sequence[Route]":
-    from imagekit.hosts.engines.types import Route
+    from imagekit.hosts.engines.engine import Route
     from imagekit.oci.hostname import canonical_host
     from imagekit.oci.reference import check_path, is_host
 

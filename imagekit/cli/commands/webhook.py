@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     try:
         from imagekit.gate.config import parse_address, parse_limits
-        from imagekit.hosts.kubernetes.serve import WebhookSetting, run_webhook
+        from imagekit.hosts.kubernetes.serve_webhook import WebhookSetting, run_webhook
     except ImportError as error:
         raise ToolNotFoundError(
             f"the webhook needs {error.name}, which is not installed",

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from imagekit.errors import ImagekitError
 from imagekit.hosts.docker.authz import Ask, FixedAnswer, Tell, decide
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.hook import judge_of
 from imagekit.hosts.hook_types import HookConfig
 from imagekit.oci.reference import PinnedReference

@@ -23,7 +23,7 @@ from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.hosts.docker import body
 from imagekit.hosts.docker.body import Rule, container_rules, is_name, parse_body
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.oci.reference import (
     PinnedReference,
     TaggedReference,

@@ -19,7 +19,7 @@ from imagekit.documents.digits import decimal
 from imagekit.documents.fields import Fields, strict_base64
 from imagekit.errors import ImagekitError, InputError
 from imagekit.files import storage_errors
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 
 MAX_QUESTION = 8 << 20
 """Docker passes on bodies of at most 1 MiB, in base64."""

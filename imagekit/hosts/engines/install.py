@@ -12,10 +12,10 @@ from typing import Literal
 
 from imagekit.errors import InputError
 from imagekit.hosts.engines import pull
+from imagekit.hosts.engines.engine import Installed, PlanRemark, SystemFile
 from imagekit.hosts.engines.installed import installed_bytes, parse_installed
-from imagekit.hosts.engines.plan import DAEMON, Wish, plan
+from imagekit.hosts.engines.plan_files import DAEMON, Wish, plan
 from imagekit.hosts.engines.pull import Pull
-from imagekit.hosts.engines.types import Installed, PlanRemark, SystemFile
 from imagekit.hosts.hostfiles import HostFiles
 from imagekit.oci.digest import Digest
 

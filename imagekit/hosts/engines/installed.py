@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError
-from imagekit.hosts.engines.types import Installed
+from imagekit.hosts.engines.engine import Installed
 from imagekit.oci.digest import Digest
 
 MAX_FILES = 1000

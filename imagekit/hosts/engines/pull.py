@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, in_namespace
 from imagekit.errors import ToolError
-from imagekit.hosts.engines.types import Engine
+from imagekit.hosts.engines.engine import Engine
 from imagekit.paths import temporary_place
 from imagekit.process import Runner
 

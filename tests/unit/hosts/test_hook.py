@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
 from imagekit.hosts.docker.answer import answer
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.hook import judge_of, load_face, policy_of, within
 from imagekit.hosts.hook_config import VARIABLE, parse_config
 from imagekit.hosts.hook_types import GateConfig, HookConfig

@@ -9,9 +9,9 @@ from imagekit.documents.report import Report
 from imagekit.errors import ImagekitError
 from imagekit.gate.config import CONFIG
 from imagekit.gate.request_paths import parse
+from imagekit.hosts.engines.engine import Installed
+from imagekit.hosts.engines.engine_checks import judge_engines
 from imagekit.hosts.engines.installed import installed_bytes, parse_installed
-from imagekit.hosts.engines.judge import judge_engines
-from imagekit.hosts.engines.types import Installed
 from imagekit.hosts.host import EngineFile, EngineSetup
 from imagekit.hosts.kubernetes.admission import as_kubernetes_reads
 from imagekit.hosts.kubernetes.review import Admission, parse_review, review_answer

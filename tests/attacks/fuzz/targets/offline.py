@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagekit.hosts.containerd import DESCRIPTOR, PullQuestion, image_of
 from imagekit.hosts.docker.authz import decide
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.hook_config import parse_config
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest

@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.errors import ImagekitError
 from imagekit.hosts.docker.authz import Ask, Decision, FixedAnswer, Tell, decide
-from imagekit.hosts.docker.types import DockerRequest
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 
 DIGEST = "sha256:" + "1" * 64

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from imagekit.errors import InputError, ToolError
+from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.docker.server import MAX_QUESTION, AuthzServer
-from imagekit.hosts.docker.types import DockerRequest
 
 
 class Plugin:

@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from imagekit.errors import ImagekitError, InputError
+from imagekit.hosts.engines.engine import Engine, GateAddress, Route
 from imagekit.hosts.engines.install import RECORD, install, remove, show
-from imagekit.hosts.engines.plan import DAEMON, POLICY, REGISTRIES, Wish
-from imagekit.hosts.engines.types import Engine, GateAddress, Route
+from imagekit.hosts.engines.plan_files import DAEMON, POLICY, REGISTRIES, Wish
 from imagekit.hosts.hostfiles import HostFiles
 
 GATE = GateAddress(address="gate.site:5443", routes=(Route(registry="registry.site"),))

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from imagekit.errors import ImagekitError, InputError
-from imagekit.hosts.engines.plan import DAEMON, POLICY, REGISTRIES, Plan, Wish, plan
-from imagekit.hosts.engines.types import Engine, GateAddress, Route
+from imagekit.hosts.engines.engine import Engine, GateAddress, Route
+from imagekit.hosts.engines.plan_files import DAEMON, POLICY, REGISTRIES, Plan, Wish, plan
 
 SITE = Route(registry="registry.site:5000")
 GATE = GateAddress(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from imagekit.hosts.engines.judge import judge_engines
+from imagekit.hosts.engines.engine_checks import judge_engines
 from imagekit.hosts.host import Host, HostCheck, Status
 from imagekit.hosts.podman_options import container_options, runtime
 

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 
 from imagekit.documents import strictjson
 from imagekit.errors import InputError
-from imagekit.hosts.engines.types import Engine, GateAddress, PlanRemark, Route, SystemFile
+from imagekit.hosts.engines.engine import Engine, GateAddress, PlanRemark, Route, SystemFile
 
 REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
 """The last of the drop-ins: a later one with the same prefix would win."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.hosts.host import EngineFile, EngineSetup, Host, ResourceLimits
-from imagekit.hosts.judge import judge
+from imagekit.hosts.host_checks import judge
 from imagekit.hosts.podman_options import container_options
 
 SAFE = EngineSetup(

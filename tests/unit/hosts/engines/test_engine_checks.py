@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.hosts.engines.judge import judge_engines
-from imagekit.hosts.engines.plan import Wish, plan
-from imagekit.hosts.engines.types import Engine, GateAddress, Route
+from imagekit.hosts.engines.engine import Engine, GateAddress, Route
+from imagekit.hosts.engines.engine_checks import judge_engines
+from imagekit.hosts.engines.plan_files import Wish, plan
 from imagekit.hosts.host import EngineFile, EngineSetup
 
 SAFE = EngineSetup(
