@@ -11,7 +11,7 @@ from imagekit.hosts.hook import judge_of, policy_of
 from imagekit.hosts.hook_types import HookConfig
 from imagekit.hosts.storages import find_image, image_of_container
 from imagekit.oci.reference import PinnedReference, parse_reference
-from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage
+from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage
 
 ANNOTATION = "dev.imagekit.digest"
 """What a container may be told that its image is; another digest than that does not start."""

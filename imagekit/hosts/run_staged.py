@@ -10,10 +10,10 @@ from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.reference import PinnedReference
-from imagekit.offline.bundle import MAX_CONFIG
 from imagekit.offline.check_receipt import Checked
-from imagekit.offline.store import ImageStore
-from imagekit.offline.types import StageKind
+from imagekit.offline.image_store import ImageStore
+from imagekit.offline.runtime_bundle import MAX_CONFIG
+from imagekit.offline.stage_target import StageKind
 from imagekit.paths import temporary_place
 
 

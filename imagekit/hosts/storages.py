@@ -10,7 +10,7 @@ from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
-from imagekit.offline.store import ImageStore, StoredImage
+from imagekit.offline.image_store import ImageStore, StoredImage
 
 _MAX = 64 << 20
 _TABLES = ("containers.json", "volatile-containers.json")

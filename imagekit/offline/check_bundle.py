@@ -8,9 +8,9 @@ from imagekit.errors import DocumentError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.layout import write_whole
-from imagekit.offline.bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 from imagekit.offline.check_receipt import Asked, Checked, check
-from imagekit.offline.types import StageKind
+from imagekit.offline.runtime_bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
+from imagekit.offline.stage_target import StageKind
 from imagekit.policy.types import OpenedPolicy
 
 

@@ -10,11 +10,11 @@ from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
+from imagekit.offline.stage_target import Receipt, StageKind
 from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
-from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.storedigest import store_digest
-from imagekit.offline.types import Receipt, StageKind
 from imagekit.owners import known, unknown_owner
 from imagekit.policy.findings import Finding, error
 from imagekit.policy.types import OpenedPolicy

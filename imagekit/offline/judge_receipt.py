@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imagekit.oci.digest import Digest
-from imagekit.offline.types import Receipt
+from imagekit.offline.stage_target import Receipt
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok

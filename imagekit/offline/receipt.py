@@ -10,7 +10,7 @@ from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
 from imagekit.offline.exported import reference_text
-from imagekit.offline.types import STAGED, Receipt, StageKind
+from imagekit.offline.stage_target import STAGED, Receipt, StageKind
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of
 from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate

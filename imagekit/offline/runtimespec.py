@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from imagekit.documents import strictjson
 from imagekit.oci.types import ImageConfig
-from imagekit.offline.types import Bind
+from imagekit.offline.stage_target import Bind
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")

@@ -15,9 +15,9 @@ from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.offline.closure import Closure, closure
 from imagekit.offline.stage_files import FileStaging
 from imagekit.offline.stage_store import StoreWork
+from imagekit.offline.stage_target import StageKind, Target
 from imagekit.offline.staged import StageDirectory
 from imagekit.offline.stagework import StageContext, Staged, StageOptions, Work
-from imagekit.offline.types import StageKind, Target
 from imagekit.verify.verdict import Verdict, allowed
 
 __all__ = ["StageContext", "StageOptions", "Staged", "stage"]

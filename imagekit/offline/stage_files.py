@@ -14,10 +14,10 @@ from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Manifest
 from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
+from imagekit.offline.stage_target import StageKind
 from imagekit.offline.staged import StageDirectory, receipt_path, staged_digest
 from imagekit.offline.stagework import Staged, Work
 from imagekit.offline.staging import Stager, remove_tree
-from imagekit.offline.types import StageKind
 from imagekit.process import Runner
 from imagekit.progress import Done, Started
 

@@ -9,11 +9,11 @@ from imagekit.build.tools.podman import clear_folder, run_folder
 from imagekit.errors import IntegrityError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage, StoreWriter
+from imagekit.offline.stage_target import Receipt
 from imagekit.offline.staged import SUFFIX, read_receipt
 from imagekit.offline.stagework import Staged, Work
-from imagekit.offline.store import RECEIPTS, ImageStore, StoredImage, StoreWriter
 from imagekit.offline.storedigest import store_digest
-from imagekit.offline.types import Receipt
 from imagekit.process import Runner
 from imagekit.progress import Done, Started
 

@@ -15,8 +15,8 @@ from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
 from imagekit.offline.receipt import BAD_RECEIPT, claimed
+from imagekit.offline.stage_target import Receipt, StageKind
 from imagekit.offline.stagedigest import file_digest, tree_digest
-from imagekit.offline.types import Receipt, StageKind
 from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
 
 SUFFIX = ".receipt.json"

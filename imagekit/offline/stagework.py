@@ -15,8 +15,8 @@ from imagekit.oci.types import MANIFEST_TYPES, RawManifest
 from imagekit.offline.closure import Closure
 from imagekit.offline.copy import copy
 from imagekit.offline.receipt import receipt_statement
+from imagekit.offline.stage_target import Bind, Receipt, Target
 from imagekit.offline.staged import read_receipt, write_receipt
-from imagekit.offline.types import Bind, Receipt, Target
 from imagekit.progress import Progress, silent
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes

@@ -29,7 +29,7 @@ from imagekit.cli.options import (
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
-    from imagekit.offline.types import Bind, Target
+    from imagekit.offline.stage_target import Bind, Target
 
 VERIFIER = "urn:imagekit:stage"
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.stage import StageContext, StageOptions, stage
-    from imagekit.offline.types import Target
+    from imagekit.offline.stage_target import Target
     from imagekit.verify.verdict_text import document, text
 
     target = Target.parse(arguments.to)
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _binds(texts: list[str], target: "Target") -> "tuple[Bind, ...]":
-    from imagekit.offline.types import Bind, StageKind
+    from imagekit.offline.stage_target import Bind, StageKind
 
     if texts and target.kind is not StageKind.BUNDLE:
         raise UsageError("--bind goes with bundle:PATH only")

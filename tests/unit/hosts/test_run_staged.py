@@ -10,7 +10,7 @@ from imagekit.hosts.run_staged import run_staged
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.offline.check_receipt import Checked
-from imagekit.offline.types import StageKind
+from imagekit.offline.stage_target import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict
 from tests.support.fake_podman import FakePodman, StoredFake

@@ -16,8 +16,8 @@ from imagekit.offline.check_bundle import guard
 from imagekit.offline.check_receipt import Asked
 from imagekit.offline.receipt import receipt_statement
 from imagekit.offline.runtimespec import runtime_spec_bytes
+from imagekit.offline.stage_target import StageKind
 from imagekit.offline.staged import receipt_path, staged_digest, write_receipt
-from imagekit.offline.types import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.signatures.intoto import statement_bytes
 from imagekit.signatures.publickey import public_key_pem

@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.receipt import claimed, receipt_statement
-from imagekit.offline.types import STAGED, StageKind
+from imagekit.offline.stage_target import STAGED, StageKind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
 from imagekit.policy.types import (

@@ -15,7 +15,7 @@ import pytest
 from imagekit.oci.digest import Digest
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.receipt import claimed, receipt_statement
-from imagekit.offline.types import StageKind
+from imagekit.offline.stage_target import StageKind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
 from imagekit.policy.types import Deny, OpenedPolicy, Proof, SignedIdentity

@@ -7,7 +7,7 @@ import pytest
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.types import ImageConfig, Platform
 from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
-from imagekit.offline.types import Bind
+from imagekit.offline.stage_target import Bind
 
 CONFIG = ImageConfig(
     platform=Platform(os="linux", architecture="amd64"),

@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.stage import StageContext, Staged, StageOptions, stage
-from imagekit.offline.types import StageKind, Target
+from imagekit.offline.stage_target import StageKind, Target
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.verify.policies import load_unsigned
 from tests.support.exports import Site

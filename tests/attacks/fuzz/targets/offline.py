@@ -15,7 +15,7 @@ from imagekit.oci.reference import parse_reference
 from imagekit.oci.types import IN_TOTO, MANIFEST
 from imagekit.offline.exported import EnclosedPolicy, Exported, Member, parse_record, record_bytes
 from imagekit.offline.receipt import claimed, receipt_statement
-from imagekit.offline.types import StageKind
+from imagekit.offline.stage_target import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import parse_statement, statement_bytes
