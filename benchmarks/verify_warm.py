@@ -24,7 +24,7 @@ from common import publish, push_signed, registry, write_policy
 from imagekit import Verifier, load_policy
 from imagekit.oci.registry.stdlib_transport import LightTransport
 from imagekit.oci.registry.transport import Request
-from imagekit.policy.types import Freshness, Policy
+from imagekit.policy.ruleset import Freshness, Policy
 from imagekit.verify.rollback import SqliteRollbackStore
 
 

@@ -9,8 +9,8 @@ from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
-    from imagekit.policy.types import OpenedPolicy
     from imagekit.signatures.ports import Signer
     from imagekit.verify.ports import RollbackStore
 

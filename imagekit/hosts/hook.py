@@ -21,7 +21,7 @@ from imagekit.oci.reference import Reference
 
 if TYPE_CHECKING:
     from imagekit.hosts.hook_types import ImageJudge
-    from imagekit.policy.types import OpenedPolicy
+    from imagekit.policy.ruleset import OpenedPolicy
 
 
 def load_face(path: Path | None = None) -> HookConfig:

@@ -11,7 +11,7 @@ from imagekit.oci.layout import write_whole
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.runtime_bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
 from imagekit.offline.stage_target import StageKind
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 
 
 def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:

@@ -17,7 +17,7 @@ from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_d
 from imagekit.offline.storedigest import store_digest
 from imagekit.owners import known, unknown_owner
 from imagekit.policy.findings import Finding, error
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.verdict import Verdict
 

@@ -34,8 +34,8 @@ from imagekit.offline.exported import (
     record_bytes,
 )
 from imagekit.policy.load import policy_bytes
-from imagekit.policy.schema.files import MAX_TRUST_ROOT
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
+from imagekit.policy.schema.named_files import MAX_TRUST_ROOT
 from imagekit.progress import Advanced, Done, Note, Progress, Started
 from imagekit.verify.signed import MAX_SIGNATURE, SUFFIX
 from imagekit.verify.verdict import Judge, Verdict, allowed

@@ -21,7 +21,7 @@ from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.force import rule_in_force
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, OpenedPolicy, Proof
+from imagekit.policy.ruleset import ImageRule, OpenedPolicy, Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import CertificateVerifier

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from imagekit.policy.patterns import matches
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.authority import Authority, Identity
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import Certified, Signatory

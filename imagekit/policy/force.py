@@ -9,7 +9,7 @@ from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.glob import applicable
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 
 
 def not_in_force(policy: Policy, now: Now) -> Finding | None:

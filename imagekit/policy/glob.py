@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.hostname import HUB, HUB_ALIASES, PORTS, canonical_host
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 
 ANY = "**"
 

@@ -10,8 +10,8 @@ from imagekit.documents.strictyaml import Node
 from imagekit.errors import PolicyError
 from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
+from imagekit.policy.ruleset import Policy
 from imagekit.policy.schema import POLICY
-from imagekit.policy.types import Policy
 
 
 def load_policy(path: Path | str) -> Policy:

@@ -7,7 +7,7 @@ from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.policy import glob as globs
-from imagekit.policy.types import ImageRule, Policy, RequiredAttestation
+from imagekit.policy.ruleset import ImageRule, Policy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import SHORT_TYPES, full_type
 from imagekit.signatures.publickey import PublicKey, describe, public_key_pem

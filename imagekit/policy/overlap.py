@@ -6,7 +6,7 @@ What a glob matches is said in ``imagekit.policy.glob``.
 from collections.abc import Iterator, Sequence
 
 from imagekit.policy.glob import ANY, literal_length, reaches_end, within
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 
 
 def overlap(one: str, other: str) -> bool:

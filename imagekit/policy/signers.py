@@ -13,8 +13,8 @@ from imagekit.errors import PolicyError
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.authority import AUTHORITIES
 from imagekit.policy.schema.draft import AuthorityDraft
-from imagekit.policy.schema.files import TRUST_ROOT_FILE
-from imagekit.policy.schema.words import MAX_AUTHORITIES, MAX_LISTED, NAME
+from imagekit.policy.schema.named_files import TRUST_ROOT_FILE
+from imagekit.policy.schema.single_values import MAX_AUTHORITIES, MAX_LISTED, NAME
 from imagekit.signatures.authority import Authority, TrustRoot
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
-from imagekit.policy.types import Freshness, ImageRule, OpenedPolicy, RequiredAttestation
+from imagekit.policy.ruleset import Freshness, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict

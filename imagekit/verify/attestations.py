@@ -11,7 +11,7 @@ hide it: what is hidden must not make an image acceptable.
 
 from imagekit.policy.condition import Condition
 from imagekit.policy.findings import Finding, error, ok
-from imagekit.policy.types import Proof, RequiredAttestation
+from imagekit.policy.ruleset import Proof, RequiredAttestation
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import ConditionContext, condition_fault

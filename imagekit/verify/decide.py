@@ -9,7 +9,7 @@ may push could attach one, and its reason becomes that of the refusal where noth
 """
 
 from imagekit.policy.findings import Finding, warning
-from imagekit.policy.types import Proof
+from imagekit.policy.ruleset import Proof
 from imagekit.verify.attestations import check_attestation
 from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence
 from imagekit.verify.signatures import check_signature

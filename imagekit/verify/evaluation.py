@@ -16,7 +16,7 @@ from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.findings import Finding, error, warning
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, Level, Policy
+from imagekit.policy.ruleset import ImageRule, Level, Policy
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
 from imagekit.verify.collect import gather, gather_withdrawals
 from imagekit.verify.content import NO_PLATFORM, ImageContent, PlatformImage, shown

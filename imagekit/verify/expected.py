@@ -15,7 +15,7 @@ from imagekit.errors import DocumentError, PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference, parse_reference
 from imagekit.policy.load import policy_bytes
-from imagekit.policy.schema.words import DIGEST, MOMENT, SENTENCE, repeated
+from imagekit.policy.schema.single_values import DIGEST, MOMENT, SENTENCE, repeated
 from imagekit.signatures.release import MAX_SEQUENCE
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.verdict import Verdict

@@ -5,7 +5,7 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.explanation import Explanation, explained

@@ -12,7 +12,7 @@ from imagekit.errors import DocumentError
 from imagekit.policy.authorities import is_of
 from imagekit.policy.findings import Finding, plain
 from imagekit.policy.glob import applicable, literal_length, matches
-from imagekit.policy.types import ImageRule, Policy, Proof
+from imagekit.policy.ruleset import ImageRule, Policy, Proof
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.release import RELEASE, WITHDRAWAL, parse_release
 from imagekit.signatures.results import Refusal

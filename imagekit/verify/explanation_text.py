@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from imagekit.policy.findings import plain
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 from imagekit.verify.explanation import Explanation, FoundSignature
 from imagekit.verify.steps import Step, steps
 from imagekit.verify.verdict_text import document, heading

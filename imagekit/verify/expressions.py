@@ -14,7 +14,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.now import Now
-from imagekit.policy.types import Expression
+from imagekit.policy.ruleset import Expression
 from imagekit.verify.content import PlatformImage
 from imagekit.verify.image_evidence import ImageEvidence, counted
 

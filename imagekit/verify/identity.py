@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from imagekit.oci.reference import PinnedReference, canonical_name
-from imagekit.policy.types import ImageRule, Remap, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Remap, SignedIdentity
 
 
 def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.results import Refusal
 from imagekit.verify.candidates import CandidateResult

@@ -32,7 +32,7 @@ from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding, warning
 from imagekit.policy.force import rule_in_force
 from imagekit.policy.now import Now
-from imagekit.policy.types import OpenedPolicy, Policy
+from imagekit.policy.ruleset import OpenedPolicy, Policy
 from imagekit.verify.content import read_image, refusal
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.evaluation import ImageEvaluation, denied, refused

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from imagekit.policy.findings import Finding, error, ok
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 from imagekit.verify.content import ImageContent
 
 _CHECK = "platforms"

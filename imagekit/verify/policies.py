@@ -10,8 +10,8 @@ from imagekit.policy.findings import Finding
 from imagekit.policy.force import not_in_force
 from imagekit.policy.load import load_policy
 from imagekit.policy.now import Now
+from imagekit.policy.ruleset import OpenedPolicy, Policy
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import OpenedPolicy, Policy
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_bytes, statement_of
 from imagekit.signatures.ports import CertificateVerifier, Signer

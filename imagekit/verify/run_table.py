@@ -7,7 +7,7 @@ from datetime import datetime
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.verify.expected import Expected, Table
 from imagekit.verify.policies import load_unsigned
 from imagekit.verify.rollback import ScratchRollbackStore

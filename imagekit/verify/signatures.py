@@ -9,7 +9,7 @@ from typing import assert_never
 
 from imagekit.policy.condition import Condition
 from imagekit.policy.findings import Finding, error, ok
-from imagekit.policy.types import Proof
+from imagekit.policy.ruleset import Proof
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, VSA
 from imagekit.signatures.results import Refusal, Signatory

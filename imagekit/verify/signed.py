@@ -21,8 +21,8 @@ from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.policy.findings import Finding, error, ok, warning
 from imagekit.policy.now import Now
+from imagekit.policy.ruleset import Deny, Policy
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import Deny, Policy
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import Statement, Subject, statement_of
 from imagekit.signatures.ports import CertificateVerifier

@@ -17,7 +17,7 @@ from datetime import datetime
 from imagekit.policy.authorities import identifies, is_of
 from imagekit.policy.now import Now
 from imagekit.policy.patterns import matches
-from imagekit.policy.types import Deny
+from imagekit.policy.ruleset import Deny
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import (

@@ -6,7 +6,7 @@ from typing import Literal
 
 from imagekit.policy.findings import Finding
 from imagekit.policy.glob import applicable
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 from imagekit.verify.verdict import Verdict
 
 State = Literal["ok", "warning", "error", "not asked", "not reached"]

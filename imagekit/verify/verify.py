@@ -11,7 +11,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
-from imagekit.policy.types import OpenedPolicy, Policy
+from imagekit.policy.ruleset import OpenedPolicy, Policy
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge

@@ -13,7 +13,7 @@ from imagekit.gate.decisions.service import Times
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import EMPTY, EMPTY_JSON, INDEX, LAYER_GZIP, MANIFEST
-from imagekit.policy.types import Deny, Level, Platforms, PolicyException, SignedIdentity
+from imagekit.policy.ruleset import Deny, Level, Platforms, PolicyException, SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX
 from tests.e2e.gate.local import Clock, LocalGate, Making
 from tests.e2e.gate.origin import Origin, index_of

@@ -10,7 +10,7 @@ import pytest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, Descriptor
-from imagekit.policy.types import Deny, Level, OpenedPolicy, Platforms
+from imagekit.policy.ruleset import Deny, Level, OpenedPolicy, Platforms
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.release import withdrawal
 from imagekit.sign.signing import attach_bundle, attest

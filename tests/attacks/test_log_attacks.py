@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagekit.oci.types import IN_TOTO
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae

@@ -18,7 +18,7 @@ from imagekit.gate.decisions.service import Times
 from imagekit.gate.upstreams import Upstream, Upstreams
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.types import OpenedPolicy, SignedIdentity
+from imagekit.policy.ruleset import OpenedPolicy, SignedIdentity
 from imagekit.signatures.release import WITHDRAWAL
 from imagekit.verify.rollback import NoRollbackStore
 from imagekit.verify.verify import Verifier

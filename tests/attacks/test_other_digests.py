@@ -9,7 +9,7 @@ import pytest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, RawManifest
-from imagekit.policy.types import Deny
+from imagekit.policy.ruleset import Deny
 from imagekit.signatures.release import WITHDRAWAL, Withdrawal, withdrawal_predicate
 from tests.support.signed import NOW, World
 

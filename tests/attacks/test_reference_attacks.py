@@ -11,7 +11,7 @@ from imagekit.errors import InvalidReferenceError, PolicyError
 from imagekit.oci.reference import parse_reference
 from imagekit.policy.load import parse_policy
 from imagekit.policy.new import new_policy
-from imagekit.policy.types import SignedIdentity
+from imagekit.policy.ruleset import SignedIdentity
 from imagekit.verify.verify import verify
 from tests.support.attacks_kit import Liar, errors
 from tests.support.signed import NOW

@@ -7,7 +7,7 @@ import pytest
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import INDEX, Index
-from imagekit.policy.types import SignedIdentity
+from imagekit.policy.ruleset import SignedIdentity
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from tests.support.attacks_kit import RealStage, errors
 from tests.support.fakes import MemorySigner, push_image

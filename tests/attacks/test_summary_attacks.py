@@ -9,7 +9,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import OpenedPolicy, Proof
+from imagekit.policy.ruleset import OpenedPolicy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.sign.vsa import VsaVerifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.oci.reference import PinnedReference
-from imagekit.policy.types import Freshness, OpenedPolicy
+from imagekit.policy.ruleset import Freshness, OpenedPolicy
 from imagekit.signatures.release import RELEASE
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verdict import Verdict

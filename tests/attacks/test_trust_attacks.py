@@ -16,7 +16,7 @@ from imagekit.errors import PolicyError, VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.policy.authorities import identifies
 from imagekit.policy.load import parse_policy
-from imagekit.policy.types import Deny, OpenedPolicy
+from imagekit.policy.ruleset import Deny, OpenedPolicy
 from imagekit.signatures.authority import Authority, Identity, Pattern, TrustRoot
 from imagekit.signatures.results import Certified, ServiceResult, TransparencyResult
 from imagekit.signatures.sigstore.certificate import certified

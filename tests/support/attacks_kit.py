@@ -16,7 +16,7 @@ from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Descriptor, Index, RawManifest
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 from tests.support.fakes import FixedClock, MemoryRegistry

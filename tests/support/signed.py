@@ -21,7 +21,7 @@ from imagekit.oci.types import (
     Descriptor,
 )
 from imagekit.policy.findings import Finding
-from imagekit.policy.types import Deny, ImageRule, OpenedPolicy, RequiredAttestation
+from imagekit.policy.ruleset import Deny, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae

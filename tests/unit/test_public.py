@@ -48,7 +48,7 @@ COSTLY = {
     "concurrent.futures asyncio imagekit.recipe.types imagekit.progress "
     "imagekit.process",
     "layout": "http.client ssl socket",
-    "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.policy.types "
+    "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.policy.ruleset "
     "imagekit.recipe.types imagekit.verify imagekit.build",
 }
 """What a command must not load. A policy of keys that asks for no freshness needs none of it."""

@@ -35,7 +35,7 @@ from imagekit.errors import DeniedError, UsageError
 if TYPE_CHECKING:
     from imagekit.oci.archive import Archive
     from imagekit.offline.exported import Exported
-    from imagekit.policy.types import OpenedPolicy
+    from imagekit.policy.ruleset import OpenedPolicy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
-    from imagekit.policy.types import Policy
+    from imagekit.policy.ruleset import Policy
     from imagekit.verify.expected import Table
     from imagekit.verify.run_table import Tested
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, closure_of, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.reference import Reference
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge

@@ -10,7 +10,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, Repository
 from imagekit.oci.types import Descriptor, Manifest, RawManifest
 from imagekit.policy.findings import Finding
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 
 _JUDGED = "2"
 """Raised when one policy allows less than before: what an older gate kept then counts no more."""

@@ -17,7 +17,7 @@ from imagekit.gate.folder_lock import hold
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import RawManifest
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 
 _VERSION = 1
 _SECONDS = 5.0

@@ -21,7 +21,7 @@ from imagekit.hosts.kubernetes.admission import admit
 from imagekit.hosts.kubernetes.review import Admission, Review
 from imagekit.hosts.kubernetes.webhook import Webhook
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verify import Verifier
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imagekit.policy.export.demands import in_force, policy_losses, rule_losses
-from imagekit.policy.export.podman import PodmanVersion
+from imagekit.policy.export.document_text import headline, json_text, lost_lines, yaml_text
+from imagekit.policy.export.named_signers import counted, open_now, too_few, undenied
+from imagekit.policy.export.podman_version import PodmanVersion
 from imagekit.policy.export.requirements import REJECT, Requirement, Writer
 from imagekit.policy.export.result import (
     Document,
@@ -25,11 +27,9 @@ from imagekit.policy.export.result import (
     weaker,
 )
 from imagekit.policy.export.scopes import Scope, scope_of
-from imagekit.policy.export.signers import counted, open_now, too_few, undenied
-from imagekit.policy.export.text import headline, json_text, lost_lines, yaml_text
 from imagekit.policy.glob import ANY, literal_length
 from imagekit.policy.overlap import covers, overlap
-from imagekit.policy.types import ImageRule, Level, Policy, Proof
+from imagekit.policy.ruleset import ImageRule, Level, Policy, Proof
 
 
 def export(policy: Policy, *, podman: PodmanVersion, now: datetime) -> PolicyExport:

@@ -10,7 +10,7 @@ from imagekit.policy.export.result import Loss, stricter, weaker
 from imagekit.policy.force import not_in_force
 from imagekit.policy.now import Now
 from imagekit.policy.overlap import ambiguous
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 from imagekit.signatures.authority import Need
 
 _NOT_IN_FORCE = {"POLICY_EXPIRED": "export/expired", "CLOCK": "export/not-issued"}

@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 from imagekit.errors import UsageError
 from imagekit.policy.export import containers, page
-from imagekit.policy.export.podman import PodmanVersion
+from imagekit.policy.export.podman_version import PodmanVersion
 from imagekit.policy.export.result import PolicyExport
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 
 _Exporter = Callable[[Policy, str, datetime], PolicyExport]
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from imagekit.policy.export.conditions import say, span
 from imagekit.policy.export.result import Document, PolicyExport
 from imagekit.policy.overlap import ambiguous
-from imagekit.policy.types import ImageRule, Level, Policy, Proof, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Level, Policy, Proof, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.publickey import describe
 

@@ -4,11 +4,11 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagekit.policy.export.podman import PodmanVersion
+from imagekit.policy.export.named_signers import Clause
+from imagekit.policy.export.podman_version import PodmanVersion
 from imagekit.policy.export.result import Loss, stricter, weaker
-from imagekit.policy.export.signers import Clause
 from imagekit.policy.export.trustroot import services
-from imagekit.policy.types import ImageRule, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need
 from imagekit.signatures.publickey import public_key_pem
 

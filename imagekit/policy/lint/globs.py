@@ -8,7 +8,7 @@ from imagekit.documents.report import Report, shown
 from imagekit.policy.glob import applicable
 from imagekit.policy.lint.places import Places
 from imagekit.policy.overlap import ambiguous, covers, overlap
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 
 
 def check_globs(policy: Policy, places: Places, report: Report) -> None:

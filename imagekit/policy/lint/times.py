@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from imagekit.documents.report import Report, shown
 from imagekit.policy.lint.places import Places
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 
 SOON = timedelta(days=30)

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from imagekit.documents.report import Report, shown
 from imagekit.policy.authorities import identifies
-from imagekit.policy.lint.patterns import PatternRemark, of_issuer, of_subject
+from imagekit.policy.lint.identity_patterns import PatternRemark, of_issuer, of_subject
 from imagekit.policy.lint.places import Places
 from imagekit.policy.lint.times import Path, authorities, counting_now
-from imagekit.policy.types import ImageRule, Policy, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Policy, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need
 from imagekit.signatures.results import Certified
 

@@ -18,7 +18,7 @@ from imagekit.policy.condition import (
 from imagekit.policy.schema.authority import AUTHORITY
 from imagekit.policy.schema.draft import AttestationDraft
 from imagekit.policy.schema.packages import PACKAGES
-from imagekit.policy.schema.words import (
+from imagekit.policy.schema.single_values import (
     DURATION,
     GLOB,
     MAX_AUTHORITIES,

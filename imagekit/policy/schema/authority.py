@@ -9,8 +9,8 @@ from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.policy import patterns
 from imagekit.policy.schema.draft import AuthorityDraft, KeyDraft
-from imagekit.policy.schema.files import KEY_FILE
-from imagekit.policy.schema.words import MAX_AUTHORITIES, MAX_LISTED, MOMENT, NAME
+from imagekit.policy.schema.named_files import KEY_FILE
+from imagekit.policy.schema.single_values import MAX_AUTHORITIES, MAX_LISTED, MOMENT, NAME
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.publickey import MAX_KEY_FILE, parse_public_key
 

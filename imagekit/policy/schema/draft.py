@@ -10,7 +10,7 @@ from datetime import datetime
 from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
 from imagekit.documents.scalars import Found
 from imagekit.policy.condition import Condition
-from imagekit.policy.types import ImageRule, RequiredAttestation
+from imagekit.policy.ruleset import ImageRule, RequiredAttestation
 from imagekit.signatures.authority import Authority, TrustRoot
 from imagekit.signatures.intoto import full_type
 from imagekit.signatures.publickey import PublicKey

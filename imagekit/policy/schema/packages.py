@@ -7,7 +7,7 @@ from imagekit.documents.scalars import ByKind, ListOf, Text
 from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.policy.condition import PackageRange
-from imagekit.policy.schema.words import MAX_LISTED
+from imagekit.policy.schema.single_values import MAX_LISTED
 
 _HINT = "write pkg:TYPE/NAMESPACE/NAME@<VERSION, such as pkg:deb/debian/openssl@<3.0.15-1"
 

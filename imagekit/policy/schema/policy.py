@@ -12,11 +12,12 @@ from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, parse_reference
+from imagekit.policy.ruleset import Deny, Policy, PolicyException
 from imagekit.policy.schema.authority import DENIED_IDENTITY
 from imagekit.policy.schema.draft import RuleDraft
-from imagekit.policy.schema.files import TRUST_ROOT_FILE
+from imagekit.policy.schema.named_files import TRUST_ROOT_FILE
 from imagekit.policy.schema.rule import IMAGE
-from imagekit.policy.schema.words import (
+from imagekit.policy.schema.single_values import (
     DIGEST,
     MAX_AUTHORITIES,
     MAX_LISTED,
@@ -26,7 +27,6 @@ from imagekit.policy.schema.words import (
     SENTENCE,
     repeated,
 )
-from imagekit.policy.types import Deny, Policy, PolicyException
 from imagekit.signatures.authority import TrustRoot
 
 _EMPTY_DIGEST = Digest.of(b"")

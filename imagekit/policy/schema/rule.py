@@ -10,19 +10,7 @@ from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.glob import host_fault
-from imagekit.policy.schema.attestation import ATTESTATION, SUMMARY_FIELDS, summary
-from imagekit.policy.schema.authority import AUTHORITIES
-from imagekit.policy.schema.draft import AttestationDraft, AuthorityDraft, RuleDraft
-from imagekit.policy.schema.words import (
-    DURATION,
-    GLOB,
-    MAX_AUTHORITIES,
-    MAX_RULES,
-    MOMENT,
-    SENTENCE,
-    repeated,
-)
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Expression,
     Freshness,
     ImageRule,
@@ -31,6 +19,18 @@ from imagekit.policy.types import (
     Proof,
     Remap,
     SignedIdentity,
+)
+from imagekit.policy.schema.attestation import ATTESTATION, SUMMARY_FIELDS, summary
+from imagekit.policy.schema.authority import AUTHORITIES
+from imagekit.policy.schema.draft import AttestationDraft, AuthorityDraft, RuleDraft
+from imagekit.policy.schema.single_values import (
+    DURATION,
+    GLOB,
+    MAX_AUTHORITIES,
+    MAX_RULES,
+    MOMENT,
+    SENTENCE,
+    repeated,
 )
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.intoto import full_type

@@ -24,7 +24,7 @@ from imagekit.policy.condition import (
     VulnerabilityCondition,
 )
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.results import Refusal
 
 

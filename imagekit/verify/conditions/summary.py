@@ -17,7 +17,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.vsa import Summary, parse_summary
 from imagekit.verify.conditions.images import image_named

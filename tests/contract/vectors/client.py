@@ -21,7 +21,7 @@ from imagekit.documents.fields import Fields
 from imagekit.errors import ImagekitError, UsageError, VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.policy.now import Now
-from imagekit.policy.types import Deny
+from imagekit.policy.ruleset import Deny
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.bundle import BAD_BUNDLE, Proofs
 from imagekit.signatures.logentry import Signed

@@ -30,7 +30,7 @@ from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
 from imagekit.gate.upstreams import Upstream, Upstreams
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.rollback import SqliteRollbackStore
 from tests.e2e.gate.kit import Reply, ask

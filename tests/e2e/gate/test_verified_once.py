@@ -11,7 +11,7 @@ from imagekit.gate.decisions.decide import Lifetimes
 from imagekit.gate.decisions.service import Times
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
-from imagekit.policy.types import Deny, OpenedPolicy
+from imagekit.policy.ruleset import Deny, OpenedPolicy
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.judge import judge
 from imagekit.verify.verdict import Verdict

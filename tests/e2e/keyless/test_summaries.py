@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import OpenedPolicy, Proof
+from imagekit.policy.ruleset import OpenedPolicy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot

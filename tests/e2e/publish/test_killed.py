@@ -19,7 +19,7 @@ from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
-from imagekit.policy.types import OpenedPolicy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.publish.check import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag

@@ -14,7 +14,7 @@ from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.stage_target import STAGED, StageKind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     ImageRule,
     OpenedPolicy,

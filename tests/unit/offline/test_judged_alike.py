@@ -18,7 +18,7 @@ from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.stage_target import StageKind
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.findings import Finding
-from imagekit.policy.types import Deny, OpenedPolicy, Proof, SignedIdentity
+from imagekit.policy.ruleset import Deny, OpenedPolicy, Proof, SignedIdentity
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import Statement, statement_bytes

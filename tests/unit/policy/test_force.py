@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.policy.force import not_in_force, rule_in_force
 from imagekit.policy.now import Now
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 from tests.support.signed import World
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.glob import applicable, fault, literal_length, matches
-from imagekit.policy.types import ImageRule, Policy
+from imagekit.policy.ruleset import ImageRule, Policy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.publickey import PublicKey
 

@@ -17,8 +17,8 @@ from imagekit.oci.digest import Digest
 from imagekit.policy import schema
 from imagekit.policy.load import load_policy, parse_policy
 from imagekit.policy.new import new_policy
+from imagekit.policy.ruleset import SignedIdentity
 from imagekit.policy.schema import policy_schema
-from imagekit.policy.types import SignedIdentity
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
 

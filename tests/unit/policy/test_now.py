@@ -9,7 +9,7 @@ import pytest
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VulnerabilityCondition
 from imagekit.policy.now import Now
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Expression,
     Freshness,
     OpenedPolicy,

@@ -22,8 +22,7 @@ from imagekit.policy.condition import (
     VulnerabilityCondition,
 )
 from imagekit.policy.load import load_policy, parse_policy
-from imagekit.policy.schema import policy_schema
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Expression,
     Freshness,
     Level,
@@ -33,6 +32,7 @@ from imagekit.policy.types import (
     Remap,
     SignedIdentity,
 )
+from imagekit.policy.schema import policy_schema
 from imagekit.signatures.authority import Identity, Need, Pattern
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner

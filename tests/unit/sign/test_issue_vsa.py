@@ -11,7 +11,7 @@ from imagekit.errors import AuthError, InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, TaggedReference
 from imagekit.policy.condition import VsaCondition
-from imagekit.policy.types import OpenedPolicy, PolicyException, Proof
+from imagekit.policy.ruleset import OpenedPolicy, PolicyException, Proof
 from imagekit.sign.issue_vsa import IssuedSummary, SummaryOptions, issue_summary
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import VSA, statement_of

@@ -9,7 +9,7 @@ from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.policy.export import export_policy
 from imagekit.policy.load import parse_policy
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Freshness,
     Level,
     OpenedPolicy,

@@ -16,7 +16,7 @@ from imagekit.policy.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.policy.types import OpenedPolicy, Proof
+from imagekit.policy.ruleset import OpenedPolicy, Proof
 from imagekit.signatures.intoto import CYCLONEDX, VSA, full_type
 from tests.support.fakes import MemorySigner
 from tests.support.signed import NOW, World, finding

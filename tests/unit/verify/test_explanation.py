@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imagekit.oci.digest import Digest
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     Expression,
     Freshness,

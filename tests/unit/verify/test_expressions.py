@@ -11,7 +11,7 @@ from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import CONFIG, EMPTY, EMPTY_JSON, INDEX, MANIFEST, Descriptor, Index
 from imagekit.oci.types import Platform as OciPlatform
-from imagekit.policy.types import Expression, Level, Platforms
+from imagekit.policy.ruleset import Expression, Level, Platforms
 from imagekit.verify.verdict import Verdict
 from tests.support.fakes import MemorySigner
 from tests.support.signed import NOW, World, finding

@@ -10,7 +10,7 @@ from imagekit.errors import DocumentError, RollbackStoreError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import Descriptor
-from imagekit.policy.types import Freshness, Level, Platforms
+from imagekit.policy.ruleset import Freshness, Level, Platforms
 from imagekit.signatures.authority import Need
 from imagekit.signatures.release import RELEASE, WITHDRAWAL
 from imagekit.verify.ports import HighWaterMark

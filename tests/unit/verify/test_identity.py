@@ -4,7 +4,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
-from imagekit.policy.types import ImageRule, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, SignedIdentity
 from imagekit.verify.identity import accepts
 
 _DIGEST = Digest.of(b"image")

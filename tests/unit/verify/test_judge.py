@@ -24,7 +24,7 @@ from imagekit.oci.reference import (
 )
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import CONFIG, INDEX, MANIFEST, Descriptor, Index, RawManifest
-from imagekit.policy.types import Deny, SignedIdentity
+from imagekit.policy.ruleset import Deny, SignedIdentity
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
 from imagekit.verify import collect

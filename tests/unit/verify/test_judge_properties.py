@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.policy.condition import Condition, PackageRange, SbomCondition
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     Expression,
     Freshness,

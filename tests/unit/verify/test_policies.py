@@ -12,8 +12,8 @@ from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.policy.load import load_policy
 from imagekit.policy.new import new_policy
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import statement_of

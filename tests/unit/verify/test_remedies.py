@@ -9,7 +9,7 @@ from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, Index, Platform
-from imagekit.policy.types import Level, Platforms
+from imagekit.policy.ruleset import Level, Platforms
 from imagekit.progress import silent
 from imagekit.sign.provenance import Stated
 from imagekit.sign.sign import sign_image

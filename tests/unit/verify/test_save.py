@@ -10,7 +10,7 @@ from imagekit.errors import NotFoundError
 from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, Descriptor
-from imagekit.policy.types import SignedIdentity
+from imagekit.policy.ruleset import SignedIdentity
 from imagekit.verify.save import save_evidence
 from imagekit.verify.saved import SavedReader
 from imagekit.verify.verdict import Verdict

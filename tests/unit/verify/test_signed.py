@@ -11,8 +11,8 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import RawManifest
 from imagekit.policy.findings import Finding
+from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.policy.signers import PolicySigners
-from imagekit.policy.types import OpenedPolicy
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
 from imagekit.verify.ports import HighWaterMark

@@ -1,6 +1,6 @@
 """Verdicts as text for people and as a document for programs."""
 
-from imagekit.policy.types import Deny
+from imagekit.policy.ruleset import Deny
 from imagekit.verify.verdict_text import document, text
 from tests.support.fakes import MemorySigner
 from tests.support.signed import World, signed_world

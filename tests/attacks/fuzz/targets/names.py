@@ -4,7 +4,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.policy import glob as globs
 from imagekit.policy import patterns
-from imagekit.policy.types import ImageRule, Remap, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Remap, SignedIdentity
 from imagekit.signatures.authority import Pattern
 from imagekit.verify.identity import accepts
 from tests.attacks.fuzz.target import Target, same, texts

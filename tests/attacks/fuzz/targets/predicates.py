@@ -18,7 +18,7 @@ from imagekit.policy.condition import (
     VulnerabilityCondition,
 )
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule
+from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.vsa import parse_summary, summary_predicate
 from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.conditions.images import image_named

@@ -11,7 +11,7 @@ from imagekit.gate.decisions.decision import Decision, fingerprint, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor
-from imagekit.policy.types import Deny, Freshness, OpenedPolicy, PolicyException
+from imagekit.policy.ruleset import Deny, Freshness, OpenedPolicy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.rollback import NoRollbackStore

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.export import Effect, PolicyExport, export_policy
-from imagekit.policy.types import ImageRule, Policy, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Policy, SignedIdentity
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern, TrustRoot
 from imagekit.signatures.publickey import parse_public_key, public_key_of
 

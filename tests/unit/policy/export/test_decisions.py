@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imagekit.policy.export import Effect, PolicyExport, export_policy
 from imagekit.policy.glob import applicable
-from imagekit.policy.types import Deny, Policy
+from imagekit.policy.ruleset import Deny, Policy
 from tests.unit.policy.export.kit import KEYS, NOW, A, B, C, codes, policy, rule
 from tests.unit.policy.export.readers import podman_accepts
 

@@ -12,7 +12,7 @@ from imagekit.oci.digest import Digest
 from imagekit.policy.condition import SbomCondition, VsaCondition
 from imagekit.policy.export import CODES, Effect, PolicyExport, export_policy
 from imagekit.policy.overlap import covers
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     Expression,
     Freshness,

@@ -17,7 +17,7 @@ from imagekit.policy.condition import (
     VsaCondition,
     VulnerabilityCondition,
 )
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     Expression,
     Freshness,

@@ -10,7 +10,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.policy.condition import SbomCondition, VsaCondition
 from imagekit.policy.export import CODES, Effect, export_policy
-from imagekit.policy.types import (
+from imagekit.policy.ruleset import (
     Deny,
     Expression,
     Freshness,

@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
-from imagekit.policy.types import Expression, PolicyException
+from imagekit.policy.ruleset import Expression, PolicyException
 from tests.unit.policy.export.kit import LATER, NOW, A, export, policy, rule
 
 HOSTILE = "a | b\n\n# heading <script>`x`</script> [l](http://evil) \x1b[2J *b*"

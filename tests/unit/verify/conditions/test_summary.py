@@ -13,7 +13,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.now import Now
-from imagekit.policy.types import ImageRule, Remap, SignedIdentity
+from imagekit.policy.ruleset import ImageRule, Remap, SignedIdentity
 from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.conditions.summary import check_summary
 

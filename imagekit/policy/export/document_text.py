@@ -6,7 +6,7 @@ from typing import Any
 
 from imagekit.policy.export.result import Effect, Loss
 from imagekit.policy.findings import plain
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 
 Value = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from math import comb
 
 from imagekit.policy.authorities import identifies
 from imagekit.policy.export.result import Loss, remark, stricter, weaker
-from imagekit.policy.types import Policy
+from imagekit.policy.ruleset import Policy
 from imagekit.signatures.authority import Authority, Identity
 from imagekit.signatures.results import Certified
 

@@ -11,7 +11,7 @@ from imagekit.documents.strictyaml import Node
 from imagekit.errors import DocumentError, InputError
 from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
-from imagekit.policy.schema.words import PATH
+from imagekit.policy.schema.single_values import PATH
 from imagekit.signatures.authority import TrustRoot
 from imagekit.signatures.publickey import MAX_KEY_FILE, PublicKey, parse_public_key
 
