@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.publish.publish import PublishOptions
     from imagekit.publish.publish import publish as publish_recipe
-    from imagekit.publish.types import PublishedImage
+    from imagekit.publish.published import PublishedImage
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
     from imagekit.recipe.types import Recipe
@@ -72,7 +72,7 @@ _HOMES = {
     "ImagekitError": "errors",
     "open_signer": "sign.open_signer",
     "PublishOptions": "publish.publish",
-    "PublishedImage": "publish.types",
+    "PublishedImage": "publish.published",
     "Recipe": "recipe.types",
     "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "sign.issue_vsa",

@@ -35,7 +35,7 @@ from imagekit.offline.closure import Closure, closure
 from imagekit.offline.copy import MEGA, PutPieces, check_blobs, copy
 from imagekit.offline.exported import MAX_RECORD, POLICY_FOLDER, RECORD, Exported, parse_record
 from imagekit.progress import Note, Progress
-from imagekit.publish.release import look
+from imagekit.publish.known_release import look
 from imagekit.verify.sources import located
 from imagekit.verify.verdict import Verdict, allowed
 

@@ -38,14 +38,14 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Done, Progress, Started, silent
-from imagekit.publish.check import own_policy, require
+from imagekit.publish.known_release import find_release, missing_tags, refuse_other_recipe
+from imagekit.publish.own_policy import own_policy, require
+from imagekit.publish.published import PublishedImage, Status
 from imagekit.publish.push import claim_tags, move_tags, push
-from imagekit.publish.release import find_release, missing_tags, refuse_other_recipe
-from imagekit.publish.types import PublishedImage, Status
 from imagekit.recipe.types import Recipe, Tags
 from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
-from imagekit.sign.release import release, release_sequence
+from imagekit.sign.sign_release import release, release_sequence
 from imagekit.sign.signing import LEGACY, SigningSession, subjects
 from imagekit.signatures.intoto import CYCLONEDX, Statement
 from imagekit.signatures.ports import Signer

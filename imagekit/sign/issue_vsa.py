@@ -11,8 +11,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import own_statements
-from imagekit.sign.signing import attach_bundle
-from imagekit.sign.vsa import (
+from imagekit.sign.sign_vsa import (
     LOCAL_VERIFIER,
     VsaVerifier,
     judged_digest,
@@ -20,6 +19,7 @@ from imagekit.sign.vsa import (
     summary_bundle,
     young_summary,
 )
+from imagekit.sign.signing import attach_bundle
 from imagekit.signatures.intoto import VSA
 from imagekit.signatures.ports import Signer
 from imagekit.signatures.vsa import Summary

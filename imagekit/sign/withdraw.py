@@ -3,7 +3,7 @@
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.attach import Attached
-from imagekit.sign.release import withdrawal
+from imagekit.sign.sign_release import withdrawal
 from imagekit.sign.signing import attest
 from imagekit.signatures.ports import Signer
 

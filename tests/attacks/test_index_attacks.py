@@ -12,7 +12,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import INDEX, MANIFEST, Descriptor
 from imagekit.policy.ruleset import Deny, Level, OpenedPolicy, Platforms
 from imagekit.sign.keyed import KeySigner
-from imagekit.sign.release import withdrawal
+from imagekit.sign.sign_release import withdrawal
 from imagekit.sign.signing import attach_bundle, attest
 from imagekit.signatures.intoto import SLSA_PROVENANCE
 from imagekit.signatures.release import WITHDRAWAL

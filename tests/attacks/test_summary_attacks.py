@@ -11,7 +11,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.condition import VsaCondition
 from imagekit.policy.ruleset import OpenedPolicy, Proof
 from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
-from imagekit.sign.vsa import VsaVerifier, summarize, summary_statement
+from imagekit.sign.sign_vsa import VsaVerifier, summarize, summary_statement
 from imagekit.signatures.intoto import VSA
 from tests.support.attacks_kit import RealStage, errors
 from tests.support.fakes import FixedClock, MemorySigner

@@ -9,7 +9,7 @@ import pytest
 from imagekit.oci.reference import Destination
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import publish
-from imagekit.publish.types import Status
+from imagekit.publish.published import Status
 from tests.support.built import built_recipe
 from tests.support.counting import CountingTransport, counting_client
 from tests.support.fakes import MemorySigner

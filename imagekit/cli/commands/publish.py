@@ -28,7 +28,7 @@ from imagekit.cli.options import (
     signer_of,
 )
 from imagekit.oci.hostname import is_loopback
-from imagekit.publish.types import PublishedImage
+from imagekit.publish.published import PublishedImage
 
 if TYPE_CHECKING:
     from imagekit.oci.reference import Destination

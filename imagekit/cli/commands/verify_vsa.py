@@ -85,7 +85,7 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
             hint="write it to a file: --vsa-out FILE",
         )
     from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
-    from imagekit.sign.vsa import LOCAL_VERIFIER
+    from imagekit.sign.sign_vsa import LOCAL_VERIFIER
 
     return partial(
         issue_summary,

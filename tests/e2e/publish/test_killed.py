@@ -20,7 +20,7 @@ from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
 from imagekit.policy.ruleset import OpenedPolicy
-from imagekit.publish.check import own_policy
+from imagekit.publish.own_policy import own_policy
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.open_signer import open_signer

@@ -14,7 +14,7 @@ from imagekit.errors import InputError
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.publish.check import own_policy
+from imagekit.publish.own_policy import own_policy
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer

@@ -10,8 +10,8 @@ from imagekit.errors import VerificationError
 from imagekit.oci.reference import Destination, PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.publish.publish import publish
-from imagekit.publish.types import PublishedImage
-from imagekit.sign.release import withdrawal
+from imagekit.publish.published import PublishedImage
+from imagekit.sign.sign_release import withdrawal
 from imagekit.sign.signing import attest
 from imagekit.signatures.intoto import SLSA_PROVENANCE
 from tests.support.built import built_recipe

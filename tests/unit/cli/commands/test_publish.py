@@ -10,7 +10,7 @@ from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.publish import publish as pipeline
-from imagekit.publish.types import PublishedImage
+from imagekit.publish.published import PublishedImage
 from imagekit.recipe.types import Recipe
 from imagekit.signatures.keys.files import generate
 
