@@ -30,7 +30,7 @@ from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import age, claimed, held
 from imagekit.process import Runner
 from imagekit.progress import Event
-from imagekit.recipe.digest import digest
+from imagekit.recipe.recipe_digest import digest
 from imagekit.subreaper import adopt_orphans, end_orphans
 
 _MAX_JOB = 64 << 20

@@ -217,7 +217,8 @@ class Tags:
 class Recipe:
     """A recipe, wholly checked.
 
-    ``digest`` is that of recipe.yaml and every file beside it (see ``imagekit.recipe.digest``).
+    ``digest`` is that of recipe.yaml and every file beside it: see
+    ``imagekit.recipe.recipe_digest``.
     """
 
     folder: Path

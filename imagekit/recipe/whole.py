@@ -8,7 +8,7 @@ from imagekit.documents.scalars import Choice, ListOf
 from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
-from imagekit.recipe import fields, rules
+from imagekit.recipe import items, rules
 from imagekit.recipe.types import Base, Containerfile, Recipe, ScratchBase
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -19,42 +19,42 @@ FIELDS: dict[str, Field[Any]] = {
         Choice("version of the recipe's form", (1,)), "version of this form: 1", required=True
     ),
     "name": item(
-        fields.NAME, "the repository under the destination's prefix; may hold '/'", required=True
+        items.NAME, "the repository under the destination's prefix; may hold '/'", required=True
     ),
     "version": item(
-        fields.VERSION, "the release; raise it for every change that is published", required=True
+        items.VERSION, "the release; raise it for every change that is published", required=True
     ),
-    "title": item(fields.LINE, "a name for people", default=""),
-    "description": item(fields.DESCRIPTION, "what the image is for", default=""),
-    "licenses": item(fields.LICENCES, "SPDX expression of what the image holds", default=""),
-    "source": item(fields.URL, "where the recipe is developed", default=""),
-    "labels": item(fields.LABELS, "further labels of the image", default=NOTHING),
-    "base": item(fields.BASE, "what the image stands on"),
+    "title": item(items.LINE, "a name for people", default=""),
+    "description": item(items.DESCRIPTION, "what the image is for", default=""),
+    "licenses": item(items.LICENCES, "SPDX expression of what the image holds", default=""),
+    "source": item(items.URL, "where the recipe is developed", default=""),
+    "labels": item(items.LABELS, "further labels of the image", default=NOTHING),
+    "base": item(items.BASE, "what the image stands on"),
     "packages": item(
-        ListOf(fields.PACKAGES), "what package managers install, in this order", default=()
+        ListOf(items.PACKAGES), "what package managers install, in this order", default=()
     ),
-    "steps": item(ListOf(fields.STEP), "what is done then, in this order", default=()),
+    "steps": item(ListOf(items.STEP), "what is done then, in this order", default=()),
     "containerfile": item(
-        fields.RECIPE_PATH, "a Containerfile, instead of base, packages and steps", default=""
+        items.RECIPE_PATH, "a Containerfile, instead of base, packages and steps", default=""
     ),
-    "env": item(fields.ENV, "environment of the container", default=NOTHING),
-    "workdir": item(fields.IMAGE_PATH, "where the command starts", default=""),
-    "user": item(fields.OWNER, "who runs the command: USER or USER:GROUP", default=""),
-    "entrypoint": item(fields.ARGUMENTS, "the program, as a list of arguments", default=()),
-    "cmd": item(fields.ARGUMENTS, "arguments where the user gives none, as a list", default=()),
-    "expose": item(ListOf(fields.PORT), "ports that the program listens on", default=()),
-    "volumes": item(ListOf(fields.IMAGE_PATH), "paths that are meant to be mounted", default=()),
-    "build_args": item(fields.ENV, "variables while building", default=NOTHING),
+    "env": item(items.ENV, "environment of the container", default=NOTHING),
+    "workdir": item(items.IMAGE_PATH, "where the command starts", default=""),
+    "user": item(items.OWNER, "who runs the command: USER or USER:GROUP", default=""),
+    "entrypoint": item(items.ARGUMENTS, "the program, as a list of arguments", default=()),
+    "cmd": item(items.ARGUMENTS, "arguments where the user gives none, as a list", default=()),
+    "expose": item(ListOf(items.PORT), "ports that the program listens on", default=()),
+    "volumes": item(ListOf(items.IMAGE_PATH), "paths that are meant to be mounted", default=()),
+    "build_args": item(items.ENV, "variables while building", default=NOTHING),
     "secrets": item(
-        fields.SECRETS, "secrets that steps read from /run/secrets/ID; never kept", default=NOTHING
+        items.SECRETS, "secrets that steps read from /run/secrets/ID; never kept", default=NOTHING
     ),
     "platforms": item(
-        ListOf(fields.PLATFORM), "platforms to build for; that of the host by default", default=()
+        ListOf(items.PLATFORM), "platforms to build for; that of the host by default", default=()
     ),
-    "tests": item(ListOf(fields.TEST), "what must hold before anything is published", default=()),
-    "tags": item(fields.TAGS, "tags of a release; `{version}` by default"),
-    "date": item(fields.DATE, "the image's time, instead of the last commit's"),
-    "time_limit": item(fields.TIME_LIMIT, "longest time of one step", default=3600),
+    "tests": item(ListOf(items.TEST), "what must hold before anything is published", default=()),
+    "tags": item(items.TAGS, "tags of a release; `{version}` by default"),
+    "date": item(items.DATE, "the image's time, instead of the last commit's"),
+    "time_limit": item(items.TIME_LIMIT, "longest time of one step", default=3600),
 }
 ALIASES = {
     "from": "base",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import RecipeError
-from imagekit.recipe import digest as module
-from imagekit.recipe.digest import digest
+from imagekit.recipe import recipe_digest as module
+from imagekit.recipe.recipe_digest import digest
 
 
 @pytest.fixture
