@@ -161,7 +161,7 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
         return None
     from imagekit.policy.signers import PolicySigners
     from imagekit.signatures.authority import Authority
-    from imagekit.signatures.keys.files import read_public_key
+    from imagekit.signatures.keys.key_files import read_public_key
 
     return PolicySigners(
         authorities=tuple(Authority(name=file.stem, key=read_public_key(file)) for file in given)

@@ -54,7 +54,7 @@ def policy_of(config: HookConfig) -> "OpenedPolicy":
     """
     from imagekit.policy.signers import PolicySigners
     from imagekit.signatures.authority import Authority
-    from imagekit.signatures.keys.files import read_public_key
+    from imagekit.signatures.keys.key_files import read_public_key
     from imagekit.verify.policies import open_policy
     from imagekit.verify.rollback import SqliteRollbackStore
 

@@ -15,7 +15,7 @@ _ALLOWED = {
     "imagekit/build/tools/fetch.py",
     "imagekit/build/tools/isolation.py",
     "imagekit/build/tools/journal.py",
-    "imagekit/signatures/keys/files.py",
+    "imagekit/signatures/keys/key_files.py",
     "imagekit/oci/layout.py",
     "imagekit/files.py",
     "imagekit/build/tools/podman.py",

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _generate(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.cli.password import password_source
-    from imagekit.signatures.keys import files as key_files
+    from imagekit.signatures.keys import key_files
 
     password = password_source(arguments.password_file, new=True)
     files = key_files.generate(arguments.out, password, kind=arguments.kind)
@@ -108,7 +108,7 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
 def _found(arguments: argparse.Namespace) -> tuple[PublicKey, bool]:
     """Return the public half, and whether it is a private key that was named."""
     from imagekit.cli.password import password_source
-    from imagekit.signatures.keys import files as key_files
+    from imagekit.signatures.keys import key_files
     from imagekit.signatures.keys.open import find_key
     from imagekit.signatures.keys.uri import is_key_uri
 

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     from imagekit.policy.load import parse_policy
     from imagekit.policy.new import new_policy
-    from imagekit.signatures.keys.files import read_public_key
+    from imagekit.signatures.keys.key_files import read_public_key
 
     key = read_public_key(arguments.key)
     require = [word.strip() for word in arguments.require.split(",") if word.strip()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import SigningKeyError
-from imagekit.signatures.keys.files import Password, read_key_file
+from imagekit.signatures.keys.key_files import Password, read_key_file
 from imagekit.signatures.keys.remote import PinNeededError
 from imagekit.signatures.keys.uri import CloudUri, TokenUri
 from imagekit.signatures.publickey import PublicKey, public_key_of, verifying_key

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from imagekit.errors import SigningKeyError
-from imagekit.signatures.keys.files import FileKey, Password
+from imagekit.signatures.keys.key_files import FileKey, Password
 from imagekit.signatures.keys.remote import TokenKey
 from imagekit.signatures.keys.uri import SCHEMES, is_key_uri, parse_key_uri
 from imagekit.signatures.ports import PrivateKey

@@ -20,7 +20,7 @@ from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer
 from imagekit.sign.sign import sign_reference
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from imagekit.signatures.keys.open import open_key
 from imagekit.signatures.ports import PrivateKey, Signer
 from tests.e2e.differential.copies import Copy, Node, packed, take

@@ -20,7 +20,7 @@ from imagekit.sign.open_signer import open_signer
 from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, Statement, statement_of
-from imagekit.signatures.keys.files import generate, read_public_key
+from imagekit.signatures.keys.key_files import generate, read_public_key
 from imagekit.signatures.signature import verify_signature
 from tests.support.fakes import FixedClock, MemoryRegistry, push_image
 from tests.support.signing import sign

@@ -14,7 +14,7 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.keyed import KeySigner
-from imagekit.signatures.keys.files import FileKey, generate
+from imagekit.signatures.keys.key_files import FileKey, generate
 from imagekit.signatures.publickey import KINDS
 from tests.support.fakes import push_image
 from tests.support.servers import RegistryServer

@@ -18,7 +18,7 @@ from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
 from imagekit.sign.sign import sign_reference
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from imagekit.verify.policies import load_unsigned
 from imagekit.verify.verify import verify
 from tests.support.programs import bench_program

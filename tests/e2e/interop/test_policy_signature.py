@@ -8,7 +8,7 @@ import pytest
 
 from imagekit.policy.new import new_policy
 from imagekit.sign.open_signer import open_signer
-from imagekit.signatures.keys.files import generate, read_public_key
+from imagekit.signatures.keys.key_files import generate, read_public_key
 from imagekit.verify.policies import sign_policy
 
 pytestmark = pytest.mark.real

@@ -14,7 +14,7 @@ from imagekit.oci.reference import Destination, PinnedReference
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real

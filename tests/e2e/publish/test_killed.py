@@ -26,7 +26,7 @@ from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.open_signer import open_signer
 from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from imagekit.signatures.release import RELEASE
 from imagekit.verify.verify import verify
 from tests.support.servers import RegistryServer

@@ -18,7 +18,7 @@ from imagekit.publish.own_policy import own_policy
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verify import verify
 from tests.support.servers import RegistryServer

@@ -12,7 +12,7 @@ from imagekit.cli.execute import _command_parser, _module
 from imagekit.cli.main import main
 from imagekit.oci.reference import Repository
 from imagekit.signatures.intoto import CYCLONEDX
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from imagekit.signatures.publickey import public_key_pem
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.save import save_evidence

@@ -9,7 +9,7 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 from tests.support.fakes import push_image
 
 _POLICY = """\

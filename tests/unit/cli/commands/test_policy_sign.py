@@ -12,7 +12,7 @@ from imagekit.cli.main import main
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.policy.new import new_policy
-from imagekit.signatures.keys.files import generate, read_public_key
+from imagekit.signatures.keys.key_files import generate, read_public_key
 from tests.support.fakes import push_image
 
 _AUTHORITY = """\

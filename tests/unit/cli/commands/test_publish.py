@@ -12,7 +12,7 @@ from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.publish import publish as pipeline
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe.types import Recipe
-from imagekit.signatures.keys.files import generate
+from imagekit.signatures.keys.key_files import generate
 
 _RECIPE = """\
 schema: 1

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 
 from imagekit.errors import SigningKeyError
 from imagekit.signatures.keys.cosign import Signing, cosign_key_pem
-from imagekit.signatures.keys.files import FileKey, generate, read_public_key
+from imagekit.signatures.keys.key_files import FileKey, generate, read_public_key
 from imagekit.signatures.publickey import describe, public_key_of
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 
