@@ -11,7 +11,7 @@ from imagekit.build.catalogued import (
     shown,
 )
 from imagekit.recipe.types import Recipe
-from imagekit.sbom import dpkg, python, recipe, system
+from imagekit.sbom import dpkg, python, system, unmanaged
 from imagekit.sbom.overlay import Resolver, Root, lay_over
 from imagekit.sbom.types import Component, LayerFiles, Sbom, Subject
 
@@ -40,7 +40,7 @@ def catalogue(
     os = system.system(root)
     debian = dpkg.debian(root)
     pythons, python_notes = python.packages(root)
-    sources = recipe.sources(made_by, python.normal)
+    sources = unmanaged.sources(made_by, python.normal)
     packages = dpkg.components(debian, root, os)
     by_key = dict(zip((p.key for p in debian.packages), packages, strict=True))
     # A link in the place of a database is one, whatever its target is called.
@@ -55,9 +55,9 @@ def catalogue(
         debian_owner={p.path: by_key[owner[p.path]].ref for p in pythons if p.path in owner},
         archive_hashes=sources.archive_hashes,
     )
-    fetched = recipe.fetched_components(sources)
+    fetched = unmanaged.fetched_components(sources)
     recorded = python.owned(pythons, root, resolver, wanted=root.files.keys() | foreign.keys())
-    programs, program_notes = recipe.program_components(
+    programs, program_notes = unmanaged.program_components(
         root,
         owned=lambda path: path in owner or path in recorded,
         fetched=frozenset(value for one in fetched for _, value in one.hashes),

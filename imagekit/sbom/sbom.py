@@ -287,7 +287,7 @@ def _read(
     origin: Origin | None,
     budget: Budget,
 ) -> LayerFiles:
-    from imagekit.sbom.layer import read_layer
+    from imagekit.sbom.layer_files import read_layer
 
     if descriptor.media_type not in LAYER_TYPES:
         raise DocumentError(

@@ -19,7 +19,7 @@ from imagekit.oci import tar
 from imagekit.sbom import system
 from imagekit.sbom.catalogue import catalogue
 from imagekit.sbom.cyclonedx import cyclonedx_json
-from imagekit.sbom.layer import read_layer
+from imagekit.sbom.layer_files import read_layer
 from imagekit.sbom.overlay import lay_over
 from imagekit.sbom.types import Sbom, Subject
 

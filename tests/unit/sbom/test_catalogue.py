@@ -13,7 +13,7 @@ from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.recipe.types import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.sbom.catalogue import catalogue
-from imagekit.sbom.layer import read_layer
+from imagekit.sbom.layer_files import read_layer
 from imagekit.sbom.types import Component, Kind, LayerFiles, License, Sbom, Subject
 
 HERE = SourcePlace("recipe.yaml", 1, 1)

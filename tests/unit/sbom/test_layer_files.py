@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imagekit.build import catalogued
 from imagekit.build.catalogued import CatalogueRule
 from imagekit.errors import DocumentError
-from imagekit.sbom.layer import read_layer
+from imagekit.sbom.layer_files import read_layer
 from imagekit.sbom.types import LayerFiles
 
 STATUS = "var/lib/dpkg/status"
