@@ -18,10 +18,10 @@ from imagekit.policy.findings import Finding, error, warning
 from imagekit.policy.now import Now
 from imagekit.policy.ruleset import ImageRule, Level, Policy
 from imagekit.verify.candidates import TrustedSigners, verify_candidates
+from imagekit.verify.checks import decide
 from imagekit.verify.collect import gather, gather_withdrawals
 from imagekit.verify.content import NO_PLATFORM, ImageContent, PlatformImage, shown
 from imagekit.verify.context import VerifyContext
-from imagekit.verify.decide import decide
 from imagekit.verify.evidence import Attachments
 from imagekit.verify.expressions import check_expressions
 from imagekit.verify.fresh import (

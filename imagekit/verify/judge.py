@@ -12,7 +12,7 @@ What must hold, in this order; what fails early costs no request:
    a tag that points elsewhere by now is a warning.
 4. ``image``: see ``content``. ``platforms``: see there.
 5. ``withdrawal``, ``freshness``, ``signature`` and one check for each attestation: see ``collect``,
-   ``candidates``, ``fresh`` and ``decide``; on the levels that the rule names. ``expressions``, of
+   ``candidates``, ``fresh`` and ``checks``; on the levels that the rule names. ``expressions``, of
    the image of each platform: see there. ``evaluation`` puts 4 and 5 together.
 
 A rule that only warns turns what 5 refuses into warnings, until its date; never what 1 to 4 do,

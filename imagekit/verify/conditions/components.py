@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from imagekit.documents.fields import Fields
 from imagekit.verify.conditions.purls import is_purl
-from imagekit.verify.conditions.words import (
+from imagekit.verify.conditions.stranger_json import (
     by_lower_case,
     exactly,
     fields_of,

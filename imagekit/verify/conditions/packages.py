@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from imagekit.policy.condition import PackageRange
 from imagekit.verify.conditions.components import SbomComponent
 from imagekit.verify.conditions.purls import parse_purl, qualifier
-from imagekit.verify.conditions.words import shown, too_many
+from imagekit.verify.conditions.stranger_json import shown, too_many
 
 if TYPE_CHECKING:
     from packageurl import PackageURL

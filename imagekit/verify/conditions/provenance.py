@@ -15,7 +15,13 @@ from imagekit.policy.condition import ProvenanceCondition
 from imagekit.policy.glob import matches
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.images import image_named
-from imagekit.verify.conditions.words import by_lower_case, exactly, fields_of, objects, shown
+from imagekit.verify.conditions.stranger_json import (
+    by_lower_case,
+    exactly,
+    fields_of,
+    objects,
+    shown,
+)
 
 MAX_DEPENDENCIES = 50_000
 _NAMES = by_lower_case(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imagekit.errors import DocumentError
-from imagekit.verify.conditions.words import BAD_STATEMENT, shown
+from imagekit.verify.conditions.stranger_json import BAD_STATEMENT, shown
 
 if TYPE_CHECKING:
     from packageurl import PackageURL
