@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imagekit.publish.published import PublishedImage
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
-    from imagekit.recipe.types import Recipe
+    from imagekit.recipe.recipe import Recipe
     from imagekit.sbom.sbom import sbom_of_folder, sbom_of_reference
     from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
     from imagekit.sign.sign import sign_reference as sign_image
@@ -73,7 +73,7 @@ _HOMES = {
     "open_signer": "sign.open_signer",
     "PublishOptions": "publish.publish",
     "PublishedImage": "publish.published",
-    "Recipe": "recipe.types",
+    "Recipe": "recipe.recipe",
     "RegistryOptions": "oci.registry.options",
     "SummaryOptions": "sign.issue_vsa",
     "Verdict": "verify.verdict",

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from imagekit.build.image import BuiltLayer
-from imagekit.build.types import BuildPlan, BuildResult
+from imagekit.build.job import BuildPlan, BuildResult
 from imagekit.errors import RecipeError
 from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 
 ORIGIN = "dev.imagekit.layer.origin"
 TITLE = "org.opencontainers.image.title"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
-from imagekit.build.types import BaseContext
+from imagekit.build.job import BaseContext
 from imagekit.documents.report import Report
 from imagekit.errors import DocumentError, RecipeError
 from imagekit.oci.codec import parse_config, parse_manifest
@@ -26,7 +26,7 @@ from imagekit.oci.types import (
 )
 from imagekit.progress import Advanced, Progress, Started
 from imagekit.recipe.containerfile import read_triggers
-from imagekit.recipe.types import (
+from imagekit.recipe.recipe import (
     Containerfile,
     ImageBase,
     Instruction,

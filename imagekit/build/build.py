@@ -15,13 +15,13 @@ from imagekit.build.bases import (
     on_top_of,
 )
 from imagekit.build.image import BuiltImage
+from imagekit.build.job import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
 from imagekit.build.tools.journal import journal
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.run_worker import run_job
 from imagekit.build.tools.storage import Folders, container_store, job_folder
-from imagekit.build.types import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.inputs import read_regular
@@ -36,8 +36,8 @@ from imagekit.process import Runner
 from imagekit.progress import Progress, silent
 from imagekit.recipe.git import MAX_TIME, commit_time
 from imagekit.recipe.owner import trusted_owners
+from imagekit.recipe.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.recipe.tree import Recipes
-from imagekit.recipe.types import ImageBase, Recipe, RecipeBase, Secret
 
 LONG_AGO = 315532800
 """1980-01-01, the oldest time that every archive format can say."""

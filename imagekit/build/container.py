@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.job import CachedLayer, CommandResult
 from imagekit.build.marks import Mark
-from imagekit.build.types import CachedLayer, CommandResult
 from imagekit.build.wheels import ImagePython
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
-from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep
+from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep
 
 
 class BuildContainer(Protocol):

@@ -11,6 +11,7 @@ from imagekit.build.catalogued import some_shown
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
+from imagekit.build.job import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, lists_of
 from imagekit.build.plan import step_title
@@ -23,13 +24,12 @@ from imagekit.build.tidy import (
     varying,
 )
 from imagekit.build.tree_snapshot import EMPTY, Changes, Snapshot
-from imagekit.build.types import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
-from imagekit.recipe.types import CopyStep, FetchStep, RunStep, Step
+from imagekit.recipe.recipe import CopyStep, FetchStep, RunStep, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,11 +9,11 @@ from pathlib import Path
 from imagekit.build import inside
 from imagekit.build.container import BuildContainer
 from imagekit.build.image import Material
-from imagekit.build.types import CommandResult
+from imagekit.build.job import CommandResult
 from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
-from imagekit.recipe.types import Packages
+from imagekit.recipe.recipe import Packages
 
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCES = "etc/apt/sources.list.d/imagekit.list"

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from imagekit.build.image import BuiltLayer, Origin
-from imagekit.build.types import BaseContext, BuildPlan, LayerPlan
+from imagekit.build.job import BaseContext, BuildPlan, LayerPlan
 from imagekit.documents import strictjson
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
-from imagekit.recipe.types import (
+from imagekit.recipe.recipe import (
     BootstrapBase,
     CopyStep,
     FetchStep,

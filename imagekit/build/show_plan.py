@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from imagekit.build.bases import BaseImage
 from imagekit.build.build import plan_of
+from imagekit.build.job import BuildPlan
 from imagekit.build.tools.storage import Folders
-from imagekit.build.types import BuildPlan
+from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.tree import Recipes
-from imagekit.recipe.types import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from imagekit.build.job import BuildResult, Isolation, IsolationProbe, Job
 from imagekit.build.make import make
 from imagekit.build.tools.build_container import BuildahContainer
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
 from imagekit.build.tools.isolation import IsolationRecord
 from imagekit.build.tools.storage import settle
-from imagekit.build.types import BuildResult, Isolation, IsolationProbe, Job
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import age, claimed, held

@@ -11,7 +11,7 @@ from imagekit.check.runner import ImageTestRunner
 from imagekit.oci.layout import LayoutStore
 from imagekit.process import Runner
 from imagekit.progress import Note, Progress, silent
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 
 
 def build_tested(

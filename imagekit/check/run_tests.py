@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from imagekit.build.image import BuiltImage
-from imagekit.build.types import TestRan
+from imagekit.build.job import TestRan
 from imagekit.errors import BuildError
 from imagekit.progress import Done, Failed, Progress, Started
-from imagekit.recipe.types import ImageTest
+from imagekit.recipe.recipe import ImageTest
 
 TEST_UID = 48211
 """The user that tests run as: one that no image knows, as on a cluster."""

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from imagekit.build.job import ContainerStore, Folder, TestRan
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox
 from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.build.tools.run_worker import environment, in_namespace
 from imagekit.build.tools.storage import Folders, job_folder, tool_files
-from imagekit.build.types import ContainerStore, Folder, TestRan
 from imagekit.locks import held
 from imagekit.process import Runner
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imagekit.build.types import IsolationProbe
+from imagekit.build.job import IsolationProbe
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.hosts.host import Host, HostCheck
 from imagekit.hosts.host_checks import judge

@@ -7,7 +7,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.publish.push import IMMUTABLE_TAG
-from imagekit.recipe.types import Tags
+from imagekit.recipe.recipe import Tags
 
 
 def find_release(

@@ -42,7 +42,7 @@ from imagekit.publish.known_release import find_release, missing_tags, refuse_ot
 from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.publish.push import claim_tags, move_tags, push
-from imagekit.recipe.types import Recipe, Tags
+from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence

@@ -19,7 +19,7 @@ from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, par
 from imagekit.recipe import lines
 from imagekit.recipe.lines import Line
 from imagekit.recipe.mounts import mount
-from imagekit.recipe.types import (
+from imagekit.recipe.recipe import (
     Containerfile,
     ImageBase,
     Instruction,

@@ -8,7 +8,7 @@ from imagekit.documents import strictyaml
 from imagekit.documents.report import did_you_mean
 from imagekit.errors import RecipeError
 from imagekit.recipe.parse import FILE_NAME, recipe_file
-from imagekit.recipe.types import is_excluded
+from imagekit.recipe.recipe import is_excluded
 
 MAX_DEPTH = 8
 MAX_FOLDERS = 20_000

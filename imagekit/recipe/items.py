@@ -18,7 +18,7 @@ from imagekit.documents.scalars import (
 )
 from imagekit.documents.shape import OneKey, Record, Values, item
 from imagekit.recipe import rules, values
-from imagekit.recipe.types import (
+from imagekit.recipe.recipe import (
     Base,
     BootstrapBase,
     CopyStep,

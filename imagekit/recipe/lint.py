@@ -9,9 +9,9 @@ from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report, SourceSpan
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.recipe.find import discover
+from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.render import reaches
 from imagekit.recipe.tree import Recipes
-from imagekit.recipe.types import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.owner import check_owner
+from imagekit.recipe.recipe import Containerfile, Recipe
 from imagekit.recipe.recipe_digest import digest
-from imagekit.recipe.types import Containerfile, Recipe
 from imagekit.recipe.whole import RECIPE, Where, make
 
 FILE_NAME = "recipe.yaml"

@@ -20,7 +20,7 @@ from pathlib import Path
 from imagekit.documents import strictjson
 from imagekit.errors import RecipeError
 from imagekit.oci.digest import Digest
-from imagekit.recipe.types import is_excluded
+from imagekit.recipe.recipe import is_excluded
 from imagekit.rooted import link_text
 
 MAX_FILES = 20_000

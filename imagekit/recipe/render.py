@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from imagekit.documents import strictjson
 from imagekit.documents.digits import decimal
-from imagekit.recipe.types import Containerfile, Instruction, Stage
+from imagekit.recipe.recipe import Containerfile, Instruction, Stage
 
 _MARK = "\0"
 

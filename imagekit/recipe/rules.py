@@ -8,7 +8,7 @@ from imagekit.documents.scalars import Found
 from imagekit.documents.shape import Values
 from imagekit.errors import InputError
 from imagekit.oci.reference import Repository, TaggedReference
-from imagekit.recipe.types import Tags, is_excluded
+from imagekit.recipe.recipe import Tags, is_excluded
 from imagekit.recipe.values import package
 
 SET_BY_KEYS = {

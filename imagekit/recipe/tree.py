@@ -16,7 +16,7 @@ from imagekit.errors import RecipeError
 from imagekit.recipe.find import below, choose, name_of
 from imagekit.recipe.owner import check_owner, trusted_owners
 from imagekit.recipe.parse import Composed, compose, judge_composed, recipe_file
-from imagekit.recipe.types import Recipe, RecipeBase
+from imagekit.recipe.recipe import Recipe, RecipeBase
 
 MARKERS = ("imagekit.toml", ".git")
 _TOLD = frozenset(

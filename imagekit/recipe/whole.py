@@ -9,7 +9,7 @@ from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import items, rules
-from imagekit.recipe.types import Base, Containerfile, Recipe, ScratchBase
+from imagekit.recipe.recipe import Base, Containerfile, Recipe, ScratchBase
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "imagekit recipe, schema 1"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from imagekit.build.catalogued import Allowance
-from imagekit.sbom.types import Component, License
+from imagekit.sbom.contents import Component, License
 
 MAX_PACKAGES = 20_000
 """Of Debian, and as many of Python; a full desktop has about 5,000."""

@@ -10,10 +10,10 @@ from imagekit.build.catalogued import (
     foreign_database,
     shown,
 )
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 from imagekit.sbom import dpkg, python, system, unmanaged
+from imagekit.sbom.contents import Component, LayerFiles, Sbom, Subject
 from imagekit.sbom.overlay import Resolver, Root, lay_over
-from imagekit.sbom.types import Component, LayerFiles, Sbom, Subject
 
 
 def owned_files(files: LayerFiles) -> Callable[[str], bool]:

@@ -36,7 +36,7 @@ from cyclonedx.spdx import is_expression, is_supported_id
 from packageurl import PackageURL
 
 from imagekit.errors import DocumentError
-from imagekit.sbom.types import Component, Kind, License, Sbom, Subject
+from imagekit.sbom.contents import Component, Kind, License, Sbom, Subject
 
 _NAMESPACE = UUID("5d2c1f0e-8f53-5e0c-9b0e-6a1d4c7e2b90")
 _TYPES = {

@@ -17,11 +17,11 @@ from imagekit.build.catalogued import (
     shown,
 )
 from imagekit.sbom.bounds import Bounds
+from imagekit.sbom.contents import Component, Kind, License, Supplier
 from imagekit.sbom.licences import of_copyright
 from imagekit.sbom.overlay import Resolver, Root
 from imagekit.sbom.system import System
 from imagekit.sbom.text import clean, decoded, fields, lines
-from imagekit.sbom.types import Component, Kind, License, Supplier
 
 _MAX_STANZA = 1 << 20
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.")

@@ -28,7 +28,7 @@ from imagekit.build.catalogued import (
     shown,
 )
 from imagekit.errors import InputError
-from imagekit.sbom.types import LayerFiles, RegularFile
+from imagekit.sbom.contents import LayerFiles, RegularFile
 
 _PIECE = 1 << 20
 _ELF = b"\x7fELF"

@@ -18,7 +18,7 @@ from imagekit.build.catalogued import (
 from imagekit.build.image import Origin
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
 from imagekit.oci.tar import EntryKind, TarEntry, entries, normal_path
-from imagekit.sbom.types import LayerFiles, RegularFile
+from imagekit.sbom.contents import LayerFiles, RegularFile
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

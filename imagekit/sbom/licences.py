@@ -7,8 +7,8 @@ translation has one meaning, and otherwise kept in its own words.
 import re
 from collections.abc import Iterable
 
+from imagekit.sbom.contents import License
 from imagekit.sbom.text import clean, decoded
-from imagekit.sbom.types import License
 
 _FORMAT = "copyright-format/1.0"
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]{0,40})")

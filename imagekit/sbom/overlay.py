@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from imagekit.sbom.bounds import Bounds
-from imagekit.sbom.types import LayerFiles, RegularFile
+from imagekit.sbom.contents import LayerFiles, RegularFile
 
 _MAX_LINKS_FOLLOWED = 40
 _STEP = 64

@@ -10,10 +10,10 @@ from email.parser import HeaderParser
 from packageurl import PackageURL
 
 from imagekit.build.catalogued import Notes, shown
+from imagekit.sbom.contents import Component, Kind, Supplier
 from imagekit.sbom.licences import of_python
 from imagekit.sbom.overlay import Resolver, Root
 from imagekit.sbom.text import clean, decoded, lines
-from imagekit.sbom.types import Component, Kind, Supplier
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?")

@@ -39,8 +39,8 @@ from imagekit.oci.types import (
     Platform,
 )
 from imagekit.progress import Advanced, Progress, silent
-from imagekit.recipe.types import Recipe
-from imagekit.sbom.types import LayerFiles, Sbom, Subject
+from imagekit.recipe.recipe import Recipe
+from imagekit.sbom.contents import LayerFiles, Sbom, Subject
 
 STAGE = "sbom"
 _Item = TypeVar("_Item")

@@ -3,9 +3,9 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from imagekit.sbom.contents import Component, Kind, LayerFiles
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean, decoded
-from imagekit.sbom.types import Component, Kind, LayerFiles
 
 _FILES = ("etc/os-release", "usr/lib/os-release")
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")

@@ -7,10 +7,10 @@ from packageurl import PackageURL
 
 from imagekit.build.catalogued import DPKG_INFO
 from imagekit.build.image import Origin
-from imagekit.recipe.types import FetchStep, Recipe
+from imagekit.recipe.recipe import FetchStep, Recipe
+from imagekit.sbom.contents import Component, Kind
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean, decoded
-from imagekit.sbom.types import Component, Kind
 
 MAX_PROGRAMS = 5_000
 

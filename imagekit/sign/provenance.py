@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from imagekit.build.image import BuiltImage, Material
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, Subject
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"

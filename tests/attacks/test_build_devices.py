@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder, Isolation
 from imagekit.build.tools.buildah import Buildah
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.process import Runner
 from tests.support.tinyroot import tiny_root
 

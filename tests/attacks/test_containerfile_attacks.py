@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder, Isolation
 from imagekit.build.tools.buildah import Buildah
 from imagekit.build.tools.isolation import Sandbox
-from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
 from imagekit.errors import BuildError, RecipeError
 from imagekit.process import Runner
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile, read_triggers
+from imagekit.recipe.recipe import Stage
 from imagekit.recipe.render import render
-from imagekit.recipe.types import Stage
 
 EVIL = "evil.example/x:1"
 HEX = "ab" * 32

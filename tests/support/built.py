@@ -22,7 +22,7 @@ from imagekit.oci.types import (
     Platform,
 )
 from imagekit.recipe import load
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 
 STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
 AMD64 = Platform(os="linux", architecture="amd64")

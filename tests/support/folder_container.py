@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.job import CachedLayer, CommandResult
 from imagekit.build.marks import Mark
-from imagekit.build.types import CachedLayer, CommandResult
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
-from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
+from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
 
 PLACE = SourcePlace("recipe.yaml", 7, 3)
 

@@ -45,11 +45,11 @@ def test_import_is_light(code: str) -> None:
 
 COSTLY = {
     "key": "oras requests urllib3 sigstore univers cyclonedx cel_expr_python re2 rich sh "
-    "concurrent.futures asyncio imagekit.recipe.types imagekit.progress "
+    "concurrent.futures asyncio imagekit.recipe.recipe imagekit.progress "
     "imagekit.process",
     "layout": "http.client ssl socket",
     "nothing": "yaml cryptography json sqlite3 ssl http.client imagekit.policy.ruleset "
-    "imagekit.recipe.types imagekit.verify imagekit.build",
+    "imagekit.recipe.recipe imagekit.verify imagekit.build",
 }
 """What a command must not load. A policy of keys that asks for no freshness needs none of it."""
 PROBE = """

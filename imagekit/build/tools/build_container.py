@@ -13,6 +13,7 @@ from typing import Self
 
 from imagekit import rooted
 from imagekit.build.image import BuiltLayer, Material
+from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job
 from imagekit.build.layer import refuse_whiteout
 from imagekit.build.marks import Mark
 from imagekit.build.tools.buildah import PREFIX, Buildah
@@ -22,7 +23,6 @@ from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
-from imagekit.build.types import CachedLayer, CommandResult, Isolation, Job
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import held
@@ -32,8 +32,8 @@ from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
 from imagekit.progress import Note
+from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 from imagekit.recipe.render import BaseReference, reaches, render
-from imagekit.recipe.types import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 
 _LAST_LINES = 40
 _LESS_CONTAINED = (

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from imagekit.build.catalogued import some_shown
+from imagekit.build.job import ContainerStore, Folder, Isolation
 from imagekit.build.tools.commits import CommitGuard
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, probe_tree, ways
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import ContainerStore, Folder, Isolation
 from imagekit.errors import BuildError, ToolError
 from imagekit.process import Outcome, Runner, Stream, failure
 from imagekit.progress import Note, OutputLine

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.image import BuiltLayer
-from imagekit.build.types import ContainerStore
+from imagekit.build.job import ContainerStore
 from imagekit.files import storage_errors
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest

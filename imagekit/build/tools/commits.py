@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Self
 
 from imagekit.build import attributes, tree_snapshot
+from imagekit.build.job import ContainerStore
 from imagekit.build.layer import refuse_whiteout
-from imagekit.build.types import ContainerStore
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.inputs import read_regular
 

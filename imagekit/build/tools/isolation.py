@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import rooted
+from imagekit.build.job import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.build.tools import sandbox
-from imagekit.build.types import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, DocumentError, ToolError

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.build.types import CachedLayer
+from imagekit.build.job import CachedLayer
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import ImagekitError

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imagekit import errors
+from imagekit.build.job import BuildResult, ContainerStore, Isolation, IsolationProbe, Job
 from imagekit.build.tools.storage import tool_files
-from imagekit.build.types import BuildResult, ContainerStore, Isolation, IsolationProbe, Job
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
 from imagekit.paths import home_of

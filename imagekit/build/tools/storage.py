@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.build.job import ContainerStore, Folder, IsolationWish
 from imagekit.build.tools import sandbox
-from imagekit.build.types import ContainerStore, Folder, IsolationWish
 from imagekit.errors import ToolError
 from imagekit.oci.layout import write_whole
 from imagekit.owners import is_own

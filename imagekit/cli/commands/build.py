@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_recipes, add_registry_options, registry_of
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from imagekit.build.build import BuildOptions

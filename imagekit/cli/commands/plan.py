@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_recipes
-from imagekit.recipe.types import ImageBase, Recipe
+from imagekit.recipe.recipe import ImageBase, Recipe
 
 if TYPE_CHECKING:
     from imagekit.build.show_plan import Planned

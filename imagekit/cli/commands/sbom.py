@@ -13,7 +13,7 @@ from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InputError, InvalidReferenceError
 from imagekit.oci.reference import Reference, parse_reference
-from imagekit.sbom.types import Sbom
+from imagekit.sbom.contents import Sbom
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

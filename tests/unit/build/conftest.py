@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 from tests.support.folder_container import FakeWorkshop, small_recipe
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from imagekit.build.assemble import image_config
+from imagekit.build.job import BaseContext, BuildPlan, BuildResult
 from imagekit.build.plan import make_plan
-from imagekit.build.types import BaseContext, BuildPlan, BuildResult
 from imagekit.errors import RecipeError
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig, Platform
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 
 AMD64 = Platform(os="linux", architecture="amd64")
 TITLE = "org.opencontainers.image.title"

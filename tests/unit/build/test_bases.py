@@ -16,7 +16,7 @@ from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, ImageConfig, Manifest
 from imagekit.progress import silent
-from imagekit.recipe.types import ImageBase
+from imagekit.recipe.recipe import ImageBase
 from tests.support.fakes import MemoryRegistry
 from tests.support.hostile import HostileRegistry
 from tests.support.proxy import proxy

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.image import BuiltLayer
+from imagekit.build.job import BuildResult, CommandResult
 from imagekit.build.make import make
 from imagekit.build.marks import Mark
 from imagekit.build.plan import make_plan
-from imagekit.build.types import BuildResult, CommandResult
 from imagekit.errors import BuildError
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
-from imagekit.recipe.types import CopyStep, Packages, Recipe, RunStep, Step
+from imagekit.recipe.recipe import CopyStep, Packages, Recipe, RunStep, Step
 from tests.support.folder_container import PLACE, FakeWorkshop, ends
 
 PLATFORM = Platform(os="linux", architecture="amd64")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.image import Material
+from imagekit.build.job import CommandResult
 from imagekit.build.packages import count_packages, install, lists_of
-from imagekit.build.types import CommandResult
 from imagekit.errors import BuildError
-from imagekit.recipe.types import Packages
+from imagekit.recipe.recipe import Packages
 from tests.support.folder_container import PLACE, FakeWorkshop, debian, ends
 
 APT = Packages(manager="apt", install=("gcc", "make=4.3"), place=PLACE)

@@ -12,7 +12,7 @@ from imagekit.documents.place import SourcePlace
 from imagekit.errors import RecipeError
 from imagekit.oci.digest import Digest
 from imagekit.process import Runner
-from imagekit.recipe.types import Recipe, ScratchBase, Secret, Tags
+from imagekit.recipe.recipe import Recipe, ScratchBase, Secret, Tags
 
 HERE = SourcePlace("recipe.yaml", 3, 1)
 

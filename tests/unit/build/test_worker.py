@@ -9,9 +9,9 @@ from typing import cast
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder, Job
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
-from imagekit.build.types import ContainerStore, Folder, Job
 from imagekit.build.worker import _sweep
 from imagekit.locks import held
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.build.image import BuiltLayer, Material, Origin
-from imagekit.build.types import BuildResult, CachedLayer
+from imagekit.build.job import BuildResult, CachedLayer
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError, ImagekitError
 from imagekit.oci.digest import Digest

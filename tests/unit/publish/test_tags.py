@@ -7,7 +7,7 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import RawManifest
 from imagekit.publish.known_release import missing_tags
 from imagekit.publish.push import claim_tags
-from imagekit.recipe.types import Tags
+from imagekit.recipe.recipe import Tags
 from tests.support.fakes import MemoryRegistry, push_image
 
 _REPOSITORY = Repository("r.site", "apps/demo")

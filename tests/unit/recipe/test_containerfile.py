@@ -9,8 +9,8 @@ from imagekit.documents.report import Report
 from imagekit.errors import RecipeError
 from imagekit.recipe import load
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.recipe import RecipeBase
 from imagekit.recipe.render import render
-from imagekit.recipe.types import RecipeBase
 
 HEX = "ab" * 32
 

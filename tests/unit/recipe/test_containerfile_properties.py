@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from imagekit.documents.report import Report
 from imagekit.recipe.containerfile import read_containerfile
+from imagekit.recipe.recipe import Containerfile, RecipeBase
 from imagekit.recipe.render import BaseReference, render
-from imagekit.recipe.types import Containerfile, RecipeBase
 
 _INSTRUCTIONS = frozenset(
     [

@@ -18,8 +18,8 @@ from imagekit.errors import RecipeError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe import load
+from imagekit.recipe.recipe import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.recipe.schema import FILE
-from imagekit.recipe.types import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.recipe.values import package
 from imagekit.recipe.whole import RECIPE, recipe_schema
 

@@ -18,10 +18,10 @@ from imagekit.errors import DocumentError
 from imagekit.oci import tar
 from imagekit.sbom import system
 from imagekit.sbom.catalogue import catalogue
+from imagekit.sbom.contents import Sbom, Subject
 from imagekit.sbom.cyclonedx import cyclonedx_json
 from imagekit.sbom.layer_files import read_layer
 from imagekit.sbom.overlay import lay_over
-from imagekit.sbom.types import Sbom, Subject
 
 STATUS = "var/lib/dpkg/status"
 HONEST = b"Package: honest\nVersion: 1\nArchitecture: all\n\n"

@@ -11,10 +11,10 @@ import pytest
 from imagekit.build.image import Origin
 from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
-from imagekit.recipe.types import FetchStep, Packages, Recipe, ScratchBase, Tags
+from imagekit.recipe.recipe import FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.sbom.catalogue import catalogue
+from imagekit.sbom.contents import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.sbom.layer_files import read_layer
-from imagekit.sbom.types import Component, Kind, LayerFiles, License, Sbom, Subject
 
 HERE = SourcePlace("recipe.yaml", 1, 1)
 SUBJECT = Subject(name="apps/solver", version="2.0", digest="sha256:" + "d" * 64)

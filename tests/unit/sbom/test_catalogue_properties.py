@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from imagekit.errors import DocumentError
 from imagekit.sbom.catalogue import catalogue, owned_files
+from imagekit.sbom.contents import LayerFiles, Subject
 from imagekit.sbom.cyclonedx import cyclonedx_json
-from imagekit.sbom.types import LayerFiles, Subject
 
 _SUBJECT = Subject(name="r.site/apps/demo", version="1", digest="sha256:" + "a" * 64)
 _PATHS = (

@@ -9,8 +9,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from imagekit.build.image import Origin
+from imagekit.sbom.contents import Component, Kind, License, Sbom, Subject, Supplier
 from imagekit.sbom.cyclonedx import cyclonedx_json
-from imagekit.sbom.types import Component, Kind, License, Sbom, Subject, Supplier
 
 GOLDEN = Path(__file__).parent / "golden.cdx.json"
 REWRITE = "IMAGEKIT_REWRITE_GOLDEN"

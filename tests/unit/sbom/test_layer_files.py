@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from imagekit.build import catalogued
 from imagekit.build.catalogued import CatalogueRule
 from imagekit.errors import DocumentError
+from imagekit.sbom.contents import LayerFiles
 from imagekit.sbom.layer_files import read_layer
-from imagekit.sbom.types import LayerFiles
 
 STATUS = "var/lib/dpkg/status"
 LAYER = "sha256:" + "a" * 64

@@ -2,8 +2,8 @@
 
 import pytest
 
+from imagekit.sbom.contents import License
 from imagekit.sbom.licences import debian_spdx, of_copyright, of_python
-from imagekit.sbom.types import License
 
 
 @pytest.mark.parametrize(

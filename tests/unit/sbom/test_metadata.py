@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.sbom.catalogue import catalogue
+from imagekit.sbom.contents import Kind, LayerFiles, Sbom, Subject
 from imagekit.sbom.python import _header, _headers
-from imagekit.sbom.types import Kind, LayerFiles, Sbom, Subject
 
 FOLDED = """\
 Metadata-Version: 2.1

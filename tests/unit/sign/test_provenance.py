@@ -11,7 +11,7 @@ from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
-from imagekit.recipe.types import Recipe, ScratchBase, Secret, Tags
+from imagekit.recipe.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.sign.own import own_statements
 from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
 from imagekit.sign.signing import attest, subjects

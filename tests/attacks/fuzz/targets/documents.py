@@ -3,7 +3,7 @@
 import json
 
 from imagekit.build.image import BuiltLayer, Origin
-from imagekit.build.types import BuildResult, CachedLayer
+from imagekit.build.job import BuildResult, CachedLayer
 from imagekit.documents import strictjson
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import DocumentError

@@ -7,9 +7,9 @@ import tarfile
 from imagekit.oci.layer_stream import Stream
 from imagekit.oci.tar import EntryKind, entries
 from imagekit.sbom.catalogue import catalogue, owned_files
+from imagekit.sbom.contents import LayerFiles, Subject
 from imagekit.sbom.cyclonedx import cyclonedx_json
 from imagekit.sbom.layer_files import read_layer
-from imagekit.sbom.types import LayerFiles, Subject
 from tests.attacks.fuzz.target import BrokenRuleError, Target, same
 
 _LIMIT = 8 << 20

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder
 from imagekit.build.tools.chain import FOLDER, Chain
-from imagekit.build.types import ContainerStore, Folder
 from imagekit.oci.layout import LayoutStore
 
 

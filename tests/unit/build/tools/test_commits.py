@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder
 from imagekit.build.tools.commits import CommitGuard
-from imagekit.build.types import ContainerStore, Folder
 from imagekit.errors import BuildError, ToolError
 
 POLICY = b'{"default": []}'

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.job import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.build.tools import isolation
 from imagekit.build.tools.isolation import (
     IsolationRecord,
@@ -13,7 +14,6 @@ from imagekit.build.tools.isolation import (
     no_way,
     ways,
 )
-from imagekit.build.types import ContainerStore, Folder, Isolation, IsolationWish
 from imagekit.errors import BuildError
 
 RUNC = Isolation(how="oci", runtime="/usr/sbin/runc")

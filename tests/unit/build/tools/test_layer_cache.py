@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.image import BuiltLayer, Origin
+from imagekit.build.job import CachedLayer
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.types import CachedLayer
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import LAYER, Descriptor

@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.publish import publish as pipeline
 from imagekit.publish.published import PublishedImage
-from imagekit.recipe.types import Recipe
+from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.keys.key_files import generate
 
 _RECIPE = """\

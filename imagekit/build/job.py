@@ -7,7 +7,7 @@ from typing import Literal
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
-from imagekit.recipe.types import BootstrapBase, Instruction, Packages, Recipe, Step
+from imagekit.recipe.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
