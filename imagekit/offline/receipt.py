@@ -12,7 +12,7 @@ from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, 
 from imagekit.offline.exported import reference_text
 from imagekit.offline.stage_target import STAGED, Receipt, StageKind
 from imagekit.signatures.dsse import Envelope
-from imagekit.signatures.intoto import VSA, Statement, Subject, statement_of
+from imagekit.signatures.intoto import VSA, Statement, StatementSubject, statement_of
 from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.verdict import Verdict
 
@@ -48,8 +48,8 @@ def receipt_statement(
     )
     return Statement(
         subjects=(
-            Subject(name=name, digest=verdict.digest),
-            Subject(name=f"{STAGED}{kind}", digest=staged),
+            StatementSubject(name=name, digest=verdict.digest),
+            StatementSubject(name=f"{STAGED}{kind}", digest=staged),
         ),
         predicate_type=VSA,
         predicate=summary_predicate(summary),
@@ -77,7 +77,7 @@ def claimed(envelope: Envelope) -> Receipt:
     )
 
 
-def _image(subject: Subject) -> PinnedReference:
+def _image(subject: StatementSubject) -> PinnedReference:
     if subject.name.startswith("oci:"):
         raise _bad("it names the image by a folder")
     try:

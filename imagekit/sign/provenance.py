@@ -11,7 +11,7 @@ from imagekit.build.image import BuiltImage, Material
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Recipe
-from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, Subject
+from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, StatementSubject
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
 """What the parameters mean: an imagekit recipe of schema 1."""
@@ -25,7 +25,7 @@ def provenance(
     recipe: Recipe,
     built: BuiltImage,
     *,
-    subjects: Sequence[Subject],
+    subjects: Sequence[StatementSubject],
     invocation: str,
     builder: str = LOCAL_BUILDER,
 ) -> Statement:
@@ -70,7 +70,7 @@ class Stated:
     materials: tuple[Material, ...] = ()
 
 
-def stated_provenance(stated: Stated, *, subjects: Sequence[Subject]) -> Statement:
+def stated_provenance(stated: Stated, *, subjects: Sequence[StatementSubject]) -> Statement:
     """Return the provenance of an image that imagekit did not build, marked as that.
 
     Args:

@@ -15,7 +15,7 @@ from imagekit.oci.reference import (
     canonical_name,
 )
 from imagekit.sign.signing import SigningSession, subjects
-from imagekit.signatures.intoto import Statement, Subject
+from imagekit.signatures.intoto import Statement, StatementSubject
 from imagekit.signatures.release import (
     RELEASE,
     WITHDRAWAL,
@@ -54,7 +54,7 @@ def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackSto
 def withdrawal(image: PinnedReference, *, reason: str, time: datetime) -> Statement:
     """Return the statement that withdraws an image: whoever verifies it is refused."""
     return Statement(
-        subjects=(Subject(name=image.repository.name, digest=image.digest),),
+        subjects=(StatementSubject(name=image.repository.name, digest=image.digest),),
         predicate_type=WITHDRAWAL,
         predicate=withdrawal_predicate(Withdrawal(reason=reason, time=time)),
     )

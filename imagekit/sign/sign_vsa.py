@@ -15,7 +15,7 @@ from imagekit.errors import DocumentError, InputError
 from imagekit.oci.digest import Digest
 from imagekit.sign.attach import Attached
 from imagekit.sign.own import OwnStatement
-from imagekit.signatures.intoto import VSA, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import VSA, Statement, StatementSubject, statement_bytes
 from imagekit.signatures.ports import Signer
 from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, summary_predicate
 from imagekit.verify.verdict import Verdict
@@ -96,7 +96,7 @@ def summary_statement(verdict: Verdict, summary: Summary) -> Statement:
         InputError: there is no digest: nothing was judged that a summary could be about.
     """
     return Statement(
-        subjects=(Subject(name=summary.resource, digest=judged_digest(verdict)),),
+        subjects=(StatementSubject(name=summary.resource, digest=judged_digest(verdict)),),
         predicate_type=VSA,
         predicate=summary_predicate(summary),
     )

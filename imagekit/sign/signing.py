@@ -27,7 +27,7 @@ from imagekit.signatures.intoto import (
     COSIGN_SIGN,
     SLSA_PROVENANCE,
     Statement,
-    Subject,
+    StatementSubject,
     statement_bytes,
 )
 from imagekit.signatures.ports import Signer
@@ -47,10 +47,10 @@ def identities(image: PinnedReference, tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name}:{tag}" for tag in dict.fromkeys(tags)) or (name,)
 
 
-def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[Subject, ...]:
+def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[StatementSubject, ...]:
     """Return the subjects of statements about the image, one for each identity."""
     return tuple(
-        Subject(name=identity, digest=image.digest) for identity in identities(image, tags)
+        StatementSubject(name=identity, digest=image.digest) for identity in identities(image, tags)
     )
 
 

@@ -35,7 +35,7 @@ SHORT_TYPES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class StatementSubject:
     """What a statement is about."""
 
     digest: Digest
@@ -51,7 +51,7 @@ class Statement:
     Statements that say the same compare equal, whatever bytes they were written in.
     """
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[StatementSubject, ...]
     predicate_type: str
     predicate: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
 
@@ -130,9 +130,9 @@ def statement_bytes(statement: Statement) -> bytes:
     )
 
 
-def _subject(value: Any) -> Subject:
+def _subject(value: Any) -> StatementSubject:
     fields = Fields.of(value, what=f"{_WHAT}: a subject", code=BAD_STATEMENT)
-    return Subject(
+    return StatementSubject(
         name=fields.optional_text("name"),
         digest=_digest(fields.object("digest")),
         annotations=fields.optional_object("annotations").values,
@@ -153,7 +153,7 @@ def _digest(fields: Fields) -> Digest:
     return found[0]
 
 
-def _subject_object(subject: Subject) -> Mapping[str, object]:
+def _subject_object(subject: StatementSubject) -> Mapping[str, object]:
     document: dict[str, object] = {"digest": {subject.digest.algorithm: subject.digest.hex}}
     if subject.name:
         document["name"] = subject.name

@@ -24,7 +24,7 @@ from imagekit.policy.now import Now
 from imagekit.policy.ruleset import Deny, Policy
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.bundle import parse_bundle
-from imagekit.signatures.intoto import Statement, Subject, statement_of
+from imagekit.signatures.intoto import Statement, StatementSubject, statement_of
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.signatures.release import moment_text
 from imagekit.signatures.results import Refusal
@@ -44,9 +44,9 @@ _CHECK = "policy"
 
 def policy_statement(policy: Policy) -> Statement:
     """Return what is signed of a policy."""
-    named = tuple(Subject(name=path, digest=digest) for path, digest in policy.files)
+    named = tuple(StatementSubject(name=path, digest=digest) for path, digest in policy.files)
     return Statement(
-        subjects=(Subject(name=policy.name, digest=policy.digest), *named),
+        subjects=(StatementSubject(name=policy.name, digest=policy.digest), *named),
         predicate_type=POLICY_TYPE,
         predicate=_predicate(policy),
     )

@@ -13,7 +13,7 @@ from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
-from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, StatementSubject, statement_bytes
 from imagekit.signatures.logentry import Signed
 from imagekit.signatures.simplesigning import LOG_ANNOTATION, TIMESTAMP_ANNOTATION
 from tests.support.attacks_kit import RealStage, errors
@@ -75,7 +75,7 @@ class Services:
 
 
 def _bundle(world: World, proofs: Any) -> None:
-    subject = Subject(digest=world.image.digest, name=world.reference.identity)
+    subject = StatementSubject(digest=world.image.digest, name=world.reference.identity)
     payload = statement_bytes(
         Statement(subjects=(subject,), predicate_type=COSIGN_SIGN, predicate={})
     )

@@ -30,7 +30,7 @@ from imagekit.signatures.intoto import (
     CYCLONEDX,
     SLSA_PROVENANCE,
     Statement,
-    Subject,
+    StatementSubject,
     full_type,
     statement_bytes,
 )
@@ -85,7 +85,7 @@ class World:
         statement = statement_bytes(
             Statement(
                 subjects=(
-                    Subject(
+                    StatementSubject(
                         digest=digest or self.image.digest,
                         name=self.reference.identity if name is None else name,
                     ),

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
 from imagekit.signatures.authority import TrustRoot
-from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, StatementSubject, statement_bytes
 from imagekit.signatures.results import TransparencyResult
 from imagekit.signatures.sigstore.keyless import KeylessSigner, TrustConfig
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
@@ -29,7 +29,7 @@ pytestmark = [
 
 STATEMENT = statement_bytes(
     Statement(
-        subjects=(Subject(digest=Digest.of(b"image"), name="r.site/a:1"),),
+        subjects=(StatementSubject(digest=Digest.of(b"image"), name="r.site/a:1"),),
         predicate_type=COSIGN_SIGN,
         predicate={},
     )

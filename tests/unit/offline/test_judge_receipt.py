@@ -24,7 +24,13 @@ from imagekit.policy.ruleset import (
 )
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
-from imagekit.signatures.intoto import COSIGN_SIGN, VSA, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import (
+    COSIGN_SIGN,
+    VSA,
+    Statement,
+    StatementSubject,
+    statement_bytes,
+)
 from imagekit.verify.verdict import Verdict
 from tests.support.fakes import MemorySigner
 
@@ -262,12 +268,15 @@ def test_the_name_is_bound_as_for_signatures() -> None:
     ("change", "said"),
     [
         ({"predicate_type": COSIGN_SIGN}, "no verification summary"),
-        ({"subjects": (Subject(name="r.site/apps/demo:1", digest=IMAGE),)}, "no verification"),
+        (
+            {"subjects": (StatementSubject(name="r.site/apps/demo:1", digest=IMAGE),)},
+            "no verification",
+        ),
         (
             {
                 "subjects": (
-                    Subject(name="r.site/apps/demo:1", digest=IMAGE),
-                    Subject(name="staged:else", digest=STAGED_BYTES),
+                    StatementSubject(name="r.site/apps/demo:1", digest=IMAGE),
+                    StatementSubject(name="staged:else", digest=STAGED_BYTES),
                 )
             },
             "does not bind",
@@ -275,8 +284,8 @@ def test_the_name_is_bound_as_for_signatures() -> None:
         (
             {
                 "subjects": (
-                    Subject(name="r.site/apps/else:1", digest=IMAGE),
-                    Subject(name=f"{STAGED}squashfs", digest=STAGED_BYTES),
+                    StatementSubject(name="r.site/apps/else:1", digest=IMAGE),
+                    StatementSubject(name=f"{STAGED}squashfs", digest=STAGED_BYTES),
                 )
             },
             "resourceUri",
@@ -296,7 +305,7 @@ def test_what_is_no_receipt_is_refused(change: dict[str, Any], said: str) -> Non
     "change",
     [
         {"predicate_type": COSIGN_SIGN},
-        {"subjects": (Subject(name="r.site/apps/demo:1", digest=Digest.of(b"other")),)},
+        {"subjects": (StatementSubject(name="r.site/apps/demo:1", digest=Digest.of(b"other")),)},
     ],
     ids=["no summary", "of another image"],
 )

@@ -18,7 +18,7 @@ from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.intoto import (
     SLSA_PROVENANCE,
     Statement,
-    Subject,
+    StatementSubject,
     parse_statement,
     statement_bytes,
 )
@@ -67,7 +67,7 @@ BUILT = BuiltImage(
     started=0.0,
     finished=60.0,
 )
-SUBJECT = Subject(name="reg.example/solver:1.0", digest=DIGEST)
+SUBJECT = StatementSubject(name="reg.example/solver:1.0", digest=DIGEST)
 
 
 def _provenance(**changes: Any) -> Statement:

@@ -28,7 +28,7 @@ from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.own import own_statements
 from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.bundle import KeyBundle, parse_bundle
-from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_of
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, StatementSubject, statement_of
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION, parse_payload
 from tests.support.fakes import FixedClock, Killed, MemoryRegistry, MemorySigner, push_image
@@ -178,8 +178,8 @@ def test_the_bundle_binds_every_tag_to_the_digest(
     assert verify_signature(signer.public_key, signature, parsed.envelope.signed_bytes)
     assert statement_of(parsed.envelope) == Statement(
         subjects=(
-            Subject(name="reg.example:5000/apps/solver:1.0", digest=image.digest),
-            Subject(name="reg.example:5000/apps/solver:latest", digest=image.digest),
+            StatementSubject(name="reg.example:5000/apps/solver:1.0", digest=image.digest),
+            StatementSubject(name="reg.example:5000/apps/solver:latest", digest=image.digest),
         ),
         predicate_type=COSIGN_SIGN,
     )

@@ -13,7 +13,7 @@ from imagekit.signatures.dsse import Envelope, pae
 from imagekit.signatures.intoto import (
     CYCLONEDX,
     Statement,
-    Subject,
+    StatementSubject,
     full_type,
     parse_statement,
     statement_bytes,
@@ -102,15 +102,17 @@ def test_parse_takes_version_0_1_and_a_missing_predicate() -> None:
     statement = parse_statement(json.dumps(document).encode())
 
     assert statement.predicate == {}
-    assert statement.subjects == (Subject(name="reg.example/app:1", digest=Digest("sha256", HEX)),)
+    assert statement.subjects == (
+        StatementSubject(name="reg.example/app:1", digest=Digest("sha256", HEX)),
+    )
 
 
 def test_statement_bytes_are_these() -> None:
     """The bytes that are signed do not change from one version of imagekit to the next."""
     statement = Statement(
         subjects=(
-            Subject(name="reg.example/app:1", digest=Digest("sha256", HEX)),
-            Subject(digest=Digest("sha256", HEX), annotations={"k": "v"}),
+            StatementSubject(name="reg.example/app:1", digest=Digest("sha256", HEX)),
+            StatementSubject(digest=Digest("sha256", HEX), annotations={"k": "v"}),
         ),
         predicate_type="https://sigstore.dev/cosign/sign/v1",
     )
@@ -132,7 +134,7 @@ def test_statement_bytes_are_these() -> None:
 def test_statements_survive_a_round_trip(names: list[str], predicate: dict[str, object]) -> None:
     """What is written is read back equal."""
     statement = Statement(
-        subjects=tuple(Subject(name=name, digest=Digest.of(b"")) for name in names),
+        subjects=tuple(StatementSubject(name=name, digest=Digest.of(b"")) for name in names),
         predicate_type=CYCLONEDX,
         predicate=predicate,
     )

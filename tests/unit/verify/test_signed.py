@@ -14,7 +14,7 @@ from imagekit.policy.findings import Finding
 from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.authority import Authority
-from imagekit.signatures.intoto import COSIGN_SIGN, Subject, statement_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, StatementSubject, statement_bytes
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.signed import check_signature, check_version, policy_statement, seal
 from tests.support.fakes import MemoryRegistry, MemorySigner
@@ -80,11 +80,16 @@ _PREDICATE = policy_statement(_POLICY).predicate
         (_bundle(replace(_POLICY, digest=Digest.of(b"other"))), "not the one that was signed"),
         (_bundle(subjects=_SUBJECTS[:-1]), "root.json"),
         (
-            _bundle(subjects=(*_SUBJECTS[:2], Subject(name="root.json", digest=Digest.of(b"x")))),
+            _bundle(
+                subjects=(
+                    *_SUBJECTS[:2],
+                    StatementSubject(name="root.json", digest=Digest.of(b"x")),
+                )
+            ),
             "root.json",
         ),
         (
-            _bundle(subjects=(*_SUBJECTS[:2], Subject(name="x", digest=_FILES[1][1]))),
+            _bundle(subjects=(*_SUBJECTS[:2], StatementSubject(name="x", digest=_FILES[1][1]))),
             "root.json",
         ),
         (_bundle(predicate={**_PREDICATE, "name": "other"}), "name, version or expiry"),

@@ -29,7 +29,7 @@ from imagekit.signatures.intoto import (
     COSIGN_SIGN,
     CYCLONEDX,
     Statement,
-    Subject,
+    StatementSubject,
     parse_statement,
     statement_bytes,
     statement_of,
@@ -95,7 +95,9 @@ _IMAGE_CONFIG = {
 _STATEMENT = statement_bytes(
     Statement(
         subjects=(
-            Subject(digest=Digest.of(b"x"), name="r.site/apps/demo:1", annotations={"a": 1}),
+            StatementSubject(
+                digest=Digest.of(b"x"), name="r.site/apps/demo:1", annotations={"a": 1}
+            ),
         ),
         predicate_type=CYCLONEDX,
         predicate={"bomFormat": "CycloneDX", "components": [{"name": "x"}]},

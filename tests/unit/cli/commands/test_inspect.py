@@ -22,7 +22,7 @@ from imagekit.oci.types import (
     Platform,
 )
 from imagekit.signatures.bundle import key_bundle_bytes
-from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, StatementSubject, statement_bytes
 from tests.support.fakes import MemorySigner
 
 
@@ -45,7 +45,7 @@ def layout(tmp_path: Path) -> str:
     image = registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest))
     registry.tag(TaggedReference(repository, "1"), registry.manifest(image))
     signer = MemorySigner()
-    subject = Subject(digest=image.digest, name="localhost/demo:1")
+    subject = StatementSubject(digest=image.digest, name="localhost/demo:1")
     statement = statement_bytes(Statement(subjects=(subject,), predicate_type=COSIGN_SIGN))
     bundle = key_bundle_bytes(statement, signer.sign(statement), signer.public_key)
     _attach(registry, image, BUNDLE, bundle)

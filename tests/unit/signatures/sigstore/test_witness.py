@@ -13,7 +13,7 @@ from imagekit.policy.ruleset import Freshness, OpenedPolicy
 from imagekit.signatures.authority import Authority, Need
 from imagekit.signatures.bundle import key_bundle_bytes
 from imagekit.signatures.dsse import pae
-from imagekit.signatures.intoto import COSIGN_SIGN, Statement, Subject, statement_bytes
+from imagekit.signatures.intoto import COSIGN_SIGN, Statement, StatementSubject, statement_bytes
 from imagekit.signatures.logentry import Signed
 from imagekit.signatures.results import Refusal, ServiceResult
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
@@ -181,7 +181,7 @@ def _sign(world: World, log: MemoryLog, *, stamp: bytes | None = None, body: Any
     for place, raw in list(world.registry.manifests.items()):
         if b'"subject"' in raw.raw:
             del world.registry.manifests[place]
-    subject = Subject(digest=world.image.digest, name=world.reference.identity)
+    subject = StatementSubject(digest=world.image.digest, name=world.reference.identity)
     statement = statement_bytes(
         Statement(subjects=(subject,), predicate_type=COSIGN_SIGN, predicate={})
     )
