@@ -29,7 +29,7 @@ _UNAUTHORIZED = 401
 _OK = 200
 
 
-class Answer(Protocol):
+class AnswerHead(Protocol):
     """What is seen of an answer here; its body is the driver's."""
 
     @property
@@ -48,7 +48,7 @@ class Answer(Protocol):
 class Send(NamedTuple):
     """Close the answer before this one, if any, and send a request, its body from the beginning.
 
-    The result is an ``Answer``, or the ``ConnectionFaultError`` that came in its place.
+    The result is an ``AnswerHead``, or the ``ConnectionFaultError`` that came in its place.
     """
 
     request: Request
@@ -156,7 +156,7 @@ class Conversation:
         return (yield from followed(ask_at, at) if follow else ask_at(at))
 
     def _ask_own(self, request: Request) -> Steps:
-        answer: Answer = yield from self._patiently(self._logged_in(request), own=True)
+        answer: AnswerHead = yield from self._patiently(self._logged_in(request), own=True)
         if answer.status != _UNAUTHORIZED or self._tried:
             return answer
         self._tried = True
@@ -207,7 +207,7 @@ class Conversation:
             deadline=self._options.deadline_seconds,
             outside=self._is_outside(protocol.origin(asked.url)),
         )
-        answer: Answer = yield from self._patiently(request, own=False)
+        answer: AnswerHead = yield from self._patiently(request, own=False)
         if answer.status != _OK:
             raw: bytes = yield ReadBody(answer, protocol.MAX_ERROR)
             what = f"logging in to {self._repository.host}"
@@ -241,7 +241,7 @@ def patiently(
     """
     for left in reversed(range(options.attempts)):
         pause = (0.1 + 0.2 * jitter()) * 4 ** (options.attempts - 1 - left)
-        answer: Answer | ConnectionFaultError = yield Send(request, own)
+        answer: AnswerHead | ConnectionFaultError = yield Send(request, own)
         if isinstance(answer, ConnectionFaultError):
             # Who was too slow once is not waited for again.
             if not left or answer.code == "TIMEOUT":
@@ -290,7 +290,7 @@ def followed(ask: Callable[[str], Steps], url: str, *, may_leave_tls: bool = Fal
         RegistryError: the answers lead where they must not, or go round (``FOREIGN_REDIRECT``).
     """
     for _ in range(MAX_REDIRECTS + 1):
-        answer: Answer = yield from ask(url)
+        answer: AnswerHead = yield from ask(url)
         if answer.status not in REDIRECTS:
             return answer
         url = protocol.redirected(url, answer.header("Location"), may_leave_tls=may_leave_tls)
