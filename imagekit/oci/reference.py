@@ -56,7 +56,7 @@ class Repository:
         host, slash, path = text.partition("/")
         if not slash or not names_host(host):
             raise InvalidReferenceError(
-                f"{_shown(text)} names no registry",
+                f"{quoted(text)} names no registry",
                 hint="write HOST/NAME, such as registry.example.org/apps/solver; "
                 "there is no default registry",
             )
@@ -100,6 +100,11 @@ class TaggedReference:
         """``HOST/PATH:TAG``, the text that a signature binds."""
         return f"{self.repository.name}:{self.tag}"
 
+    @property
+    def full(self) -> str:
+        """The name with all that it says: ``HOST/PATH:TAG``."""
+        return str(self)
+
     def pin(self, digest: Digest) -> "PinnedReference":
         """Return the reference with the digest that the tag was resolved to."""
         return PinnedReference(self.repository, digest, tag=self.tag)
@@ -119,6 +124,12 @@ class PinnedReference:
     repository: Repository
     digest: Digest
     tag: str | None = None
+
+    @property
+    def full(self) -> str:
+        """The name with all that it says: ``HOST/PATH[:TAG]@DIGEST``."""
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.repository}{tag}@{self.digest}"
 
     def with_digest(self, digest: Digest) -> "PinnedReference":
         """Return the reference of another object in the same repository."""
@@ -167,7 +178,7 @@ class Destination:
         host, slash, prefix = text.partition("/")
         if not names_host(host):
             raise InvalidReferenceError(
-                f"{_shown(text)} is not a destination",
+                f"{quoted(text)} is not a destination",
                 hint="write HOST[:PORT]/PREFIX, such as registry.example.org/apps, or oci:FOLDER",
             )
         if slash:
@@ -190,8 +201,12 @@ class Destination:
         return f"{self.host}/{self.prefix}" if self.prefix else self.host
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str, *, whole: str = "") -> Reference:
     """Read ``HOST/NAME:TAG``, ``HOST/NAME[:TAG]@DIGEST`` or the same behind ``oci:FOLDER:``.
+
+    Args:
+        text: the reference.
+        whole: what the user wrote, for the message; the text itself where it is left out.
 
     Raises:
         InvalidReferenceError: it is none of these, or has neither tag nor digest.
@@ -203,7 +218,7 @@ def parse_reference(text: str) -> Reference:
         layout = _folder(folder, whole=text)
         if not colon or not rest:
             raise InvalidReferenceError(
-                f"{_shown(text)} names no image of the layout", hint="write oci:FOLDER:NAME:TAG"
+                f"{quoted(text)} names no image of the layout", hint="write oci:FOLDER:NAME:TAG"
             )
         if not names_host(rest.partition("/")[0]) or "/" not in rest:
             rest = f"{LAYOUT_HOST}/{rest}"
@@ -217,7 +232,7 @@ def parse_reference(text: str) -> Reference:
         return PinnedReference(repository, digest)
     if tag is None:
         raise InvalidReferenceError(
-            f"{_shown(text)} has neither a tag nor a digest",
+            f"{quoted(whole or text)} has neither a tag nor a digest",
             hint="write NAME:TAG or NAME@sha256:...; there is no default tag",
         )
     return TaggedReference(repository, tag)
@@ -232,7 +247,7 @@ def check_tag(tag: str) -> None:
     good = 0 < len(tag) <= _MAX_TAG and _TAG.issuperset(tag)
     if not good or tag[0] in ".-":
         raise InvalidReferenceError(
-            f"{_shown(tag)} is not a tag",
+            f"{quoted(tag)} is not a tag",
             hint="a tag has at most 128 letters, digits, '_', '.' and '-', "
             "and begins with a letter, a digit or '_'",
         )
@@ -286,7 +301,7 @@ def check_path(path: str, *, whole: str) -> None:
     if len(path) <= _MAX_NAME and all(_is_component(part) for part in path.split("/")):
         return
     raise InvalidReferenceError(
-        f"{_shown(whole)}: {_shown(path)} is not a repository name",
+        f"{quoted(whole)}: {quoted(path)} is not a repository name",
         hint="lower-case letters and digits, with single '.', '_' or '-' between, "
         "and '/' between components",
     )
@@ -321,12 +336,13 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 def _folder(text: str, *, whole: str) -> Path:
     if not text or ":" in text or "\0" in text:
         raise InvalidReferenceError(
-            f"{_shown(whole)} names no folder of a layout",
+            f"{quoted(whole)} names no folder of a layout",
             hint="write oci:FOLDER; the folder's path has no colon",
         )
     return Path(text)
 
 
-def _shown(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text for a message: cut where it is long, and with nothing that moves a cursor."""
     limit = 120
     return repr(text if len(text) <= limit else text[:limit] + "...")
