@@ -20,7 +20,7 @@ from types import MappingProxyType
 from imagekit.errors import DocumentError, InputError, NotFoundError, RegistryError
 from imagekit.files import HINTS, OutputFile, output, storage_errors
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutReader
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.tar import BLOCK, EntryKind, TarEntry, entries
 from imagekit.oci.types import Descriptor
@@ -79,7 +79,7 @@ class Archive:
     @property
     def registry(self) -> RegistryReader:
         """The archive as a registry."""
-        return LayoutRegistry(lambda _: self)
+        return LayoutReader(self)
 
     @contextmanager
     def _open(self, path: str) -> Iterator["MemberReader"]:

@@ -151,24 +151,11 @@ class LayoutStore:
                     Path(part.name).unlink(missing_ok=True)
 
 
-def _store(repository: Repository) -> LayoutStore:
-    return LayoutStore(_folder(repository))
-
-
-def _folder(repository: Repository) -> Path:
-    if repository.layout is None:
-        raise RegistryError(f"{repository} is not in a layout")
-    return repository.layout
-
-
 @dataclass(frozen=True, slots=True)
-class LayoutRegistry:
-    """The registry ports over layout folders; which one, every repository says itself.
+class LayoutReader:
+    """The pull half of the registry ports over a layout: ``ports.RegistryReader``."""
 
-    ``store_of`` says otherwise where it is given: then it is read from there, and not written.
-    """
-
-    store_of: Callable[[Repository], ReadStore] = _store
+    store: ReadStore
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to."""
@@ -176,12 +163,11 @@ class LayoutRegistry:
 
     def manifest(self, reference: Reference) -> RawManifest:
         """Return the exact bytes of a manifest."""
-        store = self.store_of(reference.repository)
         if isinstance(reference, TaggedReference):
-            digest = _tagged(store, reference).digest
+            digest = _tagged(self.store, reference).digest
         else:
             digest = reference.digest
-        return _read_manifest(store, digest)
+        return _read_manifest(self.store, digest)
 
     def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole."""
@@ -195,53 +181,61 @@ class LayoutRegistry:
     @contextmanager
     def stream(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
         """Yield a blob in pieces; the last one only when size and digest were right."""
-        with self.store_of(repository).open(descriptor.digest) as file:
+        del repository
+        with self.store.open(descriptor.digest) as file:
             yield _checked(file, descriptor)
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Return all that name the manifest as their subject."""
-        store = self.store_of(reference.repository)
         found = []
-        for entry in _read_index(store).manifests:
+        for entry in _read_index(self.store).manifests:
             if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
                 continue
-            described = _as_referrer(store, entry, reference.digest)
+            described = _as_referrer(self.store, entry, reference.digest)
             if described is not None:
                 found.append(described)
         if len(found) > _MAX_REFERRERS:
-            raise RegistryError(f"{reference} has over {_MAX_REFERRERS} referrers")
+            raise RegistryError(
+                f"{reference} in the layout {self.store.folder} has over {_MAX_REFERRERS} referrers"
+            )
         return tuple(found)
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository."""
         prefix = f"{repository.name}:"
-        names = (
-            entry.annotations.get(REF_NAME, "")
-            for entry in _read_index(self.store_of(repository)).manifests
-        )
+        names = (entry.annotations.get(REF_NAME, "") for entry in _read_index(self.store).manifests)
         return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutRegistry(LayoutReader):
+    """Both halves over a layout folder, made where something is written."""
+
+    store: LayoutStore
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Return whether the blob is there."""
-        path = _store(repository).path(descriptor.digest)
+        del repository
+        path = self.store.path(descriptor.digest)
         return path.is_file() and path.stat().st_size == descriptor.size
 
     def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
         """Store a file as a blob."""
-        store = LayoutStore.create(_folder(repository))
         with source.open("rb") as file:
-            store.add(descriptor.digest, _checked(file, descriptor))
+            self.put_pieces(repository, descriptor, _checked(file, descriptor))
 
     def put_pieces(
         self, repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]
     ) -> None:
         """Store a blob that comes in pieces, without a file between."""
-        LayoutStore.create(_folder(repository)).add(descriptor.digest, pieces)
+        del repository
+        self._made().add(descriptor.digest, pieces)
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
         """Store a small blob."""
+        del repository
         digest = Digest.of(raw)
-        LayoutStore.create(_folder(repository)).add(digest, iter((raw,)))
+        self._made().add(digest, iter((raw,)))
         return Descriptor(media_type=media_type, digest=digest, size=len(raw))
 
     def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
@@ -257,7 +251,7 @@ class LayoutRegistry:
             known = any(entry.digest == descriptor.digest for entry in entries)
             return entries if known else (*entries, descriptor)
 
-        _change_index(_store(repository), add)
+        _change_index(self.store, add)
         return PinnedReference(repository, descriptor.digest)
 
     def put_referrers(
@@ -270,7 +264,6 @@ class LayoutRegistry:
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""
-        store = _store(reference.repository)
         named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def move(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
@@ -294,11 +287,10 @@ class LayoutRegistry:
             known = {entry.digest for entry in kept}
             return (*kept, *(entry for entry in lost if entry.digest not in known), named)
 
-        _change_index(store, move)
+        _change_index(self.store, move)
 
     def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
         """Let the tag point to the manifest if it is not there, and return what it points to."""
-        store = _store(reference.repository)
         named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
@@ -312,8 +304,11 @@ class LayoutRegistry:
             )
             return (*others, named)
 
-        _change_index(store, add)
+        _change_index(self.store, add)
         return self.resolve(reference)
+
+    def _made(self) -> LayoutStore:
+        return LayoutStore.create(self.store.folder)
 
 
 def entries(folder: Path) -> tuple[Descriptor, ...]:

@@ -249,10 +249,10 @@ def _into(
         _refuse_taken(look(target, place, tag.tag), tag, found.image.digest)
     put: PutPieces
     if place.layout is not None:
-        from imagekit.oci.layout import LayoutRegistry
+        from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
         _room(place.layout, found)
-        put = LayoutRegistry().put_pieces
+        put = LayoutRegistry(LayoutStore(place.layout)).put_pieces
     else:
         put = spooled(target.put_blob)
     copied = copy(

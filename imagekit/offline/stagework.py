@@ -8,7 +8,7 @@ from pathlib import Path
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import MANIFEST_TYPES, RawManifest
@@ -150,7 +150,7 @@ class Work:
         """Copy the image into a layout; every byte is checked on the way."""
         named = self.found.image.repository
         place = Repository(named.host, named.path, folder)
-        registry = LayoutRegistry()
+        registry = LayoutRegistry(LayoutStore(folder))
         copied = copy(
             self.context.reader,
             registry,

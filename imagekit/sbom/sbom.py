@@ -113,11 +113,11 @@ def catalogue_image(
         IntegrityError: the layout's bytes are not what the image says.
         RegistryError: the layout cannot be read.
     """
-    from imagekit.oci.layout import LayoutRegistry
+    from imagekit.oci.layout import LayoutReader, LayoutStore
     from imagekit.sbom.catalogue import catalogue
 
-    repository = Repository(LAYOUT_HOST, image.name, image.layout)
-    reader, budget = LayoutRegistry(), Budget()
+    repository = Repository(LAYOUT_HOST, image.name)
+    reader, budget = LayoutReader(LayoutStore(image.layout)), Budget()
     layers = [
         _read(
             reader,
@@ -199,9 +199,9 @@ def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
 
 
 def _layout(folder: Path, *, progress: Progress) -> Sbom:
-    from imagekit.oci.layout import LayoutRegistry, entries
+    from imagekit.oci.layout import LayoutReader, LayoutStore, entries
 
-    reader = LayoutRegistry()
+    reader = LayoutReader(LayoutStore(folder))
     found: dict[Digest, Reference] = {}
     for entry in entries(folder):
         reference = _entry_reference(folder, entry)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagekit.errors import NotFoundError
-from imagekit.oci.layout import LayoutRegistry, LayoutStore, entries
+from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore, entries
 from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
@@ -39,7 +39,7 @@ class SavedReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._layout = LayoutRegistry()
+        self._layout = LayoutReader(LayoutStore(folder))
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag pointed to when it was saved."""
@@ -49,39 +49,35 @@ class SavedReader:
         """Return the exact bytes of a manifest."""
         return self._found(
             reference.repository,
-            lambda here: self._layout.manifest(replace(reference, repository=here)),
+            lambda named: self._layout.manifest(replace(reference, repository=named)),
             what=str(reference),
         )
 
     def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole."""
-        return self._layout.blob(self._here(repository), descriptor, limit=limit)
+        return self._layout.blob(repository, descriptor, limit=limit)
 
     def stream(
         self, repository: Repository, descriptor: Descriptor
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Yield a blob in pieces."""
-        return self._layout.stream(self._here(repository), descriptor)
+        return self._layout.stream(repository, descriptor)
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Return all that name the manifest as their subject."""
-        here = self._here(reference.repository)
-        return self._layout.referrers(replace(reference, repository=here))
+        return self._layout.referrers(reference)
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags that were saved."""
-        return self._layout.tags(self._here(repository))
-
-    def _here(self, repository: Repository) -> Repository:
-        return replace(repository, layout=self._folder)
+        return self._layout.tags(repository)
 
     def _found(self, repository: Repository, look: Callable[[Repository], _T], *, what: str) -> _T:
         try:
-            return look(self._here(repository))
+            return look(repository)
         except NotFoundError:
             pass
         try:
-            return look(Repository(LAYOUT_HOST, repository.path, self._folder))
+            return look(Repository(LAYOUT_HOST, repository.path))
         except NotFoundError as error:
             raise NotFoundError(
                 f"the evidence in {self._folder} has no {what}",
@@ -109,10 +105,8 @@ class EvidenceRecorder:
     """
 
     def __init__(self, inner: RegistryReader, folder: Path) -> None:
-        LayoutStore.create(folder)
         self._inner = inner
-        self._folder = folder
-        self._layout = LayoutRegistry()
+        self._layout = LayoutRegistry(LayoutStore.create(folder))
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Keep what the tag points to, and return it."""
@@ -121,16 +115,15 @@ class EvidenceRecorder:
     def manifest(self, reference: Reference) -> RawManifest:
         """Keep a manifest, and the tag that it was asked for by."""
         raw = self._inner.manifest(reference)
-        here = self._here(reference.repository)
-        self._layout.put_manifest(here, raw.media_type, raw.raw)
+        self._layout.put_manifest(reference.repository, raw.media_type, raw.raw)
         if isinstance(reference, TaggedReference):
-            self._tag(TaggedReference(here, reference.tag), raw)
+            self._tag(reference, raw)
         return raw
 
     def blob(self, repository: Repository, descriptor: Descriptor, *, limit: int) -> bytes:
         """Keep a blob."""
         raw = self._inner.blob(repository, descriptor, limit=limit)
-        self._layout.put_bytes(self._here(repository), descriptor.media_type, raw)
+        self._layout.put_bytes(repository, descriptor.media_type, raw)
         return raw
 
     def stream(
@@ -146,9 +139,6 @@ class EvidenceRecorder:
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Pass on."""
         return self._inner.tags(repository)
-
-    def _here(self, repository: Repository) -> Repository:
-        return replace(repository, layout=self._folder)
 
     def _tag(self, reference: TaggedReference, raw: RawManifest) -> None:
         """Keep a tag, unless it is kept: what is in version control changes only for a reason."""

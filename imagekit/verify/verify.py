@@ -65,7 +65,7 @@ class Verifier:
         self._policy = policy
         self._options = options or RegistryOptions()
         self._reader = reader
-        self._readers: dict[bool, RegistryReader] = {}
+        self._registries: RegistryReader | None = None
         self._lock = threading.Lock()
         self._clock = clock or SystemClock()
         self._memory = memory or users_store()
@@ -119,14 +119,15 @@ class Verifier:
         return judge(wanted, self._policy, context)
 
     def _reader_of(self, repository: Repository) -> RegistryReader:
-        """Return the reader of layouts, or that of all registries."""
+        """Return the reader of the layout, or that of all registries."""
         if self._reader is not None:
             return self._reader
+        if repository.layout is not None:
+            return connect.reader(repository, self._options)
         with self._lock:
-            key = repository.layout is None
-            if key not in self._readers:
-                self._readers[key] = connect.reader(repository, self._options)
-            return self._readers[key]
+            if self._registries is None:
+                self._registries = connect.reader(repository, self._options)
+            return self._registries
 
 
 def verify(

@@ -10,7 +10,7 @@ from pathlib import Path
 from imagekit.build.image import BuiltImage, BuiltLayer, Origin
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.types import (
     CONFIG,
@@ -36,7 +36,7 @@ def built_image(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImag
         info.size = len(STATUS)
         tar.addfile(info, io.BytesIO(STATUS))
     diff_id = Digest("sha256", hashlib.sha256(raw.getvalue()).hexdigest())
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    registry, repository = LayoutRegistry(LayoutStore(folder)), Repository("localhost", "app")
     layer = registry.put_bytes(repository, LAYER_GZIP, gzip.compress(raw.getvalue(), mtime=0))
     config = ImageConfig(
         platform=AMD64,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagekit
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.replay import Stage
@@ -106,7 +106,8 @@ def test_verify_by_key_in_a_registry_is_light(tmp_path: Path) -> None:
 def test_verify_by_key_in_a_layout_is_light(tmp_path: Path) -> None:
     """No network is asked, so nothing is loaded that could."""
     repository = Repository("localhost", "apps/demo", tmp_path / "layout")
-    world = World(registry=LayoutRegistry(), repository=repository)  # type: ignore[arg-type] # alike
+    registry = LayoutRegistry(LayoutStore(tmp_path / "layout"))
+    world = World(registry=registry, repository=repository)  # type: ignore[arg-type] # alike
     world.sign()
     words = ["verify", str(world.reference), "--policy", _policy(tmp_path, world)]
 

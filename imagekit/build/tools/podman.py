@@ -26,7 +26,7 @@ from imagekit.files import storage_errors
 from imagekit.inputs import read_input
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutReader, LayoutStore
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
@@ -410,7 +410,7 @@ def one_image(reference: PinnedReference) -> Iterator[Path]:
     layout = reference.repository.layout
     if layout is None:
         raise ToolError(f"{reference} is in no layout")
-    wanted = LayoutRegistry().manifest(reference).descriptor
+    wanted = LayoutReader(LayoutStore(layout)).manifest(reference).descriptor
     # Without a name Podman makes one of the folder's path, which may not be one at all.
     tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
     named = {REF_NAME: f"{reference.repository.name}:{tag}"}

@@ -1,6 +1,7 @@
 """Chooses what reaches a repository: a layout on disk, or a registry by one of two transports."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import ToolError
@@ -21,12 +22,16 @@ def reader(repository: Repository, options: RegistryOptions) -> RegistryReader:
 
 def writer(repository: Repository, options: RegistryOptions) -> RegistryWriter:
     """Return what writes to the repository's registry or layout."""
-    return _layout() if repository.layout is not None else _client(repository, options, oras=True)
+    if repository.layout is not None:
+        return _layout(repository.layout)
+    return _client(repository, options, oras=True)
 
 
 def light(repository: Repository, options: RegistryOptions) -> RegistryWriter:
     """Return what writes to a registry without oras: for few bytes, where every start counts."""
-    return _layout() if repository.layout is not None else _client(repository, options, oras=False)
+    if repository.layout is not None:
+        return _layout(repository.layout)
+    return _client(repository, options, oras=False)
 
 
 def credential_finder() -> "CredentialFinder":
@@ -36,10 +41,10 @@ def credential_finder() -> "CredentialFinder":
     return CredentialFinder(_run_helper)
 
 
-def _layout() -> RegistryWriter:
-    from imagekit.oci.layout import LayoutRegistry
+def _layout(folder: Path) -> RegistryWriter:
+    from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
-    return LayoutRegistry()
+    return LayoutRegistry(LayoutStore(folder))
 
 
 def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> RegistryWriter:

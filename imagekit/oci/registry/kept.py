@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.layout import LayoutReader, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.paths import expanded
@@ -43,7 +43,6 @@ class KeptContent:
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._now = now
-        self._layouts = LayoutRegistry(store_of=self._store)
         with suppress(OSError):
             self._trim()
 
@@ -52,7 +51,7 @@ class KeptContent:
         if not self._is_young(reference.repository, reference.digest):
             return None
         try:
-            return self._layouts.manifest(reference)
+            return LayoutReader(self._store(reference.repository)).manifest(reference)
         except (ImagekitError, OSError):
             return None
 
@@ -61,7 +60,8 @@ class KeptContent:
         if not self._is_young(repository, descriptor.digest):
             return None
         try:
-            return self._layouts.blob(repository, descriptor, limit=limit)
+            layout = LayoutReader(self._store(repository))
+            return layout.blob(repository, descriptor, limit=limit)
         except (ImagekitError, OSError):
             return None
 

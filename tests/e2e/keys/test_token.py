@@ -242,8 +242,8 @@ def test_the_commands_sign_and_verify_with_a_token(
     """From the URI on the command line to a verdict; nothing of the PIN is seen."""
     box.add("images", "01", ec.generate_private_key(ec.SECP384R1()))
     folder = box.folder / "layout"
-    LayoutStore.create(folder)
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    registry = LayoutRegistry(LayoutStore.create(folder))
+    repository = Repository("localhost", "app")
     registry.tag(
         TaggedReference(repository, "1"), registry.manifest(push_image(registry, repository))
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from tests.support.fakes import push_image
 
@@ -24,8 +24,8 @@ def _script(project: Path) -> str:
 
 def test_every_command_of_the_page_works(project: Path, tmp_path: Path) -> None:
     """In the order in which they stand, each ending with 0."""
-    repository = Repository("localhost", "hello", tmp_path / "images")
-    registry = LayoutRegistry()
+    repository = Repository("localhost", "hello")
+    registry = LayoutRegistry(LayoutStore(tmp_path / "images"))
     image = push_image(registry, repository)
     registry.tag(TaggedReference(repository, "1.0.0"), registry.manifest(image))
     shim = tmp_path / "bin/imagekit"

@@ -31,8 +31,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A layout with a signed image, keys of publisher and gate, and the policies of two nodes."""
     place = tmp_path_factory.mktemp("ready")
     folder = place / "layout"
-    LayoutStore.create(folder)
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    registry = LayoutRegistry(LayoutStore.create(folder))
+    repository = Repository("localhost", "app")
     image = push_image(registry, repository)
     registry.tag(TaggedReference(repository, "1"), registry.manifest(image))
     for name in ("release", "gate"):

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.errors import DocumentError, ImagekitError, NotFoundError, RegistryError
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import LAYER, Descriptor
 
@@ -15,23 +15,21 @@ _RAW = b"content"
 _BLOB = Descriptor(media_type=LAYER, digest=Digest.of(_RAW), size=len(_RAW))
 
 
+_REPOSITORY = Repository("localhost", "demo")
+
+
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def layout(tmp_path: Path) -> LayoutRegistry:
     """A layout with one good blob."""
-    found = Repository("localhost", "demo", tmp_path / "layout")
-    LayoutRegistry().put_bytes(found, LAYER, _RAW)
+    found = LayoutRegistry(LayoutStore(tmp_path / "layout"))
+    found.put_bytes(_REPOSITORY, LAYER, _RAW)
     return found
 
 
-def _folder(repository: Repository) -> Path:
-    assert repository.layout is not None
-    return repository.layout
-
-
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-def test_blob_that_is_no_file_is_not_found(repository: Repository, kind: str) -> None:
+def test_blob_that_is_no_file_is_not_found(layout: LayoutRegistry, kind: str) -> None:
     """A FIFO is not waited for, and a link is not followed out of the folder."""
-    path = _folder(repository) / "blobs" / "sha256" / _BLOB.digest.hex
+    path = layout.store.folder / "blobs" / "sha256" / _BLOB.digest.hex
     path.rename(path.with_suffix(".kept"))
     if kind == "fifo":
         os.mkfifo(path)
@@ -40,13 +38,13 @@ def test_blob_that_is_no_file_is_not_found(repository: Repository, kind: str) ->
     else:
         path.mkdir()
     with pytest.raises(NotFoundError):
-        LayoutRegistry().blob(repository, _BLOB, limit=100)
+        layout.blob(_REPOSITORY, _BLOB, limit=100)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-def test_index_that_is_no_file_is_refused(repository: Repository, kind: str) -> None:
+def test_index_that_is_no_file_is_refused(layout: LayoutRegistry, kind: str) -> None:
     """The same holds for index.json, without which nothing is found."""
-    path = _folder(repository) / "index.json"
+    path = layout.store.folder / "index.json"
     if kind == "fifo":
         os.mkfifo(path)
     elif kind == "link":
@@ -54,21 +52,21 @@ def test_index_that_is_no_file_is_refused(repository: Repository, kind: str) -> 
     else:
         path.mkdir()
     with pytest.raises(RegistryError):
-        LayoutRegistry().tags(repository)
+        layout.tags(_REPOSITORY)
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"manifests":[1]}', b'{"manifests":{}}'])
-def test_index_that_is_none_is_refused(repository: Repository, raw: bytes) -> None:
+def test_index_that_is_none_is_refused(layout: LayoutRegistry, raw: bytes) -> None:
     """Half an index is not an empty one."""
-    (_folder(repository) / "index.json").write_bytes(raw)
+    (layout.store.folder / "index.json").write_bytes(raw)
     with pytest.raises(ImagekitError):
-        LayoutRegistry().tags(repository)
+        layout.tags(_REPOSITORY)
 
 
 @pytest.mark.parametrize("kind", [b"[]", b"{}", b"1", b"null", b'"text/plain"'])
-def test_manifest_of_no_kind_is_refused(repository: Repository, kind: bytes) -> None:
+def test_manifest_of_no_kind_is_refused(layout: LayoutRegistry, kind: bytes) -> None:
     """What the manifest says of itself may be of any of JSON's types."""
     raw = b'{"schemaVersion":2,"mediaType":%b,"layers":[]}' % kind
-    stored = LayoutRegistry().put_bytes(repository, LAYER, raw)
+    stored = layout.put_bytes(_REPOSITORY, LAYER, raw)
     with pytest.raises(DocumentError):
-        LayoutRegistry().manifest(PinnedReference(repository, stored.digest))
+        layout.manifest(PinnedReference(_REPOSITORY, stored.digest))

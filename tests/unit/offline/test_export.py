@@ -18,7 +18,7 @@ from imagekit.errors import (
 )
 from imagekit.oci.archive import open_archive
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import CONFIG, MANIFEST, RawManifest
 from imagekit.offline import import_
@@ -50,7 +50,7 @@ def test_what_is_exported_is_allowed_at_the_other_end(site: Site) -> None:
 
     assert exported.new
     assert imported.reference is not None
-    registry = LayoutRegistry()
+    registry = LayoutRegistry(LayoutStore(site.folder / "images"))
     placed = Repository("r.site", "apps/demo", site.folder / "images")
     again = site.judge(TaggedReference(placed, "1"), registry)
     assert again.allowed, again.findings
@@ -115,7 +115,7 @@ def test_a_dry_import_places_nothing(site: Site) -> None:
 def test_an_import_takes_no_tag_from_another_image(site: Site) -> None:
     """A layout's 1.0.0 is not replaced in silence; nothing is placed, and --move-tag moves it."""
     site.export()
-    layout = LayoutRegistry()
+    layout = LayoutRegistry(LayoutStore(site.folder / "images"))
     named = site.world.repository
     place = Repository(named.host, named.path, site.folder / "images")
     other = _other_image(layout, place)
@@ -153,7 +153,7 @@ def test_who_comes_second_to_an_imports_tag_loses(
     site.export()
     named = site.world.repository
     place = Repository(named.host, named.path, site.folder / "images")
-    layout = LayoutRegistry()
+    layout = LayoutRegistry(LayoutStore(site.folder / "images"))
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:
         layout.tag(TaggedReference(place, "1"), _other_image(layout, place))

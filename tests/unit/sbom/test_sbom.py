@@ -10,7 +10,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from imagekit.cli.main import main
 from imagekit.errors import DocumentError, InputError
 from imagekit.oci.codec import manifest_bytes
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, parse_reference
 from imagekit.oci.types import MANIFEST, Descriptor, Manifest
 from imagekit.sbom.sbom import sbom_of_folder, sbom_of_image, sbom_of_reference
@@ -22,7 +22,7 @@ def test_layers_without_their_diff_ids_are_refused(tmp_path: Path) -> None:
     built_image(tmp_path, diff_ids=2)
 
     with pytest.raises(DocumentError, match="diffIDs"):
-        sbom_of_reference(LayoutRegistry(), parse_reference(f"oci:{tmp_path}:app:1"))
+        sbom_of_reference(LayoutReader(LayoutStore(tmp_path)), parse_reference("localhost/app:1"))
 
 
 def test_a_layout_of_two_images_needs_a_name(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_three_ways_agree(tmp_path: Path) -> None:
     built = built_image(tmp_path)
 
     one = sbom_of_image(built, None)
-    two = sbom_of_reference(LayoutRegistry(), parse_reference(f"oci:{tmp_path}:app:1"))
+    two = sbom_of_reference(LayoutReader(LayoutStore(tmp_path)), parse_reference("localhost/app:1"))
     three = sbom_of_folder(tmp_path)
 
     assert one == two == three
@@ -87,7 +87,7 @@ def test_what_is_no_image_is_bad_input(word: str) -> None:
 def test_a_descriptor_that_is_no_layer_is_refused(tmp_path: Path) -> None:
     """An artifact is not an image, whatever its manifest is called."""
     built = built_image(tmp_path)
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", tmp_path)
+    registry, repository = LayoutRegistry(LayoutStore(tmp_path)), Repository("localhost", "app")
     odd: Descriptor = registry.put_bytes(repository, "text/plain", b"x")
     manifest = Manifest(media_type=MANIFEST, config=built.config, layers=(odd,))
     pinned = registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest))

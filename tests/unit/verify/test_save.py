@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import NotFoundError
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, Descriptor
 from imagekit.policy.ruleset import SignedIdentity
@@ -97,7 +97,7 @@ def test_tag_and_digest(world: World, tmp_path: Path) -> None:
 
 def test_a_layout_that_publish_wrote(tmp_path: Path) -> None:
     """Images under localhost stand for those of any registry with the same path."""
-    registry, here = LayoutRegistry(), Repository("localhost", "apps/demo", tmp_path)
+    registry, here = LayoutRegistry(LayoutStore(tmp_path)), Repository("localhost", "apps/demo")
     image = push_image(registry, here)
     registry.tag(TaggedReference(here, "1"), registry.manifest(image))
 

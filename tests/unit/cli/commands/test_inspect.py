@@ -8,7 +8,7 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutRegistry
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import (
     BUNDLE,
@@ -29,8 +29,8 @@ from tests.support.fakes import MemorySigner
 @pytest.fixture
 def layout(tmp_path: Path) -> str:
     """A layout with an image that has a signature, and an SBOM with a hostile label beside it."""
-    registry = LayoutRegistry()
-    repository = Repository("localhost", "demo", tmp_path / "layout")
+    registry = LayoutRegistry(LayoutStore(tmp_path / "layout"))
+    repository = Repository("localhost", "demo")
     config = ImageConfig(
         platform=Platform(os="linux", architecture="amd64"),
         created="2026-05-04T03:02:01Z",

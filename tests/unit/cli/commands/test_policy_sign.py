@@ -30,8 +30,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("IMAGEKIT_KEY_PASSWORD", "secret")
-        LayoutStore.create(Path("layout"))
-        registry, repository = LayoutRegistry(), Repository("localhost", "app", Path("layout"))
+        registry = LayoutRegistry(LayoutStore.create(Path("layout")))
+        repository = Repository("localhost", "app")
         image = push_image(registry, repository)
         registry.tag(TaggedReference(repository, "1"), registry.manifest(image))
         for name in ("release", "admin"):

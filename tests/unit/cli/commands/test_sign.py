@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli.main import main
-from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.signatures.keys.key_files import generate
 from tests.support.fakes import push_image
@@ -16,8 +16,8 @@ from tests.support.fakes import push_image
 def image(tmp_path: Path) -> PinnedReference:
     """An image in a layout, with the tag ``1``, and a key beside it."""
     folder = tmp_path / "layout"
-    LayoutStore.create(folder)
-    registry, repository = LayoutRegistry(), Repository("localhost", "app", folder)
+    registry = LayoutRegistry(LayoutStore.create(folder))
+    repository = Repository("localhost", "app", folder)
     image = push_image(registry, repository)
     registry.tag(TaggedReference(repository, "1"), registry.manifest(image))
     generate(tmp_path, lambda: "secret")
@@ -41,7 +41,7 @@ def test_a_wrong_password_ends_with_2_and_nothing_signed(
     assert _sign(tmp_path) == 2
 
     assert "the password does not open" in capsys.readouterr().err
-    assert LayoutRegistry().referrers(image) == ()
+    assert LayoutReader(LayoutStore(tmp_path / "layout")).referrers(image) == ()
 
 
 def test_an_image_that_is_not_there_ends_with_6(
