@@ -149,11 +149,12 @@ def image_below(
         RegistryError: the registry gives no good answer.
         IntegrityError: bytes are not what their digest says.
     """
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import reader
 
     progress(Started(stage="base", detail=str(base.reference)))
     repository = base.reference.repository
-    source = reader(repository, registry.of(repository.host))
+    source = reader(location_of(repository), registry.of(repository.host))
     reference, manifest = _image(source, base, host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)

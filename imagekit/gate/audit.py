@@ -11,9 +11,8 @@ from aiohttp import web
 from imagekit.errors import ImagekitError
 from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.decisions.decision import Decision
-from imagekit.gate.decisions.refusals import shown
 from imagekit.gate.metrics import Metrics
-from imagekit.oci.reference import Reference
+from imagekit.oci.location import LocatedReference
 from imagekit.policy.findings import plain
 
 _log = logging.getLogger(__name__)
@@ -39,9 +38,11 @@ class Audit:
         self._metrics = metrics
         self._now = now
 
-    def decided(self, how: str, outcome: Decision | ImagekitError, reference: Reference) -> None:
+    def decided(
+        self, how: str, outcome: Decision | ImagekitError, reference: LocatedReference
+    ) -> None:
         """Write a decision, or why there is none."""
-        line: dict[str, object] = {"event": how, "reference": shown(reference)}
+        line: dict[str, object] = {"event": how, "reference": reference.full}
         if isinstance(outcome, Decision):
             self._metrics.count("decision", "allowed" if outcome.allowed else "denied")
             line |= {

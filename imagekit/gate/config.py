@@ -25,6 +25,7 @@ from imagekit.gate.listing import Listings
 from imagekit.gate.upstreams import Upstream
 from imagekit.inputs import read_input
 from imagekit.oci.hostname import canonical_host, realm_host
+from imagekit.oci.location import REGISTRY, LayoutLocation
 from imagekit.oci.registry.options import RegistryOptions
 
 MAX_UPSTREAMS = 64
@@ -159,7 +160,8 @@ def _rooted(config: Config, folder: Path) -> Config:
     upstreams = tuple(
         replace(
             each,
-            layout=at(each.layout),
+            # Absolute: what was decided is kept by it, and by whoever works in another folder.
+            location=each.location.below(folder.absolute()),
             options=replace(each.options, ca_file=at(each.options.ca_file)),
         )
         for each in config.upstreams
@@ -233,7 +235,7 @@ def _upstream(values: Values) -> Upstream:
     return Upstream(
         name=values["name"],
         host=values["registry"] or "",
-        layout=values["layout"],
+        location=LayoutLocation(values["layout"]) if values["layout"] else REGISTRY,
         options=options,
     )
 

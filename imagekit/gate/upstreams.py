@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
 from imagekit.gate.answers import RequestRefusedError, unavailable
 from imagekit.gate.request_paths import Named
 from imagekit.oci.hostname import canonical_host, is_canonical
+from imagekit.oci.location import REGISTRY, LayoutLocation, Location, RegistryLocation
 from imagekit.oci.reference import Repository, check_path
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -31,7 +32,7 @@ class Upstream:
     name: str = ""
     """First component of its repositories here; empty for the only one."""
     host: str = ""
-    layout: Path | None = None
+    location: Location = REGISTRY
     options: RegistryOptions = field(default_factory=RegistryOptions)
 
     def __post_init__(self) -> None:
@@ -81,7 +82,8 @@ class Upstream:
             folder = Path(place.removeprefix("oci:"))
             if not (folder / "oci-layout").is_file():
                 raise InputError(f"{folder} is no OCI layout", hint=_HINT, code="gate/upstream")
-            return cls(name=name, layout=folder.absolute(), options=options)
+            location = LayoutLocation(folder.absolute())
+            return cls(name=name, location=location, options=options)
         plain = place.startswith("http://")
         host = place.removeprefix("http://").removeprefix("https://").rstrip("/")
         if not host:
@@ -95,7 +97,7 @@ class Upstream:
     @property
     def shown(self) -> str:
         """The upstream for logs."""
-        return f"oci:{self.layout}" if self.layout is not None else self.host
+        return self.host or str(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Upstreams:
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
         self._by_name: Mapping[str, Upstream] = {each.name: each for each in (*upstreams,)}
         self.all = tuple(self._by_name.values())
-        self._layouts = _LayoutNames()
+        self._names = {each.name: _names_of(each) for each in self.all}
 
     @classmethod
     def of(cls, upstreams: Iterable[Upstream]) -> Self:
@@ -146,7 +148,7 @@ class Upstreams:
                 hint="write --upstream hub=HOST --upstream site=HOST; images of the first are "
                 "then GATE/hub/...",
             )
-        places = [each.layout or each.host for each in given]
+        places = [each.shown for each in given]
         twice = next((each for each in places if places.count(each) > 1), None)
         if twice is not None:
             # Decisions are kept by the registry's name: by two ways to it, one would answer for
@@ -165,9 +167,7 @@ class Upstreams:
             RefusedError: there is no such upstream.
         """
         upstream, inner = self._choose(ask.path, ask.namespace)
-        if upstream.layout is None:
-            # A repository may have several names, of which rights and policies know one.
-            inner = Repository(upstream.host, inner).path
+        inner = self._names[upstream.name].known_as(inner)
         # By the name of the upstream that was chosen, whatever the request called it.
         return Chosen(upstream, inner, f"{upstream.name}/{inner}" if upstream.name else inner)
 
@@ -177,19 +177,19 @@ class Upstreams:
         Raises:
             RefusedError: a layout has no such one.
         """
-        upstream, inner = chosen.upstream, chosen.inner
-        if upstream.layout is not None:
-            return Site(upstream, self._layouts.repository(upstream.layout, inner), chosen.path)
-        return Site(upstream, Repository(upstream.host, inner), chosen.path)
+        upstream = chosen.upstream
+        repository = self._names[upstream.name].repository(chosen.inner)
+        return Site(upstream, repository, chosen.path)
 
     def catalog(self) -> tuple[str, ...] | None:
         """Return the repositories under their names here; None where an upstream is a registry."""
         found: list[str] = []
         for each in self.all:
-            if each.layout is None:
+            paths = self._names[each.name].paths()
+            if paths is None:
                 return None
             prefix = f"{each.name}/" if each.name else ""
-            found += [f"{prefix}{path}" for _, path in self._layouts.of(each.layout)]
+            found += [f"{prefix}{path}" for path in paths]
         return tuple(sorted(set(found)))
 
     def _choose(self, path: str, namespace: str) -> tuple[Upstream, str]:
@@ -221,45 +221,95 @@ def _unknown(message: str) -> RequestRefusedError:
     return RequestRefusedError(404, "NAME_UNKNOWN", f"imagekit gate: {message}")
 
 
+class _Names(Protocol):
+    """What repositories are called in an upstream."""
+
+    def known_as(self, path: str) -> str:
+        """Return the one path of a repository by which rights and policies know it."""
+        ...
+
+    def repository(self, path: str) -> Repository:
+        """Return the repository by the upstream's name; RefusedError where there is none."""
+        ...
+
+    def paths(self) -> Iterable[str] | None:
+        """Return the paths of all repositories; None where that is not told."""
+        ...
+
+
+def _names_of(upstream: Upstream) -> _Names:
+    match upstream.location:
+        case LayoutLocation(path=folder):
+            return _LayoutNames(folder)
+        case RegistryLocation():
+            return _RegistryNames(upstream.host)
+
+
+@dataclass(frozen=True, slots=True)
+class _RegistryNames:
+    """A registry's repositories are below its host, and are not listed."""
+
+    host: str
+
+    def known_as(self, path: str) -> str:
+        # A repository may have several names, as Docker Hub's have.
+        return Repository(self.host, path).path
+
+    def repository(self, path: str) -> Repository:
+        return Repository(self.host, path)
+
+    def paths(self) -> None:
+        return None
+
+
 class _LayoutNames:
     """The names in a layout's index, read anew when it was replaced."""
 
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, ...], frozenset[tuple[str, str]]]] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: tuple[tuple[int, ...], frozenset[tuple[str, str]]] | None = None
 
-    def repository(self, folder: Path, path: str) -> Repository:
+    def known_as(self, path: str) -> str:
+        """Return the path: the layout gives each image one name."""
+        return path
+
+    def repository(self, path: str) -> Repository:
         """Return the repository by the name that the layout gives it, without its host part.
 
         Raises:
             RefusedError: there is none or several, or the layout cannot be read.
         """
-        found = {host for host, name in self.of(folder) if name == path}
+        found = {host for host, name in self._all() if name == path}
         if len(found) != 1:
             what = "several images" if found else "no image"
             raise _unknown(f"the layout has {what} called {path}")
-        return Repository(found.pop(), path, folder)
+        return Repository(found.pop(), path)
 
-    def of(self, folder: Path) -> frozenset[tuple[str, str]]:
-        """Return host and path of every image that a layout names.
+    def paths(self) -> Iterable[str]:
+        """Return the path of every image that the layout names.
 
         Raises:
             RefusedError: the layout cannot be read.
         """
+        return (path for _, path in self._all())
+
+    def _all(self) -> frozenset[tuple[str, str]]:
+        """Return host and path of every image that the layout names."""
         from imagekit.oci.layout import entries  # gates of layouts only
 
         try:
-            seen = (folder / "index.json").stat()
+            seen = (self._folder / "index.json").stat()
             stamp = (seen.st_mtime_ns, seen.st_ino, seen.st_size)
-            kept = self._known.get(folder)
+            kept = self._known
             if kept is not None and kept[0] == stamp:
                 return kept[1]
-            texts = [entry.annotations.get(REF_NAME, "") for entry in entries(folder)]
+            texts = [entry.annotations.get(REF_NAME, "") for entry in entries(self._folder)]
         except (OSError, ImagekitError) as error:
             raise unavailable(f"the layout cannot be read: {error}") from error
         names = (text.rpartition(":")[0].partition("/") for text in texts)
         # A name in another spelling is not looked up: its image would be one of another name.
         found = frozenset((host, path) for host, _, path in names if path and is_canonical(host))
-        self._known[folder] = (stamp, found)
+        self._known = (stamp, found)
         return found
 
 
@@ -273,11 +323,11 @@ class Readers:
         self._made: dict[str, tuple[float, RegistryReader]] = {}
         self._clock = clock
 
-    def of(self, upstream: Upstream, repository: Repository) -> RegistryReader:
+    def of(self, upstream: Upstream) -> RegistryReader:
         """Return the way to the upstream."""
         now = self._clock()
         made = self._made.get(upstream.name)
         if made is None or now - made[0] > _READER_SECONDS:
-            made = (now, connect.reader(repository, upstream.options))
+            made = (now, connect.reader(upstream.location, upstream.options))
             self._made[upstream.name] = made
         return made[1]

@@ -146,3 +146,8 @@ def _layout(folder: str, *, whole: str) -> LayoutLocation:
             hint="write oci:FOLDER; the folder's path has no colon",
         )
     return LayoutLocation(Path(folder))
+
+
+def location_of(repository: Repository) -> Location:
+    """Return where the repository says that it is."""
+    return REGISTRY if repository.layout is None else LayoutLocation(repository.layout)

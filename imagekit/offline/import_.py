@@ -238,12 +238,13 @@ def _into(
     options: ImportOptions,
     progress: Progress,
 ) -> Imported:
+    from imagekit.oci.location import LocatedRepository, location_of
     from imagekit.oci.registry.connect import writer
 
     found = done.found
     if found is None:
         return done
-    target = writer(place, options.registry)
+    target = writer(LocatedRepository(location_of(place), place), options.registry)
     tag = None if found.image.tag is None else TaggedReference(place, found.image.tag)
     if tag is not None and not options.move_tag:
         _refuse_taken(look(target, place, tag.tag), tag, found.image.digest)

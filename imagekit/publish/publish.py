@@ -97,6 +97,7 @@ def publish(
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
     from imagekit.clock import SystemClock
+    from imagekit.oci.location import LocatedRepository, location_of
     from imagekit.oci.registry.connect import writer as make_writer
     from imagekit.oci.registry.kept import KeptContent, default_folder
 
@@ -107,7 +108,8 @@ def publish(
     work = _Work(
         recipe=recipe,
         signer=signer,
-        writer=writer or make_writer(repository, options.registry),
+        writer=writer
+        or make_writer(LocatedRepository(location_of(repository), repository), options.registry),
         kept=None if folder is None or repository.layout else KeptContent(folder),
         clock=clock or SystemClock(),
         memory=memory or users_store(),

@@ -76,6 +76,7 @@ def issue_summary(
         RegistryError: the registry refused or did not answer.
     """
     from imagekit.clock import SystemClock
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()
@@ -85,7 +86,8 @@ def issue_summary(
         bundle = summary_bundle(verdict, summary, signer)
         return IssuedSummary(summary=summary, file=_write(chosen.file, bundle))
     place = _Place(
-        writer=writer or light(verdict.reference.repository, registry or RegistryOptions()),
+        writer=writer
+        or light(location_of(verdict.reference.repository), registry or RegistryOptions()),
         image=PinnedReference(verdict.reference.repository, judged_digest(verdict)),
         clock=time,
     )

@@ -62,10 +62,11 @@ def sign_reference(
         DocumentError: the reference points to no image.
     """
     from imagekit.clock import SystemClock
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
     return sign_image(
-        light(reference.repository, options),
+        light(location_of(reference.repository), options),
         signer,
         reference,
         clock=SystemClock(),

@@ -27,9 +27,10 @@ def withdraw(
         SigningKeyError: the key refused.
     """
     from imagekit.clock import SystemClock
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
-    writer, clock = light(reference.repository, options), SystemClock()
+    writer, clock = light(location_of(reference.repository), options), SystemClock()
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
     manifest = writer.manifest(image.with_digest(image.digest)).descriptor
     statement = withdrawal(image, reason=reason, time=clock.now())

@@ -1,6 +1,7 @@
 """Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
 
 from imagekit.clock import Clock, SystemClock
+from imagekit.oci.location import location_of
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -40,7 +41,8 @@ def explain(
     cases: list[ImageEvidence] = []
 
     def open_reader() -> RegistryReader:
-        return reader or connect.reader(reference.repository, options or RegistryOptions())
+        location = location_of(reference.repository)
+        return reader or connect.reader(location, options or RegistryOptions())
 
     clock = clock or SystemClock()
     context = VerifyContext(

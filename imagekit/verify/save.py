@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagekit.oci.location import location_of
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -45,7 +46,8 @@ def save_evidence(
         RegistryError: the registry did not answer, or the folder cannot be written.
         DocumentError, IntegrityError: the image is not one that can be kept.
     """
-    inner = reader or connect.reader(reference.repository, options or RegistryOptions())
+    location = location_of(reference.repository)
+    inner = reader or connect.reader(location, options or RegistryOptions())
     recording = recorder(inner, folder)
     raw = recording.manifest(reference)
     if isinstance(reference, TaggedReference):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.errors import InvalidReferenceError
+from imagekit.oci.location import location_of
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -33,7 +34,7 @@ def source(
         RegistryError: it cannot be read.
     """
     if not text:
-        yield reference, connect.reader(reference.repository, options)
+        yield reference, connect.reader(location_of(reference.repository), options)
         return
     if reference.repository.layout is not None:
         raise InvalidReferenceError(
@@ -41,7 +42,7 @@ def source(
         )
     if text.startswith(_FOLDER):
         placed = located(reference, folder_of(text))
-        yield placed, connect.reader(placed.repository, options)
+        yield placed, connect.reader(location_of(placed.repository), options)
         return
     from imagekit.oci.archive import open_archive
 

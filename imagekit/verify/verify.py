@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
+from imagekit.oci.location import location_of
 from imagekit.oci.reference import Reference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -122,11 +123,12 @@ class Verifier:
         """Return the reader of the layout, or that of all registries."""
         if self._reader is not None:
             return self._reader
-        if repository.layout is not None:
-            return connect.reader(repository, self._options)
+        location = location_of(repository)
+        if not location.is_remote:
+            return connect.reader(location, self._options)
         with self._lock:
             if self._registries is None:
-                self._registries = connect.reader(repository, self._options)
+                self._registries = connect.reader(location, self._options)
             return self._registries
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.policy.condition import VsaCondition
@@ -49,7 +50,7 @@ def test_00_what_is_right_is_relied_on(real: RealStage) -> None:
         real.judge(world, world.policy()),
         signer=gate,
         options=SummaryOptions(verifier=_VERIFIER),
-        writer=connect.light(world.repository, RegistryOptions()),
+        writer=connect.light(REGISTRY, RegistryOptions()),
         clock=FixedClock(NOW),
     )
 

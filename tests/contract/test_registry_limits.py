@@ -10,6 +10,7 @@ import pytest
 
 from imagekit.errors import AuthError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LocatedRepository
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -19,7 +20,16 @@ from tests.support.servers import PASSWORD, USER, RegistryServer
 
 pytestmark = pytest.mark.real
 _ROOM = 32 << 20
-Make = Callable[[Repository, RegistryOptions], RegistryWriter]
+Make = Callable[[Repository], RegistryWriter]
+
+
+def _light(repository: Repository) -> RegistryWriter:
+    del repository
+    return connect.light(REGISTRY, RegistryOptions())
+
+
+def _by_oras(repository: Repository) -> RegistryWriter:
+    return connect.writer(LocatedRepository(REGISTRY, repository), RegistryOptions())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +44,7 @@ def _log_in(path: Path, key: str, password: str) -> None:
     path.write_text(json.dumps({"auths": {key: {"auth": auth}}}))
 
 
-@pytest.mark.parametrize("make", [connect.light, connect.writer], ids=["light", "oras"])
+@pytest.mark.parametrize("make", [_light, _by_oras], ids=["light", "oras"])
 def test_login_is_found_and_used(
     guarded: str,
     make: Make,
@@ -46,18 +56,18 @@ def test_login_is_found_and_used(
     auth_file = tmp_path / "auth.json"
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth_file))
     with pytest.raises(AuthError):
-        connect.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
+        _by_oras(repository).put_bytes(repository, LAYER, b"x")
     _log_in(auth_file, guarded, "wrong")
     with pytest.raises(AuthError):
-        connect.writer(repository, RegistryOptions()).put_bytes(repository, LAYER, b"x")
+        _by_oras(repository).put_bytes(repository, LAYER, b"x")
     _log_in(auth_file, f"{guarded}/team", PASSWORD)
-    registry = make(repository, RegistryOptions())
+    registry = make(repository)
     stored = registry.put_bytes(repository, LAYER, b"x")
 
     assert registry.blob(repository, stored, limit=1) == b"x"
 
 
-@pytest.mark.parametrize("make", [connect.light, connect.writer], ids=["light", "oras"])
+@pytest.mark.parametrize("make", [_light, _by_oras], ids=["light", "oras"])
 def test_large_blobs_flow_in_flat_memory(registry: str, make: Make, tmp_path: Path) -> None:
     """200 MiB go up and come down in less than 32 MiB of memory."""
     source = tmp_path / "blob"
@@ -68,7 +78,7 @@ def test_large_blobs_flow_in_flat_memory(registry: str, make: Make, tmp_path: Pa
         digest = Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest())
     descriptor = Descriptor(media_type=LAYER, digest=digest, size=200 << 20)
     repository = Repository(registry, "large/blob")
-    client = make(repository, RegistryOptions())
+    client = make(repository)
     client.put_bytes(repository, LAYER, b"everything is imported now")
     # Forgets the peak of earlier tests (proc(5), clear_refs).
     Path("/proc/self/clear_refs").write_text("5")

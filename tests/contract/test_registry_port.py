@@ -10,6 +10,7 @@ import pytest
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.oci.codec import index_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -72,13 +73,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Every kind of registry in turn, a new repository for each test."""
     kind: str = request.param
     if kind == "layout":
-        repository = Repository("localhost", "team/app", tmp_path / "layout")
-        return Place(connect.writer(repository, RegistryOptions()), repository)
+        layout = connect.light(LayoutLocation(tmp_path / "layout"), RegistryOptions())
+        return Place(layout, Repository("localhost", "team/app"))
     host = request.getfixturevalue("with_api" if kind.endswith("+api") else "registry")
     name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
     repository = Repository(host, f"team/{name}")
-    choose = connect.writer if kind.startswith("oras") else connect.light
-    return Place(choose(repository, RegistryOptions()), repository)
+    if kind.startswith("oras"):
+        place = LocatedRepository(REGISTRY, repository)
+        return Place(connect.writer(place, RegistryOptions()), repository)
+    return Place(connect.light(REGISTRY, RegistryOptions()), repository)
 
 
 def test_missing_things_are_not_found(place: Place) -> None:

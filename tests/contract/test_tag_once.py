@@ -11,6 +11,7 @@ import pytest
 from imagekit.errors import RegistryError, TagRaceError
 from imagekit.oci.codec import manifest_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.client import RegistryClient
@@ -27,12 +28,14 @@ _OPTIONS = RegistryOptions(settle_seconds=2)
 
 
 @pytest.fixture(params=["layout", "docker-registry", "refregistry"])
-def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> LocatedRepository:
     """A new repository in every kind of registry."""
     if request.param == "layout":
-        return Repository("localhost", "team/app", tmp_path / "layout")
+        location = LayoutLocation(tmp_path / "layout")
+        return LocatedRepository(location, Repository("localhost", "team/app"))
     host = request.getfixturevalue("registry" if request.param == "docker-registry" else "with_api")
-    return Repository(host, f"team/{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}")
+    name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
+    return LocatedRepository(REGISTRY, Repository(host, f"team/{name}"))
 
 
 def _image(writer: RegistryWriter, repository: Repository, content: bytes) -> RawManifest:
@@ -43,9 +46,10 @@ def _image(writer: RegistryWriter, repository: Repository, content: bytes) -> Ra
     return RawManifest(media_type=MANIFEST, digest=Digest.of(raw), raw=raw)
 
 
-def test_one_after_the_other(repository: Repository) -> None:
+def test_one_after_the_other(place: LocatedRepository) -> None:
     """The first one keeps it, and may come again."""
-    writer = connect.light(repository, replace(_OPTIONS, settle_seconds=0.5))
+    repository = place.repository
+    writer = connect.light(place.location, replace(_OPTIONS, settle_seconds=0.5))
     first, second = (_image(writer, repository, content) for content in (b"1", b"2"))
     tag = TaggedReference(repository, "1.0")
 
@@ -55,14 +59,15 @@ def test_one_after_the_other(repository: Repository) -> None:
     assert writer.resolve(tag).digest == first.digest
 
 
-def test_all_at_once(repository: Repository) -> None:
+def test_all_at_once(place: LocatedRepository) -> None:
     """Exactly one of four that begin together wins, and the tag is its own."""
+    repository = place.repository
     tag = TaggedReference(repository, "1.0")
     start, won = threading.Barrier(4), list[Digest]()
 
     def run(number: int) -> None:
-        choose = connect.writer if number % 2 else connect.light
-        writer = choose(repository, _OPTIONS)
+        light = connect.light(place.location, _OPTIONS)
+        writer = connect.writer(place, _OPTIONS) if number % 2 else light
         mine = _image(writer, repository, str(number).encode())
         start.wait(60)
         try:
@@ -77,7 +82,7 @@ def test_all_at_once(repository: Repository) -> None:
     for thread in threads:
         thread.join(60)
 
-    assert won == [connect.light(repository, _OPTIONS).resolve(tag).digest]
+    assert won == [connect.light(place.location, _OPTIONS).resolve(tag).digest]
 
 
 def _client(
@@ -95,7 +100,7 @@ def test_who_is_overwritten_in_the_meantime_lost(registry: str, tmp_path: Path) 
     """The other had looked before the tag was there, and writes it soon after."""
     name = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
     repository = Repository(registry, f"race/{name}")
-    other = connect.light(repository, _OPTIONS)
+    other = connect.light(REGISTRY, _OPTIONS)
     theirs = _image(other, repository, b"theirs")
     tag = TaggedReference(repository, "1.0")
     slept: list[float] = []

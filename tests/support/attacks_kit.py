@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -78,7 +79,7 @@ class RealStage:
         self, world: World, policy: OpenedPolicy, *, reference: Reference | None = None
     ) -> Verdict:
         """Judge what is in the registry."""
-        watched = Watched(connect.reader(world.repository, QUICK))
+        watched = Watched(connect.reader(REGISTRY, QUICK))
         verdict = verify(
             reference or world.reference, policy=policy, reader=watched, clock=FixedClock(NOW)
         )

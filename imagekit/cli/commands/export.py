@@ -60,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
     from imagekit.files import is_stdout
+    from imagekit.oci.location import location_of
     from imagekit.oci.reference import Reference, parse_reference
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.export import ExportOptions, enclose, export
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     reference = parse_reference(arguments.reference)
     file = archive_of(arguments.to)
     options = registry_of(arguments)
-    source = reader(reference.repository, options)
+    source = reader(location_of(reference.repository), options)
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)
 

@@ -31,12 +31,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: there is no such image, or it cannot be read.
     """
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry import connect
     from imagekit.publish.inspect import inspect
 
     reference = parse_reference(arguments.reference)
     options = registry_of(arguments)
-    found = inspect(connect.reader(reference.repository, options), reference)
+    found = inspect(connect.reader(location_of(reference.repository), options), reference)
     console.result("\n".join(_lines(found)), document(found))
     return 0
 

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
+    from imagekit.oci.location import location_of
     from imagekit.oci.registry import connect
     from imagekit.sbom.sbom import catalogue_folder, catalogue_reference
 
@@ -68,7 +69,7 @@ def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
         return catalogue_folder(folder, progress=console.progress)
     reference = _reference(arguments.image)
     options = registry_of(arguments)
-    reader = connect.reader(reference.repository, options)
+    reader = connect.reader(location_of(reference.repository), options)
     return catalogue_reference(reader, reference, progress=console.progress)
 
 

@@ -93,6 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
     from imagekit.cli.commands.pull import make_judge
+    from imagekit.oci.location import location_of
     from imagekit.oci.reference import parse_reference
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.stage import StageContext, StageOptions, stage
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         target,
         StageContext(
             judge=make_judge(arguments),
-            reader=reader(reference.repository, options),
+            reader=reader(location_of(reference.repository), options),
             signer=signer_of(arguments),
             options=StageOptions(
                 verifier=arguments.verifier_id,

@@ -23,6 +23,7 @@ from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.slots import FairSlots
 from imagekit.gate.upstreams import Site, Upstream
+from imagekit.oci.location import LayoutLocation, RegistryLocation
 
 _log = logging.getLogger(__name__)
 _PAUSE = 60.0
@@ -145,8 +146,11 @@ class BlobServer:
     def _origin(self, upstream: Upstream) -> BlobOrigin:
         found = self._origins.get(upstream.name)
         if found is None:
-            layout = upstream.layout
-            found = RegistryOrigin(upstream) if layout is None else LayoutOrigin(layout)
+            match upstream.location:
+                case LayoutLocation(path=folder):
+                    found = LayoutOrigin(folder)
+                case RegistryLocation():
+                    found = RegistryOrigin(upstream)
             self._origins[upstream.name] = found
         return found
 

@@ -24,6 +24,7 @@ from imagekit.errors import DocumentError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import (
     CYCLONEDX,
@@ -139,8 +140,9 @@ def served_with(
 ) -> Decision:
     """Return the decision on a genuine proof: it is served as long as its image is."""
     blobs = {part.digest: part.size for part in (proof.config, *proof.layers)}
+    named = PinnedReference(image.reference.reference.repository, raw.digest)
     return Decision(
-        reference=PinnedReference(image.reference.repository, raw.digest),
+        reference=LocatedReference(image.reference.location, named),
         digest=raw.digest,
         allowed=True,
         policy=image.policy,

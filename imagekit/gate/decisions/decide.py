@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, closure_of, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
-from imagekit.oci.reference import Reference
+from imagekit.oci.location import LocatedReference
 from imagekit.policy.ruleset import OpenedPolicy
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.context import VerifyContext
@@ -48,7 +48,7 @@ class VerifierDeps:
 
 
 def decide(
-    reference: Reference,
+    reference: LocatedReference,
     active: ActivePolicy,
     recorder: RecordingReader,
     *,
@@ -59,7 +59,7 @@ def decide(
     """Judge a reference.
 
     Args:
-        reference: what a client asked for, by the upstream's name.
+        reference: what a client asked for, where it is and by the upstream's name.
         active: the policy.
         recorder: reads from the upstream; what a tag points to may have been read already.
         deps: what was seen before, and what verifies certificates.
@@ -78,7 +78,7 @@ def decide(
         horizon=longest,
         at_once=REQUESTS,
     )
-    verdict = judge(reference, active.policy, context)
+    verdict = judge(reference.reference, active.policy, context)
     manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
     allowed = verdict.allowed and manifest is not None
     closure = DecisionClosure()

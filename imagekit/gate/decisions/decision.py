@@ -7,7 +7,8 @@ from enum import Enum
 
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Reference, Repository
+from imagekit.oci.location import LocatedReference, LocatedRepository
+from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import Descriptor, Manifest, RawManifest
 from imagekit.policy.findings import Finding
 from imagekit.policy.ruleset import Policy
@@ -20,9 +21,16 @@ _JUDGED = "2"
 class DecisionSubject:
     """What a decision is about: a digest in a repository, and the tag that it was asked for by."""
 
-    repository: Repository
+    place: LocatedRepository
+    """What one place has under a name says nothing of what another has under it."""
     digest: Digest
     tag: str = ""
+
+    @property
+    def reference(self) -> LocatedReference:
+        """The image by its digest, with the tag if it was asked for by one."""
+        pinned = PinnedReference(self.place.repository, self.digest, tag=self.tag or None)
+        return LocatedReference(self.place.location, pinned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class DecisionClosure:
 class Decision:
     """A verdict, and how long it holds."""
 
-    reference: Reference
+    reference: LocatedReference
     digest: Digest | None
     allowed: bool
     policy: str
@@ -66,14 +74,14 @@ class Decision:
     @property
     def tag(self) -> str:
         """The tag that the image was asked for by, if any."""
-        return self.reference.tag or ""
+        return self.reference.reference.tag or ""
 
     @property
     def subject(self) -> DecisionSubject | None:
         """What it is about; None where nothing was found to judge."""
         if self.digest is None:
             return None
-        return DecisionSubject(self.reference.repository, self.digest, self.tag)
+        return DecisionSubject(self.reference.place, self.digest, self.tag)
 
     def is_fresh(self, policy: str, now: datetime) -> bool:
         """Return whether it may be used without another look."""

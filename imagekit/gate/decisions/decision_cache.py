@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from imagekit.gate.decisions.decision import Decision, DecisionSubject
 from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Repository
+from imagekit.oci.location import LocatedRepository
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ class Shared(Protocol):
         """Return a decision, or None."""
         ...
 
-    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
+    def latest(self, place: LocatedRepository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when it was allowed last."""
         ...
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
+    def roots(self, place: LocatedRepository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that something is part of."""
         ...
 
@@ -56,8 +56,8 @@ class DecisionCache:
         self._shared = shared
         self._disk = ThreadPoolExecutor(2, "gate-store")
         self._decisions: LRUCache[DecisionSubject, Decision] = LRUCache(_KEPT_BYTES, _weight)
-        self._members: LRUCache[tuple[Repository, Digest], dict[DecisionSubject, None]] = LRUCache(
-            _KEPT_MEMBERS
+        self._members: LRUCache[tuple[LocatedRepository, Digest], dict[DecisionSubject, None]] = (
+            LRUCache(_KEPT_MEMBERS)
         )
 
     async def find(self, subject: DecisionSubject) -> Decision | None:
@@ -69,25 +69,27 @@ class DecisionCache:
                 self.learn(known)
         return known
 
-    async def latest(self, repository: Repository, tag: str) -> Decision | None:
+    async def latest(self, place: LocatedRepository, tag: str) -> Decision | None:
         """Return the decision on what a tag pointed to when it was allowed last."""
-        subject = await self._ask(lambda: self._store.latest(repository, tag))
+        subject = await self._ask(lambda: self._store.latest(place, tag))
         shared = self._shared
         if subject is None and shared is not None:
-            subject = await self._ask(lambda: shared.latest(repository, tag))
+            subject = await self._ask(lambda: shared.latest(place, tag))
         return None if subject is None else await self.find(subject)
 
-    async def roots(self, repository: Repository, digest: Digest) -> AsyncIterator[DecisionSubject]:
+    async def roots(
+        self, place: LocatedRepository, digest: Digest
+    ) -> AsyncIterator[DecisionSubject]:
         """Yield the images that something is part of: those in memory, then those on disk."""
-        members = tuple(self._members.get((repository, digest)) or {})
+        members = tuple(self._members.get((place, digest)) or {})
         for root in reversed(members):
             yield root
-        for root in await self._ask(lambda: self._store.roots(repository, digest)) or ():
+        for root in await self._ask(lambda: self._store.roots(place, digest)) or ():
             if root not in members:
                 yield root
         shared = self._shared
         if shared is not None:
-            for root in await self._ask(lambda: shared.roots(repository, digest)) or ():
+            for root in await self._ask(lambda: shared.roots(place, digest)) or ():
                 yield root
 
     def learn(self, decision: Decision) -> None:
@@ -103,7 +105,7 @@ class DecisionCache:
             return
         parts = (subject.digest, *decision.closure.manifests, *decision.closure.blobs)
         for digest in parts:
-            key = (subject.repository, digest)
+            key = (subject.place, digest)
             members = dict(self._members.get(key) or {})
             members.pop(subject, None)
             members[subject] = None

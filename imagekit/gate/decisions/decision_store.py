@@ -15,7 +15,8 @@ from imagekit.errors import ImagekitError, InputError, PolicyError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.gate.folder_lock import hold
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.location import LocatedReference, LocatedRepository
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.types import RawManifest
 from imagekit.policy.ruleset import Policy
 
@@ -84,7 +85,7 @@ class DecisionStore:
         Raises:
             OSError, sqlite3.Error: the disk is full or broken.
         """
-        name, digest, tag = str(subject.repository), str(subject.digest), subject.tag
+        name, digest, tag = subject.place.key, str(subject.digest), subject.tag
         with self._lock, self._database:
             self._forget(name, digest, tag)
             if decision.allowed and decision.manifest is not None:
@@ -92,7 +93,7 @@ class DecisionStore:
 
     def decision(self, subject: DecisionSubject) -> Decision | None:
         """Return the kept decision on an allowed image, or None."""
-        key = (str(subject.repository), str(subject.digest), subject.tag)
+        key = (subject.place.key, str(subject.digest), subject.tag)
         with self._lock:
             row = self._database.execute(
                 "SELECT pinned, policy, policy_name, made, fresh, until FROM decision "
@@ -111,29 +112,29 @@ class DecisionStore:
                 # Whatever wrote that, it is no decision of ours.
                 return None
 
-    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
+    def latest(self, place: LocatedRepository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when it was allowed last."""
         with self._lock:
             row = self._database.execute(
                 "SELECT digest FROM decision WHERE repository = ? AND tag = ? "
                 "ORDER BY made DESC LIMIT 1",
-                (str(repository), tag),
+                (place.key, tag),
             ).fetchone()
-        return None if row is None else DecisionSubject(repository, Digest.parse(row[0]), tag)
+        return None if row is None else DecisionSubject(place, Digest.parse(row[0]), tag)
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
+    def roots(self, place: LocatedRepository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that a blob or manifest is part of, those judged last first."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT m.root, m.tag FROM member m JOIN decision d ON d.repository = m.repository "
                 "AND d.digest = m.root AND d.tag = m.tag "
                 "WHERE m.repository = ? AND m.digest = ? ORDER BY d.made DESC LIMIT ?",
-                (str(repository), str(digest), _MOST_ROOTS),
+                (place.key, str(digest), _MOST_ROOTS),
             ).fetchall()
-        return tuple(DecisionSubject(repository, Digest.parse(root), tag) for root, tag in rows)
+        return tuple(DecisionSubject(place, Digest.parse(root), tag) for root, tag in rows)
 
     def repositories(self) -> tuple[str, ...]:
-        """Return the repositories of which something was allowed."""
+        """Return the keys of the repositories of which something was allowed."""
         with self._lock:
             rows = self._database.execute("SELECT DISTINCT repository FROM decision").fetchall()
         return tuple(name for (name,) in rows)
@@ -207,7 +208,7 @@ class DecisionStore:
 
     def _insert(self, decision: Decision, top: RawManifest, key: tuple[str, str, str]) -> None:
         name, digest, tag = key
-        pinned = isinstance(decision.reference, PinnedReference)
+        pinned = isinstance(decision.reference.reference, PinnedReference)
         times = [time.timestamp() for time in (decision.made, decision.fresh, decision.until)]
         self._database.execute(
             "INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -268,10 +269,11 @@ class DecisionStore:
         return RawManifest(media_type=row[0], digest=digest, raw=row[1])
 
 
-def _reference(subject: DecisionSubject, *, pinned: bool) -> Reference:
+def _reference(subject: DecisionSubject, *, pinned: bool) -> LocatedReference:
     if pinned or not subject.tag:
-        return PinnedReference(subject.repository, subject.digest, tag=subject.tag or None)
-    return TaggedReference(subject.repository, subject.tag)
+        return subject.reference
+    named = TaggedReference(subject.place.repository, subject.tag)
+    return LocatedReference(subject.place.location, named)
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ import redis
 from imagekit.errors import ImagekitError, InputError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.location import LocatedRepository
 from imagekit.oci.types import RawManifest
 
 _log = logging.getLogger(__name__)
@@ -59,12 +59,12 @@ class RedisShared:
             with self._redis.pipeline(transaction=False) as pipe:
                 pipe.set(key, _packed(decision), ex=_KEPT)
                 for digest in members:
-                    place = f"{_PREFIX}member:{subject.repository}@{digest}"
+                    place = f"{_PREFIX}member:{subject.place.key}@{digest}"
                     pipe.zadd(place, {f"{subject.digest} {subject.tag}": made})
                     pipe.zremrangebyrank(place, 0, -1 - _MOST_ROOTS)
                     pipe.expire(place, _KEPT)
                 if subject.tag:
-                    latest = f"{_PREFIX}latest:{subject.repository}:{subject.tag}"
+                    latest = f"{_PREFIX}latest:{subject.place.key}:{subject.tag}"
                     pipe.set(latest, str(subject.digest), ex=_KEPT)
                 pipe.execute()
         except redis.RedisError as error:
@@ -85,22 +85,20 @@ class RedisShared:
             # Whatever wrote that, it is no decision of a gate.
             return None
 
-    def latest(self, repository: Repository, tag: str) -> DecisionSubject | None:
+    def latest(self, place: LocatedRepository, tag: str) -> DecisionSubject | None:
         """Return what a tag pointed to when a gate allowed it last."""
         try:
-            raw = self._redis.get(f"{_PREFIX}latest:{repository}:{tag}")
-            return DecisionSubject(repository, Digest.parse(_text(raw)), tag) if raw else None
+            raw = self._redis.get(f"{_PREFIX}latest:{place.key}:{tag}")
+            return DecisionSubject(place, Digest.parse(_text(raw)), tag) if raw else None
         except (redis.RedisError, ImagekitError, UnicodeDecodeError):
             return None
 
-    def roots(self, repository: Repository, digest: Digest) -> tuple[DecisionSubject, ...]:
+    def roots(self, place: LocatedRepository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that something is part of, those judged last first."""
         try:
-            found = self._redis.zrevrange(f"{_PREFIX}member:{repository}@{digest}", 0, _MOST_ROOTS)
+            found = self._redis.zrevrange(f"{_PREFIX}member:{place.key}@{digest}", 0, _MOST_ROOTS)
             pairs = [_text(each).partition(" ") for each in found]
-            return tuple(
-                DecisionSubject(repository, Digest.parse(root), tag) for root, _, tag in pairs
-            )
+            return tuple(DecisionSubject(place, Digest.parse(root), tag) for root, _, tag in pairs)
         except (redis.RedisError, ImagekitError, UnicodeDecodeError):
             return ()
 
@@ -114,7 +112,7 @@ def _text(raw: object) -> str:
 
 
 def _key(subject: DecisionSubject) -> str:
-    return f"{_PREFIX}decision:{subject.repository}:{subject.tag}@{subject.digest}"
+    return f"{_PREFIX}decision:{subject.place.key}:{subject.tag}@{subject.digest}"
 
 
 def _packed(decision: Decision) -> bytes:
@@ -145,7 +143,7 @@ def _unpacked(subject: DecisionSubject, raw: bytes) -> Decision | None:
     if top is None:
         return None
     return Decision(
-        reference=PinnedReference(subject.repository, subject.digest, tag=subject.tag or None),
+        reference=subject.reference,
         digest=subject.digest,
         allowed=True,
         policy=str(document["policy"]),

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from imagekit.errors import AuthError, ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RequestRefusedError, unavailable, unknown_manifest
 from imagekit.gate.decisions.decision import Decision
-from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.protocol import TRANSIENT
 from imagekit.policy.findings import Finding, plain
 
@@ -26,7 +25,7 @@ class DenialError(RequestRefusedError):
             "DENIED",
             _told(decision, errors),
             detail={
-                "reference": shown(decision.reference),
+                "reference": decision.reference.full,
                 "digest": str(decision.digest) if decision.digest else None,
                 "policy": decision.policy_name,
                 "findings": [
@@ -83,19 +82,12 @@ def _undecided(error: ImagekitError, *, outage: bool) -> RequestRefusedError:
     return RequestRefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
 
 
-def shown(reference: Reference) -> str:
-    """Return a reference as it was asked for."""
-    if isinstance(reference, PinnedReference) and reference.tag:
-        return f"{reference.repository}:{reference.tag}@{reference.digest}"
-    return str(reference)
-
-
 def _told(decision: Decision, errors: Iterable[Finding]) -> str:
     # What would mend it is for whoever publishes; who pulls is told whom to ask, by the contact.
     found = [*errors]
     reasons = "; ".join(f"{each.code}: {each.message}" for each in found[:3])
     digest = f" ({decision.digest.short})" if decision.digest else ""
     return (
-        f"imagekit: {shown(decision.reference)}{digest} is refused by policy "
+        f"imagekit: {decision.reference.full}{digest} is refused by policy "
         f"{decision.policy_name}: {reasons or 'no check passed'}"
     )

@@ -38,6 +38,7 @@ from imagekit.gate.decisions.singleflight import SingleFlight
 from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.upstreams import Readers, Upstream
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LocatedReference, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.policy.glob import applicable
@@ -84,19 +85,24 @@ class _Case:
 
     upstream: Upstream
     reference: Reference
+    """The image, by the upstream's name."""
     book: ActivePolicy
     asker: Asker
     """For whom it is done."""
 
     @property
-    def repository(self) -> Repository:
-        return self.reference.repository
+    def place(self) -> LocatedRepository:
+        return self.located.place
+
+    @property
+    def located(self) -> LocatedReference:
+        return LocatedReference(self.upstream.location, self.reference)
 
     def of(self, reference: Reference) -> "_Case":
         return replace(self, reference=reference)
 
 
-Heard = Callable[[str, Decision | ImagekitError, Reference], None]
+Heard = Callable[[str, Decision | ImagekitError, LocatedReference], None]
 """Is told what was decided: a word for how, the decision or why there is none, of what."""
 
 
@@ -136,9 +142,9 @@ class DecisionService:
         self._now = now
         self._verifying = SingleFlight(times.wait, waiting=times.waiting)
         self._readers = Readers()
-        self._pins: LRUCache[tuple[Repository, str], _Pin] = LRUCache(_KEPT_PINS)
-        self._genuine: LRUCache[PinnedReference, bool] = LRUCache(_KEPT_PINS)
-        self._down: LRUCache[Repository, datetime] = LRUCache(_KEPT_PINS)
+        self._pins: LRUCache[tuple[LocatedRepository, str], _Pin] = LRUCache(_KEPT_PINS)
+        self._genuine: LRUCache[LocatedReference, bool] = LRUCache(_KEPT_PINS)
+        self._down: LRUCache[LocatedRepository, datetime] = LRUCache(_KEPT_PINS)
 
     async def manifest(
         self, upstream: Upstream, reference: Reference, *, asker: Asker = _SOMEBODY
@@ -177,7 +183,7 @@ class DecisionService:
             RefusedError: no allowed image does, or nothing can be decided now.
         """
         case = _Case(upstream, PinnedReference(repository, digest), self._active(), asker)
-        async for root in self._decision_cache.roots(repository, digest):
+        async for root in self._decision_cache.roots(case.place, digest):
             decision = await self._confirmed(case, root)
             if decision is not None and digest in decision.closure.blobs:
                 return Blob(digest, decision.closure.blobs[digest])
@@ -192,7 +198,7 @@ class DecisionService:
             RefusedError: no rule does, or the upstream does not give them.
         """
         self._check_ruled(repository)
-        reader = self._readers.of(upstream, repository)
+        reader = self._readers.of(upstream)
         found = await self._once_there(
             upstream, ("tags", repository), lambda: reader.tags(repository), asker=asker
         )
@@ -210,7 +216,7 @@ class DecisionService:
             RefusedError: no rule speaks of the repository, or the upstream fails.
         """
         self._check_ruled(subject.repository)
-        reader = self._readers.of(upstream, subject.repository)
+        reader = self._readers.of(upstream)
         return await self._once_there(
             upstream, ("referrers", subject), lambda: reader.referrers(subject), asker=asker
         )
@@ -223,7 +229,7 @@ class DecisionService:
     # By tag: which digest, then that digest's verdict under the tag's name.
 
     async def _by_tag(self, case: _Case, reference: TaggedReference) -> tuple[Decision, datetime]:
-        key = (reference.repository, reference.tag)
+        key = (case.place, reference.tag)
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
             known = await self._decision_cache.find(
@@ -242,8 +248,8 @@ class DecisionService:
 
     async def _resolve(self, case: _Case, reference: TaggedReference) -> Decision:
         """Ask the upstream what the tag points to now, and judge that unless it is known."""
-        recorder = RecordingReader(self._readers.of(case.upstream, case.repository))
-        stale = await self._stale(case, reference) if self._is_down(case.repository) else None
+        recorder = RecordingReader(self._readers.of(case.upstream))
+        stale = await self._stale(case, reference) if self._is_down(case.place) else None
         if stale is not None:
             return stale
         try:
@@ -255,7 +261,7 @@ class DecisionService:
         except ImagekitError:
             # Bytes that are not what they say they are become a verdict that says no.
             return await self._judge(case, recorder)
-        key = (reference.repository, reference.tag)
+        key = (case.place, reference.tag)
         pin = self._pins.get(key)
         known = await self._decision_cache.find(DecisionSubject(key[0], raw.digest, reference.tag))
         # A tag that moved is judged even if it moved back to what was allowed a moment ago.
@@ -275,32 +281,33 @@ class DecisionService:
             RegistryError: the upstream's error, where there is nothing else.
         """
         if is_outage(error):
-            self._down[case.repository] = self._now() + _OUTAGE
+            self._down[case.place] = self._now() + _OUTAGE
             stale = await self._stale(case, reference)
             if stale is not None:
                 return stale
-        self._heard("undecided", error, reference)
+        self._heard("undecided", error, case.located)
         raise error
 
     async def _stale(self, case: _Case, reference: TaggedReference) -> Decision | None:
-        known = await self._decision_cache.latest(reference.repository, reference.tag)
+        known = await self._decision_cache.latest(case.place, reference.tag)
         if known is None or not self._may_be_stale(case, known):
             return None
-        self._heard("stale", known, reference)
+        self._heard("stale", known, case.located)
         return known
 
     # By digest: on its own, as a part, or as something that is attached.
 
     async def _by_digest(self, case: _Case, reference: PinnedReference) -> Decision:
-        subject = DecisionSubject(reference.repository, reference.digest, reference.tag or "")
+        case = case.of(reference)
+        subject = DecisionSubject(case.place, reference.digest, reference.tag or "")
         known = await self._decision_cache.find(subject)
         if known is not None and self._is_fresh(case, known):
             return known
-        recorder = RecordingReader(self._readers.of(case.upstream, case.repository))
+        recorder = RecordingReader(self._readers.of(case.upstream))
         try:
             return await self._verifying.once(
                 ("digest", reference, reference.tag, case.book.fingerprint),
-                lambda: self._judge(case.of(reference), recorder),
+                lambda: self._judge(case, recorder),
                 upstream=case.upstream,
                 asker=case.asker,
             )
@@ -308,12 +315,12 @@ class DecisionService:
             stale = known is not None and self._may_be_stale(case, known)
             if error.status != _UNAVAILABLE or known is None or not stale:
                 raise
-            self._heard("stale", known, reference)
+            self._heard("stale", known, case.located)
             return known
 
     async def _as_part(self, case: _Case, digest: Digest) -> Served | None:
         """Return a manifest that is part of an image which is allowed, or that image itself."""
-        async for root in self._decision_cache.roots(case.repository, digest):
+        async for root in self._decision_cache.roots(case.place, digest):
             decision = await self._confirmed(case, root)
             if decision is None or decision.manifest is None:
                 continue
@@ -329,7 +336,7 @@ class DecisionService:
         known = await self._decision_cache.find(root)
         if known is not None and self._is_fresh(case, known):
             return known if known.allowed else None
-        pinned = PinnedReference(root.repository, root.digest, tag=root.tag or None)
+        pinned = PinnedReference(root.place.repository, root.digest, tag=root.tag or None)
         tries = [pinned] if pinned.tag is None else [pinned, pinned.with_digest(root.digest)]
         for reference in tries:
             try:
@@ -344,14 +351,15 @@ class DecisionService:
 
     async def _attached(self, case: _Case, reference: PinnedReference) -> Decision | None:
         """Return the decision on a proof that is attached to an allowed image."""
-        reader = self._readers.of(case.upstream, case.repository)
+        case = case.of(reference)
+        reader, repository = self._readers.of(case.upstream), reference.repository
 
         def read() -> tuple[RawManifest, ClaimedProof | None]:
             raw = reader.manifest(reference)
             return raw, proof_of(raw)
 
         def is_good(proof: ClaimedProof) -> bool:
-            return is_genuine(proof, lambda one: reader.blob(case.repository, one, limit=MAX_BYTES))
+            return is_genuine(proof, lambda one: reader.blob(repository, one, limit=MAX_BYTES))
 
         try:
             raw, proof = await self._once_there(
@@ -359,11 +367,11 @@ class DecisionService:
             )
             if proof is None:
                 return None
-            image = await self._by_digest(case, PinnedReference(case.repository, proof.subject))
+            image = await self._by_digest(case, PinnedReference(repository, proof.subject))
             if not image.allowed:
                 return None
             # It follows from the digest alone, and large junk is not read again for each request.
-            genuine = self._genuine.get(reference)
+            genuine = self._genuine.get(case.located)
             if genuine is None:
                 genuine = await self._once_there(
                     case.upstream,
@@ -371,7 +379,7 @@ class DecisionService:
                     lambda: is_good(proof),
                     asker=case.asker,
                 )
-                self._genuine[reference] = genuine
+                self._genuine[case.located] = genuine
             if not genuine:
                 return None
         except RequestRefusedError:
@@ -394,7 +402,7 @@ class DecisionService:
     async def _judge(self, case: _Case, recorder: RecordingReader) -> Decision:
         def work() -> Decision:
             decision = decide(
-                case.reference,
+                case.located,
                 case.book,
                 recorder,
                 deps=self._deps,
@@ -408,17 +416,17 @@ class DecisionService:
         try:
             decision = await self._verifying.in_thread(case.upstream, work)
         except NotFoundError as error:
-            self._heard("undecided", error, case.reference)
+            self._heard("undecided", error, case.located)
             if not recorder.manifests:
                 raise
             # The image is there; what is missing is something that a verdict needs.
             raise RegistryError(error.message, hint=error.hint, code="INCOMPLETE") from error
         except ImagekitError as error:
-            self._heard("undecided", error, case.reference)
+            self._heard("undecided", error, case.located)
             raise
         self._took(time.perf_counter() - began)
         self._decision_cache.learn(decision)
-        self._heard("judged", decision, case.reference)
+        self._heard("judged", decision, case.located)
         return decision
 
     def _check_ruled(self, repository: Repository) -> None:
@@ -434,9 +442,9 @@ class DecisionService:
         recent = now < known.made + self._times.lifetimes.stale
         return known.allowed and recent and known.holds(case.book.fingerprint, now)
 
-    def _is_down(self, repository: Repository) -> bool:
+    def _is_down(self, place: LocatedRepository) -> bool:
         """Return whether the upstream failed a moment ago, here and not in another repository."""
-        until = self._down.get(repository)
+        until = self._down.get(place)
         return until is not None and self._now() < until
 
     def _served(

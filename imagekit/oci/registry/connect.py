@@ -1,37 +1,37 @@
 """Chooses what reaches a repository: a layout on disk, or a registry by one of two transports."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.errors import ToolError
-from imagekit.oci.reference import Repository
+from imagekit.oci.location import LayoutLocation, LocatedRepository, Location
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.credentials import CredentialFinder
+    from imagekit.oci.registry.transport import Transport
 
 _HELPER_SECONDS = 30.0
 
 
-def reader(repository: Repository, options: RegistryOptions) -> RegistryReader:
-    """Return what reads from the repository's registry or layout; it starts in milliseconds."""
-    return light(repository, options)
+def reader(location: Location, options: RegistryOptions) -> RegistryReader:
+    """Return what reads from all registries, or from the layout; it starts in milliseconds."""
+    return light(location, options)
 
 
-def writer(repository: Repository, options: RegistryOptions) -> RegistryWriter:
+def writer(place: LocatedRepository, options: RegistryOptions) -> RegistryWriter:
     """Return what writes to the repository's registry or layout."""
-    if repository.layout is not None:
-        return _layout(repository.layout)
-    return _client(repository, options, oras=True)
+    if isinstance(place.location, LayoutLocation):
+        return _layout(place.location)
+    from imagekit.oci.registry.oras import OrasTransport
+
+    return _client(options, OrasTransport(place.repository.host, options))
 
 
-def light(repository: Repository, options: RegistryOptions) -> RegistryWriter:
-    """Return what writes to a registry without oras: for few bytes, where every start counts."""
-    if repository.layout is not None:
-        return _layout(repository.layout)
-    return _client(repository, options, oras=False)
+def light(location: Location, options: RegistryOptions) -> RegistryWriter:
+    """Return what writes to registries without oras: for few bytes, where every start counts."""
+    return _layout(location) if isinstance(location, LayoutLocation) else _client(options)
 
 
 def credential_finder() -> "CredentialFinder":
@@ -41,26 +41,20 @@ def credential_finder() -> "CredentialFinder":
     return CredentialFinder(_run_helper)
 
 
-def _layout(folder: Path) -> RegistryWriter:
+def _layout(location: LayoutLocation) -> RegistryWriter:
     from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
-    return LayoutRegistry(LayoutStore(folder))
+    return LayoutRegistry(LayoutStore(location.path))
 
 
-def _client(repository: Repository, options: RegistryOptions, *, oras: bool) -> RegistryWriter:
+def _client(options: RegistryOptions, transport: "Transport | None" = None) -> RegistryWriter:
     from imagekit.oci.registry.client import RegistryClient
     from imagekit.oci.registry.session import Session
     from imagekit.oci.registry.stdlib_transport import LightTransport
-    from imagekit.oci.registry.transport import Transport
 
     light = LightTransport(options)
-    transport: Transport = light
-    if oras:
-        from imagekit.oci.registry.oras import OrasTransport
-
-        transport = OrasTransport(repository.host, options)
-    session = Session(transport, light, options=options, credentials=credential_finder().find)
-    return RegistryClient(session)
+    find = credential_finder().find
+    return RegistryClient(Session(transport or light, light, options=options, credentials=find))
 
 
 def _run_helper(argv: Sequence[str], given: bytes) -> bytes:

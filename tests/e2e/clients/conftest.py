@@ -12,6 +12,7 @@ import pytest
 
 from imagekit.oci.codec import manifest_bytes, parse_manifest
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import parse_reference
 from imagekit.oci.registry.connect import light, reader
 from imagekit.oci.registry.options import RegistryOptions
@@ -130,7 +131,7 @@ def _published(home: Path, host: str, *, name: str) -> Image:
 def _layer(text: str) -> bytes:
     """Read the only layer, as clients get it."""
     reference = parse_reference(text)
-    source = reader(reference.repository, RegistryOptions())
+    source = reader(REGISTRY, RegistryOptions())
     raw = source.manifest(reference)
     manifest = parse_manifest(raw.raw, raw.media_type)
     assert not isinstance(manifest, Index)
@@ -141,7 +142,7 @@ def _attached(text: str, layer: bytes) -> Digest:
     """Attach a layer to an image, as anybody may who pushes."""
     reference = parse_reference(text)
     repository = reference.repository
-    registry = light(repository, RegistryOptions())
+    registry = light(REGISTRY, RegistryOptions())
     image = registry.manifest(reference).descriptor
     manifest = Manifest(
         media_type=MANIFEST,

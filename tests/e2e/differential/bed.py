@@ -11,6 +11,7 @@ from pathlib import Path
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
@@ -169,7 +170,7 @@ def _sign_blindly(copy: Copy, signer: Signer) -> None:
         document = node.document
         digest = Digest.parse(document.digest)
         sign(
-            light(repository, RegistryOptions()),
+            light(REGISTRY, RegistryOptions()),
             signer,
             PinnedReference(repository, digest),
             manifest=Descriptor(

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
@@ -63,11 +64,12 @@ class Site:
 
     def repository(self, path: str) -> Repository:
         """Return a repository of the site."""
-        return Repository(self.host, path, self.layout)
+        return Repository(self.host, path)
 
-    def writer(self, path: str) -> RegistryWriter:
+    def writer(self) -> RegistryWriter:
         """Return what writes there."""
-        return light(self.repository(path), RegistryOptions())
+        location = LayoutLocation(self.layout) if self.layout else REGISTRY
+        return light(location, RegistryOptions())
 
     def write_policy(self, *, more: str = "", expires: str = "2035-01-01T00:00:00Z") -> None:
         """Write the policy, whose version rises."""
@@ -88,14 +90,14 @@ class Site:
         self, path: str, tag: str, *, content: bytes = b"hello\n", signed: bool = True
     ) -> PinnedReference:
         """Push an image with one file in its layer; sign it unless told otherwise."""
-        image = push(self.writer(path), self.repository(path), content)
+        image = push(self.writer(), self.repository(path), content)
         return self.tag(image, tag, signed=signed)
 
     def push_index(
         self, path: str, tag: str, *platforms: str, signed: bool = True
     ) -> tuple[PinnedReference, tuple[PinnedReference, ...]]:
         """Push an index with an unsigned image for each architecture; sign the index alone."""
-        writer, repository = self.writer(path), self.repository(path)
+        writer, repository = self.writer(), self.repository(path)
         children = tuple(
             push(writer, repository, arch.encode() + b"\n", architecture=arch) for arch in platforms
         )
@@ -112,7 +114,7 @@ class Site:
 
     def tag(self, image: PinnedReference, tag: str, *, signed: bool = True) -> PinnedReference:
         """Let a tag point to an image, and sign it by that name."""
-        writer = self.writer(image.repository.path)
+        writer = self.writer()
         reference = TaggedReference(image.repository, tag)
         writer.tag(reference, writer.manifest(image))
         if signed:
@@ -121,7 +123,7 @@ class Site:
 
     def sign(self, reference: TaggedReference) -> None:
         """Sign what a tag points to, and nothing that an index lists."""
-        writer = self.writer(reference.repository.path)
+        writer = self.writer()
         top = writer.manifest(reference)
         sign(
             writer,

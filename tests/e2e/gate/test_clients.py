@@ -91,9 +91,7 @@ def test_podman_is_refused(site: Site, gate: GateProcess, podman: Podman) -> Non
 
 def test_podman_is_refused_by_digest(site: Site, gate: GateProcess, podman: Podman) -> None:
     """By digest, too."""
-    image = site.writer("apps/bad").manifest(
-        site.push("apps/bad", "1", content=b"evil", signed=False)
-    )
+    image = site.writer().manifest(site.push("apps/bad", "1", content=b"evil", signed=False))
 
     pulled = podman.pull(f"{gate.host}/apps/bad@{image.digest}")
 

@@ -41,7 +41,7 @@ def test_conformance(bench: Path, site: Site, gate: GateProcess, tmp_path: Path)
     second = site.push("apps/conform", "2", content=bytes(100_000))
     index, children = site.push_index("apps/conform", "3", "amd64", "arm64")
     manifests = (first, second, index, *children)
-    raw = [json.loads(site.writer("apps/conform").manifest(each).raw) for each in manifests]
+    raw = [json.loads(site.writer().manifest(each).raw) for each in manifests]
     blobs = [
         part["digest"] for one in raw if "config" in one for part in (one["config"], *one["layers"])
     ]

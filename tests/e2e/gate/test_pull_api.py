@@ -251,7 +251,7 @@ def test_range_outside(gate: GateProcess, image: PinnedReference) -> None:
 
 def test_blob_of_a_refused_image(site: Site, gate: GateProcess, unsigned: PinnedReference) -> None:
     """A blob that only a refused image consists of is unknown, though the origin has it."""
-    raw = site.writer("apps/unsigned").manifest(unsigned).raw
+    raw = site.writer().manifest(unsigned).raw
     digests = [each["digest"] for each in (json.loads(raw)["config"], *json.loads(raw)["layers"])]
     gate.get("/v2/apps/unsigned/manifests/1")
 
@@ -355,7 +355,7 @@ def test_signature_of_a_refused_image(
     site: Site, gate: GateProcess, unsigned: PinnedReference
 ) -> None:
     """What is attached to a refused image is refused."""
-    writer, repository = site.writer("apps/unsigned"), unsigned.repository
+    writer, repository = site.writer(), unsigned.repository
     config = writer.put_bytes(repository, EMPTY, EMPTY_JSON)
     document = {
         "schemaVersion": 2,
@@ -415,7 +415,7 @@ def test_an_index_that_lists_what_is_not_there(tmp_path: Path) -> None:
     LayoutStore.create(tmp_path / "layout")
     site = Site("registry.site.example", tmp_path, tmp_path / "layout")
     index, children = site.push_index("apps/sparse", "full", "amd64")
-    writer = site.writer("apps/sparse")
+    writer = site.writer()
     entries = json.loads(writer.manifest(index).raw)["manifests"]
     lost = {
         **entries[0],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.clock import SystemClock
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
@@ -57,7 +58,7 @@ def signed(
     generate(keys, lambda: PASSWORD, kind=request.param)
     signer = KeySigner(FileKey.from_file(keys / "imagekit.key", lambda: PASSWORD))
     repository = Repository(host, f"apps/{request.param}")
-    writer = light(repository, RegistryOptions())
+    writer = light(REGISTRY, RegistryOptions())
     image = push_image(writer, repository)
     manifest = writer.manifest(image)
     sign(

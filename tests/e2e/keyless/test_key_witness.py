@@ -16,6 +16,7 @@ import requests
 import yaml
 
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Repository, parse_reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
@@ -192,7 +193,7 @@ def _pinned(image: str) -> PinnedReference:
 
 
 def _reader(image: str) -> RegistryReader:
-    return connect.reader(_pinned(image).repository, RegistryOptions())
+    return connect.reader(REGISTRY, RegistryOptions())
 
 
 @pytest.fixture(scope="module", params=WAYS)

@@ -11,6 +11,7 @@ from imagekit.cli.main import main
 from imagekit.clock import SystemClock
 from imagekit.errors import SigningKeyError
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
@@ -56,7 +57,7 @@ def test_cosign_accepts_what_a_token_signed(
     public_key = box.add("images", "01", ec.generate_private_key(curve))
     stranger = box.add("other", "02", ec.generate_private_key(curve))
     repository = Repository(registry, f"apps/{curve.name}")
-    writer = light(repository, RegistryOptions())
+    writer = light(REGISTRY, RegistryOptions())
     image = push_image(writer, repository)
     manifest = writer.manifest(image)
     signer = KeySigner(open_key(box.uri("object=images"), _pin))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.build.build import BuildOptions
+from imagekit.oci.location import LocatedRepository, location_of
 from imagekit.oci.reference import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
@@ -53,7 +54,13 @@ def main() -> None:
         to=destination,
         signer=open_signer(key, lambda: "secret"),
         options=PublishOptions(build=BuildOptions(test=False)),
-        writer=Mortal(writer(repository, RegistryOptions(settle_seconds=1)), int(left)),
+        writer=Mortal(
+            writer(
+                LocatedRepository(location_of(repository), repository),
+                RegistryOptions(settle_seconds=1),
+            ),
+            int(left),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
+from imagekit.oci.location import LocatedRepository, location_of
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
@@ -145,7 +146,7 @@ def _dies(bed: Bed, number: int) -> bool:
 
 def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
     repository = Destination.parse(bed.to(prefix)).repository("hello")
-    reader = writer(repository, RegistryOptions())
+    reader = writer(LocatedRepository(location_of(repository), repository), RegistryOptions())
     try:
         tags = reader.tags(repository)
     except NotFoundError:
@@ -158,7 +159,7 @@ def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
 
 def _complete(bed: Bed, prefix: str) -> None:
     repository = Destination.parse(bed.to(prefix)).repository("hello")
-    reader = writer(repository, RegistryOptions())
+    reader = writer(LocatedRepository(location_of(repository), repository), RegistryOptions())
     for tag in ("1.0.0", "latest"):
         verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
         assert verdict.allowed, (prefix, tag, verdict.findings)

@@ -11,6 +11,7 @@ import pytest
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
+from imagekit.oci.location import LocatedRepository, location_of
 from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
@@ -95,7 +96,12 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
                 to=destination,
                 signer=signer,
                 options=PublishOptions(build=BuildOptions(test=False, env=env)),
-                writer=_Meeting(writer(repository, RegistryOptions()), barrier),
+                writer=_Meeting(
+                    writer(
+                        LocatedRepository(location_of(repository), repository), RegistryOptions()
+                    ),
+                    barrier,
+                ),
                 memory=SqliteRollbackStore(home / "seen.db"),
             )
         except InputError as error:

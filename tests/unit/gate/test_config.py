@@ -17,6 +17,7 @@ from imagekit.gate.config import gate_schema, load_config, parse_address, parse_
 from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.upstreams import Upstream, Upstreams
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.registry.options import RegistryOptions
 
 _WHOLE = """\
@@ -62,7 +63,7 @@ def test_whole_configuration(tmp_path: Path) -> None:
         "docker.io",
         ("auth.docker.io",),
     )
-    assert local.layout == tmp_path / "images"
+    assert local.location == LayoutLocation(tmp_path / "images")
     assert config.htpasswd == tmp_path / "htpasswd"
     assert config.times.pin == timedelta(seconds=5)
     assert config.times.lifetimes.stale == timedelta(0)

@@ -10,6 +10,7 @@ from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps
 from imagekit.gate.decisions.decision import Decision, fingerprint, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.types import Descriptor
 from imagekit.policy.ruleset import Deny, Freshness, OpenedPolicy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
@@ -49,7 +50,7 @@ def decided(made: World, policy: OpenedPolicy, **lifetimes: timedelta) -> Decisi
     """Judge the image by its tag."""
     times = {"allowed": HOUR, "stale": HOUR} | lifetimes
     return decide(
-        made.reference,
+        LocatedReference(REGISTRY, made.reference),
         ActivePolicy(policy=policy, fingerprint=fingerprint(policy)),
         RecordingReader(made.registry),
         deps=VerifierDeps(memory=NoRollbackStore(), certificates=None),  # type: ignore[arg-type]
@@ -154,7 +155,7 @@ def test_look_into_the_future_is_not_remembered() -> None:
     policy = made.policy()
 
     decide(
-        made.reference,
+        LocatedReference(REGISTRY, made.reference),
         ActivePolicy(policy=policy, fingerprint="f"),
         RecordingReader(made.registry),
         deps=VerifierDeps(memory=memory, certificates=None),  # type: ignore[arg-type]

@@ -12,12 +12,19 @@ from imagekit.errors import InputError, PolicyError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject
 from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import (
+    REGISTRY,
+    LayoutLocation,
+    LocatedReference,
+    LocatedRepository,
+)
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import MANIFEST, RawManifest
 from tests.support.signed import World
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 REPOSITORY = Repository.parse("r.site/apps/demo")
+PLACE = LocatedRepository(REGISTRY, REPOSITORY)
 BLOB, CHILD = Digest.of(b"blob"), b"child"
 
 
@@ -31,7 +38,7 @@ def decision(content: bytes = b"top", *, made: datetime = NOW, allowed: bool = T
     top = raw(content)
     child = raw(CHILD)
     return Decision(
-        reference=TaggedReference(REPOSITORY, "1"),
+        reference=LocatedReference(REGISTRY, TaggedReference(REPOSITORY, "1")),
         digest=top.digest,
         allowed=allowed,
         policy="f",
@@ -46,7 +53,7 @@ def decision(content: bytes = b"top", *, made: datetime = NOW, allowed: bool = T
 
 def subject(content: bytes = b"top") -> DecisionSubject:
     """Return what it is about."""
-    return DecisionSubject(REPOSITORY, Digest.of(content), "1")
+    return DecisionSubject(PLACE, Digest.of(content), "1")
 
 
 _OPEN: list[DecisionStore] = []
@@ -84,12 +91,12 @@ def test_roots_and_latest(store: DecisionStore) -> None:
     store.keep(subject(), decision())
     store.keep(subject(b"new"), decision(b"new", made=NOW + timedelta(hours=1)))
 
-    assert store.roots(REPOSITORY, BLOB) == (subject(b"new"), subject())
-    assert store.roots(REPOSITORY, Digest.of(CHILD)) == (subject(b"new"), subject())
-    assert store.roots(REPOSITORY, Digest.of(b"new")) == (subject(b"new"),)
-    assert store.latest(REPOSITORY, "1") == subject(b"new")
-    assert store.roots(Repository.parse("r.site/apps/other"), BLOB) == ()
-    assert store.repositories() == (str(REPOSITORY),)
+    assert store.roots(PLACE, BLOB) == (subject(b"new"), subject())
+    assert store.roots(PLACE, Digest.of(CHILD)) == (subject(b"new"), subject())
+    assert store.roots(PLACE, Digest.of(b"new")) == (subject(b"new"),)
+    assert store.latest(PLACE, "1") == subject(b"new")
+    assert store.roots(replace(PLACE, repository=Repository.parse("r.site/apps/other")), BLOB) == ()
+    assert store.repositories() == (PLACE.key,)
 
 
 def test_denied_takes_its_place_away(store: DecisionStore) -> None:
@@ -98,7 +105,7 @@ def test_denied_takes_its_place_away(store: DecisionStore) -> None:
     store.keep(subject(), decision(allowed=False))
 
     assert store.decision(subject()) is None
-    assert store.roots(REPOSITORY, BLOB) == ()
+    assert store.roots(PLACE, BLOB) == ()
 
 
 def test_altered_manifest_is_not_believed(store: DecisionStore) -> None:
@@ -128,7 +135,7 @@ def test_prune(store: DecisionStore) -> None:
 
     store.prune(NOW + timedelta(days=31), timedelta(days=30))
 
-    assert store.roots(REPOSITORY, BLOB) == (subject(b"new"),)
+    assert store.roots(PLACE, BLOB) == (subject(b"new"),)
     assert store.decision(subject(b"new")) is not None
     with sqlite3.connect(store.folder / "gate.db") as database:
         count = database.execute("SELECT count(*) FROM manifest").fetchone()[0]
@@ -140,11 +147,35 @@ def test_pinned_reference(store: DecisionStore) -> None:
     """A decision by digest comes back as one by digest."""
     top = decision()
     assert top.digest is not None
-    pinned = replace(top, reference=PinnedReference(REPOSITORY, top.digest))
-    key = DecisionSubject(REPOSITORY, top.digest)
+    pinned = replace(
+        top, reference=LocatedReference(REGISTRY, PinnedReference(REPOSITORY, top.digest))
+    )
+    key = DecisionSubject(PLACE, top.digest)
     store.keep(key, pinned)
 
     assert store.decision(key) == pinned
+
+
+def test_one_place_s_decision_is_no_other_s(store: DecisionStore) -> None:
+    """A layout may have under a name and tag what a registry has, but not what speaks for it."""
+    names = [REPOSITORY, Repository.parse("localhost/r.site/apps/demo")]
+    locations = (REGISTRY, LayoutLocation(Path("/srv/a")), LayoutLocation(Path("/srv/b")))
+    places = [LocatedRepository(location, name) for location in locations for name in names]
+    for kept in places:
+        reference = LocatedReference(kept.location, TaggedReference(kept.repository, "1"))
+        key = replace(subject(), place=kept)
+        store.keep(key, replace(decision(), reference=reference))
+
+        found = store.decision(key)
+        assert found is not None
+        assert found.reference == reference
+        assert store.latest(kept, "1") == key
+        assert store.roots(kept, BLOB) == (key,)
+        for other in (each for each in places if each != kept):
+            assert store.decision(replace(key, place=other)) is None
+            assert store.latest(other, "1") is None
+            assert store.roots(other, BLOB) == ()
+        store.keep(key, decision(allowed=False))
 
 
 def test_accept(store: DecisionStore) -> None:

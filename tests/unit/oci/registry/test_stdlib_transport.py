@@ -5,6 +5,7 @@ import http.client
 import pytest
 
 from imagekit.errors import IntegrityError
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.deadline_socket import Limit
 from imagekit.oci.registry.options import RegistryOptions
@@ -53,7 +54,7 @@ def test_a_known_blob_of_another_size_is_asked_for_again() -> None:
     with stage.server:
         repository = stage.world.repository
         blob = stage.world.registry.put_bytes(repository, BUNDLE, b"bundle")
-        reader = connect.reader(repository, RegistryOptions())
+        reader = connect.reader(REGISTRY, RegistryOptions())
         assert reader.blob(repository, blob, limit=10) == b"bundle"
         assert reader.blob(repository, blob, limit=10) == b"bundle"
         lying = Descriptor(media_type=BUNDLE, digest=blob.digest, size=5)
