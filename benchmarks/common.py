@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagekit import RegistryOptions, open_signer, sign_image
+from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.types import CONFIG as CONFIG_TYPE
@@ -86,7 +87,7 @@ def push_signed(folder: Path, to: str, count: int) -> list[str]:
     images = []
     for number in range(count):
         reference = TaggedReference(Repository.parse(f"{to}/image{number}"), "1.0.0")
-        writer = connect.light(reference.repository, RegistryOptions())
+        writer = connect.light(REGISTRY, RegistryOptions())
         raw = b'{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}'
         config = writer.put_bytes(reference.repository, CONFIG_TYPE, raw)
         entry = {"mediaType": CONFIG_TYPE, "digest": str(config.digest), "size": config.size}
@@ -94,7 +95,8 @@ def push_signed(folder: Path, to: str, count: int) -> list[str]:
         document["annotations"] = {"number": str(number)}
         pinned = writer.put_manifest(reference.repository, MANIFEST, json.dumps(document).encode())
         writer.tag(reference, writer.manifest(pinned))
-        sign_image(reference, signer=signer, options=RegistryOptions(), sbom=False, progress=silent)
+        wanted, options = LocatedReference(REGISTRY, reference), RegistryOptions()
+        sign_image(wanted, signer=signer, options=options, sbom=False, progress=silent)
         images.append(str(reference))
     return images
 

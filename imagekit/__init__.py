@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from imagekit.build.build import BuildOptions
     from imagekit.check.check import build_tested as build_recipe
     from imagekit.errors import ImagekitError
-    from imagekit.oci.reference import Destination, parse_reference
+    from imagekit.oci.location import Destination
+    from imagekit.oci.location import parse_located as parse_reference
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.publish.publish import PublishOptions
     from imagekit.publish.publish import publish as publish_recipe
@@ -68,7 +69,7 @@ __all__ = [
 # Where each name lives; behind the colon, what it is called there.
 _HOMES = {
     "BuildOptions": "build.build",
-    "Destination": "oci.reference",
+    "Destination": "oci.location",
     "ImagekitError": "errors",
     "open_signer": "sign.open_signer",
     "PublishOptions": "publish.publish",
@@ -85,7 +86,7 @@ _HOMES = {
     "load_policy": "verify.policies:load_unsigned",
     "load_recipe": "recipe:load",
     "open_policy": "verify.policies",
-    "parse_reference": "oci.reference",
+    "parse_reference": "oci.location:parse_located",
     "publish_recipe": "publish.publish:publish",
     "sbom_of_folder": "sbom.sbom",
     "sbom_of_reference": "sbom.sbom",

@@ -90,7 +90,7 @@ def named_by_containerfile(
         if isinstance(source, RecipeBase):
             below, name = on_top_of(built[source.name], store), f"{LAYOUT_HOST}/{source.name}"
         else:
-            below, name = bring(source), str(source.reference)
+            below, name = bring(source), str(source)
         materials += below.materials
         contexts.append(_context(name, below, script))
     base = next((each for each in contexts if each.name == script.image), None)
@@ -149,21 +149,17 @@ def image_below(
         RegistryError: the registry gives no good answer.
         IntegrityError: bytes are not what their digest says.
     """
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import reader
 
-    progress(Started(stage="base", detail=str(base.reference)))
-    repository = base.reference.repository
-    source = reader(location_of(repository), registry.of(repository.host))
+    progress(Started(stage="base", detail=str(base)))
+    source = reader(base.location, registry.of(base.reference.repository.host))
     reference, manifest = _image(source, base, host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)
     if len(config.diff_ids) != len(manifest.layers):
-        raise DocumentError(f"{base.reference} has other layers than its configuration says")
+        raise DocumentError(f"{base} has other layers than its configuration says")
     layers = tuple(
-        BuiltLayer(
-            descriptor=_plain(layer), diff_id=diff_id, origin=Origin.BASE, title=str(base.reference)
-        )
+        BuiltLayer(descriptor=_plain(layer), diff_id=diff_id, origin=Origin.BASE, title=str(base))
         for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     )
     for number, layer in enumerate(layers, 1):
@@ -171,7 +167,7 @@ def image_below(
         if not store.path(layer.descriptor.digest).exists():
             with source.stream(reference.repository, layer.descriptor) as pieces:
                 store.add(layer.descriptor.digest, pieces)
-    material = Material(uri=str(base.reference), name="base image", digest=base.reference.digest)
+    material = Material(uri=str(base), name="base image", digest=base.reference.digest)
     return BaseImage(layers=layers, config=config, materials=(material,))
 
 
@@ -194,9 +190,7 @@ def _choose(index: Index, base: ImageBase, platform: Platform) -> Descriptor:
     for entry in index.manifests:
         if entry.platform is not None and replace(entry.platform, variant="") == platform:
             return entry
-    raise RecipeError(
-        f"{base.place.file}:{base.place.line}: {base.reference} has no image for {platform}"
-    )
+    raise RecipeError(f"{base.place.file}:{base.place.line}: {base} has no image for {platform}")
 
 
 def _plain(layer: Descriptor) -> Descriptor:

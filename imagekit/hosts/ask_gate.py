@@ -97,7 +97,7 @@ class GateJudge:
 
     def _behind(self, repository: Repository) -> Repository:
         name = self._gate.registries.get(repository.host)
-        if name is None or repository.layout is not None:
+        if name is None:
             raise InputError(
                 f"{repository} is not behind the gate {self._gate.url}",
                 hint="list its registry in `registries` if the gate stands before it",

@@ -7,24 +7,29 @@ from pathlib import Path
 from imagekit.build.tools.podman import Podman
 from imagekit.hosts.podman_options import container_options
 from imagekit.hosts.probe import read
+from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.process import Runner
 from imagekit.progress import Progress
 
 
-def podman(options: RegistryOptions, *, network: str, progress: Progress) -> Podman:
+def podman(
+    options: RegistryOptions, *, network: str, progress: Progress, location: Location = REGISTRY
+) -> Podman:
     """Return the runtime that pulls and runs.
 
     Args:
         options: how registries are reached.
         network: what a container sees of the network, in Podman's words; empty for Podman's own.
         progress: told of the commands.
+        location: where it pulls from.
     """
     runner = Runner(progress=progress)
     host = read(runner, os.environ, Path("/"))
     return Podman(
         programs=runner,
         options=options,
+        location=location,
         container=container_options(host, network=network),
         terminal=sys.stdin.isatty() and sys.stdout.isatty(),
         driver=host.driver,

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, RootFolder
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
 from imagekit.offline.check_receipt import Checked
 from imagekit.offline.image_store import ImageStore
@@ -33,7 +33,8 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
         raise InputError(f"{checked.path} was not allowed to run")
     match checked.kind:
         case StageKind.OCI:
-            return podman.run(_in_layout(checked), arguments)
+            layout = LayoutLocation(checked.path)
+            return podman.pulling(layout).run(_image(checked), arguments)
         case StageKind.STORE:
             return _stored(checked, arguments, podman)
         case StageKind.BUNDLE:
@@ -45,11 +46,11 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
             )
 
 
-def _in_layout(checked: Checked) -> PinnedReference:
+def _image(checked: Checked) -> PinnedReference:
     image = checked.verdict.reference
     if not isinstance(image, PinnedReference):
         raise InputError(f"{checked.path} was not checked by its digest")
-    return PinnedReference(replace(image.repository, layout=checked.path), image.digest)
+    return image.with_digest(image.digest)
 
 
 def _stored(checked: Checked, arguments: Sequence[str], podman: Podman) -> int:

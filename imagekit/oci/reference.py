@@ -1,15 +1,14 @@
-"""Names of images: repositories, tagged and pinned references, destinations.
+"""Names of images: repositories, tagged and pinned references.
 
 The grammar of names and tags is that of the OCI distribution-spec ("Pulling manifests"), checked
 by splitting and character sets instead of one large expression, so that hostile input costs
-nothing. A repository lives in a registry or in an OCI image layout on disk; its *name*,
-``HOST/PATH``, is what signatures and policies speak of in both cases. Its host has one spelling,
-whoever made it (``imagekit.oci.hostname``), and so has a name of Docker Hub: one that has a
-single component stands below ``library/``.
+nothing. A name is what signatures and policies speak of; where the image is read is another value
+(``imagekit.oci.location``), and an image in a layout on disk has a name as well. Its host has one
+spelling, whoever made it (``imagekit.oci.hostname``), and so has a name of Docker Hub: one that has
+a single component stands below ``library/``.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 from imagekit.errors import InvalidReferenceError
@@ -29,11 +28,10 @@ _OFFICIAL = "library"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
-    """A repository: ``host/path``, in a registry or in the layout folder."""
+    """A repository by its full name, wherever it is (``imagekit.oci.location``)."""
 
     host: str
     path: str
-    layout: Path | None = None
 
     def __post_init__(self) -> None:
         """Give the name its one spelling.
@@ -74,10 +72,7 @@ class Repository:
         return is_loopback(self.host)
 
     def __str__(self) -> str:
-        if self.layout is None:
-            return self.name
-        local = self.host == LAYOUT_HOST
-        return f"oci:{self.layout}:{self.path if local else self.name}"
+        return self.name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,90 +137,26 @@ class PinnedReference:
 Reference = TaggedReference | PinnedReference
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where recipes are published: a registry and a prefix, or a layout folder."""
-
-    host: str
-    prefix: str = ""
-    layout: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Give the host its one spelling.
-
-        Raises:
-            InvalidReferenceError: it is none.
-        """
-        object.__setattr__(self, "host", canonical_host(self.host))
-
-    @classmethod
-    def parse(cls, text: str, *, alias: str = "") -> Self:
-        """Read ``HOST[:PORT][/PREFIX]`` or ``oci:FOLDER``.
-
-        Args:
-            text: what the user wrote.
-            alias: ``HOST/PREFIX`` that images in a layout are named by (``--as``).
-
-        Raises:
-            InvalidReferenceError: it is neither.
-        """
-        if text.startswith("oci:"):
-            folder = _folder(text.removeprefix("oci:"), whole=text)
-            named = cls.parse(alias) if alias else cls(LAYOUT_HOST)
-            return cls(named.host, named.prefix, folder)
-        if alias:
-            raise InvalidReferenceError("--as goes with a destination oci:FOLDER only")
-        host, slash, prefix = text.partition("/")
-        if not names_host(host):
-            raise InvalidReferenceError(
-                f"{quoted(text)} is not a destination",
-                hint="write HOST[:PORT]/PREFIX, such as registry.example.org/apps, or oci:FOLDER",
-            )
-        if slash:
-            check_path(prefix.rstrip("/") if prefix else prefix, whole=text)
-        return cls(host, prefix.rstrip("/"))
-
-    def repository(self, name: str) -> Repository:
-        """Return the repository of the recipe called ``name``.
-
-        Raises:
-            InvalidReferenceError: the name is not of the grammar.
-        """
-        path = f"{self.prefix}/{name}" if self.prefix else name
-        check_path(path, whole=path)
-        return Repository(self.host, path, self.layout)
-
-    def __str__(self) -> str:
-        if self.layout is not None:
-            return f"oci:{self.layout}"
-        return f"{self.host}/{self.prefix}" if self.prefix else self.host
-
-
 def parse_reference(text: str, *, whole: str = "") -> Reference:
-    """Read ``HOST/NAME:TAG``, ``HOST/NAME[:TAG]@DIGEST`` or the same behind ``oci:FOLDER:``.
+    """Read ``HOST/NAME:TAG`` or ``HOST/NAME[:TAG]@DIGEST``.
 
     Args:
         text: the reference.
         whole: what the user wrote, for the message; the text itself where it is left out.
 
     Raises:
-        InvalidReferenceError: it is none of these, or has neither tag nor digest.
+        InvalidReferenceError: it is neither, or has neither tag nor digest.
     """
-    layout: Path | None = None
-    rest = text
     if text.startswith("oci:"):
-        folder, colon, rest = text.removeprefix("oci:").partition(":")
-        layout = _folder(folder, whole=text)
-        if not colon or not rest:
-            raise InvalidReferenceError(
-                f"{quoted(text)} names no image of the layout", hint="write oci:FOLDER:NAME:TAG"
-            )
-        if not names_host(rest.partition("/")[0]) or "/" not in rest:
-            rest = f"{LAYOUT_HOST}/{rest}"
-    rest, at, digest_text = rest.partition("@")
+        # A host could be called so; everywhere else the word means a folder of this machine.
+        raise InvalidReferenceError(
+            f"{quoted(text)} names a folder, and no image in a registry",
+            hint="write HOST/NAME:TAG or HOST/NAME@sha256:...",
+        )
+    rest, at, digest_text = text.partition("@")
     digest = Digest.parse(digest_text) if at else None
     name, tag = _split_tag(rest)
-    repository = replace(Repository.parse(name), layout=layout)
+    repository = Repository.parse(name)
     if digest is not None:
         if tag is not None:
             return TaggedReference(repository, tag).pin(digest)
@@ -331,15 +262,6 @@ def _split_tag(text: str) -> tuple[str, str | None]:
     if colon > slash:
         return text[:colon], text[colon + 1 :]
     return text, None
-
-
-def _folder(text: str, *, whole: str) -> Path:
-    if not text or ":" in text or "\0" in text:
-        raise InvalidReferenceError(
-            f"{quoted(whole)} names no folder of a layout",
-            hint="write oci:FOLDER; the folder's path has no colon",
-        )
-    return Path(text)
 
 
 def quoted(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
+from imagekit.oci.location import LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, Index, RawManifest
@@ -53,7 +54,7 @@ def copy(
     writer: RegistryWriter,
     found: Closure,
     *,
-    to: Repository,
+    to: LocatedRepository,
     put: PutPieces,
     progress: Progress,
     name: Name | None = None,
@@ -64,7 +65,7 @@ def copy(
         reader: where the image is.
         writer: where it goes to.
         found: what belongs to it.
-        to: the repository that it gets into.
+        to: the repository that it gets into, and where that is.
         put: writes blobs.
         progress: is told what happens.
         name: lets the tag point to the image; where it is left out, a tag of another image moves.
@@ -75,37 +76,43 @@ def copy(
     """
     progress(Started(stage="copy", detail=str(to)))
     began = time.monotonic()
+    repository = to.repository
     sent = done = 0
     for blob in found.blobs:
-        if not writer.has_blob(to, blob):
+        if not writer.has_blob(repository, blob):
             with reader.stream(found.image.repository, blob) as pieces:
-                put(to, blob, pieces)
+                put(repository, blob, pieces)
             sent += blob.size
         done += blob.size
         progress(Advanced(stage="copy", done=done, total=found.size))
     for raw in (*found.manifests, *found.attached):
-        writer.put_manifest(to, raw.media_type, raw.raw)
+        writer.put_manifest(repository, raw.media_type, raw.raw)
     for tag, raw in found.tags:
-        _legacy(writer, TaggedReference(to, tag), raw, progress=progress)
+        legacy = TaggedReference(repository, tag)
+        if not _merged(writer, legacy, raw):
+            shown = to.location.shown(str(legacy))
+            progress(Note(message=f"not replaced, as it holds other signatures: {shown}"))
     if found.image.tag is not None:
-        (name or writer.tag)(TaggedReference(to, found.image.tag), found.top)
+        (name or writer.tag)(TaggedReference(repository, found.image.tag), found.top)
     summary = f"{len(found.blobs)} blobs, {sent / MEGA:.1f} of {found.size / MEGA:.1f} MB sent"
     progress(Done(stage="copy", summary=summary, seconds=time.monotonic() - began))
-    return Copied(reference=PinnedReference(to, found.image.digest, tag=found.image.tag), sent=sent)
+    pinned = PinnedReference(repository, found.image.digest, tag=found.image.tag)
+    return Copied(reference=pinned, sent=sent)
 
 
-def _legacy(
-    writer: RegistryWriter, reference: TaggedReference, raw: RawManifest, *, progress: Progress
-) -> None:
-    """Write a tag of the legacy forms, unless that would take signatures of others away."""
+def _merged(writer: RegistryWriter, reference: TaggedReference, raw: RawManifest) -> bool:
+    """Write a tag of the legacy forms, unless that would take signatures of others away.
+
+    Returns:
+        Whether all signatures are there now.
+    """
     there = _layers_of(writer, reference)
     mine = _layers(raw)
     if there - mine:
-        if mine - there:
-            progress(Note(message=f"not replaced, as it holds other signatures: {reference}"))
-        return
+        return not mine - there
     writer.put_manifest(reference.repository, raw.media_type, raw.raw)
     writer.tag(reference, raw)
+    return True
 
 
 def _layers_of(reader: RegistryReader, reference: TaggedReference) -> frozenset[object]:

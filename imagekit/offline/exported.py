@@ -59,7 +59,7 @@ def record_bytes(record: Exported) -> bytes:
         {
             "schema": _SCHEMA,
             "kind": _KIND,
-            "reference": reference_text(record.reference),
+            "reference": record.reference.full,
             "digest": str(record.digest),
             "policy": {
                 "file": policy.file,
@@ -93,13 +93,6 @@ def parse_record(raw: bytes) -> Exported:
         policy=_policy(fields.object("policy")),
         members=_members(fields.object("files")),
     )
-
-
-def reference_text(reference: Reference) -> str:
-    """Return the name of an image without where it lies: ``HOST/PATH[:TAG][@DIGEST]``."""
-    tag = f":{reference.tag}" if reference.tag else ""
-    digest = f"@{reference.digest}" if isinstance(reference, PinnedReference) else ""
-    return f"{reference.repository.name}{tag}{digest}"
 
 
 def _reference(fields: Fields, digest: Digest) -> Reference:

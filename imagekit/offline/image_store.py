@@ -18,6 +18,7 @@ from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
 
 DRIVERS = ("overlay", "vfs")
@@ -157,7 +158,7 @@ class StoreWriter:
     runroot: Path
     driver: str = "overlay"
 
-    def add(self, image: PinnedReference, name: str) -> str:
+    def add(self, image: PinnedReference, name: str, *, layout: Path) -> str:
         """Pull an image from a layout into the store, under one name; return its id.
 
         Raises:
@@ -165,7 +166,7 @@ class StoreWriter:
             IntegrityError: what it stored has another digest.
         """
         self._forget()
-        podman = self._podman()
+        podman = self._podman().pulling(LayoutLocation(layout))
         found = podman.pull(image)
         podman.name(found, name)
         return found

@@ -21,13 +21,17 @@ from imagekit.errors import (
 from imagekit.files import storage_errors
 from imagekit.oci.archive import BAD_ARCHIVE, BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import (
+from imagekit.oci.location import (
+    REGISTRY,
     Destination,
-    PinnedReference,
-    Reference,
-    Repository,
-    TaggedReference,
+    LayoutLocation,
+    LocatedReference,
+    LocatedRepository,
+    Location,
+    RegistryLocation,
+    parse_layout,
 )
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
@@ -36,7 +40,6 @@ from imagekit.offline.copy import MEGA, PutPieces, check_blobs, copy
 from imagekit.offline.exported import MAX_RECORD, POLICY_FOLDER, RECORD, Exported, parse_record
 from imagekit.progress import Note, Progress
 from imagekit.publish.known_release import look
-from imagekit.verify.sources import located
 from imagekit.verify.verdict import Verdict, allowed
 
 STORAGE = "containers-storage"
@@ -45,7 +48,7 @@ _MAX_POLICY_FILE = 8 << 20
 _SPARE = 16 << 20
 """Bytes that must stay free beside what is written."""
 
-Judge = Callable[[Reference, RegistryReader], Verdict]
+Judge = Callable[[LocatedReference, RegistryReader], Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,15 @@ class Imported:
     record: Exported
     found: Closure | None = None
     reference: PinnedReference | None = None
+    location: Location = REGISTRY
     sent: int = 0
     image: str = ""
     """The image's id in Podman's storage, where that was the destination."""
+
+    @property
+    def placed(self) -> str:
+        """The image at its new place; empty where it was not placed."""
+        return "" if self.reference is None else self.location.shown(str(self.reference))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +153,8 @@ def import_archive(
     """
     place = _destination(to, record)
     reader = archive.registry
-    reference = located(record.reference, archive.folder)
-    verdict = judge(reference, reader)
-    pinned = allowed(reference, verdict)
+    verdict = judge(LocatedReference(LayoutLocation(archive.folder), record.reference), reader)
+    pinned = allowed(record.reference, verdict)
     if pinned is None:
         return Imported(verdict=verdict, record=record)
     if pinned.digest != record.digest:
@@ -217,45 +225,46 @@ def _no_more(archive: Archive, found: Closure) -> None:
         )
 
 
-def _destination(to: str, record: Exported) -> Repository | None:
+def _destination(to: str, record: Exported) -> LocatedRepository | None:
     """Return where the image goes; None for Podman's storage."""
     if to in {STORAGE, f"{STORAGE}:"}:
         return None
     named = record.reference.repository
     if to.startswith("oci:"):
-        parsed = Destination.parse(to)
-        return Repository(named.host, named.path, parsed.layout)
+        return LocatedRepository(parse_layout(to), named)
     if ":" in to.partition("/")[0] and to.startswith(("docker:", "oci-archive:", "dir:")):
         raise InvalidReferenceError(f"{to!r} is no place to import to")
-    return Destination.parse(to).repository(named.path)
+    return Destination.parse(to).place(named.path)
 
 
 def _into(
     done: Imported,
     reader: RegistryReader,
-    place: Repository,
+    place: LocatedRepository,
     *,
     options: ImportOptions,
     progress: Progress,
 ) -> Imported:
-    from imagekit.oci.location import LocatedRepository, location_of
     from imagekit.oci.registry.connect import writer
 
     found = done.found
     if found is None:
         return done
-    target = writer(LocatedRepository(location_of(place), place), options.registry)
-    tag = None if found.image.tag is None else TaggedReference(place, found.image.tag)
+    target = writer(place, options.registry)
+    tag = None if found.image.tag is None else TaggedReference(place.repository, found.image.tag)
     if tag is not None and not options.move_tag:
-        _refuse_taken(look(target, place, tag.tag), tag, found.image.digest)
+        held = look(target, place.repository, tag.tag)
+        _refuse_taken(held, tag, found.image.digest, location=place.location)
     put: PutPieces
-    if place.layout is not None:
-        from imagekit.oci.layout import LayoutRegistry, LayoutStore
+    match place.location:
+        case LayoutLocation(path=folder):
+            from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
-        _room(place.layout, found)
-        put = LayoutRegistry(LayoutStore(place.layout)).put_pieces
-    else:
-        put = spooled(target.put_blob)
+            _room(folder, found)
+            put = LayoutRegistry(LayoutStore(folder)).put_pieces
+        case RegistryLocation():
+            put = spooled(target.put_blob)
+    name = _move if options.move_tag else _claim
     copied = copy(
         reader,
         target,
@@ -263,28 +272,39 @@ def _into(
         to=place,
         put=put,
         progress=progress,
-        name=partial(_move if options.move_tag else _claim, target=target, progress=progress),
+        name=partial(name, target=target, location=place.location, progress=progress),
     )
     return Imported(
         verdict=done.verdict,
         record=done.record,
         found=found,
         reference=copied.reference,
+        location=place.location,
         sent=copied.sent,
     )
 
 
 def _move(
-    tag: TaggedReference, image: RawManifest, *, target: RegistryWriter, progress: Progress
+    tag: TaggedReference,
+    image: RawManifest,
+    *,
+    target: RegistryWriter,
+    location: Location,
+    progress: Progress,
 ) -> None:
     before = look(target, tag.repository, tag.tag)
     if before is not None and before.digest != image.digest:
-        progress(Note(message=f"moved: {tag} was {before.digest}"))
+        progress(Note(message=f"moved: {location.shown(str(tag))} was {before.digest}"))
     target.tag(tag, image)
 
 
 def _claim(
-    tag: TaggedReference, image: RawManifest, *, target: RegistryWriter, progress: Progress
+    tag: TaggedReference,
+    image: RawManifest,
+    *,
+    target: RegistryWriter,
+    location: Location,
+    progress: Progress,
 ) -> None:
     """Let the tag point to the image, as a publish does: only if nobody else has written it.
 
@@ -296,15 +316,17 @@ def _claim(
         held = target.tag_once(tag, image)
     except TagRaceError as error:
         raise InputError(error.message, hint=error.hint, code=TAG_TAKEN) from error
-    _refuse_taken(held, tag, image.digest)
+    _refuse_taken(held, tag, image.digest, location=location)
 
 
-def _refuse_taken(held: PinnedReference | None, tag: TaggedReference, mine: Digest) -> None:
+def _refuse_taken(
+    held: PinnedReference | None, tag: TaggedReference, mine: Digest, *, location: Location
+) -> None:
     """Refuse to take a tag from another image: which tags are immutable, no file can tell."""
     if held is None or held.digest == mine:
         return
     raise InputError(
-        f"{tag} is {held.digest.short} there, and not {mine.short}",
+        f"{location.shown(str(tag))} is {held.digest.short} there, and not {mine.short}",
         hint="a tag of a version is never moved: import it elsewhere; if this one moves, as "
         "`latest` does, say --move-tag",
         code=TAG_TAKEN,
@@ -322,17 +344,17 @@ def _into_storage(
     found = done.found
     if found is None:
         return done
-    podman = make_podman()
     with tempfile.TemporaryDirectory(prefix="imagekit-import-") as temporary:
         named = found.image.repository
-        place = Repository(named.host, named.path, Path(temporary) / "layout")
+        place = LocatedRepository(LayoutLocation(Path(temporary) / "layout"), named)
+        podman = make_podman().pulling(place.location)
         placed = _into(done, reader, place, options=ImportOptions(), progress=progress)
         if placed.reference is None:
             return done
         image = podman.pull(placed.reference)
         if found.image.tag is not None:
             podman.name(image, f"{named.name}:{found.image.tag}")
-    plain = PinnedReference(Repository(named.host, named.path), found.image.digest)
+    plain = PinnedReference(named, found.image.digest)
     return Imported(
         verdict=done.verdict, record=done.record, found=found, reference=plain, image=image
     )

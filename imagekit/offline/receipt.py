@@ -9,7 +9,6 @@ from datetime import datetime
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference, parse_reference
-from imagekit.offline.exported import reference_text
 from imagekit.offline.stage_target import STAGED, Receipt, StageKind
 from imagekit.signatures.dsse import Envelope
 from imagekit.signatures.intoto import VSA, Statement, StatementSubject, statement_of
@@ -37,7 +36,7 @@ def receipt_statement(
     """
     if not verdict.allowed or verdict.digest is None:
         raise ValueError("a receipt is for what was allowed")
-    name = reference_text(_named(verdict.reference))
+    name = _named(verdict.reference).full
     summary = Summary(
         verifier=verifier,
         resource=name,
@@ -92,7 +91,7 @@ def _image(subject: StatementSubject) -> PinnedReference:
 
 
 def _named(reference: Reference) -> Reference:
-    """Return the reference without its place: by the tag alone where there is one."""
+    """Return the reference by the tag alone where there is one."""
     if isinstance(reference, PinnedReference) and reference.tag:
         return TaggedReference(reference.repository, reference.tag)
     return reference

@@ -89,9 +89,11 @@ class FileStaging:
         if kind is StageKind.OCI:
             self.work.layout(product)
             return
-        image = self.work.layout(temporary / "layout").with_digest(self.work.chosen.digest)
+        layout = temporary / "layout"
+        image = self.work.layout(layout).with_digest(self.work.chosen.digest)
         stager = Stager(
             programs=Runner(progress=self.work.context.progress),
+            layout=layout,
             compression=self.work.context.options.compression,
         )
         if kind is StageKind.SQUASHFS:

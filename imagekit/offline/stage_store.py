@@ -48,12 +48,13 @@ class StoreWork:
             tempfile.TemporaryDirectory(prefix="imagekit-stage-", dir=folder) as temporary,
             run_folder() as run,
         ):
-            copied = self.work.layout(Path(temporary) / "layout")
+            layout = Path(temporary) / "layout"
+            copied = self.work.layout(layout)
             image = copied.with_digest(self.work.chosen.digest)
             self._remove_old(run)
-            self._writer(run).add(image, self.work.stored_name())
+            self._writer(run).add(image, self.work.stored_name(), layout=layout)
             if not fresh:
-                self._compare(image, Path(temporary), run)
+                self._compare(image, layout, run)
         store = ImageStore.find(folder)
         if store is None:
             raise IntegrityError(f"podman left no store in {folder}")
@@ -68,16 +69,16 @@ class StoreWork:
         if found is not None:
             self._writer(run).remove(found[1].image)
 
-    def _compare(self, image: PinnedReference, temporary: Path, run: Path) -> None:
+    def _compare(self, image: PinnedReference, layout: Path, run: Path) -> None:
         """Compare the layers in the store with those of a fresh one.
 
         Podman takes layers that are there already as they are, also where somebody altered them;
         a receipt for these would make them good.
         """
-        writer = replace(self._writer(run), folder=temporary / "fresh", runroot=run / "fresh")
+        writer = replace(self._writer(run), folder=layout.with_name("fresh"), runroot=run / "fresh")
         writer.folder.mkdir()
         try:
-            altered = self._differs(writer, image)
+            altered = self._differs(writer, image, layout)
         finally:
             clear_folder(writer.programs, writer.folder)
         if altered:
@@ -88,8 +89,8 @@ class StoreWork:
                 code="CONTENT_DIGEST_MISMATCH",
             )
 
-    def _differs(self, writer: StoreWriter, image: PinnedReference) -> bool:
-        wanted = writer.add(image, self.work.stored_name())
+    def _differs(self, writer: StoreWriter, image: PinnedReference, layout: Path) -> bool:
+        wanted = writer.add(image, self.work.stored_name(), layout=layout)
         fresh, found = ImageStore.find(writer.folder), self._in_store()
         if fresh is None or found is None:
             raise IntegrityError(f"podman stored nothing in {self.work.target.path}")

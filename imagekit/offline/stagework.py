@@ -9,7 +9,8 @@ from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
-from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.location import LayoutLocation, LocatedRepository
+from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import MANIFEST_TYPES, RawManifest
 from imagekit.offline.closure import Closure
@@ -148,8 +149,7 @@ class Work:
 
     def layout(self, folder: Path) -> PinnedReference:
         """Copy the image into a layout; every byte is checked on the way."""
-        named = self.found.image.repository
-        place = Repository(named.host, named.path, folder)
+        place = LocatedRepository(LayoutLocation(folder), self.found.image.repository)
         registry = LayoutRegistry(LayoutStore(folder))
         copied = copy(
             self.context.reader,

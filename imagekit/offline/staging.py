@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
 
 _SECONDS = 4 * 3600.0
@@ -29,6 +30,8 @@ class Stager:
     """Unpacks images in a storage of its own, which is gone afterwards."""
 
     programs: Programs
+    layout: Path
+    """The folder of the layout that the images are in."""
     driver: str = "overlay"
     compression: str = "gzip"
 
@@ -64,7 +67,7 @@ class Stager:
                 "neither apptainer nor singularity is installed, and nothing else writes SIF",
                 hint="stage squashfs:FILE instead",
             )
-        with one_image(image) as folder:
+        with one_image(self.layout, image) as folder:
             words = (program, "build", str(product.absolute()), f"oci:{folder}")
             self.programs.run(words, limit=_SECONDS)
 
@@ -75,7 +78,7 @@ class Stager:
             )
 
     def _made(self, image: PinnedReference, product: Path, make: str) -> None:
-        podman = Podman(programs=self.programs)
+        podman = Podman(programs=self.programs, location=LayoutLocation(self.layout))
         with podman.in_temporary_storage(product.parent, self.driver) as own:
             own.make_from(own.pull(image), product, make)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from imagekit.errors import InputError, NotFoundError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LocatedRepository, Location
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.publish.push import IMMUTABLE_TAG
@@ -11,24 +12,25 @@ from imagekit.recipe.recipe import Tags
 
 
 def find_release(
-    reader: RegistryReader, repository: Repository, tags: Tags
+    reader: RegistryReader, place: LocatedRepository, tags: Tags
 ) -> PinnedReference | None:
     """Return what the immutable tags point to, or None where none of them exists.
 
     Args:
         reader: where to look.
-        repository: the recipe's repository at the destination.
+        place: the recipe's repository at the destination.
         tags: the tags of the recipe.
 
     Raises:
         InputError: two immutable tags point to different images.
         RegistryError: the registry did not answer.
     """
-    found = [reference for tag in tags.immutable if (reference := look(reader, repository, tag))]
+    named = (look(reader, place.repository, tag) for tag in tags.immutable)
+    found = [reference for reference in named if reference is not None]
     for other in found[1:]:
         if other.digest != found[0].digest:
             raise InputError(
-                f"{repository}: the immutable tags {found[0].tag} and {other.tag} "
+                f"{place}: the immutable tags {found[0].tag} and {other.tag} "
                 f"point to different images",
                 hint="raise `version` in the recipe; somebody wrote one of the tags by hand",
                 code=IMMUTABLE_TAG,
@@ -82,12 +84,13 @@ def missing_tags(
 
 
 def refuse_other_recipe(
-    image: PinnedReference, *, published: Digest | None, recipe: Digest
+    image: PinnedReference, location: Location, *, published: Digest | None, recipe: Digest
 ) -> None:
     """Refuse to go on where an immutable tag belongs to something else.
 
     Args:
         image: what the tag points to.
+        location: where it is, as people are told.
         published: the recipe digest in its signed provenance, where that could be verified.
         recipe: the digest of the recipe at hand.
 
@@ -96,7 +99,7 @@ def refuse_other_recipe(
     """
     if published == recipe:
         return
-    name = f"{image.repository}:{image.tag}"
+    name = location.shown(f"{image.repository}:{image.tag}")
     if published is None:
         message = f"{name} exists as {image.digest.short}, without provenance signed by this key"
     else:

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Reference
 from imagekit.policy.ruleset import Freshness, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
@@ -43,7 +42,7 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPo
     )
 
 
-def require(verdict: Verdict, image: Reference) -> None:
+def require(verdict: Verdict) -> None:
     """Refuse to go on where the verifier says no.
 
     Raises:
@@ -54,7 +53,7 @@ def require(verdict: Verdict, image: Reference) -> None:
     faults = [finding for finding in verdict.findings if finding.severity == "error"]
     said = "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
     raise VerificationError(
-        f"{image} was pushed and signed, and does not verify: {said}",
+        f"{verdict.located} was pushed and signed, and does not verify: {said}",
         hint="publish again, and if it fails again the registry loses or alters what is attached "
         "to images",
         code=faults[0].code if faults else "",

@@ -32,7 +32,8 @@ from imagekit.build.image import BuiltImage
 from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
-from imagekit.oci.reference import Destination, PinnedReference, Reference, TaggedReference
+from imagekit.oci.location import Destination, LocatedRepository
+from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
@@ -97,20 +98,18 @@ def publish(
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
     from imagekit.clock import SystemClock
-    from imagekit.oci.location import LocatedRepository, location_of
     from imagekit.oci.registry.connect import writer as make_writer
-    from imagekit.oci.registry.kept import KeptContent, default_folder
+    from imagekit.oci.registry.kept import kept_content
 
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
-    repository = to.repository(recipe.name)
-    folder = default_folder()
+    place = to.place(recipe.name)
     work = _Work(
         recipe=recipe,
         signer=signer,
-        writer=writer
-        or make_writer(LocatedRepository(location_of(repository), repository), options.registry),
-        kept=None if folder is None or repository.layout else KeptContent(folder),
+        place=place,
+        writer=writer or make_writer(place, options.registry),
+        kept=kept_content(place.location),
         clock=clock or SystemClock(),
         memory=memory or users_store(),
         progress=progress,
@@ -123,10 +122,10 @@ def publish(
             code="publish/no-immutable-tag",
         )
     look = RegistrySnapshot(work.writer, kept=work.kept)
-    existing = find_release(look, repository, recipe.tags)
+    existing = find_release(look, place, recipe.tags)
     if existing is not None:
         return work.complete(existing, look)
-    return work.release(to)
+    return work.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +134,7 @@ class _Work:
 
     recipe: Recipe
     signer: Signer
+    place: LocatedRepository
     writer: RegistryWriter
     kept: "KeptContent | None"
     clock: Clock
@@ -142,15 +142,14 @@ class _Work:
     progress: Progress
     options: PublishOptions
 
-    def release(self, to: Destination) -> PublishedImage:
+    def release(self) -> PublishedImage:
         """Build, push, attest, sign, verify and tag."""
         from imagekit.oci.layout import LayoutStore
 
         image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
         sbom = self._sbom(image)
-        repository = to.repository(self.recipe.name)
         store = LayoutStore(image.layout)
-        pushed = push(self.writer, store, image, repository=repository, progress=self.progress)
+        pushed = push(self.writer, store, image, place=self.place, progress=self.progress)
         # The build took a while: what was seen before it is not relied upon.
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self._session(pushed.reference, pushed.manifest, look)
@@ -169,7 +168,7 @@ class _Work:
         found = recipe_digests(own.statement for own in session.own)
         own = self.recipe.digest
         published = own if own in found else next(iter(found), None)
-        refuse_other_recipe(existing, published=published, recipe=own)
+        refuse_other_recipe(existing, self.place.location, published=published, recipe=own)
         self._sbom_again(session)
         written = self._sign(session, quiet=True)
         missing = missing_tags(
@@ -275,7 +274,13 @@ class _Work:
         # Nothing is remembered of tags that somebody else may still get.
         self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
         began = time.monotonic()
-        claim_tags(self.writer, image, manifest=manifest, tags=tags.immutable)
+        claim_tags(
+            self.writer,
+            image,
+            manifest=manifest,
+            tags=tags.immutable,
+            location=self.place.location,
+        )
         look = self._look_again()
         claimed = (TaggedReference(image.repository, tag) for tag in tags.immutable)
         self._judge(claimed, look, self.memory)
@@ -323,7 +328,7 @@ class _Work:
         for reference in references:
             name = reference.repository.name
             policy = own_policy(name, self.signer.authority, context.now)
-            require(judge(reference, policy, context), reference)
+            require(judge(reference, policy, context))
 
     def _context(self, look: RegistrySnapshot, memory: RollbackStore) -> VerifyContext:
         from imagekit.signatures.sigstore.verifier import SigstoreVerifier
@@ -331,6 +336,7 @@ class _Work:
         return VerifyContext(
             now=self.clock.now(),
             open_reader=lambda: look,
+            location=self.place.location,
             certificates=SigstoreVerifier(),
             memory=memory,
         )
@@ -340,6 +346,7 @@ class _Work:
     ) -> PublishedImage:
         return PublishedImage(
             reference=image,
+            location=self.place.location,
             name=self.recipe.name,
             version=self.recipe.version,
             tags=self.recipe.tags.all,

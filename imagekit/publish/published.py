@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference
 
 Status = Literal["published", "completed", "unchanged"]
@@ -13,6 +14,8 @@ class PublishedImage:
     """An image that lies signed, attested and tagged in a registry or layout."""
 
     reference: PinnedReference
+    location: Location
+    """Where it lies: ``LocatedReference(location, reference)`` is what can be verified."""
     name: str
     version: str
     tags: tuple[str, ...]

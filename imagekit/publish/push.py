@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from imagekit.build.image import BuiltImage
 from imagekit.errors import InputError, TagRaceError
-from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
+from imagekit.oci.location import REGISTRY, LocatedRepository, Location
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.ports import BlobStore, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.progress import Advanced, Done, Progress, Started
@@ -30,7 +31,7 @@ def push(
     store: BlobStore,
     image: BuiltImage,
     *,
-    repository: Repository,
+    place: LocatedRepository,
     progress: Progress,
 ) -> Pushed:
     """Send what the repository lacks of the image, the manifest last, and no tag.
@@ -39,7 +40,8 @@ def push(
         RegistryError: the registry refused or did not answer.
         IntegrityError: the local store was altered.
     """
-    progress(Started(stage="push", detail=str(repository)))
+    progress(Started(stage="push", detail=str(place)))
+    repository = place.repository
     began = time.monotonic()
     blobs = [*(layer.descriptor for layer in image.layers), image.config]
     total = sum(blob.size for blob in blobs)
@@ -65,9 +67,21 @@ def push(
 
 
 def claim_tags(
-    writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Sequence[str]
+    writer: RegistryWriter,
+    image: PinnedReference,
+    *,
+    manifest: RawManifest,
+    tags: Sequence[str],
+    location: Location = REGISTRY,
 ) -> None:
     """Let immutable tags point to the image, each only if it is not there.
+
+    Args:
+        writer: where it is.
+        image: the image.
+        manifest: its manifest.
+        tags: the tags.
+        location: where the writer leads, as people are told.
 
     Raises:
         InputError: one of them is somebody else's by now, or that cannot be told; moving tags were
@@ -82,10 +96,11 @@ def claim_tags(
             raise InputError(error.message, hint=error.hint, code=IMMUTABLE_TAG) from error
         if held.digest != manifest.digest:
             raise InputError(
-                f"{reference} was published as {held.digest.short} by somebody else in the "
-                f"meantime, and not as {image.digest.short}",
+                f"{location.shown(str(reference))} was published as {held.digest.short} by "
+                f"somebody else in the meantime, and not as {image.digest.short}",
                 hint="an immutable tag is never moved: raise `version` in the recipe. What was "
-                f"pushed is signed for this tag; withdraw it: imagekit withdraw {image}",
+                "pushed is signed for this tag; withdraw it: imagekit withdraw "
+                f"{location.shown(str(image))}",
                 code=IMMUTABLE_TAG,
             )
 

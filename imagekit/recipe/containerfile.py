@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report, SourceSpan
 from imagekit.errors import InputError
-from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path, parse_reference
+from imagekit.oci.location import parse_located
+from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, check_path
 from imagekit.recipe import lines
 from imagekit.recipe.lines import Line
 from imagekit.recipe.mounts import mount
@@ -322,10 +323,7 @@ def _image(name: str, line: Line, state: _State) -> str:
         InputError: it is neither.
     """
     source = _source(name, _place(line, state))
-    if isinstance(source, RecipeBase):
-        known = f"{LAYOUT_HOST}/{source.name}"
-    else:
-        known = str(source.reference)
+    known = f"{LAYOUT_HOST}/{source.name}" if isinstance(source, RecipeBase) else str(source)
     state.images[-1].add(known)
     state.sources.setdefault(known, source)
     return known
@@ -344,16 +342,16 @@ def _source(name: str, place: SourcePlace) -> ImageBase | RecipeBase:
         if host == LAYOUT_HOST and "@" not in path:
             check_path(path, whole=name)
             return RecipeBase(name=path, place=place)
-        reference = parse_reference(name)
+        located = parse_located(name)
     except InputError as error:
         raise _fault(error.message, hint=error.hint, code="base-not-pinned") from error
-    if not isinstance(reference, PinnedReference):
+    if not isinstance(located.reference, PinnedReference):
         raise _fault(
             f"`{name}` has a tag but no digest, so tomorrow's build would differ",
             hint=f"write {name}@sha256:..., or localhost/NAME for another recipe",
             code="base-not-pinned",
         )
-    return ImageBase(reference=reference, place=place)
+    return ImageBase(reference=located.reference, location=located.location, place=place)
 
 
 def _argument(rest: str, state: _State) -> None:

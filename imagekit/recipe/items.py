@@ -94,7 +94,8 @@ _BOOTSTRAP = Record(
 
 def _base(key: str, value: Any, place: SourcePlace) -> Base:
     if key == "image":
-        return ImageBase(reference=value, place=place)
+        location, reference = value
+        return ImageBase(reference=reference, location=location, place=place)
     if key == "recipe":
         return RecipeBase(name=value, place=place)
     return BootstrapBase(distribution=value.distribution, suite=value.suite, place=place)

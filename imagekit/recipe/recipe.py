@@ -11,6 +11,7 @@ from typing import Literal
 
 from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import NOTHING, Platform
 
@@ -27,7 +28,11 @@ class ImageBase:
     """An image of a registry or layout, by digest."""
 
     reference: PinnedReference
+    location: Location = REGISTRY
     place: SourcePlace
+
+    def __str__(self) -> str:
+        return self.location.shown(str(self.reference))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

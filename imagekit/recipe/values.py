@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from imagekit.documents.scalars import TextRefusedError
 from imagekit.errors import InputError
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, TaggedReference, parse_reference
+from imagekit.oci.location import Location, parse_located
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.types import Platform
 
 _LICENCE_TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][A-Za-z0-9.:+-]*")
@@ -21,20 +22,21 @@ _LATEST = 1 << 33
 MAX_TIME_LIMIT = 7 * 86400
 
 
-def pinned(text: str) -> PinnedReference:
-    """Read the reference of a base image, which has a digest.
+def pinned(text: str) -> tuple[Location, PinnedReference]:
+    """Read where a base image is, and its reference, which has a digest.
 
     Raises:
         InputError: it is not a reference, or has only a tag.
     """
-    reference = parse_reference(text)
+    located = parse_located(text)
+    reference = located.reference
     if isinstance(reference, TaggedReference):
         raise TextRefusedError(
             "the base has a tag but no digest, so tomorrow's build would differ",
             hint=f"write: {text}@sha256:..., the digest that `skopeo inspect` shows",
             code="base-not-pinned",
         )
-    return reference
+    return located.location, reference
 
 
 def url(text: str) -> str:

@@ -5,7 +5,6 @@ writer. Nothing is unpacked to disk.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
@@ -204,11 +204,13 @@ def _layout(folder: Path, *, progress: Progress) -> Sbom:
     reader = LayoutReader(LayoutStore(folder))
     found: dict[Digest, Reference] = {}
     for entry in entries(folder):
-        reference = _entry_reference(folder, entry)
+        reference = _entry_reference(entry)
         if entry.digest not in found and _is_image(reader, entry, reference):
             found[entry.digest] = reference
     if len(found) != 1:
-        shown = ", ".join(str(reference) for reference in list(found.values())[:5]) or "none"
+        location = LayoutLocation(folder)
+        names = (location.shown(str(reference)) for reference in list(found.values())[:5])
+        shown = ", ".join(names) or "none"
         raise InputError(
             f"the layout {folder} holds {len(found)} images: {shown}",
             hint=f"name one: oci:{folder}:NAME:TAG",
@@ -216,12 +218,12 @@ def _layout(folder: Path, *, progress: Progress) -> Sbom:
     return catalogue_reference(reader, next(iter(found.values())), progress=progress)
 
 
-def _entry_reference(folder: Path, entry: Descriptor) -> PinnedReference:
+def _entry_reference(entry: Descriptor) -> PinnedReference:
     """Return the entry by its digest, with its name where it has a full one."""
-    repository, tag = Repository(LAYOUT_HOST, "image", folder), None
+    repository, tag = Repository(LAYOUT_HOST, "image"), None
     try:
         named = parse_reference(entry.annotations.get(REF_NAME, ""))
-        repository, tag = replace(named.repository, layout=folder), named.tag
+        repository, tag = named.repository, named.tag
     except InvalidReferenceError:
         # Other tools write a tag only, or nothing.
         pass

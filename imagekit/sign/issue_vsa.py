@@ -76,7 +76,6 @@ def issue_summary(
         RegistryError: the registry refused or did not answer.
     """
     from imagekit.clock import SystemClock
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
     chosen, time = options or SummaryOptions(), clock or SystemClock()
@@ -86,8 +85,7 @@ def issue_summary(
         bundle = summary_bundle(verdict, summary, signer)
         return IssuedSummary(summary=summary, file=_write(chosen.file, bundle))
     place = _Place(
-        writer=writer
-        or light(location_of(verdict.reference.repository), registry or RegistryOptions()),
+        writer=writer or light(verdict.location, registry or RegistryOptions()),
         image=PinnedReference(verdict.reference.repository, judged_digest(verdict)),
         clock=time,
     )
@@ -99,7 +97,8 @@ def issue_summary(
         bundle = summary_bundle(verdict, summary, signer)
         attached = place.attach(bundle)
     except AuthError as error:
-        raise _read_only(error, place.image) from error
+        shown = verdict.location.shown(str(place.image))
+        raise _read_only(error, shown) from error
     return IssuedSummary(summary=summary, attached=attached, file=_write(chosen.file, bundle))
 
 
@@ -125,7 +124,7 @@ class _Place:
         )
 
 
-def _read_only(error: AuthError, image: PinnedReference) -> RegistryError:
+def _read_only(error: AuthError, image: str) -> RegistryError:
     return AuthError(
         f"the summary cannot be attached to {image}: {error.message}",
         hint="log in as somebody who may push, or write it to a file: --vsa-out FILE",

@@ -8,6 +8,7 @@ from imagekit.clock import Clock
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.oci.codec import parse_manifest
+from imagekit.oci.location import REGISTRY, LocatedReference, Location
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
@@ -37,7 +38,7 @@ class SignedImage:
 
 
 def sign_reference(
-    reference: Reference,
+    wanted: LocatedReference,
     *,
     signer: Signer,
     options: RegistryOptions,
@@ -45,10 +46,10 @@ def sign_reference(
     progress: Progress,
     stated: Stated | None = None,
 ) -> SignedImage:
-    """Sign an image in the registry or layout that its reference names.
+    """Sign an image in a registry or layout.
 
     Args:
-        reference: the image.
+        wanted: the image, and where it is.
         signer: who signs.
         options: how the registry is reached.
         sbom: whether to make the SBOM, attach it and attest to it.
@@ -62,13 +63,13 @@ def sign_reference(
         DocumentError: the reference points to no image.
     """
     from imagekit.clock import SystemClock
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
     return sign_image(
-        light(location_of(reference.repository), options),
+        light(wanted.location, options),
         signer,
-        reference,
+        wanted.reference,
+        location=wanted.location,
         clock=SystemClock(),
         progress=progress,
         make_sbom=_sbom_maker(progress) if sbom else None,
@@ -90,6 +91,7 @@ def sign_image(
     signer: Signer,
     reference: Reference,
     *,
+    location: Location = REGISTRY,
     clock: Clock,
     progress: Progress,
     make_sbom: MakeSbom | None = None,
@@ -105,6 +107,7 @@ def sign_image(
         writer: where the image is, and its signatures go.
         signer: who signs.
         reference: the image.
+        location: where it is, as people are told.
         clock: for the time in annotations.
         progress: is told what happens.
         make_sbom: makes the SBOM of each platform's image; None for none.
@@ -129,7 +132,7 @@ def sign_image(
             sboms[session.image] = make_sbom(writer, session.image)
     # All that may fail is done before the first write: no index is signed by half.
     for session in sessions:
-        progress(Started(stage="sign", detail=str(session.image)))
+        progress(Started(stage="sign", detail=location.shown(str(session.image))))
         _prepare(session, tags=tags, sbom=sboms.get(session.image), stated=stated)
     attached: list[tuple[PinnedReference, Attached]] = []
     for session in sessions:

@@ -82,7 +82,7 @@ def judged_digest(verdict: Verdict) -> Digest:
     """
     if verdict.digest is None:
         raise InputError(
-            f"there is no summary of {verdict.reference}: no digest was judged",
+            f"there is no summary of {verdict.located}: no digest was judged",
             hint="the verdict says why; a summary is about bytes",
             code="NO_DIGEST",
         )

@@ -1,6 +1,7 @@
 """Withdrawing an image: ``imagekit withdraw``."""
 
-from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.location import LocatedReference
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.sign.attach import Attached
 from imagekit.sign.sign_release import withdrawal
@@ -9,7 +10,7 @@ from imagekit.signatures.ports import Signer
 
 
 def withdraw(
-    reference: Reference, *, signer: Signer, reason: str, options: RegistryOptions
+    wanted: LocatedReference, *, signer: Signer, reason: str, options: RegistryOptions
 ) -> tuple[PinnedReference, Attached]:
     """Sign and attach a statement that an image must not be used any more.
 
@@ -17,7 +18,7 @@ def withdraw(
     their policy's deny list.
 
     Args:
-        reference: the image.
+        wanted: the image, and where it is.
         signer: who signs; verifiers heed those whom their policy trusts for the image.
         reason: why, as people will read it.
         options: how the registry is reached.
@@ -27,10 +28,10 @@ def withdraw(
         SigningKeyError: the key refused.
     """
     from imagekit.clock import SystemClock
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry.connect import light
 
-    writer, clock = light(location_of(reference.repository), options), SystemClock()
+    writer, clock = light(wanted.location, options), SystemClock()
+    reference = wanted.reference
     image = writer.resolve(reference) if isinstance(reference, TaggedReference) else reference
     manifest = writer.manifest(image.with_digest(image.digest)).descriptor
     statement = withdrawal(image, reason=reason, time=clock.now())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.image_evidence import ImageEvidence
@@ -19,6 +20,8 @@ class VerifyContext:
     """The present time, with its zone."""
     open_reader: Callable[[], RegistryReader]
     """Makes the way to the registry; called only where it is needed."""
+    location: Location = REGISTRY
+    """Where that way leads, for whoever reads the verdict."""
     certificates: CertificateVerifier | None = None
     """Verifies keyless signatures; without it none counts."""
     memory: RollbackStore = field(default_factory=NoRollbackStore)

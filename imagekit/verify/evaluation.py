@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.policy.authorities import authorities_of
@@ -113,7 +114,7 @@ class ImageEvaluation:
         try:
             case = self._weighed(image, gather_withdrawals(self.reader, image))
         except (DocumentError, IntegrityError) as fault:
-            return (_unlisted(image, fault),)
+            return (_unlisted(image, fault, self.context.location),)
         found = check_withdrawal(case) or check_unread(case)
         return tuple(replace(one, message=f"{digest.short}: {one.message}") for one in found)
 
@@ -172,7 +173,7 @@ class ImageEvaluation:
         try:
             attachments = gather(self.reader, image, at_once=self.context.at_once)
         except (DocumentError, IntegrityError) as fault:
-            return _unlisted(image, fault)
+            return _unlisted(image, fault, self.context.location)
         case = replace(self._weighed(image, attachments), is_index=is_index)
         if self.context.watch is not None:
             self.context.watch(case)
@@ -187,6 +188,7 @@ class ImageEvaluation:
         )
         return ImageEvidence(
             image=image,
+            location=self.context.location,
             policy=self.policy,
             rule=self.rule,
             attachments=attachments,
@@ -232,14 +234,16 @@ def _unjudgeable(content: ImageContent) -> Finding:
     )
 
 
-def _unlisted(image: PinnedReference, fault: DocumentError | IntegrityError) -> Finding:
+def _unlisted(
+    image: PinnedReference, fault: DocumentError | IntegrityError, location: Location
+) -> Finding:
     return error(
         "referrers",
         "REFERRERS_LOST",
         "the image's referrers were lost: what the registry has in the place of their "
         f"list cannot be read: {fault.message}",
         hint=f"ask who writes the tag sha256-{image.digest.hex[:12]}..., then sign again: "
-        f"imagekit sign {image} --key FILE",
+        f"imagekit sign {location.shown(str(image))} --key FILE",
     )
 
 

@@ -13,7 +13,8 @@ from imagekit.documents.scalars import ByKind, Choice, Found, Integer, ListOf, L
 from imagekit.documents.shape import INVALID, Record, Values, item
 from imagekit.errors import DocumentError, PolicyError
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Reference, TaggedReference, parse_reference
+from imagekit.oci.location import REGISTRY, LocatedReference, parse_located
+from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.policy.load import policy_bytes
 from imagekit.policy.schema.single_values import DIGEST, MOMENT, SENTENCE, repeated
 from imagekit.signatures.release import MAX_SEQUENCE
@@ -31,7 +32,7 @@ class Expected:
     """One case: an image, and what the policy is expected to say of it."""
 
     name: str
-    reference: Reference
+    reference: LocatedReference
     expect: Literal["allow", "deny"]
     evidence: Path | None = None
     """A layout folder that is read as the reference's registry; None asks the registry itself."""
@@ -119,7 +120,7 @@ class _Bare:
 
 def _tagged(text: str) -> str:
     reference = parse_reference(text)
-    if not isinstance(reference, TaggedReference) or reference.repository.layout:
+    if not isinstance(reference, TaggedReference):
         raise DocumentError(f"`{shown(text)}` is not HOST/PATH:TAG: only tags go back")
     return reference.identity
 
@@ -132,7 +133,7 @@ _KNOWN: MapOf[str, HighWaterMark] = MapOf(
 
 def _saved_of_a_registry(values: Values, report: Report) -> None:
     reference = values.get("reference")
-    if "evidence" in values and reference is not None and reference.repository.layout is not None:
+    if "evidence" in values and reference is not None and reference.location != REGISTRY:
         message = "evidence stands for a registry, and this reference is of a layout"
         hint = "write HOST/PATH:TAG as the nodes do, or take evidence out"
         report.error(values.value("reference"), "contradiction", message, hint=hint)
@@ -145,7 +146,7 @@ _CASE: Record[Expected] = Record(
         "reference": item(
             Text(
                 "a reference",
-                parse=parse_reference,
+                parse=parse_located,
                 code="bad-reference",
                 examples=("registry.example.org/apps/solver:2.1",),
             ),
@@ -253,8 +254,5 @@ def table_schema() -> dict[str, Any]:
 
 def _anchored(case: Expected, folder: Path) -> Expected:
     """Let the layout of a reference be relative to the table, as every other path is."""
-    repository = case.reference.repository
-    if repository.layout is None:
-        return case
-    here = replace(repository, layout=folder / repository.layout)
-    return replace(case, reference=replace(case.reference, repository=here))
+    here = case.reference.location.below(folder)
+    return replace(case, reference=replace(case.reference, location=here))

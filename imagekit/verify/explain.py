@@ -1,8 +1,7 @@
 """Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
 
 from imagekit.clock import Clock, SystemClock
-from imagekit.oci.location import location_of
-from imagekit.oci.reference import Reference
+from imagekit.oci.location import LocatedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
@@ -17,7 +16,7 @@ from imagekit.verify.rollback import ReadOnlyRollbackStore
 
 
 def explain(
-    reference: Reference,
+    image: LocatedReference,
     *,
     policy: OpenedPolicy,
     memory: RollbackStore,
@@ -28,7 +27,7 @@ def explain(
     """Judge an image, remember nothing, and return the account of it.
 
     Args:
-        reference: the image.
+        image: the image, and where it is.
         policy: what decides.
         memory: what was seen before; it is only read.
         reader: the way to the registry; made from ``options`` where it is left out.
@@ -41,15 +40,15 @@ def explain(
     cases: list[ImageEvidence] = []
 
     def open_reader() -> RegistryReader:
-        location = location_of(reference.repository)
-        return reader or connect.reader(location, options or RegistryOptions())
+        return reader or connect.reader(image.location, options or RegistryOptions())
 
     clock = clock or SystemClock()
     context = VerifyContext(
         now=clock.now(),
         open_reader=open_reader,
+        location=image.location,
         certificates=SigstoreVerifier(clock),
         memory=ReadOnlyRollbackStore(memory),
         watch=cases.append,
     )
-    return explained(judge(reference, policy, context), policy, cases)
+    return explained(judge(image.reference, policy, context), policy, cases)

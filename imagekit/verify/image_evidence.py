@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.authorities import authorities_of
 from imagekit.policy.now import Now
@@ -61,6 +62,8 @@ class ImageEvidence:
     """One image or index, a rule, and what was found beside it."""
 
     image: PinnedReference
+    location: Location = REGISTRY
+    """Where it is, for the commands that remedies show."""
     policy: Policy
     rule: ImageRule
     attachments: Attachments
@@ -92,13 +95,8 @@ class ImageEvidence:
     @property
     def remedy(self) -> str:
         """The command that signs the image, for the tag that it was asked for by."""
-        return f"imagekit sign {self._named} --key FILE"
-
-    @property
-    def _named(self) -> str:
-        image = self.image
         # With its digest: what is signed is what was judged, wherever the tag points by then.
-        return f"{image.repository}:{image.tag}@{image.digest}" if image.tag else str(image)
+        return f"imagekit sign {self.location.shown(self.image.full)} --key FILE"
 
 
 def counted(case: ImageEvidence) -> Iterator[Evidence]:

@@ -26,6 +26,7 @@ from dataclasses import replace
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LocatedReference, Location
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import RawManifest
@@ -51,7 +52,8 @@ def judge(reference: Reference, policy: OpenedPolicy, context: VerifyContext) ->
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
     now = Now(context.now, horizon=context.horizon)
-    return replace(_judged(reference, policy, context, now=now), until=now.until)
+    verdict = _judged(reference, policy, context, now=now)
+    return replace(verdict, location=context.location, until=now.until)
 
 
 def _judged(
@@ -74,7 +76,7 @@ def _judged(
     if digest is None:
         findings += denied(policy, image.digest)
     else:
-        findings += _moved(reader, image)
+        findings += _moved(reader, image, context.location)
     if not refused(findings):
         evaluation = ImageEvaluation(
             reader=reader, image=image, policy=policy, rule=rule, context=context, now=now
@@ -98,12 +100,13 @@ def _pin(reference: Reference, raw: RawManifest) -> PinnedReference:
     return reference
 
 
-def _moved(reader: RegistryReader, image: PinnedReference) -> list[Finding]:
+def _moved(reader: RegistryReader, image: PinnedReference, location: Location) -> list[Finding]:
     if image.tag is None:
         return []
-    tagged = TaggedReference(image.repository, image.tag)
+    reference = TaggedReference(image.repository, image.tag)
+    tagged = LocatedReference(location, reference)
     try:
-        now = reader.resolve(tagged).digest
+        now = reader.resolve(reference).digest
     except NotFoundError:
         return [warning("tag", "TAG_MOVED", f"the tag {tagged} does not exist any more")]
     except (DocumentError, IntegrityError) as fault:

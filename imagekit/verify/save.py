@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.oci.location import location_of
-from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.location import LocatedReference
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
@@ -28,7 +28,7 @@ class SavedEvidence:
 
 
 def save_evidence(
-    reference: Reference,
+    wanted: LocatedReference,
     folder: Path,
     *,
     reader: RegistryReader | None = None,
@@ -37,7 +37,7 @@ def save_evidence(
     """Read what any policy may look at, and keep it: manifests, configurations, signatures.
 
     Args:
-        reference: the image; it is saved under its full name.
+        wanted: the image, and where it is; it is saved under its full name.
         folder: the layout, made where it is not there; other images in it stay.
         reader: the way to the registry; made from ``options`` where it is left out.
         options: how the registry is reached.
@@ -46,8 +46,8 @@ def save_evidence(
         RegistryError: the registry did not answer, or the folder cannot be written.
         DocumentError, IntegrityError: the image is not one that can be kept.
     """
-    location = location_of(reference.repository)
-    inner = reader or connect.reader(location, options or RegistryOptions())
+    reference = wanted.reference
+    inner = reader or connect.reader(wanted.location, options or RegistryOptions())
     recording = recorder(inner, folder)
     raw = recording.manifest(reference)
     if isinstance(reference, TaggedReference):

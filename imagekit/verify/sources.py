@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.oci.location import location_of
-from imagekit.oci.reference import Reference
+from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedReference, parse_layout
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
@@ -17,14 +16,14 @@ _FOLDER, _ARCHIVE = "oci:", "oci-archive:"
 
 @contextmanager
 def source(
-    reference: Reference, text: str, options: RegistryOptions
-) -> Iterator[tuple[Reference, RegistryReader]]:
+    wanted: LocatedReference, text: str, options: RegistryOptions
+) -> Iterator[tuple[LocatedReference, RegistryReader]]:
     """Open where an image is read from.
 
     What is judged keeps its name, ``HOST/PATH:TAG``; only its bytes come from elsewhere.
 
     Args:
-        reference: the image by its own name.
+        wanted: the image as it was asked for.
         text: ``oci:FOLDER``, ``oci-archive:FILE`` or ``FILE.tar``; empty for where the name says.
         options: how the registry is reached.
 
@@ -34,38 +33,21 @@ def source(
         RegistryError: it cannot be read.
     """
     if not text:
-        yield reference, connect.reader(location_of(reference.repository), options)
+        yield wanted, connect.reader(wanted.location, options)
         return
-    if reference.repository.layout is not None:
+    if wanted.location != REGISTRY:
         raise InvalidReferenceError(
-            f"{reference} names a folder already", hint="name the image HOST/PATH:TAG with --from"
+            f"{wanted} names a folder already", hint="name the image HOST/PATH:TAG with --from"
         )
     if text.startswith(_FOLDER):
-        placed = located(reference, folder_of(text))
-        yield placed, connect.reader(location_of(placed.repository), options)
+        layout = parse_layout(text)
+        yield replace(wanted, location=layout), connect.reader(layout, options)
         return
     from imagekit.oci.archive import open_archive
 
     file = archive_of(text)
     with open_archive(file) as archive:
-        yield located(reference, file), archive.registry
-
-
-def located(reference: Reference, place: Path) -> Reference:
-    """Return the reference with a layout where it is found; its name stays."""
-    return replace(reference, repository=replace(reference.repository, layout=place))
-
-
-def folder_of(text: str) -> Path:
-    """Return the folder of ``oci:FOLDER``.
-
-    Raises:
-        InvalidReferenceError: it is no such text.
-    """
-    folder = text.removeprefix(_FOLDER)
-    if not text.startswith(_FOLDER) or not folder or ":" in folder or "\0" in folder:
-        raise InvalidReferenceError(f"{text[:120]!r} is not oci:FOLDER")
-    return Path(folder)
+        yield replace(wanted, location=LayoutLocation(file)), archive.registry
 
 
 def archive_of(text: str) -> Path:

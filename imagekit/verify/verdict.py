@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LocatedReference, Location
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.policy.findings import Finding
 
@@ -20,6 +21,8 @@ class Verdict:
     """
 
     reference: Reference
+    location: Location = REGISTRY
+    """Where the image was read; what was judged is its name."""
     digest: Digest | None
     """The digest that was judged; None where the tag did not resolve."""
     policy: str
@@ -38,6 +41,11 @@ class Verdict:
 
     until: datetime | None = None
     """From then on the same evidence may lead to another verdict; None where no time ends it."""
+
+    @property
+    def located(self) -> LocatedReference:
+        """What was judged, and where it was read."""
+        return LocatedReference(self.location, self.reference)
 
     @property
     def allowed(self) -> bool:

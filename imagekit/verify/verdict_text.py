@@ -1,6 +1,5 @@
 """Verdicts for people and for programs."""
 
-from imagekit.oci.reference import PinnedReference
 from imagekit.policy.findings import plain
 from imagekit.verify.verdict import Verdict
 
@@ -26,7 +25,7 @@ def heading(verdict: Verdict) -> list[str]:
     word = _WORDS[verdict.decision]
     digest = verdict.digest.short + "…" if verdict.digest else "no digest"
     policy = f"{plain(verdict.policy)} version {verdict.policy_version}"
-    return [f"{word}  {_asked_for(verdict)}", " " * len(word) + f"  {digest}, policy {policy}"]
+    return [f"{word}  {verdict.located.full}", " " * len(word) + f"  {digest}, policy {policy}"]
 
 
 def document(verdict: Verdict) -> dict[str, object]:
@@ -34,7 +33,7 @@ def document(verdict: Verdict) -> dict[str, object]:
     return {
         "schema": 1,
         "decision": verdict.decision,
-        "reference": _asked_for(verdict),
+        "reference": verdict.located.full,
         "digest": str(verdict.digest) if verdict.digest else None,
         "policy": {
             "name": verdict.policy,
@@ -52,11 +51,3 @@ def document(verdict: Verdict) -> dict[str, object]:
             for finding in verdict.findings
         ],
     }
-
-
-def _asked_for(verdict: Verdict) -> str:
-    """Return the reference as it was asked for, the tag beside a digest included."""
-    reference = verdict.reference
-    if isinstance(reference, PinnedReference) and reference.tag:
-        return f"{reference.repository}:{reference.tag}@{reference.digest}"
-    return str(reference)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
-from imagekit.oci.location import location_of
-from imagekit.oci.reference import Reference, Repository, parse_reference
+from imagekit.oci.location import REGISTRY, LocatedReference, Location, parse_located
+from imagekit.oci.reference import Reference
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader
@@ -82,7 +82,7 @@ class Verifier:
             certificates=self._certificates,
         )
 
-    def verify(self, reference: Reference | str) -> Verdict:
+    def verify(self, reference: LocatedReference | Reference | str) -> Verdict:
         """Judge one image; its documents are asked for at once.
 
         Raises:
@@ -107,23 +107,22 @@ class Verifier:
 
         return in_order(one, references, at_once=_IMAGES)
 
-    def _judge(self, reference: Reference | str, *, at_once: int) -> Verdict:
-        wanted = parse_reference(reference) if isinstance(reference, str) else reference
-        in_registry = wanted.repository.layout is None
+    def _judge(self, reference: LocatedReference | Reference | str, *, at_once: int) -> Verdict:
+        wanted = _located(reference)
         context = VerifyContext(
             now=self._clock.now(),
-            open_reader=lambda: self._reader_of(wanted.repository),
+            open_reader=lambda: self._reader_of(wanted.location),
+            location=wanted.location,
             certificates=self._certificates,
             memory=self._memory,
-            at_once=at_once if in_registry else 1,
+            at_once=at_once if wanted.location.is_remote else 1,
         )
-        return judge(wanted, self._policy, context)
+        return judge(wanted.reference, self._policy, context)
 
-    def _reader_of(self, repository: Repository) -> RegistryReader:
+    def _reader_of(self, location: Location) -> RegistryReader:
         """Return the reader of the layout, or that of all registries."""
         if self._reader is not None:
             return self._reader
-        location = location_of(repository)
         if not location.is_remote:
             return connect.reader(location, self._options)
         with self._lock:
@@ -133,7 +132,7 @@ class Verifier:
 
 
 def verify(
-    reference: Reference | str,
+    reference: LocatedReference | Reference | str,
     *,
     policy: OpenedPolicy,
     reader: RegistryReader | None = None,
@@ -147,7 +146,7 @@ def verify(
     Whoever judges more than one image does it by a ``Verifier``, which keeps its connections.
 
     Args:
-        reference: the image, by tag or digest, in a registry or a layout.
+        reference: the image, by tag or digest; a name alone is that of one in a registry.
         policy: what decides; ``imagekit.load_policy`` reads one.
         reader: the way to the registry; made from ``options`` where it is left out.
         options: how the registry is reached.
@@ -190,6 +189,14 @@ def verify_many(
         memory: what was seen before; the user's where it is left out.
     """
     return Verifier(policy, options=options, memory=memory).verify_many(references)
+
+
+def _located(reference: LocatedReference | Reference | str) -> LocatedReference:
+    if isinstance(reference, str):
+        return parse_located(reference)
+    if isinstance(reference, LocatedReference):
+        return reference
+    return LocatedReference(REGISTRY, reference)
 
 
 def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:

@@ -17,6 +17,7 @@ from imagekit.errors import IntegrityError, ToolError
 from imagekit.hosts.podman_options import container_options
 from imagekit.hosts.probe import read
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST
 from imagekit.process import Runner
@@ -49,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> PinnedReference:
+def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PinnedReference]:
     """A layout with an image whose entrypoint is the shell."""
     layout = tmp_path_factory.mktemp("layout")
     with io.BytesIO() as file:
@@ -71,8 +72,8 @@ def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> PinnedReferen
     entry = _blob(layout, MANIFEST, json.dumps(manifest).encode())
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    repository = Repository("r.site", "team/app", layout)
-    return PinnedReference(repository, Digest.parse(str(entry["digest"])))
+    repository = Repository("r.site", "team/app")
+    return layout, PinnedReference(repository, Digest.parse(str(entry["digest"])))
 
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -95,7 +96,10 @@ def options() -> ContainerOptions:
 
 @pytest.fixture(params=["fake", "podman"])
 def host(
-    request: pytest.FixtureRequest, image: PinnedReference, root: Path, tmp_path: Path
+    request: pytest.FixtureRequest,
+    image: tuple[Path, PinnedReference],
+    root: Path,
+    tmp_path: Path,
 ) -> Iterator[Host]:
     """The fake and Podman in turn, each with an empty storage."""
 
@@ -105,8 +109,10 @@ def host(
     podman = Podman(programs=FakePodman(container=ends))
     if request.param == "podman":
         podman = Podman(programs=Runner(), container=request.getfixturevalue("options"))
+    layout, pinned = image
+    podman = podman.pulling(LayoutLocation(layout))
     with podman.in_temporary_storage(tmp_path, "vfs") as own:
-        yield Host(podman=own, image=image, root=root)
+        yield Host(podman=own, image=pinned, root=root)
 
 
 def test_what_was_pulled_is_listed_by_its_digest_and_name(host: Host) -> None:

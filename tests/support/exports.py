@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman
+from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.offline.export import Export, ExportOptions, PolicyFiles, enclose, export
@@ -55,7 +56,7 @@ class Site:
         file = self.folder / "policy.yaml"
         return enclose(file, load_unsigned(file))
 
-    def judge(self, reference: Reference, reader: RegistryReader) -> Verdict:
+    def judge(self, reference: LocatedReference | Reference, reader: RegistryReader) -> Verdict:
         """Judge by the policy."""
         return verify(reference, policy=self.policy.policy, reader=reader, clock=FixedClock(NOW))
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import (
     BUNDLE,
@@ -58,6 +59,11 @@ class World:
         self.image = push_image(self.registry, self.repository)
         self.reference = TaggedReference(self.repository, "1")
         self.tag("1", self.image)
+
+    @property
+    def located(self) -> LocatedReference:
+        """The image under the tag, in the registry."""
+        return LocatedReference(REGISTRY, self.reference)
 
     def tag(self, tag: str, image: PinnedReference) -> TaggedReference:
         """Let a tag point to an image."""

@@ -105,11 +105,11 @@ def test_verify_by_key_in_a_registry_is_light(tmp_path: Path) -> None:
 
 def test_verify_by_key_in_a_layout_is_light(tmp_path: Path) -> None:
     """No network is asked, so nothing is loaded that could."""
-    repository = Repository("localhost", "apps/demo", tmp_path / "layout")
+    repository = Repository("localhost", "apps/demo")
     registry = LayoutRegistry(LayoutStore(tmp_path / "layout"))
     world = World(registry=registry, repository=repository)  # type: ignore[arg-type] # alike
     world.sign()
-    words = ["verify", str(world.reference), "--policy", _policy(tmp_path, world)]
+    words = ["verify", f"oci:{tmp_path}/layout:apps/demo:1", "--policy", _policy(tmp_path, world)]
 
     assert _run(f"{COSTLY['key']} {COSTLY['layout']}", words) == ["0"]
 

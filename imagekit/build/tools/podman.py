@@ -27,6 +27,7 @@ from imagekit.inputs import read_input
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutReader, LayoutStore
+from imagekit.oci.location import REGISTRY, LayoutLocation, Location, RegistryLocation
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
@@ -111,6 +112,8 @@ class Podman:
     programs: Programs
     options: RegistryOptions = field(default_factory=RegistryOptions)
     """How registries are reached."""
+    location: Location = REGISTRY
+    """Where it pulls from."""
     container: ContainerOptions = field(default_factory=ContainerOptions)
     terminal: bool = False
     """Whether the container gets a terminal, as its caller has one."""
@@ -190,6 +193,10 @@ class Podman:
         """
         return parse_local_images(self._run("images", "--format", "json").encode())
 
+    def pulling(self, location: Location) -> Self:
+        """Return one that pulls from the location."""
+        return replace(self, location=location)
+
     def pull(self, reference: PinnedReference, *, among: Collection[Digest] | None = None) -> str:
         """Pull by digest and return the image's id in the local storage.
 
@@ -204,13 +211,9 @@ class Podman:
             ToolError: Podman failed.
             IntegrityError: what it stored has another digest.
         """
-        if reference.repository.layout is not None:
-            found = self._pull_layout(reference)
-        else:
-            found = self._pull_registry(reference)
-        image = found.strip().rpartition("\n")[2].strip()
+        image = self._pulled(reference).strip().rpartition("\n")[2].strip()
         if len(image) != _ID or not _HEX.issuperset(image):
-            raise ToolError(f"podman pull did not tell the id of {reference}")
+            raise ToolError(f"podman pull did not tell the id of {self._shown(reference)}")
         self._check(image, reference, among)
         return image
 
@@ -357,6 +360,13 @@ class Podman:
         options = (*fixed, *self.container.words, *more)
         return self.programs.foreground(self._argv("run", *options, root, *arguments))
 
+    def _pulled(self, reference: PinnedReference) -> str:
+        match self.location:
+            case LayoutLocation(path=folder):
+                return self._pull_layout(folder, reference)
+            case RegistryLocation():
+                return self._pull_registry(reference)
+
     def _pull_registry(self, reference: PinnedReference) -> str:
         repository = reference.repository
         insecure = self.options.plain_http or repository.is_loopback
@@ -372,8 +382,8 @@ class Podman:
             words += ["--cert-dir", folder]
             return self._run(*words, pinned, limit=_PULL_SECONDS)
 
-    def _pull_layout(self, reference: PinnedReference) -> str:
-        with one_image(reference) as folder:
+    def _pull_layout(self, layout: Path, reference: PinnedReference) -> str:
+        with one_image(layout, reference) as folder:
             return self._run("pull", "--quiet", f"oci:{folder}", limit=_PULL_SECONDS)
 
     def _check(
@@ -383,9 +393,10 @@ class Podman:
         shown = self._run("image", "inspect", image)
         stored = inspected_digests(shown)
         if str(reference.digest) not in stored:
-            what = f"podman stored another image than {reference}"
+            what = f"podman stored another image than {self._shown(reference)}"
         elif among is not None and stored.isdisjoint(map(str, among)):
-            what = f"podman chose a manifest of {reference} that was not judged with it"
+            shown = self._shown(reference)
+            what = f"podman chose a manifest of {shown} that was not judged with it"
         else:
             return
         # An image that containers use stays, and then the hint says what to do.
@@ -395,21 +406,21 @@ class Podman:
             what, hint=f"remove it: podman rmi {image[:12]}", code="CONTENT_DIGEST_MISMATCH"
         )
 
+    def _shown(self, reference: PinnedReference) -> str:
+        return self.location.shown(str(reference))
+
 
 @contextmanager
-def one_image(reference: PinnedReference) -> Iterator[Path]:
+def one_image(layout: Path, reference: PinnedReference) -> Iterator[Path]:
     """Make a layout with this one image, for programs that cannot choose by digest themselves.
 
     Args:
-        reference: the image, in a layout.
+        layout: the folder of the layout that it is in.
+        reference: the image.
 
     Raises:
-        ToolError: it is in no layout.
         RegistryError: the layout cannot be read.
     """
-    layout = reference.repository.layout
-    if layout is None:
-        raise ToolError(f"{reference} is in no layout")
     wanted = LayoutReader(LayoutStore(layout)).manifest(reference).descriptor
     # Without a name Podman makes one of the folder's path, which may not be one at all.
     tag = f"{reference.digest.algorithm}-{reference.digest.hex}"

@@ -60,8 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and export."""
     from imagekit.files import is_stdout
-    from imagekit.oci.location import location_of
-    from imagekit.oci.reference import Reference, parse_reference
+    from imagekit.oci.location import LocatedReference, parse_located
+    from imagekit.oci.reference import Reference
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.export import ExportOptions, enclose, export
     from imagekit.verify.sources import archive_of
@@ -69,18 +69,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.verify.verdict_text import document, text
     from imagekit.verify.verify import verify
 
-    reference = parse_reference(arguments.reference)
+    wanted = parse_located(arguments.reference)
     file = archive_of(arguments.to)
     options = registry_of(arguments)
-    source = reader(location_of(reference.repository), options)
+    source = reader(wanted.location, options)
     memory = memory_of(arguments)
     policy = policy_of(arguments, memory=memory)
 
-    def judge(wanted: Reference) -> Verdict:
-        return verify(wanted, policy=policy, reader=source, memory=memory)
+    def judge(reference: Reference) -> Verdict:
+        located = LocatedReference(wanted.location, reference)
+        return verify(located, policy=policy, reader=source, memory=memory)
 
     done = export(
-        reference,
+        wanted.reference,
         file,
         judge=judge,
         reader=source,

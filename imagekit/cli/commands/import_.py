@@ -68,9 +68,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and import."""
     from imagekit.build.tools.podman import Podman
     from imagekit.hosts.podman_setup import podman
-    from imagekit.oci.reference import Reference
+    from imagekit.oci.location import LocatedReference
     from imagekit.oci.registry.ports import RegistryReader
-    from imagekit.offline.exported import reference_text
     from imagekit.offline.import_ import ImportOptions, import_archive, opened
     from imagekit.verify.verdict import Verdict
     from imagekit.verify.verdict_text import document, text
@@ -88,7 +87,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         _policy(arguments, archive, record) as policy,
     ):
 
-        def judge(reference: Reference, reader: RegistryReader) -> Verdict:
+        def judge(reference: LocatedReference, reader: RegistryReader) -> Verdict:
             return verify(reference, policy=policy, reader=reader, memory=memory)
 
         done = import_archive(
@@ -107,8 +106,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.result(text(done.verdict), report)
         return DeniedError.exit_code
     console.note(text(done.verdict))
-    placed = str(done.reference or "")
-    name = reference_text(record.reference)
+    placed, name = done.placed, record.reference.full
     console.result(
         placed or f"would import {name}, {done.found.size / 1e6:.1f} MB",
         report | {"name": name, "placed": placed, "sent": done.sent, "image": done.image},

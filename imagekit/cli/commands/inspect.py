@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
-from imagekit.oci.reference import parse_reference
+from imagekit.oci.location import parse_located
 from imagekit.publish.inspect import Claim, Inspection
 
 _MOST_LABELS = 20
@@ -31,23 +31,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: there is no such image, or it cannot be read.
     """
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry import connect
     from imagekit.publish.inspect import inspect
 
-    reference = parse_reference(arguments.reference)
+    wanted = parse_located(arguments.reference)
     options = registry_of(arguments)
-    found = inspect(connect.reader(location_of(reference.repository), options), reference)
-    console.result("\n".join(_lines(found)), document(found))
+    found = inspect(connect.reader(wanted.location, options), wanted.reference)
+    shown = wanted.location.shown(str(found.reference))
+    console.result("\n".join(_lines(found, shown)), document(found, shown))
     return 0
 
 
-def document(found: Inspection) -> dict[str, object]:
-    """Return what ``--json`` prints."""
+def document(found: Inspection, image: str) -> dict[str, object]:
+    """Return what ``--json`` prints of an image that is so called."""
     config = found.config
     return {
         "schema": 1,
-        "reference": str(found.reference),
+        "reference": image,
         "digest": str(found.reference.digest),
         "media_type": found.media_type,
         "platforms": [{"platform": name, "digest": str(d)} for name, d in found.platforms],
@@ -80,13 +80,13 @@ def _claim(claim: Claim) -> dict[str, object]:
     }
 
 
-def _lines(found: Inspection) -> Iterator[str]:
-    for name, value in _rows(found):
+def _lines(found: Inspection, image: str) -> Iterator[str]:
+    for name, value in _rows(found, image):
         yield f"{name:<13} {_plain(value)}"
 
 
-def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
-    yield "image", str(found.reference)
+def _rows(found: Inspection, image: str) -> Iterator[tuple[str, str]]:
+    yield "image", image
     for name, digest in found.platforms:
         yield "platform", f"{name}  {digest}"
     if found.layers:

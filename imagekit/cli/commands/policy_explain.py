@@ -47,17 +47,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: the policy cannot be accepted, or there is no verdict.
     """
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.verify.explain import explain
     from imagekit.verify.explanation_text import account_document, account_text
     from imagekit.verify.rollback import ReadOnlyRollbackStore
     from imagekit.verify.sources import saved_reader
 
-    reference = parse_reference(arguments.reference)
+    image = parse_located(arguments.reference)
     memory = ReadOnlyRollbackStore(memory_of(arguments))
     policy = policy_of(arguments, memory=memory)
     told = explain(
-        reference,
+        image,
         policy=policy,
         memory=memory,
         reader=saved_reader(arguments.evidence) if arguments.evidence else None,

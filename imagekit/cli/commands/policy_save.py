@@ -29,23 +29,25 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     Raises:
         ImagekitError: the registry does not answer, or the folder cannot be written.
     """
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.policy.findings import plain
     from imagekit.verify.save import save_evidence
 
+    wanted = parse_located(arguments.reference)
     saved = save_evidence(
-        parse_reference(arguments.reference),
+        wanted,
         arguments.to,
         options=registry_of(arguments),
     )
     console.note(f"  {saved.signatures} signatures and attestations in {arguments.to}")
     for text in (*(one.message for one in saved.notes), *saved.unread):
         console.note(f"  {console.paint('!', 'warn')} not as it should be: {plain(text)}")
+    shown = wanted.location.shown(str(saved.reference))
     console.result(
-        str(saved.reference),
+        shown,
         {
             "schema": 1,
-            "reference": str(saved.reference),
+            "reference": shown,
             "digest": str(saved.reference.digest),
             "folder": str(arguments.to),
             "signatures": saved.signatures,

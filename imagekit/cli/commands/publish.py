@@ -31,7 +31,7 @@ from imagekit.oci.hostname import is_loopback
 from imagekit.publish.published import PublishedImage
 
 if TYPE_CHECKING:
-    from imagekit.oci.reference import Destination
+    from imagekit.oci.location import Destination
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
-    from imagekit.oci.reference import Destination
+    from imagekit.oci.location import Destination
     from imagekit.publish.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
 
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
         done[-1] = _document(image, bases[recipe.file])
         if not console.json:
-            console.result(str(image.reference), {})
+            console.result(_shown(image), {})
         console.note(f"  {image.status} in {time.monotonic() - began:.1f} s")
     if console.json:
         console.result("", {"schema": 1, "published": done})
@@ -100,15 +100,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _plain_hosts(destination: "Destination") -> frozenset[str] | None:
     """Return the registries of base images that ``--plain-http`` speaks of; None for all."""
-    needless = destination.layout is not None or is_loopback(destination.host)
+    needless = not destination.location.is_remote or is_loopback(destination.host)
     return None if needless else frozenset({destination.host})
+
+
+def _shown(image: PublishedImage) -> str:
+    return image.location.shown(str(image.reference))
 
 
 def _document(image: PublishedImage, bases: list[dict[str, str]]) -> dict[str, object]:
     return {
         "name": image.name,
         "version": image.version,
-        "reference": str(image.reference),
+        "reference": _shown(image),
         "digest": str(image.reference.digest),
         "tags": list(image.tags),
         "status": image.status,

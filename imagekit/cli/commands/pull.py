@@ -17,6 +17,7 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.errors import DeniedError
+from imagekit.oci.location import LocatedReference, Location
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Judge, Verdict
 
@@ -38,25 +39,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and pull."""
     from imagekit.hosts.run import pull
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.verify.verdict_text import document, text
 
+    wanted = parse_located(arguments.reference)
     pulled = pull(
-        parse_reference(arguments.reference),
-        judge=make_judge(arguments),
-        podman=make_podman(arguments, console),
+        wanted.reference,
+        judge=make_judge(arguments, wanted.location),
+        podman=make_podman(arguments, console, wanted.location),
     )
     report = dict(document(pulled.verdict))
     if pulled.reference is None:
         console.result(text(pulled.verdict), report)
         return DeniedError.exit_code
     console.note(text(pulled.verdict))
-    console.result(str(pulled.reference), report | {"image": pulled.image})
+    console.result(wanted.location.shown(str(pulled.reference)), report | {"image": pulled.image})
     return 0
 
 
-def make_judge(arguments: argparse.Namespace) -> Judge:
-    """Return what judges a reference by the policy of the command line.
+def make_judge(arguments: argparse.Namespace, location: Location) -> Judge:
+    """Return what judges an image of the location by the policy of the command line.
 
     Raises:
         PolicyError: the policy cannot be accepted.
@@ -68,14 +70,17 @@ def make_judge(arguments: argparse.Namespace) -> Judge:
     options = registry_of(arguments)
 
     def judge(reference: Reference) -> Verdict:
-        return verify(reference, policy=policy, options=options, memory=memory)
+        located = LocatedReference(location, reference)
+        return verify(located, policy=policy, options=options, memory=memory)
 
     return judge
 
 
-def make_podman(arguments: argparse.Namespace, console: Console, *, network: str = "") -> "Podman":
-    """Return Podman, with what this host needs."""
+def make_podman(
+    arguments: argparse.Namespace, console: Console, location: Location, *, network: str = ""
+) -> "Podman":
+    """Return Podman, with what this host needs, to pull from the location."""
     from imagekit.hosts.podman_setup import podman
 
     options = registry_of(arguments)
-    return podman(options, network=network, progress=console.progress)
+    return podman(options, location=location, network=network, progress=console.progress)

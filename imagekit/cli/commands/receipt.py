@@ -48,13 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check."""
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.offline.check_bundle import guard
     from imagekit.offline.check_receipt import Asked, Checked, check
     from imagekit.verify.verdict_text import document, text
 
     policy = policy_of(arguments)
-    reference = parse_reference(arguments.reference) if arguments.reference else None
+    reference = parse_located(arguments.reference).reference if arguments.reference else None
     owners = frozenset(_user(name) for name in arguments.owner)
     asked = Asked(reference=reference, owners=owners)
     checked: tuple[Checked, ...]

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not arguments.reference:
         raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
     from imagekit.hosts.run import run as run_verified
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.verify.verdict_text import document, text
 
     def show(verdict: Verdict) -> None:
@@ -68,11 +68,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         elif console.verbose:
             console.note(text(verdict))
 
+    wanted = parse_located(arguments.reference)
     ran = run_verified(
-        parse_reference(arguments.reference),
+        wanted.reference,
         arguments.passed,
-        judge=make_judge(arguments),
-        podman=make_podman(arguments, console, network=arguments.network),
+        judge=make_judge(arguments, wanted.location),
+        podman=make_podman(arguments, console, wanted.location, network=arguments.network),
         show=show,
     )
     return DeniedError.exit_code if ran.status is None else ran.status
@@ -81,12 +82,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.hosts.podman_setup import podman
     from imagekit.hosts.run_staged import run_staged
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, check
     from imagekit.verify.verdict_text import document, text
 
-    wanted = parse_reference(arguments.reference) if arguments.reference else None
+    # What is staged is compared by name, wherever it came from.
+    wanted = parse_located(arguments.reference).reference if arguments.reference else None
     policy = policy_of(arguments)
     checked = check(arguments.staged, policy=policy, asked=Asked(reference=wanted))
     if len(checked) != 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InputError, InvalidReferenceError
-from imagekit.oci.reference import Reference, parse_reference
+from imagekit.oci.location import LocatedReference, parse_located
 from imagekit.sbom.contents import Sbom
 
 
@@ -60,22 +60,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _catalogued(arguments: argparse.Namespace, console: Console) -> Sbom:
-    from imagekit.oci.location import location_of
     from imagekit.oci.registry import connect
     from imagekit.sbom.sbom import catalogue_folder, catalogue_reference
 
     folder = Path(arguments.image)
     if not arguments.image.startswith("oci:") and folder.is_dir():
         return catalogue_folder(folder, progress=console.progress)
-    reference = _reference(arguments.image)
-    options = registry_of(arguments)
-    reader = connect.reader(location_of(reference.repository), options)
-    return catalogue_reference(reader, reference, progress=console.progress)
+    wanted = _wanted(arguments.image)
+    reader = connect.reader(wanted.location, registry_of(arguments))
+    return catalogue_reference(reader, wanted.reference, progress=console.progress)
 
 
-def _reference(text: str) -> Reference:
+def _wanted(text: str) -> LocatedReference:
     try:
-        return parse_reference(text)
+        return parse_located(text)
     except InvalidReferenceError as error:
         if text.startswith("oci:") or not text.startswith((".", "/")):
             raise

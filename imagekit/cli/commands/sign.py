@@ -52,23 +52,25 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         UsageError: the provenance has no builder, or a builder is named for none.
         ImagekitError: the key does not open, or the image cannot be read or signed.
     """
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.sign.sign import sign_reference
 
     stated = _stated(arguments)
+    wanted = parse_located(arguments.reference)
     done = sign_reference(
-        parse_reference(arguments.reference),
+        wanted,
         signer=signer_of(arguments),
         options=registry_of(arguments),
         sbom=arguments.sbom,
         stated=stated,
         progress=console.progress,
     )
+    shown = wanted.location.shown(str(done.reference))
     console.result(
-        str(done.reference),
+        shown,
         {
             "schema": 1,
-            "reference": str(done.reference),
+            "reference": shown,
             "digest": str(done.reference.digest),
             "attached": [
                 {

@@ -93,22 +93,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and stage."""
     from imagekit.cli.commands.pull import make_judge
-    from imagekit.oci.location import location_of
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.oci.registry.connect import reader
     from imagekit.offline.stage import StageContext, StageOptions, stage
     from imagekit.offline.stage_target import Target
     from imagekit.verify.verdict_text import document, text
 
     target = Target.parse(arguments.to)
-    reference = parse_reference(arguments.reference)
+    wanted = parse_located(arguments.reference)
     options = registry_of(arguments)
     done = stage(
-        reference,
+        wanted.reference,
         target,
         StageContext(
-            judge=make_judge(arguments),
-            reader=reader(location_of(reference.repository), options),
+            judge=make_judge(arguments, wanted.location),
+            reader=reader(wanted.location, options),
             signer=signer_of(arguments),
             options=StageOptions(
                 verifier=arguments.verifier_id,

@@ -114,13 +114,13 @@ def _judged(
 
 def _elsewhere(references: Sequence[str], place: str, verifier: "Verifier") -> "Iterator[Judged]":
     """Judge images by their names, as they lie in a layout or in one file."""
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.verify.sources import source
     from imagekit.verify.verify import Judged
 
     for name in references:
-        with source(parse_reference(name), place, RegistryOptions()) as (reference, reader):
+        with source(parse_located(name), place, RegistryOptions()) as (reference, reader):
             yield Judged(reference=name, verdict=verifier.reading(reader).verify(reference))
 
 

@@ -115,7 +115,9 @@ def issued(verdict: "Verdict", issue: "Issue | None", console: Console) -> Issue
     except ImagekitError:
         console.note(text(verdict))
         raise
-    where = str(made.attached.reference) if made.attached else str(made.file)
+    where = str(made.file)
+    if made.attached is not None:
+        where = verdict.location.shown(str(made.attached.reference))
     lacks = ", ".join(digest.short for digest in verdict.unread)
     why = f" (its registry does not have {lacks}; copy the image whole)" if lacks else ""
     return Issued(

@@ -27,26 +27,28 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ImagekitError: the reason is none, the key does not open, or the registry refuses.
     """
     from imagekit.errors import UsageError
-    from imagekit.oci.reference import parse_reference
+    from imagekit.oci.location import parse_located
     from imagekit.sign.withdraw import withdraw
     from imagekit.signatures.release import MAX_REASON
 
     reason = " ".join(arguments.reason.split())
     if not reason or len(reason) > MAX_REASON or not reason.isprintable():
         raise UsageError(f"--reason is a text of at most {MAX_REASON} printable characters")
+    wanted = parse_located(arguments.reference)
     image, attached = withdraw(
-        parse_reference(arguments.reference),
+        wanted,
         signer=signer_of(arguments),
         reason=reason,
         options=registry_of(arguments),
     )
     console.note("  withdrawn; for policies, since a registry can hide the statement:")
     console.note(f"  deny: {{digests: [{image.digest}]}}")
+    shown = wanted.location.shown(str(image))
     console.result(
-        str(image),
+        shown,
         {
             "schema": 1,
-            "reference": str(image),
+            "reference": shown,
             "digest": str(image.digest),
             "reason": reason,
             "statement": str(attached.reference.digest),

@@ -73,6 +73,7 @@ def decide(
     context = VerifyContext(
         now=now,
         open_reader=lambda: recorder,
+        location=reference.location,
         certificates=deps.certificates,
         memory=deps.memory,
         horizon=longest,

@@ -21,6 +21,7 @@ from pathlib import Path
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutReader, LayoutStore
+from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.paths import expanded
@@ -98,6 +99,15 @@ class KeptContent:
                 file.unlink(missing_ok=True)
         for folder in set(self._folder.glob("*")) - used:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept_content(location: Location) -> KeptContent | None:
+    """Return what earlier runs kept of the location, or None where nothing is kept of it.
+
+    It is kept by names, so of registries only: what a layout has is as near as what is kept.
+    """
+    folder = default_folder() if location.is_remote else None
+    return None if folder is None else KeptContent(folder)
 
 
 def default_folder() -> Path | None:

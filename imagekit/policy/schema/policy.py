@@ -44,7 +44,7 @@ class _Metadata:
 
 def _pinned(text: str) -> PinnedReference:
     reference = parse_reference(text)
-    if not isinstance(reference, PinnedReference) or reference.tag or reference.repository.layout:
+    if not isinstance(reference, PinnedReference) or reference.tag:
         raise PolicyError(
             f"`{shown(text)}` is not one image: an exception names a repository and a digest",
             hint="write HOST/PATH@sha256:...; a tag may move",

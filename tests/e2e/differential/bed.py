@@ -11,8 +11,8 @@ from pathlib import Path
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
-from imagekit.oci.location import REGISTRY
-from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.oci.location import REGISTRY, Destination, parse_located
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, Descriptor
@@ -149,7 +149,7 @@ class Bed:
             _sign_blindly(copy, signer)
         else:
             sign_reference(
-                parse_reference(copy.tagged),
+                parse_located(copy.tagged),
                 signer=signer,
                 options=RegistryOptions(),
                 sbom=False,

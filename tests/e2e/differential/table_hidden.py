@@ -6,7 +6,7 @@ No peer knows withdrawals or lists of denied digests; all of them look at what t
 from contextlib import nullcontext, suppress
 
 from imagekit.errors import RegistryError
-from imagekit.oci.reference import parse_reference
+from imagekit.oci.location import parse_located
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import EMPTY, EMPTY_JSON, MANIFEST
 from imagekit.sign.withdraw import withdraw
@@ -39,7 +39,7 @@ def _withdrawn(attack: Attack, email: str = "") -> None:
         options = RegistryOptions()
         # It is stored; whoever reads it back says so where the list cannot be read.
         with suppress(RegistryError) if copy.store.path.endswith(_TORN) else nullcontext():
-            withdraw(parse_reference(copy.tagged), signer=signer, reason="broken", options=options)
+            withdraw(parse_located(copy.tagged), signer=signer, reason="broken", options=options)
 
     attack.copy.after.append(act)
 

@@ -11,7 +11,7 @@ import pytest
 
 from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
-from imagekit.oci.reference import Destination, parse_reference
+from imagekit.oci.location import Destination, parse_located
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.progress import silent
 from imagekit.publish.publish import PublishOptions, publish
@@ -143,7 +143,7 @@ def _copies(site: Site, bench: Path) -> None:
         _crane(bench, "copy", f"{hello}:1.0.0", site.reference(name))
         for signer in signers:
             sign_reference(
-                parse_reference(site.reference(name)),
+                parse_located(site.reference(name)),
                 signer=open_signer(site.folder / f"keys-{signer}/imagekit.key", lambda: "secret"),
                 sbom=False,
                 progress=silent,

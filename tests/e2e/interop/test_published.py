@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.build import BuildOptions
-from imagekit.oci.reference import Destination, PinnedReference
+from imagekit.oci.location import Destination
+from imagekit.oci.reference import PinnedReference
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import open_signer

@@ -11,7 +11,8 @@ import yaml
 
 from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
-from imagekit.oci.reference import Destination, PinnedReference
+from imagekit.oci.location import Destination
+from imagekit.oci.reference import PinnedReference
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
 from imagekit.sign.open_signer import KeylessOptions, keyless_signer

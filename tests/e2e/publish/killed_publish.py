@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.build.build import BuildOptions
-from imagekit.oci.location import LocatedRepository, location_of
-from imagekit.oci.reference import Destination
+from imagekit.oci.location import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import PublishOptions, publish
@@ -48,7 +47,7 @@ def main() -> None:
     folder, to, key, left = sys.argv[1:]
     recipe = load(Path(folder))
     destination = Destination.parse(to)
-    repository = destination.repository(recipe.name)
+    place = destination.place(recipe.name)
     publish(
         recipe,
         to=destination,
@@ -56,7 +55,7 @@ def main() -> None:
         options=PublishOptions(build=BuildOptions(test=False)),
         writer=Mortal(
             writer(
-                LocatedRepository(location_of(repository), repository),
+                place,
                 RegistryOptions(settle_seconds=1),
             ),
             int(left),

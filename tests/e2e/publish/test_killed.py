@@ -15,8 +15,8 @@ import pytest
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
-from imagekit.oci.location import LocatedRepository, location_of
-from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
+from imagekit.oci.location import Destination, LocatedReference
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import Manifest
@@ -145,23 +145,31 @@ def _dies(bed: Bed, number: int) -> bool:
 
 
 def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
-    repository = Destination.parse(bed.to(prefix)).repository("hello")
-    reader = writer(LocatedRepository(location_of(repository), repository), RegistryOptions())
+    place = Destination.parse(bed.to(prefix)).place("hello")
+    repository = place.repository
+    reader = writer(place, RegistryOptions())
     try:
         tags = reader.tags(repository)
     except NotFoundError:
         return
     for tag in tags:
         if not tag.startswith("sha256-"):
-            verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+            verdict = verify(
+                LocatedReference(place.location, TaggedReference(repository, tag)),
+                policy=_policy(bed, prefix),
+            )
             assert verdict.allowed, (prefix, tag, verdict.findings)
 
 
 def _complete(bed: Bed, prefix: str) -> None:
-    repository = Destination.parse(bed.to(prefix)).repository("hello")
-    reader = writer(LocatedRepository(location_of(repository), repository), RegistryOptions())
+    place = Destination.parse(bed.to(prefix)).place("hello")
+    repository = place.repository
+    reader = writer(place, RegistryOptions())
     for tag in ("1.0.0", "latest"):
-        verdict = verify(TaggedReference(repository, tag), policy=_policy(bed, prefix))
+        verdict = verify(
+            LocatedReference(place.location, TaggedReference(repository, tag)),
+            policy=_policy(bed, prefix),
+        )
         assert verdict.allowed, (prefix, tag, verdict.findings)
     image = reader.resolve(TaggedReference(repository, "1.0.0"))
     own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer)
@@ -175,5 +183,5 @@ def _complete(bed: Bed, prefix: str) -> None:
 
 
 def _policy(bed: Bed, prefix: str) -> OpenedPolicy:
-    repository = Destination.parse(bed.to(prefix)).repository("hello")
+    repository = Destination.parse(bed.to(prefix)).place("hello").repository
     return own_policy(repository.name, bed.signer.authority, SystemClock().now())

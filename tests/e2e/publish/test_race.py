@@ -11,8 +11,8 @@ import pytest
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
 from imagekit.errors import InputError
-from imagekit.oci.location import LocatedRepository, location_of
-from imagekit.oci.reference import Destination, PinnedReference, TaggedReference
+from imagekit.oci.location import Destination, LocatedReference
+from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.own_policy import own_policy
@@ -79,7 +79,7 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
     """Attack 50: both saw no tag; one of them ends with 2, and no tag is its image's."""
     generate(tmp_path, lambda: "secret")
     signer = open_signer(tmp_path / "imagekit.key", lambda: "secret")
-    repository = destination.repository("hello")
+    place = destination.place("hello")
     barrier = threading.Barrier(2)
     won, lost = list[PinnedReference](), list[InputError]()
 
@@ -97,9 +97,7 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
                 signer=signer,
                 options=PublishOptions(build=BuildOptions(test=False, env=env)),
                 writer=_Meeting(
-                    writer(
-                        LocatedRepository(location_of(repository), repository), RegistryOptions()
-                    ),
+                    writer(place, RegistryOptions()),
                     barrier,
                 ),
                 memory=SqliteRollbackStore(home / "seen.db"),
@@ -116,10 +114,11 @@ def test_50_two_publishers_with_different_content(destination: Destination, tmp_
         thread.join(240)
 
     assert [(error.exit_code, error.code) for error in lost] == [(2, "publish/immutable-tag")]
-    policy = own_policy(repository.name, signer.authority, SystemClock().now())
+    policy = own_policy(place.repository.name, signer.authority, SystemClock().now())
     for number in range(2):
         # Also who lost takes the winner's for the release from here on.
         memory = SqliteRollbackStore(tmp_path / f"home{number}" / "seen.db")
         for tag in ("1.0.0", "latest"):
-            verdict = verify(TaggedReference(repository, tag), policy=policy, memory=memory)
+            named = LocatedReference(place.location, TaggedReference(place.repository, tag))
+            verdict = verify(named, policy=policy, memory=memory)
             assert (verdict.allowed, verdict.digest) == (True, won[0].digest), verdict.findings

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     time = datetime(2026, 11, 1, tzinfo=UTC)
     release = Release(repository=_REPOSITORY, sequence=5, tags=("2.1",), time=time)
     world.attach(RELEASE, release_predicate(release))
-    save_evidence(world.reference, tmp_path / "evidence", reader=world.registry)
+    save_evidence(world.located, tmp_path / "evidence", reader=world.registry)
     (tmp_path / "release.pub").write_bytes(public_key_pem(world.signer.public_key))
     generate(tmp_path, lambda: "secret")
     for half in ("key", "pub"):

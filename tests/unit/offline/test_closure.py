@@ -8,6 +8,7 @@ import pytest
 from imagekit.errors import DocumentError, InputError, NotFoundError
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
 from imagekit.offline import closure as module
@@ -173,7 +174,14 @@ def _copied(world: World, target: MemoryRegistry) -> list[str]:
     def put(repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]) -> None:
         target.put_bytes(repository, descriptor.media_type, b"".join(pieces))
 
-    copy(world.registry, target, found, to=THERE, put=put, progress=progress)
+    copy(
+        world.registry,
+        target,
+        found,
+        to=LocatedRepository(REGISTRY, THERE),
+        put=put,
+        progress=progress,
+    )
     return notes
 
 

@@ -51,7 +51,7 @@ def test_what_is_exported_is_allowed_at_the_other_end(site: Site) -> None:
     assert exported.new
     assert imported.reference is not None
     registry = LayoutRegistry(LayoutStore(site.folder / "images"))
-    placed = Repository("r.site", "apps/demo", site.folder / "images")
+    placed = Repository("r.site", "apps/demo")
     again = site.judge(TaggedReference(placed, "1"), registry)
     assert again.allowed, again.findings
     assert again.digest == site.world.image.digest
@@ -116,8 +116,7 @@ def test_an_import_takes_no_tag_from_another_image(site: Site) -> None:
     """A layout's 1.0.0 is not replaced in silence; nothing is placed, and --move-tag moves it."""
     site.export()
     layout = LayoutRegistry(LayoutStore(site.folder / "images"))
-    named = site.world.repository
-    place = Repository(named.host, named.path, site.folder / "images")
+    place = site.world.repository
     other = _other_image(layout, place)
     tag = TaggedReference(place, "1")
     layout.tag(tag, other)
@@ -151,8 +150,7 @@ def test_who_comes_second_to_an_imports_tag_loses(
 ) -> None:
     """Whoever writes it after the first look keeps it, and the import says so."""
     site.export()
-    named = site.world.repository
-    place = Repository(named.host, named.path, site.folder / "images")
+    place = site.world.repository
     layout = LayoutRegistry(LayoutStore(site.folder / "images"))
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:
@@ -201,7 +199,7 @@ def test_an_exported_file_is_judged_under_its_own_name(site: Site) -> None:
     site.export()
     text = str(site.folder / "image.tar")
 
-    with source(site.world.reference, text, ImportOptions().registry) as (reference, reader):
+    with source(site.world.located, text, ImportOptions().registry) as (reference, reader):
         verdict = site.judge(reference, reader)
 
     assert verdict.allowed, verdict.findings

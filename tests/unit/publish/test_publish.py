@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import VerificationError
-from imagekit.oci.reference import Destination, PinnedReference, Repository, TaggedReference
+from imagekit.oci.location import Destination
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage

@@ -11,6 +11,7 @@ import yaml
 from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import LayoutLocation
 from imagekit.policy.findings import Finding
 from imagekit.verify.expected import Expected, load_table, parse_table, table_schema
 from imagekit.verify.ports import HighWaterMark
@@ -58,7 +59,7 @@ def test_all_words(tmp_path: Path) -> None:
     assert (first.evidence, first.expect, first.code) == (tmp_path / "saved", "deny", "ROLLBACK")
     assert first.seen[_TAG].sequence == 7
     assert first.seen["r.site/apps/demo:2"] == HighWaterMark(sequence=3, digest=Digest.parse(_HEX))
-    assert second.reference.repository.layout == tmp_path / "lay"
+    assert second.reference.location == LayoutLocation(tmp_path / "lay")
     assert (second.evidence, second.code, dict(second.seen)) == (None, "", {})
 
 
@@ -167,6 +168,6 @@ def _verdict(*findings: tuple[str, str]) -> Verdict:
 )
 def test_as_expected(expect: Any, code: str, findings: list[tuple[str, str]], why: str) -> None:
     """Decision and code: a denial for another reason than the one expected is a failure."""
-    case = Expected(name="n", reference=World().reference, expect=expect, code=code)
+    case = Expected(name="n", reference=World().located, expect=expect, code=code)
 
     assert case.why_not(_verdict(*findings)) == why

@@ -27,7 +27,7 @@ from tests.support.signed import NOW, World, signed_world
 
 def _account(world: World, policy: OpenedPolicy) -> Explanation:
     return explain(
-        world.reference,
+        world.located,
         policy=policy,
         memory=ScratchRollbackStore(),
         reader=world.registry,

@@ -8,6 +8,7 @@ import pytest
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, Descriptor
 from imagekit.policy.ruleset import SignedIdentity
@@ -20,7 +21,8 @@ from tests.support.signed import NOW, World, signed_world
 
 
 def _save(world: World, folder: Path, reference: Reference | None = None) -> None:
-    save_evidence(reference or world.reference, folder, reader=world.registry)
+    wanted = LocatedReference(REGISTRY, reference or world.reference)
+    save_evidence(wanted, folder, reader=world.registry)
 
 
 def _judge(world: World, folder: Path, reference: Reference | None = None) -> Verdict:
@@ -137,7 +139,7 @@ def test_an_index_with_its_platforms(tmp_path: Path) -> None:
     top = world.registry.put_manifest(world.repository, INDEX, raw)
     world.tag("1", top)
 
-    saved = save_evidence(world.reference, tmp_path, reader=world.registry)
+    saved = save_evidence(world.located, tmp_path, reader=world.registry)
 
     assert saved.signatures == 1
     reader = SavedReader(tmp_path)
@@ -158,7 +160,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     lossy = _Lossy(world.registry.manifests.copy(), world.registry.blobs, world.registry.tagged)
     del lossy.manifests[gone]
 
-    saved = save_evidence(world.reference, tmp_path, reader=lossy)
+    saved = save_evidence(world.located, tmp_path, reader=lossy)
 
     assert len(saved.unread) == 1
     assert saved.signatures == 2

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imagekit.errors import NotFoundError
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.reference import TaggedReference
 from imagekit.verify.collect import gather
 from imagekit.verify.rollback import NoRollbackStore
@@ -13,7 +15,7 @@ from imagekit.verify.verify import Verifier
 from tests.support.fakes import FixedClock, MemorySigner
 from tests.support.hostile import Answer
 from tests.support.replay import OPTIONS, Stage
-from tests.support.signed import NOW, signed_world
+from tests.support.signed import NOW, World, signed_world
 
 
 @pytest.fixture
@@ -128,3 +130,45 @@ def test_many_are_answered_in_their_order(stage: Stage) -> None:
     assert isinstance(judged[2].error, NotFoundError)
     assert judged[1].error is not None
     assert all(one.verdict is not None and one.verdict.allowed for one in judged[3:])
+
+
+def _in_layout(folder: Path) -> World:
+    registry = LayoutRegistry(LayoutStore(folder))
+    return World(registry=registry)  # type: ignore[arg-type]  # alike
+
+
+def test_one_name_in_several_places(tmp_path: Path) -> None:
+    """What speaks for the image is read where it is asked for, and told with that place."""
+    signed, _ = (_in_layout(tmp_path / name) for name in ("signed", "bare"))
+    signed.sign()
+    verifier = Verifier(signed.policy(), clock=FixedClock(NOW), memory=NoRollbackStore())
+    texts = [f"oci:{tmp_path}/{name}:r.site/apps/demo:1" for name in ("signed", "bare", "signed")]
+
+    verdicts = [verifier.verify(text) for text in texts]
+
+    assert [verdict.allowed for verdict in verdicts] == [True, False, True]
+    assert [str(verdict.located) for verdict in verdicts] == texts
+    assert len({verdict.reference for verdict in verdicts}) == 1
+
+
+def test_the_command_of_a_hint_leads_to_the_same_place(tmp_path: Path) -> None:
+    """Signed by name alone, an image of a layout would be looked for in a registry."""
+    world = _in_layout(tmp_path)
+    verifier = Verifier(world.policy(), clock=FixedClock(NOW), memory=NoRollbackStore())
+
+    verdict = verifier.verify(f"oci:{tmp_path}:r.site/apps/demo:1")
+
+    (hint,) = (each.hint for each in verdict.findings if each.code == "NO_SIGNATURE")
+    assert f"imagekit sign oci:{tmp_path}:r.site/apps/demo:1@{world.image.digest} --key" in hint
+
+
+def test_a_moved_tag_of_a_layout_is_told_with_its_place(tmp_path: Path) -> None:
+    """The name alone could be a registry's."""
+    world = _in_layout(tmp_path)
+    world.sign()
+    verifier = Verifier(world.policy(), clock=FixedClock(NOW), memory=NoRollbackStore())
+
+    verdict = verifier.verify(f"oci:{tmp_path}:r.site/apps/demo:2@{world.image.digest}")
+
+    (moved,) = (each.message for each in verdict.findings if each.code == "TAG_MOVED")
+    assert moved == f"the tag oci:{tmp_path}:r.site/apps/demo:2 does not exist any more"

@@ -1,7 +1,8 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import Destination, PinnedReference, Repository, parse_reference
+from imagekit.oci.location import REGISTRY, Destination, parse_located
+from imagekit.oci.reference import PinnedReference, Repository, parse_reference
 from imagekit.policy import glob as globs
 from imagekit.policy import patterns
 from imagekit.policy.ruleset import ImageRule, Remap, SignedIdentity
@@ -19,11 +20,9 @@ def _text(raw: bytes) -> str:
 
 
 def _reference(raw: bytes) -> None:
-    found = parse_reference(_text(raw))
-    again = f"{found.repository}:{found.tag}" if found.tag else f"{found.repository}"
-    if isinstance(found, PinnedReference):
-        again += f"@{found.digest}"
-    same(parse_reference(again), found)
+    found = parse_located(_text(raw))
+    same(parse_located(found.full), found)
+    same(parse_reference(found.reference.full), found.reference)
 
 
 def _digest(raw: bytes) -> None:
@@ -34,10 +33,12 @@ def _digest(raw: bytes) -> None:
 def _destination(raw: bytes) -> None:
     text, _, alias = _text(raw).partition("\n")
     found = Destination.parse(text, alias=alias)
-    shown = str(found) if found.layout is None else f"oci:{found.layout}"
     named = f"{found.host}/{found.prefix}" if found.prefix else found.host
-    same(Destination.parse(shown, alias=named if found.layout else ""), found)
-    found.repository("demo")
+    if found.location == REGISTRY:
+        same(Destination.parse(named), found)
+    else:
+        same(Destination.parse(str(found.location), alias=named), found)
+    found.place("demo")
 
 
 def _glob(raw: bytes) -> None:

@@ -27,7 +27,7 @@ images:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A policy, and the evidence of a signed image."""
     world = signed_world()
-    save_evidence(world.reference, tmp_path / "saved", reader=world.registry)
+    save_evidence(world.located, tmp_path / "saved", reader=world.registry)
     (tmp_path / "a.pub").write_bytes(public_key_pem(world.signer.public_key))
     (tmp_path / "policy.yaml").write_text(_POLICY)
     monkeypatch.chdir(tmp_path)

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         time=datetime(2026, 11, 1, tzinfo=UTC),
     )
     world.attach(RELEASE, release_predicate(release))
-    save_evidence(world.reference, tmp_path / "saved", reader=world.registry)
+    save_evidence(world.located, tmp_path / "saved", reader=world.registry)
     (tmp_path / "a.pub").write_bytes(public_key_pem(world.signer.public_key))
     (tmp_path / "policy.yaml").write_text(_POLICY)
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
+from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.publish import publish as pipeline
 from imagekit.publish.published import PublishedImage
@@ -44,7 +45,12 @@ def test_what_was_published_before_a_failure_is_in_the_document(
             raise fault
         image = PinnedReference(Repository("r.site", recipe.name), Digest.of(b""))
         return PublishedImage(
-            reference=image, name=recipe.name, version="1", tags=("1",), status="published"
+            reference=image,
+            location=REGISTRY,
+            name=recipe.name,
+            version="1",
+            tags=("1",),
+            status="published",
         )
 
     monkeypatch.setattr(pipeline, "publish", publish)

@@ -17,7 +17,7 @@ def image(tmp_path: Path) -> PinnedReference:
     """An image in a layout, with the tag ``1``, and a key beside it."""
     folder = tmp_path / "layout"
     registry = LayoutRegistry(LayoutStore.create(folder))
-    repository = Repository("localhost", "app", folder)
+    repository = Repository("localhost", "app")
     image = push_image(registry, repository)
     registry.tag(TaggedReference(repository, "1"), registry.manifest(image))
     generate(tmp_path, lambda: "secret")
@@ -68,7 +68,7 @@ def test_the_result_is_the_pinned_reference(
     assert _sign(tmp_path, "--json") == 0
     document = json.loads(capsys.readouterr().out)
 
-    assert text == f"{image}\n"
+    assert text == f"oci:{tmp_path / 'layout'}:app@{image.digest}\n"
     assert set(document) == {"schema", "reference", "digest", "attached"}
     assert [set(one) for one in document["attached"]] == [{"image", "what", "digest", "new"}] * 2
     assert [one["new"] for one in document["attached"]] == [False, False]

@@ -7,9 +7,11 @@ import pytest
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.location import REGISTRY, LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry import kept
-from imagekit.oci.registry.kept import MAX_AGE, KeptContent
+from imagekit.oci.registry.kept import MAX_AGE, KeptContent, kept_content
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import LAYER, Descriptor
 from tests.support.counting import CountingRegistry
@@ -174,3 +176,26 @@ def test_content_is_the_users_own(tmp_path: Path) -> None:
     KeptContent(tmp_path / "kept").keep(REPOSITORY, Digest.of(b"x"), b"x")
 
     assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_kept_of_a_layout(
+    registry: CountingRegistry,
+    image: PinnedReference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a registry has under a name is not what a layout has under it, nor the other way."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    layout = LayoutRegistry(LayoutStore(tmp_path / "layout"))
+    RegistrySnapshot(registry, kept=kept_content(REGISTRY)).manifest(image)
+    at_home = kept_content(LayoutLocation(tmp_path / "layout"))
+
+    with pytest.raises(NotFoundError):
+        RegistrySnapshot(layout, kept=at_home).manifest(image)
+
+    placed = push_image(layout, OTHER)
+    RegistrySnapshot(layout, kept=at_home).manifest(placed)
+    again = RegistrySnapshot(CountingRegistry(), kept=kept_content(REGISTRY))
+    assert again.manifest(image).digest == image.digest
+    with pytest.raises(NotFoundError):
+        again.manifest(placed)
