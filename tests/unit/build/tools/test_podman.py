@@ -1,12 +1,18 @@
 """What Podman is asked for."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from imagekit.build.tools.podman import ContainerOptions, Podman
-from imagekit.errors import DocumentError, IntegrityError, ToolError
+from imagekit.errors import DocumentError, IntegrityError, NotFoundError, ToolError
 from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
 from tests.support.fake_podman import FakePodman
+from tests.support.fakes import push_image
 
 IMAGE = "a" * 64
 DIGEST = Digest.of(b"image")
@@ -87,3 +93,19 @@ def test_runs_by_id_without_another_pull_and_passes_the_exit_code() -> None:
     assert command[-4:] == ("--network", "none", IMAGE, "-x")
     assert command[command.index("--pull") + 1] == "never"
     assert {"--rm", "--read-only"} < set(command)
+
+
+def test_what_is_in_a_layout_is_pulled_from_there(tmp_path: Path) -> None:
+    """Its name is a registry's as well, which is not asked; what is told names the folder."""
+    registry = LayoutRegistry(LayoutStore(tmp_path))
+    image = push_image(registry, Repository("r.site", "app"))
+    podman = Podman(programs=FakePodman()).pulling(LayoutLocation(tmp_path))
+
+    pulled = podman.pull(image)
+
+    config = json.loads(registry.manifest(image).raw)["config"]["digest"]
+    assert config == f"sha256:{pulled}"
+    with pytest.raises(IntegrityError, match=f"oci:{tmp_path}:r.site/app@"):
+        podman.pull(image, among=(DIGEST,))
+    with pytest.raises(NotFoundError):
+        podman.pull(LOCAL)
