@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imagekit.build.build import BuildOptions
     from imagekit.check.check import build_tested as build_recipe
     from imagekit.errors import ImagekitError
-    from imagekit.oci.location import Destination
+    from imagekit.oci.destination import Destination
     from imagekit.oci.location import parse_located as parse_reference
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.publish.publish import PublishOptions
@@ -69,7 +69,7 @@ __all__ = [
 # Where each name lives; behind the colon, what it is called there.
 _HOMES = {
     "BuildOptions": "build.build",
-    "Destination": "oci.location",
+    "Destination": "oci.destination",
     "ImagekitError": "errors",
     "open_signer": "sign.open_signer",
     "PublishOptions": "publish.publish",

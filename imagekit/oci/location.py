@@ -8,23 +8,17 @@ kept of an image is kept by both: two places may say different things of one nam
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from imagekit.errors import InvalidReferenceError
-from imagekit.oci.hostname import canonical_host, names_host
-from imagekit.oci.reference import (
-    LAYOUT_HOST,
-    Reference,
-    Repository,
-    check_path,
-    parse_reference,
-    quoted,
-)
+from imagekit.oci.hostname import names_host
+from imagekit.oci.reference import LAYOUT_HOST, Reference, Repository, parse_reference, quoted
 
-_PREFIX = "oci:"
+LAYOUT_PREFIX = "oci:"
+"""What begins the text of a location that is a layout."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class RegistryLocation:
     """The registry that the host of an image's name says."""
 
@@ -45,7 +39,7 @@ class RegistryLocation:
         return self
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class LayoutLocation:
     """An OCI image layout (image-spec image-layout.md) in a folder, or in an archive of one."""
 
@@ -70,14 +64,14 @@ class LayoutLocation:
         return LayoutLocation(folder / self.path)
 
     def __str__(self) -> str:
-        return f"{_PREFIX}{self.path}"
+        return f"{LAYOUT_PREFIX}{self.path}"
 
 
 Location = RegistryLocation | LayoutLocation
 REGISTRY = RegistryLocation()
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class LocatedRepository:
     """A repository, and where it is."""
 
@@ -93,7 +87,7 @@ class LocatedRepository:
         return self.location.shown(str(self.repository))
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class LocatedReference:
     """The name of an image, and where it is."""
 
@@ -114,51 +108,6 @@ class LocatedReference:
         return self.location.shown(str(self.reference))
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where recipes are published: a location, and what images are called there."""
-
-    host: str
-    prefix: str = ""
-    location: Location = REGISTRY
-
-    def __post_init__(self) -> None:
-        """Give the host its one spelling.
-
-        Raises:
-            InvalidReferenceError: it is none.
-        """
-        object.__setattr__(self, "host", canonical_host(self.host))
-
-    @classmethod
-    def parse(cls, text: str, *, alias: str = "") -> Self:
-        """Read ``HOST[:PORT][/PREFIX]`` or ``oci:FOLDER``.
-
-        Args:
-            text: what the user wrote.
-            alias: ``HOST/PREFIX`` that images in a layout are named by (``--as``).
-
-        Raises:
-            InvalidReferenceError: it is neither.
-        """
-        if text.startswith(_PREFIX):
-            host, prefix = _host_and_prefix(alias) if alias else (LAYOUT_HOST, "")
-            return cls(host, prefix, parse_layout(text))
-        if alias:
-            raise InvalidReferenceError("--as goes with a destination oci:FOLDER only")
-        return cls(*_host_and_prefix(text))
-
-    def place(self, name: str) -> LocatedRepository:
-        """Return the repository of the recipe called ``name``.
-
-        Raises:
-            InvalidReferenceError: the name is not of the grammar.
-        """
-        path = f"{self.prefix}/{name}" if self.prefix else name
-        check_path(path, whole=path)
-        return LocatedRepository(self.location, Repository(self.host, path))
-
-
 def parse_located(text: str) -> LocatedReference:
     """Read a reference (see ``parse_reference``), or one in a layout: ``oci:FOLDER:NAME:TAG``.
 
@@ -167,9 +116,9 @@ def parse_located(text: str) -> LocatedReference:
     Raises:
         InvalidReferenceError: it is none of these, or has neither tag nor digest.
     """
-    if not text.startswith(_PREFIX):
+    if not text.startswith(LAYOUT_PREFIX):
         return LocatedReference(REGISTRY, parse_reference(text))
-    folder, colon, name = text.removeprefix(_PREFIX).partition(":")
+    folder, colon, name = text.removeprefix(LAYOUT_PREFIX).partition(":")
     location = _layout(folder, whole=text)
     if not colon or not name:
         raise InvalidReferenceError(
@@ -186,9 +135,9 @@ def parse_layout(text: str) -> LayoutLocation:
     Raises:
         InvalidReferenceError: it is something else.
     """
-    if not text.startswith(_PREFIX):
+    if not text.startswith(LAYOUT_PREFIX):
         raise InvalidReferenceError(f"{quoted(text)} is not oci:FOLDER")
-    return _layout(text.removeprefix(_PREFIX), whole=text)
+    return _layout(text.removeprefix(LAYOUT_PREFIX), whole=text)
 
 
 def _layout(folder: str, *, whole: str) -> LayoutLocation:
@@ -198,15 +147,3 @@ def _layout(folder: str, *, whole: str) -> LayoutLocation:
             hint="write oci:FOLDER; the folder's path has no colon",
         )
     return LayoutLocation(Path(folder))
-
-
-def _host_and_prefix(text: str) -> tuple[str, str]:
-    host, slash, prefix = text.partition("/")
-    if not names_host(host):
-        raise InvalidReferenceError(
-            f"{quoted(text)} is not a destination",
-            hint="write HOST[:PORT]/PREFIX, such as registry.example.org/apps, or oci:FOLDER",
-        )
-    if slash:
-        check_path(prefix.rstrip("/") if prefix else prefix, whole=text)
-    return host, prefix.rstrip("/")

@@ -20,10 +20,10 @@ from imagekit.errors import (
 )
 from imagekit.files import storage_errors
 from imagekit.oci.archive import BAD_ARCHIVE, BLOBS, INDEX_FILE, LAYOUT_FILE, Archive, open_archive
+from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import (
     REGISTRY,
-    Destination,
     LayoutLocation,
     LocatedReference,
     LocatedRepository,

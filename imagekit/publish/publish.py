@@ -32,7 +32,8 @@ from imagekit.build.image import BuiltImage
 from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
-from imagekit.oci.location import Destination, LocatedRepository
+from imagekit.oci.destination import Destination
+from imagekit.oci.location import LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter

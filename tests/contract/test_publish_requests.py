@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import publish
 from imagekit.publish.published import Status

@@ -31,7 +31,7 @@ from imagekit.oci.hostname import is_loopback
 from imagekit.publish.published import PublishedImage
 
 if TYPE_CHECKING:
-    from imagekit.oci.location import Destination
+    from imagekit.oci.destination import Destination
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
-    from imagekit.oci.location import Destination
+    from imagekit.oci.destination import Destination
     from imagekit.publish.publish import PublishOptions, publish
     from imagekit.recipe import Recipes
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from imagekit.build.build import BuildOptions
 from imagekit.clock import SystemClock
+from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
-from imagekit.oci.location import REGISTRY, Destination, parse_located
+from imagekit.oci.location import REGISTRY, parse_located
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.connect import light
 from imagekit.oci.registry.options import RegistryOptions

@@ -11,7 +11,8 @@ import pytest
 
 from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
-from imagekit.oci.location import Destination, parse_located
+from imagekit.oci.destination import Destination
+from imagekit.oci.location import parse_located
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.progress import silent
 from imagekit.publish.publish import PublishOptions, publish

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.build.build import BuildOptions
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load

@@ -11,7 +11,7 @@ import yaml
 
 from imagekit.build.build import BuildOptions
 from imagekit.cli.main import main
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load

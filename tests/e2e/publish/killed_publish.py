@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.build.build import BuildOptions
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import PublishOptions, publish

@@ -15,7 +15,8 @@ import pytest
 from imagekit.clock import SystemClock
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
-from imagekit.oci.location import Destination, LocatedReference
+from imagekit.oci.destination import Destination
+from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions

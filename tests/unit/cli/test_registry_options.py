@@ -9,7 +9,7 @@ from imagekit.cli.commands import build, publish
 from imagekit.cli.commands.publish import _plain_hosts
 from imagekit.cli.options import add_registry_options, registry_of
 from imagekit.errors import InvalidReferenceError
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.registry.options import RegistryOptions
 
 _WORDS = ["recipe", "--plain-http", "--ca-file", "ca.pem"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import VerificationError
-from imagekit.oci.location import Destination
+from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.publish.publish import publish

@@ -1,7 +1,8 @@
 """References, digests, destinations, globs: words of the command line, policies and signatures."""
 
+from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
-from imagekit.oci.location import REGISTRY, Destination, parse_located
+from imagekit.oci.location import REGISTRY, parse_located
 from imagekit.oci.reference import PinnedReference, Repository, parse_reference
 from imagekit.policy import glob as globs
 from imagekit.policy import patterns
