@@ -211,9 +211,9 @@ def _umask() -> int:
 def _same(new: Path, old: Path) -> bool:
     if not old.is_file() or old.stat().st_size != new.stat().st_size:
         return False
-    with new.open("rb") as one, old.open("rb") as other:
-        while piece := one.read(_PIECE):
-            if piece != other.read(len(piece)):
+    with new.open("rb") as new_file, old.open("rb") as old_file:
+        while piece := new_file.read(_PIECE):
+            if piece != old_file.read(len(piece)):
                 return False
     return True
 

@@ -239,8 +239,8 @@ def which(program: str) -> Path | None:
     """Return where a program is, or None where it is not installed."""
     import shutil
 
-    found = shutil.which(program)
-    return None if found is None else Path(found)
+    path = shutil.which(program)
+    return None if path is None else Path(path)
 
 
 def _sh() -> Any:
@@ -302,8 +302,8 @@ class _Child:
             except (_sh().ForkException, OSError, ValueError) as error:
                 self._close()
                 # sh shows the traceback of the child: its last line says what happened.
-                said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-                raise ToolError(f"{self._argv[0]} cannot be started: {said[0]}") from error
+                reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+                raise ToolError(f"{self._argv[0]} cannot be started: {reason[0]}") from error
         # sh's own notice of an end comes up to a second late; waiting for it comes at once.
         threading.Thread(target=self._await, daemon=True).start()
         return self

@@ -77,8 +77,8 @@ def regular(root: Path | int, path: str, *, follow: bool = True) -> Iterator[int
     Raises:
         OSError: there is none.
     """
-    with place(root, path, follow=follow) as found:
-        handle = os.open(found.name, FILE, dir_fd=found.folder)
+    with place(root, path, follow=follow) as entry:
+        handle = os.open(entry.name, FILE, dir_fd=entry.folder)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "no regular file")
@@ -108,8 +108,8 @@ def read(root: Path | int, path: str, *, limit: int, follow: bool = True) -> byt
 
 def is_folder(root: Path | int, path: str) -> bool:
     """Return whether there is a folder, or a link to one in the tree."""
-    with suppress(OSError), place(root, path) as found:
-        status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
+    with suppress(OSError), place(root, path) as entry:
+        status = os.stat(entry.name, dir_fd=entry.folder, follow_symlinks=False)
         return stat.S_ISDIR(status.st_mode)
     return False
 
@@ -118,8 +118,8 @@ def has_link(root: Path | int, path: str) -> bool:
     """Return whether a path, as far as it is there, is a link or leads through one."""
     parts = _parts(path)
     for number in range(1, len(parts) + 1):
-        with suppress(OSError), place(root, "/".join(parts[:number]), follow=False) as found:
-            os.readlink(found.name, dir_fd=found.folder)
+        with suppress(OSError), place(root, "/".join(parts[:number]), follow=False) as entry:
+            os.readlink(entry.name, dir_fd=entry.folder)
             return True
     return False
 
@@ -130,8 +130,8 @@ def make_folder(root: Path | int, path: str, *, mode: int = 0o755) -> None:
     Raises:
         OSError: something else is in the way.
     """
-    with place(root, path, make=True) as found, suppress(FileExistsError):
-        os.mkdir(found.name, mode, dir_fd=found.folder)
+    with place(root, path, make=True) as entry, suppress(FileExistsError):
+        os.mkdir(entry.name, mode, dir_fd=entry.folder)
 
 
 class _Walk:

@@ -37,11 +37,11 @@ def end_orphans() -> None:
     the kernel, is left after some seconds.
     """
     end = time.monotonic() + _SECONDS
-    while (found := _children()) and time.monotonic() < end:
-        for pid in found:
+    while (children := _children()) and time.monotonic() < end:
+        for pid in children:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in found:
+        for pid in children:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(_PAUSE)

@@ -69,7 +69,7 @@ class Fields:
         if not isinstance(value, str):
             raise self.fault(f"has no text in {key!r}")
         # JSON can say "\ud800"; Go reads another character there than Python.
-        if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise self.fault(f"has half a surrogate pair in {key!r}")
         return value
 

@@ -61,7 +61,7 @@ def _read(hint: Any, document: Any) -> Any:  # noqa: PLR0911 - one line a kind o
     if hint is float:
         return _read_float(document)
     if issubclass(hint, Enum):
-        return hint(_checked(document, document in [one.value for one in hint], hint))
+        return hint(_checked(document, document in [member.value for member in hint], hint))
     if issubclass(hint, Path):
         return hint(_checked(document, isinstance(document, str), hint))
     return _checked(document, type(document) is hint, hint)

@@ -91,15 +91,15 @@ def wrong_kind(node: Node, report: Report, wanted: str, *, text: bool = False) -
     """
     if isinstance(node, strictyaml.Broken):
         return INVALID
-    found = strictyaml.kind_of(node)
+    kind = strictyaml.kind_of(node)
     hint = ""
     if isinstance(node, strictyaml.Scalar) and node.value is None:
-        found = "empty"
+        kind = "empty"
         hint = "give it a value, or take the key out"
     elif text and isinstance(node, strictyaml.Scalar):
-        found = f"read as {found}"
+        kind = f"read as {kind}"
         hint = f'write it in quotes: "{shown(node.text)}"'
-    message = f"`{report.path}` is {found}; it must be {wanted}"
+    message = f"`{report.path}` is {kind}; it must be {wanted}"
     report.error(node.span, "wrong-kind", message, hint=hint)
     return INVALID
 
@@ -204,12 +204,12 @@ class Record(Generic[T]):
         }
 
     def _one_of(self, group: tuple[str, ...], values: Values, report: Report) -> None:
-        found = [name for name in group if name in values]
-        if len(found) != 1:
+        present = [name for name in group if name in values]
+        if len(present) != 1:
             words = " or ".join(f"`{name}`" for name in group)
-            number = f"{len(found)} of them" if found else "none"
+            number = f"{len(present)} of them" if present else "none"
             message = f"{self.name} has either {words}; here is {number}"
-            span = values.key(found[-1]) if found else values.span
+            span = values.key(present[-1]) if present else values.span
             report.error(span, "one-key", message, hint=f"write one: {words}")
 
     def _values(self, node: strictyaml.Mapping, report: Report) -> Values:

@@ -85,12 +85,12 @@ def _refuse_halves(value: object, *, what: str) -> None:
     """Refuse half a surrogate pair anywhere: Go reads another character, and UTF-8 has none."""
     left = [value]
     while left:
-        found = left.pop()
-        if isinstance(found, dict):
-            left += [*found, *found.values()]
-        elif isinstance(found, list):
-            left += found
-        elif isinstance(found, str) and any("\ud800" <= each <= "\udfff" for each in found):
+        item = left.pop()
+        if isinstance(item, dict):
+            left += [*item, *item.values()]
+        elif isinstance(item, list):
+            left += item
+        elif isinstance(item, str) and any("\ud800" <= character <= "\udfff" for character in item):
             raise DocumentError(
                 f"{what} holds half a surrogate pair, which programs read differently",
                 code="BAD_DOCUMENT",

@@ -147,10 +147,10 @@ def _decode(raw: bytes, report: Report) -> str | None:
         report.error(SourceSpan(line, 1), "encoding", message, hint="save the file as UTF-8")
         return None
     report.set_source(text)
-    found = list(_FORBIDDEN.finditer(text))
-    for match in found[:10]:
+    matches = list(_FORBIDDEN.finditer(text))
+    for match in matches[:10]:
         _forbidden(text, match.start(), report)
-    return None if found else text
+    return None if matches else text
 
 
 def _forbidden(text: str, start: int, report: Report) -> None:
