@@ -74,11 +74,11 @@ class Proofs:
         stamps.only(("rfc3161Timestamps",))
         if stamps.get("rfc3161Timestamps") is None:
             return ()
-        found = stamps.array("rfc3161Timestamps", limit=MAX_PROOFS)
+        entries = stamps.array("rfc3161Timestamps", limit=MAX_PROOFS)
         what = "the timestamp"
         return tuple(
-            Fields.of(each, what=what, code=BAD_TIMESTAMP).base64("signedTimestamp")
-            for each in found
+            Fields.of(entry, what=what, code=BAD_TIMESTAMP).base64("signedTimestamp")
+            for entry in entries
         )
 
 

@@ -141,16 +141,16 @@ def _subject(value: Any) -> StatementSubject:
 
 def _digest(fields: Fields) -> Digest:
     """Return the digest that identifies the subject; whatever else is given must be one too."""
-    found = []
+    digests = []
     for algorithm in _IDENTIFYING:
         if algorithm in fields.values:
             try:
-                found.append(Digest(algorithm, fields.text(algorithm)))
+                digests.append(Digest(algorithm, fields.text(algorithm)))
             except InvalidReferenceError as error:
                 raise fields.fault(f"is malformed: {error.message}") from error
-    if not found:
+    if not digests:
         raise fields.fault("has neither sha256 nor sha512")
-    return found[0]
+    return digests[0]
 
 
 def _subject_object(subject: StatementSubject) -> Mapping[str, object]:

@@ -183,7 +183,7 @@ def _hash(fields: Fields) -> tuple[str, bytes]:
 
 
 def _algorithm(fields: Fields, names: Mapping[str, str]) -> str:
-    found = names.get(fields.text("algorithm"))
-    if found is None:
+    name = names.get(fields.text("algorithm"))
+    if name is None:
         raise fields.fault(f"has none of {', '.join(names)} in 'algorithm'")
-    return found
+    return name

@@ -90,7 +90,9 @@ def summary_predicate(summary: Summary) -> Mapping[str, object]:
     if summary.time is not None:
         document["timeVerified"] = moment_text(summary.time)
     if summary.inputs:
-        document["inputAttestations"] = [_descriptor_object(each) for each in summary.inputs]
+        document["inputAttestations"] = [
+            _descriptor_object(descriptor) for descriptor in summary.inputs
+        ]
     return document
 
 
@@ -130,8 +132,8 @@ def _inputs(fields: Fields) -> tuple[ResourceDescriptor, ...]:
         return ()
     what = f"{fields.what}: an input attestation"
     return tuple(
-        _descriptor(Fields.of(each, what=what, code=BAD_VSA))
-        for each in fields.array("inputAttestations", limit=MAX_INPUTS)
+        _descriptor(Fields.of(entry, what=what, code=BAD_VSA))
+        for entry in fields.array("inputAttestations", limit=MAX_INPUTS)
     )
 
 

@@ -131,7 +131,7 @@ def _blocks(raw: bytes) -> Iterator[tuple[str, bytes]]:
     label, body = b"", b""
     # Editors put a byte order mark in front, and blanks around lines, as a block of YAML does: no
     # reader of public keys minds.
-    for line in (each.strip(b" \t\v\f") for each in raw.removeprefix(_BOM).splitlines()):
+    for line in (raw_line.strip(b" \t\v\f") for raw_line in raw.removeprefix(_BOM).splitlines()):
         if line.startswith(begin) and line.endswith(close):
             label, body = line[len(begin) : -len(close)], b""
         elif label and line == end + label + close:
@@ -167,8 +167,8 @@ def _sealed(raw: bytes, *, what: str) -> tuple[bytes, int, bytes, bytes]:
         raise fields.fault("is not sealed by scrypt and nacl/secretbox")
     parameters = derivation.object("params")
     cost = parameters.get("N")
-    rest = (parameters.get("r"), parameters.get("p"))
-    if not isinstance(cost, int) or cost not in _SCRYPT_N or rest != (_SCRYPT_R, _SCRYPT_P):
+    factors = (parameters.get("r"), parameters.get("p"))
+    if not isinstance(cost, int) or cost not in _SCRYPT_N or factors != (_SCRYPT_R, _SCRYPT_P):
         raise parameters.fault("are not ones that cosign takes: N 32768, 65536 or 131072, r 8, p 1")
     nonce = cipher.base64("nonce")
     if len(nonce) != NONCE_SIZE:

@@ -121,8 +121,8 @@ class LibraryHolder:
         """Return what to say about an error of the library."""
         from securesystemslib.exceptions import UnsupportedLibraryError
 
-        name, what = type(error).__name__, self._uri.text.partition("?")[0]
-        scheme = what.partition(":")[0]
+        name, uri = type(error).__name__, self._uri.text.partition("?")[0]
+        scheme = uri.partition(":")[0]
         if isinstance(error, (ImportError, UnsupportedLibraryError)):
             return SigningKeyError(
                 f"{scheme}: keys need a library that is not installed ({error})",
@@ -131,12 +131,12 @@ class LibraryHolder:
             )
         if scheme in {"hsm", "pkcs11"} and name in _TOKEN_FAULTS:
             message, hint, code = _TOKEN_FAULTS[name]
-            return SigningKeyError(message.format(what=what, name=name), hint=hint, code=code)
-        said = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+            return SigningKeyError(message.format(what=uri, name=name), hint=hint, code=code)
+        reason = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
         # The libraries' own classes tell more than their texts, which may be empty.
-        kind = "" if said and type(error) in {ValueError, RuntimeError} else f"{name}: "
+        kind = "" if reason and type(error) in {ValueError, RuntimeError} else f"{name}: "
         return SigningKeyError(
-            f"{what}: {kind}{said:.400}".removesuffix(": "),
+            f"{uri}: {kind}{reason:.400}".removesuffix(": "),
             hint=_HINTS.get(scheme, _LOOK),
             code="NO_MODULE" if name == "PKCS11Error" else "NO_KEY",
         )
@@ -234,17 +234,17 @@ def _of_cloud(uri: CloudUri, /) -> tuple[str, "SSlibKey"]:
 
 
 def _newest(
-    uri: CloudUri, version: str, found: tuple[str, "SSlibKey"], /
+    uri: CloudUri, version: str, imported: tuple[str, "SSlibKey"], /
 ) -> tuple[str, "SSlibKey"]:
     """Refuse a version that is not the newest: the library reads the public half of no other."""
-    newest = found[0].rpartition("/")[2]
+    newest = imported[0].rpartition("/")[2]
     if version and version != newest:
         raise SigningKeyError(
             f"{uri.text} is not the newest version of its key, which is {newest}",
             hint="only the newest version signs; name that one, or none",
             code="BAD_KEY",
         )
-    return found
+    return imported
 
 
 def _on_token(uri: TokenUri, module: str, secret: Secrets, /) -> tuple[int, str]:
@@ -255,17 +255,17 @@ def _on_token(uri: TokenUri, module: str, secret: Secrets, /) -> tuple[int, str]
     _check_token(uri, token)
     public = pkcs11.ObjectClass.PUBLIC_KEY
     with token.open() as session:
-        found = _identifiers(uri, session, public)
-    if not found:
+        identifiers = _identifiers(uri, session, public)
+    if not identifiers:
         with token.open(user_pin=secret("pin")) as session:
-            found = _identifiers(uri, session, public)
-    if len(found) != 1:
+            identifiers = _identifiers(uri, session, public)
+    if len(identifiers) != 1:
         raise SigningKeyError(
-            f"{uri.text.partition('?')[0]} names {len(found)} public keys, and must name one",
+            f"{uri.text.partition('?')[0]} names {len(identifiers)} public keys, and must name one",
             hint=_LOOK,
             code="NO_KEY",
         )
-    (raw,) = found
+    (raw,) = identifiers
     if not raw or raw[0] == 0:
         raise SigningKeyError(
             f"{uri.text.partition('?')[0]} has the id {raw.hex() or 'of no bytes'}, which "
@@ -312,7 +312,7 @@ def _identifiers(uri: TokenUri, session: "Session", kind: "ObjectClass", /) -> s
     if uri.identifier is not None:
         size = (uri.identifier.bit_length() + 7) // 8
         template[Attribute.ID] = uri.identifier.to_bytes(size)
-    return {bytes(found[Attribute.ID]) for found in session.get_objects(template)}
+    return {bytes(token_object[Attribute.ID]) for token_object in session.get_objects(template)}
 
 
 def _loaded(key: "SSlibKey", /) -> object:

@@ -98,12 +98,12 @@ def parse_key_uri(text: str) -> TokenUri | CloudUri:
             return _pkcs11(text, rest)
         case "awskms":
             return _cloud(text, (_aws(text, rest),))
-        case "gcpkms" if found := _GCP_NAME.fullmatch(rest.lstrip("/")):
-            return _cloud(text, ("/cryptoKeyVersions/".join(found.groups()),))
-        case "azurekms" if found := _AZURE_NAME.fullmatch(rest):
-            return _cloud(text, found.groups(default=""))
-        case "hv" if found := _VAULT_NAME.fullmatch(rest):
-            return _cloud(text, found.groups(default=""))
+        case "gcpkms" if parts := _GCP_NAME.fullmatch(rest.lstrip("/")):
+            return _cloud(text, ("/cryptoKeyVersions/".join(parts.groups()),))
+        case "azurekms" if parts := _AZURE_NAME.fullmatch(rest):
+            return _cloud(text, parts.groups(default=""))
+        case "hv" if parts := _VAULT_NAME.fullmatch(rest):
+            return _cloud(text, parts.groups(default=""))
         case _:
             hint = _EXPECTED.get(scheme, _EXPECTED[""])
             raise _refusal(text, "is not the URI of a key", hint=hint)
@@ -227,5 +227,7 @@ def _refuse(text: str, message: str, /, *, hint: str) -> NoReturn:
 
 def _refusal(text: str, message: str, /, *, hint: str) -> SigningKeyError:
     shown = text.encode("ascii", "backslashreplace").decode()
-    printable = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in shown)
+    printable = "".join(
+        character if character.isprintable() else f"\\x{ord(character):02x}" for character in shown
+    )
     return SigningKeyError(f"{printable:.200} {message}", hint=hint, code="BAD_KEY")

@@ -47,20 +47,20 @@ def _issuer(certificate: "Certificate") -> str:
     """Return the OIDC issuer; where both extensions say one, they must agree."""
     from cryptography.x509 import UnrecognizedExtension
 
-    found = {}
+    values = {}
     for extension in certificate.extensions:
         if isinstance(extension.value, UnrecognizedExtension):
-            found[extension.oid.dotted_string] = extension.value.value
-    said = set()
-    if _ISSUER_V1 in found:
-        said.add(found[_ISSUER_V1].decode())
-    if _ISSUER_V2 in found:
-        said.add(_utf8_string(found[_ISSUER_V2]))
-    if len(said) != 1 or not min(said):
+            values[extension.oid.dotted_string] = extension.value.value
+    issuers = set()
+    if _ISSUER_V1 in values:
+        issuers.add(values[_ISSUER_V1].decode())
+    if _ISSUER_V2 in values:
+        issuers.add(_utf8_string(values[_ISSUER_V2]))
+    if len(issuers) != 1 or not min(issuers):
         raise VerificationError(
             "the certificate does not name one issuer of the identity", code="ISSUER_MISMATCH"
         )
-    return said.pop()
+    return issuers.pop()
 
 
 def _utf8_string(raw: bytes) -> str:

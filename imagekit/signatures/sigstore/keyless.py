@@ -70,8 +70,8 @@ class TrustConfig:
             config = ClientTrustConfig.from_json(raw.decode())
             config.signing_config.get_tlogs()
         except Exception as error:  # the library raises what its parsers raise
-            said = " ".join(str(error).split())
-            message = f"{path} is no trust configuration: {said:.300}"
+            reason = " ".join(str(error).split())
+            message = f"{path} is no trust configuration: {reason:.300}"
             raise InputError(message, hint=hint, code="BAD_CONFIG") from error
         return cls(config, strictjson.dumps(document["trustedRoot"]))
 
@@ -218,7 +218,7 @@ class KeylessSigner:
         from cryptography.hazmat.primitives.serialization import Encoding
 
         chain = self._config.config.trusted_root.get_fulcio_certs()
-        return "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
+        return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain)
 
     def __str__(self) -> str:
         return str(self._who) if self._who else "keyless"
@@ -274,9 +274,9 @@ def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _R
         return done[0]
     if faults and not isinstance(faults[0], Exception):
         raise faults[0]
-    said = _said(faults[0]) if faults else f"no answer for {deadline:.0f} s"
+    reason = _said(faults[0]) if faults else f"no answer for {deadline:.0f} s"
     raise ToolError(
-        f"signing keyless failed: {said:.500}",
+        f"signing keyless failed: {reason:.500}",
         hint="are the services of the trust configuration there, and does their issuer know you?",
         code="SIGSTORE",
     ) from (faults[0] if faults else None)
@@ -284,5 +284,7 @@ def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _R
 
 def _said(error: BaseException) -> str:
     """Return what the library says, and what it was told by the service."""
-    said = [" ".join(str(each).split()) for each in (error, error.__cause__) if each is not None]
-    return ": ".join(dict.fromkeys(filter(None, said))) or type(error).__name__
+    messages = [
+        " ".join(str(cause).split()) for cause in (error, error.__cause__) if cause is not None
+    ]
+    return ": ".join(dict.fromkeys(filter(None, messages))) or type(error).__name__

@@ -34,9 +34,9 @@ def judge_timestamps(
     """
     if len(set(raws)) != len(raws):
         raise VerificationError("a timestamp is there twice", code=BAD_TIMESTAMP)
-    found = [_time(trusted, raw, signature) for raw in raws]
-    times = tuple(sorted(time for time in found if time is not None))
-    return ServiceResult(there=bool(times), times=times, foreign=None in found)
+    judged = [_time(trusted, raw, signature) for raw in raws]
+    times = tuple(sorted(time for time in judged if time is not None))
+    return ServiceResult(there=bool(times), times=times, foreign=None in judged)
 
 
 def told(judge: Callable[[], ServiceResult], *, code: str) -> ServiceResult:
@@ -52,10 +52,14 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
     from rfc3161_client import decode_timestamp_response
 
     response = decode_timestamp_response(raw)
-    known = [each for each in trusted.get_timestamp_authorities() if _is_by(response, each)]
+    known = [
+        authority
+        for authority in trusted.get_timestamp_authorities()
+        if _is_by(response, authority)
+    ]
     if not known:
         return None
-    faults = [_fault(response, each, signature) for each in known]
+    faults = [_fault(response, authority, signature) for authority in known]
     if all(faults):
         raise VerificationError(faults[0], code=BAD_TIMESTAMP)
     time: datetime = response.tst_info.gen_time
@@ -67,7 +71,8 @@ def _is_by(response: "TimeStampResponse", authority: Any) -> bool:
     leaf = authority.certificates(allow_expired=True)[0]
     signers = response.signed_data.signer_infos
     return any(
-        one.issuer == leaf.issuer and one.serial_number == leaf.serial_number for one in signers
+        signer.issuer == leaf.issuer and signer.serial_number == leaf.serial_number
+        for signer in signers
     )
 
 
@@ -82,8 +87,8 @@ def _fault(response: "TimeStampResponse", authority: Any, signature: bytes) -> s
     if not above:
         return "the trusted root has nothing above the timestamp authority"
     builder = VerifierBuilder().tsa_certificate(leaf).add_root_certificate(above[-1])
-    for each in above[:-1]:
-        builder = builder.add_intermediate_certificate(each)
+    for intermediate in above[:-1]:
+        builder = builder.add_intermediate_certificate(intermediate)
     try:
         builder.build().verify_message(response, signature)
     except Refused as error:

@@ -72,8 +72,8 @@ class TransparencyVerifier:
         seen: set[bytes] = set()
         times: list[datetime] = []
         foreign = False
-        for each in entries:
-            fields = Fields.of(each, what=_WHAT, code=BAD_TLOG_ENTRY)
+        for entry in entries:
+            fields = Fields.of(entry, what=_WHAT, code=BAD_TLOG_ENTRY)
             log_id = fields.object("logId").base64("keyId")
             if not knows_log(self.trusted, log_id):
                 foreign = True
@@ -147,7 +147,7 @@ def check_proofs(proofs: Proofs) -> None:
         VerificationError: there is not one entry, or what is recorded is of another kind
             (``BAD_TLOG_ENTRY``); nobody testifies of a time (``NO_TRUSTED_TIME``).
     """
-    entries = [Fields.of(each, what=_WHAT, code=BAD_TLOG_ENTRY) for each in proofs.log_entries]
+    entries = [Fields.of(entry, what=_WHAT, code=BAD_TLOG_ENTRY) for entry in proofs.log_entries]
     if len(entries) != 1:
         raise VerificationError(
             f"a certificate's signature has one log entry, and there are {len(entries)}",
@@ -161,7 +161,7 @@ def check_proofs(proofs: Proofs) -> None:
     )
     data = proofs.material.optional_object("timestampVerificationData").values
     stamps = data.get("rfc3161Timestamps")
-    guarded(lambda: [_decoded(each) for each in stamps or ()], code=_NO_TIME)
+    guarded(lambda: [_decoded(stamp) for stamp in stamps or ()], code=_NO_TIME)
     if not (entry.get("inclusionPromise") or stamps):
         raise VerificationError(
             "neither a log nor a timestamp authority testifies of when it was signed",

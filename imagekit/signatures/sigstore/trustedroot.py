@@ -33,12 +33,14 @@ def load_root(root: TrustRoot) -> "TrustedRoot":
 
     try:
         document = strictjson.loads_object(root.raw, what="the trusted root")
-        missing: dict[str, object] = {each: [] for each in _SERVICES if document.get(each) is None}
+        missing: dict[str, object] = {
+            service: [] for service in _SERVICES if document.get(service) is None
+        }
         return TrustedRoot(Document.from_json(strictjson.dumps(document | missing)))
     except Exception as error:  # the library raises what its parsers raise
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise VerificationError(
-            f"the policy's trusted root {root.name} cannot be used: {said:.300}",
+            f"the policy's trusted root {root.name} cannot be used: {reason:.300}",
             hint="get trusted_root.json anew from whoever runs that Sigstore",
             code="BAD_TRUST_ROOT",
         ) from error
@@ -100,8 +102,8 @@ def guarded(verify: Callable[[], _Result], *, code: str) -> _Result:
     except ImagekitError as error:
         raise VerificationError(error.message, hint=error.hint, code=error.code) from error
     except Exception as error:  # see above
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise VerificationError(f"{said:.300}", code=code) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise VerificationError(f"{reason:.300}", code=code) from error
 
 
 def _logs(trusted: "TrustedRoot", log_id: bytes) -> list[Any]:

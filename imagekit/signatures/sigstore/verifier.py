@@ -173,7 +173,7 @@ class _Root:
         parsed = parse_bundle(raw)
         check_proofs(parsed.proofs)
         bundle, signed = Bundle.from_json(raw), _signed(parsed.envelope)
-        found, certificate = self._certified(bundle), bundle.signing_certificate
+        result, certificate = self._certified(bundle), bundle.signing_certificate
         if not verify_signature(_key_of(certificate), signed.signature, signed.message):
             raise _not_signed()
         body = bytes(entry_message(bundle.log_entry).canonicalized_body)
@@ -181,7 +181,7 @@ class _Root:
         # Who signed is judged afterwards, by the policy and not in this library's words. What is
         # left for it to refuse is about the entry, such as a kind that it does not know.
         guarded(lambda: self._verifier.verify_dsse(bundle, _Anybody()), code=BAD_TLOG_ENTRY)
-        return found
+        return result
 
     def artifact(
         self, raw: bytes, artifact: bytes | Digest
@@ -196,12 +196,12 @@ class _Root:
         bundle = Bundle.from_json(raw)
         digest = artifact if isinstance(artifact, Digest) else Digest.of(artifact)
         hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
-        found = self._certified(bundle)
+        result = self._certified(bundle)
         guarded(lambda: _verify_digest(bundle, hashed.digest), code=_BAD_SIGNATURE)
         guarded(
             lambda: self._verifier.verify_artifact(hashed, bundle, _Anybody()), code=BAD_TLOG_ENTRY
         )
-        return found
+        return result
 
     def _certified(self, bundle: "Bundle") -> tuple[Certified, TransparencyResult]:
         """Check certificate, times and log, part by part; return who signed and when.
@@ -219,7 +219,7 @@ class _Root:
         data = bundle_message(bundle).verification_material.timestamp_verification_data
         timestamps = self._timestamps(
             lambda: (
-                [bytes(one.signed_timestamp) for one in data.rfc3161_timestamps] if data else []
+                [bytes(stamp.signed_timestamp) for stamp in data.rfc3161_timestamps] if data else []
             ),
             bundle.signature,
         )
@@ -288,9 +288,10 @@ class _Root:
 
         der = _der(issuer)
         periods = [
-            each.valid_for
-            for each in root_message(self.trusted).certificate_authorities
-            if der in [bytes(one.raw_bytes) for one in each.cert_chain.certificates]
+            authority.valid_for
+            for authority in root_message(self.trusted).certificate_authorities
+            if der
+            in [bytes(certificate.raw_bytes) for certificate in authority.cert_chain.certificates]
         ]
         if not any(within(period, time) for period in periods):
             raise VerificationError(
