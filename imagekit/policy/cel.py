@@ -78,13 +78,13 @@ def evaluate(text: str, variables: Mapping[str, object]) -> bool:
     _check(named)
     try:
         answer = _program(text).eval(data=named)
-        kind, found = answer.type().name(), answer.value()
+        kind, value = answer.type().name(), answer.value()
     except (RuntimeError, MemoryError, ValueError, TypeError) as error:
         raise _failed(_explained(str(error))) from error
-    if found is True or found is False:
-        return bool(found)
+    if value is True or value is False:
+        return bool(value)
     if kind == "ERROR":
-        raise _failed(_explained(str(found)))
+        raise _failed(_explained(str(value)))
     raise _failed(f"it comes to a value of type {kind.lower()} and not to true or false")
 
 
@@ -131,7 +131,7 @@ def _check(named: Mapping[str, object]) -> None:
                 f"what it speaks of is too large: more than {MAX_NODES} values, {MAX_TEXT} "
                 f"characters or {MAX_DEPTH} levels"
             )
-        left += [(each, depth + 1) for each in inner]
+        left += [(member, depth + 1) for member in inner]
 
 
 def _characters(value: object) -> int:
@@ -155,6 +155,6 @@ def _explained(message: str) -> str:
     place = _PLACE.search(message)
     if place is None:
         return shown(_STATUS.sub("", message.partition("\n")[0]))
-    line, column, what = place.groups()
+    line, column, fault = place.groups()
     where = f" (line {line}, column {column})" if not line.startswith("-") else ""
-    return f"{shown(_STATUS.sub('', what))}{where}"
+    return f"{shown(_STATUS.sub('', fault))}{where}"

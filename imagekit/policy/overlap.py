@@ -9,9 +9,9 @@ from imagekit.policy.glob import ANY, literal_length, reaches_end, within
 from imagekit.policy.ruleset import ImageRule
 
 
-def overlap(one: str, other: str) -> bool:
+def overlap(glob: str, other: str) -> bool:
     """Return whether some name could match both globs."""
-    first, second = one.split("/"), other.split("/")
+    first, second = glob.split("/"), other.split("/")
     if ANY in first and ANY in second:
         # Each takes what the other has between its ends.
         return _begin_alike(first, second) and _begin_alike(first[::-1], second[::-1])
@@ -34,14 +34,14 @@ def ambiguous(rules: Sequence[ImageRule]) -> Iterator[tuple[ImageRule, ImageRule
     for rule in ordered:
         groups.setdefault(literal_length(rule.glob), []).append(rule)
     for group in groups.values():
-        for index, one in enumerate(group):
-            yield from ((one, other) for other in group[index + 1 :] if _tie(one, other))
+        for index, rule in enumerate(group):
+            yield from ((rule, other) for other in group[index + 1 :] if _tie(rule, other))
 
 
-def _tie(one: ImageRule, other: ImageRule) -> bool:
-    return overlap(one.glob, other.glob) and not (
-        any(covers(glob, other.glob) for glob in one.exclude)
-        or any(covers(glob, one.glob) for glob in other.exclude)
+def _tie(rule: ImageRule, other: ImageRule) -> bool:
+    return overlap(rule.glob, other.glob) and not (
+        any(covers(glob, other.glob) for glob in rule.exclude)
+        or any(covers(glob, rule.glob) for glob in other.exclude)
     )
 
 
@@ -50,9 +50,9 @@ def _takes(glob: str, part: str) -> bool:
     return part != ANY and within(glob, part)
 
 
-def _begin_alike(one: Sequence[str], other: Sequence[str]) -> bool:
+def _begin_alike(first: Sequence[str], second: Sequence[str]) -> bool:
     """Return whether names could match both up to the first `**` of either."""
-    for glob, part in zip(one, other, strict=False):
+    for glob, part in zip(first, second, strict=False):
         if ANY in {glob, part}:
             break
         if not _alike(glob, part):
@@ -60,11 +60,11 @@ def _begin_alike(one: Sequence[str], other: Sequence[str]) -> bool:
     return True
 
 
-def _alike(one: str, other: str) -> bool:
+def _alike(first: str, second: str) -> bool:
     """Return whether some component of a name could match both."""
-    if "*" not in one or "*" not in other:
-        return within(one, other) if "*" in one else within(other, one)
+    if "*" not in first or "*" not in second:
+        return within(first, second) if "*" in first else within(second, first)
     # With a star in each, what stands between the stars can follow one after the other.
-    heads = sorted((one.partition("*")[0], other.partition("*")[0]), key=len)
-    tails = sorted((one.rpartition("*")[2], other.rpartition("*")[2]), key=len)
+    heads = sorted((first.partition("*")[0], second.partition("*")[0]), key=len)
+    tails = sorted((first.rpartition("*")[2], second.rpartition("*")[2]), key=len)
     return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])

@@ -26,8 +26,8 @@ def matches(pattern: Pattern, text: str) -> bool:
         return False
     if not pattern.regexp:
         return pattern.text == text
-    found = _compiled(pattern.text)
-    return found is not None and found(text)
+    matcher = _compiled(pattern.text)
+    return matcher is not None and matcher(text)
 
 
 def problem(text: str) -> str:
@@ -45,8 +45,8 @@ def _compiled(text: str) -> Callable[[str], bool] | None:
     options.log_errors = False
     options.max_mem = _MEMORY
     try:
-        found = re2.compile(text, options)
+        expression = re2.compile(text, options)
     except (re2.error, UnicodeEncodeError):
         # The latter is for half a surrogate pair, which no UTF-8 has.
         return None
-    return lambda subject: found.fullmatch(subject) is not None
+    return lambda subject: expression.fullmatch(subject) is not None

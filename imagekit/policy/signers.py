@@ -84,11 +84,11 @@ def load_signers(file: Path) -> PolicySigners:
         PolicyError: the file cannot be read or accepted, with the place of every fault.
     """
     report = Report(str(file), "policy-authority", folder=file.parent)
-    found = SIGNERS.read(strictyaml.compose(policy_bytes(file), report), report)
+    signers = SIGNERS.read(strictyaml.compose(policy_bytes(file), report), report)
     report.check(PolicyError, what="the policy authority")
-    if found is INVALID:
+    if signers is INVALID:
         raise PolicyError(f"{file} cannot be accepted", code="policy-authority/invalid")
-    return found
+    return signers
 
 
 def signers_schema() -> dict[str, Any]:

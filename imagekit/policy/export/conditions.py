@@ -33,8 +33,8 @@ def span(length: timedelta) -> str:
     days, minutes = divmod(minutes, 24 * 60)
     hours, minutes = divmod(minutes, 60)
     parts = ((days, "day"), (hours, "hour"), (minutes, "minute"))
-    said = [f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count]
-    return " ".join(said) or "0 minutes"
+    phrases = [f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count]
+    return " ".join(phrases) or "0 minutes"
 
 
 def _sbom(condition: SbomCondition) -> Iterator[str]:

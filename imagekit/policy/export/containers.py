@@ -87,7 +87,7 @@ class _Table:
             message = f"it shares the scope {scope.text} with another rule: it demands what both do"
             self.losses.append(stricter("overlap", message, rule=rule.glob))
         before = self.scopes.setdefault(scope.text, [])
-        before += [each for each in wanted if each not in before]
+        before += [requirement for requirement in wanted if requirement not in before]
 
     def exclude(self, rule: ImageRule) -> None:
         """Take out of a rule's scope what it says nothing about."""
@@ -106,11 +106,11 @@ class _Table:
     def registries(self, losses: tuple[Loss, ...]) -> str:
         """Return the file for registries.d, which says where signatures are looked for."""
         attached = {"use-sigstore-attachments": True}
-        found: dict[str, object] = {} if "" not in self.hosts else {"default-docker": attached}
-        found["docker"] = dict.fromkeys(sorted(self.hosts - {""}), attached)
+        document: dict[str, object] = {} if "" not in self.hosts else {"default-docker": attached}
+        document["docker"] = dict.fromkeys(sorted(self.hosts - {""}), attached)
         places = "policy.json to /etc/containers, this file to /etc/containers/registries.d."
         head = [headline(self.policy), f"For Podman {self.podman} and newer: {places}"]
-        return yaml_text(found, head=[*head, *lost_lines(losses)])
+        return yaml_text(document, head=[*head, *lost_lines(losses)])
 
     def _wanted(self, rule: ImageRule) -> list[Requirement]:
         if rule.proof is Proof.VSA:
@@ -126,18 +126,18 @@ class _Table:
         known = writer.expressible(kept)
         valid, windows = open_now(known, self.now, rule=rule.glob)
         signers = counted(valid, rule.threshold, rule=rule.glob)
-        found = writer.requirements(signers.clauses)
+        requirements = writer.requirements(signers.clauses)
         self.losses.extend((*denied, *windows, *signers.losses, *writer.losses))
         if not signers.clauses:
             self.losses.append(too_few(rule.glob))
-        return found
+        return requirements
 
     def _losses(self, rule: ImageRule, scope: Scope) -> Iterator[Loss]:
         yield from rule_losses(rule, self.now)
         if rule.platforms.verify is Level.ALL:
             message = "the index must be signed too (platforms.verify: all); the target never asks"
             yield weaker("platforms-verify", message, rule=rule.glob)
-        globs = {each.glob for each in self.policy.images}
+        globs = {image_rule.glob for image_rule in self.policy.images}
         if scope.wider and not {scope.text, f"{scope.text}/{ANY}"} <= globs:
             message = f"the scope {scope.text} holds {scope.wider} as well"
             yield weaker("scope", message, rule=rule.glob)
@@ -154,8 +154,12 @@ class _Table:
         if heir is None:
             self.scopes[scope.text] = [REJECT]
         else:
-            both = [*self._wanted(heir), *self._wanted(rule)]
-            self.scopes[scope.text] = [each for n, each in enumerate(both) if each not in both[:n]]
+            requirements = [*self._wanted(heir), *self._wanted(rule)]
+            self.scopes[scope.text] = [
+                requirement
+                for n, requirement in enumerate(requirements)
+                if requirement not in requirements[:n]
+            ]
             message = f"{glob}, which it excludes, falls to {heir.glob}; the target asks for both"
             self.losses.append(stricter("exclude", message, rule=rule.glob))
         if scope.wider:
@@ -169,7 +173,7 @@ class _Table:
             for other in self.policy.images
             if other is not rule
             and covers(other.glob, glob)
-            and not any(overlap(each, glob) for each in other.exclude)
+            and not any(overlap(excluded, glob) for excluded in other.exclude)
             and scope_of(other.glob) is not None
         )
         return max(heirs, key=lambda other: literal_length(other.glob), default=None)

@@ -33,8 +33,8 @@ def in_force(policy: Policy, now: datetime) -> None:
 
 def policy_losses(policy: Policy) -> Iterator[Loss]:
     """Yield what is lost of the demands that stand outside of the rules."""
-    for code, said in _POLICY.items():
-        message = said(policy)
+    for code, message_of in _POLICY.items():
+        message = message_of(policy)
         if message:
             yield weaker(code, message)
     for exception in policy.exceptions:
@@ -43,19 +43,19 @@ def policy_losses(policy: Policy) -> Iterator[Loss]:
             f"{exception.repository.name}@{exception.digest} is allowed without signatures until "
             f"{exception.expires.isoformat()}; the target knows no exception and refuses it",
         )
-    for one, other in ambiguous(policy.images):
+    for first, second in ambiguous(policy.images):
         yield weaker(
             "ambiguous",
-            f"names that {one.glob} and {other.glob} match equally well are refused; "
+            f"names that {first.glob} and {second.glob} match equally well are refused; "
             "the target accepts what is good by one or both of them",
-            rule=one.glob,
+            rule=first.glob,
         )
 
 
 def rule_losses(rule: ImageRule, now: datetime) -> Iterator[Loss]:
     """Yield what is lost of the demands of a rule."""
-    for code, said in _RULE.items():
-        message = said(rule)
+    for code, message_of in _RULE.items():
+        message = message_of(rule)
         if message:
             yield weaker(code, message, rule=rule.glob)
     yield from _attestation_losses(rule)
@@ -68,10 +68,10 @@ def rule_losses(rule: ImageRule, now: datetime) -> Iterator[Loss]:
 
 
 def _attestation_losses(rule: ImageRule) -> Iterator[Loss]:
-    for each in rule.attestations:
-        names = ", ".join(one.name for one in each.authorities)
+    for attestation in rule.attestations:
+        names = ", ".join(authority.name for authority in attestation.authorities)
         message = (
-            f"an attestation of type {each.type} by {names} is required; "
+            f"an attestation of type {attestation.type} by {names} is required; "
             "the target looks at no attestation"
         )
         yield weaker("attestations", message, rule=rule.glob)
@@ -122,7 +122,9 @@ def _expressions(rule: ImageRule) -> str:
 
 
 def _timestamp(rule: ImageRule) -> str:
-    names = ", ".join(one.name for one in authorities_of(rule) if one.timestamp is Need.REQUIRED)
+    names = ", ".join(
+        authority.name for authority in authorities_of(rule) if authority.timestamp is Need.REQUIRED
+    )
     return f"signatures of {names} need a timestamp; not for the target" if names else ""
 
 

@@ -42,13 +42,10 @@ def headline(policy: Policy) -> str:
 
 def lost_lines(losses: Iterable[Loss]) -> list[str]:
     """Return what readers of a document must know that it does not say."""
-    found = [loss for loss in losses if loss.effect in {Effect.WEAKER, Effect.DROPPED}]
-    if not found:
+    lost = [loss for loss in losses if loss.effect in {Effect.WEAKER, Effect.DROPPED}]
+    if not lost:
         return []
     return [
         "Not in it, by --allow-loss:",
-        *(
-            f"- {loss.code}: {f'{loss.rule}: ' if loss.rule else ''}{loss.message}"
-            for loss in found
-        ),
+        *(f"- {loss.code}: {f'{loss.rule}: ' if loss.rule else ''}{loss.message}" for loss in lost),
     ]

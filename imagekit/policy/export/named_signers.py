@@ -33,15 +33,15 @@ def undenied(
     """Leave out keys and identities that the deny list names: they sign nothing any more."""
     kept: list[Authority] = []
     losses: list[Loss] = []
-    for one in authorities:
-        if one.key is not None and one.key.fingerprint in policy.deny.keys:
-            message = f"{one.name}: its key is denied, so the target is not told of it"
+    for authority in authorities:
+        if authority.key is not None and authority.key.fingerprint in policy.deny.keys:
+            message = f"{authority.name}: its key is denied, so the target is not told of it"
             losses.append(remark("deny-keys", message, rule=rule))
             continue
-        left, lost = _identities(policy, one, rule)
+        left, lost = _identities(policy, authority, rule)
         losses += lost
-        if one.key is not None or left:
-            kept.append(replace(one, identities=left))
+        if authority.key is not None or left:
+            kept.append(replace(authority, identities=left))
     return tuple(kept), tuple(losses)
 
 
@@ -55,16 +55,16 @@ def open_now(
     """
     kept: list[Authority] = []
     losses: list[Loss] = []
-    for one in authorities:
-        early = one.not_before is not None and now < one.not_before
-        late = one.not_after is not None and now >= one.not_after
+    for authority in authorities:
+        early = authority.not_before is not None and now < authority.not_before
+        late = authority.not_after is not None and now >= authority.not_after
         if early or late:
             why = "not valid yet" if early else "not valid any more"
-            message = f"{one.name} is {why}, so the target is not told of it"
+            message = f"{authority.name} is {why}, so the target is not told of it"
             losses.append(stricter("key-window", message, rule=rule))
             continue
-        kept.append(one)
-        losses += _window_losses(one, rule=rule)
+        kept.append(authority)
+        losses += _window_losses(authority, rule=rule)
     return tuple(kept), tuple(losses)
 
 
@@ -86,14 +86,14 @@ def counted(authorities: Sequence[Authority], threshold: int, *, rule: str) -> S
     """
     if threshold > len(authorities):
         return Signers(clauses=())
-    found = clauses(authorities, threshold)
-    if found is not None:
-        return Signers(clauses=found)
+    combinations = clauses(authorities, threshold)
+    if combinations is not None:
+        return Signers(clauses=combinations)
     message = (
         f"{threshold} of {len(authorities)} authorities would take more than {MAX_CLAUSES} lists: "
         "the target wants all of them to have signed"
     )
-    every = tuple((one,) for one in authorities)
+    every = tuple((authority,) for authority in authorities)
     return Signers(clauses=every, losses=(stricter("threshold", message, rule=rule),))
 
 
@@ -103,38 +103,39 @@ def too_few(rule: str) -> Loss:
     return stricter("threshold", message, rule=rule)
 
 
-def _window_losses(one: Authority, *, rule: str) -> list[Loss]:
+def _window_losses(authority: Authority, *, rule: str) -> list[Loss]:
     losses = []
-    if one.not_after is not None:
+    if authority.not_after is not None:
         message = (
-            f"{one.name} counts until {one.not_after.isoformat()} (notAfter); "
+            f"{authority.name} counts until {authority.not_after.isoformat()} (notAfter); "
             "the target goes on to accept its signatures"
         )
         losses.append(weaker("key-window", message, rule=rule))
-    if one.not_before is not None and one.trust_root is not None:
+    if authority.not_before is not None and authority.trust_root is not None:
         message = (
-            f"signatures of {one.name} that were made before {one.not_before.isoformat()} "
-            "(notBefore) do not count; the target looks at no time of a signature"
+            f"signatures of {authority.name} that were made before "
+            f"{authority.not_before.isoformat()} (notBefore) do not count; "
+            "the target looks at no time of a signature"
         )
         losses.append(weaker("key-window", message, rule=rule))
     return losses
 
 
 def _identities(
-    policy: Policy, one: Authority, rule: str
+    policy: Policy, authority: Authority, rule: str
 ) -> tuple[tuple[Identity, ...], list[Loss]]:
     kept, losses = [], []
-    for identity in one.identities:
+    for identity in authority.identities:
         who = f"{identity.subject.text} of {identity.issuer.text}"
         if _denied(policy, identity):
-            message = f"{one.name}: {who} is denied, so the target is not told of it"
+            message = f"{authority.name}: {who} is denied, so the target is not told of it"
             losses.append(remark("deny-identities", message, rule=rule))
             continue
         kept.append(identity)
         if policy.deny.identities and (identity.subject.regexp or identity.issuer.regexp):
             message = (
-                f"{one.name}: the pattern {who} may match an identity that is on the deny list, "
-                "which the target does not know"
+                f"{authority.name}: the pattern {who} may match an identity that is on the deny "
+                "list, which the target does not know"
             )
             losses.append(weaker("deny-identities", message, rule=rule))
     return tuple(kept), losses
@@ -147,4 +148,4 @@ def _denied(policy: Policy, identity: Identity) -> bool:
     if identity.subject.regexp or identity.issuer.regexp:
         return False
     certified = Certified(issuer=identity.issuer.text, subject=identity.subject.text)
-    return any(identifies(certified, each) for each in policy.deny.identities)
+    return any(identifies(certified, denied) for denied in policy.deny.identities)

@@ -70,8 +70,8 @@ def _rule(number: int, rule: ImageRule, now: datetime) -> Iterator[str]:
     yield ""
     yield "| authority | who | counts |"
     yield "| --- | --- | --- |"
-    for one in rule.authorities:
-        yield _row(one, now)
+    for authority in rule.authorities:
+        yield _row(authority, now)
     yield ""
     yield from _points(rule, now)
 
@@ -92,19 +92,19 @@ def _proof(rule: ImageRule) -> Iterator[str]:
         yield "Attestations are proof enough; the image itself need not be signed. Who may attest:"
         return
     yield f"{count} must have made a verification summary (VSA) of the image, which says:"
-    for said in say(rule.vsa) if rule.vsa else ():
-        yield f"- {_text(said)}"
+    for sentence in say(rule.vsa) if rule.vsa else ():
+        yield f"- {_text(sentence)}"
 
 
-def _row(one: Authority, now: datetime) -> str:
-    return f"| {_text(one.name)} | {_who(one)} | {'; '.join(_counts(one, now))} |"
+def _row(authority: Authority, now: datetime) -> str:
+    return f"| {_text(authority.name)} | {_who(authority)} | {'; '.join(_counts(authority, now))} |"
 
 
-def _who(one: Authority) -> str:
-    if one.key is not None:
-        return f"key {_code(one.key.fingerprint)} ({describe(one.key)})"
-    people = "<br>or ".join(_person(identity) for identity in one.identities)
-    root = one.trust_root
+def _who(authority: Authority) -> str:
+    if authority.key is not None:
+        return f"key {_code(authority.key.fingerprint)} ({describe(authority.key)})"
+    people = "<br>or ".join(_person(identity) for identity in authority.identities)
+    root = authority.trust_root
     trusted = f"<br>trusted root {_text(root.name)}, {_code(str(root.digest))}" if root else ""
     return f"{people}{trusted}"
 
@@ -118,18 +118,18 @@ def _pattern(pattern: Pattern) -> str:
     return f"{kind}{_code(pattern.text)}"
 
 
-def _counts(one: Authority, now: datetime) -> Iterator[str]:
-    if one.not_before is not None:
-        early = " (**not yet**)" if now < one.not_before else ""
-        yield f"from {_day(one.not_before)}{early}"
-    if one.not_after is not None:
-        late = " (**ended**)" if now >= one.not_after else ""
-        yield f"until {_day(one.not_after)}{late}"
-    if one.not_before is None and one.not_after is None:
-        yield "at any time" if one.key is not None else "while its certificate was valid"
-    for what, need in (("log entry", one.tlog), ("timestamp", one.timestamp)):
+def _counts(authority: Authority, now: datetime) -> Iterator[str]:
+    if authority.not_before is not None:
+        early = " (**not yet**)" if now < authority.not_before else ""
+        yield f"from {_day(authority.not_before)}{early}"
+    if authority.not_after is not None:
+        late = " (**ended**)" if now >= authority.not_after else ""
+        yield f"until {_day(authority.not_after)}{late}"
+    if authority.not_before is None and authority.not_after is None:
+        yield "at any time" if authority.key is not None else "while its certificate was valid"
+    for proof, need in (("log entry", authority.tlog), ("timestamp", authority.timestamp)):
         if need is not Need.OPTIONAL:
-            yield f"{what} {need}"
+            yield f"{proof} {need}"
 
 
 def _points(rule: ImageRule, now: datetime) -> Iterator[str]:
@@ -140,9 +140,9 @@ def _points(rule: ImageRule, now: datetime) -> Iterator[str]:
         yield f"- The image has the platforms {_list(rule.platforms.require)}."
     yield from _attestations(rule, now)
     yield from _freshness(rule)
-    for each in rule.expressions:
-        meant = f" ({_text(each.message)})" if each.message else ""
-        yield f"- True of the image is {_code(each.cel)}{meant}."
+    for expression in rule.expressions:
+        meant = f" ({_text(expression.message)})" if expression.message else ""
+        yield f"- True of the image is {_code(expression.cel)}{meant}."
     yield ""
 
 
@@ -154,15 +154,18 @@ def _signed(rule: ImageRule) -> str:
 
 
 def _attestations(rule: ImageRule, now: datetime) -> Iterator[str]:
-    for each in rule.attestations:
-        names = ", ".join(_text(one.name) for one in each.authorities)
-        kind = f"{_text(each.type)} ({_code(each.predicate_type)})"
+    for attestation in rule.attestations:
+        names = ", ".join(_text(authority.name) for authority in attestation.authorities)
+        kind = f"{_text(attestation.type)} ({_code(attestation.predicate_type)})"
         yield f"- There is an attestation of type {kind}, signed by {names}."
-        own = [one for one in each.authorities if one not in rule.authorities]
-        for one in own:
-            yield f"    - {_text(one.name)}: {_who(one)}; {'; '.join(_counts(one, now))}"
-        for said in say(each.condition) if each.condition else ():
-            yield f"    - {_text(said)}"
+        own = [
+            authority for authority in attestation.authorities if authority not in rule.authorities
+        ]
+        for authority in own:
+            counts = "; ".join(_counts(authority, now))
+            yield f"    - {_text(authority.name)}: {_who(authority)}; {counts}"
+        for sentence in say(attestation.condition) if attestation.condition else ():
+            yield f"    - {_text(sentence)}"
 
 
 def _freshness(rule: ImageRule) -> Iterator[str]:
@@ -181,8 +184,8 @@ def _overlaps(policy: Policy) -> Iterator[str]:
         yield ""
         yield "Names that two rules match equally well are refused:"
         yield ""
-        for one, other in pairs:
-            yield f"- {_code(one.glob)} and {_code(other.glob)}"
+        for first, second in pairs:
+            yield f"- {_code(first.glob)} and {_code(second.glob)}"
         yield ""
 
 
@@ -192,7 +195,7 @@ def _deny(policy: Policy) -> Iterator[str]:
         return
     yield "## Denied, whoever signed"
     yield ""
-    for digest in sorted(str(each) for each in deny.digests):
+    for digest in sorted(str(digest) for digest in deny.digests):
         yield f"- the image {_code(digest)}"
     for key in sorted(deny.keys):
         yield f"- signatures by the key {_code(key)}"
@@ -208,11 +211,11 @@ def _exceptions(policy: Policy, now: datetime) -> Iterator[str]:
     yield ""
     yield "| image, allowed without signatures | until | owner | reason |"
     yield "| --- | --- | --- | --- |"
-    for one in policy.exceptions:
-        image = _code(f"{one.repository.name}@{one.digest}")
-        late = " (**ended**)" if now >= one.expires else ""
-        until = f"{_day(one.expires)}{late}"
-        yield f"| {image} | {until} | {_text(one.owner)} | {_text(one.reason)} |"
+    for exception in policy.exceptions:
+        image = _code(f"{exception.repository.name}@{exception.digest}")
+        late = " (**ended**)" if now >= exception.expires else ""
+        until = f"{_day(exception.expires)}{late}"
+        yield f"| {image} | {until} | {_text(exception.owner)} | {_text(exception.reason)} |"
     yield ""
 
 

@@ -30,18 +30,18 @@ class PodmanVersion:
         """
         match [decimal(part, most=3) for part in text.split(".")] if text else NEWEST:
             case [int(major), int(minor)] | [int(major), int(minor), int(_)]:
-                found = cls(major, minor)
+                version = cls(major, minor)
             case _:
                 raise UsageError(
                     f"{text!r:.40} is not a version of Podman",
                     hint="write containers-policy:5.4, or containers-policy for the newest",
                 )
-        if (found.major, found.minor) < _SIGSTORE:
+        if (version.major, version.minor) < _SIGSTORE:
             raise UsageError(
-                f"Podman {found} knows no Sigstore signatures in policy.json",
+                f"Podman {version} knows no Sigstore signatures in policy.json",
                 hint="they came with Podman 4.2 (Skopeo 1.9, Buildah 1.27, CRI-O 1.25)",
             )
-        return found
+        return version
 
     @property
     def fulcio(self) -> bool:

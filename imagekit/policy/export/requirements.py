@@ -26,21 +26,23 @@ class Writer:
 
     def expressible(self, authorities: tuple[Authority, ...]) -> tuple[Authority, ...]:
         """Return the authorities that policy.json can name; the others do not count there."""
-        return tuple(one for one in authorities if not self._unknown(one))
+        return tuple(authority for authority in authorities if not self._unknown(authority))
 
     def requirements(self, clauses: tuple[Clause, ...]) -> list[Requirement]:
         """Return what must hold, all of it: one signature of each clause."""
         if not clauses:
             return [REJECT]
         if any(len(clause) > 1 for clause in clauses) and not self._several(clauses):
-            everybody = tuple(dict.fromkeys(one for clause in clauses for one in clause))
-            clauses = tuple((one,) for one in everybody)
+            everybody = tuple(
+                dict.fromkeys(authority for clause in clauses for authority in clause)
+            )
+            clauses = tuple((authority,) for authority in everybody)
         return [self._requirement(clause) for clause in clauses]
 
     def _several(self, clauses: tuple[Clause, ...]) -> bool:
         """Return whether one of several signers can be said; else all of them must have signed."""
-        logged = {_log_of(one) for clause in clauses for one in clause}
-        keys = all(one.key is not None for clause in clauses for one in clause)
+        logged = {_log_of(authority) for clause in clauses for authority in clause}
+        keys = all(authority.key is not None for clause in clauses for authority in clause)
         if keys and self.podman.several and len(logged) == 1:
             return True
         why = (
@@ -54,60 +56,62 @@ class Writer:
 
     def _requirement(self, clause: Clause) -> Requirement:
         first = clause[0]
-        found: dict[str, object] = {"type": "sigstoreSigned"}
+        requirement: dict[str, object] = {"type": "sigstoreSigned"}
         if first.key is None:
-            found["fulcio"] = self._fulcio(first)
+            requirement["fulcio"] = self._fulcio(first)
         elif len(clause) == 1:
-            found["keyData"] = _key_data(first)
+            requirement["keyData"] = _key_data(first)
         else:
-            found["keyDatas"] = [_key_data(one) for one in clause]
+            requirement["keyDatas"] = [_key_data(authority) for authority in clause]
         if _logged(first):
-            found |= self._log(first)
-        found["signedIdentity"] = self._identity()
-        return found
+            requirement |= self._log(first)
+        requirement["signedIdentity"] = self._identity()
+        return requirement
 
-    def _unknown(self, one: Authority) -> bool:
-        why = self._why_not(one)
+    def _unknown(self, authority: Authority) -> bool:
+        why = self._why_not(authority)
         if why:
-            message = f"signatures of {one.name} do not count for the target: {why}"
+            message = f"signatures of {authority.name} do not count for the target: {why}"
             self.losses.append(stricter("authorities", message, rule=self.rule.glob))
         return bool(why)
 
-    def _why_not(self, one: Authority) -> str:
-        if _logged(one):
+    def _why_not(self, authority: Authority) -> str:
+        if _logged(authority):
             if not self.podman.fulcio:
                 return f"Podman {self.podman} knows neither Fulcio nor Rekor (4.4 does)"
-            if not _logs(one):
+            if not _logs(authority):
                 return "it reads logs with an ECDSA key only (Rekor v1), and there is none"
-        if one.key is None and not _chains(one):
+        if authority.key is None and not _chains(authority):
             return "its trusted root has no certificate authority"
-        if one.key is None and not any(_person(identity) for identity in one.identities):
+        if authority.key is None and not any(
+            _person(identity) for identity in authority.identities
+        ):
             return "it knows exact issuers and exact e-mail addresses only"
         return ""
 
-    def _fulcio(self, one: Authority) -> Requirement:
-        people = [identity for identity in one.identities if _person(identity)]
+    def _fulcio(self, authority: Authority) -> Requirement:
+        people = [identity for identity in authority.identities if _person(identity)]
         person = people[0]
-        if len(one.identities) > 1:
+        if len(authority.identities) > 1:
             message = (
-                f"of the identities of {one.name} only {person.subject.text} counts: "
+                f"of the identities of {authority.name} only {person.subject.text} counts: "
                 "policy.json takes one e-mail address"
             )
             self.losses.append(stricter("authorities", message, rule=self.rule.glob))
         message = (
-            f"certificates for {one.name} need no proof of a log of certificates (SCT) there; "
-            "here they do"
+            f"certificates for {authority.name} need no proof of a log of certificates (SCT) "
+            "there; here they do"
         )
         self.losses.append(weaker("sct", message, rule=self.rule.glob))
-        chains = "".join(_chains(one))
+        chains = "".join(_chains(authority))
         return {
             "caData": _base64(chains),
             "oidcIssuer": person.issuer.text,
             "subjectEmail": person.subject.text,
         }
 
-    def _log(self, one: Authority) -> Requirement:
-        logs = [_base64(key) for key in _logs(one)]
+    def _log(self, authority: Authority) -> Requirement:
+        logs = [_base64(key) for key in _logs(authority)]
         if len(logs) == 1:
             return {"rekorPublicKeyData": logs[0]}
         if self.podman.several:
@@ -137,25 +141,25 @@ def _person(identity: Identity) -> bool:
     return exact and "@" in identity.subject.text and not set(identity.subject.text) & set(":/")
 
 
-def _logged(one: Authority) -> bool:
+def _logged(authority: Authority) -> bool:
     """Return whether signatures must be in a log; keyless ones always."""
-    return one.tlog is Need.REQUIRED or one.key is None
+    return authority.tlog is Need.REQUIRED or authority.key is None
 
 
-def _chains(one: Authority) -> tuple[str, ...]:
-    return services(one.trust_root).chains if one.trust_root else ()
+def _chains(authority: Authority) -> tuple[str, ...]:
+    return services(authority.trust_root).chains if authority.trust_root else ()
 
 
-def _logs(one: Authority) -> tuple[str, ...]:
-    return services(one.trust_root).logs if one.trust_root else ()
+def _logs(authority: Authority) -> tuple[str, ...]:
+    return services(authority.trust_root).logs if authority.trust_root else ()
 
 
-def _log_of(one: Authority) -> object:
-    return one.trust_root if _logged(one) else None
+def _log_of(authority: Authority) -> object:
+    return authority.trust_root if _logged(authority) else None
 
 
-def _key_data(one: Authority) -> str:
-    return "" if one.key is None else _base64(public_key_pem(one.key).decode())
+def _key_data(authority: Authority) -> str:
+    return "" if authority.key is None else _base64(public_key_pem(authority.key).decode())
 
 
 def _base64(text: str) -> str:

@@ -37,9 +37,11 @@ def services(root: TrustRoot) -> Services:
     """
     try:
         document = strictjson.loads_object(root.raw, what=f"the trusted root {root.name}")
-        keys = [_bytes(each["publicKey"]["rawBytes"]) for each in _list(document, "tlogs")]
+        keys = [_bytes(log["publicKey"]["rawBytes"]) for log in _list(document, "tlogs")]
         return Services(
-            chains=tuple(_chain(each) for each in _list(document, "certificateAuthorities")),
+            chains=tuple(
+                _chain(authority) for authority in _list(document, "certificateAuthorities")
+            ),
             logs=tuple(_pem("PUBLIC KEY", key) for key in keys if _is_p256(key)),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -51,15 +53,17 @@ def services(root: TrustRoot) -> Services:
 
 
 def _list(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = document.get(name, [])
-    if not isinstance(found, list) or len(found) > _MOST:
+    entries = document.get(name, [])
+    if not isinstance(entries, list) or len(entries) > _MOST:
         raise DocumentError(f"{name} is not a list of at most {_MOST}")
-    return found
+    return entries
 
 
 def _chain(authority: Mapping[str, Any]) -> str:
     certificates = _list(authority["certChain"], "certificates")
-    return "".join(_pem("CERTIFICATE", _bytes(one["rawBytes"])) for one in certificates)
+    return "".join(
+        _pem("CERTIFICATE", _bytes(certificate["rawBytes"])) for certificate in certificates
+    )
 
 
 def _is_p256(der: bytes) -> bool:
@@ -67,10 +71,10 @@ def _is_p256(der: bytes) -> bool:
 
 
 def _bytes(value: object) -> bytes:
-    found = strict_base64(value) if isinstance(value, str) else b""
-    if not found:
+    decoded = strict_base64(value) if isinstance(value, str) else b""
+    if not decoded:
         raise DocumentError("rawBytes is not base64")
-    return found
+    return decoded
 
 
 def _pem(label: str, der: bytes) -> str:

@@ -27,7 +27,7 @@ class LintedPolicy:
     @property
     def errors(self) -> int:
         """How many faults there are: the policy does not load, or does not do what it says."""
-        return sum(each.severity == "error" for each in self.diagnostics)
+        return sum(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
     @property
     def warnings(self) -> int:
@@ -37,7 +37,9 @@ class LintedPolicy:
     @property
     def faulty(self) -> int:
         """How many files have errors."""
-        return len({each.file for each in self.diagnostics if each.severity == "error"})
+        return len(
+            {diagnostic.file for diagnostic in self.diagnostics if diagnostic.severity == "error"}
+        )
 
 
 def lint(paths: Sequence[Path], *, now: datetime) -> LintedPolicy:
@@ -51,10 +53,10 @@ def lint(paths: Sequence[Path], *, now: datetime) -> LintedPolicy:
         PolicyError: a path does not exist, or is a folder without policies.
     """
     files = _files(paths)
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for file in files:
-        found += lint_file(file, now=now)
-    return LintedPolicy(policies=len(files), diagnostics=tuple(dict.fromkeys(found)))
+        diagnostics += lint_file(file, now=now)
+    return LintedPolicy(policies=len(files), diagnostics=tuple(dict.fromkeys(diagnostics)))
 
 
 def lint_file(file: Path, *, now: datetime) -> tuple[Diagnostic, ...]:
@@ -76,7 +78,7 @@ def lint_file(file: Path, *, now: datetime) -> tuple[Diagnostic, ...]:
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
-    found: list[Path] = []
+    policies: list[Path] = []
     for path in paths:
         inside = _policies_in(path) if path.is_dir() else [path]
         if not inside:
@@ -85,20 +87,20 @@ def _files(paths: Iterable[Path]) -> list[Path]:
                 hint="a policy is a file NAME.yaml with kind: ImagePolicy",
                 code="policy/not-found",
             )
-        found += inside
-    return list(dict.fromkeys(found))
+        policies += inside
+    return list(dict.fromkeys(policies))
 
 
 def _policies_in(folder: Path) -> list[Path]:
     """Return the policies of a folder: test cases and others of the same ending are none."""
     try:
-        named = sorted(each for each in folder.iterdir() if each.suffix in {".yaml", ".yml"})
+        named = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise PolicyError(
             f"the folder {folder} cannot be read: {why}", code="policy/unreadable"
         ) from error
-    return [each for each in named[:MAX_FILES] if each.is_file() and _is_policy(each)]
+    return [path for path in named[:MAX_FILES] if path.is_file() and _is_policy(path)]
 
 
 def _is_policy(file: Path) -> bool:

@@ -51,11 +51,11 @@ def _exclusions(policy: Policy, places: Places, report: Report) -> None:
 
 
 def _unmatched_exceptions(policy: Policy, places: Places, report: Report) -> None:
-    for number, one in enumerate(policy.exceptions):
-        if not applicable(policy, one.repository.name):
+    for number, exception in enumerate(policy.exceptions):
+        if not applicable(policy, exception.repository.name):
             report.warn(
                 places.value("exceptions", number, "image"),
                 "unmatched-exception",
-                f"no rule speaks of {one.repository.name}, so its exception allows nothing",
+                f"no rule speaks of {exception.repository.name}, so its exception allows nothing",
                 hint="add a rule for it: what no rule matches is refused, exceptions or not",
             )

@@ -35,19 +35,19 @@ class PatternRemark:
 
 def of_issuer(text: str) -> tuple[PatternRemark, ...]:
     """Return the remarks on an issuer's expression."""
-    found = [*_loose_dots(text)]
+    remarks = [*_loose_dots(text)]
     bare = text.removeprefix("^")
     if bare[:1].isalnum() and not bare.startswith("http"):
-        found.append(
+        remarks.append(
             _partial(text, "an issuer is a URL", "write all of it: https://ci\\.example\\.org")
         )
-    found += _open_end(text, most_slashes=0)
-    return tuple(found)
+    remarks += _open_end(text, most_slashes=0)
+    return tuple(remarks)
 
 
 def of_subject(text: str) -> tuple[PatternRemark, ...]:
     """Return the remarks on a subject's expression."""
-    if all(patterns.matches(Pattern(text=text, regexp=True), each) for each in _STRANGERS):
+    if all(patterns.matches(Pattern(text=text, regexp=True), stranger) for stranger in _STRANGERS):
         return (
             PatternRemark(
                 code="any-subject",
@@ -56,14 +56,14 @@ def of_subject(text: str) -> tuple[PatternRemark, ...]:
                 hint="name who signs: subject: https://HOST/OWNER/REPOSITORY/WORKFLOW@REF",
             ),
         )
-    found = [*_loose_dots(text)]
+    remarks = [*_loose_dots(text)]
     bare = text.removeprefix("^").removesuffix("$")
     if _LITERAL.fullmatch(bare) and not set(bare) & set("@:"):
-        found.append(
+        remarks.append(
             _partial(text, "no subject is like that", "write all of it, or .* for what may vary")
         )
     if text.removeprefix("^").startswith((".*", ".+")) and "/" in text:
-        found.append(
+        remarks.append(
             PatternRemark(
                 code="open-pattern",
                 message=f"`{shown(text)}` lets anything stand in front: everybody's repositories "
@@ -71,8 +71,8 @@ def of_subject(text: str) -> tuple[PatternRemark, ...]:
                 hint="begin with the host and the owner: https://github\\.com/OWNER/...",
             )
         )
-    found += _open_end(text, most_slashes=1)
-    return tuple(found)
+    remarks += _open_end(text, most_slashes=1)
+    return tuple(remarks)
 
 
 def _partial(text: str, why: str, hint: str) -> PatternRemark:
@@ -88,12 +88,12 @@ def _loose_dots(text: str) -> Iterator[PatternRemark]:
         if piece == "." and not "".join(pieces[at + 1 : at + 2]).startswith(_REPEATED)
     ]
     if loose:
-        other = "".join("x" if at == loose[0] else piece for at, piece in enumerate(pieces))
+        example = "".join("x" if at == loose[0] else piece for at, piece in enumerate(pieces))
         meant = "".join("\\." if at in loose else piece for at, piece in enumerate(pieces))
         yield PatternRemark(
             code="loose-dot",
             message="a `.` stands for any character: this also matches what begins like "
-            f"`{shown(other.replace(chr(92), ''))}`",
+            f"`{shown(example.replace(chr(92), ''))}`",
             hint=f"write {shown_whole(meant)}",
         )
 

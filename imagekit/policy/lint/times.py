@@ -18,14 +18,14 @@ def authorities(policy: Policy, places: Places) -> Iterator[tuple[Path, Authorit
     """Yield every authority that is written out, with the keys that lead to it."""
     for number, rule in enumerate(policy.images):
         at: Path = ("images", number)
-        for n, one in enumerate(rule.authorities):
-            yield (*at, "authorities", n), one
+        for n, authority in enumerate(rule.authorities):
+            yield (*at, "authorities", n), authority
         for kind, required in enumerate(rule.attestations):
             inner: Path = (*at, "attestations", kind, "authorities")
-            for n, one in enumerate(required.authorities):
+            for n, authority in enumerate(required.authorities):
                 # Where only the name stands, it is one of the rule's.
                 if places.has(*inner, n, "name"):
-                    yield (*inner, n), one
+                    yield (*inner, n), authority
 
 
 def check_times(policy: Policy, places: Places, report: Report, *, now: datetime) -> None:
@@ -64,9 +64,10 @@ def lasting(authority: Authority, now: datetime) -> bool:
 def counting_now(rule: ImageRule, policy: Policy, now: datetime) -> list[Authority]:
     """Return the authorities of a rule that are neither denied nor over."""
     return [
-        one
-        for one in rule.authorities
-        if lasting(one, now) and not (one.key and one.key.fingerprint in policy.deny.keys)
+        authority
+        for authority in rule.authorities
+        if lasting(authority, now)
+        and not (authority.key and authority.key.fingerprint in policy.deny.keys)
     ]
 
 

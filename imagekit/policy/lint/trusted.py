@@ -53,12 +53,12 @@ def _on_list(identity: Identity, policy: Policy) -> bool:
 def _patterns(path: Path, authority: Authority, /, places: Places, *, report: Report) -> None:
     for number, identity in enumerate(authority.identities):
         at = (*path, "keyless", "identities", number)
-        for word, pattern, remarks in (
+        for word, pattern, remarks_on in (
             ("issuerRegExp", identity.issuer, of_issuer),
             ("subjectRegExp", identity.subject, of_subject),
         ):
-            found: tuple[PatternRemark, ...] = remarks(pattern.text) if pattern.regexp else ()
-            for remark in found:
+            remarks: tuple[PatternRemark, ...] = remarks_on(pattern.text) if pattern.regexp else ()
+            for remark in remarks:
                 span = places.value(*at, word)
                 report.warn(span, remark.code, remark.message, hint=remark.hint)
 
@@ -115,7 +115,11 @@ def _rule(
 
 
 def _unused_roots(policy: Policy, places: Places, report: Report) -> None:
-    used = {one.trust_root.name for _, one in authorities(policy, places) if one.trust_root}
+    used = {
+        authority.trust_root.name
+        for _, authority in authorities(policy, places)
+        if authority.trust_root
+    }
     for name in places.keys("trustRoots"):
         if name not in used:
             report.warn(

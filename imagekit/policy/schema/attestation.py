@@ -45,7 +45,9 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Which conditions there are for which predicate type."""
 _CONDITIONS = tuple(dict.fromkeys((*_SBOM, *_PROVENANCE, *_VULNERABILITIES, *_SUMMARY)))
-_SEVERITIES = tuple(each.name.lower() for each in Severity if each is not Severity.UNKNOWN)
+_SEVERITIES = tuple(
+    severity.name.lower() for severity in Severity if severity is not Severity.UNKNOWN
+)
 
 
 def _type(text: str) -> str:
@@ -70,8 +72,8 @@ _LICENCES: ListOf[str] = ListOf(
 
 
 def _not_both(values: Values, report: Report) -> None:
-    both = set(values.get("deny") or ()) & set(values.get("allow") or ())
-    for licence in sorted(both):
+    licences = set(values.get("deny") or ()) & set(values.get("allow") or ())
+    for licence in sorted(licences):
         message = f"{licence} is both denied and allowed"
         report.error(values.value("deny"), "contradiction", message, hint="take it out of one")
 

@@ -14,7 +14,7 @@ from imagekit.policy.schema.single_values import MAX_AUTHORITIES, MAX_LISTED, MO
 from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.publickey import MAX_KEY_FILE, parse_public_key
 
-_NEEDS = Choice("whether it is needed", tuple(each.value for each in Need))
+_NEEDS = Choice("whether it is needed", tuple(need.value for need in Need))
 _STRANGERS = ("https://evil.example", "x", "https://evil.example/a/b.yml@refs/heads/main")
 
 
@@ -30,8 +30,8 @@ def _regexp(text: str) -> Pattern:
 
 
 def _pattern(values: Values, name: str) -> Pattern:
-    found: Pattern | None = values[f"{name}RegExp"]
-    return Pattern(text=values[name]) if found is None else found
+    pattern: Pattern | None = values[f"{name}RegExp"]
+    return Pattern(text=values[name]) if pattern is None else pattern
 
 
 def _identity(values: Values) -> Identity:

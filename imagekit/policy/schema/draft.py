@@ -62,17 +62,21 @@ class AttestationDraft:
     def drafts(self) -> Sequence[AuthorityDraft]:
         """Return the authorities that are written out here."""
         return [
-            one.value for one in self.authorities or () if isinstance(one.value, AuthorityDraft)
+            entry.value
+            for entry in self.authorities or ()
+            if isinstance(entry.value, AuthorityDraft)
         ]
 
     def resolved(self, rule: Sequence[Authority], roots: Roots) -> RequiredAttestation:
         """Return the attestation with authorities for their names."""
-        named = {one.name: one for one in rule}
+        by_name = {authority.name: authority for authority in rule}
         chosen = tuple(rule)
         if self.authorities is not None:
             chosen = tuple(
-                named[one.value] if isinstance(one.value, str) else one.value.resolved(roots)
-                for one in self.authorities
+                by_name[entry.value]
+                if isinstance(entry.value, str)
+                else entry.value.resolved(roots)
+                for entry in self.authorities
             )
         return RequiredAttestation(
             type=self.type,
@@ -105,5 +109,7 @@ class RuleDraft:
         return replace(
             self.rule,
             authorities=authorities,
-            attestations=tuple(each.resolved(authorities, roots) for each in self.attestations),
+            attestations=tuple(
+                attestation.resolved(authorities, roots) for attestation in self.attestations
+            ),
         )

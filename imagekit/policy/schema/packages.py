@@ -56,9 +56,11 @@ def _of_its_kind(values: Values, report: Report) -> None:
     purl, versions = values.get("purl"), values.get("versions")
     if purl is None or versions is None:
         return
-    kind, other = (text.partition(":")[2].partition("/")[0] for text in (purl, versions))
-    if kind != other:
-        message = f"the versions are those of {shown(other)}, the package is of {shown(kind)}"
+    kind, version_kind = (text.partition(":")[2].partition("/")[0] for text in (purl, versions))
+    if kind != version_kind:
+        message = (
+            f"the versions are those of {shown(version_kind)}, the package is of {shown(kind)}"
+        )
         report.error(values.value("versions"), "bad-range", message, hint=f"write vers:{kind}/...")
 
 

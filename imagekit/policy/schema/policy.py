@@ -161,10 +161,10 @@ def _one_rule_a_glob(values: Values, report: Report) -> None:
 
 
 def _one_exception_an_image(values: Values, report: Report) -> None:
-    found: tuple[Found[PolicyException], ...] = values.get("exceptions") or ()
-    names = [f"{one.value.repository}@{one.value.digest}" for one in found]
+    exceptions: tuple[Found[PolicyException], ...] = values.get("exceptions") or ()
+    names = [f"{exception.value.repository}@{exception.value.digest}" for exception in exceptions]
     for twice in repeated(names):
-        span = found[len(names) - 1 - names[::-1].index(twice)].span
+        span = exceptions[len(names) - 1 - names[::-1].index(twice)].span
         message = f"there are two exceptions for `{shown(twice)}`"
         report.error(span, "same-image", message, hint="keep the one that holds")
 
@@ -194,7 +194,7 @@ def _policy(values: Values) -> Policy:
         images=tuple(draft.resolved(roots) for draft in values["images"]),
         digest=_EMPTY_DIGEST,
         deny=values["deny"] or Deny(),
-        exceptions=tuple(found.value for found in values["exceptions"]),
+        exceptions=tuple(exception.value for exception in values["exceptions"]),
     )
 
 

@@ -92,7 +92,7 @@ _REMAP: Record[tuple[SignedIdentity, Remap | None]] = Record(
     "a signed identity",
     {
         "type": item(
-            Choice("which name counts", tuple(each.value for each in SignedIdentity)),
+            Choice("which name counts", tuple(kind.value for kind in SignedIdentity)),
             "what the name in the signature must be",
             required=True,
         ),
@@ -106,7 +106,7 @@ _IDENTITY: ByKind[Any] = ByKind(
     "a word, or a mapping for remapIdentity",
     scalar=Choice(
         "what the name in the signature must be",
-        tuple(each.value for each in SignedIdentity if each is not SignedIdentity.REMAP_IDENTITY),
+        tuple(kind.value for kind in SignedIdentity if kind is not SignedIdentity.REMAP_IDENTITY),
     ),
     mapping=_REMAP,
 )
@@ -162,7 +162,7 @@ _PLATFORMS: Record[Platforms] = Record(
     "a demand on platforms",
     {
         "verify": item(
-            Choice("which manifests", tuple(each.value for each in Level)),
+            Choice("which manifests", tuple(level.value for level in Level)),
             "which manifests are signed and attested: top, what the reference points to; "
             "manifests, that of each platform; all, both",
             default=Level.TOP.value,
@@ -234,18 +234,24 @@ _EXPRESSIONS: ListOf[Expression] = ListOf(
 def _distinct_authorities(values: Values, report: Report) -> None:
     """A threshold means nothing where one key has two names, or two keys have one."""
     authorities = _authorities(values)
-    identities = [one for authority in authorities for one in authority.identities]
-    for what, seen in (
+    identities = [identity for authority in authorities for identity in authority.identities]
+    for kind, seen in (
         ("name", [authority.name for authority in authorities]),
-        ("key", [one.key.fingerprint for one in authorities if one.key is not None]),
-        ("identity", [f"{one.subject.text} of {one.issuer.text}" for one in identities]),
+        (
+            "key",
+            [authority.key.fingerprint for authority in authorities if authority.key is not None],
+        ),
+        (
+            "identity",
+            [f"{identity.subject.text} of {identity.issuer.text}" for identity in identities],
+        ),
     ):
         for twice in repeated(seen):
             report.error(
                 values.value("authorities"),
-                f"same-{what}",
-                f"the {what} {shown(twice)} stands here twice",
-                hint=f"each authority has a {what} of its own",
+                f"same-{kind}",
+                f"the {kind} {shown(twice)} stands here twice",
+                hint=f"each authority has a {kind} of its own",
             )
 
 
@@ -266,18 +272,18 @@ def _reachable_threshold(values: Values, report: Report) -> None:
 
 def _known_attestors(values: Values, report: Report) -> None:
     required: Iterable[AttestationDraft] = values.get("attestations") or ()
-    for twice in repeated(full_type(each.type) for each in required):
+    for twice in repeated(full_type(attestation.type) for attestation in required):
         message = f"an attestation of type {shown(twice)} is required twice"
         report.error(values.value("attestations"), "same-type", message, hint="join the two")
     if values.get("authorities") is None:
         return
     known = {authority.name for authority in _authorities(values)}
-    for found in (one for each in required for one in each.authorities or ()):
-        if isinstance(found.value, str) and found.value not in known:
-            hint = did_you_mean(found.value, known)
+    for entry in (entry for attestation in required for entry in attestation.authorities or ()):
+        if isinstance(entry.value, str) and entry.value not in known:
+            hint = did_you_mean(entry.value, known)
             hint = hint or f"known are: {', '.join(sorted(known))}; or give it a key here"
-            message = f"`{shown(found.value)}` is not an authority of this rule"
-            report.error(found.span, "unknown-authority", message, hint=hint)
+            message = f"`{shown(entry.value)}` is not an authority of this rule"
+            report.error(entry.span, "unknown-authority", message, hint=hint)
 
 
 def _ending_warning(values: Values, report: Report) -> None:
@@ -368,7 +374,7 @@ IMAGE: Record[RuleDraft] = Record(
             default=SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT.value,
         ),
         "proof": item(
-            Choice("what makes an image acceptable", tuple(each.value for each in Proof)),
+            Choice("what makes an image acceptable", tuple(proof.value for proof in Proof)),
             "signature; vsa: another node's signed verdict; or attestations: those that the rule "
             "asks for, of images that are attested and not signed",
             default=Proof.SIGNATURE.value,
