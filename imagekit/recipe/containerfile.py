@@ -155,8 +155,8 @@ def _read(line: Line, state: _State) -> None:
 
 def _from(line: Line, state: _State) -> None:
     """Begin a stage."""
-    found, rest = options(line.rest)
-    only(found, _OPTIONS["FROM"], word="FROM")
+    flags, rest = options(line.rest)
+    only(flags, _OPTIONS["FROM"], word="FROM")
     word, name = _image_and_name(rest)
     number = len(state.stages)
     # The stage is there even where its image is refused: the faults of the rest are told too.
@@ -174,7 +174,7 @@ def _from(line: Line, state: _State) -> None:
         state.stages[-1],
         image=named,
         below=below,
-        platform=_platform(dict(found)),
+        platform=_platform(dict(flags)),
     )
     if below is not None:
         state.used[-1].add(below)
@@ -238,8 +238,8 @@ def _check_stage_name(name: str, state: _State) -> None:
         raise _fault(f"two stages are called {name}", hint="rename one")
 
 
-def _platform(found: Mapping[str, str]) -> str:
-    text = found.get("platform", "")
+def _platform(flags: Mapping[str, str]) -> str:
+    text = flags.get("platform", "")
     if not text or _OWN_PLATFORM.fullmatch(text) is not None:
         return ""
     if _PLATFORM.fullmatch(text) is None:
@@ -255,8 +255,8 @@ def _step(line: Line, state: _State) -> Instruction:
     allowed = _OPTIONS.get(line.word)
     if allowed is None:
         raise _fault(f"{line.word[:60]} is no instruction that is understood")
-    found, rest = options(line.rest)
-    only(found, allowed, word=line.word)
+    flags, rest = options(line.rest)
+    only(flags, allowed, word=line.word)
     if not rest:
         raise _fault(f"{line.word} has nothing behind it")
     if line.body:
@@ -265,9 +265,9 @@ def _step(line: Line, state: _State) -> Instruction:
         )
     if line.word == "ARG":
         _argument(rest, state)
-    elif line.word == "ADD" and "checksum" not in dict(found):
+    elif line.word == "ADD" and "checksum" not in dict(flags):
         _check_add(rest)
-    words = [f"--{name}={_option((name, value), line, state)}" for name, value in found]
+    words = [f"--{name}={_option((name, value), line, state)}" for name, value in flags]
     return Instruction(text=" ".join((line.word, *words, rest)), line=line.number, body=line.body)
 
 
@@ -288,8 +288,8 @@ def _option(option: tuple[str, str], line: Line, state: _State) -> str:
         if read.bind:
             state.binds.append(read.bind)
         if read.since:
-            what = "a folder of another stage or image that is mounted"
-            state.needs.append(Needed(what=what, version=read.since, place=_place(line, state)))
+            feature = "a folder of another stage or image that is mounted"
+            state.needs.append(Needed(what=feature, version=read.since, place=_place(line, state)))
         source = _content(read.source, line, state) if read.source else ""
         return read.text(source)
     return value
@@ -312,8 +312,8 @@ def _stage(name: str, state: _State, *, numbers: int) -> int | None:
     """Return the earlier stage of that name or number (names have no case, as with Docker)."""
     if name.isascii() and name.isdigit() and name == str(int(name[:9])) and int(name) < numbers:
         return int(name)
-    found = state.names.get(name.lower(), numbers)
-    return found if found < numbers else None
+    number = state.names.get(name.lower(), numbers)
+    return number if number < numbers else None
 
 
 def _image(name: str, line: Line, state: _State) -> str:
@@ -387,7 +387,7 @@ def _check_add(rest: str) -> None:
     """
     for word in _sources(rest):
         plain = re.split(r"[$'\"\\]", word, maxsplit=1)[0]
-        unclear = plain != word and any(each.startswith(plain.lower()) for each in _REMOTE)
+        unclear = plain != word and any(prefix.startswith(plain.lower()) for prefix in _REMOTE)
         if unclear or "://" in word or word.lower().startswith("git@"):
             raise _fault(
                 f"ADD of `{word[:120]}` brings what no digest says",
@@ -401,12 +401,12 @@ def _sources(rest: str) -> list[str]:
     if not rest.lstrip().startswith("["):
         return rest.split()
     try:
-        found = json.loads(rest)
+        words = json.loads(rest)
     except (ValueError, RecursionError) as error:
         raise _fault("the list of ADD is not JSON") from error
-    if not all(isinstance(word, str) for word in found):
+    if not all(isinstance(word, str) for word in words):
         raise _fault("the list of ADD holds something else than texts")
-    return list(found)
+    return list(words)
 
 
 def _onbuild(line: Line, state: _State) -> Instruction:

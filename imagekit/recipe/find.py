@@ -23,14 +23,14 @@ def discover(paths: Iterable[Path]) -> tuple[Path, ...]:
     Raises:
         RecipeError: a path holds none, or too much to look through.
     """
-    found: dict[Path, None] = {}
+    recipes: dict[Path, None] = {}
     for path in paths:
         files = sorted(below(path)) if path.is_dir() else [recipe_file(path)]
         if not files:
             hint = f"a recipe is a folder with a {FILE_NAME}"
             raise RecipeError(f"{path} holds no recipe", hint=hint, code="recipe/not-found")
-        found |= dict.fromkeys(files)
-    return tuple(found)
+        recipes |= dict.fromkeys(files)
+    return tuple(recipes)
 
 
 def choose(names: Mapping[str, Sequence[Path]], name: str) -> Path:
@@ -43,11 +43,11 @@ def choose(names: Mapping[str, Sequence[Path]], name: str) -> Path:
     Raises:
         RecipeError: there is none, or several are called so.
     """
-    found = names.get(name, ())
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"two recipes are called {name}: {found[0]} and {found[1]}"
+    files = names.get(name, ())
+    if len(files) == 1:
+        return files[0]
+    if files:
+        message = f"two recipes are called {name}: {files[0]} and {files[1]}"
         raise RecipeError(message, hint="rename one", code="recipe/same-name")
     known = sorted(other for other in names if other)
     hint = did_you_mean(name, known) or (f"known are: {', '.join(known[:12])}" if known else "")

@@ -37,8 +37,8 @@ class _Git:
         argv += ["-C", str(self.folder), *words]
         outcome = self.runner.run(argv, limit=_LIMIT, check=False)
         if outcome.status != 0:
-            said = outcome.last_lines.splitlines()
-            raise _unknown(self.folder, f"git says: {said[-1][:200] if said else outcome.status}")
+            lines = outcome.last_lines.splitlines()
+            raise _unknown(self.folder, f"git says: {lines[-1][:200] if lines else outcome.status}")
         return outcome.stdout.strip()
 
 
@@ -73,18 +73,18 @@ def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | 
 
 
 def _last_commit(git: _Git) -> int | None:
-    said = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", ".").split()
-    if not said:
+    words = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", ".").split()
+    if not words:
         return None
-    if said[1] in _cut_off(git):
+    if words[1] in _cut_off(git):
         raise RecipeError(
             f"{git.folder}: the clone is shallow, so when the recipe was changed is not known",
             hint=f"fetch the whole history (--fetch-depth 0, git fetch --unshallow), {_REMEDY}",
             code="recipe/no-date",
         )
-    seconds = decimal(said[-1], most=_DIGITS)
+    seconds = decimal(words[-1], most=_DIGITS)
     if seconds is None or seconds > MAX_TIME:
-        raise _unknown(git.folder, f"the commit has no time that can be written: {said[-1][:40]}")
+        raise _unknown(git.folder, f"the commit has no time that can be written: {words[-1][:40]}")
     return seconds
 
 
@@ -102,7 +102,7 @@ def _cut_off(git: _Git) -> frozenset[str]:
 def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
     """Want the repository to be of these users: its settings name programs that git runs."""
     folders = git.ask("rev-parse", "--absolute-git-dir", "--git-common-dir").splitlines()
-    for path in (entry, *(git.folder / each for each in folders)):
+    for path in (entry, *(git.folder / name for name in folders)):
         if path.lstat().st_uid not in owners:
             raise _unknown(git.folder, f"the repository {path} belongs to somebody else")
 
@@ -136,8 +136,8 @@ def _environment(runner: Runner) -> dict[str, str]:
 
 def _entry(folder: Path) -> Path | None:
     """Return the ``.git`` of the repository that the folder lies in."""
-    for each in (folder, *folder.parents):
-        entry = each / ".git"
+    for ancestor in (folder, *folder.parents):
+        entry = ancestor / ".git"
         if entry.is_file() or (entry / "HEAD").exists():
             return entry
     return None

@@ -72,9 +72,9 @@ COMMAND: ByKind[Any] = ByKind(
 )
 
 
-def _bootstrap(found: Values) -> BootstrapBase:
+def _bootstrap(mapping: Values) -> BootstrapBase:
     return BootstrapBase(
-        distribution=found["distribution"], suite=found["suite"], place=found.place
+        distribution=mapping["distribution"], suite=mapping["suite"], place=mapping.place
     )
 
 
@@ -121,10 +121,10 @@ BASE: ByKind[Any] = ByKind(
 )
 
 
-def _packages(found: Values) -> Packages:
-    manager = found["manager"]
-    install = tuple(values.package(manager, part.value) for part in found["install"])
-    return Packages(manager=manager, install=install, place=found.place)
+def _packages(mapping: Values) -> Packages:
+    manager = mapping["manager"]
+    install = tuple(values.package(manager, part.value) for part in mapping["install"])
+    return Packages(manager=manager, install=install, place=mapping.place)
 
 
 PACKAGES = Record(

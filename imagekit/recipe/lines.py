@@ -132,9 +132,9 @@ def _check_directives(source: _Source) -> None:
         comment = line.strip()
         if not comment.startswith("#"):
             return
-        found = _ESCAPE.match(comment)
+        directive = _ESCAPE.match(comment)
         taken = source.escape == "`" and number == 1
-        if found is not None and not taken and found[1] + source.escape != "\\\\":
+        if directive is not None and not taken and directive[1] + source.escape != "\\\\":
             message = "this directive `escape` is read by some programs only, or by none"
             hint = "write `# escape=` and a backtick as the first line and once, or not at all"
             source.report.error(SourceSpan(number, 1), "escape-directive", message, hint=hint)
@@ -158,10 +158,10 @@ def _joined(source: _Source) -> Line | None:
 
 
 def _continued(line: str, source: _Source) -> tuple[str, bool]:
-    found = _CONTINUED[source.escape].search(line)
-    if found is None:
+    continuation = _CONTINUED[source.escape].search(line)
+    if continuation is None:
         return line, False
-    piece = line[: found.start()]
+    piece = line[: continuation.start()]
     if piece.endswith(source.escape):
         message = f"two {source.escape} at the end continue the line for some programs only"
         source.report.error(
@@ -171,12 +171,12 @@ def _continued(line: str, source: _Source) -> tuple[str, bool]:
 
 
 def _instruction(joined: str, number: int, source: _Source) -> Line | None:
-    found = _WORD.fullmatch(joined)
-    if found is None:
+    words = _WORD.fullmatch(joined)
+    if words is None:
         message = "the line begins with no instruction"
         source.report.error(SourceSpan(number, 1), "unknown-instruction", message)
         return None
-    line = Line(found[1].upper(), found[2] or "", number)
+    line = Line(words[1].upper(), words[2] or "", number)
     fault = ""
     if len(joined.encode()) > MAX_LINE:
         fault = f"the instruction has more than {MAX_LINE} bytes, which Buildah does not read"
@@ -210,10 +210,10 @@ def _with_heredocs(line: Line, source: _Source) -> Line:
         return line
     body: list[str] = []
     for word in line.rest.split():
-        found = _HEREDOC.fullmatch(word)
-        if found is None:
+        heredoc = _HEREDOC.fullmatch(word)
+        if heredoc is None:
             continue
-        name = _NAME.fullmatch(found[2])
+        name = _NAME.fullmatch(heredoc[2])
         before = line.rest[: line.rest.index(word)]
         # The variables of other instructions' texts are replaced, by one escape or the other.
         other = source.escape == "`" and line.word != "RUN"
@@ -222,7 +222,7 @@ def _with_heredocs(line: Line, source: _Source) -> Line:
             hint = "put the text into a file beside it, or the here-document first"
             source.report.error(SourceSpan(line.number, 1), "unclear-line", message, hint=hint)
             return line
-        body += _heredoc(name[2], source, tabs=bool(found[1]), number=line.number)
+        body += _heredoc(name[2], source, tabs=bool(heredoc[1]), number=line.number)
     return Line(line.word, line.rest, line.number, tuple(body))
 
 

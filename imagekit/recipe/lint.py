@@ -53,19 +53,19 @@ def lint(
     """
     recipes = recipes or Recipes()
     files = discover(paths)
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     # All are read before bases are looked for, so that each is read once.
     judged = [_judge(file, recipes) for file in files]
     for recipe, report in judged:
         if recipe is not None:
             _remark(recipe, report)
-            found += _needs(recipe, buildah)
-        found += report.diagnostics
+            diagnostics += _needs(recipe, buildah)
+        diagnostics += report.diagnostics
         if recipe is not None:
-            found += _bases(recipe, recipes)
+            diagnostics += _bases(recipe, recipes)
     good = [recipe for recipe, _ in judged if recipe is not None]
-    found += _same_names(good)
-    return LintedRecipe(recipes=len(files), diagnostics=tuple(dict.fromkeys(found)))
+    diagnostics += _same_names(good)
+    return LintedRecipe(recipes=len(files), diagnostics=tuple(dict.fromkeys(diagnostics)))
 
 
 def _judge(file: Path, recipes: Recipes) -> tuple[Recipe | None, Report]:
@@ -132,12 +132,12 @@ def _remark(recipe: Recipe, report: Report) -> None:
 
 def _same_names(recipes: Iterable[Recipe]) -> list[Diagnostic]:
     first: dict[str, Recipe] = {}
-    found = []
+    diagnostics = []
     for recipe in recipes:
-        other = first.setdefault(recipe.name, recipe)
-        if other is not recipe:
-            message = f"the name {recipe.name} is that of {other.file} too"
-            found.append(
+        earlier = first.setdefault(recipe.name, recipe)
+        if earlier is not recipe:
+            message = f"the name {recipe.name} is that of {earlier.file} too"
+            diagnostics.append(
                 Diagnostic(
                     code="recipe/same-name",
                     message=message,
@@ -145,7 +145,7 @@ def _same_names(recipes: Iterable[Recipe]) -> list[Diagnostic]:
                     hint="rename one of them",
                 )
             )
-    return found
+    return diagnostics
 
 
 def _span(place: SourcePlace) -> SourceSpan:

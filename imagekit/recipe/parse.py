@@ -78,13 +78,13 @@ def judge_composed(composed: Composed) -> tuple[Recipe | None, Report]:
         RecipeError: a file beside it cannot be read.
     """
     file, report = composed.file, composed.report
-    found = RECIPE.read(composed.node, report)
-    script = _containerfile(found, file, report)
+    values = RECIPE.read(composed.node, report)
+    script = _containerfile(values, file, report)
     whole = _digest(file.parent, report)
-    if found is INVALID or report.failed:
+    if values is INVALID or report.failed:
         return None, report
     where = Where(folder=file.parent, file=file, digest=whole, script=script)
-    return make(found, where), report
+    return make(values, where), report
 
 
 def recipe_file(path: Path) -> Path:
@@ -126,19 +126,19 @@ def read_file(file: Path) -> bytes:
         raise RecipeError(message, hint=hint, code="recipe/unreadable") from error
 
 
-def _containerfile(found: Values | Invalid, file: Path, report: Report) -> Containerfile | None:
-    if found is INVALID or not found["containerfile"]:
+def _containerfile(values: Values | Invalid, file: Path, report: Report) -> Containerfile | None:
+    if values is INVALID or not values["containerfile"]:
         return None
     # The rule made sure that the path leads to a file in the folder, also by links.
-    path = (file.parent / found["containerfile"]).resolve()
-    own = Report(str(file.parent / found["containerfile"]), "recipe")
-    if found["containerfile"].endswith(".in"):
+    path = (file.parent / values["containerfile"]).resolve()
+    own = Report(str(file.parent / values["containerfile"]), "recipe")
+    if values["containerfile"].endswith(".in"):
         # Buildah would hand it to cpp, with what that includes from anywhere.
         hint = "write the file out, and give it a name without .in"
         own.error(
             SourceSpan(), "preprocessed", "a file NAME.in is made by a preprocessor", hint=hint
         )
-    script = read_containerfile(read_file(path), found["build_args"], own)
+    script = read_containerfile(read_file(path), values["build_args"], own)
     report.include(own)
     return script
 

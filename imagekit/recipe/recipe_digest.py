@@ -70,12 +70,12 @@ def _walk(folder: Path, depth: int, see: Judge) -> Iterator[Path]:
     try:
         see(folder, folder.stat())
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if not is_excluded(entry.name)]
+            included = [entry for entry in entries if not is_excluded(entry.name)]
     except OSError as error:
         raise _unreadable(folder, error) from error
-    if not found and depth:
+    if not included and depth:
         yield folder
-    for entry in found:
+    for entry in included:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder / entry.name, depth + 1, see)
         else:

@@ -85,17 +85,17 @@ def reaches(version: str, wanted: str) -> bool:
     known = [decimal(part, most=6) for part in numbers]
     if None in known or not known:
         return False
-    return [each or 0 for each in known] >= [int(part) for part in wanted.split(".")]
+    return [number or 0 for number in known] >= [int(part) for part in wanted.split(".")]
 
 
 def _stage(
-    what: tuple[Stage, list[Instruction]],
+    stage_and_steps: tuple[Stage, list[Instruction]],
     images: Mapping[str, BaseReference],
     out: _Lines,
     *,
     prefix: str,
 ) -> None:
-    stage, steps = what
+    stage, steps = stage_and_steps
     name = f" AS stage{stage.number}"
     source = "scratch" if not stage.image else images[stage.image].id
     # Buildah reports the image that it made of the other stage, which has no name before.
@@ -122,8 +122,8 @@ def _steps(
     """
     yield from (step for step in _in_order(stage, script, images) if not _is_volume(step))
     if stage.number == script.stages[-1].number:
-        for each in _with_those_below(stage, script):
-            yield from filter(_is_volume, _in_order(each, script, images))
+        for included in _with_those_below(stage, script):
+            yield from filter(_is_volume, _in_order(included, script, images))
 
 
 def _with_those_below(stage: Stage, script: Containerfile) -> Iterator[Stage]:

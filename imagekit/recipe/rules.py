@@ -71,11 +71,11 @@ def packages_are_named(values: Values, report: Report) -> None:
     manager, install = values.get("manager"), values.get("install")
     if manager is None or install is None:
         return
-    for found in install:
+    for entry in install:
         try:
-            package(manager, found.value)
+            package(manager, entry.value)
         except InputError as error:
-            report.error(found.span, "bad-package", error.message, hint=error.hint)
+            report.error(entry.span, "bad-package", error.message, hint=error.hint)
 
 
 def source_is_inside(values: Values, report: Report) -> None:
@@ -103,13 +103,13 @@ def tags_are_tags(values: Values, report: Report) -> None:
         report.error(values.key("tags"), "tag-twice", message)
 
 
-def tags(found: Values | None, version: str, name: str) -> Tags:
+def tags(values: Values | None, version: str, name: str) -> Tags:
     """Return the tags of a release; without any in the recipe, the version is the only one."""
-    if found is None:
+    if values is None:
         return Tags(immutable=(version,), moving=())
     return Tags(
-        immutable=tuple(expand(tag.value, version, name) for tag in found["immutable"]),
-        moving=tuple(expand(tag.value, version, name) for tag in found["moving"]),
+        immutable=tuple(expand(tag.value, version, name) for tag in values["immutable"]),
+        moving=tuple(expand(tag.value, version, name) for tag in values["moving"]),
     )
 
 

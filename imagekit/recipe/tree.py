@@ -152,11 +152,11 @@ class Recipes:
 
     def _check_folders(self, root: Path, folder: Path) -> None:
         """Want each folder from the tree's own to the recipe's to be nobody else's to change."""
-        for each in (folder, *folder.parents):
-            if each not in self._checked:
-                check_owner(each, each.stat())
-                self._checked.add(each)
-            if each == root:
+        for ancestor in (folder, *folder.parents):
+            if ancestor not in self._checked:
+                check_owner(ancestor, ancestor.stat())
+                self._checked.add(ancestor)
+            if ancestor == root:
                 return
 
 
@@ -171,9 +171,9 @@ def with_bases(recipe: Recipe) -> tuple[Recipe, ...]:
 
 def _declared(folder: Path) -> Path:
     owner = folder.stat().st_uid
-    for each in (folder, *folder.parents):
-        if each.stat().st_uid == owner and any(_marks(each / name) for name in MARKERS):
-            return each
+    for ancestor in (folder, *folder.parents):
+        if ancestor.stat().st_uid == owner and any(_marks(ancestor / name) for name in MARKERS):
+            return ancestor
     raise RecipeError(
         f"no folder above {folder} says that it holds recipes",
         hint="put an empty imagekit.toml into the folder of your recipes, or give --recipes FOLDER",

@@ -88,8 +88,8 @@ class Where(NamedTuple):
     script: Containerfile | None
 
 
-def _values(found: Values) -> Values:
-    return found
+def _values(values: Values) -> Values:
+    return values
 
 
 RECIPE: Record[Values] = Record(
@@ -111,28 +111,28 @@ def recipe_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": TITLE, **RECIPE.schema()}
 
 
-def make(found: Values, where: Where) -> Recipe:
+def make(values: Values, where: Where) -> Recipe:
     """Return the recipe, from values that are all good."""
     return Recipe(
         folder=where.folder,
         file=where.file,
         digest=where.digest,
         script=where.script,
-        place=found.place,
-        base=_base(found),
-        tags=rules.tags(found.get("tags"), found["version"], found["name"]),
-        secrets=tuple(replace(secret, id=name) for name, secret in found["secrets"].items()),
-        expose=tuple(str(port) for port in found["expose"]),
-        **{name: found[name] for name in _AS_THEY_ARE},
+        place=values.place,
+        base=_base(values),
+        tags=rules.tags(values.get("tags"), values["version"], values["name"]),
+        secrets=tuple(replace(secret, id=name) for name, secret in values["secrets"].items()),
+        expose=tuple(str(port) for port in values["expose"]),
+        **{name: values[name] for name in _AS_THEY_ARE},
     )
 
 
 _AS_THEY_ARE = tuple(FIELDS.keys() - {"schema", "base", "tags", "secrets", "expose"})
 
 
-def _base(found: Values) -> Base | None:
-    base = found["base"]
+def _base(values: Values) -> Base | None:
+    base = values["base"]
     if base == "scratch":
-        return ScratchBase(place=found.report.place(found.value("base")))
+        return ScratchBase(place=values.report.place(values.value("base")))
     known: Base | None = base
     return known

@@ -26,7 +26,7 @@ def options(rest: str) -> tuple[list[tuple[str, str]], str]:
     Raises:
         InputError: there is an option in a form that programs read differently.
     """
-    found: list[tuple[str, str]] = []
+    flags: list[tuple[str, str]] = []
     while rest.startswith("--"):
         quoted = _QUOTED.match(rest)
         word = rest.split(maxsplit=1)[0] if quoted is None else quoted[0]
@@ -41,9 +41,9 @@ def options(rest: str) -> tuple[list[tuple[str, str]], str]:
                 f"the option `{word[:60]}` is not read",
                 hint="write --NAME=VALUE in plain characters, without blanks and backslashes in it",
             )
-        found.append((option[1], option[2]))
+        flags.append((option[1], option[2]))
         rest = rest[len(word) :].lstrip(" \t")
-    return found, rest
+    return flags, rest
 
 
 def assignments(rest: str) -> list[str]:
@@ -140,15 +140,15 @@ class _Word:
         return f"\\{following}" if keep else following
 
     def _dollar(self) -> str:
-        found = _NAME.match(self._word, self._at)
-        if found is not None:
-            self._at = found.end()
-            return self._value(found[0])
-        found = _NAME.match(self._word, self._at + 1)
-        if self._word[self._at : self._at + 1] != "{" or found is None:
+        match = _NAME.match(self._word, self._at)
+        if match is not None:
+            self._at = match.end()
+            return self._value(match[0])
+        match = _NAME.match(self._word, self._at + 1)
+        if self._word[self._at : self._at + 1] != "{" or match is None:
             raise self._unclear()
-        self._at = found.end()
-        return self._modified(found[0])
+        self._at = match.end()
+        return self._modified(match[0])
 
     def _modified(self, name: str) -> str:
         character = self._take()
@@ -201,16 +201,16 @@ class _Word:
         )
 
 
-def only(found: Sequence[tuple[str, str]], allowed: frozenset[str], *, word: str) -> None:
+def only(flags: Sequence[tuple[str, str]], allowed: frozenset[str], *, word: str) -> None:
     """Want the options of an instruction to be those that are understood.
 
     Raises:
         InputError: there is another, or one of them twice.
     """
-    names = [name for name, _ in found]
+    names = [name for name, _ in flags]
     for name in names:
         if name not in allowed:
-            known = ", ".join(f"--{each}" for each in sorted(allowed)) or "none"
+            known = ", ".join(f"--{option}" for option in sorted(allowed)) or "none"
             raise InputError(
                 f"{word} has the option --{name}, which is not understood",
                 hint=f"understood are: {known}",
