@@ -46,13 +46,13 @@ class Bounds:
 
     def depending(self, ref: str, needed: Iterable[str]) -> set[str]:
         """Return what a component needs beside itself, as much as is still listed."""
-        found: set[str] = set()
-        for one in needed:
+        depends: set[str] = set()
+        for target in needed:
             # What is named twice costs as much: it was walked through.
-            if not self.edges.take(len(one) + _EDGE):
+            if not self.edges.take(len(target) + _EDGE):
                 break
-            found.add(one)
-        return found - {ref}
+            depends.add(target)
+        return depends - {ref}
 
     def licensed(self, stated: tuple[License, ...]) -> tuple[License, ...]:
         """Return the licences of a component, as many as are still listed."""
@@ -62,14 +62,14 @@ class Bounds:
 
     def listed(self, components: Iterable[Component]) -> Iterator[Component]:
         """Yield the components that are still listed, by number and by their text."""
-        for one in components:
+        for component in components:
             # What it depends on is counted where that is found.
-            size = len(repr(replace(one, depends=()))) + _REFS * len(one.ref)
+            size = len(repr(replace(component, depends=()))) + _REFS * len(component.ref)
             if self.components.take() and self.text.take(size):
-                yield one
+                yield component
 
     def notes(self) -> Iterator[str]:
         """Yield what was over since the last time."""
-        for each in vars(self).values():
-            if isinstance(each, Allowance):
-                yield from each.notes()
+        for allowance in vars(self).values():
+            if isinstance(allowance, Allowance):
+                yield from allowance.notes()

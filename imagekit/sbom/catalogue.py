@@ -60,11 +60,11 @@ def catalogue(
     programs, program_notes = unmanaged.program_components(
         root,
         owned=lambda path: path in owner or path in recorded,
-        fetched=frozenset(value for one in fetched for _, value in one.hashes),
+        fetched=frozenset(value for component in fetched for _, value in component.hashes),
     )
     unowned = {p: kind for p, kind in foreign.items() if p not in owner and p not in recorded}
-    found = (*system.component(os), *packages, *distributions, *fetched, *programs)
-    components = tuple(root.bounds.listed(_distinct(found)))
+    all_components = (*system.component(os), *packages, *distributions, *fetched, *programs)
+    components = tuple(root.bounds.listed(_distinct(all_components)))
     notes = Notes()
     for note in (
         *_not_catalogued(root, unowned),

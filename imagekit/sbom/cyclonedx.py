@@ -84,7 +84,7 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
     )
     try:
         document = json.loads(JsonV1Dot6(bom).output_as_string())
-        components = [_rendered(one) for one in sbom.components]
+        components = [_rendered(component) for component in sbom.components]
     except CycloneDxException as error:
         raise DocumentError(f"no SBOM can be written of it: {error}") from error
     if components:
@@ -93,12 +93,12 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
     return f"{json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
 
 
-def _rendered(one: Component) -> dict[str, object]:
+def _rendered(component: Component) -> dict[str, object]:
     """Return a component as the library writes it.
 
     Each by itself: a whole Bom compares all of its components with each other, again and again.
     """
-    text = _component(one).as_json(view_=SchemaVersion1Dot6)  # type: ignore[attr-defined]  # by a decorator
+    text = _component(component).as_json(view_=SchemaVersion1Dot6)  # type: ignore[attr-defined]  # by a decorator
     rendered: dict[str, object] = json.loads(text)
     return rendered
 
@@ -123,45 +123,45 @@ def _subject(subject: Subject) -> CdxComponent:
     )
 
 
-def _component(one: Component) -> CdxComponent:
+def _component(component: Component) -> CdxComponent:
     supplier = None
-    if one.supplier is not None:
-        email = one.supplier.email
+    if component.supplier is not None:
+        email = component.supplier.email
         contact = OrganizationalContact(email=email) if _EMAIL.fullmatch(email) else None
         supplier = OrganizationalEntity(
-            name=one.supplier.name, contacts=[contact] if contact else None
+            name=component.supplier.name, contacts=[contact] if contact else None
         )
     return CdxComponent(
-        type=_TYPES[one.kind],
-        bom_ref=one.ref,
-        name=one.name,
-        version=one.version[:_MAX_VERSION] or None,
-        purl=PackageURL.from_string(one.purl) if one.purl else None,
-        cpe=one.cpe if _CPE.fullmatch(one.cpe) else None,
-        description=one.description or None,
+        type=_TYPES[component.kind],
+        bom_ref=component.ref,
+        name=component.name,
+        version=component.version[:_MAX_VERSION] or None,
+        purl=PackageURL.from_string(component.purl) if component.purl else None,
+        cpe=component.cpe if _CPE.fullmatch(component.cpe) else None,
+        description=component.description or None,
         supplier=supplier,
-        licenses=_licenses(one.licenses),
-        hashes=[HashType(alg=_HASHES[name], content=value) for name, value in one.hashes],
-        external_references=_links(one),
-        properties=[CdxProperty(name=name, value=value) for name, value in _properties(one)],
+        licenses=_licenses(component.licenses),
+        hashes=[HashType(alg=_HASHES[name], content=value) for name, value in component.hashes],
+        external_references=_links(component),
+        properties=[CdxProperty(name=name, value=value) for name, value in _properties(component)],
     )
 
 
-def _properties(one: Component) -> list[tuple[str, str]]:
-    properties = [("imagekit:origin", one.origin.value if one.origin else "unknown")]
-    if one.layer:
-        properties.append(("imagekit:layer", one.layer))
-    return [*properties, *one.properties]
+def _properties(component: Component) -> list[tuple[str, str]]:
+    properties = [("imagekit:origin", component.origin.value if component.origin else "unknown")]
+    if component.layer:
+        properties.append(("imagekit:layer", component.layer))
+    return [*properties, *component.properties]
 
 
-def _links(one: Component) -> list[ExternalReference]:
+def _links(component: Component) -> list[ExternalReference]:
     links = []
-    if one.homepage.startswith(("http://", "https://")):
-        links.append((ExternalReferenceType.WEBSITE, one.homepage))
-    if one.download:
-        links.append((ExternalReferenceType.DISTRIBUTION, one.download))
-    found = ((kind, _uri(url)) for kind, url in links)
-    return [ExternalReference(type=kind, url=url) for kind, url in found if url is not None]
+    if component.homepage.startswith(("http://", "https://")):
+        links.append((ExternalReferenceType.WEBSITE, component.homepage))
+    if component.download:
+        links.append((ExternalReferenceType.DISTRIBUTION, component.download))
+    uris = ((kind, _uri(url)) for kind, url in links)
+    return [ExternalReference(type=kind, url=url) for kind, url in uris if url is not None]
 
 
 def _uri(text: str) -> XsUri | None:
@@ -179,19 +179,19 @@ def _uri(text: str) -> XsUri | None:
 def _licenses(stated: tuple[License, ...]) -> list[DisjunctiveLicense | LicenseExpression]:
     """Return SPDX ids, one expression, or names: the schema allows no mixture with expressions."""
     declared = LicenseAcknowledgement.DECLARED
-    known = [one.spdx if one.spdx and _is_spdx(one.spdx) else "" for one in stated]
+    known = [licence.spdx if licence.spdx and _is_spdx(licence.spdx) else "" for licence in stated]
     compound = [text for text in known if text and not is_supported_id(text)]
     if compound and all(known):
         texts = sorted({f"({text})" if " OR " in text else text for text in known})
         joined = compound[0] if len(texts) == 1 else " AND ".join(texts)
         return [LicenseExpression(joined, acknowledgement=declared)]
     result: dict[str, DisjunctiveLicense | LicenseExpression] = {}
-    for one, spdx in zip(stated, known, strict=True):
+    for licence, spdx in zip(stated, known, strict=True):
         if spdx and is_supported_id(spdx):
             result[spdx] = DisjunctiveLicense(id=spdx, acknowledgement=declared)
         else:
             result.setdefault(
-                one.stated, DisjunctiveLicense(name=one.stated, acknowledgement=declared)
+                licence.stated, DisjunctiveLicense(name=licence.stated, acknowledgement=declared)
             )
     return list(result.values())
 
@@ -203,8 +203,11 @@ def _is_spdx(text: str) -> bool:
 
 def _dependencies(sbom: Sbom) -> list[dict[str, object]]:
     """Return the graph; the image itself depends on everything that it contains."""
-    there = {one.ref for one in sbom.components}
-    graph = {one.ref: sorted(there.intersection(one.depends)) for one in sbom.components}
+    there = {component.ref for component in sbom.components}
+    graph = {
+        component.ref: sorted(there.intersection(component.depends))
+        for component in sbom.components
+    }
     graph[sbom.subject.ref] = sorted(there)
     return [
         {"ref": ref, "dependsOn": graph[ref]} if graph[ref] else {"ref": ref}

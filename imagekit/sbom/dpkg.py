@@ -56,8 +56,8 @@ class DebianPackage:
     @property
     def source(self) -> tuple[str, str]:
         """Name and version of the source package (deb-control(5): ``Source: NAME (VERSION)``)."""
-        name, _, rest = self.stanza.get("Source", "").partition(" ")
-        return clean(name) or self.name, clean(rest.strip(" ()")) or self.version
+        name, _, version = self.stanza.get("Source", "").partition(" ")
+        return clean(name) or self.name, clean(version.strip(" ()")) or self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ class Debian:
 def debian(root: Root) -> Debian:
     """Return the packages that are there, and in which layer each came."""
     notes = Notes()
-    found: dict[Key, DebianPackage] = {}
+    packages: dict[Key, DebianPackage] = {}
     first: dict[Key, int] = {}
     for path in sorted(filter(_is_status, root.documents)):
         raw, number = root.documents[path]
         for package in _packages(raw, path, bounds=root.bounds, notes=notes):
-            if package.key in found or root.bounds.packages.take():
-                found[package.key] = package
+            if package.key in packages or root.bounds.packages.take():
+                packages[package.key] = package
                 first[package.key] = number
     for path in _led_away(root):
         notes.add(f"{shown(path)} is a link to an entry that is not catalogued")
@@ -87,19 +87,19 @@ def debian(root: Root) -> Debian:
             # What is there in the end was read above.
             if _is_status(path) and root.documents.get(path) != (raw, number):
                 for package in _packages(raw, path, bounds=root.bounds, notes=notes):
-                    if package.key in found:
+                    if package.key in packages:
                         first[package.key] = min(first[package.key], number)
-    return Debian(tuple(found[key] for key in sorted(found)), notes.all(), first)
+    return Debian(tuple(packages[key] for key in sorted(packages)), notes.all(), first)
 
 
-def components(found: Debian, root: Root, system: System) -> tuple[Component, ...]:
+def components(catalogued: Debian, root: Root, system: System) -> tuple[Component, ...]:
     """Return the packages as components, with what each depends on."""
-    refs = {package.key: _purl(package, system) for package in found.packages}
-    graph = _Graph(found.packages, root.bounds)
+    refs = {package.key: _purl(package, system) for package in catalogued.packages}
+    graph = _Graph(catalogued.packages, root.bounds)
     texts = _Texts(root)
     result = []
-    for package in found.packages:
-        layer = root.layers[found.first_layer[package.key]]
+    for package in catalogued.packages:
+        layer = root.layers[catalogued.first_layer[package.key]]
         result.append(
             Component(
                 ref=refs[package.key],
@@ -121,11 +121,11 @@ def components(found: Debian, root: Root, system: System) -> tuple[Component, ..
 
 
 def owners(
-    found: Debian, root: Root, resolver: Resolver, *, wanted: Collection[str]
+    catalogued: Debian, root: Root, resolver: Resolver, *, wanted: Collection[str]
 ) -> dict[str, Key]:
     """Return which package owns a file, of those that are wanted, by where it really lies."""
     owned: dict[str, Key] = {}
-    for package in found.packages if wanted else ():
+    for package in catalogued.packages if wanted else ():
         for suffix in (".list", ".md5sums"):
             place = _info(package, root, suffix)
             if place is None:
@@ -199,9 +199,9 @@ def _purl(package: DebianPackage, system: System) -> str:
 
 
 def _supplier(maintainer: str) -> Supplier | None:
-    name, _, rest = clean(maintainer).partition("<")
+    name, _, email = clean(maintainer).partition("<")
     name = name.strip().strip('"')
-    return Supplier(name=name, email=rest.rstrip("> ")) if name else None
+    return Supplier(name=name, email=email.rstrip("> ")) if name else None
 
 
 def _info(package: DebianPackage, root: Root, suffix: str) -> str | None:
@@ -212,8 +212,8 @@ def _info(package: DebianPackage, root: Root, suffix: str) -> str | None:
         f"{package.place}{suffix}",
         f"{DPKG_STATUS_D}{package.name}{suffix}",
     )
-    found = (root.place(path) for path in candidates)
-    return next((place for place in found if place is not None), None)
+    places = (root.place(path) for path in candidates)
+    return next((place for place in places if place is not None), None)
 
 
 class _Texts:
@@ -258,7 +258,7 @@ def _properties(package: DebianPackage, texts: _Texts) -> tuple[tuple[str, str],
 def _depends(
     package: DebianPackage, graph: "_Graph", *, refs: Mapping[Key, str], bounds: Bounds
 ) -> tuple[str, ...]:
-    needed = (refs[each.key] for each in graph.needs(package))
+    needed = (refs[dependency.key] for dependency in graph.needs(package))
     return tuple(sorted(bounds.depending(refs[package.key], needed)))
 
 
@@ -281,7 +281,7 @@ class _Graph:
         for field in ("Pre-Depends", "Depends"):
             for alternatives in self._relations(package, field):
                 there = (self._there(name, package.architecture) for name in alternatives)
-                yield from chain(*next((found for found in there if any(found)), ()))
+                yield from chain(*next((installed for installed in there if any(installed)), ()))
 
     def _there(self, name: str, architecture: str) -> tuple[list[DebianPackage], ...]:
         """Return what fits as it is kept: many may need what many provide."""

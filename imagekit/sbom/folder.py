@@ -65,12 +65,12 @@ def read_programs(root: Path, files: LayerFiles, *, owned: Callable[[str], bool]
     """
     budget = Budget()
     with _Way(_open_root(root)) as way:
-        found = {
+        examined = {
             path: file if owned(path) else _examined(way, file, budget)
             for path, file in files.files.items()
         }
     notes = (*files.notes, *budget.notes())
-    return replace(files, files=MappingProxyType(found), notes=notes)
+    return replace(files, files=MappingProxyType(examined), notes=notes)
 
 
 class _Walk:
@@ -114,8 +114,8 @@ class _Walk:
     def _entries(self, handle: int) -> list["os.DirEntry[str]"]:
         """Return the entries in the order of names, as many as are still looked at."""
         with os.scandir(handle) as scan:
-            found = takewhile(lambda _: self._budget.entries.take(), scan)
-            return sorted(found, key=lambda entry: entry.name)
+            entries = takewhile(lambda _: self._budget.entries.take(), scan)
+            return sorted(entries, key=lambda entry: entry.name)
 
     def _descend(self, place: _Place, depth: int) -> None:
         if depth >= MAX_DEPTH:

@@ -32,8 +32,8 @@ class Root:
         Links can make many paths lead to one document: what is read of it again is counted too.
         """
         place = path if path in self.documents else self.resolve(path)
-        found = self.documents.get(place)
-        return place if found and self.bounds.read.take(len(found[0])) else None
+        document = self.documents.get(place)
+        return place if document and self.bounds.read.take(len(document[0])) else None
 
     def resolve(self, path: str) -> str:
         """Follow symbolic links as text, never out of the root; a loop leads nowhere."""

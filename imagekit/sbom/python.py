@@ -59,7 +59,7 @@ def normal(name: str) -> str:
 
 def packages(root: Root) -> tuple[tuple[PythonPackage, ...], tuple[str, ...]]:
     """Return the distributions that are there, and notes on those that are not catalogued."""
-    found: list[PythonPackage] = []
+    distributions: list[PythonPackage] = []
     notes = Notes()
     for path in sorted(path for path in root.documents if path.endswith(_METADATA)):
         text = _header(decoded(root.documents[path][0]))
@@ -71,12 +71,12 @@ def packages(root: Root) -> tuple[tuple[PythonPackage, ...], tuple[str, ...]]:
         if not _NAME.fullmatch(name) or not 0 < len(version) <= _MAX_VERSION:
             notes.add(f"{shown(path)} has no valid name and version")
         elif root.bounds.pythons.take():
-            found.append(PythonPackage(name, version, path, headers))
+            distributions.append(PythonPackage(name, version, path, headers))
     for path in _led_away(root):
         notes.add(f"{shown(path)} is a link to metadata that is not catalogued")
-    for path in _dangling(root, found):
+    for path in _dangling(root, distributions):
         notes.add(f"{shown(path)} leads to a Python package that is not catalogued")
-    return tuple(found), notes.all()
+    return tuple(distributions), notes.all()
 
 
 def _led_away(root: Root) -> list[str]:
@@ -89,10 +89,10 @@ def _led_away(root: Root) -> list[str]:
     ]
 
 
-def _dangling(root: Root, found: Iterable[PythonPackage]) -> list[str]:
+def _dangling(root: Root, distributions: Iterable[PythonPackage]) -> list[str]:
     """Return the links to sources (``develop`` of setuptools) that lead to no metadata."""
     links = sorted(path for path in root.documents if path.endswith(".egg-link"))
-    folders = {package.folder.rpartition("/")[0] for package in found} if links else set()
+    folders = {package.folder.rpartition("/")[0] for package in distributions} if links else set()
     return [path for path in links if _linked(path, root) not in folders]
 
 
@@ -102,7 +102,7 @@ def _linked(path: str, root: Root) -> str:
 
 
 def components(
-    found: tuple[PythonPackage, ...],
+    distributions: tuple[PythonPackage, ...],
     root: Root,
     *,
     debian_owner: Mapping[str, str],
@@ -111,13 +111,13 @@ def components(
     """Return the distributions as components.
 
     Args:
-        found: the distributions.
+        distributions: what is there of them.
         root: the image.
         debian_owner: the ref of the Debian package that owns a file, by path.
         archive_hashes: SHA-256 of what pip was made to install, by normal name and version.
     """
-    refs = _refs(found)
-    by_name = {package.normal_name: refs[package.path] for package in reversed(found)}
+    refs = _refs(distributions)
+    by_name = {package.normal_name: refs[package.path] for package in reversed(distributions)}
     return tuple(
         _component(
             package,
@@ -127,16 +127,20 @@ def components(
             owner=debian_owner.get(package.path, ""),
             archive=archive_hashes.get((package.normal_name, package.version), ""),
         )
-        for package in found
+        for package in distributions
     )
 
 
 def owned(
-    found: tuple[PythonPackage, ...], root: Root, resolver: Resolver, *, wanted: Collection[str]
+    distributions: tuple[PythonPackage, ...],
+    root: Root,
+    resolver: Resolver,
+    *,
+    wanted: Collection[str],
 ) -> frozenset[str]:
     """Return the files that the distributions list as theirs, of those that are wanted."""
     files: set[str] = set()
-    for package in found if wanted else ():
+    for package in distributions if wanted else ():
         site, _, _ = package.folder.rpartition("/")
         for line in _record(package, root):
             if not root.bounds.lines.take():
@@ -182,11 +186,11 @@ def _purl(package: PythonPackage) -> str:
     return PackageURL(type="pypi", name=package.normal_name, version=package.version).to_string()
 
 
-def _refs(found: tuple[PythonPackage, ...]) -> dict[str, str]:
+def _refs(distributions: tuple[PythonPackage, ...]) -> dict[str, str]:
     """Return a ref for each path; the same distribution may be there twice."""
     refs: dict[str, str] = {}
     taken: set[str] = set()
-    for package in found:
+    for package in distributions:
         purl = _purl(package)
         ref = purl if purl not in taken else f"{purl}#{clean(package.folder)}"
         taken.add(ref)
@@ -207,7 +211,7 @@ def _required(requirement: str) -> str:
     """Return the name that is required; nothing where only an extra asks for it (PEP 508)."""
     wanted, _, marker = requirement.partition(";")
     alternatives = _OR.split(_QUOTED.sub(" ", marker))
-    if all(_EXTRA.search(one) for one in alternatives):
+    if all(_EXTRA.search(alternative) for alternative in alternatives):
         return ""
     match = re.match(r"[A-Za-z0-9._-]+", wanted.strip())
     return normal(match.group()) if match else ""
@@ -272,11 +276,11 @@ def _header(text: str) -> str:
 
 def _headers(text: str) -> dict[str, tuple[str, ...]]:
     """Read the headers of a METADATA file as installers do: by the email package (PEP 566)."""
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for key, value in HeaderParser().parsestr(text).items():
         if key.lower() in _READ:
-            found.setdefault(key.lower(), []).append(str(value).strip())
-    return {key: tuple(values) for key, values in found.items()}
+            headers.setdefault(key.lower(), []).append(str(value).strip())
+    return {key: tuple(values) for key, values in headers.items()}
 
 
 def _first(headers: Mapping[str, tuple[str, ...]], key: str) -> str:
@@ -288,8 +292,8 @@ def _supplier(headers: Mapping[str, tuple[str, ...]]) -> Supplier | None:
     for role in ("maintainer", "author"):
         name, email = clean(_first(headers, role)), clean(_first(headers, f"{role}-email"))
         if "<" in email:
-            inner, _, rest = email.partition("<")
-            name, email = name or inner.strip().strip('"'), rest.partition(">")[0]
+            inner, _, address = email.partition("<")
+            name, email = name or inner.strip().strip('"'), address.partition(">")[0]
         if name and name != "UNKNOWN":
             return Supplier(name=name, email=email if "@" in email else "")
     return None

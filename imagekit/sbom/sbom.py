@@ -122,12 +122,12 @@ def catalogue_image(
         _read(
             reader,
             repository,
-            one.descriptor,
-            layer=str(one.diff_id),
-            origin=one.origin,
+            layer.descriptor,
+            layer=str(layer.diff_id),
+            origin=layer.origin,
             budget=budget,
         )
-        for one in _counted(image.layers, progress)
+        for layer in _counted(image.layers, progress)
     ]
     subject = Subject(
         name=image.name,
@@ -202,20 +202,20 @@ def _layout(folder: Path, *, progress: Progress) -> Sbom:
     from imagekit.oci.layout import LayoutReader, LayoutStore, entries
 
     reader = LayoutReader(LayoutStore(folder))
-    found: dict[Digest, Reference] = {}
+    images: dict[Digest, Reference] = {}
     for entry in entries(folder):
         reference = _entry_reference(entry)
-        if entry.digest not in found and _is_image(reader, entry, reference):
-            found[entry.digest] = reference
-    if len(found) != 1:
+        if entry.digest not in images and _is_image(reader, entry, reference):
+            images[entry.digest] = reference
+    if len(images) != 1:
         location = LayoutLocation(folder)
-        names = (location.shown(str(reference)) for reference in list(found.values())[:5])
+        names = (location.shown(str(reference)) for reference in list(images.values())[:5])
         shown = ", ".join(names) or "none"
         raise InputError(
-            f"the layout {folder} holds {len(found)} images: {shown}",
+            f"the layout {folder} holds {len(images)} images: {shown}",
             hint=f"name one: oci:{folder}:NAME:TAG",
         )
-    return catalogue_reference(reader, next(iter(found.values())), progress=progress)
+    return catalogue_reference(reader, next(iter(images.values())), progress=progress)
 
 
 def _entry_reference(entry: Descriptor) -> PinnedReference:
@@ -236,13 +236,13 @@ def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedRefere
 
     if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:
         return False
-    found = parse_manifest(reader.manifest(reference).raw, entry.media_type)
-    if found.subject is not None or found.artifact_type:
+    manifest = parse_manifest(reader.manifest(reference).raw, entry.media_type)
+    if manifest.subject is not None or manifest.artifact_type:
         return False
     # The fallback tag of referrers is an index of artifacts without platforms.
-    if isinstance(found, Index):
-        return any(one.platform is not None for one in found.manifests)
-    return found.config.media_type in {CONFIG, DOCKER_CONFIG}
+    if isinstance(manifest, Index):
+        return any(child.platform is not None for child in manifest.manifests)
+    return manifest.config.media_type in {CONFIG, DOCKER_CONFIG}
 
 
 def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReference, Manifest]:
@@ -252,10 +252,10 @@ def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReferenc
     tagged = isinstance(reference, TaggedReference)
     pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference
     raw = reader.manifest(pinned)
-    found = parse_manifest(raw.raw, raw.media_type)
-    if isinstance(found, Manifest):
-        return pinned, found
-    child = pinned.with_digest(_for_host(found, str(pinned if tagged else reference)).digest)
+    manifest = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(manifest, Manifest):
+        return pinned, manifest
+    child = pinned.with_digest(_for_host(manifest, str(pinned if tagged else reference)).digest)
     raw = reader.manifest(child)
     image = parse_manifest(raw.raw, raw.media_type)
     if not isinstance(image, Manifest):
@@ -265,11 +265,13 @@ def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReferenc
 
 def _for_host(index: Index, shown: str) -> Descriptor:
     wanted = host_platform()
-    images = [one for one in index.manifests if one.media_type not in INDEX_TYPES]
-    fitting = [one for one in images if one.platform is not None and _fits(one.platform, wanted)]
+    images = [entry for entry in index.manifests if entry.media_type not in INDEX_TYPES]
+    fitting = [
+        entry for entry in images if entry.platform is not None and _fits(entry.platform, wanted)
+    ]
     if len(fitting) == 1 or len(images) == 1:
         return (fitting or images)[0]
-    listed = ", ".join(f"{one.platform or 'unknown'} {one.digest}" for one in images[:8])
+    listed = ", ".join(f"{entry.platform or 'unknown'} {entry.digest}" for entry in images[:8])
     raise InputError(
         f"{shown} is an index with {len(fitting)} images for {wanted}: {listed}",
         hint="name one of them by its digest",
@@ -320,9 +322,12 @@ def _origins(config: ImageConfig) -> dict[int, Origin]:
     made = [line for line in config.history if not line.empty_layer]
     if len(made) != len(config.diff_ids):
         return {}
-    found = ((n, line.comment.removeprefix("imagekit:").split()[:1]) for n, line in enumerate(made)
-             if line.comment.startswith("imagekit:"))  # fmt: skip
-    return {n: words[first[0]] for n, first in found if first and first[0] in words}
+    comments = (
+        (n, line.comment.removeprefix("imagekit:").split()[:1])
+        for n, line in enumerate(made)
+        if line.comment.startswith("imagekit:")
+    )
+    return {n: words[first[0]] for n, first in comments if first and first[0] in words}
 
 
 def _subject(pinned: PinnedReference, asked: Reference, config: ImageConfig) -> Subject:

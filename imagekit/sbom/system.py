@@ -37,27 +37,27 @@ def system(root: Root) -> System:
         place = root.place(path)
         if place is not None:
             raw, _ = root.documents[place]
-            layer = next(one for one in root.layers if one.documents.get(place) == raw)
+            layer = next(layer for layer in root.layers if layer.documents.get(place) == raw)
             return _parsed(raw, layer)
     return System()
 
 
-def component(found: System) -> tuple[Component, ...]:
+def component(system: System) -> tuple[Component, ...]:
     """Return the operating system as a component, if there is one."""
-    if not found.id:
+    if not system.id:
         return ()
     return (
         Component(
-            ref=f"os:{found.distro}",
+            ref=f"os:{system.distro}",
             kind=Kind.SYSTEM,
-            name=found.id,
-            version=found.version,
-            cpe=found.cpe,
-            description=found.name,
-            homepage=found.homepage,
-            properties=(("imagekit:os-release:sha256", found.sha256),),
-            origin=found.layer.origin,
-            layer=found.layer.layer,
+            name=system.id,
+            version=system.version,
+            cpe=system.cpe,
+            description=system.name,
+            homepage=system.homepage,
+            properties=(("imagekit:os-release:sha256", system.sha256),),
+            origin=system.layer.origin,
+            layer=system.layer.layer,
         ),
     )
 

@@ -42,9 +42,9 @@ def sources(recipe: Recipe | None, normal: Callable[[str], str]) -> Sources:
     return Sources(fetched=fetched, archive_hashes=hashes)
 
 
-def fetched_components(found: Sources) -> tuple[Component, ...]:
+def fetched_components(sources: Sources) -> tuple[Component, ...]:
     """Return the fetched files as components, each once."""
-    unique = {(step.url, step.sha256, step.to): step for step in found.fetched}
+    unique = {(step.url, step.sha256, step.to): step for step in sources.fetched}
     return tuple(_fetched(step) for _, step in sorted(unique.items(), key=lambda item: item[0]))
 
 
