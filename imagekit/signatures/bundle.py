@@ -23,6 +23,7 @@ MAX_PROOFS = 32
 MAX_BUNDLE = 32 << 20
 """Largest bundle that is read, in bytes: an SBOM of a big image has some megabytes."""
 _SHA256 = 32
+# sigstore_bundle.proto, Bundle.media_type: the present one, and those that clients must accept.
 MEDIA_TYPES = frozenset(
     {
         BUNDLE,
@@ -33,6 +34,7 @@ MEDIA_TYPES = frozenset(
 )
 
 _WHAT = "the bundle"
+# The names in ProtoJSON of VerificationMaterial's and of Bundle's ``oneof content``.
 _MATERIALS = ("publicKey", "certificate", "x509CertificateChain")
 _CONTENTS = ("dsseEnvelope", "messageSignature")
 _EVIDENCE = ("tlogEntries", "timestampVerificationData")
@@ -69,6 +71,7 @@ class Proofs:
         Raises:
             DocumentError: they are no list of these, or too many (``BAD_TIMESTAMP``).
         """
+        # TimestampVerificationData knows this one format, and may know more some day.
         fields = replace(self.material, code=BAD_TIMESTAMP)
         stamps = fields.optional_object("timestampVerificationData")
         stamps.only(("rfc3161Timestamps",))
@@ -124,10 +127,12 @@ def parse_bundle(raw: bytes) -> Bundle:
             raise
         raise DocumentError(error.message, code=BAD_BUNDLE) from error
     fields = Fields.of(document, what=_WHAT, code=BAD_BUNDLE)
+    # ProtoJSON's parsers refuse unknown keys unless they are told otherwise; so do we.
     fields.only(("mediaType", "verificationMaterial", *_CONTENTS))
     media_type = fields.text("mediaType")
     if media_type not in MEDIA_TYPES:
         raise fields.fault(f"is of the unknown kind {media_type[:120]!r}")
+    # A message signature has no subject and no name: nothing says what the bytes are.
     if _only_one(fields, _CONTENTS) != "dsseEnvelope":
         raise fields.fault(
             "signs bare bytes and no statement about an image",
@@ -155,6 +160,8 @@ def key_bundle_bytes(statement: bytes, signature: bytes, public_key: PublicKey) 
         signature: over ``dsse.pae(IN_TOTO, statement)``.
         public_key: the public half of the key that signed.
     """
+    # The envelope has no ``keyid``: sigstore_bundle.proto wants it to equal the hint where both are
+    # there, and cosign writes the hint alone.
     document = {
         "mediaType": BUNDLE,
         "verificationMaterial": {"publicKey": {"hint": public_key.hint}},
@@ -168,6 +175,7 @@ def key_bundle_bytes(statement: bytes, signature: bytes, public_key: PublicKey) 
 
 
 def _only_one(fields: Fields, keys: tuple[str, ...]) -> str:
+    # A oneof; ProtoJSON takes null for a field that is not there.
     present = [key for key in keys if fields.get(key) is not None]
     if len(present) != 1:
         raise fields.fault(f"must have exactly one of {', '.join(keys)}")
@@ -176,11 +184,14 @@ def _only_one(fields: Fields, keys: tuple[str, ...]) -> str:
 
 def _envelope(fields: Fields) -> Envelope:
     fields.only(("payload", "payloadType", "signatures"))
+    # Bundle.dsse_envelope: a client must reject any other number of signatures than one.
     signatures = fields.array("signatures", limit=1)
     if not signatures:
         raise fields.fault("has no signature")
     signature = Fields.of(signatures[0], what=f"{fields.what}: signature", code=BAD_BUNDLE)
     signature.only(("sig", "keyid"))
+    # Stricter than DSSE and ProtoJSON, whose readers take URL-safe base64 as well: signers of
+    # bundles write the standard alphabet, and an envelope has one spelling here.
     return Envelope(
         payload=fields.base64("payload"),
         payload_type=fields.text("payloadType"),
@@ -190,5 +201,7 @@ def _envelope(fields: Fields) -> Envelope:
 
 def hinted_fingerprint(hint: str) -> str:
     """Return the fingerprint of the key that ``publicKey.hint`` names; empty where it is none."""
+    # PublicKeyIdentifier.hint: its form is free; recommended, and written by cosign, is the SHA-256
+    # of the DER, as RFC 6962 section 3.2 makes the id of a log.
     raw = strict_base64(hint)
     return f"SHA256:{raw.hex()}" if raw is not None and len(raw) == _SHA256 else ""

@@ -12,6 +12,8 @@ class Envelope:
 
     payload: bytes
     payload_type: str
+    # Their key ids are left out: unauthenticated, and nothing may be decided by them (protocol.md,
+    # Signature Definition, KEYID).
     signatures: tuple[bytes, ...]
 
     @property
@@ -21,6 +23,11 @@ class Envelope:
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """Return the pre-authentication encoding: lengths are those of the UTF-8 bytes."""
+    """Return the pre-authentication encoding, PAE (protocol.md, Signature Definition).
+
+    Lengths are those of the UTF-8 bytes.
+    """
+    # The lengths make it unambiguous: no other type and payload are encoded as the same bytes, so
+    # that a signature over one statement is none over another document.
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)

@@ -74,7 +74,8 @@ _IDENTIFYING = ("sha256", "sha512")
 def parse_statement(raw: bytes) -> Statement:
     """Read a statement from its exact bytes.
 
-    Keys that the specification does not know are passed over, as it demands.
+    Keys that the specification does not know are passed over, as it demands (spec/v1/README.md,
+    Parsing rules).
 
     Raises:
         DocumentError: it is not an in-toto statement, or says nothing about anything (code
@@ -91,15 +92,18 @@ def parse_statement(raw: bytes) -> Statement:
     if kind not in STATEMENT_TYPES:
         raise fields.fault(f"has the type {kind[:120]!r} and not {STATEMENT}")
     predicate_type = fields.text("predicateType")
+    # A TypeURI, required (statement.md, ``predicateType``): policies compare it as it is.
     if not predicate_type:
         raise fields.fault("has no predicate type")
     subjects = fields.array("subject", limit=MAX_SUBJECTS)
+    # Required (statement.md, ``subject``); a statement about nothing would fit no image anyway.
     if not subjects:
         raise fields.fault("has no subject")
     return Statement(
         subjects=tuple(_subject(subject) for subject in subjects),
         predicate_type=predicate_type,
-        # cosign 3.0.0 to 3.0.4 wrote no predicate at all.
+        # Optional, and unset is as good as empty (statement.md, ``predicate``): cosign 3.0.0 to
+        # 3.0.4 wrote none.
         predicate=fields.optional_object("predicate").values,
     )
 
@@ -110,6 +114,8 @@ def statement_of(envelope: Envelope) -> Statement:
     Raises:
         DocumentError: as ``parse_statement``, or the payload is said to be something else.
     """
+    # DSSE, protocol.md, To verify: an unsupported type is rejected before the payload is parsed.
+    # envelope.md also allows ``application/vnd.in-toto.PREDICATE+json``, which is not taken.
     if envelope.payload_type != IN_TOTO:
         raise DocumentError(
             f"the envelope holds {envelope.payload_type[:120]!r} and not {IN_TOTO}",
@@ -120,6 +126,8 @@ def statement_of(envelope: Envelope) -> Statement:
 
 def statement_bytes(statement: Statement) -> bytes:
     """Write a statement: the same statement gives the same bytes."""
+    # No verifier needs a canonical form, since the envelope carries the bytes that were signed; but
+    # what is signed again must be the same artifact.
     return strictjson.dumps(
         {
             "_type": STATEMENT,
@@ -141,6 +149,8 @@ def _subject(value: Any) -> StatementSubject:
 
 def _digest(fields: Fields) -> Digest:
     """Return the digest that identifies the subject; whatever else is given must be one too."""
+    # digest_set.md, Guidelines: only algorithms that are thought secure count, others are ignored.
+    # SHA-256 comes first, since registries name nearly all manifests by it.
     digests = []
     for algorithm in _IDENTIFYING:
         if algorithm in fields.values:

@@ -24,9 +24,11 @@ _WHAT = "the log entry"
 _V2 = "hashedrekord 0.0.2"
 _DSSE = "dsse 0.0.1"
 _INTOTO = "intoto 0.0.2"
+# Rekor v2 records the pre-authentication encoding of an envelope, as it does any message.
 _OF_ENVELOPES = frozenset({_DSSE, _INTOTO, _V2})
 _OF_MESSAGES = frozenset({HASHEDREKORD, _V2})
 _ALGORITHMS = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
+# Protobuf's names (sigstore_common.proto, HashAlgorithm).
 _ALGORITHMS_V2 = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
 
@@ -59,9 +61,12 @@ class Recorded:
 
     def is_of(self, signed: Signed) -> bool:
         """Return whether exactly this signature over exactly these bytes was recorded."""
+        # sigstore_rekor.proto, canonicalized_body: clients must verify that the signature in it is
+        # that of the bundle; and what it is over, or the entry could be of another artifact.
         enveloped = signed.payload is not None
         if self.kind not in (_OF_ENVELOPES if enveloped else _OF_MESSAGES):
             return False
+        # Both schemas have a ``payloadHash``, which says nothing of the payload's type.
         covered = signed.message
         if self.kind in {_DSSE, _INTOTO}:
             covered = signed.payload or b""
@@ -72,6 +77,7 @@ class Recorded:
         """Return whether it was recorded for this very key, and no certificate of it."""
         if self.kind == _V2:
             return not self.certified and self.signer == key.der
+        # As keys and not as bytes: PEM can be written in many ways. A certificate is no key in PEM.
         try:
             return parse_public_key(self.signer) == key
         except SigningKeyError:
@@ -112,6 +118,8 @@ def _hashedrekord(spec: Fields) -> Recorded:
 
 
 def _dsse(spec: Fields) -> Recorded:
+    # ``envelopeHash`` is not looked at: nobody else has the bytes of the envelope as they were
+    # sent.
     algorithm, digest = _hash(spec.object("payloadHash"))
     signature = _only(spec)
     return Recorded(

@@ -50,6 +50,7 @@ _P256_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200
 _P256_COORDINATES = 64
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+# PublicKeyDetails (sigstore_common.proto) begins with 2048 bits; the other end bounds the work.
 _RSA_LEAST, _RSA_MOST = 2048, 8192
 _KINDS = "taken are ECDSA P-256 (the best choice), P-384, P-521, Ed25519, and RSA of 2048 to 8192"
 
@@ -70,6 +71,8 @@ def parse_public_key(raw: bytes, *, what: str = "the public key") -> PublicKey:
             hint="give the public one (imagekit.pub, cosign.pub), and mind who saw this file",
             code="BAD_KEY",
         )
+    # RFC 7468, section 2, lets anything stand in front of a block; of two, programs differ in which
+    # they take.
     if raw.count(b"-----BEGIN ") != 1:
         raise SigningKeyError(
             f"{what} must hold exactly one PEM block",
@@ -107,6 +110,8 @@ def public_key_of(loaded: object, *, what: str = "the public key") -> PublicKey:
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+    # DER has one encoding of a value (ITU-T X.690, section 10), so that equal keys are equal bytes,
+    # compressed points and odd PEM notwithstanding.
     accepted = _accepted(loaded, what=what)
     return PublicKey(accepted.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
@@ -158,6 +163,8 @@ def _load(der: bytes) -> object:
         UnsupportedAlgorithm: cryptography does not know its kind.
     """
     if _is_p256(der):
+        # The point with the octet 04 in front, which says that it is uncompressed (RFC 5480,
+        # section 2.2). That it lies on the curve is checked.
         point = der[len(_P256_HEAD) - 1 :]
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -171,6 +178,7 @@ def _is_p256(der: bytes) -> bool:
 
 def _usual_der(raw: bytes) -> bytes:
     """Return the DER of a PEM, none unless the PEM is exactly what ``_pem`` writes for it."""
+    # a2b_base64 passes over what is no base64; the comparison does not.
     try:
         der = binascii.a2b_base64(raw.removeprefix(_PEM_BEGIN).removesuffix(_PEM_END))
     except binascii.Error:

@@ -1,7 +1,8 @@
 """Predicates of imagekit's own statements: releases and withdrawals, as docs/release.md says.
 
 A release is ``{"repository", "sequence", "tags", "time"}``, a withdrawal ``{"reason", "time"}``.
-Keys that are not known are passed over, as the in-toto framework demands of consumers.
+Keys that are not known are passed over, as the in-toto framework demands of consumers
+(spec/v1/README.md, Parsing rules).
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 from imagekit.documents.fields import Fields
 
+# TypeURIs with the major version (Parsing rules, Versioning); they need not lead anywhere.
 RELEASE = "https://imagekit.dev/release/v1"
 WITHDRAWAL = "https://imagekit.dev/withdrawal/v1"
 
@@ -92,7 +94,7 @@ def withdrawal_predicate(withdrawal: Withdrawal) -> Mapping[str, object]:
 
 
 def moment_text(moment: datetime) -> str:
-    """Write a time in UTC to the second (RFC 3339)."""
+    """Write a time in UTC to the second (RFC 3339; in-toto's field_types.md, Timestamp)."""
     whole = moment.astimezone(UTC).replace(microsecond=0, tzinfo=None)
     return f"{whole.isoformat()}Z"
 
@@ -103,6 +105,7 @@ def _moment(fields: Fields, key: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise fields.fault(f"has no time in {key!r}") from error
+    # field_types.md, Timestamp: in UTC. Another zone is understood, none is not.
     if moment.tzinfo is None:
         raise fields.fault(f"has a time without a zone in {key!r}")
     try:

@@ -25,7 +25,8 @@ class Certified:
     """Who a certificate of Fulcio says signed: no key stays, but this identity."""
 
     subject: str
-    """The subject alternative name: an e-mail address or a URI."""
+    """The subject alternative name (RFC 5280, section 4.2.1.6): an e-mail address, a URI, or a user
+    name in Fulcio's form."""
     issuer: str
     """The OIDC issuer that vouched for it."""
 

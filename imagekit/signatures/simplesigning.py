@@ -1,7 +1,8 @@
 """Simple signing payloads: what a layer of the legacy ``.sig`` tag signs.
 
-containers-signature(5) and c/image's signature/internal/sigstore_payload.go: a payload with other
-keys than these is refused there, and so it is here.
+https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md says where they lie, and
+containers-signature(5) what they hold. A payload with other keys than these is refused by c/image
+(signature/internal/sigstore_payload.go), and so it is here.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ BAD_PAYLOAD = "BAD_PAYLOAD"
 BAD_TIMESTAMP = "BAD_TIMESTAMP"
 MAX_PAYLOAD = 64 << 10
 """Largest payload that is read, in bytes; honest ones have a few hundred."""
+# SIGNATURE_SPEC.md, OCI Image Manifest V1. Of the annotations, only that of the signature has the
+# older prefix, whatever the text of the specification says.
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 """Annotation of the layer: the signature of the payload, in base64."""
 CERTIFICATE_ANNOTATION = "dev.sigstore.cosign/certificate"
@@ -27,6 +30,7 @@ LOG_ANNOTATION = "dev.sigstore.cosign/bundle"
 TIMESTAMP_ANNOTATION = "dev.sigstore.cosign/rfc3161timestamp"
 """The timestamp of the signature (RFC 3161), in JSON."""
 
+# SIGNATURE_SPEC.md, Simple Signing; containers-signature(5) itself has another word.
 _TYPE = "cosign container image signature"
 _WHAT = "the signature's payload"
 
@@ -42,11 +46,14 @@ class SimpleSigning:
 
 def payload_bytes(claim: SimpleSigning) -> bytes:
     """Write the payload: the same claim gives the same bytes."""
+    # cosign ignores the identity; c/image compares it with what is pulled, by default with its tag.
     critical = {
         "identity": {"docker-reference": claim.identity},
         "image": {"docker-manifest-digest": str(claim.digest)},
         "type": _TYPE,
     }
+    # cosign writes null where there is nothing; containers-signature(5) speaks of an object, and
+    # c/image takes both.
     return strictjson.dumps({"critical": critical, "optional": None})
 
 
@@ -67,6 +74,8 @@ def parse_payload(raw: bytes) -> SimpleSigning:
             raise
         raise DocumentError(error.message, code=BAD_PAYLOAD) from error
     fields = Fields.of(document, what=_WHAT, code=BAD_PAYLOAD)
+    # containers-signature(5), JSON processing and forward compatibility: exactly these two, and in
+    # ``critical`` and below it nothing that is unknown, since it may restrict what is claimed.
     fields.exactly(("critical", "optional"))
     _check_optional(fields.optional_object("optional"))
     critical = fields.object("critical")
@@ -76,6 +85,8 @@ def parse_payload(raw: bytes) -> SimpleSigning:
     image, identity = critical.object("image"), critical.object("identity")
     image.exactly(("docker-manifest-digest",))
     identity.exactly(("docker-reference",))
+    # Only here and in ``docker-reference`` is it said which image is meant: the signature is
+    # detached (SIGNATURE_SPEC.md, Properties, ``payload``).
     try:
         digest = Digest.parse(image.text("docker-manifest-digest"))
     except InvalidReferenceError as error:
@@ -104,10 +115,15 @@ def legacy_timestamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
 
 
 def _check_optional(fields: Fields) -> None:
-    """Check the two keys that c/image gives a type to; the rest is anybody's."""
+    """Check the two keys that c/image gives a type to; the rest is anybody's.
+
+    containers-signature(5), ``optional``: unknown members are accepted, known ones that are invalid
+    refused.
+    """
     if "creator" in fields.values:
         fields.text("creator")
     timestamp = fields.get("timestamp")
+    # ``optional.timestamp`` is representable as a 64-bit integer; a bool is an int in Python.
     whole = isinstance(timestamp, int) and not isinstance(timestamp, bool)
     if "timestamp" in fields.values and not whole:
         raise fields.fault("has a timestamp that is not a whole number")

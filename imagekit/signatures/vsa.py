@@ -1,6 +1,6 @@
 """Verification summaries as predicates: SLSA's VSA v1, as docs/policy.md says what it is used for.
 
-Keys that are not known are passed over, as the in-toto framework demands of consumers.
+Keys that are not known are passed over (Parsing rules there).
 
 https://slsa.dev/spec/v1.1/verification_summary
 """
@@ -44,6 +44,7 @@ class Summary:
 
 
 BAD_VSA = "BAD_VSA"
+# What bounds the lists and texts is ours; the specification has no bounds.
 MAX_LEVELS = 100
 MAX_INPUTS = 1000
 MAX_TEXT = 4096
@@ -58,6 +59,8 @@ def parse_summary(predicate: Mapping[str, object]) -> Summary:
         DocumentError: it is none (code ``BAD_VSA``).
     """
     fields = Fields(predicate, "the verification summary", BAD_VSA)
+    # How to verify, steps 4 to 7: verifier, resource, result and levels are compared by
+    # ``imagekit.verify.conditions.summary``; here they only have to be there.
     verifier = fields.object("verifier")
     result = fields.text("verificationResult")
     if result not in _RESULTS:
@@ -111,6 +114,7 @@ def _moment(fields: Fields) -> datetime | None:
     text = fields.optional_text("timeVerified")
     if not text:
         return None
+    # field_types.md, Timestamp: in UTC. Another zone is understood, none is not.
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -121,6 +125,7 @@ def _moment(fields: Fields) -> datetime | None:
 
 
 def _levels(fields: Fields) -> tuple[str, ...]:
+    # SlsaResult is open: besides SLSA_BUILD_LEVEL_3 and its like, other values are allowed.
     levels = fields.array("verifiedLevels", limit=MAX_LEVELS)
     if not all(isinstance(level, str) for level in levels):
         raise fields.fault("has something else than texts in 'verifiedLevels'")
@@ -139,6 +144,7 @@ def _inputs(fields: Fields) -> tuple[ResourceDescriptor, ...]:
 
 def _descriptor(fields: Fields) -> ResourceDescriptor:
     """Read a resource descriptor; of its digests the SHA-256 is kept, and must be one."""
+    # resource_descriptor.md; what else a descriptor may say (name, content, mediaType) is not used.
     digests = fields.optional_object("digest")
     digest = None
     if "sha256" in digests.values:

@@ -26,7 +26,9 @@ SALT_SIZE: Final = 32
 NONCE_SIZE: Final = SecretBox.NONCE_SIZE
 
 _COSIGN_LABELS = frozenset({"ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"})
+# PKCS#8 (RFC 5958, RFC 7468 section 10), SEC1 (RFC 5915) and PKCS#1 (RFC 8017, appendix A.1.2).
 _PLAIN_LABELS = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"})
+# RFC 7468, section 11.
 _PKCS8_ENCRYPTED = "ENCRYPTED PRIVATE KEY"
 # cosign takes these and no others; each bounds the memory, 128 * N * r bytes, before it is spent.
 _SCRYPT_N = frozenset({1 << 15, 1 << 16, 1 << 17})
@@ -47,6 +49,7 @@ def is_encrypted(raw: bytes, *, what: str) -> bool:
         SigningKeyError: it is not a private key file.
     """
     label, body = _private_block(raw, what=what)
+    # The header of RFC 1421, section 4.6.1.1, is what openssl marks its older encryption with.
     return label in _COSIGN_LABELS or label == _PKCS8_ENCRYPTED or b"Proc-Type:" in body
 
 
@@ -104,6 +107,7 @@ def cosign_key_pem(key: Signing, *, password: str, salt: bytes, nonce: bytes) ->
         "ciphertext": base64_text(box.encrypt(der, nonce).ciphertext),
     }
     text = base64_text(json.dumps(document, separators=(",", ":")).encode())
+    # 64 characters a line (RFC 7468, section 2).
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     label = "ENCRYPTED SIGSTORE PRIVATE KEY"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
@@ -130,7 +134,7 @@ def _blocks(raw: bytes) -> Iterator[tuple[str, bytes]]:
     begin, end, close = b"-----BEGIN ", b"-----END ", b"-----"
     label, body = b"", b""
     # Editors put a byte order mark in front, and blanks around lines, as a block of YAML does: no
-    # reader of public keys minds.
+    # reader of public keys minds. The blanks are those of RFC 7468's lax form (section 3).
     for line in (raw_line.strip(b" \t\v\f") for raw_line in raw.removeprefix(_BOM).splitlines()):
         if line.startswith(begin) and line.endswith(close):
             label, body = line[len(begin) : -len(close)], b""
@@ -170,6 +174,7 @@ def _sealed(raw: bytes, *, what: str) -> tuple[bytes, int, bytes, bytes]:
     factors = (parameters.get("r"), parameters.get("p"))
     if not isinstance(cost, int) or cost not in _SCRYPT_N or factors != (_SCRYPT_R, _SCRYPT_P):
         raise parameters.fault("are not ones that cosign takes: N 32768, 65536 or 131072, r 8, p 1")
+    # nacl/secretbox has nonces of 24 bytes; PyNaCl's own complaint would pass for a wrong password.
     nonce = cipher.base64("nonce")
     if len(nonce) != NONCE_SIZE:
         raise cipher.fault(f"has a nonce of {len(nonce)} bytes and not {NONCE_SIZE}")
@@ -177,6 +182,8 @@ def _sealed(raw: bytes, *, what: str) -> tuple[bytes, int, bytes, bytes]:
 
 
 def _stretched(password: str, salt: bytes, cost: int, /) -> bytes:
+    # RFC 7914. OpenSSL stops at 32 MiB of its own accord, which is too little for cosign's
+    # parameters; this is twice what scrypt takes by them.
     return hashlib.scrypt(
         password.encode(),
         salt=salt,

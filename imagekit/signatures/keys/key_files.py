@@ -75,6 +75,7 @@ class FileKey:
         return self._signed(message, legacy=True)
 
     def _signed(self, message: bytes, /, *, legacy: bool) -> bytes:
+        # As ``signature.verify_signature`` verifies; see there for the specifications.
         match self._key:
             case ec.EllipticCurvePrivateKey() as key:
                 hashed = hashes.SHA256() if legacy else bundle_hash(key.curve.name)
@@ -118,7 +119,7 @@ def generate(folder: Path, password: Password, *, kind: str = KINDS[0]) -> KeyFi
     Args:
         folder: where to; it is made if it does not exist.
         password: of the private key.
-        kind: one of ``model.key.KINDS``.
+        kind: one of ``publickey.KINDS``.
 
     Raises:
         SigningKeyError: a file exists, or cannot be written, or the kind is none.
@@ -155,6 +156,7 @@ def _new(kind: str, /) -> Signing:
         case "ed25519":
             return ed25519.Ed25519PrivateKey.generate()
         case "rsa-3072":
+            # FIPS 186-5 asks for an exponent from 65537 on; every verifier knows this one.
             return rsa.generate_private_key(public_exponent=65537, key_size=3072)
         case _:
             raise SigningKeyError(
@@ -188,6 +190,7 @@ def _create(path: Path, raw: bytes, *, mode: int) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
+        # The mode before the content: nobody may open it in between.
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(raw)

@@ -76,7 +76,7 @@ _environment = threading.RLock()
 
 
 class LibraryHolder:
-    """A holder that securesystemslib reaches: an implementation of ``tokenkey.Holder``.
+    """A holder that securesystemslib reaches: an implementation of ``remote.KeyBackend``.
 
     Args:
         uri: the key.
@@ -104,6 +104,8 @@ class LibraryHolder:
         with self._module():
             if scheme not in self._signers:
                 self._signers[scheme] = self._connect(scheme)
+            # securesystemslib has signatures in hexadecimal digits, ECDSA's in DER within (RFC
+            # 3279, section 2.2.3), as bundles and cosign have them.
             return bytes.fromhex(self._signers[scheme].sign(message).signature)
 
     def ask(self) -> None:
@@ -253,6 +255,8 @@ def _on_token(uri: TokenUri, module: str, secret: Secrets, /) -> tuple[int, str]
 
     token = _token(uri, module)
     _check_token(uri, token)
+    # Public objects are seen without a login (PKCS #11, CKA_PRIVATE), and a PIN need not be asked
+    # for; some tokens hide the public half as well.
     public = pkcs11.ObjectClass.PUBLIC_KEY
     with token.open() as session:
         identifiers = _identifiers(uri, session, public)
@@ -292,6 +296,7 @@ def _token(uri: TokenUri, module: str, /) -> "Token":
 
 
 def _check_token(uri: TokenUri, token: "Token", /) -> None:
+    # RFC 7512, section 2.5: every attribute that the URI has must match.
     for name, wanted in uri.checked:
         value = getattr(token, name)
         shown = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -306,10 +311,12 @@ def _check_token(uri: TokenUri, token: "Token", /) -> None:
 def _identifiers(uri: TokenUri, session: "Session", kind: "ObjectClass", /) -> set[bytes]:
     from pkcs11 import Attribute
 
+    # RFC 7512, section 2.3: ``object`` is CKA_LABEL and ``id`` is CKA_ID.
     template: dict[Attribute, object] = {Attribute.CLASS: kind}
     if uri.label:
         template[Attribute.LABEL] = uri.label
     if uri.identifier is not None:
+        # The bytes as they were in the URI: ``uri`` refuses an id that begins with a zero byte.
         size = (uri.identifier.bit_length() + 7) // 8
         template[Attribute.ID] = uri.identifier.to_bytes(size)
     return {bytes(token_object[Attribute.ID]) for token_object in session.get_objects(template)}

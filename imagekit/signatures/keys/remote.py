@@ -16,6 +16,7 @@ DEADLINE: Final = 60.0
 
 _Result = TypeVar("_Result")
 _SHA256 = "ecdsa-sha2-nistp256"
+# securesystemslib's schemes, each with the hash of its curve, as bundles have it.
 _BY_CURVE = {
     "secp256r1": _SHA256,
     "secp384r1": "ecdsa-sha2-nistp384",

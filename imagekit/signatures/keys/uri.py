@@ -82,6 +82,7 @@ def parse_key_uri(text: str) -> TokenUri | CloudUri:
     scheme, _, rest = text.partition(":")
     if len(text) > MAX_URI:
         raise SigningKeyError(f"a key URI of {len(text)} characters is too long", code="BAD_KEY")
+    # RFC 7512, section 2.4, has ``pin-value``; others write ``pin``.
     if re.search(r"[?&;]pin(-value)?=", text):
         # The text is not shown: the secret is in it.
         raise SigningKeyError(
@@ -147,12 +148,15 @@ def _hsm(text: str, rest: str, /) -> TokenUri:
 
 
 def _pkcs11(text: str, rest: str, /) -> TokenUri:
+    # RFC 7512, section 2.3: the path says which object, by attributes between semicolons; the
+    # query, between ampersands, how to reach it.
     path, _, query = rest.partition("?")
     named, asked = _attributes(text, path, ";"), _attributes(text, query, "&")
     _only(text, named, _PATH)
     _only(text, asked, _QUERY)
     if named.get("type", b"private") != b"private":
         _refuse(text, "names an object that cannot sign", hint="type=private, or no type")
+    # A URI may name a whole token, which is no key.
     if not {"id", "object"} & set(named):
         _refuse(text, "names no key", hint="add id=%01 or object=LABEL; see p11tool --list-all")
     return TokenUri(
@@ -186,10 +190,12 @@ def _slot(text: str, raw: bytes, /) -> int:
 
 
 def _pin_file(text: str, source: str, /) -> str:
+    # RFC 7512, section 2.4: an absolute path behind a bar is a command to run.
     if source.startswith("|"):
         _refuse(text, "takes the PIN from a command, which is not run", hint="pin-source=file:PATH")
     if not source.startswith("file:"):
         return source
+    # ``file:/PATH`` and ``file:///PATH`` are the same (RFC 8089, section 2).
     path = source.removeprefix("file:")
     return "/" + path.lstrip("/") if path.startswith("/") else path
 
@@ -198,6 +204,7 @@ def _attributes(text: str, part: str, separator: str, /) -> dict[str, bytes]:
     values: dict[str, bytes] = {}
     for attribute in filter(None, part.split(separator)):
         key, sign, value = attribute.partition("=")
+        # RFC 7512, section 2.3: at most once in the path; here the query is read as strictly.
         if not sign or key in values or _BAD_ESCAPE.search(value):
             _refuse(text, f"has {attribute!r} in it", hint="each NAME=VALUE once, escaped by %XX")
         values[key] = unquote_to_bytes(value)

@@ -22,6 +22,8 @@ def certified(certificate: "Certificate") -> Certified:
     """
     from cryptography.x509 import SubjectAlternativeName
 
+    # RFC 5280, section 4.2.1.6, allows many names; Fulcio writes one. Which of several a policy
+    # means could be read in two ways.
     names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     subjects = [_subject(name) for name in names]
     if len(subjects) != 1 or not subjects[0]:
@@ -47,6 +49,7 @@ def _issuer(certificate: "Certificate") -> str:
     """Return the OIDC issuer; where both extensions say one, they must agree."""
     from cryptography.x509 import UnrecognizedExtension
 
+    # oid-info.md, Extension values: the first, which is deprecated, is bare text, the second DER.
     values = {}
     for extension in certificate.extensions:
         if isinstance(extension.value, UnrecognizedExtension):

@@ -64,6 +64,8 @@ def verify_by_log(keys: RekorKeyring, log_id: bytes, *, signature: bytes, data: 
 def verify_inclusion(entry: "TransparencyLogEntry", keys: RekorKeyring) -> int | None:
     """Verify an entry's inclusion proof and the checkpoint's signature.
 
+    RFC 9162, section 2.1.3.2, and C2SP's tlog-checkpoint.md and signed-note.md.
+
     Returns:
         The size of the tree by the checkpoint, None where there is none.
 
@@ -79,7 +81,7 @@ def verify_inclusion(entry: "TransparencyLogEntry", keys: RekorKeyring) -> int |
 
 
 def verify_promise(entry: "TransparencyLogEntry", keys: RekorKeyring) -> None:
-    """Verify the log's promise of an entry, its SET.
+    """Verify the log's promise of an entry, its SET (sigstore_rekor.proto, InclusionPromise).
 
     Raises:
         Exception: what the library raises.
@@ -90,7 +92,7 @@ def verify_promise(entry: "TransparencyLogEntry", keys: RekorKeyring) -> None:
 def verify_chain(
     verifier: "Verifier", certificate: "Certificate", time: datetime
 ) -> list["Certificate"]:
-    """Verify a certificate at a time; return the chain above it.
+    """Verify a certificate at a time (RFC 5280, section 6.1); return the chain above it.
 
     Raises:
         Exception: what the library raises.
@@ -102,7 +104,7 @@ def verify_chain(
 def verify_embedded_sct(
     trusted: "TrustedRoot", certificate: "Certificate", chain: list["Certificate"]
 ) -> None:
-    """Verify that a log of certificates has promised to log this one (RFC 6962).
+    """Verify that a log of certificates has promised to log this one (RFC 6962, section 3.2).
 
     Raises:
         Exception: what the library raises.

@@ -33,6 +33,7 @@ MAX_CONFIG = 4 << 20
 
 _Result = TypeVar("_Result")
 _DEADLINE = 120.0
+# A certificate that ends while something is signed by it would be good for nothing.
 _MARGIN = timedelta(seconds=30)
 
 Token = Callable[[], str]
@@ -134,6 +135,7 @@ class KeylessSigner:
         """Sign a payload, where a Rekor v1 is configured; nobody reads that form with another."""
         from imagekit.signatures.sigstore.internals import logs_in_rekor_v1
 
+        # This form has room for a promise (SET) only, which Rekor v2 does not give.
         if not logs_in_rekor_v1(self._config.config):
             return {}
         signer = self._ready()
@@ -177,6 +179,7 @@ class KeylessSigner:
         from sigstore.sign import Signer, SigningContext
 
         raw = self._token()
+        # It is Fulcio that verifies the token; here is only looked whether it could be one.
         try:
             token = IdentityToken(raw)
         except Exception as error:  # the library raises IdentityError, without a public base
@@ -207,6 +210,7 @@ class KeylessSigner:
             index=entry.log_index,
             log_id=bytes(entry.log_id.key_id),
         )
+        # SIGNATURE_SPEC.md, OCI Image Manifest V1: certificate and chain in PEM.
         return {
             SIGNATURE_ANNOTATION: base64_text(bundle.signature),
             CERTIFICATE_ANNOTATION: bundle.signing_certificate.public_bytes(Encoding.PEM).decode(),

@@ -49,6 +49,8 @@ class InclusionPromise:
         raw = text.encode(errors="surrogatepass")
         document = strictjson.loads(raw, what="the log entry")
         fields = Fields.of(document, what="the log entry", code=_CODE)
+        # SIGNATURE_SPEC.md, Properties, ``bundle``: all of these are required, and none is known
+        # besides.
         fields.exactly(("SignedEntryTimestamp", "Payload"))
         entry = fields.object("Payload")
         entry.exactly(("body", "integratedTime", "logIndex", "logID"))
@@ -89,7 +91,9 @@ class InclusionPromise:
 
         from imagekit.signatures.sigstore.internals import verify_by_log
 
-        # Sorted keys and no blanks: for these four values that is RFC 8785's canonical form.
+        # Sorted keys and no blanks: for these four values that is RFC 8785's canonical form
+        # (sections 3.2.1 and 3.2.3), of which the log has signed the bytes (sigstore_rekor.proto,
+        # InclusionPromise).
         signed = strictjson.dumps(self.payload)
         try:
             verify_by_log(keys, self.log_id, signature=self.signature, data=signed)
@@ -104,6 +108,7 @@ def check_certified_body(body: bytes, signed: Signed, certificate: "Certificate"
         DocumentError: it cannot be read.
         VerificationError: it is of something else (CVE-2022-36056, CVE-2026-22703).
     """
+    # Without this, an entry of anything else that the log holds would lend its time to a signature.
     recorded = parse_recorded(body)
     if not (recorded.is_of(signed) and _certificate_of(recorded) == certificate):
         raise VerificationError(

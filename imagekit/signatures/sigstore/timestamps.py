@@ -32,6 +32,7 @@ def judge_timestamps(
     Raises:
         Exception: one that bears an authority's name does not hold; see ``told``.
     """
+    # One that is repeated would count twice where several are wanted.
     if len(set(raws)) != len(raws):
         raise VerificationError("a timestamp is there twice", code=BAD_TIMESTAMP)
     judged = [_time(trusted, raw, signature) for raw in raws]
@@ -59,6 +60,8 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
     ]
     if not known:
         return None
+    # A root may have one authority twice, by other chains or for other times, which may overlap
+    # (sigstore_trustroot.proto, TrustedRoot): one of them has to do.
     faults = [_fault(response, authority, signature) for authority in known]
     if all(faults):
         raise VerificationError(faults[0], code=BAD_TIMESTAMP)
@@ -68,6 +71,8 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
 
 def _is_by(response: "TimeStampResponse", authority: Any) -> bool:
     """Return whether a timestamp says to be by this authority: by its issuer and number."""
+    # RFC 5652, section 5.3: a SignerInfo names the certificate of its signer in this way. It is a
+    # claim, which ``_fault`` verifies.
     leaf = authority.certificates(allow_expired=True)[0]
     signers = response.signed_data.signer_infos
     return any(
@@ -83,16 +88,22 @@ def _fault(response: "TimeStampResponse", authority: Any, signature: bytes) -> s
 
     from imagekit.signatures.sigstore.internals import authority_period
 
+    # CertificateAuthority.cert_chain: the last certificate is the trust anchor. An expired one
+    # counts for its time, hence below the chain is verified at the time of the stamp.
     leaf, *above = authority.certificates(allow_expired=True)
     if not above:
         return "the trusted root has nothing above the timestamp authority"
     builder = VerifierBuilder().tsa_certificate(leaf).add_root_certificate(above[-1])
     for intermediate in above[:-1]:
         builder = builder.add_intermediate_certificate(intermediate)
+    # What the library verifies: status, message imprint, and signature (RFC 3161, section 2.4.2),
+    # the chain at genTime, and that the leaf is for timestamps, by a critical extension (2.3).
+    # There is no nonce to compare (2.4.1): the signer asked, not we.
     try:
         builder.build().verify_message(response, signature)
     except Refused as error:
         return f"the timestamp is not of this signature, or not by its authority: {error}"
+    # CertificateAuthority.valid_for: besides the chain, clients must check this range.
     time: datetime = response.tst_info.gen_time
     if not within(authority_period(authority), time):
         return (

@@ -74,6 +74,7 @@ class TransparencyVerifier:
         foreign = False
         for entry in entries:
             fields = Fields.of(entry, what=_WHAT, code=BAD_TLOG_ENTRY)
+            # The SHA-256 of the log's key (sigstore_trustroot.proto, log_id): a name, and no proof.
             log_id = fields.object("logId").base64("keyId")
             if not knows_log(self.trusted, log_id):
                 foreign = True
@@ -92,6 +93,7 @@ class TransparencyVerifier:
 
         entry = _read_entry(fields)
         inner = entry_message(entry)
+        # sigstore_rekor.proto: without an inclusion promise, integrated_time must not be trusted.
         promised: tuple[datetime, ...] = ()
         if inner.inclusion_promise is not None:
             promised = (datetime.fromtimestamp(inner.integrated_time or 0, UTC),)
@@ -118,6 +120,7 @@ class TransparencyVerifier:
 
 
 def _recorded(body: bytes, *, kind: str = "") -> Recorded:
+    # ``kindVersion`` stands outside of what the log has signed; the body says what it is itself.
     recorded = parse_recorded(body)
     if kind and kind != recorded.kind:
         raise VerificationError(
@@ -153,6 +156,8 @@ def check_proofs(proofs: Proofs) -> None:
             f"a certificate's signature has one log entry, and there are {len(entries)}",
             code=BAD_TLOG_ENTRY,
         )
+    # sigstore_rekor.proto: inclusion_proof and its checkpoint are required; bundles of version 0.1
+    # that have a promise only are not taken.
     entry = entries[0]
     entry.object("inclusionProof").object("checkpoint")
     named = entry.object("kindVersion")
@@ -162,6 +167,8 @@ def check_proofs(proofs: Proofs) -> None:
     data = proofs.material.optional_object("timestampVerificationData").values
     stamps = data.get("rfc3161Timestamps")
     guarded(lambda: [_decoded(stamp) for stamp in stamps or ()], code=_NO_TIME)
+    # sigstore_bundle.proto, verification_material: it must be verified that the certificate was
+    # valid when the signature was made; it lives for minutes.
     if not (entry.get("inclusionPromise") or stamps):
         raise VerificationError(
             "neither a log nor a timestamp authority testifies of when it was signed",
@@ -189,6 +196,9 @@ def check_logged(entry: "TransparencyLogEntry", keys: "RekorKeyring", *, promise
     """
     from imagekit.signatures.sigstore import internals
 
+    # RFC 9162, section 2.1.3.2: a proof is for one size and one root of the tree; the log has
+    # signed both in the checkpoint (C2SP, tlog-checkpoint.md, Note text), of which the library
+    # compares the root only.
     size = internals.verify_inclusion(entry, keys)
     if size is None:
         raise VerificationError("the inclusion proof has no checkpoint", code=BAD_TLOG_ENTRY)

@@ -33,6 +33,7 @@ def load_root(root: TrustRoot) -> "TrustedRoot":
 
     try:
         document = strictjson.loads_object(root.raw, what="the trusted root")
+        # ProtoJSON leaves out empty lists, and the library's model requires most of them.
         missing: dict[str, object] = {
             service: [] for service in _SERVICES if document.get(service) is None
         }
@@ -77,6 +78,7 @@ def log_keys(trusted: "TrustedRoot", log_id: bytes, times: Iterable[datetime]) -
 
 def within(period: Any, time: datetime) -> bool:
     """Return whether a time is in a period, of which the end may be open; no period has none."""
+    # sigstore_common.proto, TimeRange: it includes both ends.
     if period is None or period.start is None:
         return False
     return bool(period.start <= time and (period.end is None or time <= period.end))
@@ -109,4 +111,6 @@ def guarded(verify: Callable[[], _Result], *, code: str) -> _Result:
 def _logs(trusted: "TrustedRoot", log_id: bytes) -> list[Any]:
     from imagekit.signatures.sigstore.internals import root_message
 
+    # RFC 6962, section 3.2, LogID: the SHA-256 of the key. A log may be there more than once, for
+    # other times (sigstore_trustroot.proto, TrustedRoot: overlapping ones must be accepted).
     return [log for log in root_message(trusted).tlogs if bytes(log.log_id.key_id) == bytes(log_id)]

@@ -213,6 +213,7 @@ class _Root:
 
         entry, certificate = bundle.log_entry, bundle.signing_certificate
         message = entry_message(entry)
+        # sigstore_rekor.proto: without an inclusion promise, integrated_time must not be trusted.
         promised: tuple[datetime, ...] = ()
         if message.inclusion_promise is not None and message.integrated_time:
             promised = (datetime.fromtimestamp(message.integrated_time, UTC),)
@@ -223,6 +224,8 @@ class _Root:
             ),
             bundle.signature,
         )
+        # The promised time is a mere claim until the promise has been verified below, with the
+        # entry; nothing is returned before.
         self._check_authority(certificate, promised + timestamps.times)
         keys = log_keys(self.trusted, message.log_id.key_id, promised or timestamps.times)
         guarded(lambda: check_logged(entry, keys, promised=bool(promised)), code=BAD_TLOG_ENTRY)
@@ -240,6 +243,8 @@ class _Root:
         promise = InclusionPromise.parse(annotations.get(LOG_ANNOTATION, ""))
         signed = Signed(signature=signature, message=payload)
         check_certified_body(promise.body, signed, certificate)
+        # This form has no inclusion proof: the promise is what Rekor v1 vouches with, as an SCT is
+        # in RFC 6962, section 3.2.
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
         timestamps = self._timestamps(lambda: legacy_timestamps(annotations), signature)
         self._check_authority(certificate, (promise.time, *timestamps.times))
@@ -271,11 +276,15 @@ class _Root:
 
         from imagekit.signatures.sigstore.internals import verify_chain, verify_embedded_sct
 
+        # RFC 5280, section 6.1, at every time that somebody testifies of: each must agree.
         chain: list[Certificate] = []
         for time in times:
             chain = verify_chain(self._verifier, certificate, time)
             self._check_period(chain[0], time)
+        # RFC 6962, section 3.3. Nobody notices a certificate that was never logged.
         verify_embedded_sct(self.trusted, certificate, chain)
+        # RFC 5280, sections 4.2.1.3 (digitalSignature) and 4.2.1.12 (id-kp-codeSigning). A
+        # certificate of the same authority for something else signs no images.
         usage = certificate.extensions.get_extension_for_class(KeyUsage).value
         extended = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
         if not usage.digital_signature or ExtendedKeyUsageOID.CODE_SIGNING not in extended:
@@ -286,6 +295,8 @@ class _Root:
     def _check_period(self, issuer: "Certificate", time: datetime) -> None:
         from imagekit.signatures.sigstore.internals import root_message
 
+        # CertificateAuthority.valid_for: clients must check it besides the chain. One certificate
+        # may belong to several chains of the root.
         der = _der(issuer)
         periods = [
             authority.valid_for
@@ -330,6 +341,8 @@ def _verify_digest(bundle: "Bundle", digest: bytes) -> None:
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
 
+    # sigstore_common.proto, MessageSignature: the signature is over the digest of the artifact,
+    # which is all that may be at hand.
     key = bundle.signing_certificate.public_key()
     if not isinstance(key, EllipticCurvePublicKey):
         raise _not_signed()
