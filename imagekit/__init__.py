@@ -1,6 +1,6 @@
 """imagekit: recipes to self-contained OCI images, verified before any runtime pulls them.
 
-The pipeline, as the library tells it:
+The pipeline, as a program calls it:
 
     recipe = load_recipe("recipes/hello-mpi")                 read, every fault at its place
     image = build_recipe(recipe)                              built and tested, in a local layout
@@ -8,7 +8,7 @@ The pipeline, as the library tells it:
     verdict = verify_image(reference, policy=load_policy(f))  judged as a node would
     verdict.allowed, explain(verdict)                         and only then pulled, by digest
 
-Nothing prints; what happens is told to a ``progress`` callback as events of
+Nothing prints; what happens is passed to a ``progress`` callback as events of
 ``imagekit.progress``. Every error is an ``ImagekitError`` with a hint. Names are imported when
 they are first used, so that ``import imagekit`` costs nothing.
 """

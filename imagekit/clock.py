@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class SystemClock:
-    """An implementation of ``ports.Clock``."""
+    """The clock of this machine."""
 
     def now(self) -> datetime:
         """Return the present time in UTC."""
@@ -13,7 +13,7 @@ class SystemClock:
 
 
 class Clock(Protocol):
-    """The time."""
+    """What tells the present time."""
 
     def now(self) -> datetime:
         """Return the present time, with its zone."""

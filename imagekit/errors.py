@@ -235,7 +235,7 @@ class NotFoundError(RegistryError):
 
 
 class TagRaceError(RegistryError):
-    """A tag was written, and perhaps over what somebody else wrote in the meantime."""
+    """A tag was written, and perhaps over what another client wrote in the meantime."""
 
 
 class AuthError(RegistryError):

@@ -3,11 +3,11 @@
 What must hold:
 
 1. A device, a FIFO and a descriptor of this process (``-``, /dev/stdout, /dev/fd/63) are written
-   through. Replacing them would take them away from everybody else.
+   through. To replace them would not reach who reads from them.
 2. A plain file is replaced whole: it has the old bytes or the new ones, whatever happens. Its mode
    is kept, and its owner where that may be; a new file has the mode that the umask leaves.
 3. A link stays, and the file that it leads to is replaced, or made; but not another user's link in
-   a folder for everybody.
+   a folder that all may write to.
 4. Anything else (a folder, a socket) is refused.
 """
 
@@ -51,7 +51,7 @@ class OutputFile:
         self.size = 0
         """How many bytes were written."""
         self.changed = True
-        """Whether there are other bytes now than before; told at the end, of plain files."""
+        """Whether the bytes differ from those before; set at the end, for plain files."""
 
     def write(self, raw: bytes) -> None:
         """Write some bytes.
@@ -139,7 +139,7 @@ def _place(path: Path) -> Path | None:
     """
     is_link = path.is_symlink()
     if is_link:
-        _refuse_strangers_link(path)
+        _refuse_foreign_link(path)
     # What became a link only now is not followed.
     follow = 0 if is_link else os.O_NOFOLLOW
     try:
@@ -159,11 +159,11 @@ def _place(path: Path) -> Path | None:
         os.close(handle)
 
 
-def _refuse_strangers_link(path: Path) -> None:
+def _refuse_foreign_link(path: Path) -> None:
     """Refuse what the kernel does where fs.protected_symlinks is set, and also where it is not.
 
     Raises:
-        PermissionError: in a folder for everybody it is another user's link.
+        PermissionError: it is another user's link in a folder that all may write to.
     """
     folder, owner = path.parent.stat(), path.lstat().st_uid
     for_all = stat.S_ISVTX | stat.S_IWOTH

@@ -1,4 +1,4 @@
-"""Locks of jobs: what somebody works on is never swept, whoever and wherever they are.
+"""Locks of jobs: what is in use is never removed, on whatever host it is used.
 
 A lock is a file that is held by flock(2), which the kernel takes back when its holder ends, by
 whatever it ends: on another host of a shared file system and in another PID namespace too, where
@@ -84,7 +84,7 @@ def _taken(file: Path, how: int) -> int:
                     hint="builds need them: set XDG_DATA_HOME to a folder of a local disk",
                 ) from error
             raise
-        # Whoever held it before has removed the file meanwhile: a lock on nothing locks nothing.
+        # The previous holder has removed the file meanwhile: a lock on it would keep nobody out.
         os.close(handle)
 
 

@@ -1,8 +1,8 @@
 """Who owns a file, as far as this user namespace tells.
 
-Users without an id in it, root and strangers alike, are all shown as one that owns whatever has no
+Users without an id in it, root and others alike, are all shown as one that owns whatever has no
 id, and so is this process where it has none itself (user_namespaces(7), "Accessing files owned by
-unmapped user IDs"). Nothing is anybody's by that id.
+unmapped user IDs"). That id says nothing of an owner.
 """
 
 import os
@@ -27,7 +27,7 @@ def unknown_owner(root: Path = Path("/")) -> int | None:
 
 
 def known(*users: int) -> frozenset[int]:
-    """Return the ids of these users, but not the one that may be anybody's."""
+    """Return the ids of these users, without the one that all unmapped owners have."""
     return frozenset(users) - {unknown_owner()}
 
 

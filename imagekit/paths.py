@@ -1,9 +1,9 @@
 """Paths that are handed to tools, and the user's home.
 
-Tools make much of a path: Buildah takes the folder of a layout for a name, sources for patterns
-and lists by comma; Podman parts volumes by colon; the kernel takes the options of an overlay by
-comma and colon. So what they are told are paths of plain characters: of folders of ours, under a
-neutral name where it must be.
+Tools interpret parts of a path: Buildah takes the folder of a layout for a name, sources for
+patterns and lists by comma; Podman parts volumes by colon; the kernel takes the options of an
+overlay by comma and colon. So they are given paths of plain characters: those of our own folders,
+under a neutral name where that is needed.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from imagekit.errors import InputError, ToolError
 
 SHARED = Path("/tmp")  # noqa: S108 - short and plain; names in it are random, or their owner is checked
-"""Everybody's folder for temporary files, where TMPDIR's path cannot be told to a tool."""
+"""The common folder for temporary files, where TMPDIR's path cannot be given to a tool."""
 _PLAIN = re.compile(r"(/[A-Za-z0-9_.@+-]+)+")
 """What no tool takes for anything but a path."""
 _NAME = re.compile(r"(/[a-z0-9]+([_-][a-z0-9]+)*)+")
@@ -33,7 +33,7 @@ def is_name(path: Path) -> bool:
 
 
 def plain(path: Path, what: str) -> Path:
-    """Return a path that the user chose and that a tool has to be told as it is.
+    """Return a path that the user chose and that a tool is given as it is.
 
     Args:
         path: the path.
@@ -51,7 +51,7 @@ def plain(path: Path, what: str) -> Path:
 
 
 def temporary_place() -> Path:
-    """Return the folder for temporary files: that of TMPDIR, where tools can be told its path."""
+    """Return the folder for temporary files: that of TMPDIR, where tools can be given its path."""
     import tempfile
 
     given = Path(tempfile.gettempdir())
@@ -80,7 +80,7 @@ def expanded(text: str, env: Mapping[str, str]) -> Path:
     """Return a path that may begin with ``~/``.
 
     Raises:
-        ToolError: nothing tells the user's home.
+        ToolError: the user's home is not known.
     """
     rest = text.removeprefix("~/")
     return Path(text) if rest == text else home_of(env) / rest

@@ -133,8 +133,8 @@ class Runner:
             stdin: what it reads.
             limit: seconds that it may take.
             cwd: the folder that it runs in.
-            hold_stdin: leave its stdin open until it ended, so that it sees when we are gone;
-                it is then asked to end by closing it, and given time to clean up.
+            hold_stdin: leave its stdin open until it ended, so that it sees when this process is
+                gone; it is then asked to end by closing it, and given time to clean up.
             longest: characters after which a line is cut.
 
         Returns:
@@ -320,11 +320,11 @@ class _Child:
         return self._status if self._ended.is_set() else None
 
     def give_up(self) -> None:
-        """Let whoever waits go on: nobody listens to the program any more."""
+        """Let the waiting thread go on: the program's output is not read any more."""
         self._wake.set()
 
     def end(self) -> None:
-        """End what is left of the group: politely, then for good."""
+        """End what is left of the group: by SIGTERM, then by SIGKILL."""
         if self._process is None:
             return
         if not self._ended.is_set() and self._held is not None:
@@ -377,7 +377,7 @@ def _feed(handle: int, raw: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """What becomes of lines: secrets are replaced, long ones are cut, and somebody is told."""
+    """What becomes of lines: secrets are replaced, long ones are cut, and each is passed on."""
 
     on_line: OnLine
     redact: Callable[[str], str]
@@ -386,7 +386,7 @@ class _Lines:
     """Length of the longest secret: no cut goes through one."""
 
     def cut(self, text: str) -> tuple[str, str]:
-        """Return what of an unfinished line is told now, and what waits for the rest."""
+        """Return what of an unfinished line is passed on now, and what waits for the rest."""
         text = self.redact(text)
         if len(text) <= self.longest:
             return "", text
@@ -419,7 +419,7 @@ class _Reader(threading.Thread):
             self._read_all()
         except Exception as fault:  # noqa: BLE001 - a thread has no caller: the waiting one raises it
             self.fault = fault
-            # The program sees at once that nobody listens.
+            # The program sees at once that its output is not read any more.
             self._file.close()
             self._give_up()
 

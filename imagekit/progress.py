@@ -1,4 +1,4 @@
-"""What happens during long work, told as it happens to whoever wants to show it."""
+"""Events of long work, passed as they happen to a callback that may show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A stage ended well."""
+    """A stage succeeded."""
 
     stage: str
     summary: str
@@ -40,7 +40,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A stage ended badly; the error follows as an exception."""
+    """A stage failed; the error follows as an exception."""
 
     stage: str
     summary: str
@@ -66,5 +66,5 @@ Progress = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Show nothing: the progress of a caller who does not want to know."""
+    """Show nothing: for callers without a callback of their own."""
     del event

@@ -1,4 +1,4 @@
-"""Paths inside a folder that may be anybody's: nothing that is opened lies outside of it.
+"""Paths inside an untrusted folder: nothing that is opened lies outside of it.
 
 A root file system holds links that mean something only in it: ``/etc/x -> /opt/x`` is a file of the
 image and not of the host. So a path is resolved as if the folder were ``/``, by the rules of

@@ -2,7 +2,7 @@
 
 A program in a container may start others in sessions of their own, which outlive it and its
 process group. The kernel hands them to the nearest ancestor that asked for them (prctl(2),
-PR_SET_CHILD_SUBREAPER), so that none escapes, by whatever it forks.
+PR_SET_CHILD_SUBREAPER), so that none escapes, however it forks.
 """
 
 import ctypes

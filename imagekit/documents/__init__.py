@@ -1,1 +1,1 @@
-"""What people and strangers write: strict JSON and YAML, with the place of every fault."""
+"""Documents that others write: strict JSON and YAML, with the place of every fault."""

@@ -1,4 +1,4 @@
-"""Whole numbers as hostile texts state them."""
+"""Whole numbers in untrusted text."""
 
 
 def decimal(text: str, *, most: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Typed looks into JSON objects that others wrote; each fault is a DocumentError with its place."""
+"""Typed access to JSON objects that others wrote; each fault is a DocumentError with its place."""
 
 import base64
 import binascii

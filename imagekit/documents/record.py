@@ -1,5 +1,6 @@
-"""Frozen values as JSON and back, by their own type hints: what the worker and its parent say.
+"""Frozen values as JSON and back, by their own type hints.
 
+They are what the worker and its parent send each other.
 Both ends are this same package, so the form needs no version; it is strict all the same.
 """
 
@@ -35,7 +36,7 @@ def to_document(value: object) -> Any:
 
 
 def from_document(kind: type[_T], document: object) -> _T:
-    """Return the value of that type which the document tells.
+    """Return the value of that type which the document holds.
 
     Raises:
         DocumentError: the document does not fit the type.

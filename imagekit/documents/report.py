@@ -9,7 +9,7 @@ from imagekit.documents.place import SourcePlace
 from imagekit.errors import Diagnostic, InputError
 
 MAX_DIAGNOSTICS = 100
-"""More faults than this help nobody; the last one then says so."""
+"""Most faults that are reported; the last one then says that there are more."""
 _LONGEST = 60
 _LONGEST_LINE = 1000
 

@@ -26,7 +26,7 @@ How a value is checked:
    then reported. The schema does not know of it.
 3. ``Record(rules=...)`` are functions ``(Values, Report) -> None`` for what holds between fields.
    They run even if some field is bad: ``values.get(name)`` is then None.
-4. ``make`` runs only where every field is good and no rule has complained.
+4. ``make`` runs only where every field is good and no rule has reported a fault.
 
 A shape returns INVALID where it reported something, so the faults of all parts come at once.
 """

@@ -67,6 +67,8 @@ def loads_object(raw: bytes, *, what: str) -> dict[str, Any]:
 
 def dumps(value: object) -> bytes:
     """Write compact JSON with sorted keys: the same value gives the same bytes."""
+    # RFC 8785 but for two things: keys are sorted by code points and not by UTF-16 units (section
+    # 3.2.3), and floats are written as Python writes them (3.2.2.3).
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
 
@@ -105,7 +107,7 @@ def _unambiguous(items: list[tuple[str, Any]], *, what: str) -> dict[str, Any]:
             raise DocumentError(
                 f"{what} has the keys {seen[folded]!r} and {key!r}, "
                 "which programs read differently",
-                hint="no honest tool writes this; ask who pushed it",
+                hint="no known tool writes this; ask who pushed it",
                 code="AMBIGUOUS_JSON",
             )
         seen[folded] = key

@@ -1,6 +1,6 @@
 """YAML that has one meaning for every reader, with the place of every key and value.
 
-Only the part of YAML that people mean is read: mappings with text keys, lists, scalars. Anchors,
+Only the common part of YAML is read: mappings with text keys, lists, scalars. Anchors,
 aliases, merge keys, tags, directives, several documents and duplicate keys are refused: they hide
 what a file says, and parsers differ in them. Plain scalars are resolved by the core schema of
 YAML 1.2 (section 10.3.2), so ``no`` is text and ``0755`` is the number 755.
@@ -50,7 +50,7 @@ class Scalar:
     text: str
     """What was written, without quotes."""
     plain: bool
-    """Whether it stands without quotes, so that its kind was guessed from its looks."""
+    """Whether it stands without quotes, so that its kind follows from its text."""
     span: SourceSpan
 
 
@@ -225,7 +225,7 @@ class _Composer:
             raise _StopError
 
     def _refused(self, event: yaml.Event, span: SourceSpan) -> bool:
-        """Report aliases, anchors and tags; tell whether the node has another meaning by them."""
+        """Report aliases, anchors and tags; return whether they change what the node means."""
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             message = f"the alias `*{shown(str(anchor))}` is not read"
