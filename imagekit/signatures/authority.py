@@ -9,7 +9,7 @@ from imagekit.signatures.publickey import PublicKey
 
 
 class Need(StrEnum):
-    """Whether a proof besides the signature is wanted: a log entry, a timestamp, a memory."""
+    """Whether more than the signature is wanted: a log entry, a timestamp, earlier verdicts."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -46,7 +46,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """Somebody whose signature counts: a name for people, a key or identities for the verifier.
+    """A signer whose signatures count: a name for people, a key or identities for the verifier.
 
     Exactly one of ``key`` and ``identities`` is there.
     """

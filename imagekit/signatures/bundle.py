@@ -19,7 +19,7 @@ from imagekit.signatures.publickey import PublicKey
 BAD_BUNDLE = "BAD_BUNDLE"
 BAD_TIMESTAMP = "BAD_TIMESTAMP"
 MAX_PROOFS = 32
-"""Most log entries, and most timestamps, that are read of a bundle; honest ones have one."""
+"""Most log entries, and most timestamps, that are read of a bundle; signers write one."""
 MAX_BUNDLE = 32 << 20
 """Largest bundle that is read, in bytes: an SBOM of a big image has some megabytes."""
 _SHA256 = 32
@@ -42,13 +42,13 @@ _EVIDENCE = ("tlogEntries", "timestampVerificationData")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proofs:
-    """Log entries and timestamps that came along with a signature; nobody has looked at them."""
+    """Log entries and timestamps that came along with a signature; they are not verified yet."""
 
     material: Fields
 
     @property
     def none(self) -> bool:
-        """Whether nothing of the kind came along."""
+        """Whether there are none."""
         entries = self.material.get("tlogEntries")
         return not (entries or self.material.get("timestampVerificationData"))
 

@@ -100,7 +100,7 @@ class CertificateVerifier(Protocol):
     ) -> TransparencyResult:
         """Judge the log entries and timestamps of a bundle whose envelope this key signed.
 
-        What does not hold is in the witness, as a fault: only a policy knows whether it matters.
+        What does not hold is a fault in the result: only a policy knows whether it matters.
         """
         ...
 
@@ -109,6 +109,6 @@ class CertificateVerifier(Protocol):
     ) -> TransparencyResult:
         """Judge the log's promise and the timestamp beside a legacy signature of this key.
 
-        Faults are in the witness, as ``key_bundle`` has them.
+        Faults are in the result, as with ``key_bundle``.
         """
         ...

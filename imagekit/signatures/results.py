@@ -1,4 +1,4 @@
-"""What verifying a signature gives: who signed, and what logs and timestamps testify."""
+"""What verifying a signature gives: who signed, and what logs and timestamps prove."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,20 +15,20 @@ class Refusal:
     message: str
     hint: str = ""
     claim: str = ""
-    """Predicate type that the refused statement claims to have; nobody vouches for it."""
+    """Predicate type that the refused statement claims to have; it is not verified."""
     fingerprint: str = ""
-    """Of the key that a refused signature says is its own; nobody vouches for it either."""
+    """Of the key that a refused signature names; it is not verified either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certified:
-    """Who a certificate of Fulcio says signed: no key stays, but this identity."""
+    """Who signed, by a certificate of Fulcio: the key was thrown away, and this identity counts."""
 
     subject: str
     """The subject alternative name (RFC 5280, section 4.2.1.6): an e-mail address, a URI, or a user
     name in Fulcio's form."""
     issuer: str
-    """The OIDC issuer that vouched for it."""
+    """The OIDC issuer that authenticated it."""
 
     def __str__(self) -> str:
         return f"{self.subject} ({self.issuer})"
@@ -40,21 +40,21 @@ Signatory = PublicKey | Certified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceResult:
-    """What services of one kind, logs or timestamp authorities, testify of a signature."""
+    """What services of one kind, logs or timestamp authorities, prove of a signature."""
 
     there: bool = False
-    """At least one that the trusted root knows testifies of this very signature."""
+    """At least one that the trusted root knows has recorded or stamped this very signature."""
     times: tuple[datetime, ...] = ()
     """Verified moments at which the signature was there."""
     fault: Refusal | None = None
-    """Why something that bears the name of a service of the trusted root does not hold."""
+    """Why an entry or timestamp that names a service of the trusted root does not hold."""
     foreign: bool = False
-    """Something is of a service that the trusted root does not know: it proves nothing."""
+    """One is of a service that the trusted root does not know: it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransparencyResult:
-    """What the services of one trusted root testify of a signature."""
+    """What the services of one trusted root prove of a signature."""
 
     root: Digest
     """Digest of the trusted root."""

@@ -1,6 +1,6 @@
 """Verifying a signature over bytes with a public key.
 
-The key alone decides the algorithm: nothing that came with the signature has a say.
+The key alone decides the algorithm: nothing that came with the signature changes it.
 """
 
 from typing import assert_never

@@ -16,7 +16,7 @@ from imagekit.oci.digest import Digest
 BAD_PAYLOAD = "BAD_PAYLOAD"
 BAD_TIMESTAMP = "BAD_TIMESTAMP"
 MAX_PAYLOAD = 64 << 10
-"""Largest payload that is read, in bytes; honest ones have a few hundred."""
+"""Largest payload that is read, in bytes; signers write a few hundred."""
 # SIGNATURE_SPEC.md, OCI Image Manifest V1. Of the annotations, only that of the signature has the
 # older prefix, whatever the text of the specification says.
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
@@ -115,7 +115,7 @@ def legacy_timestamps(annotations: Mapping[str, str]) -> tuple[bytes, ...]:
 
 
 def _check_optional(fields: Fields) -> None:
-    """Check the two keys that c/image gives a type to; the rest is anybody's.
+    """Check the two keys that c/image gives a type to; others are free.
 
     containers-signature(5), ``optional``: unknown members are accepted, known ones that are invalid
     refused.

@@ -71,7 +71,7 @@ def load_private_key(raw: bytes, *, password: str | None, what: str) -> Signing:
     secret = password.encode() if password and is_encrypted(raw, what=what) else None
     try:
         loaded = serialization.load_pem_private_key(_reassembled(label, body), password=secret)
-    except TypeError as error:  # cryptography's word for a password that is missing
+    except TypeError as error:  # what cryptography raises for a missing password
         raise _wrong_password(what) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         if secret is not None:
@@ -133,8 +133,8 @@ def _blocks(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the label and the inner lines of each PEM block."""
     begin, end, close = b"-----BEGIN ", b"-----END ", b"-----"
     label, body = b"", b""
-    # Editors put a byte order mark in front, and blanks around lines, as a block of YAML does: no
-    # reader of public keys minds. The blanks are those of RFC 7468's lax form (section 3).
+    # Editors put a byte order mark in front, and blanks around lines, as a block of YAML does:
+    # readers of public keys accept both. The blanks are those of RFC 7468's lax form (section 3).
     for line in (raw_line.strip(b" \t\v\f") for raw_line in raw.removeprefix(_BOM).splitlines()):
         if line.startswith(begin) and line.endswith(close):
             label, body = line[len(begin) : -len(close)], b""
@@ -205,7 +205,7 @@ def _load_der(der: bytes, *, what: str) -> object:
 def _signing(loaded: object, *, what: str) -> Signing:
     match loaded:
         case ec.EllipticCurvePrivateKey() | ed25519.Ed25519PrivateKey() | rsa.RSAPrivateKey():
-            # What nobody may verify with, by its curve or size, is not signed with either.
+            # What is refused for verifying, by its curve or size, is not signed with either.
             public_key_of(loaded.public_key(), what=what)
             return loaded
         case _:

@@ -101,7 +101,7 @@ class KeyFiles:
 
 
 def check_generate(folder: Path) -> None:
-    """Refuse to generate where a key is already, before anybody types a password.
+    """Refuse to generate where a key is already, before a password is asked for.
 
     Raises:
         SigningKeyError: one of the files exists.
@@ -141,7 +141,7 @@ def generate(folder: Path, password: Password, *, kind: str = KINDS[0]) -> KeyFi
         try:
             _create(files.public, public_key_pem(public_key), mode=0o644)
         except BaseException:
-            # Half a pair would block the next attempt, and nobody has used it yet.
+            # Half a pair would block the next attempt, and it was not used yet.
             files.private.unlink(missing_ok=True)
             raise
     return files

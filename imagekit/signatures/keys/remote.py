@@ -12,7 +12,7 @@ from imagekit.signatures.signature import verify_legacy_signature, verify_signat
 from imagekit.signatures.sigstore.deadline import within
 
 DEADLINE: Final = 60.0
-"""Seconds for one answer of a holder; somebody may have to touch a token in this time."""
+"""Seconds for one answer of a holder; the user may have to touch a token in this time."""
 
 _Result = TypeVar("_Result")
 _SHA256 = "ecdsa-sha2-nistp256"
@@ -22,12 +22,12 @@ _BY_CURVE = {
     "secp384r1": "ecdsa-sha2-nistp384",
     "secp521r1": "ecdsa-sha2-nistp521",
 }
-# No DSSE envelope and no payload of a legacy signature: what signs it has signed nothing.
+# Neither an encoded envelope nor a legacy payload: a signature of it is good for nothing.
 _PROBE = b"imagekit: does this key sign?\n"
 
 
 class PinNeededError(Exception):
-    """The holder wants a PIN that nobody has been asked for."""
+    """The holder wants a PIN that was not asked for yet."""
 
 
 class KeyBackend(Protocol):
@@ -64,7 +64,7 @@ class TokenKey:
 
     Args:
         backend: who keeps it.
-        what: how messages call it.
+        what: what messages call it.
         seconds: how long to wait for one answer of the holder.
     """
 
@@ -140,7 +140,7 @@ class TokenKey:
         try:
             return within(self._seconds, call)
         except PinNeededError:
-            # Here and not in the other thread: a person has all the time to type it.
+            # Here and not in the other thread: typing it has no time limit.
             self._backend.ask()
             return within(self._seconds, call)
 

@@ -2,7 +2,7 @@
 
 The spelling is that of securesystemslib's signers; a token may be named by RFC 7512 as well, as
 p11tool and cosign print it, and what cosign writes with slashes is understood. A secret is refused
-in a URI: command lines are seen by everybody on a machine.
+in a URI: command lines are visible to all users of a machine.
 """
 
 import re
@@ -86,7 +86,7 @@ def parse_key_uri(text: str) -> TokenUri | CloudUri:
     if re.search(r"[?&;]pin(-value)?=", text):
         # The text is not shown: the secret is in it.
         raise SigningKeyError(
-            f"the {scheme}: URI has a PIN in it, which everybody on this machine can read",
+            f"the {scheme}: URI has a PIN in it, which all users of this machine can read",
             hint="leave it out and set IMAGEKIT_KEY_PASSWORD, or name a file: pin-source=file:PATH",
             code="BAD_KEY",
         )

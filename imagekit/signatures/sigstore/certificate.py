@@ -15,7 +15,7 @@ _USER_NAME = "1.3.6.1.4.1.57264.1.7"
 
 
 def certified(certificate: "Certificate") -> Certified:
-    """Return whom a certificate of Fulcio names, and who vouched for that.
+    """Return whom a certificate of Fulcio names, and which issuer authenticated that.
 
     Raises:
         VerificationError: it names nobody, or several, or no issuer of the identity.

@@ -2,8 +2,9 @@
 
 The library verifies a bundle as a whole, against a trusted root whose services it takes as valid at
 any time. To say which part does not hold, to judge keys and legacy signatures by the same logs, and
-to hold every service to its own time, its parts are needed one by one. All of them are here, and
-``tests/unit/signatures/sigstore/test_internals.py`` says clearly which one a new version changed.
+to check every service against its own period, its parts are needed one by one. All of them are
+here, and ``tests/unit/signatures/sigstore/test_internals.py`` says clearly which one a new version
+changed.
 """
 
 from collections.abc import Sequence

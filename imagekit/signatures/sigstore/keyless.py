@@ -33,7 +33,7 @@ MAX_CONFIG = 4 << 20
 
 _Result = TypeVar("_Result")
 _DEADLINE = 120.0
-# A certificate that ends while something is signed by it would be good for nothing.
+# A certificate must not end while something is signed by it.
 _MARGIN = timedelta(seconds=30)
 
 Token = Callable[[], str]
@@ -132,7 +132,7 @@ class KeylessSigner:
         return _services(lambda: signer.sign_dsse(Statement(statement))).to_json().encode()
 
     def legacy(self, payload: bytes) -> Mapping[str, str]:
-        """Sign a payload, where a Rekor v1 is configured; nobody reads that form with another."""
+        """Sign a payload, where a Rekor v1 is configured; that form is read with no other log."""
         from imagekit.signatures.sigstore.internals import logs_in_rekor_v1
 
         # This form has room for a promise (SET) only, which Rekor v2 does not give.
@@ -179,7 +179,7 @@ class KeylessSigner:
         from sigstore.sign import Signer, SigningContext
 
         raw = self._token()
-        # It is Fulcio that verifies the token; here is only looked whether it could be one.
+        # It is Fulcio that verifies the token; here it is only checked to be one.
         try:
             token = IdentityToken(raw)
         except Exception as error:  # the library raises IdentityError, without a public base
@@ -240,7 +240,7 @@ def ambient_token() -> str | None:
 
 
 def interactive_token(config: TrustConfig) -> str:
-    """Let somebody log in by a browser; only for terminals.
+    """Let the user log in by a browser; only for terminals.
 
     Raises:
         ToolError: that failed.
@@ -254,7 +254,7 @@ def interactive_token(config: TrustConfig) -> str:
 
 
 def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _Result:
-    """Call what talks to services: with an end, and with errors of ours.
+    """Call what talks to services, with a time limit and with our own errors.
 
     The library sets no limit to how long it waits for Fulcio and Rekor, so that a thread is left
     behind where one of them never answers.
@@ -287,7 +287,7 @@ def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _R
 
 
 def _said(error: BaseException) -> str:
-    """Return what the library says, and what it was told by the service."""
+    """Return the messages of the library and of the service."""
     messages = [
         " ".join(str(cause).split()) for cause in (error, error.__cause__) if cause is not None
     ]

@@ -108,7 +108,7 @@ def check_certified_body(body: bytes, signed: Signed, certificate: "Certificate"
         DocumentError: it cannot be read.
         VerificationError: it is of something else (CVE-2022-36056, CVE-2026-22703).
     """
-    # Without this, an entry of anything else that the log holds would lend its time to a signature.
+    # Without this, the time of any other entry of the log could be claimed for a signature.
     recorded = parse_recorded(body)
     if not (recorded.is_of(signed) and _certificate_of(recorded) == certificate):
         raise VerificationError(

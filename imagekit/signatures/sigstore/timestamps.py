@@ -2,7 +2,7 @@
 
 What must hold, whether a key signed or a certificate: a timestamp is over this very signature, by
 an authority of the trusted root in the time that the root gives it, and none is there twice. What
-is by an authority that the root does not know proves nothing, and spoils nothing.
+is by an authority that the root does not know proves nothing, and is no fault.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def judge_timestamps(
         signature: what they must be over.
 
     Raises:
-        Exception: one that bears an authority's name does not hold; see ``told``.
+        Exception: one that names a known authority does not hold; see ``with_fault``.
     """
     # One that is repeated would count twice where several are wanted.
     if len(set(raws)) != len(raws):
@@ -40,8 +40,8 @@ def judge_timestamps(
     return ServiceResult(there=bool(times), times=times, foreign=None in judged)
 
 
-def told(judge: Callable[[], ServiceResult], *, code: str) -> ServiceResult:
-    """Let what does not hold be a fault of what is witnessed: the policy may not ask for it."""
+def with_fault(judge: Callable[[], ServiceResult], *, code: str) -> ServiceResult:
+    """Return what does not hold as a fault of the result: the policy may not ask for it."""
     try:
         return guarded(judge, code=code)
     except VerificationError as error:
@@ -70,7 +70,7 @@ def _time(trusted: "TrustedRoot", raw: bytes, signature: bytes) -> datetime | No
 
 
 def _is_by(response: "TimeStampResponse", authority: Any) -> bool:
-    """Return whether a timestamp says to be by this authority: by its issuer and number."""
+    """Return whether a timestamp claims to be by this authority: by its issuer and number."""
     # RFC 5652, section 5.3: a SignerInfo names the certificate of its signer in this way. It is a
     # claim, which ``_fault`` verifies.
     leaf = authority.certificates(allow_expired=True)[0]

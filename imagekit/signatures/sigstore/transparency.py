@@ -1,16 +1,16 @@
-"""What logs and timestamp authorities testify of a signature by a plain key.
+"""What logs and timestamp authorities prove of a signature by a plain key.
 
 sigstore-python verifies these for certificates only. Its parts are used: Merkle proofs,
 checkpoints and promises. What must hold:
 
-1. A log entry bears the name of a log of the trusted root that was valid at the signature's
-   trusted times, or, where nobody testifies of a time, is valid now.
+1. A log entry names a log of the trusted root that was valid at the signature's trusted times, or,
+   where no time is proven, is valid now.
 2. Its inclusion proof leads to a checkpoint that this log signed; where it has a promise (Rekor
    v1), the log signed that as well, and only then its time counts.
 3. What it records is this very signature, key and message.
-4. No log counts twice. Of timestamps see ``stamps``.
+4. No log counts twice. Of timestamps see ``timestamps``.
 
-What bears no name of the trusted root proves nothing, and spoils nothing.
+What names no service of the trusted root proves nothing, and is no fault.
 """
 
 from base64 import b64decode
@@ -26,7 +26,7 @@ from imagekit.signatures.logentry import BAD_TLOG_ENTRY, Recorded, Signed, parse
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import ServiceResult
 from imagekit.signatures.sigstore.promise import InclusionPromise
-from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
+from imagekit.signatures.sigstore.timestamps import judge_timestamps, with_fault
 from imagekit.signatures.sigstore.trustedroot import guarded, knows_log, log_keys
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _NO_TIME = "NO_TRUSTED_TIME"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransparencyVerifier:
-    """One signature by a key, and the trusted root that its witnesses are judged by."""
+    """One signature by a key, and the trusted root that entries and timestamps are verified by."""
 
     trusted: "TrustedRoot"
     key: PublicKey
@@ -50,7 +50,7 @@ class TransparencyVerifier:
 
     def timestamps(self, read: Callable[[], Sequence[bytes]]) -> ServiceResult:
         """Judge timestamps, each a response in DER."""
-        return told(
+        return with_fault(
             lambda: judge_timestamps(self.trusted, read(), self.signed.signature),
             code=BAD_TIMESTAMP,
         )
@@ -60,13 +60,17 @@ class TransparencyVerifier:
 
         Args:
             read: gives the entries.
-            times: what timestamps testify of; Rekor v2 has no times of its own.
+            times: what timestamps prove; Rekor v2 has no times of its own.
         """
-        return told(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
+        return with_fault(lambda: self._entries(read(), times), code=BAD_TLOG_ENTRY)
 
     def promise(self, text: str) -> ServiceResult:
         """Judge a log's promise as the legacy form has it; an empty text is none."""
-        return told(lambda: self._promise(text), code=BAD_TLOG_ENTRY) if text else ServiceResult()
+        return (
+            with_fault(lambda: self._promise(text), code=BAD_TLOG_ENTRY)
+            if text
+            else ServiceResult()
+        )
 
     def _entries(self, entries: Sequence[object], stamped: Sequence[datetime]) -> ServiceResult:
         seen: set[bytes] = set()
@@ -148,7 +152,7 @@ def check_proofs(proofs: Proofs) -> None:
         DocumentError: an entry has no inclusion proof, that has no checkpoint, or what is recorded
             cannot be read (``BAD_TLOG_ENTRY``).
         VerificationError: there is not one entry, or what is recorded is of another kind
-            (``BAD_TLOG_ENTRY``); nobody testifies of a time (``NO_TRUSTED_TIME``).
+            (``BAD_TLOG_ENTRY``); no time is proven (``NO_TRUSTED_TIME``).
     """
     entries = [Fields.of(entry, what=_WHAT, code=BAD_TLOG_ENTRY) for entry in proofs.log_entries]
     if len(entries) != 1:
@@ -171,7 +175,7 @@ def check_proofs(proofs: Proofs) -> None:
     # valid when the signature was made; it lives for minutes.
     if not (entry.get("inclusionPromise") or stamps):
         raise VerificationError(
-            "neither a log nor a timestamp authority testifies of when it was signed",
+            "neither a log nor a timestamp authority proves when it was signed",
             code=_NO_TIME,
         )
 

@@ -1,7 +1,7 @@
 """Trusted roots as sigstore-python has them, and what it leaves out: who was valid when.
 
-A log's key counts for what bears that log's name and in the time that the root gives it, and for
-nothing else: the library would try every log's key where a name is not of its own making.
+A log's key counts for entries that name that log, in the period that the root gives it, and for
+nothing else: the library tries every log's key where a name is not of its own making.
 """
 
 from collections.abc import Callable, Iterable
@@ -85,9 +85,9 @@ def within(period: Any, time: datetime) -> bool:
 
 
 def guarded(verify: Callable[[], _Result], *, code: str) -> _Result:
-    """Let every fault be a refusal.
+    """Turn every error into a refusal.
 
-    Strangers' bytes go through other people's parsers here: whatever one of these raises means
+    Untrusted bytes go through other libraries' parsers here: whatever one of these raises means
     that the signature does not hold.
 
     Args:

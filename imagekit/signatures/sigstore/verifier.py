@@ -3,7 +3,7 @@
 Nothing here reads a home folder or opens a connection. Of certificates the library verifies the
 chain and its SCT, the log entry with inclusion proof, checkpoint and promise, the times, and the
 envelope's signature. What it leaves out and others check is added: that log and authority were
-valid, by the trusted root, at the time that they testify of, that a log speaks for itself only,
+valid, by the trusted root, at the time that they prove, that a log's key counts for that log only,
 and that each timestamp holds. Keys it does not know at all: see ``transparency``. Who signed, and
 what, is for ``imagekit.verify`` to judge.
 """
@@ -27,7 +27,7 @@ from imagekit.signatures.results import Certified, Refusal, ServiceResult, Trans
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.sigstore.certificate import certified
 from imagekit.signatures.sigstore.promise import InclusionPromise, check_certified_body
-from imagekit.signatures.sigstore.timestamps import judge_timestamps, told
+from imagekit.signatures.sigstore.timestamps import judge_timestamps, with_fault
 from imagekit.signatures.sigstore.transparency import (
     TransparencyVerifier,
     check_logged,
@@ -90,7 +90,7 @@ class SigstoreVerifier:
     def key_bundle(
         self, bundle: KeyBundle, key: PublicKey, *, root: TrustRoot
     ) -> TransparencyResult:
-        """Judge what came along in a bundle that a key signed; faults are in the witness."""
+        """Judge log entries and timestamps of a bundle by a key; faults are in the result."""
         return self.key_proofs(bundle.proofs, _signed(bundle.envelope), key, root=root)
 
     def key_proofs(
@@ -180,7 +180,7 @@ class _Root:
         check_certified_body(body, signed, certificate)
         # Who signed is judged afterwards, by the policy and not in this library's words. What is
         # left for it to refuse is about the entry, such as a kind that it does not know.
-        guarded(lambda: self._verifier.verify_dsse(bundle, _Anybody()), code=BAD_TLOG_ENTRY)
+        guarded(lambda: self._verifier.verify_dsse(bundle, _AnyIdentity()), code=BAD_TLOG_ENTRY)
         return result
 
     def artifact(
@@ -199,7 +199,8 @@ class _Root:
         result = self._certified(bundle)
         guarded(lambda: _verify_digest(bundle, hashed.digest), code=_BAD_SIGNATURE)
         guarded(
-            lambda: self._verifier.verify_artifact(hashed, bundle, _Anybody()), code=BAD_TLOG_ENTRY
+            lambda: self._verifier.verify_artifact(hashed, bundle, _AnyIdentity()),
+            code=BAD_TLOG_ENTRY,
         )
         return result
 
@@ -243,8 +244,8 @@ class _Root:
         promise = InclusionPromise.parse(annotations.get(LOG_ANNOTATION, ""))
         signed = Signed(signature=signature, message=payload)
         check_certified_body(promise.body, signed, certificate)
-        # This form has no inclusion proof: the promise is what Rekor v1 vouches with, as an SCT is
-        # in RFC 6962, section 3.2.
+        # This form has no inclusion proof: the promise stands in for it, as an SCT does in RFC
+        # 6962, section 3.2.
         promise.check_signature(log_keys(self.trusted, promise.log_id, [promise.time]))
         timestamps = self._timestamps(lambda: legacy_timestamps(annotations), signature)
         self._check_authority(certificate, (promise.time, *timestamps.times))
@@ -253,7 +254,9 @@ class _Root:
         return certified(certificate), self._transparency((promise.time,), timestamps)
 
     def _timestamps(self, read: Callable[[], Sequence[bytes]], signature: bytes) -> ServiceResult:
-        return told(lambda: judge_timestamps(self.trusted, read(), signature), code=BAD_TIMESTAMP)
+        return with_fault(
+            lambda: judge_timestamps(self.trusted, read(), signature), code=BAD_TIMESTAMP
+        )
 
     def _transparency(
         self, promised: tuple[datetime, ...], timestamps: ServiceResult
@@ -265,7 +268,7 @@ class _Root:
         """Check the certificate: chain and authority at each time, its SCT and its usage."""
         if not times:
             raise VerificationError(
-                "nobody whom the trusted root knows testifies of when it was signed",
+                "no service of the trusted root proves when it was signed",
                 code="NO_TRUSTED_TIME",
             )
         guarded(lambda: self._check_certificate(certificate, times), code=_BAD_CERTIFICATE)
@@ -276,12 +279,12 @@ class _Root:
 
         from imagekit.signatures.sigstore.internals import verify_chain, verify_embedded_sct
 
-        # RFC 5280, section 6.1, at every time that somebody testifies of: each must agree.
+        # RFC 5280, section 6.1: the chain must be valid at every time that is proven.
         chain: list[Certificate] = []
         for time in times:
             chain = verify_chain(self._verifier, certificate, time)
             self._check_period(chain[0], time)
-        # RFC 6962, section 3.3. Nobody notices a certificate that was never logged.
+        # RFC 6962, section 3.3. Its subject could not notice a certificate that was never logged.
         verify_embedded_sct(self.trusted, certificate, chain)
         # RFC 5280, sections 4.2.1.3 (digitalSignature) and 4.2.1.12 (id-kp-codeSigning). A
         # certificate of the same authority for something else signs no images.
@@ -312,11 +315,11 @@ class _Root:
             )
 
 
-class _Anybody:
+class _AnyIdentity:
     """A policy of the library's that leaves the judgement of the identity to ours."""
 
     def verify(self, cert: "Certificate") -> None:
-        """Accept whoever can be named at all."""
+        """Accept every certificate that names one subject."""
         certified(cert)
 
 
