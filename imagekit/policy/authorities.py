@@ -9,7 +9,7 @@ from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.results import Certified, Signatory
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far clocks of honest machines may be apart."""
+"""How far the clocks of two machines may be apart."""
 
 
 def is_of(signatory: Signatory, authority: Authority) -> bool:
@@ -27,7 +27,7 @@ def identifies(certified: Certified, identity: Identity) -> bool:
 
 
 def authorities_of(rule: ImageRule) -> tuple[Authority, ...]:
-    """Return everybody who may count for something under the rule."""
+    """Return the authorities of the rule and of its attestations, each once."""
     authorities = [*rule.authorities]
     for required in rule.attestations:
         authorities += required.authorities

@@ -1,7 +1,7 @@
 """Expressions in CEL, by Google's own runtime: checked when a policy is read, bounded in use.
 
 The runtime ends a comprehension after 10,000 steps in all, nests no deeper than 32, and matches
-regular expressions by RE2. What it is given is bounded here, since it is a stranger's: a text with
+regular expressions by RE2. What it is given is bounded here, since it is untrusted: a text with
 NUL would be cut short, an integer of 4,300 digits and a list nested 10,000 deep end the process.
 
 https://github.com/google/cel-spec
@@ -34,7 +34,7 @@ VARIABLES: Mapping[str, str] = {
     "attestations": "lists",
     "now": "timestamp",
 }
-"""What an expression can speak of; ``docs/policy.md`` explains each."""
+"""The variables of an expression; ``docs/policy.md`` explains each."""
 _INTEGERS = (-(2**63), 2**64 - 1)
 _PLACE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
@@ -48,6 +48,7 @@ def compiled(text: str) -> str:
         PolicyError: it does not, with the place in it; or it is certainly no truth value.
     """
     try:
+        # langdef.md, Dynamic Values: the type of what stands in a document is known in use only.
         kind = _program(text).return_type().name()
     except RuntimeError as error:
         raise PolicyError(
@@ -64,14 +65,14 @@ def compiled(text: str) -> str:
 
 
 def evaluate(text: str, variables: Mapping[str, object]) -> bool:
-    """Return what an expression comes to.
+    """Return the result of an expression.
 
     Args:
         text: the expression.
         variables: a value for each of ``VARIABLES``; only those that the text names are looked at.
 
     Raises:
-        DocumentError: it comes to no truth value, with the reason.
+        DocumentError: the result is no truth value, with the reason.
     """
     used = words(text)
     named = {name: value for name, value in variables.items() if name in used}
@@ -89,7 +90,7 @@ def evaluate(text: str, variables: Mapping[str, object]) -> bool:
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of an expression: what is none of them it does not speak of."""
+    """Return the words of an expression; it can name no other variable."""
     return frozenset(_WORD.findall(text))
 
 

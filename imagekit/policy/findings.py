@@ -1,4 +1,4 @@
-"""Findings, made in one place, so that no text of a stranger reaches a terminal as it is."""
+"""Findings, made in one place, so that no untrusted text reaches a terminal as it is."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -45,8 +45,8 @@ def error(check: str, code: str, message: str, *, hint: str = "") -> Finding:
 def plain(text: str) -> str:
     """Return the text without control characters and of bounded length.
 
-    Names in signatures and answers of registries are written by strangers, who would like to
-    steer the terminal or to hide the line above.
+    Names in signatures and answers of registries are untrusted: control characters in them could
+    steer the terminal or hide the line above.
     """
     if text.isprintable() and len(text) <= _LONGEST:
         return text

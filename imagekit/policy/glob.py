@@ -92,7 +92,7 @@ def applicable(policy: Policy, name: str) -> tuple[ImageRule, ...]:
 def fault(glob: str) -> str:
     """Return what is wrong with a glob, or an empty text.
 
-    A glob that can never match is a rule that its author believes in and nobody obeys.
+    A glob that can never match makes a rule without effect, which its author would not notice.
     """
     host, _, path = glob.partition("/")
     if not host or (not path and host != ANY):

@@ -39,7 +39,7 @@ class Now:
         return early
 
     def is_behind(self, made: datetime) -> bool:
-        """Return whether something is from the future, however far apart honest clocks may be."""
+        """Return whether something is from the future, also if clocks differ as far as they may."""
         behind = made > self.time + CLOCK_SKEW
         if behind:
             self.ends(made - CLOCK_SKEW)
@@ -49,7 +49,7 @@ class Now:
         """Return whether something that was made then is older than it may be."""
         older = self.time - made > limit
         if not older:
-            # Beyond the calendar there is no end.
+            # A time beyond Python's calendar never comes.
             with suppress(OverflowError):
                 self.ends(made + limit)
         return older

@@ -20,7 +20,7 @@ _MEMORY = 1 << 20
 def matches(pattern: Pattern, text: str) -> bool:
     """Return whether the whole text is what the pattern says.
 
-    What no honest issuer writes matches nothing: control characters, or more than ``MAX_TEXT``.
+    What no issuer writes matches nothing: control characters, or more than ``MAX_TEXT``.
     """
     if len(text) > MAX_TEXT or not text.isprintable():
         return False

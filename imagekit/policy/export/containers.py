@@ -1,7 +1,7 @@
 """Policies for Podman, Skopeo, Buildah and CRI-O: policy.json and a file for registries.d.
 
 containers-policy.json(5), containers-registries.d(5). What must hold of the policy.json, so that
-it accepts nothing that the policy refuses but for the losses that are told:
+it accepts nothing that the policy refuses but for the losses that are reported:
 
 1. What no scope speaks of is rejected, and so are all other transports.
 2. The most specific scope decides alone: where two rules share one, it demands what both do.

@@ -17,7 +17,7 @@ _NOT_IN_FORCE = {"POLICY_EXPIRED": "export/expired", "CLOCK": "export/not-issued
 
 
 def in_force(policy: Policy, now: datetime) -> None:
-    """Refuse a policy by which nothing is allowed at present: no target would be told that.
+    """Refuse a policy by which nothing is allowed at present: such a policy is not exported.
 
     Raises:
         PolicyError: the policy has expired, or is not issued yet.

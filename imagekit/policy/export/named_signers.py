@@ -1,4 +1,4 @@
-"""Which authorities of a rule a target is told of, and how it counts them."""
+"""Which authorities of a rule a target gets, and how it counts them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ def undenied(
     losses: list[Loss] = []
     for authority in authorities:
         if authority.key is not None and authority.key.fingerprint in policy.deny.keys:
-            message = f"{authority.name}: its key is denied, so the target is not told of it"
+            message = f"{authority.name}: its key is denied, so the target does not get it"
             losses.append(remark("deny-keys", message, rule=rule))
             continue
         left, lost = _identities(policy, authority, rule)
@@ -60,7 +60,7 @@ def open_now(
         late = authority.not_after is not None and now >= authority.not_after
         if early or late:
             why = "not valid yet" if early else "not valid any more"
-            message = f"{authority.name} is {why}, so the target is not told of it"
+            message = f"{authority.name} is {why}, so the target does not get it"
             losses.append(stricter("key-window", message, rule=rule))
             continue
         kept.append(authority)
@@ -98,7 +98,7 @@ def counted(authorities: Sequence[Authority], threshold: int, *, rule: str) -> S
 
 
 def too_few(rule: str) -> Loss:
-    """Return the loss that nobody can satisfy the rule at the target."""
+    """Return the loss that no image can satisfy the rule at the target."""
     message = "not enough authorities are left of it: these images are rejected"
     return stricter("threshold", message, rule=rule)
 
@@ -128,7 +128,7 @@ def _identities(
     for identity in authority.identities:
         who = f"{identity.subject.text} of {identity.issuer.text}"
         if _denied(policy, identity):
-            message = f"{authority.name}: {who} is denied, so the target is not told of it"
+            message = f"{authority.name}: {who} is denied, so the target does not get it"
             losses.append(remark("deny-identities", message, rule=rule))
             continue
         kept.append(identity)
@@ -142,7 +142,7 @@ def _identities(
 
 
 def _denied(policy: Policy, identity: Identity) -> bool:
-    """Return whether everybody whom the identity means is surely denied."""
+    """Return whether all whom the identity matches are surely denied."""
     if identity in policy.deny.identities:
         return True
     if identity.subject.regexp or identity.issuer.regexp:

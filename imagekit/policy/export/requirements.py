@@ -136,7 +136,7 @@ class Writer:
 
 
 def _person(identity: Identity) -> bool:
-    """Return whether Podman can be told of this identity: an exact e-mail address."""
+    """Return whether Podman can match this identity: an exact e-mail address."""
     exact = not (identity.issuer.regexp or identity.subject.regexp)
     return exact and "@" in identity.subject.text and not set(identity.subject.text) & set(":/")
 

@@ -108,5 +108,5 @@ def _is_policy(file: Path) -> bool:
         with file.open("rb") as stream:
             return b"ImagePolicy" in stream.read(MAX_BYTES)
     except OSError:
-        # It may be one: that it cannot be read is told as a fault of its own.
+        # It may be one: that it cannot be read is reported as a fault of its own.
         return True

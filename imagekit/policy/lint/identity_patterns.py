@@ -1,6 +1,6 @@
 """Remarks on regular expressions of identities: what they match besides what was meant.
 
-An expression has to match the whole text, so a forgotten anchor harms nobody. What does harm is a
+An expression has to match the whole text, so a forgotten anchor has no effect. What has one is a
 dot that stands for any character, and a star right behind a name that ought to have ended.
 """
 
@@ -12,7 +12,7 @@ from imagekit.documents.report import shown
 from imagekit.policy import patterns
 from imagekit.signatures.authority import Pattern
 
-_STRANGERS = (
+_UNRELATED = (
     "x",
     "evil@evil.example",
     "https://evil.example/evil/evil/.github/workflows/release.yml@refs/heads/main",
@@ -47,7 +47,7 @@ def of_issuer(text: str) -> tuple[PatternRemark, ...]:
 
 def of_subject(text: str) -> tuple[PatternRemark, ...]:
     """Return the remarks on a subject's expression."""
-    if all(patterns.matches(Pattern(text=text, regexp=True), stranger) for stranger in _STRANGERS):
+    if all(patterns.matches(Pattern(text=text, regexp=True), subject) for subject in _UNRELATED):
         return (
             PatternRemark(
                 code="any-subject",

@@ -12,7 +12,7 @@ from imagekit.signatures.authority import Authority, Identity, Need
 from imagekit.signatures.results import Certified
 
 _MANY = 4
-"""From so many authorities on, that any one of them suffices is worth a thought."""
+"""From so many authorities on, it is remarked that any one of them suffices."""
 
 
 def check_trust(policy: Policy, places: Places, report: Report, *, now: datetime) -> None:

@@ -164,7 +164,7 @@ def _for_its_type(values: Values, report: Report) -> None:
             words = ", ".join(known) or "none; an expression can look into any predicate"
             report.error(values.key(word), "not-for-type", message, hint=f"it takes: {words}")
     if known is _SUMMARY and "verifierIds" not in values:
-        message = "a verification summary without verifierIds is by anybody"
+        message = "a verification summary without verifierIds may be by any verifier"
         hint = "add verifierIds: [URI of the verifier]"
         report.error(values.span, "no-verifier", message, hint=hint)
 

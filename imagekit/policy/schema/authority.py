@@ -15,7 +15,7 @@ from imagekit.signatures.authority import Authority, Identity, Need, Pattern
 from imagekit.signatures.publickey import MAX_KEY_FILE, parse_public_key
 
 _NEEDS = Choice("whether it is needed", tuple(need.value for need in Need))
-_STRANGERS = ("https://evil.example", "x", "https://evil.example/a/b.yml@refs/heads/main")
+_UNRELATED = ("https://evil.example", "x", "https://evil.example/a/b.yml@refs/heads/main")
 
 
 def _regexp(text: str) -> Pattern:
@@ -39,9 +39,9 @@ def _identity(values: Values) -> Identity:
 
 
 def _some_issuer(values: Values, report: Report) -> None:
-    """An issuer that may be any is none: whoever runs one writes himself any subject."""
+    """Refuse a pattern for any issuer: whoever runs an issuer can certify any subject."""
     pattern: Pattern | None = values.get("issuerRegExp")
-    if pattern is not None and all(patterns.matches(pattern, text) for text in _STRANGERS):
+    if pattern is not None and all(patterns.matches(pattern, text) for text in _UNRELATED):
         report.error(
             values.value("issuerRegExp"),
             "any-issuer",
@@ -53,7 +53,7 @@ def _some_issuer(values: Values, report: Report) -> None:
 _IDENTITY_FIELDS: Mapping[str, Field[Any]] = {
     "issuer": item(
         plain("an issuer", max_length=2048, examples=("https://ci.example.org",)),
-        "who vouches for the identity: exactly the issuer in the certificate",
+        "who authenticated the identity: exactly the issuer in the certificate",
     ),
     "issuerRegExp": item(
         Text("a regular expression", parse=_regexp, code="bad-pattern", max_length=2048),

@@ -13,7 +13,7 @@ _HINT = "write pkg:TYPE/NAMESPACE/NAME@<VERSION, such as pkg:deb/debian/openssl@
 
 
 def _purl(text: str) -> str:
-    """Return the purl as everybody writes it; one of a single version names no range."""
+    """Return the purl in its canonical form; versions are given as a range beside it."""
     from packageurl import PackageURL  # few policies deny packages
 
     try:
@@ -52,7 +52,7 @@ def _package(text: str) -> PackageRange:
 
 
 def _of_its_kind(values: Values, report: Report) -> None:
-    """Versions are ordered as their kind of package orders them; another's order is a trap."""
+    """Require the versions to be of the package's own kind: each kind has an order of its own."""
     purl, versions = values.get("purl"), values.get("versions")
     if purl is None or versions is None:
         return

@@ -114,7 +114,7 @@ _IDENTITY: ByKind[Any] = ByKind(
 
 def _some_verifier(values: Values, report: Report) -> None:
     if "verifierIds" not in values:
-        message = "a verification summary without verifierIds is by anybody"
+        message = "a verification summary without verifierIds may be by any verifier"
         hint = "add verifierIds: [URI of the verifier]"
         report.error(values.span, "no-verifier", message, hint=hint)
 
@@ -287,7 +287,7 @@ def _known_attestors(values: Values, report: Report) -> None:
 
 
 def _ending_warning(values: Values, report: Report) -> None:
-    """A warning without an end is a rule that never comes."""
+    """A warning without an end is never enforced."""
     if values.get("mode") == "warn" and "warnUntil" not in values:
         message = "mode warn has no end, so this rule would never be enforced"
         hint = "add warnUntil: 2027-01-31T00:00:00Z, a day of this year's work"
