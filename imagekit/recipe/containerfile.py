@@ -159,7 +159,7 @@ def _from(line: Line, state: _State) -> None:
     only(flags, _OPTIONS["FROM"], word="FROM")
     word, name = _image_and_name(rest)
     number = len(state.stages)
-    # The stage is there even where its image is refused: the faults of the rest are told too.
+    # The stage is there even where its image is refused: the faults of the rest are reported too.
     state.stages.append(Stage(number=number, place=_place(line, state)))
     state.used.append(set())
     state.images.append(set())
@@ -296,7 +296,7 @@ def _option(option: tuple[str, str], line: Line, state: _State) -> str:
 
 
 def _content(value: str, line: Line, state: _State) -> str:
-    """Return how Buildah is told of the stage or image that files are taken from."""
+    """Return what Buildah gets as the stage or image that files are taken from."""
     if state.triggers:
         raise _fault("an instruction of ONBUILD may name no stage and no image")
     name = _name(value, state.known)

@@ -1,4 +1,4 @@
-"""Finds recipes in folders, by what they call themselves."""
+"""Finds recipes in folders, by their names."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ def choose(names: Mapping[str, Sequence[Path]], name: str) -> Path:
 
 
 def name_of(node: strictyaml.Node) -> str:
-    """Return what a recipe calls itself, without judging it; empty where that cannot be told."""
+    """Return the name in a recipe, without judging it; empty where there is none to read."""
     entries = node.entries if isinstance(node, strictyaml.Mapping) else ()
     for entry in entries:
         if entry.key == "name" and isinstance(entry.value, strictyaml.Scalar):

@@ -26,10 +26,10 @@ class _Git:
     folder: Path
 
     def ask(self, *words: str) -> str:
-        """Return what git says.
+        """Return the output of git.
 
         Raises:
-            RecipeError: it refuses to say.
+            RecipeError: it fails.
             ToolTimeoutError: it does not answer.
         """
         # Whose repository it is was looked at. The user's own settings choose no commit.
@@ -100,7 +100,7 @@ def _cut_off(git: _Git) -> frozenset[str]:
 
 
 def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
-    """Want the repository to be of these users: its settings name programs that git runs."""
+    """Require the repository to be of these users: its settings name programs that git runs."""
     folders = git.ask("rev-parse", "--absolute-git-dir", "--git-common-dir").splitlines()
     for path in (entry, *(git.folder / name for name in folders)):
         if path.lstat().st_uid not in owners:
@@ -108,7 +108,7 @@ def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
 
 
 def _check_programs(git: _Git) -> None:
-    """Want the repository's own settings to name no program that looking at its files would run.
+    """Require the repository's own settings to name no program that reading its files would run.
 
     They come along where a folder with its ``.git`` is unpacked; what the user sets is the user's.
     """

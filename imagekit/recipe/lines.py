@@ -13,7 +13,7 @@ from imagekit.documents.report import Report, SourceSpan
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 60_000
-"""Buildah stops reading without a word at a line of 64 KiB."""
+"""Buildah stops reading without an error at a line of 64 KiB."""
 MAX_INSTRUCTIONS = 2000
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(.?)", re.IGNORECASE)
 _BACKTICK = re.compile(r"#[ \t]*escape[ \t]*=[ \t]*`[ \t]*", re.IGNORECASE)
@@ -59,7 +59,7 @@ class _Source:
 
 
 def instructions(raw: bytes, report: Report) -> Iterator[Line]:
-    """Yield the instructions of a Containerfile; what cannot be read surely is reported.
+    """Yield the instructions of a Containerfile; what could be read in two ways is reported.
 
     Args:
         raw: the bytes of the file.
@@ -192,7 +192,7 @@ def _instruction(joined: str, number: int, source: _Source) -> Line | None:
 
 
 def _is_escaped(word: str, rest: str) -> bool:
-    """Tell whether an escape character of either kind stands where words are read.
+    """Return whether an escape character of either kind stands where words are read.
 
     Buildah splits the words of ENV, ARG and LABEL by the directive's character, and replaces
     variables by the backslash all the same; Docker does both by the directive's.

@@ -82,7 +82,7 @@ def _bases(recipe: Recipe, recipes: Recipes) -> tuple[Diagnostic, ...]:
     try:
         recipes.with_bases(recipe)
     except RecipeError as error:
-        # The faults of a base are its own, and told where it is linted.
+        # The faults of a base are its own, and reported where it is linted.
         own = tuple(d for d in error.diagnostics if Path(d.file).parent == recipe.folder)
         return own or _faulty_base(recipe, error)
     return ()

@@ -1,7 +1,7 @@
 """Whose files a recipe may be made of: the user's own and root's, and nobody else may write them.
 
-A base is built with the user's rights and signed with the user's key. A file that somebody else
-can change until then makes the image somebody else's.
+A base is built with the user's rights and signed with the user's key. With a file that another user
+can change until then, that user decides what is signed.
 """
 
 import grp
@@ -16,7 +16,7 @@ from imagekit.owners import known
 
 
 def check_owner(path: Path, status: os.stat_result) -> None:
-    """Want a file or folder of a recipe to be the user's or root's, and nobody else's to write.
+    """Require a file or folder of a recipe to be the user's or root's, and writable by no other.
 
     A link is judged by its owner alone: its mode means nothing.
 
@@ -38,7 +38,7 @@ def check_owner(path: Path, status: os.stat_result) -> None:
 
 
 def trusted_owners() -> frozenset[int]:
-    """Return the users whose files are good: this one, root, and who called sudo."""
+    """Return the users whose files are accepted: this one, root, and the caller of sudo."""
     own = os.geteuid()
     caller = os.environ.get("SUDO_UID", "") if own == 0 else ""
     callers = {int(caller)} if caller.isascii() and caller.isdigit() else set()

@@ -53,7 +53,7 @@ def load(path: Path | str) -> Recipe:
 
 
 def judge(path: Path) -> tuple[Recipe | None, Report]:
-    """Read a recipe and tell all its faults, instead of raising them.
+    """Read a recipe and return all its faults, instead of raising them.
 
     Raises:
         RecipeError: there is no recipe, or its file cannot be read.
@@ -72,7 +72,7 @@ def compose(file: Path) -> Composed:
 
 
 def judge_composed(composed: Composed) -> tuple[Recipe | None, Report]:
-    """Tell all faults of a recipe whose YAML was read; once for each reading.
+    """Return all faults of a recipe whose YAML was read; once for each reading.
 
     Raises:
         RecipeError: a file beside it cannot be read.

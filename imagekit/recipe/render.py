@@ -2,8 +2,8 @@
 
 One line is one instruction, so that there is one way to read it: no line is continued, no variable
 stands in the name of an image, every stage has a name of ours and every image is named by its id
-in the storage. Buildah reports each step with the number of steps in its stage, which tells that
-it read neither more nor fewer than were judged.
+in the storage. Buildah reports each step with the number of steps in its stage, which shows that it
+read neither more nor fewer than were judged.
 """
 
 from collections.abc import Iterator, Mapping

@@ -34,7 +34,7 @@ _NUMBERS = ("major", "minor", "patch")
 
 
 def base_or_containerfile(values: Values, report: Report) -> None:
-    """Want either a base, or a Containerfile alone."""
+    """Require either a base, or a Containerfile alone."""
     if "containerfile" not in values:
         if "base" not in values:
             hint = "add `base: {bootstrap: {distribution: debian, suite: bookworm}}`, or another"
@@ -58,7 +58,7 @@ def labels_are_free(values: Values, report: Report) -> None:
 
 
 def run_or_args(values: Values, report: Report) -> None:
-    """Want exactly one of a test's ``run`` and ``args``."""
+    """Require exactly one of a test's ``run`` and ``args``."""
     if ("run" in values) is ("args" in values):
         have = "both" if "run" in values else "neither"
         message = f"a test has either `run` or `args`; this one has {have}"

@@ -1,9 +1,9 @@
-"""Recipes that stand on each other: each is read once, and found in its own tree only.
+"""Recipes that build on each other: each is read once, and found in its own tree only.
 
 A *tree of recipes* is where ``base: {recipe: NAME}`` and ``FROM localhost/NAME`` are looked for. It
 is said by the user, or it is the nearest folder, from the recipe's own upwards, that holds
-``imagekit.toml`` or ``.git`` and belongs to the recipe's owner. There is no other: who may put a
-recipe near another one does not say what that is built on.
+``imagekit.toml`` or ``.git`` and belongs to the recipe's owner. There is no other: to put a recipe
+near another one must not decide what that is built on.
 """
 
 import os
@@ -19,10 +19,10 @@ from imagekit.recipe.parse import Composed, compose, judge_composed, recipe_file
 from imagekit.recipe.recipe import Recipe, RecipeBase
 
 MARKERS = ("imagekit.toml", ".git")
-_TOLD = frozenset(
+_KEPT_CODES = frozenset(
     f"recipe/{code}" for code in ("unknown-base", "no-tree", "foreign-file", "writable-file")
 )
-"""Faults that a recipe's own line is told of under their own codes."""
+"""Codes of a base's faults that are reported as they are, at the line that names the base."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Recipes:
         return recipe
 
     def judge(self, path: Path) -> tuple[Recipe | None, Report]:
-        """Read a recipe and tell all its faults, instead of raising them.
+        """Read a recipe and return all its faults, instead of raising them.
 
         Raises:
             RecipeError: there is no recipe, or its file cannot be read.
@@ -96,7 +96,7 @@ class Recipes:
         """Return the tree that the recipe's bases are looked for in.
 
         Raises:
-            RecipeError: nobody says which it is.
+            RecipeError: there is none.
         """
         folder = recipe.folder.resolve()
         if folder not in self._roots:
@@ -122,7 +122,7 @@ class Recipes:
             file = choose(self._known(root), need.name)
             self._check_folders(root, file.parent)
         except RecipeError as error:
-            code = error.code.removeprefix("recipe/") if error.code in _TOLD else "bad-base"
+            code = error.code.removeprefix("recipe/") if error.code in _KEPT_CODES else "bad-base"
             raise _at(need.place, code, error.message, hint=error.hint) from error
         return file
 
@@ -151,7 +151,7 @@ class Recipes:
         return self._composed[key]
 
     def _check_folders(self, root: Path, folder: Path) -> None:
-        """Want each folder from the tree's own to the recipe's to be nobody else's to change."""
+        """Require that no other user can change a folder from the tree's own to the recipe's."""
         for ancestor in (folder, *folder.parents):
             if ancestor not in self._checked:
                 check_owner(ancestor, ancestor.stat())

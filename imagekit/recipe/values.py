@@ -12,7 +12,9 @@ from imagekit.oci.reference import PinnedReference, TaggedReference
 from imagekit.oci.types import Platform
 
 _LICENCE_TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][A-Za-z0-9.:+-]*")
+# Debian Policy, sections 5.6.7 (names) and 5.6.12 (versions), as apt-get install takes both.
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
+# PEP 508 (names, extras) and PEP 440, Version matching, without its wildcard: one version only.
 _PIP = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.+!_-]+"
 )
@@ -43,7 +45,7 @@ def url(text: str) -> str:
     """Check a web address.
 
     Raises:
-        RefusedError: it has no host, or carries a user or password.
+        TextRefusedError: it has no host, or carries a user or password.
     """
     try:
         parts = urlsplit(text)
@@ -52,6 +54,7 @@ def url(text: str) -> str:
         raise TextRefusedError(f"this is not a URL: {error}", code="bad-url") from error
     if not host:
         raise TextRefusedError("the URL names no host", code="bad-url")
+    # RFC 3986, section 3.2.1; "@" alone is a user info that is empty.
     if user is not None or "@" in parts.netloc:
         raise TextRefusedError(
             "the URL holds a user or password, which everybody could read in the image",
@@ -65,8 +68,9 @@ def licence(text: str) -> str:
     """Check the grammar of an SPDX licence expression (SPDX 2.3 annex D).
 
     Raises:
-        RefusedError: it is not one.
+        TextRefusedError: it is not one.
     """
+    # The grammar only: which identifiers there are changes with each list, and LicenseRef- is free.
     tokens = text.replace("(", " ( ").replace(")", " ) ").split()
     depth, operand = 0, True
     for token in tokens:
@@ -91,7 +95,7 @@ def epoch(text: str) -> int:
     """Read ``2026-11-23`` or ``2026-11-23T14:02:11Z`` as seconds since 1970.
 
     Raises:
-        RefusedError: there is no such day or time, it lies before 1970, or has no zone.
+        TextRefusedError: there is no such day or time, it lies before 1970, or has no zone.
     """
     try:
         read = datetime.fromisoformat(text)
@@ -111,7 +115,7 @@ def seconds(text: str) -> int:
     """Read ``90m`` or ``2h`` as seconds.
 
     Raises:
-        RefusedError: it is longer than a week.
+        TextRefusedError: it is longer than a week.
     """
     value = int(text[:-1]) * _UNITS[text[-1]]
     if value > MAX_TIME_LIMIT:
@@ -123,7 +127,7 @@ def regex(text: str) -> str:
     """Check a regular expression of a test.
 
     Raises:
-        RefusedError: it is not one.
+        TextRefusedError: it is not one.
     """
     try:
         re.compile(text)
@@ -149,7 +153,7 @@ def image_path(text: str) -> str:
     """Check an absolute path in the image.
 
     Raises:
-        RefusedError: a part of it is ``..``.
+        TextRefusedError: a part of it is ``..``.
     """
     if ".." in text.split("/"):
         raise TextRefusedError("a path in the image may not hold `..`", code="bad-path")
@@ -157,10 +161,10 @@ def image_path(text: str) -> str:
 
 
 def recipe_path(text: str) -> str:
-    """Check a path below the recipe's folder, as far as its text tells.
+    """Check a path below the recipe's folder, as far as its text shows.
 
     Raises:
-        RefusedError: it is absolute or holds ``..``.
+        TextRefusedError: it is absolute or holds ``..``.
     """
     if text.startswith(("/", "~")) or ".." in text.split("/"):
         raise TextRefusedError(

@@ -89,7 +89,7 @@ def expand(word: str, values: Mapping[str, str]) -> str:
 
 
 class _Word:
-    """One word on its way from left to right."""
+    """One word, read from left to right."""
 
     def __init__(self, word: str, values: Mapping[str, str]) -> None:
         self._word = word
@@ -202,7 +202,7 @@ class _Word:
 
 
 def only(flags: Sequence[tuple[str, str]], allowed: frozenset[str], *, word: str) -> None:
-    """Want the options of an instruction to be those that are understood.
+    """Require the options of an instruction to be those that are understood.
 
     Raises:
         InputError: there is another, or one of them twice.
