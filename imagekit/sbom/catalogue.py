@@ -17,7 +17,7 @@ from imagekit.sbom.overlay import Resolver, Root, lay_over
 
 
 def owned_files(files: LayerFiles) -> Callable[[str], bool]:
-    """Return what tells whether a package owns the file at a path of a folder."""
+    """Return a function that returns whether a package owns the file at a path of a folder."""
     root = lay_over((files,))
     resolver = Resolver(root)
     owner = dpkg.owners(dpkg.debian(root), root, resolver, wanted=root.files)
@@ -93,7 +93,7 @@ def _not_catalogued(root: Root, foreign: Mapping[str, str]) -> list[str]:
 
 
 def _distinct(components: Sequence[Component]) -> Iterator[Component]:
-    """Give every component a ref of its own, whatever names a hostile image has made equal."""
+    """Give every component a ref of its own, even where a hostile image has equal names."""
     taken: set[str] = set()
     seen: dict[str, int] = {}
     for component in components:

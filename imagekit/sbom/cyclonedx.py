@@ -3,7 +3,7 @@
 Nothing is random and no clock is read: the serial number is derived from the content, and the
 time is that of the image. What CycloneDX has no word for stands in properties, ``imagekit:...``:
 
-- ``origin``: ``base``, ``packages`` or ``recipe``; ``unknown`` where nothing tells it
+- ``origin``: ``base``, ``packages`` or ``recipe``; ``unknown`` where it is not known
 - ``layer``: the diffID of the first layer that has the component in this version
 - ``dpkg:md5sums:sha256``: dpkg's database holds a digest of each file and none of the package;
   this is the digest of that list
@@ -109,6 +109,7 @@ def _order(rendered: Mapping[str, object]) -> tuple[str, ...]:
 
 def _subject(subject: Subject) -> CdxComponent:
     purl = None
+    # purl-spec, type oci: the last part of the repository's name, lower case, and the digest.
     if subject.digest:
         name = subject.name.rpartition("/")[2].lower()
         purl = PackageURL(type="oci", name=name, version=subject.digest)
@@ -203,6 +204,7 @@ def _is_spdx(text: str) -> bool:
 
 def _dependencies(sbom: Sbom) -> list[dict[str, object]]:
     """Return the graph; the image itself depends on everything that it contains."""
+    # A ``ref`` must be the ``bom-ref`` of an element of the document.
     there = {component.ref for component in sbom.components}
     graph = {
         component.ref: sorted(there.intersection(component.depends))

@@ -56,6 +56,8 @@ class DebianPackage:
     @property
     def source(self) -> tuple[str, str]:
         """Name and version of the source package (deb-control(5): ``Source: NAME (VERSION)``)."""
+        # Debian Policy, section 5.6.1: a version is there only where it is another than the
+        # package's.
         name, _, version = self.stanza.get("Source", "").partition(" ")
         return clean(name) or self.name, clean(version.strip(" ()")) or self.version
 
@@ -160,6 +162,7 @@ def _packages(raw: bytes, path: str, *, bounds: Bounds, notes: Notes) -> Iterato
             notes.add(f"{shown(path)} has an entry of {len(paragraph)} characters")
             continue
         stanza = dict(fields(paragraph, _FIELDS))
+        # dpkg(1): the state is the last of three words. Fragments of status.d have no such field.
         status = stanza.get("Status", "install ok installed").split()
         if not stanza or (status and status[-1] in _WITHOUT_FILES):
             continue
@@ -167,6 +170,7 @@ def _packages(raw: bytes, path: str, *, bounds: Bounds, notes: Notes) -> Iterato
         version = clean(stated)
         # A part of a version would be another version.
         valid = version and len(stated) <= _MAX_NAME and 0 < len(name) <= _MAX_NAME
+        # Debian Policy, section 5.6.7, says of which characters a name is.
         if not valid or not _NAME.issuperset(name):
             notes.add(f"{shown(path)} has an entry without a valid name and version")
             continue
@@ -175,6 +179,7 @@ def _packages(raw: bytes, path: str, *, bounds: Bounds, notes: Notes) -> Iterato
 
 
 def _paragraphs(text: str) -> Iterator[str]:
+    # Paragraphs are separated by empty lines (deb822(5)); dpkg writes no others in between.
     start = 0
     while start < len(text):
         end = text.find("\n\n", start)
@@ -189,6 +194,7 @@ def _purl(package: DebianPackage, system: System) -> str:
         # What scanners match: Debian's security tracker knows source packages only.
         name, version = package.source
         qualifiers["upstream"] = name if version == package.version else f"{name}@{version}"
+    # purl-spec, type deb: the namespace is the vendor; ``arch`` and ``distro`` are its qualifiers.
     return PackageURL(
         type="deb",
         namespace=system.id or "debian",
@@ -273,11 +279,15 @@ class _Graph:
         for package in packages:
             self._named[package.name].append(package)
             self._of[package.name, package.architecture].append(package)
+            # Debian Policy, section 7.5: a virtual package is provided by its name, a version may
+            # follow, and alternatives are not allowed.
             for names in self._relations(package, "Provides"):
                 self._provided[names[0]].append(package)
 
     def needs(self, package: DebianPackage) -> Iterator[DebianPackage]:
         """Yield what it needs: of alternatives the first that is there."""
+        # Debian Policy, section 7.2: what must be there for the package to work, and no more
+        # (Recommends, Suggests).
         for field in ("Pre-Depends", "Depends"):
             for alternatives in self._relations(package, field):
                 there = (self._there(name, package.architecture) for name in alternatives)
@@ -293,6 +303,9 @@ class _Graph:
 
     def _relations(self, package: DebianPackage, field: str) -> Iterator[tuple[str, ...]]:
         """Yield the alternatives of each relation, versions and architectures left out."""
+        # Debian Policy, section 7.1: commas separate relations, bars alternatives; versions stand
+        # in parentheses, architectures in brackets or behind a colon. Versions are left to dpkg,
+        # which installed the package.
         text = package.stanza.get(field, "")
         for relation in text.split(","):
             parts = relation.split("|")

@@ -58,7 +58,7 @@ def read_programs(root: Path, files: LayerFiles, *, owned: Callable[[str], bool]
     Args:
         root: the folder.
         files: what ``read_folder`` made of it.
-        owned: tells whether a package owns the file at a path.
+        owned: returns whether a package owns the file at a path.
 
     Raises:
         InputError: the folder cannot be read any more.
@@ -263,7 +263,7 @@ def _examined(way: _Way, file: RegularFile, budget: Budget) -> RegularFile:
 def _digested(handle: _Regular, file: RegularFile, budget: Budget) -> RegularFile:
     elf = os.pread(handle.handle, len(_ELF), 0) == _ELF
     sha256 = ""
-    # A file of holes says any size: it is counted before it is read.
+    # A sparse file can have any size: it is counted before it is read.
     if (elf or file.executable) and budget.digested.take(handle.status.st_size):
         hasher = hashlib.sha256()
         for piece in handle.pieces(handle.status.st_size):

@@ -46,7 +46,7 @@ def read_layer(
         budget: what is still read of the image's layers; that of one layer by default.
 
     Raises:
-        DocumentError: it is no layer that an honest tool writes (code ``BAD_LAYER``), or
+        DocumentError: it is no valid layer (code ``BAD_LAYER``), or
             compressed in a way that cannot be read (``UNSUPPORTED_LAYER``).
     """
     where = f"layer {layer[:19]}"

@@ -104,7 +104,7 @@ class _Above:
         self._emptied |= layer.emptied
 
     def below(self) -> Callable[[str], bool]:
-        """Return what tells whether a path of the next layer below is seen from above."""
+        """Return a function that returns whether a path of the next layer below is visible."""
         if not (self._gone or self._emptied):
             return lambda _: True
         folders: dict[str, bool] = {}

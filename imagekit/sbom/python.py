@@ -183,6 +183,7 @@ def _component(
 
 
 def _purl(package: PythonPackage) -> str:
+    # purl-spec, type pypi: the name is lower case, with dashes for underscores.
     return PackageURL(type="pypi", name=package.normal_name, version=package.version).to_string()
 
 
@@ -213,6 +214,7 @@ def _required(requirement: str) -> str:
     alternatives = _OR.split(_QUOTED.sub(" ", marker))
     if all(_EXTRA.search(alternative) for alternative in alternatives):
         return ""
+    # PEP 508, Names; behind it stand extras, versions or a URL.
     match = re.match(r"[A-Za-z0-9._-]+", wanted.strip())
     return normal(match.group()) if match else ""
 
@@ -239,6 +241,7 @@ def _direct_hash(package: PythonPackage, root: Root) -> str:
     raw = root.read(f"{package.folder}/direct_url.json")
     try:
         document = json.loads(raw or b"{}")
+        # The present specification, "Direct URL Data Structure"; PEP 610 itself had one ``hash``.
         value = document["archive_info"]["hashes"]["sha256"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
@@ -248,7 +251,7 @@ def _direct_hash(package: PythonPackage, root: Root) -> str:
 
 def _record(package: PythonPackage, root: Root) -> Iterator[str]:
     for line in lines(root.read(f"{package.folder}/RECORD") or b""):
-        # PATH,HASH,SIZE; a path with a comma or a quote is quoted as in CSV.
+        # PATH,HASH,SIZE (PEP 376, RECORD); a path with a comma or a quote is quoted as in CSV.
         path = line.rsplit(",", 2)[0].strip('"').replace('""', '"')
         if path:
             yield path

@@ -1,6 +1,6 @@
 """``imagekit sbom``: the SBOM of an image that was built here, of any other, or of a folder.
 
-All three take the same way: layers as streams, the few files that matter, one catalogue, one
+All three are read in the same way: layers as streams, the few files that matter, one catalogue, one
 writer. Nothing is unpacked to disk.
 """
 
@@ -79,7 +79,7 @@ def sbom_of_folder(folder: Path, *, progress: Progress = silent) -> bytes:
 
     Raises:
         InputError: the folder cannot be read, or is a layout of several images.
-        DocumentError: it holds more than any honest image.
+        DocumentError: it holds more than is read of an image.
         IntegrityError: bytes of the layout are not what their digest says.
         RegistryError: the layout cannot be read.
     """
@@ -184,7 +184,7 @@ def catalogue_folder(folder: Path, *, progress: Progress = silent) -> Sbom:
 
     Raises:
         InputError: the folder cannot be read, or is a layout of several images.
-        DocumentError: it holds more than any honest image.
+        DocumentError: it holds more than is read of an image.
         IntegrityError: bytes of the layout are not what their digest says.
         RegistryError: the layout cannot be read.
     """
@@ -231,7 +231,7 @@ def _entry_reference(entry: Descriptor) -> PinnedReference:
 
 
 def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedReference) -> bool:
-    """Tell images from what is attached to them."""
+    """Return whether an entry is an image, and nothing that is attached to one."""
     from imagekit.oci.codec import parse_manifest
 
     if entry.media_type not in MANIFEST_TYPES | INDEX_TYPES:

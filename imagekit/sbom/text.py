@@ -1,4 +1,4 @@
-"""Text out of hostile files: valid, printable, of a bounded length."""
+"""Text of untrusted files: valid, printable, of a bounded length."""
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO

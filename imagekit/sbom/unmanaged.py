@@ -55,7 +55,7 @@ def program_components(
 
     Args:
         root: the image.
-        owned: tells whether a package owns the file at a path.
+        owned: returns whether a package owns the file at a path.
         fetched: SHA-256 of what is listed as fetched already.
     """
     programs = [
