@@ -27,7 +27,7 @@ def held(file: Path, *, shared: bool = False, keep: bool = False) -> Iterator[No
         keep: whether the file stays when the lock is given back.
 
     Raises:
-        ToolError: the file system knows no locks.
+        ToolError: the file system supports no locks.
         OSError: the file cannot be made.
     """
     handle = _taken(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
@@ -45,7 +45,7 @@ def claimed(file: Path) -> Iterator[bool]:
     """Take a lock that nobody holds, and remove its file after; yield whether that could be done.
 
     Raises:
-        ToolError: the file system knows no locks.
+        ToolError: the file system supports no locks.
         OSError: the file cannot be made.
     """
     try:
@@ -80,7 +80,7 @@ def _taken(file: Path, how: int) -> int:
             os.close(handle)
             if error.errno in _NONE_HERE:
                 raise ToolError(
-                    f"the file system of {file.parent} knows no locks",
+                    f"the file system of {file.parent} supports no locks",
                     hint="builds need them: set XDG_DATA_HOME to a folder of a local disk",
                 ) from error
             raise

@@ -86,7 +86,7 @@ def evaluate(text: str, variables: Mapping[str, object]) -> bool:
         return bool(value)
     if kind == "ERROR":
         raise _failed(_explained(str(value)))
-    raise _failed(f"it comes to a value of type {kind.lower()} and not to true or false")
+    raise _failed(f"its result is of type {kind.lower()} and not true or false")
 
 
 def words(text: str) -> frozenset[str]:
@@ -129,7 +129,7 @@ def _check(named: Mapping[str, object]) -> None:
             characters += _characters(value)
         if depth > MAX_DEPTH or nodes + len(left) > MAX_NODES or characters > MAX_TEXT:
             raise _failed(
-                f"what it speaks of is too large: more than {MAX_NODES} values, {MAX_TEXT} "
+                f"what it is about is too large: more than {MAX_NODES} values, {MAX_TEXT} "
                 f"characters or {MAX_DEPTH} levels"
             )
         left += [(member, depth + 1) for member in inner]
@@ -138,13 +138,13 @@ def _check(named: Mapping[str, object]) -> None:
 def _characters(value: object) -> int:
     if isinstance(value, str):
         if "\0" in value:
-            raise _failed("what it speaks of holds a NUL character")
+            raise _failed("what it is about holds a NUL character")
         return len(value)
     if value is None or isinstance(value, bool | float | datetime):
         return 1
     if isinstance(value, int) and _INTEGERS[0] <= value <= _INTEGERS[1]:
         return 1
-    raise _failed("what it speaks of holds a number beyond 64 bits")
+    raise _failed("what it is about holds a number beyond 64 bits")
 
 
 def _failed(why: str) -> DocumentError:

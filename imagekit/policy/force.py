@@ -1,8 +1,8 @@
 """Whether a policy is in force, and which of its rules decides on a name: one answer for all.
 
 A policy is in force from when it is issued, but for the clock skew that is allowed, until it
-expires. Of its rules the one with the longest match of the full name decides; what no rule speaks
-of, and what two match equally well, is refused.
+expires. Of its rules the one with the longest match of the full name decides; what no rule matches,
+and what two match equally well, is refused.
 """
 
 from imagekit.policy.authorities import CLOCK_SKEW
@@ -48,7 +48,7 @@ def rule_in_force(policy: Policy, name: str, now: Now) -> tuple[Finding, ImageRu
         return error(
             "policy",
             "NO_POLICY",
-            f"no rule of the policy {version} speaks of {name}, and what no rule allows is refused",
+            f"no rule of the policy {version} matches {name}, and what no rule allows is refused",
             hint=f"add an image rule for it: imagekit policy new --image {name} --key PUBLIC",
         ), None
     if len(rules) > 1:

@@ -1,4 +1,4 @@
-"""Globs of policies: which repositories a rule speaks of.
+"""Globs of policies: which repositories a rule matches.
 
 A glob is matched against the full name of a repository, ``HOST[:PORT]/PATH``, from its first
 character to its last and minding the case. Component by component, split at the slashes:

@@ -261,7 +261,7 @@ def _step(line: Line, state: _State) -> Instruction:
         raise _fault(f"{line.word} has nothing behind it")
     if line.body:
         state.needs.append(
-            Needed(what="a here-document", version=_HEREDOC_SINCE, place=_place(line, state))
+            Needed(feature="a here-document", version=_HEREDOC_SINCE, place=_place(line, state))
         )
     if line.word == "ARG":
         _argument(rest, state)
@@ -278,7 +278,7 @@ def _option(option: tuple[str, str], line: Line, state: _State) -> str:
         raise _fault(f"--{name}={value[:60]} is not understood", hint="write it as documented")
     if name in _SINCE:
         place = _place(line, state)
-        state.needs.append(Needed(what=f"--{name}", version=_SINCE[name], place=place))
+        state.needs.append(Needed(feature=f"--{name}", version=_SINCE[name], place=place))
     if name == "from":
         return _content(value, line, state)
     if name == "mount":
@@ -289,7 +289,9 @@ def _option(option: tuple[str, str], line: Line, state: _State) -> str:
             state.binds.append(read.bind)
         if read.since:
             feature = "a folder of another stage or image that is mounted"
-            state.needs.append(Needed(what=feature, version=read.since, place=_place(line, state)))
+            state.needs.append(
+                Needed(feature=feature, version=read.since, place=_place(line, state))
+            )
         source = _content(read.source, line, state) if read.source else ""
         return read.text(source)
     return value
@@ -347,7 +349,7 @@ def _source(name: str, place: SourcePlace) -> ImageBase | RecipeBase:
         raise _fault(error.message, hint=error.hint, code="base-not-pinned") from error
     if not isinstance(located.reference, PinnedReference):
         raise _fault(
-            f"`{name}` has a tag but no digest, so tomorrow's build would differ",
+            f"`{name}` has a tag but no digest, so a later build could differ",
             hint=f"write {name}@sha256:..., or localhost/NAME for another recipe",
             code="base-not-pinned",
         )

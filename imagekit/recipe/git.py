@@ -145,7 +145,7 @@ def _entry(folder: Path) -> Path | None:
 
 def _unknown(folder: Path, why: str) -> RecipeError:
     return RecipeError(
-        f"{folder}: when the recipe was last changed cannot be told: {why}",
+        f"{folder}: when the recipe was last changed is not known: {why}",
         hint=_REMEDY,
         code="recipe/no-date",
     )

@@ -95,7 +95,7 @@ def _needs(recipe: Recipe, buildah: Callable[[], str]) -> list[Diagnostic]:
     return [
         need.place.diagnostic(
             "recipe/needs-newer-buildah",
-            f"{need.what} needs buildah {need.version}, and this host has {version}",
+            f"{need.feature} needs buildah {need.version}, and this host has {version}",
             hint="write it without, or build on a host with a newer one",
         )
         for need in needs

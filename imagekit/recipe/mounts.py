@@ -102,7 +102,7 @@ def mount(text: str, known: Mapping[str, str]) -> Mount:
         bad = form is None or re.fullmatch(form, value) is None or bool(equals) is (form == "")
         if bad or name in seen or ".." in value.split("/"):
             raise InputError(
-                f"`{part[:80]}` of --mount is not understood, or said twice",
+                f"`{part[:80]}` of --mount is not understood, or given twice",
                 hint=f"understood are: {', '.join(sorted(_FORMS))}",
             )
         seen.add(name)

@@ -97,7 +97,7 @@ class Stage:
 class Needed:
     """A part of a Containerfile that older versions of Buildah do not know, or do unsafely."""
 
-    what: str
+    feature: str
     version: str
     """The first version of Buildah that does it."""
     place: SourcePlace

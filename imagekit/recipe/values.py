@@ -34,7 +34,7 @@ def pinned(text: str) -> tuple[Location, PinnedReference]:
     reference = located.reference
     if isinstance(reference, TaggedReference):
         raise TextRefusedError(
-            "the base has a tag but no digest, so tomorrow's build would differ",
+            "the base has a tag but no digest, so a later build could differ",
             hint=f"write: {text}@sha256:..., the digest that `skopeo inspect` shows",
             code="base-not-pinned",
         )
@@ -57,7 +57,7 @@ def url(text: str) -> str:
     # RFC 3986, section 3.2.1; "@" alone is a user info that is empty.
     if user is not None or "@" in parts.netloc:
         raise TextRefusedError(
-            "the URL holds a user or password, which everybody could read in the image",
+            "the URL holds a user or password, which all users of the image could read",
             hint="take it out; a `run:` step can read a secret from /run/secrets/ID",
             code="bad-url",
         )
@@ -203,7 +203,7 @@ def _pip(text: str) -> str:
         )
     if len(words) == 1:
         raise InputError(
-            f"`{words[0]}` has no hash, so another file could come tomorrow",
+            f"`{words[0]}` has no hash, so a later build could get another file",
             hint=f'write: "{words[0]} --hash=sha256:...", which `pip hash FILE` prints',
         )
     bad = next((word for word in words[1:] if not _PIP_HASH.fullmatch(word)), None)

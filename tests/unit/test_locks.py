@@ -73,7 +73,7 @@ def test_a_file_system_without_locks_is_refused(
 
     monkeypatch.setattr(fcntl, "flock", flock)
 
-    with pytest.raises(ToolError, match="knows no locks"), held(tmp_path / "job.lock"):
+    with pytest.raises(ToolError, match="supports no locks"), held(tmp_path / "job.lock"):
         pass
 
 

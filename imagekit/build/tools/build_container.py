@@ -446,8 +446,8 @@ def check_needs(needs: Sequence[Needed], version: str) -> None:
     for need in needs:
         if not reaches(version, need.version):
             raise BuildError(
-                f"{need.place.file}:{need.place.line}: {need.what} needs buildah {need.version}, "
-                f"and this host has {version}",
+                f"{need.place.file}:{need.place.line}: {need.feature} needs buildah "
+                f"{need.version}, and this host has {version}",
                 hint="write it without, or build on a host with a newer one",
                 code="build/needs-newer-buildah",
             )

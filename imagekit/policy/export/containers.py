@@ -3,7 +3,7 @@
 containers-policy.json(5), containers-registries.d(5). What must hold of the policy.json, so that
 it accepts nothing that the policy refuses but for the losses that are reported:
 
-1. What no scope speaks of is rejected, and so are all other transports.
+1. What no scope matches is rejected, and so are all other transports.
 2. The most specific scope decides alone: where two rules share one, it demands what both do.
 3. The requirements of a scope all hold; "one of several keys" is one requirement.
 """

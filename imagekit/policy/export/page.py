@@ -54,7 +54,7 @@ def _head(policy: Policy, now: datetime) -> Iterator[str]:
         yield f"- In force from {_day(policy.issued)}"
     ended = " **It has expired.**" if now >= policy.expires else ""
     yield f"- Until {_day(policy.expires)}; from then on it allows nothing.{ended}"
-    yield "- An image that no rule below speaks of is refused."
+    yield "- An image that no rule below matches is refused."
     yield "- Where several rules match a name, the longest decides alone."
     yield ""
 

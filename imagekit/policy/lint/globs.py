@@ -56,6 +56,6 @@ def _unmatched_exceptions(policy: Policy, places: Places, report: Report) -> Non
             report.warn(
                 places.value("exceptions", number, "image"),
                 "unmatched-exception",
-                f"no rule speaks of {exception.repository.name}, so its exception allows nothing",
+                f"no rule matches {exception.repository.name}, so its exception allows nothing",
                 hint="add a rule for it: what no rule matches is refused, exceptions or not",
             )

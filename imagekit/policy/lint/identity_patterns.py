@@ -66,7 +66,7 @@ def of_subject(text: str) -> tuple[PatternRemark, ...]:
         remarks.append(
             PatternRemark(
                 code="open-pattern",
-                message=f"`{shown(text)}` lets anything stand in front: everybody's repositories "
+                message=f"`{shown(text)}` lets anything stand in front: repositories of any owner "
                 "match",
                 hint="begin with the host and the owner: https://github\\.com/OWNER/...",
             )
@@ -76,7 +76,7 @@ def of_subject(text: str) -> tuple[PatternRemark, ...]:
 
 
 def _partial(text: str, why: str, hint: str) -> PatternRemark:
-    message = f"`{shown(text)}` matches nobody: {why}, and the whole of it has to match"
+    message = f"`{shown(text)}` matches no identity: {why}, and the whole of it has to match"
     return PatternRemark(code="partial-pattern", message=message, hint=hint)
 
 

@@ -109,7 +109,7 @@ def _rule(
         report.warn(
             places.value(*at, "match", "glob"),
             "any-registry",
-            f"`{shown(rule.glob)}` speaks of every registry, also an attacker's own",
+            f"`{shown(rule.glob)}` matches every registry, also an attacker's own",
             hint="name the registry: registry.example.org/**",
         )
 

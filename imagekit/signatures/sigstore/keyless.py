@@ -281,7 +281,7 @@ def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _R
     reason = _said(faults[0]) if faults else f"no answer for {deadline:.0f} s"
     raise ToolError(
         f"signing keyless failed: {reason:.500}",
-        hint="are the services of the trust configuration there, and does their issuer know you?",
+        hint="check that the services of the trust configuration answer, and accept this identity",
         code="SIGSTORE",
     ) from (faults[0] if faults else None)
 

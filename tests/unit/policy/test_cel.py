@@ -88,8 +88,8 @@ def test_what_does_not_compile(text: str, words: str) -> None:
     ("text", "words"),
     [
         ("config.config.Nope == 1", "Key not found"),
-        ("config.config.User", "and not to true or false"),
-        ("config.config", "and not to true or false"),
+        ("config.config.User", "and not true or false"),
+        ("config.config", "and not true or false"),
         ("attestations['x'][0].a == 1", "Key not found"),
         ("manifest.layers[9].size == 1", "Index error"),
         ("config.n + 9223372036854775807 > 1", ""),
