@@ -1,6 +1,5 @@
 """Keyless signing by sigstore-python: an identity token, a short-lived certificate, a log."""
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from imagekit.signatures.authority import Authority, Identity, Need, Pattern, Tr
 from imagekit.signatures.bundle import CertificateBundle, parse_bundle
 from imagekit.signatures.results import Certified
 from imagekit.signatures.sigstore.certificate import certified
+from imagekit.signatures.sigstore.deadline import within
 from imagekit.signatures.sigstore.promise import InclusionPromise
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.signatures.simplesigning import (
@@ -262,31 +262,18 @@ def _services(call: Callable[[], _Result], *, deadline: float = _DEADLINE) -> _R
     Raises:
         ToolError: a service failed or was late.
     """
-    done: list[_Result] = []
-    faults: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            done.append(call())
-        except BaseException as error:  # noqa: BLE001  # raised again below, in the caller
-            faults.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(deadline)
-    if done:
-        return done[0]
-    if faults and not isinstance(faults[0], Exception):
-        raise faults[0]
-    reason = _said(faults[0]) if faults else f"no answer for {deadline:.0f} s"
-    raise ToolError(
-        f"signing keyless failed: {reason:.500}",
-        hint="check that the services of the trust configuration answer, and accept this identity",
-        code="SIGSTORE",
-    ) from (faults[0] if faults else None)
+    try:
+        return within(deadline, call)
+    except Exception as error:  # the library raises what its parsers and clients raise
+        raise ToolError(
+            f"signing keyless failed: {_messages(error):.500}",
+            hint="check that the services of the trust configuration answer and accept this "
+            "identity",
+            code="SIGSTORE",
+        ) from error
 
 
-def _said(error: BaseException) -> str:
+def _messages(error: Exception) -> str:
     """Return the messages of the library and of the service."""
     messages = [
         " ".join(str(cause).split()) for cause in (error, error.__cause__) if cause is not None
