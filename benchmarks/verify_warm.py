@@ -15,11 +15,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from common import publish, push_signed, registry, write_policy
+from msgspec.structs import replace
 
 from imagekit import Verifier, load_policy
 from imagekit.oci.registry.stdlib_transport import LightTransport

@@ -21,12 +21,12 @@ what to do about it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One fault in a file that a person wrote, with the place of it.
 
     Lines and columns count from 1; ``line`` 0 means that the file as a whole is meant.

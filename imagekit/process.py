@@ -13,10 +13,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, Self
+
+from msgspec import Struct
 
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
 from imagekit.progress import Command, OutputLine, Progress, silent
@@ -37,8 +38,7 @@ _HELD_GRACE_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How a program ended and what it wrote."""
 
     argv: tuple[str, ...]
@@ -54,8 +54,7 @@ class Outcome:
         return self.stderr.strip() or self.stdout.strip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runner:
+class Runner(Struct, frozen=True, kw_only=True):
     """Runs programs for one piece of work.
 
     ``secrets`` are values that are shown as ``***`` wherever they appear.
@@ -375,8 +374,7 @@ def _feed(handle: int, raw: bytes) -> None:
         return  # the program ended without reading all of it
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
+class _Lines(Struct, frozen=True):
     """What becomes of lines: secrets are replaced, long ones are cut, and each is passed on."""
 
     on_line: OnLine

@@ -1,27 +1,25 @@
 """Events of long work, passed as they happen to a callback that may show them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Struct, frozen=True, kw_only=True):
     """A stage began."""
 
     stage: str
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputLine:
+class OutputLine(Struct, frozen=True, kw_only=True):
     """A line that a program printed during a stage."""
 
     stage: str
     line: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advanced:
+class Advanced(Struct, frozen=True, kw_only=True):
     """How far a stage is, in bytes or pieces; ``total`` 0 where it is not known."""
 
     stage: str
@@ -29,8 +27,7 @@ class Advanced:
     total: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """A stage succeeded."""
 
     stage: str
@@ -38,8 +35,7 @@ class Done:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """A stage failed; the error follows as an exception."""
 
     stage: str
@@ -47,15 +43,13 @@ class Failed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """A program is about to be run; secrets are already replaced."""
 
     argv: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something that an admin should know and that stops nothing."""
 
     message: str

@@ -13,8 +13,9 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 MAX_LINKS = 40
 """Links in one path; as many as the kernel follows (path_resolution(7))."""
@@ -25,8 +26,7 @@ FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPlace:
+class OpenPlace(Struct, frozen=True):
     """An open folder and a name in it, which is no link unless it was asked for as one."""
 
     folder: int

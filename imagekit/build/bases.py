@@ -1,8 +1,10 @@
 """What recipes stand on: other recipes, and images of registries."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.build.job import BaseContext
@@ -35,8 +37,7 @@ from imagekit.recipe.recipe import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseImage:
+class BaseImage(Struct, frozen=True, kw_only=True):
     """What a recipe stands on, in the local image store."""
 
     layers: tuple[BuiltLayer, ...] = ()

@@ -4,8 +4,10 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.bases import (
@@ -50,8 +52,7 @@ Check = Callable[[BuiltImage, Recipe], None]
 """Looks at an image that was built of a recipe, and raises where it must not be used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions:
+class BuildOptions(Struct, frozen=True, kw_only=True):
     """How a build is done; none of it changes what is built."""
 
     test: bool = True

@@ -7,8 +7,9 @@ note in the SBOM says how much, and the rest goes on.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 KIB, MIB = 1 << 10, 1 << 20
 MAX_ENTRIES = 2_000_000
@@ -36,8 +37,7 @@ DPKG_STATUS_D = f"{DPKG}/status.d/"
 DOC = "usr/share/doc/"
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueRule:
+class CatalogueRule(Struct, frozen=True):
     """How much of a file is read, and what happens to a larger one."""
 
     limit: int
@@ -137,8 +137,7 @@ def _dpkg_rule(path: str, name: str) -> CatalogueRule | None:
     return _EXACT.get(path)
 
 
-@dataclass(slots=True)
-class Allowance:
+class Allowance(Struct):
     """How much of one sort is taken; what is over is counted."""
 
     left: int

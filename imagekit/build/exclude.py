@@ -6,11 +6,11 @@ link, an owner or a mode may be what a program wants to find, and so may any oth
 """
 
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exclude:
+class Exclude(Struct, frozen=True, kw_only=True):
     """What is left out of layers."""
 
     mounted: tuple[str, ...] = ()

@@ -1,8 +1,9 @@
 """Images that were built here and lie in a local OCI layout, ready to be published."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Descriptor, Platform
@@ -16,8 +17,7 @@ class Origin(StrEnum):
     RECIPE = "recipe"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltLayer:
+class BuiltLayer(Struct, frozen=True, kw_only=True):
     """One layer of a built image."""
 
     descriptor: Descriptor
@@ -27,8 +27,7 @@ class BuiltLayer:
     title: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class Material(Struct, frozen=True, kw_only=True):
     """Something from outside that went into an image (SLSA provenance: ResourceDescriptor)."""
 
     uri: str
@@ -37,8 +36,7 @@ class Material:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltImage:
+class BuiltImage(Struct, frozen=True, kw_only=True):
     """An image in a local layout folder, named by digest only."""
 
     layout: Path

@@ -1,8 +1,9 @@
 """What building a recipe means: its layers, what each is made from, and for whom."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
@@ -10,8 +11,7 @@ from imagekit.oci.types import ImageConfig, Platform
 from imagekit.recipe.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerPlan:
+class LayerPlan(Struct, frozen=True, kw_only=True):
     """One layer that is to be made, and everything that determines it."""
 
     origin: Origin
@@ -24,8 +24,7 @@ class LayerPlan:
     containerfile: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseContext:
+class BaseContext(Struct, frozen=True, kw_only=True):
     """An image that a Containerfile names, which is in the local store."""
 
     name: str
@@ -36,8 +35,7 @@ class BaseContext:
     """What it wants to be done first where a stage stands on it (ONBUILD)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildPlan:
+class BuildPlan(Struct, frozen=True, kw_only=True):
     """A recipe, resolved for one platform."""
 
     recipe: Recipe
@@ -57,8 +55,7 @@ IsolationWish = Literal["auto", "oci", "chroot"]
 """How steps are to be contained: as well as this host can, or in one way only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Isolation:
+class Isolation(Struct, frozen=True, kw_only=True):
     """How steps are contained, in Buildah's words."""
 
     how: Literal["oci", "rootless", "chroot"]
@@ -70,8 +67,7 @@ class Isolation:
         return f"{self.how} ({Path(self.runtime).name})" if self.runtime else self.how
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
+class Folder(Struct, frozen=True, kw_only=True):
     """A folder whose path is handed to tools."""
 
     path: Path
@@ -80,8 +76,7 @@ class Folder:
     """Where it lies; seen at ``path`` only in mount namespaces of ours, where the two differ."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerStore:
+class ContainerStore(Struct, frozen=True, kw_only=True):
     """imagekit's own container storage."""
 
     folder: Folder
@@ -97,16 +92,14 @@ class ContainerStore:
         return self.folder.path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretValue:
+class SecretValue(Struct, frozen=True, kw_only=True):
     """A secret for the time of a build."""
 
     id: str
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """What the worker is told: all that it needs, and no keys or registry credentials."""
 
     plan: BuildPlan
@@ -135,8 +128,7 @@ class Job:
         return self.folder.real.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsolationProbe:
+class IsolationProbe(Struct, frozen=True, kw_only=True):
     """What the worker is told where it is only to find how steps can be contained here."""
 
     folder: Folder
@@ -150,8 +142,7 @@ class IsolationProbe:
         return self.folder.real.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildResult:
+class BuildResult(Struct, frozen=True, kw_only=True):
     """What the worker made."""
 
     layers: tuple[BuiltLayer, ...]
@@ -163,8 +154,7 @@ class BuildResult:
     """How the commands were contained that made the layers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedLayer:
+class CachedLayer(Struct, frozen=True, kw_only=True):
     """A layer that was made before, with what it was made of."""
 
     layer: BuiltLayer
@@ -178,8 +168,7 @@ class CachedLayer:
     """How the commands were contained that made it; empty where none was run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandResult:
+class CommandResult(Struct, frozen=True, kw_only=True):
     """How a command in the working container ended."""
 
     status: int
@@ -188,8 +177,7 @@ class CommandResult:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRan:
+class TestRan(Struct, frozen=True, kw_only=True):
     """How a test's command ended."""
 
     status: int

@@ -12,13 +12,13 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol, Self
 
 from isal import isal_zlib
+from msgspec import Struct
 
 from imagekit import rooted
 from imagekit.build import attributes
@@ -48,8 +48,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenLayer:
+class WrittenLayer(Struct, frozen=True, kw_only=True):
     """A layer that lies in the blob folder."""
 
     descriptor: Descriptor

@@ -3,8 +3,9 @@
 import stat
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build import layer, tree_snapshot
 from imagekit.build.catalogued import some_shown
@@ -35,8 +36,7 @@ _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "ste
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(Struct, frozen=True):
     """What is to be made, where, and who is told."""
 
     plan: BuildPlan
@@ -44,8 +44,7 @@ class _Work:
     progress: Progress
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """How far the work is: the layers so far, and the container once it is needed."""
 
     base: list[BuiltLayer]

@@ -5,13 +5,13 @@ looked for in the bytes of the layer, since nothing else tells.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import BuildError
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A text of the host that builds, which is no part of what is built."""
 
     text: bytes

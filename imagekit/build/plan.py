@@ -1,6 +1,6 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Origin
 from imagekit.build.job import BaseContext, BuildPlan, LayerPlan

@@ -1,7 +1,8 @@
 """What building a recipe would do, and which of it was done before."""
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.build.bases import BaseImage
 from imagekit.build.build import plan_of
@@ -11,8 +12,7 @@ from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.tree import Recipes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """A plan, and the keys of the layers that a cache has."""
 
     plan: BuildPlan

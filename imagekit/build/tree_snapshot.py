@@ -10,8 +10,9 @@ import filecmp
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build import attributes
 from imagekit.build.attributes import Attributes
@@ -23,8 +24,7 @@ MAX_ENTRIES = 5_000_000
 """Most files and folders that a tree may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class PathState:
+class PathState(Struct, frozen=True):
     """What tells one state of a path from another."""
 
     mode: int
@@ -40,8 +40,7 @@ class PathState:
     """Of a folder only: whatever else is changed has a new ctime that is looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """All paths below a root, relative and without a leading slash, and their states."""
 
     entries: Mapping[str, PathState]
@@ -50,8 +49,7 @@ class Snapshot:
 EMPTY = Snapshot({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True):
     """What became of a tree: the paths of a layer, and what it removes."""
 
     present: tuple[str, ...]

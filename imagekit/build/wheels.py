@@ -7,16 +7,15 @@ own version of glibc or musl downwards is taken.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from imagekit.errors import BuildError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePython:
+class ImagePython(Struct, frozen=True, kw_only=True):
     """Which wheels a CPython takes, and what environment markers mean to it."""
 
     version: str
@@ -25,7 +24,7 @@ class ImagePython:
     """``cp311``, or ``cp313t`` without a global lock."""
     platforms: tuple[str, ...]
     """Platform tags of wheels, the best first."""
-    markers: Mapping[str, str] = field(hash=False)
+    markers: Mapping[str, str]
     """The environment that markers are judged by (PEP 508)."""
 
 

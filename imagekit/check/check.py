@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
-from imagekit.build.tools.storage import Folders, container_store
+from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.check.run_tests import TEST_UID, run_tests
 from imagekit.check.runner import ImageTestRunner
 from imagekit.oci.layout import LayoutStore
@@ -56,9 +56,11 @@ def check_image(
     folders = Folders.of(env)
     store = LayoutStore(image.layout)
     config = store.path(image.config.digest).read_bytes()
+    containers = container_store(folders, env)
     with ImageTestRunner(
         runner=Runner(progress=progress),
-        store=container_store(folders, env),
+        store=containers,
+        folder=job_folder(folders, containers),
         folders=folders,
         chain=Chain.of(config, image.layers, store),
         uid=TEST_UID,

@@ -5,8 +5,10 @@ import resource
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build.job import ContainerStore, Folder, TestRan
 from imagekit.build.tools.buildah import PREFIX, Buildah
@@ -14,15 +16,14 @@ from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox
 from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.build.tools.run_worker import environment, in_namespace
-from imagekit.build.tools.storage import Folders, job_folder, tool_files
+from imagekit.build.tools.storage import Folders, tool_files
 from imagekit.locks import held
 from imagekit.process import Runner
 
 _MOST = 4096
 
 
-@dataclass(slots=True)
-class ImageTestRunner:
+class ImageTestRunner(Struct):
     """One image, pulled into imagekit's storage for the time of its tests.
 
     Podman and what it runs are in a sandbox, like build steps: see ``build.tools.sandbox``.
@@ -35,18 +36,18 @@ class ImageTestRunner:
     """The image."""
     uid: int
     limit: float
+    folder: Folder
+    """The job's own; it is not made yet."""
     _image: str = ""
-    _folder: Folder = field(init=False)
     _used: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        self._folder = job_folder(self.folders, self.store)
         with ExitStack() as used:
-            lock = self.folders.locks / f"{self._folder.real.name}.lock"
+            lock = self.folders.locks / f"{self.folder.real.name}.lock"
             used.enter_context(held(lock))
-            used.callback(shutil.rmtree, self._folder.real, ignore_errors=True)
+            used.callback(shutil.rmtree, self.folder.real, ignore_errors=True)
             used.enter_context(held(self.chain.lock(self.folders.locks), shared=True, keep=True))
-            self._folder.real.mkdir(parents=True, mode=0o700)
+            self.folder.real.mkdir(parents=True, mode=0o700)
             self._image = self._pull()
             self._used = used.pop_all()
         return self
@@ -66,7 +67,7 @@ class ImageTestRunner:
             self._image,
             command,
             # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
-            name=f"{PREFIX}{self._folder.real.name}-test",
+            name=f"{PREFIX}{self.folder.real.name}-test",
             uid=self.uid,
             around_entrypoint=around_entrypoint,
             limit=self.limit,
@@ -80,11 +81,11 @@ class ImageTestRunner:
         return known.runtime if known is not None and known.runtime else self.store.runtime
 
     def _pull(self) -> str:
-        buildah = Buildah(runner=self._in_sandbox(), store=self.store, folder=self._folder)
+        buildah = Buildah(runner=self._in_sandbox(), store=self.store, folder=self.folder)
         return buildah.pull(self.chain.place(self.store))
 
     def _in_sandbox(self) -> Runner:
-        sandbox = Sandbox(store=self.store, folder=self._folder, readable=(self.chain.blobs,))
+        sandbox = Sandbox(store=self.store, folder=self.folder, readable=(self.chain.blobs,))
         env = environment(os.environ, self.store) | tool_files(self.store).environment
 
         def wrap(argv: Sequence[str]) -> Sequence[str]:

@@ -7,8 +7,9 @@ nothing that the text does not say too; it is off under NO_COLOR and where stder
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
+
+from msgspec import Struct, field
 
 from imagekit.cli.streams import discard
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, InputError, ToolError
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\33[31m", "\33[33m", "\33[32m", "\33[1m", "\33[0m"
 
 
-@dataclass(slots=True, kw_only=True)
-class Console:
+class Console(Struct, kw_only=True):
     """Where one run of a command prints to."""
 
     json: bool = False

@@ -3,16 +3,16 @@
 import base64
 import binascii
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError
 
 _SHOWN = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """A JSON object, what it is, and the code that its faults are reported with."""
 
     values: Mapping[str, Any]

@@ -8,10 +8,11 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError
 
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 
 def to_document(value: object) -> Any:
-    """Return a value of dataclasses, tuples, mappings, enums and paths as JSON's types."""
+    """Return a value of structs, tuples, mappings, enums and paths as JSON's types."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
@@ -29,8 +30,9 @@ def to_document(value: object) -> Any:
         return [to_document(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_document(item) for key, item in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        document = {entry.name: to_document(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Struct):
+        names = value.__struct_fields__
+        document = {name: to_document(getattr(value, name)) for name in names}
         return {_KIND: type(value).__name__} | document
     return value
 
@@ -57,8 +59,8 @@ def _read(hint: Any, document: Any) -> Any:  # noqa: PLR0911 - one line a kind o
         return {key: _read(typing.get_args(hint)[1], item) for key, item in document.items()}
     if hint is type(None):
         return _checked(document, document is None, hint)
-    if is_dataclass(hint):
-        return _read_dataclass(hint, document)
+    if issubclass(hint, Struct):
+        return _read_struct(hint, document)
     if hint is float:
         return _read_float(document)
     if issubclass(hint, Enum):
@@ -87,11 +89,11 @@ def _read_tuple(hint: Any, document: Any) -> tuple[Any, ...]:
     return tuple(_read(kind, item) for kind, item in zip(arguments, document, strict=True))
 
 
-def _read_dataclass(hint: Any, document: Any) -> Any:
+def _read_struct(hint: type[Struct], document: Any) -> Any:
     _checked(document, isinstance(document, dict) and document.get(_KIND) == hint.__name__, hint)
     hints = typing.get_type_hints(hint)
-    names = {entry.name for entry in fields(hint)}
-    _checked(document, set(document) == names | {_KIND}, hint)
+    names = hint.__struct_fields__
+    _checked(document, set(document) == {*names, _KIND}, hint)
     return hint(**{name: _read(hints[name], document[name]) for name in names})
 
 
@@ -105,7 +107,7 @@ def _member(hint: Any, document: Any) -> Any:
             return member
     for member in members:
         if (typing.get_origin(member) is tuple) == isinstance(document, list) and not (
-            is_dataclass(member) or member is type(None)
+            (isinstance(member, type) and issubclass(member, Struct)) or member is type(None)
         ):
             return member
     raise DocumentError(f"no member of {hint} fits", code="BAD_DOCUMENT")

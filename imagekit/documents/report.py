@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import Diagnostic, InputError
@@ -14,8 +16,7 @@ _LONGEST = 60
 _LONGEST_LINE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpan:
+class SourceSpan(Struct, frozen=True):
     """A piece of one line of a file; line and column count from 1."""
 
     line: int = 0
@@ -23,8 +24,7 @@ class SourceSpan:
     length: int = 1
 
 
-@dataclass(slots=True)
-class _Faults:
+class _Faults(Struct):
     """What the reports of one file share."""
 
     lines: tuple[str, ...] = ()
@@ -33,8 +33,7 @@ class _Faults:
     files: set[tuple[str, str]] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Collects the faults of one file.
 
     Args:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, assert_never
+
+from msgspec import Struct
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
@@ -26,16 +27,14 @@ class TextRefusedError(InputError):
     """What a Text's ``parse`` raises to give the fault a code of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
+class Found(Struct, Generic[T], frozen=True):
     """A value with its place, for rules that speak of one item of a list."""
 
     value: T
     span: SourceSpan
 
 
-@dataclass(frozen=True, slots=True)
-class Located(Generic[T]):
+class Located(Struct, Generic[T], frozen=True):
     """Another shape, whose values keep their places."""
 
     shape: Shape[T]
@@ -54,8 +53,7 @@ def _same(text: str) -> Any:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Text(Generic[T]):
+class Text(Struct, Generic[T], frozen=True):
     """A text that matches the pattern as a whole, then goes through ``parse``.
 
     ``name`` says in messages what it is: ``a tag``. ``parse`` raises InputError. ``code`` is the
@@ -63,13 +61,13 @@ class Text(Generic[T]):
     """
 
     name: str
-    pattern: str = field(default=ONE_LINE, kw_only=True)
-    hint: str = field(default="", kw_only=True)
-    parse: Callable[[str], T] = field(default=_same, kw_only=True)
-    code: str = field(default="bad-value", kw_only=True)
-    min_length: int = field(default=1, kw_only=True)
-    max_length: int = field(default=4096, kw_only=True)
-    examples: tuple[str, ...] = field(default=(), kw_only=True)
+    pattern: str = ONE_LINE
+    hint: str = ""
+    parse: Callable[[str], T] = _same
+    code: str = "bad-value"
+    min_length: int = 1
+    max_length: int = 4096
+    examples: tuple[str, ...] = ()
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read a text."""
@@ -133,13 +131,12 @@ def plain(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(Struct, frozen=True):
     """A whole number between two limits."""
 
     name: str
-    minimum: int = field(kw_only=True)
-    maximum: int = field(kw_only=True)
+    minimum: int
+    maximum: int
 
     def read(self, node: Node, report: Report) -> int | Invalid:
         """Read a number."""
@@ -162,8 +159,7 @@ class Integer:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(Struct, frozen=True):
     """``true`` or ``false``."""
 
     name: str
@@ -179,8 +175,7 @@ class Boolean:
         return {"type": "boolean", "description": self.name}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a few words, or a single number such as a schema's version."""
 
     name: str
@@ -206,13 +201,12 @@ class Choice:
         return {"type": kind, "description": self.name, "enum": list(self.options)}
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf(Generic[T]):
+class ListOf(Struct, Generic[T], frozen=True):
     """A list of one shape; read as a tuple."""
 
     item: Shape[T]
-    min_items: int = field(default=0, kw_only=True)
-    max_items: int = field(default=MAX_ITEMS, kw_only=True)
+    min_items: int = 0
+    max_items: int = MAX_ITEMS
 
     def read(self, node: Node, report: Report) -> tuple[T, ...] | Invalid:
         """Read every item, and report the faults of all."""
@@ -238,13 +232,12 @@ class ListOf(Generic[T]):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf(Generic[K, V]):
+class MapOf(Struct, Generic[K, V], frozen=True):
     """A mapping with keys that the user chooses; read as an immutable mapping."""
 
     key: Text[K]
     value: Shape[V]
-    max_items: int = field(default=MAX_ITEMS, kw_only=True)
+    max_items: int = MAX_ITEMS
 
     def read(self, node: Node, report: Report) -> Mapping[K, V] | Invalid:
         """Read every key and value, and report the faults of all."""
@@ -276,15 +269,14 @@ class MapOf(Generic[K, V]):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ByKind(Generic[T]):
+class ByKind(Struct, Generic[T], frozen=True):
     """One shape for a number, others for another single value, a list, a mapping."""
 
     name: str
-    number: Shape[T] | None = field(default=None, kw_only=True)
-    scalar: Shape[T] | None = field(default=None, kw_only=True)
-    sequence: Shape[T] | None = field(default=None, kw_only=True)
-    mapping: Shape[T] | None = field(default=None, kw_only=True)
+    number: Shape[T] | None = None
+    scalar: Shape[T] | None = None
+    sequence: Shape[T] | None = None
+    mapping: Shape[T] | None = None
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read the node by the shape for its kind."""

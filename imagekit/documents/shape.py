@@ -33,9 +33,11 @@ A shape returns INVALID where it reported something, so the faults of all parts 
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.place import SourcePlace
@@ -104,8 +106,7 @@ def wrong_kind(node: Node, report: Report, wanted: str, *, text: bool = False) -
     return INVALID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field(Generic[T]):
+class Field(Struct, Generic[T], frozen=True, kw_only=True):
     """One key of a record."""
 
     shape: Shape[T]
@@ -121,8 +122,7 @@ def item(
     return Field(shape=shape, description=description, required=required, default=default)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Values:
+class Values(Struct, frozen=True, kw_only=True):
     """What was read of a record."""
 
     report: Report
@@ -164,17 +164,16 @@ class Values:
 Rule = Callable[[Values, Report], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Record(Generic[T]):
+class Record(Struct, Generic[T], frozen=True):
     """A mapping with known keys."""
 
     name: str
     fields: Mapping[str, Field[Any]]
     make: Callable[[Values], T]
-    rules: tuple[Rule, ...] = field(default=(), kw_only=True)
-    aliases: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    rules: tuple[Rule, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     """Keys that people know from elsewhere, and the ones that are meant."""
-    one_of: tuple[tuple[str, ...], ...] = field(default=(), kw_only=True)
+    one_of: tuple[tuple[str, ...], ...] = ()
     """Groups of keys, of each of which exactly one stands there."""
 
     def read(self, node: Node, report: Report) -> T | Invalid:
@@ -244,16 +243,15 @@ class Record(Generic[T]):
                 report.error(node.span, "missing-key", message, hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class OneKey(Generic[T]):
+class OneKey(Struct, Generic[T], frozen=True):
     """A mapping with exactly one key, which says what it is: ``{run: ...}``, ``{copy: ...}``."""
 
     name: str
     options: Mapping[str, Field[Any]]
     make: Callable[[str, Any, SourcePlace], T]
-    aliases: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    beside: Mapping[str, Mapping[str, Field[Any]]] = field(default_factory=dict, kw_only=True)
-    """For an option, further keys that may stand beside it: fields of the dataclass made of it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, Field[Any]]] = field(default_factory=dict)
+    """For an option, further keys that may stand beside it: fields of the struct made of it."""
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read the mapping; report an unknown key, several or none."""
@@ -273,7 +271,7 @@ class OneKey(Generic[T]):
         if value is INVALID or more is INVALID:
             return INVALID
         made = self.make(entry.key, value, report.place(entry.key_span))
-        return replace(made, **more) if more else made  # type: ignore[type-var]  # a dataclass
+        return replace(made, **more) if more else made  # type: ignore[type-var]  # a struct
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the mapping."""

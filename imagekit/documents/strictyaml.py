@@ -8,9 +8,9 @@ YAML 1.2 (section 10.3.2), so ``no`` is text and ``0755`` is the number 755.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from imagekit.documents.report import Report, SourceSpan, shown
 
@@ -42,8 +42,7 @@ _HINTS = {
 Value = None | bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True):
     """A single value."""
 
     value: Value
@@ -54,16 +53,14 @@ class Scalar:
     span: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence:
+class Sequence(Struct, frozen=True, kw_only=True):
     """A list."""
 
     items: tuple["Node", ...]
     span: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class YamlEntry:
+class YamlEntry(Struct, frozen=True, kw_only=True):
     """A key and its value."""
 
     key: str
@@ -71,16 +68,14 @@ class YamlEntry:
     value: "Node"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class Mapping(Struct, frozen=True, kw_only=True):
     """Keys and values; no key occurs twice."""
 
     entries: tuple[YamlEntry, ...]
     span: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class Broken(Struct, frozen=True, kw_only=True):
     """What was reported already and cannot be read any further."""
 
     span: SourceSpan

@@ -3,7 +3,8 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.errors import ImagekitError
 from imagekit.oci.digest import Digest
@@ -13,14 +14,13 @@ _JSON = "application/json"
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer of few bytes."""
 
     status: int = 200
     content_type: str = _JSON
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class RequestRefusedError(ImagekitError):

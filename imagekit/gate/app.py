@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiohttp import web
 from cachetools import LRUCache
+from msgspec import Struct, field
 
 from imagekit.errors import ImagekitError
 from imagekit.gate import listing
@@ -54,8 +54,7 @@ _ALIVE = "/healthz"
 _UNAUTHORIZED = 401
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CachedResponse:
+class _CachedResponse(Struct, frozen=True, kw_only=True):
     """An answer that is given again without a further look, for a while."""
 
     answer: Answer
@@ -67,8 +66,7 @@ class _CachedResponse:
     """The repository's name here, for the rights of clients."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, kw_only=True):
     """Answers the requests of one listener.
 
     Args:

@@ -2,10 +2,10 @@
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,8 +18,7 @@ _KEPT = 10_000
 _MOST_HOPS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """For whom work is done: what is bounded is bounded for each of them."""
 
     address: str = ""

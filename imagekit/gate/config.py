@@ -5,10 +5,12 @@ What the command line says goes before what the file says.
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.digits import decimal
@@ -38,8 +40,7 @@ ANYBODY = "whoever runs this gate"
 """Whom users ask where the configuration does not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """Where a listener listens."""
 
     host: str
@@ -49,8 +50,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class Tls(Struct, frozen=True, kw_only=True):
     """Certificate and key of the gate, and who signs its clients'."""
 
     certificate: Path
@@ -59,8 +59,7 @@ class Tls:
     client_required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """All that a gate is told."""
 
     upstreams: tuple[Upstream, ...] = ()
@@ -413,8 +412,7 @@ def parse_limits(words: Sequence[str]) -> ListenerLimits:
     return limits
 
 
-@dataclass(frozen=True, slots=True)
-class _Clients:
+class _Clients(Struct, frozen=True):
     htpasswd: Path | None = None
     tokens: Path | None = None
 

@@ -1,11 +1,11 @@
 """How much of a server its clients may take: connections, bytes, times, and work that waits."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerLimits:
+
+class ListenerLimits(Struct, frozen=True, kw_only=True):
     """Bounds of one listener; a client is an address, or the /64 of an IPv6 address."""
 
     connections: int = 4096

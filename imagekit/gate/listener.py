@@ -10,13 +10,14 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import HttpVersion10, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.errors import InputError
 from imagekit.gate.clients import Asker, Clients
@@ -40,8 +41,7 @@ _MOST_SAID = 300
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
+class Manners(Struct, frozen=True, kw_only=True):
     """What a listener holds its clients to, and whom it tells.
 
     Args:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from imagekit.gate.answers import Answer, RequestRefusedError
 from imagekit.gate.clients import Asker
@@ -17,8 +18,7 @@ from imagekit.oci.types import INDEX
 _PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listings:
+class Listings(Struct, frozen=True, kw_only=True):
     """Which lists are given."""
 
     with_tags: bool = True

@@ -5,8 +5,9 @@ upstream are made anew from the values that come out. What the grammar does not 
 above all percent signs: registries take ``apps%2Fdemo`` for ``apps/demo``.
 """
 
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.gate.answers import RequestRefusedError, bad_digest, bad_name, no_such_path
@@ -21,13 +22,11 @@ _MAX_FIELDS = 16
 _DIGITS = frozenset("0123456789")
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True):
     """``/v2/``: is there a registry, and does it know me?"""
 
 
-@dataclass(frozen=True, slots=True)
-class AskManifest:
+class AskManifest(Struct, frozen=True):
     """A manifest by its tag or digest."""
 
     path: str
@@ -36,8 +35,7 @@ class AskManifest:
     """The registry that a client of containerd means (``?ns=``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskBlob:
+class AskBlob(Struct, frozen=True):
     """A blob."""
 
     path: str
@@ -45,8 +43,7 @@ class AskBlob:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskReferrers:
+class AskReferrers(Struct, frozen=True):
     """What names a manifest as its subject."""
 
     path: str
@@ -56,8 +53,7 @@ class AskReferrers:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskTags:
+class AskTags(Struct, frozen=True):
     """The tags of a repository, after ``last`` and at most ``count``."""
 
     path: str
@@ -66,16 +62,14 @@ class AskTags:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskCatalog:
+class AskCatalog(Struct, frozen=True):
     """The repositories, after ``last`` and at most ``count``."""
 
     count: int | None = None
     last: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskHealth:
+class AskHealth(Struct, frozen=True):
     """What is not of the registry: ``healthz``, ``readyz`` or ``metrics``."""
 
     name: str

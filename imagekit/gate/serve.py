@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
 from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import InputError
 from imagekit.gate.answers import Answer
@@ -53,8 +54,7 @@ _FILES_OF_CONNECTION = 3
 """Itself, what it is sent from, and a connection to an upstream."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class _Parts(Struct, frozen=True, kw_only=True):
     """What lives as long as the process."""
 
     setting: "Setting"
@@ -65,8 +65,7 @@ class _Parts:
     shared: Shared | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """What a gate is run with."""
 
     policy: Path

@@ -5,9 +5,11 @@ Policies and signatures speak of the upstream's name; the gate's own host takes 
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from imagekit.errors import ImagekitError, InputError, InvalidReferenceError
 from imagekit.gate.answers import RequestRefusedError, unavailable
@@ -25,8 +27,7 @@ _READER_SECONDS = 600.0
 _HINT = "write [NAME=]HOST[:PORT], [NAME=]http://HOST:PORT or [NAME=]oci:FOLDER"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(Struct, frozen=True, kw_only=True):
     """A registry, or a layout, that images are served from."""
 
     name: str = ""
@@ -43,7 +44,7 @@ class Upstream:
         """
         if not self.host:
             return
-        object.__setattr__(self, "host", canonical_host(self.host, scheme=self.scheme))
+        force_setattr(self, "host", canonical_host(self.host, scheme=self.scheme))
         if not is_canonical(self.host):
             raise InputError(
                 f"the upstream {self.host} would be asked without TLS at the port of HTTPS",
@@ -100,8 +101,7 @@ class Upstream:
         return self.host or str(self.location)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """Where something is: the repository by the upstream's name, and what it is called here."""
 
     upstream: Upstream
@@ -110,8 +110,7 @@ class Site:
     """Begins with the upstream's name, where it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """An upstream, a repository's name there, and what rights call it."""
 
     upstream: Upstream
@@ -245,8 +244,7 @@ def _names_of(upstream: Upstream) -> _Names:
             return _RegistryNames(upstream.host)
 
 
-@dataclass(frozen=True, slots=True)
-class _RegistryNames:
+class _RegistryNames(Struct, frozen=True):
     """A registry's repositories are below its host, and are not listed."""
 
     host: str

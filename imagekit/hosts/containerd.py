@@ -4,8 +4,9 @@
 what stands on stdout, at most 32 KiB, is shown to the user.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InvalidReferenceError
@@ -22,8 +23,7 @@ MAX_DESCRIPTOR = 64 << 10
 MAX_REASON = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullQuestion:
+class PullQuestion(Struct, frozen=True, kw_only=True):
     """What containerd wants to know: may this be pulled?"""
 
     name: str

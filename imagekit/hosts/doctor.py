@@ -1,7 +1,9 @@
 """What this host can do, and the remedy for what it cannot: ``imagekit doctor``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.job import IsolationProbe
 from imagekit.errors import ImagekitError, ToolError
@@ -12,8 +14,7 @@ _MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
 _WIDTH = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True, kw_only=True):
     """The host and what was found about it."""
 
     host: Host

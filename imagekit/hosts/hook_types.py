@@ -1,16 +1,16 @@
 """The configuration of a host's runtime hooks, to which runtimes pass no options."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateConfig:
+class GateConfig(Struct, frozen=True, kw_only=True):
     """The running gate that judges in the place of a policy of the host's own."""
 
     address: str
@@ -19,7 +19,7 @@ class GateConfig:
     """False on loopback only."""
     ca_file: Path | None = None
     """Certificate authorities (PEM) that alone vouch for the gate; None for the system's."""
-    registries: Mapping[str, str] = field(hash=False)
+    registries: Mapping[str, str]
     """The gate's name for each registry behind it; empty where it stands before this one only."""
 
     @property
@@ -28,8 +28,7 @@ class GateConfig:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookConfig:
+class HookConfig(Struct, frozen=True, kw_only=True):
     """How a runtime's plugin verifies: by a policy, or by asking a gate."""
 
     policy: Path | None = None
@@ -47,8 +46,7 @@ class HookConfig:
     """Without a verdict after so long, the answer is no."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookDecision:
+class HookDecision(Struct, frozen=True, kw_only=True):
     """What a runtime is answered about one image."""
 
     allowed: bool

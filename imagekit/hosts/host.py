@@ -1,36 +1,34 @@
 """What a host has to offer for building and running images, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
+
+from msgspec import Struct, field
 
 Cgroups = Literal["v2", "hybrid", "v1", "none"]
 Status = Literal["ok", "remark", "problem"]
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceLimits:
+class ResourceLimits(Struct, frozen=True, kw_only=True):
     """Soft and hard limit of a process; -1 is unlimited."""
 
     soft: int
     hard: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFile:
+class EngineFile(Struct, frozen=True, kw_only=True):
     """A configuration file of an engine, as it reads it."""
 
     path: Path
-    document: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+    document: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     fault: str = ""
     """Why it cannot be read; the document is empty then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSetup:
+class EngineSetup(Struct, frozen=True, kw_only=True):
     """How the engines of a host are set up."""
 
     overrides: tuple[Path, ...] = ()
@@ -49,8 +47,7 @@ class EngineSetup:
     """Image stores on network file systems, with the type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """What was found on a host."""
 
     root: bool
@@ -82,8 +79,7 @@ class Host:
     processes: ResourceLimits = field(default_factory=lambda: ResourceLimits(soft=-1, hard=-1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostCheck:
+class HostCheck(Struct, frozen=True, kw_only=True):
     """One thing that was looked at, and the remedy where it is not well."""
 
     name: str

@@ -1,15 +1,15 @@
 """Verify first, then pull or run exactly what was verified: ``imagekit pull``, ``imagekit run``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.verify.verdict import Judge, Verdict, allowed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullResult:
+class PullResult(Struct, frozen=True, kw_only=True):
     """The verdict, and what was pulled where it allowed that."""
 
     verdict: Verdict
@@ -18,8 +18,7 @@ class PullResult:
     """The image's id in the local storage."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, frozen=True, kw_only=True):
     """The verdict, and how the container ended where it was started."""
 
     verdict: Verdict

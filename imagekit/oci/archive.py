@@ -13,9 +13,10 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, InputError, NotFoundError, RegistryError
 from imagekit.files import HINTS, OutputFile, output, storage_errors
@@ -37,16 +38,14 @@ _RECORD = 20 * BLOCK
 _MAX_TAIL = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberPlace:
+class MemberPlace(Struct, frozen=True, kw_only=True):
     """Where a member's bytes lie in the file."""
 
     offset: int
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
+class Archive(Struct, frozen=True, kw_only=True):
     """An open archive, its table of members checked: a store of a layout."""
 
     folder: Path
@@ -191,8 +190,7 @@ class _Headers:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberContent:
+class MemberContent(Struct, frozen=True, kw_only=True):
     """A member to be written: its size is known before its bytes are read."""
 
     path: str

@@ -1,7 +1,9 @@
 """Where recipes are published: what ``--to`` means."""
 
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.hostname import canonical_host, names_host
@@ -15,8 +17,7 @@ from imagekit.oci.location import (
 from imagekit.oci.reference import LAYOUT_HOST, Repository, check_path, quoted
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where recipes are published: a location, and what images are called there."""
 
     host: str
@@ -29,7 +30,7 @@ class Destination:
         Raises:
             InvalidReferenceError: it is none.
         """
-        object.__setattr__(self, "host", canonical_host(self.host))
+        force_setattr(self, "host", canonical_host(self.host))
 
     @classmethod
     def parse(cls, text: str, *, alias: str = "") -> Self:

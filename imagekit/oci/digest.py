@@ -1,8 +1,9 @@
 """Content digests (OCI image-spec, descriptor.md "Digests")."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from imagekit.errors import IntegrityError, InvalidReferenceError
 
@@ -10,8 +11,7 @@ _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """An algorithm and the lower-case hexadecimal value, such as ``sha256:9f2c...``."""
 
     algorithm: str

@@ -12,10 +12,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
@@ -68,8 +70,7 @@ class ReadStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutStore:
+class LayoutStore(Struct, frozen=True):
     """Content by digest in a layout folder."""
 
     folder: Path
@@ -151,8 +152,7 @@ class LayoutStore:
                     Path(part.name).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutReader:
+class LayoutReader(Struct, frozen=True):
     """The pull half of the registry ports over a layout: ``ports.RegistryReader``."""
 
     store: ReadStore
@@ -207,8 +207,7 @@ class LayoutReader:
         return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutRegistry(LayoutReader):
+class LayoutRegistry(LayoutReader, frozen=True):
     """Both halves over a layout folder, made where something is written."""
 
     store: LayoutStore

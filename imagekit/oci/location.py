@@ -6,9 +6,10 @@ parsed once, together with the name, from what a user typed. Readers and writers
 kept of an image is kept by both: two places may say different things of one name.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from msgspec import Struct
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.hostname import names_host
@@ -18,8 +19,7 @@ LAYOUT_PREFIX = "oci:"
 """What begins the text of a location that is a layout."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryLocation:
+class RegistryLocation(Struct, frozen=True):
     """The registry that the host of an image's name says."""
 
     is_remote: ClassVar[bool] = True
@@ -39,8 +39,7 @@ class RegistryLocation:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutLocation:
+class LayoutLocation(Struct, frozen=True):
     """An OCI image layout (image-spec image-layout.md) in a folder, or in an archive of one."""
 
     path: Path
@@ -71,8 +70,7 @@ Location = RegistryLocation | LayoutLocation
 REGISTRY = RegistryLocation()
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedRepository:
+class LocatedRepository(Struct, frozen=True):
     """A repository, and where it is."""
 
     location: Location
@@ -87,8 +85,7 @@ class LocatedRepository:
         return self.location.shown(str(self.repository))
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedReference:
+class LocatedReference(Struct, frozen=True):
     """The name of an image, and where it is."""
 
     location: Location

@@ -8,8 +8,10 @@ spelling, whoever made it (``imagekit.oci.hostname``), and so has a name of Dock
 a single component stands below ``library/``.
 """
 
-from dataclasses import dataclass, replace
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
@@ -26,8 +28,7 @@ _OFFICIAL = "library"
 """Where Docker Hub has the images whose names have one component."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(Struct, frozen=True, order=True):
     """A repository by its full name, wherever it is (``imagekit.oci.location``)."""
 
     host: str
@@ -40,9 +41,9 @@ class Repository:
             InvalidReferenceError: the host is none.
         """
         host = canonical_host(self.host)
-        object.__setattr__(self, "host", host)
+        force_setattr(self, "host", host)
         if host == HUB and "/" not in self.path:
-            object.__setattr__(self, "path", f"{_OFFICIAL}/{self.path}")
+            force_setattr(self, "path", f"{_OFFICIAL}/{self.path}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -75,8 +76,7 @@ class Repository:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaggedReference:
+class TaggedReference(Struct, frozen=True, order=True):
     """A repository and a tag: something that may move."""
 
     repository: Repository
@@ -108,8 +108,7 @@ class TaggedReference:
         return f"{self.repository}:{self.tag}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PinnedReference:
+class PinnedReference(Struct, frozen=True, order=True):
     """A repository and a digest: always the same bytes.
 
     ``tag`` is the tag that it was asked for by, if any: what a signature has to be made for. It

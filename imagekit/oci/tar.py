@@ -7,9 +7,10 @@ bounded, a wrong checksum ends the reading, and no path leads out of the root.
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError
 
@@ -65,8 +66,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TarEntry:
+class TarEntry(Struct, frozen=True):
     """One entry; ``size`` bytes of content follow it in the stream."""
 
     path: str

@@ -4,8 +4,9 @@ Values only; ``imagekit.oci.codec`` reads them from bytes and writes them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from imagekit.oci.digest import Digest
 
@@ -45,8 +46,7 @@ MAX_MANIFEST = 4 << 20
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
+class Platform(Struct, frozen=True, kw_only=True):
     """An operating system and an architecture, in Go's words: ``linux/amd64``."""
 
     os: str
@@ -57,20 +57,18 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True, kw_only=True):
     """What points to content: media type, digest and size in bytes."""
 
     media_type: str
     digest: Digest
     size: int
     artifact_type: str = ""
-    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     platform: Platform | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """An image manifest, of an image or of an artifact (``artifact_type``)."""
 
     media_type: str
@@ -78,22 +76,20 @@ class Manifest:
     layers: tuple[Descriptor, ...]
     artifact_type: str = ""
     subject: Descriptor | None = None
-    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(Struct, frozen=True, kw_only=True):
     """An image index: manifests of several platforms, or of referrers."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
     artifact_type: str = ""
     subject: Descriptor | None = None
-    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawManifest:
+class RawManifest(Struct, frozen=True, kw_only=True):
     """A manifest or index as the exact bytes that were received, their digest checked."""
 
     media_type: str
@@ -106,8 +102,7 @@ class RawManifest:
         return Descriptor(media_type=self.media_type, digest=self.digest, size=len(self.raw))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """One line of an image's history."""
 
     created: str
@@ -116,8 +111,7 @@ class History:
     empty_layer: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(Struct, frozen=True, kw_only=True):
     """How a runtime learns whether a container works; times in nanoseconds, 0 for the default."""
 
     test: tuple[str, ...]
@@ -128,8 +122,7 @@ class Healthcheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True, kw_only=True):
     """The configuration of an image: how it is run and which layers it is made of.
 
     ``healthcheck``, ``shell`` and ``onbuild`` are Docker's; OCI's specification leaves room for
@@ -144,7 +137,7 @@ class ImageConfig:
     cmd: tuple[str, ...] = ()
     workdir: str = ""
     user: str = ""
-    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     exposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""

@@ -2,8 +2,10 @@
 
 import os
 import stat
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import IntegrityError, NotFoundError
@@ -22,8 +24,7 @@ from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Struct, frozen=True, kw_only=True):
     """The verdict on one staged image."""
 
     path: Path
@@ -33,8 +34,7 @@ class Checked:
     """Its id in a store."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """What is asked of staged images besides a good receipt."""
 
     reference: Reference | None = None

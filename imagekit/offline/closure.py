@@ -9,7 +9,8 @@ What must hold:
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.errors import DocumentError, InputError, IntegrityError, NotFoundError
 from imagekit.oci.codec import parse_manifest
@@ -34,8 +35,7 @@ _TAGS = (".sig", ".att", ".sbom")
 """What cosign writes tags of, beside an image, in its older formats."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closure:
+class Closure(Struct, frozen=True, kw_only=True):
     """What belongs to one image, each thing once, in the order in which it can be written."""
 
     image: PinnedReference
@@ -62,8 +62,7 @@ class Closure:
         return sum(blob.size for blob in self.blobs) + sum(len(one.raw) for one in raw)
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     reader: RegistryReader
     image: PinnedReference
     unread: Collection[Digest] = ()

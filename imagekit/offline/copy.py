@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
@@ -21,8 +22,7 @@ Name = Callable[[TaggedReference, RawManifest], None]
 """Lets a tag point to an image."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(Struct, frozen=True, kw_only=True):
     """An image at its new place."""
 
     reference: PinnedReference

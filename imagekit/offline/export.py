@@ -3,8 +3,10 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import PolicyError
 from imagekit.files import storage_errors
@@ -43,19 +45,17 @@ from imagekit.verify.verdict import Judge, Verdict, allowed
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyFiles:
+class PolicyFiles(Struct, frozen=True, kw_only=True):
     """A policy, and the exact bytes of its file and of all that it names."""
 
     policy: OpenedPolicy
-    files: Mapping[str, bytes] = field(hash=False)
+    files: Mapping[str, bytes]
     """The policy's own, its signature's where it has one, and those of keys and trusted roots."""
     name: str
     """What the policy's file is called."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
+class Export(Struct, frozen=True, kw_only=True):
     """The verdict, and what was exported where it allowed that."""
 
     verdict: Verdict
@@ -65,8 +65,7 @@ class Export:
     """Whether the file was written; else the same bytes were there, or nothing was wanted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
+class ExportOptions(Struct, frozen=True, kw_only=True):
     """What goes into the file."""
 
     platforms: tuple[str, ...] = ()

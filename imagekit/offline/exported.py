@@ -1,7 +1,8 @@
 """The record of an exported file as JSON, and the paths that such a file may have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -14,16 +15,14 @@ RECORD = "imagekit/export.json"
 POLICY_FOLDER = "imagekit/policy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """One file in the archive."""
 
     digest: Digest
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnclosedPolicy:
+class EnclosedPolicy(Struct, frozen=True, kw_only=True):
     """The policy that the image was judged by before it was exported."""
 
     file: str
@@ -33,15 +32,14 @@ class EnclosedPolicy:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Struct, frozen=True, kw_only=True):
     """The record of an exported file."""
 
     reference: Reference
     """The image's name, in the registry that it came from."""
     digest: Digest
     policy: EnclosedPolicy
-    members: Mapping[str, Member] = field(hash=False)
+    members: Mapping[str, Member]
     """Every other file of the archive, by its path."""
 
 

@@ -8,9 +8,10 @@ layers' files in ``overlay/ID/diff`` or ``vfs/dir/ID``. The overlay driver finds
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.documents import strictjson
@@ -30,8 +31,7 @@ _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
+class StoredImage(Struct, frozen=True, kw_only=True):
     """An image in a store."""
 
     image: str
@@ -44,8 +44,7 @@ class StoredImage:
     """All manifests that the store has of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageStore:
+class ImageStore(Struct, frozen=True, kw_only=True):
     """A store in a folder."""
 
     folder: Path
@@ -149,8 +148,7 @@ class ImageStore:
                 yield from (layer / small for small in ("lower", "link"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreWriter:
+class StoreWriter(Struct, frozen=True, kw_only=True):
     """Fills a store by Podman."""
 
     programs: Programs

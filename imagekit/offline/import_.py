@@ -4,9 +4,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import (
@@ -51,8 +52,7 @@ _SPARE = 16 << 20
 Judge = Callable[[LocatedReference, RegistryReader], Verdict]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class Imported(Struct, frozen=True, kw_only=True):
     """The verdict, and where the image is now, if the verdict allowed that."""
 
     verdict: Verdict
@@ -70,8 +70,7 @@ class Imported:
         return "" if self.reference is None else self.location.shown(str(self.reference))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(Struct, frozen=True, kw_only=True):
     """How things are reached, and whether anything is written."""
 
     registry: RegistryOptions = field(default_factory=RegistryOptions)

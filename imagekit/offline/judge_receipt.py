@@ -11,8 +11,10 @@ What must hold:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.offline.stage_target import Receipt
@@ -43,8 +45,7 @@ _NO_SUMMARY = frozenset({"WRONG_PREDICATE_TYPE", "DIGEST_MISMATCH"})
 _HINT = "stage the image again, as the policy of nodes wants it: imagekit stage --verifier-id URI"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptContext:
+class ReceiptContext(Struct, frozen=True, kw_only=True):
     """What receipts are judged by."""
 
     policy: OpenedPolicy
@@ -53,8 +54,7 @@ class ReceiptContext:
     """Verifies keyless signatures; without it none counts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Struct, frozen=True, kw_only=True):
     """Whose receipts a rule relies on."""
 
     authorities: tuple[Authority, ...]

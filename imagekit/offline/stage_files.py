@@ -4,8 +4,10 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit import rooted
 from imagekit.errors import IntegrityError
@@ -25,8 +27,7 @@ _HALF = 16
 _SHOWN = 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileStaging:
+class FileStaging(Struct, frozen=True, kw_only=True):
     """One image on its way into a directory of staged images."""
 
     work: Work

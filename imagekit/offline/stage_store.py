@@ -2,8 +2,10 @@
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman import clear_folder, run_folder
 from imagekit.errors import IntegrityError
@@ -18,8 +20,7 @@ from imagekit.process import Runner
 from imagekit.progress import Done, Started
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreWork:
+class StoreWork(Struct, frozen=True, kw_only=True):
     """One image on its way into a store."""
 
     work: Work

@@ -1,9 +1,10 @@
 """Images staged for nodes without a registry, and the receipts that say what was staged."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
@@ -28,8 +29,7 @@ class StageKind(StrEnum):
     """A read-only additional image store of Podman, which may hold many images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Where an image is staged, and as what."""
 
     kind: StageKind
@@ -54,8 +54,7 @@ class Target:
         return f"{self.kind}:{self.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
+class Bind(Struct, frozen=True, kw_only=True):
     """A folder of the nodes that a bundle's containers see."""
 
     source: str
@@ -81,8 +80,7 @@ class Bind:
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """What the one who staged an image says of it, as yet unverified."""
 
     image: PinnedReference

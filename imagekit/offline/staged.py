@@ -6,8 +6,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, InputError, NotFoundError
 from imagekit.files import storage_errors
@@ -22,8 +23,7 @@ from imagekit.signatures.bundle import MAX_BUNDLE, parse_bundle
 SUFFIX = ".receipt.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageDirectory:
+class StageDirectory(Struct, frozen=True, kw_only=True):
     """``PATH``, a link to the version that is meant, and ``PATH.d``, where all versions lie."""
 
     path: Path

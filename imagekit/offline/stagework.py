@@ -1,9 +1,10 @@
 """What staging works with, whatever an image is staged as."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
@@ -25,8 +26,7 @@ from imagekit.signatures.ports import Signer
 from imagekit.verify.verdict import Judge, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageOptions:
+class StageOptions(Struct, frozen=True, kw_only=True):
     """How an image is staged."""
 
     verifier: str
@@ -46,8 +46,7 @@ class StageOptions:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class Staged(Struct, frozen=True, kw_only=True):
     """The verdict, and what lies where, if the verdict allowed that."""
 
     verdict: Verdict
@@ -63,8 +62,7 @@ class Staged:
     """Versions that were taken away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageContext:
+class StageContext(Struct, frozen=True, kw_only=True):
     """Everything that staging works with."""
 
     judge: Judge
@@ -75,8 +73,7 @@ class StageContext:
     clock: Clock = field(default_factory=SystemClock)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """One image on its way to one place."""
 
     context: StageContext

@@ -7,8 +7,9 @@ of these files lends its owner's rights: on the host that would be the user's, a
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
@@ -25,8 +26,7 @@ _COPY = {
 _SQUASH = 'mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} {owner}'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stager:
+class Stager(Struct, frozen=True, kw_only=True):
     """Unpacks images in a storage of its own, which is gone afterwards."""
 
     programs: Programs

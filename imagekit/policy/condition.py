@@ -3,9 +3,10 @@
 Values only; ``imagekit.verify.conditions`` judges by them.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
+
+from msgspec import Struct
 
 
 class Severity(IntEnum):
@@ -19,8 +20,7 @@ class Severity(IntEnum):
     UNKNOWN = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageRange:
+class PackageRange(Struct, frozen=True, kw_only=True):
     """Packages by purl without a version, and the versions of them that are meant."""
 
     purl: str
@@ -29,8 +29,7 @@ class PackageRange:
     """Version range specifier (``vers:``), such as ``vers:deb/<3.0.15-1``; empty for all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SbomCondition:
+class SbomCondition(Struct, frozen=True, kw_only=True):
     """What an SBOM must hold."""
 
     min_components: int = 0
@@ -42,8 +41,7 @@ class SbomCondition:
     deny_packages: tuple[PackageRange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvenanceCondition:
+class ProvenanceCondition(Struct, frozen=True, kw_only=True):
     """What a SLSA provenance must say."""
 
     builder_ids: tuple[str, ...] = ()
@@ -52,8 +50,7 @@ class ProvenanceCondition:
     """Globs of repositories; every base image among the dependencies must match one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VulnerabilityCondition:
+class VulnerabilityCondition(Struct, frozen=True, kw_only=True):
     """What a vulnerability report may say."""
 
     max_severity: Severity | None = None
@@ -63,8 +60,7 @@ class VulnerabilityCondition:
     """Of the scan."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VsaCondition:
+class VsaCondition(Struct, frozen=True, kw_only=True):
     """Whose verification summaries count, and which."""
 
     verifier_ids: tuple[str, ...]

@@ -1,11 +1,11 @@
 """Findings, made in one place, so that no untrusted text reaches a terminal as it is."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+
+class Finding(Struct, frozen=True, kw_only=True):
     """One check and what came of it.
 
     ``code`` is ``OK`` for a check that passed, else one of the words of the README's table, such

@@ -1,7 +1,8 @@
 """Reading policies: strict, whole or not at all."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report

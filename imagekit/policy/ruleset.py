@@ -3,10 +3,11 @@
 Values only, already checked; ``imagekit.policy.load`` reads them from YAML.
 """
 
-from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
@@ -51,8 +52,7 @@ class Proof(StrEnum):
     """The required attestations alone: for images that are attested and not signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredAttestation:
+class RequiredAttestation(Struct, frozen=True, kw_only=True):
     """An attestation that an image must have, by one of these authorities."""
 
     type: str
@@ -64,16 +64,14 @@ class RequiredAttestation:
     """What its predicate must say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remap:
+class Remap(Struct, frozen=True, kw_only=True):
     """Mirrors: ``prefix`` of the name asked for stands for ``signed_prefix`` in signatures."""
 
     prefix: str
     signed_prefix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
+class Freshness(Struct, frozen=True, kw_only=True):
     """How old an image may be, and whether its tag may go back."""
 
     max_age: timedelta | None = None
@@ -84,8 +82,7 @@ class Freshness:
     """Whether the verifier must be able to remember what it saw."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platforms:
+class Platforms(Struct, frozen=True, kw_only=True):
     """Which platforms an image must have, and which of its manifests must be signed."""
 
     verify: Level = Level.TOP
@@ -93,8 +90,7 @@ class Platforms:
     """As ``linux/amd64`` or ``linux/arm64/v8``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expression:
+class Expression(Struct, frozen=True, kw_only=True):
     """A CEL expression that must be true of the image."""
 
     cel: str
@@ -102,8 +98,7 @@ class Expression:
     """What a person reads where it is not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRule:
+class ImageRule(Struct, frozen=True, kw_only=True):
     """What holds for the images whose repository matches the glob."""
 
     glob: str
@@ -125,8 +120,7 @@ class ImageRule:
     """Until then what this rule refuses is only warned of; None enforces."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deny:
+class Deny(Struct, frozen=True, kw_only=True):
     """What is refused whoever signed it: looked up before anything else."""
 
     digests: frozenset[Digest] = frozenset()
@@ -135,8 +129,7 @@ class Deny:
     identities: tuple[Identity, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyException:
+class PolicyException(Struct, frozen=True, kw_only=True):
     """A dated exception: one image, by its digest, is allowed without signatures."""
 
     repository: Repository
@@ -146,8 +139,7 @@ class PolicyException:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """A whole policy. What no rule matches is refused."""
 
     name: str
@@ -164,8 +156,7 @@ class Policy:
     """The files that it names, by their paths, with the digests of what was read of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedPolicy(Policy):
+class OpenedPolicy(Policy, frozen=True, kw_only=True):
     """A policy that may judge: it was asked who signed it, or said that this does not matter.
 
     ``imagekit.verify.policies`` makes it of a policy that was read, and nothing is judged by
@@ -184,5 +175,5 @@ class OpenedPolicy(Policy):
             policy: what was read.
             standing: what was found of it; nothing where its author does not matter.
         """
-        read = {part.name: getattr(policy, part.name) for part in fields(Policy)}
+        read = {name: getattr(policy, name) for name in Policy.__struct_fields__}
         return cls(**read, standing=standing)

@@ -1,9 +1,11 @@
 """Who may sign policies, as a file: for keyless signers, and to bind them to names of policies."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
@@ -18,8 +20,7 @@ from imagekit.policy.schema.single_values import MAX_AUTHORITIES, MAX_LISTED, NA
 from imagekit.signatures.authority import Authority, TrustRoot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicySigners:
+class PolicySigners(Struct, frozen=True, kw_only=True):
     """Who may sign policies for this verifier."""
 
     authorities: tuple[Authority, ...]

@@ -4,7 +4,8 @@ Nothing is verified here but digests: what a signature claims is shown as a clai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError
@@ -29,8 +30,7 @@ from imagekit.verify.evidence import Candidate, Form
 _MAX_SBOM = 32 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """What a signature or attestation says about the image; nobody has verified it."""
 
     form: str
@@ -43,8 +43,7 @@ class Claim:
     """Whether it speaks of this digest at all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SbomSummary:
+class SbomSummary(Struct, frozen=True, kw_only=True):
     """An SBOM that is attached to the image as a document of its own."""
 
     digest: Digest
@@ -53,8 +52,7 @@ class SbomSummary:
     components: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(Struct, frozen=True, kw_only=True):
     """Everything that one screen shows."""
 
     reference: PinnedReference
@@ -62,7 +60,7 @@ class Inspection:
     platforms: tuple[tuple[str, Digest], ...]
     layers: tuple[Descriptor, ...] = ()
     config: ImageConfig | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     sboms: tuple[SbomSummary, ...] = ()
     notes: tuple[str, ...] = ()

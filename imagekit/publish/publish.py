@@ -24,8 +24,10 @@ from run to run, and it takes no part in judging what this run has written.
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage
@@ -59,8 +61,7 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.kept import KeptContent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishOptions:
+class PublishOptions(Struct, frozen=True, kw_only=True):
     """How publishing is done."""
 
     registry: RegistryOptions = field(default_factory=RegistryOptions)
@@ -129,8 +130,7 @@ def publish(
     return work.release()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _Work(Struct, frozen=True, kw_only=True):
     """One recipe on its way."""
 
     recipe: Recipe

@@ -1,7 +1,8 @@
 """Images that were published, as publish tells of them."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference
@@ -9,8 +10,7 @@ from imagekit.oci.reference import PinnedReference
 Status = Literal["published", "completed", "unchanged"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedImage:
+class PublishedImage(Struct, frozen=True, kw_only=True):
     """An image that lies signed, attested and tagged in a registry or layout."""
 
     reference: PinnedReference

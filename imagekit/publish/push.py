@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.build.image import BuiltImage
 from imagekit.errors import InputError, TagRaceError
@@ -16,8 +17,7 @@ IMMUTABLE_TAG = "publish/immutable-tag"
 _MEGA = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
+class Pushed(Struct, frozen=True, kw_only=True):
     """An image that the registry has, without a tag."""
 
     reference: PinnedReference

@@ -10,7 +10,9 @@ What is not understood is refused.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report, SourceSpan
@@ -64,8 +66,7 @@ _VALUES = {"checksum": r"sha256:[0-9a-f]{64}", "network": "none"}
 _MAX_VARIABLES = 500
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """What was read so far."""
 
     build_args: Mapping[str, str]

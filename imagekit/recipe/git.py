@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError
@@ -18,8 +20,7 @@ _LIMIT = 30.0
 _DIGITS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class _Git:
+class _Git(Struct, frozen=True):
     """Asks git about one folder; nothing that it runs is another program."""
 
     runner: Runner

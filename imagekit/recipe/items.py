@@ -1,7 +1,8 @@
 """The shape of recipe.yaml, schema 1: every key, what it is for and what it may hold."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.scalars import (

@@ -7,7 +7,8 @@ and Docker's differ, or where a blank could pass for another character, the line
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents.report import Report, SourceSpan
 
@@ -28,8 +29,7 @@ _LITERAL = frozenset({"CMD", "ENTRYPOINT", "HEALTHCHECK", "RUN", "SHELL"})
 _OPTIONS = re.compile(r"(?:--\S*[ \t]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """An instruction: its word in capitals, what stands behind it, and where it began."""
 
     word: str
@@ -39,8 +39,7 @@ class Line:
     """The lines of its here-documents, with the ends."""
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(Struct):
     """The lines that were not read yet."""
 
     lines: list[str]

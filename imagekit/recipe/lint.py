@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report, SourceSpan
@@ -14,8 +15,7 @@ from imagekit.recipe.render import reaches
 from imagekit.recipe.tree import Recipes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LintedRecipe:
+class LintedRecipe(Struct, frozen=True, kw_only=True):
     """What became of linting."""
 
     recipes: int

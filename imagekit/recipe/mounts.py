@@ -7,7 +7,8 @@ each value has a form.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import InputError
 from imagekit.oci.digest import Digest
@@ -45,8 +46,7 @@ _OF_TYPE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One mount, its variables replaced."""
 
     values: Mapping[str, str]

@@ -2,8 +2,9 @@
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report, SourceSpan
@@ -22,8 +23,7 @@ FILE_NAME = "recipe.yaml"
 _NO_DIGEST = Digest.of(b"")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composed:
+class Composed(Struct, frozen=True, kw_only=True):
     """A recipe.yaml whose YAML was read, and nothing else yet."""
 
     file: Path

@@ -4,10 +4,11 @@ Each part keeps its place in the file, so that an error much later can still poi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
@@ -23,8 +24,7 @@ def is_excluded(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBase:
+class ImageBase(Struct, frozen=True, kw_only=True):
     """An image of a registry or layout, by digest."""
 
     reference: PinnedReference
@@ -35,8 +35,7 @@ class ImageBase:
         return self.location.shown(str(self.reference))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapBase:
+class BootstrapBase(Struct, frozen=True, kw_only=True):
     """A distribution's minimal system, made by mmdebstrap from the host's own mirror."""
 
     distribution: Literal["debian"]
@@ -44,16 +43,14 @@ class BootstrapBase:
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipeBase:
+class RecipeBase(Struct, frozen=True, kw_only=True):
     """The image that another recipe of the same tree of recipes builds."""
 
     name: str
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScratchBase:
+class ScratchBase(Struct, frozen=True, kw_only=True):
     """Nothing at all."""
 
     place: SourcePlace
@@ -62,8 +59,7 @@ class ScratchBase:
 Base = ImageBase | BootstrapBase | RecipeBase | ScratchBase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(Struct, frozen=True, kw_only=True):
     """One instruction of a Containerfile, as the one line that Buildah gets.
 
     An image that it names stands in ``text`` as its name between two NUL characters, which no
@@ -76,8 +72,7 @@ class Instruction:
     """The lines of its here-documents, their ends included."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """One stage of a Containerfile: what it stands on and what is done."""
 
     number: int
@@ -93,8 +88,7 @@ class Stage:
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needed:
+class Needed(Struct, frozen=True, kw_only=True):
     """A part of a Containerfile that older versions of Buildah do not know, or do unsafely."""
 
     feature: str
@@ -103,8 +97,7 @@ class Needed:
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Containerfile:
+class Containerfile(Struct, frozen=True, kw_only=True):
     """A Containerfile that was read whole: the stages that the last one needs, in their order."""
 
     arguments: tuple[Instruction, ...] = ()
@@ -126,8 +119,7 @@ class Containerfile:
         return stage.image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packages:
+class Packages(Struct, frozen=True, kw_only=True):
     """What one package manager installs.
 
     For apt, ``NAME`` or ``NAME=VERSION``. For pip, ``NAME==VERSION`` with
@@ -139,8 +131,7 @@ class Packages:
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep:
+class RunStep(Struct, frozen=True, kw_only=True):
     """A command: text for ``/bin/sh -c``, or an argument vector that is executed as it stands."""
 
     command: str | tuple[str, ...]
@@ -149,8 +140,7 @@ class RunStep:
     """Whether it has the host's network; else it has none but loopback."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyStep:
+class CopyStep(Struct, frozen=True, kw_only=True):
     """A file or folder of the recipe's folder, copied into the image."""
 
     source: str
@@ -162,8 +152,7 @@ class CopyStep:
     """``UID[:GID]`` or names that the image's passwd and group files know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchStep:
+class FetchStep(Struct, frozen=True, kw_only=True):
     """A file of the network, checked against its digest before anything reads it."""
 
     url: str
@@ -176,8 +165,7 @@ class FetchStep:
 Step = RunStep | CopyStep | FetchStep
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class Secret(Struct, frozen=True, kw_only=True):
     """Where a secret's value comes from when a step runs; the value itself is never kept.
 
     A step reads it from ``/run/secrets/ID``.
@@ -189,8 +177,7 @@ class Secret:
     place: SourcePlace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageTest:
+class ImageTest(Struct, frozen=True, kw_only=True):
     """A command that must behave in the finished image.
 
     ``run`` goes around the entrypoint, ``args`` go to it; exactly one is given. ``stdout`` and
@@ -205,8 +192,7 @@ class ImageTest:
     stderr: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tags:
+class Tags(Struct, frozen=True, kw_only=True):
     """The tags of a release, ``{version}`` and the like already put in."""
 
     immutable: tuple[str, ...]
@@ -218,8 +204,7 @@ class Tags:
         return tuple(dict.fromkeys((*self.immutable, *self.moving)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True):
     """A recipe, wholly checked.
 
     ``digest`` is that of recipe.yaml and every file beside it: see
@@ -238,7 +223,7 @@ class Recipe:
     description: str = ""
     licenses: str = ""
     source: str = ""
-    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     packages: tuple[Packages, ...] = ()
     steps: tuple[Step, ...] = ()
     containerfile: str = ""
@@ -249,14 +234,14 @@ class Recipe:
     """
     script: Containerfile | None = None
     """The Containerfile as it was read; None where there is none."""
-    env: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     workdir: str = ""
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    build_args: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    build_args: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     secrets: tuple[Secret, ...] = ()
     platforms: tuple[Platform, ...] = ()
     """Empty: the platform of the host."""

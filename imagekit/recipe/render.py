@@ -7,7 +7,8 @@ read neither more nor fewer than were judged.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.documents import strictjson
 from imagekit.documents.digits import decimal
@@ -16,8 +17,7 @@ from imagekit.recipe.recipe import Containerfile, Instruction, Stage
 _MARK = "\0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseReference:
+class BaseReference(Struct, frozen=True, kw_only=True):
     """An image that a Containerfile names, as the storage has it."""
 
     id: str
@@ -28,8 +28,7 @@ class BaseReference:
     """What it wants to be done first (ONBUILD)."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepReport:
+class StepReport(Struct, frozen=True):
     """A line that Buildah writes when it begins a step."""
 
     begin: str
@@ -48,16 +47,14 @@ class StepReport:
         return rest.endswith(self.end) if self.end else not rest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(Struct, frozen=True, kw_only=True):
     """What Buildah gets, and what it reports."""
 
     text: str
     reports: tuple[StepReport, ...]
 
 
-@dataclass(slots=True)
-class _Lines:
+class _Lines(Struct):
     text: list[str] = field(default_factory=list)
     reports: list[StepReport] = field(default_factory=list)
 

@@ -7,8 +7,9 @@ near another one must not decide what that is built on.
 """
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
@@ -25,8 +26,7 @@ _KEPT_CODES = frozenset(
 """Codes of a base's faults that are reported as they are, at the line that names the base."""
 
 
-@dataclass(slots=True)
-class Recipes:
+class Recipes(Struct):
     """The recipes of one command; each is read once."""
 
     root: Path | None = None

@@ -1,8 +1,9 @@
 """The whole of recipe.yaml, schema 1: its keys in their order, and the Recipe made of them."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from imagekit.documents.scalars import Choice, ListOf
 from imagekit.documents.shape import Field, Record, Values, item

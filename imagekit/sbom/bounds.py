@@ -6,7 +6,8 @@ what is over becomes one note.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from imagekit.build.catalogued import Allowance
 from imagekit.sbom.contents import Component, License

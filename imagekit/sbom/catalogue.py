@@ -1,7 +1,8 @@
 """From the files of an image's layers to its SBOM: the whole of it, without I/O."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from imagekit.build.catalogued import (
     DPKG_INFO,

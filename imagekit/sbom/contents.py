@@ -5,14 +5,14 @@ is what the layers of an image add up to.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from imagekit.build.image import Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegularFile:
+class RegularFile(Struct, frozen=True, kw_only=True):
     """A regular file of a layer whose files are listed one by one.
 
     Only programs carry a digest: what is neither executable nor ELF is there to say that it hides
@@ -31,23 +31,22 @@ class RegularFile:
         return self.executable or self.elf
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerFiles:
+class LayerFiles(Struct, frozen=True, kw_only=True):
     """What cataloguing needs of one layer, or of one folder. Paths have no slash in front."""
 
     layer: str = ""
     """The layer's diffID as text; empty for a folder."""
     origin: Origin | None = None
     """None where nothing says which part of a recipe the layer came from."""
-    documents: Mapping[str, bytes] = field(default_factory=dict, hash=False)
+    documents: Mapping[str, bytes] = field(default_factory=dict)
     """Files of package databases, licence texts and the like, by path."""
-    links: Mapping[str, str] = field(default_factory=dict, hash=False)
+    links: Mapping[str, str] = field(default_factory=dict)
     """Symbolic links and what they say."""
     removed: frozenset[str] = frozenset()
     """Paths that the layer takes away, with all that lies under them."""
     emptied: frozenset[str] = frozenset()
     """Folders that hide what lower layers have in them (``.wh..wh..opq``)."""
-    files: Mapping[str, RegularFile] = field(default_factory=dict, hash=False)
+    files: Mapping[str, RegularFile] = field(default_factory=dict)
     """All regular files, where they were asked for."""
     notes: tuple[str, ...] = ()
     """What could not be read, for a person."""
@@ -63,24 +62,21 @@ class Kind(StrEnum):
     PROGRAM = "program"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class License:
+class License(Struct, frozen=True, kw_only=True, order=True):
     """A licence as the image states it, and its SPDX expression where there is a known one."""
 
     stated: str
     spdx: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supplier:
+class Supplier(Struct, frozen=True, kw_only=True):
     """Who supplied a component."""
 
     name: str
     email: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Component:
+class Component(Struct, frozen=True, kw_only=True):
     """One thing that an image contains."""
 
     ref: str
@@ -105,8 +101,7 @@ class Component:
     layer: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """The image or folder that an SBOM is about."""
 
     name: str
@@ -123,8 +118,7 @@ class Subject:
         return f"image:{self.digest}" if self.digest else f"folder:{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sbom:
+class Sbom(Struct, frozen=True, kw_only=True):
     """What an image is made of."""
 
     subject: Subject

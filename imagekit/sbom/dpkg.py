@@ -3,9 +3,9 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 
+from msgspec import Struct
 from packageurl import PackageURL
 
 from imagekit.build.catalogued import (
@@ -37,8 +37,7 @@ _FIELDS = {
 Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class DebianPackage:
+class DebianPackage(Struct, frozen=True):
     """One package that is unpacked in the image."""
 
     name: str
@@ -62,8 +61,7 @@ class DebianPackage:
         return clean(name) or self.name, clean(version.strip(" ()")) or self.version
 
 
-@dataclass(frozen=True, slots=True)
-class Debian:
+class Debian(Struct, frozen=True):
     """All Debian packages of an image."""
 
     packages: tuple[DebianPackage, ...]

@@ -9,11 +9,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit import rooted
 from imagekit.build.catalogued import (
@@ -34,8 +36,7 @@ _PIECE = 1 << 20
 _ELF = b"\x7fELF"
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """An entry of an open folder."""
 
     folder: int

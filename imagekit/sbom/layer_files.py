@@ -3,8 +3,9 @@
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from imagekit.build.catalogued import (
     MAX_LINK,

@@ -1,7 +1,8 @@
 """The layers of an image laid over each other (OCI image-spec, layer.md "Applying Changesets")."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.contents import LayerFiles, RegularFile
@@ -11,8 +12,7 @@ _STEP = 64
 """What a step of resolving a path costs beside the bytes of the path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """What is left when all layers lie over each other; numbers are those of the layers."""
 
     layers: tuple[LayerFiles, ...]

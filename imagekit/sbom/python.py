@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from email.parser import HeaderParser
 
+from msgspec import Struct
 from packageurl import PackageURL
 
 from imagekit.build.catalogued import Notes, shown
@@ -31,8 +31,7 @@ _READ = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class PythonPackage:
+class PythonPackage(Struct, frozen=True):
     """One distribution that is installed in the image."""
 
     name: str

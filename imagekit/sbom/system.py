@@ -1,7 +1,8 @@
 """The operating system, as os-release(5) names it."""
 
 import hashlib
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.sbom.contents import Component, Kind, LayerFiles
 from imagekit.sbom.overlay import Root
@@ -11,8 +12,7 @@ _FILES = ("etc/os-release", "usr/lib/os-release")
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """What os-release says; all empty where there is none."""
 
     id: str = ""

@@ -1,8 +1,8 @@
 """What no package manager knows: files that a recipe fetched, and programs that nothing owns."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from packageurl import PackageURL
 
 from imagekit.build.catalogued import DPKG_INFO
@@ -15,8 +15,7 @@ from imagekit.sbom.text import clean, decoded
 MAX_PROGRAMS = 5_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(Struct, frozen=True, kw_only=True):
     """What a recipe brought in by itself."""
 
     fetched: tuple[FetchStep, ...] = ()

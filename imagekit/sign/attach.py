@@ -1,7 +1,8 @@
 """Artifacts beside an image: OCI 1.1 manifests that name it as their subject."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.errors import IntegrityError
 from imagekit.oci.codec import manifest_bytes
@@ -20,19 +21,20 @@ from imagekit.oci.types import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class Artifact(Struct, frozen=True, kw_only=True):
     """Bytes that are to be put beside an image: the one layer of a manifest of their own."""
 
     what: str
     """See ``Attached``."""
     media_type: str
-    raw: bytes = field(repr=False)
-    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    raw: bytes
+    annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+    def __repr__(self) -> str:
+        return f"Artifact(what={self.what!r}, media_type={self.media_type!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class Attached(Struct, frozen=True, kw_only=True):
     """Something that is beside an image now."""
 
     what: str

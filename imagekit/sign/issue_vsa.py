@@ -1,7 +1,8 @@
 """Issuing verification summaries: ``imagekit verify --vsa``."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.clock import Clock
 from imagekit.errors import AuthError, InputError, RegistryError
@@ -26,8 +27,7 @@ from imagekit.signatures.vsa import Summary
 from imagekit.verify.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryOptions:
+class SummaryOptions(Struct, frozen=True, kw_only=True):
     """What a summary says besides the verdict, and where it goes."""
 
     verifier: str = LOCAL_VERIFIER
@@ -41,8 +41,7 @@ class SummaryOptions:
     """Where to write the Sigstore bundle; nowhere where it is left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedSummary:
+class IssuedSummary(Struct, frozen=True, kw_only=True):
     """A verification summary that was signed, and where it is."""
 
     summary: Summary
@@ -102,8 +101,7 @@ def issue_summary(
     return IssuedSummary(summary=summary, attached=attached, file=_write(chosen.file, bundle))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _Place(Struct, frozen=True, kw_only=True):
     """Where summaries of one image are attached."""
 
     writer: RegistryWriter

@@ -7,7 +7,8 @@ are kept. Registries know no lock: who wrote last wins, so that it is read back 
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, NotFoundError, RegistryError
 from imagekit.oci.codec import MAX_DESCRIPTORS, config_bytes, manifest_bytes, parse_manifest
@@ -36,8 +37,7 @@ _NO_TIME = "0001-01-01T00:00:00Z"
 _Found = tuple[RawManifest, Manifest]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class Merged(Struct, frozen=True, kw_only=True):
     """What the tag holds now, and whether that took a write."""
 
     reference: PinnedReference
@@ -49,8 +49,7 @@ def legacy_tag(image: PinnedReference) -> TaggedReference:
     return TaggedReference(image.repository, f"{image.digest.algorithm}-{image.digest.hex}.sig")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedLayers:
+class SignedLayers(Struct, frozen=True, kw_only=True):
     """Legacy signatures of an image: those that are there and verify, and new ones."""
 
     layers: tuple[Descriptor, ...] = ()

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from imagekit.errors import SigningKeyError, UsageError
 from imagekit.inputs import read_input
@@ -18,8 +19,7 @@ _MAX_TOKEN = 64 << 10
 _JWT_DOTS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeylessOptions:
+class KeylessOptions(Struct, frozen=True, kw_only=True):
     """How to sign keyless."""
 
     identity_token: str = ""

@@ -1,7 +1,8 @@
 """What a signer has signed about an image already, so that nothing is signed twice."""
 
 import logging
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, NotFoundError
 from imagekit.oci.codec import parse_manifest
@@ -19,8 +20,7 @@ MAX_EXAMINED = 500
 """Most referrers that are looked into: of a stuffed listing the rest counts as not there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnStatement:
+class OwnStatement(Struct, frozen=True, kw_only=True):
     """A statement about an image, by the signer that was asked for."""
 
     reference: PinnedReference

@@ -4,8 +4,9 @@ https://slsa.dev/spec/v1.0/provenance
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from imagekit.build.image import BuiltImage, Material
 from imagekit.errors import InvalidReferenceError
@@ -61,8 +62,7 @@ def provenance(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stated:
+class Stated(Struct, frozen=True, kw_only=True):
     """What a signer says of how an image was built that something else built."""
 
     builder: str

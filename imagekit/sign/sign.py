@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.clock import Clock
 from imagekit.documents import strictjson
@@ -28,8 +29,7 @@ MakeSbom = Callable[[RegistryReader, PinnedReference], bytes]
 """Makes the CycloneDX document of an image of one platform."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedImage:
+class SignedImage(Struct, frozen=True, kw_only=True):
     """What was signed: an image of one platform, or an index and every manifest in it."""
 
     reference: PinnedReference

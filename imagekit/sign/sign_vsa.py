@@ -8,8 +8,10 @@ https://slsa.dev/spec/v1.1/verification_summary
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, InputError
 from imagekit.oci.digest import Digest
@@ -28,8 +30,7 @@ _UNPROVEN = frozenset({"EXCEPTION", "WOULD_DENY"})
 _MAX_INPUTS = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VsaVerifier:
+class VsaVerifier(Struct, frozen=True, kw_only=True):
     """Who verified, as summaries name it."""
 
     id: str = LOCAL_VERIFIER

@@ -8,8 +8,9 @@ once has all signatures before the first of them is in the registry.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC
+
+from msgspec.structs import replace
 
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError

@@ -1,8 +1,9 @@
 """Whose signatures count: keys, identities and the trusted roots that verify them."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.signatures.publickey import PublicKey
@@ -18,8 +19,7 @@ class Need(StrEnum):
     """It is not looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustRoot:
+class TrustRoot(Struct, frozen=True, kw_only=True):
     """A Sigstore trusted root, as the file that a policy names: nothing is fetched."""
 
     name: str
@@ -28,24 +28,21 @@ class TrustRoot:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
+class Pattern(Struct, frozen=True, kw_only=True):
     """A text that must be met wholly: as it is, or as a regular expression (RE2)."""
 
     text: str
     regexp: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """Whose certificates count: the issuer of the identity, and the subject."""
 
     issuer: Pattern
     subject: Pattern
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
+class Authority(Struct, frozen=True, kw_only=True):
     """A signer whose signatures count: a name for people, a key or identities for the verifier.
 
     Exactly one of ``key`` and ``identities`` is there.

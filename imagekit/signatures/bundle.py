@@ -6,7 +6,9 @@ tell what they claim; sigstore-python reads the exact same bytes again to verify
 """
 
 import json
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields, base64_text, strict_base64
@@ -40,8 +42,7 @@ _CONTENTS = ("dsseEnvelope", "messageSignature")
 _EVIDENCE = ("tlogEntries", "timestampVerificationData")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proofs:
+class Proofs(Struct, frozen=True, kw_only=True):
     """Log entries and timestamps that came along with a signature; they are not verified yet."""
 
     material: Fields
@@ -85,8 +86,7 @@ class Proofs:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyBundle:
+class KeyBundle(Struct, frozen=True, kw_only=True):
     """An envelope that a plain key signed; ``hint`` says which, and is only a hint."""
 
     envelope: Envelope
@@ -94,8 +94,7 @@ class KeyBundle:
     proofs: Proofs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateBundle:
+class CertificateBundle(Struct, frozen=True, kw_only=True):
     """An envelope signed under a short-lived certificate; ``raw`` is for sigstore-python.
 
     Nothing in ``envelope`` may be believed before ``raw`` was verified.

@@ -3,11 +3,10 @@
 https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(Struct, frozen=True, kw_only=True):
     """A payload with its type and the signatures over both."""
 
     payload: bytes

@@ -1,9 +1,10 @@
 """in-toto statements as JSON (in-toto attestation framework, spec/v1/statement.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -34,18 +35,16 @@ SHORT_TYPES: Mapping[str, str] = MappingProxyType(
 """The short words of ``cosign attest --type`` and what they stand for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatementSubject:
+class StatementSubject(Struct, frozen=True, kw_only=True):
     """What a statement is about."""
 
     digest: Digest
     name: str = ""
     """``HOST/PATH:TAG`` where imagekit signed; empty where cosign did."""
-    annotations: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+    annotations: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(Struct, frozen=True, kw_only=True):
     """A claim of a kind, ``predicate_type``, about its subjects.
 
     Statements that say the same compare equal, whatever bytes they were written in.
@@ -53,7 +52,7 @@ class Statement:
 
     subjects: tuple[StatementSubject, ...]
     predicate_type: str
-    predicate: Mapping[str, object] = field(default_factory=lambda: _NOTHING, hash=False)
+    predicate: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
 
 def full_type(word: str) -> str:

@@ -10,7 +10,8 @@ The kinds that are read are those which signers of images write today:
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields, strict_base64
@@ -32,8 +33,7 @@ _ALGORITHMS = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 _ALGORITHMS_V2 = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
+class Signed(Struct, frozen=True, kw_only=True):
     """A signature and the bytes that it is over."""
 
     signature: bytes
@@ -43,8 +43,7 @@ class Signed:
     """Of an envelope: the payload alone, by which some logs record it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """What a log has recorded."""
 
     kind: str

@@ -9,11 +9,11 @@ import base64
 import binascii
 import functools
 import hashlib
-from dataclasses import dataclass
 from typing import assert_never
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from msgspec import Struct
 
 from imagekit.errors import SigningKeyError
 
@@ -21,8 +21,7 @@ KINDS = ("ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072")
 """The kinds of keys that can be generated; the first is the default."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """A public key as its DER SubjectPublicKeyInfo (RFC 5280 section 4.1)."""
 
     der: bytes

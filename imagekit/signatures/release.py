@@ -6,8 +6,9 @@ Keys that are not known are passed over, as the in-toto framework demands of con
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 
@@ -16,8 +17,7 @@ RELEASE = "https://imagekit.dev/release/v1"
 WITHDRAWAL = "https://imagekit.dev/withdrawal/v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """What a release statement says besides its subject."""
 
     repository: str
@@ -28,8 +28,7 @@ class Release:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal:
+class Withdrawal(Struct, frozen=True, kw_only=True):
     """What a withdrawal statement says besides its subject."""
 
     reason: str

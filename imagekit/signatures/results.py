@@ -1,14 +1,14 @@
 """What verifying a signature gives: who signed, and what logs and timestamps prove."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.signatures.publickey import PublicKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """Why something that was offered proves nothing."""
 
     code: str
@@ -20,8 +20,7 @@ class Refusal:
     """Of the key that a refused signature names; it is not verified either."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certified:
+class Certified(Struct, frozen=True, kw_only=True):
     """Who signed, by a certificate of Fulcio: the key was thrown away, and this identity counts."""
 
     subject: str
@@ -38,8 +37,7 @@ Signatory = PublicKey | Certified
 """Who signed: what a policy lists, and what a threshold counts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceResult:
+class ServiceResult(Struct, frozen=True, kw_only=True):
     """What services of one kind, logs or timestamp authorities, prove of a signature."""
 
     there: bool = False
@@ -52,8 +50,7 @@ class ServiceResult:
     """One is of a service that the trusted root does not know: it proves nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransparencyResult:
+class TransparencyResult(Struct, frozen=True, kw_only=True):
     """What the services of one trusted root prove of a signature."""
 
     root: Digest

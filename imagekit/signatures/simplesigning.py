@@ -6,7 +6,8 @@ containers-signature(5) what they hold. A payload with other keys than these is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -35,8 +36,7 @@ _TYPE = "cosign container image signature"
 _WHAT = "the signature's payload"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimpleSigning:
+class SimpleSigning(Struct, frozen=True, kw_only=True):
     """The claim of a payload: this digest is the image of that name."""
 
     identity: str

@@ -6,9 +6,10 @@ https://slsa.dev/spec/v1.1/verification_summary
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import InvalidReferenceError
@@ -16,16 +17,14 @@ from imagekit.oci.digest import Digest
 from imagekit.signatures.release import moment_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceDescriptor:
+class ResourceDescriptor(Struct, frozen=True, kw_only=True):
     """Something that a summary names: a policy, or an attestation that was used."""
 
     uri: str = ""
     digest: Digest | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """What a verification summary says besides its subject."""
 
     verifier: str

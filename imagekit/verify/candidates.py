@@ -11,7 +11,8 @@ What must hold before anything in a candidate is believed:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents.fields import strict_base64
 from imagekit.errors import DocumentError, VerificationError
@@ -40,8 +41,7 @@ CandidateResult = Evidence | Refusal
 _Verified = tuple[Certified, tuple[TransparencyResult, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedSigners:
+class TrustedSigners(Struct, frozen=True, kw_only=True):
     """What candidates are verified by.
 
     ``certificates`` verifies keyless signatures, log entries and timestamps; without it none

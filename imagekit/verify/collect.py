@@ -19,7 +19,8 @@ A registry is waited for three times: for the two lists, for what they list, and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.errors import DocumentError, ImagekitError, IntegrityError, NotFoundError
 from imagekit.oci.codec import parse_manifest
@@ -56,8 +57,7 @@ _Wanted = tuple[Form, Descriptor]
 """A blob that may be a candidate, and of which form it would be."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Collector:
+class _Collector(Struct, kw_only=True):
     """What was found so far beside an image, and how many bytes it cost."""
 
     reader: RegistryReader

@@ -9,7 +9,8 @@ What must hold:
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
@@ -39,8 +40,7 @@ NO_PLATFORM = "unknown/unknown"
 _CHECK = "image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformImage:
+class PlatformImage(Struct, frozen=True, kw_only=True):
     """The image of one platform."""
 
     reference: PinnedReference
@@ -48,12 +48,11 @@ class PlatformImage:
     """As ``linux/arm64/v8``; empty where neither index nor configuration says it, and
     ``unknown/unknown`` only where the index does."""
     raw: RawManifest
-    config: Mapping[str, object] = field(hash=False)
+    config: Mapping[str, object]
     """The configuration as JSON; empty where it is of no kind that runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageContent:
+class ImageContent(Struct, frozen=True, kw_only=True):
     """What an image consists of, all read and checked."""
 
     findings: tuple[Finding, ...]

@@ -1,8 +1,9 @@
 """What a judge works with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.registry.ports import RegistryReader
@@ -12,8 +13,7 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import NoRollbackStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyContext:
+class VerifyContext(Struct, frozen=True, kw_only=True):
     """What a judge needs besides the reference and the policy."""
 
     now: datetime

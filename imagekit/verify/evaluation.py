@@ -7,7 +7,9 @@ that hides a manifest from whoever verifies gives it to the runtime.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, IntegrityError
 from imagekit.oci.digest import Digest
@@ -40,8 +42,7 @@ _NEVER_EASED = frozenset({"withdrawal", "referrers"})
 """What refuses also where a rule only warns: a list that cannot be read may hold a withdrawal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageEvaluation:
+class ImageEvaluation(Struct, frozen=True, kw_only=True):
     """One image that nothing speaks against so far, and the rule that it is judged by."""
 
     reader: RegistryReader

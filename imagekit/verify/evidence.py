@@ -1,9 +1,10 @@
 """What a registry offers for an image, and what of it somebody trusted has really signed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from imagekit.oci.digest import Digest
 from imagekit.signatures.results import Refusal, Signatory, TransparencyResult
@@ -20,20 +21,18 @@ class Form(StrEnum):
     """A layer of the image that the tag ``sha256-<hex>.sig`` points to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """Bytes that may prove something; nothing in them may be believed yet."""
 
     form: Form
     source: Digest
     """Digest of the blob, to name it by."""
     raw: bytes
-    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     """Of the legacy form's layer: its signature, and certificate and log entry if there are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachments:
+class Attachments(Struct, frozen=True, kw_only=True):
     """Everything that was found beside an image."""
 
     candidates: tuple[Candidate, ...] = ()
@@ -46,8 +45,7 @@ class Attachments:
     """What is listed, may be a withdrawal, and was not had from the registry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """A statement under a signature that was verified with this key or certificate."""
 
     form: Form
@@ -58,6 +56,6 @@ class Evidence:
     identities: tuple[str, ...]
     """Names of the subjects that have the image's digest; those of others say nothing."""
     predicate_type: str
-    predicate: Mapping[str, object] = field(hash=False)
+    predicate: Mapping[str, object]
     witnesses: tuple[TransparencyResult, ...] = ()
     """One for each trusted root of the policy that verifies it."""

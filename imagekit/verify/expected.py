@@ -1,11 +1,13 @@
 """Tables of cases: images, and the verdicts that a policy is expected to give."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import Report, SourceSpan, shown
@@ -27,8 +29,7 @@ _UNKNOWN = Digest.of(b"")
 _NOTHING: Mapping[str, HighWaterMark] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """One case: an image, and what the policy is expected to say of it."""
 
     name: str
@@ -40,7 +41,7 @@ class Expected:
     """A finding with this code must be there: an error of a denial, a warning of an allowance."""
     now: datetime | None = None
     """The time of the verdict; None for that of the table."""
-    seen: Mapping[str, HighWaterMark] = field(default_factory=lambda: _NOTHING, hash=False)
+    seen: Mapping[str, HighWaterMark] = field(default_factory=lambda: _NOTHING)
     """What the verifier has seen before, by ``HOST/PATH:TAG``."""
 
     def why_not(self, verdict: Verdict) -> str:
@@ -53,8 +54,7 @@ class Expected:
         return "" if good else f"expected {wanted}, came {came}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A file of cases for one policy."""
 
     file: Path
@@ -64,8 +64,7 @@ class Table:
     """The time of all verdicts that say no other; None for the present."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Struct, frozen=True):
     """The path of a folder, relative to the table."""
 
     def read(self, node: Any, report: Report) -> Any:
@@ -100,8 +99,7 @@ _SEEN: Record[HighWaterMark] = Record(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Bare:
+class _Bare(Struct, frozen=True):
     """A sequence alone: of another image than the one that is judged."""
 
     def read(self, node: Any, report: Report) -> Any:

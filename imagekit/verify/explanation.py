@@ -6,7 +6,9 @@ and attestation that the registry has what it counts for, and why not.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError
 from imagekit.policy.authorities import is_of
@@ -23,8 +25,7 @@ from imagekit.verify.signatures import accepted
 from imagekit.verify.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleLook:
+class RuleLook(Struct, frozen=True, kw_only=True):
     """A rule of the policy, and why it holds for the image or does not."""
 
     glob: str
@@ -32,8 +33,7 @@ class RuleLook:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """What a signature or attestation could count for, and whether it does."""
 
     purpose: str
@@ -43,8 +43,7 @@ class Usage:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundSignature:
+class FoundSignature(Struct, frozen=True, kw_only=True):
     """Something that the registry has beside the image."""
 
     image: str
@@ -57,8 +56,7 @@ class FoundSignature:
     uses: tuple[Usage, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """A verdict with everything that it rests on."""
 
     verdict: Verdict

@@ -15,8 +15,9 @@ What is seen is remembered only of images that are allowed.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, RollbackStoreError
 from imagekit.oci.digest import Digest
@@ -42,8 +43,7 @@ _CHECK = "freshness"
 _CLOCK = "@clock"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
+class Fresh(Struct, frozen=True, kw_only=True):
     """The findings, and what to remember if the image is allowed in the end."""
 
     findings: tuple[Finding, ...]

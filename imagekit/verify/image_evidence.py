@@ -1,7 +1,8 @@
 """All that a decision is made from, and the words that findings share."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
@@ -57,8 +58,7 @@ ORDINARY = frozenset({"UNTRUSTED_KEY", "IDENTITY_MISMATCH"})
 """What strangers' signatures are refused for: nothing odd about them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageEvidence:
+class ImageEvidence(Struct, frozen=True, kw_only=True):
     """One image or index, a rule, and what was found beside it."""
 
     image: PinnedReference

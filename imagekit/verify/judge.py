@@ -22,7 +22,7 @@ A registry that cannot be asked leads to no verdict at all but to its error; byt
 that differ from their digest are a verdict, and it says no.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.oci.digest import Digest

@@ -1,13 +1,13 @@
 """What a verifier asks of its memory of releases."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HighWaterMark:
+class HighWaterMark(Struct, frozen=True, kw_only=True):
     """The highest that was seen under a name, and what it was."""
 
     sequence: int

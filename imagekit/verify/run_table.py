@@ -1,8 +1,9 @@
 """Testing policies: each case of a table is judged, and compared with what is expected of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from imagekit.clock import SystemClock
 from imagekit.errors import ImagekitError
@@ -16,8 +17,7 @@ from imagekit.verify.verdict import Verdict
 from imagekit.verify.verify import verify
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Tested(Struct, frozen=True, kw_only=True):
     """What came of one case."""
 
     case: Expected
@@ -33,8 +33,7 @@ class Tested:
         return not self.why_not
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
+class _At(Struct, frozen=True):
     """A clock that stands."""
 
     time: datetime

@@ -1,7 +1,8 @@
 """Saving the evidence of an image: what a verifier reads of it, in a small layout folder."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import PinnedReference, TaggedReference
@@ -14,8 +15,7 @@ from imagekit.verify.content import read_image
 from imagekit.verify.sources import recorder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedEvidence:
+class SavedEvidence(Struct, frozen=True, kw_only=True):
     """What was saved."""
 
     reference: PinnedReference

@@ -6,9 +6,10 @@ that registry would. No layers are among it: verifying needs none.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore, entries

@@ -14,8 +14,9 @@ A policy's signature is a Sigstore bundle in a file beside it, over an in-toto s
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.errors import InvalidReferenceError
 from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedReference, parse_layout

@@ -1,8 +1,9 @@
 """The checks of a verdict in their order, with those that passed silently or were not reached."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from imagekit.policy.findings import Finding
 from imagekit.policy.glob import applicable
@@ -21,8 +22,7 @@ _STAGES = (
 _EARLY = tuple(check for stage in _STAGES for check in stage)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One check: what came of it, or why nothing did."""
 
     check: str

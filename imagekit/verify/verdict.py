@@ -1,9 +1,10 @@
 """Verdicts: what verifying an image found, check by check."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, LocatedReference, Location
@@ -13,8 +14,7 @@ from imagekit.policy.findings import Finding
 Decision = Literal["allow", "deny"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """The decision about one reference, with one finding for each check.
 
     It has no truth value on purpose: ask for ``allowed``.

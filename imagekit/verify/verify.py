@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.errors import ImagekitError
@@ -28,8 +29,7 @@ REQUESTS = 8
 """How many requests about one image are under way at once, where there is only one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """What came of one of many references: a verdict, or why there is none."""
 
     reference: str

@@ -10,11 +10,11 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.gate.auth.authenticate import Grant, Rights
 from imagekit.gate.auth.logins import load_rights
@@ -59,7 +59,7 @@ def making(origin: Origin, folder: Path, **changes: object) -> Making:
         upstreams=(origin.upstream(),),
         limits=LIMITS,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of Making
+    return replace(made, **changes)
 
 
 @pytest.fixture

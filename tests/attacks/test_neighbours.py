@@ -5,12 +5,12 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import bcrypt
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import InputError, NotFoundError
 from imagekit.gate.auth.authenticate import Grant, Rights

@@ -1,10 +1,10 @@
 """Attacks through references and policies: refused before any request."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.cli import main as cli
 from imagekit.errors import InvalidReferenceError, PolicyError

@@ -1,9 +1,9 @@
 """The replayed image: what can be done to its manifest alone, and to the login before it."""
 
 import hashlib
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.types import INDEX, MANIFEST
 from tests.support.hostile import Answer, Asked

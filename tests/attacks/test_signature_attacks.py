@@ -118,7 +118,7 @@ def test_11_bad_statement(real: RealStage, payload: bytes | None, payload_type: 
 
 def test_21_expired_policy(real: RealStage) -> None:
     """Attack 21, expiry: an expired policy allows nothing."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     world = real.signed
     policy = replace(world.policy(), expires=NOW - timedelta(seconds=1))

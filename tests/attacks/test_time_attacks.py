@@ -1,11 +1,11 @@
 """Attacks by time: old signatures, tags that go back, and clocks that are set back."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.ruleset import Freshness, OpenedPolicy

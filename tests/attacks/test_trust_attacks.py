@@ -1,7 +1,7 @@
 """Attacks on who counts: names that look alike, one signer who counts twice, and the revoked."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from imagekit.errors import PolicyError, VerificationError
 from imagekit.oci.digest import Digest

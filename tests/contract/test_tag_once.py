@@ -3,10 +3,10 @@
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import RegistryError, TagRaceError
 from imagekit.oci.codec import manifest_bytes

@@ -4,8 +4,9 @@ import gzip
 import hashlib
 import io
 import tarfile
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Origin
 from imagekit.oci.codec import config_bytes, manifest_bytes

@@ -4,13 +4,13 @@ import contextlib
 import http.server
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True)
-class Asked:
+
+class Asked(Struct, frozen=True):
     """A request as it came."""
 
     method: str
@@ -18,8 +18,7 @@ class Asked:
     headers: Mapping[str, str]
 
 
-@dataclass
-class Answer:
+class Answer(Struct):
     """An answer; ``drip`` writes the body itself, for bodies that never end.
 
     With ``raw`` it writes the status line and the headers as well.

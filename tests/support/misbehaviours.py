@@ -6,7 +6,8 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest

@@ -4,8 +4,10 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.cli.console import Console
 from imagekit.errors import DeniedError, ImagekitError

@@ -3,9 +3,11 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, LocatedReference
@@ -185,7 +187,7 @@ class World:
             version=3,
             expires=datetime(2027, 1, 1, tzinfo=UTC),
             digest=Digest.of(b"policy"),
-            images=(replace(image_rule, **rule),),  # type: ignore[arg-type]  # fields of the rule
+            images=(replace(image_rule, **rule),),
             deny=deny or Deny(),
             standing=(),
         )

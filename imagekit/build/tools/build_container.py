@@ -7,9 +7,11 @@ import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit import rooted
 from imagekit.build.image import BuiltLayer, Material
@@ -42,8 +44,7 @@ _LESS_CONTAINED = (
 )
 
 
-@dataclass(slots=True)
-class BuildahContainer:
+class BuildahContainer(Struct):
     """Works on one job; use it as a context, so that nothing stays behind."""
 
     job: Job

@@ -5,9 +5,11 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.catalogued import some_shown
 from imagekit.build.job import ContainerStore, Folder, Isolation
@@ -35,8 +37,7 @@ def version(runner: Runner) -> str:
     return next(iter(said.partition(" version ")[2].split()), "unknown")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Buildah:
+class Buildah(Struct, frozen=True, kw_only=True):
     """Drives Buildah; inside ``buildah unshare`` as a user, directly as root."""
 
     runner: Runner

@@ -4,8 +4,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build.image import BuiltLayer
 from imagekit.build.job import ContainerStore
@@ -21,8 +22,7 @@ _NAME = "localhost/chain:1"
 _DIGITS = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Layers and a configuration, under a name that only this content has."""
 
     manifest: Descriptor

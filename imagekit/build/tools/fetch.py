@@ -4,10 +4,11 @@ import hashlib
 import random
 import string
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import quote, urlsplit
+
+from msgspec.structs import replace
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import IntegrityError, RegistryError, ToolError

@@ -11,8 +11,9 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit import rooted
 from imagekit.build.job import ContainerStore, Folder, Isolation, IsolationWish
@@ -52,8 +53,7 @@ MOUNT = (
 """What a shell in the sandbox of a chroot runs to have it furnished: see ``sandbox``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sandbox:
+class Sandbox(Struct, frozen=True, kw_only=True):
     """What a tool that runs foreign code gets to see of this host: see ``build.tools.sandbox``."""
 
     store: ContainerStore
@@ -136,8 +136,7 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
     return _in_sandbox(spec, argv)
 
 
-@dataclass(frozen=True, slots=True)
-class IsolationRecord:
+class IsolationRecord(Struct, frozen=True):
     """Which way worked here last: a file of this user's own, good until something changes."""
 
     file: Path

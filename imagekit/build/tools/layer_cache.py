@@ -2,8 +2,9 @@
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build.job import CachedLayer
 from imagekit.documents import strictjson
@@ -16,8 +17,7 @@ from imagekit.oci.layout import write_whole
 _MAX_RECORD = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCache:
+class LayerCache(Struct, frozen=True, kw_only=True):
     """A folder of small documents, beside the layout that has the layers themselves."""
 
     folder: Path

@@ -3,8 +3,10 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.tools.isolation import CHROOT, MOUNT, READABLE, wrap_chroot
 from imagekit.errors import ToolError, ToolNotFoundError
@@ -19,8 +21,7 @@ _SEEN = frozenset({"PATH", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy"
 """Variables, in either case, that scripts of packages see: no user, no home, no session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrors:
+class Mirrors(Struct, frozen=True):
     """Where the host gets Debian from."""
 
     main: str

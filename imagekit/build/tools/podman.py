@@ -10,9 +10,11 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman_output import (
     LocalImage,
@@ -71,8 +73,7 @@ class Programs(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerOptions:
+class ContainerOptions(Struct, frozen=True, kw_only=True):
     """What a host needs so that a container starts, and what its caller wants of the network."""
 
     runtime: str = ""
@@ -92,8 +93,7 @@ class ContainerOptions:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootFolder:
+class RootFolder(Struct, frozen=True, kw_only=True):
     """An unpacked root file system, and what its container is started with."""
 
     path: Path
@@ -105,8 +105,7 @@ class RootFolder:
     """What is mounted from the host, each with its place in the container."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Podman:
+class Podman(Struct, frozen=True, kw_only=True):
     """One storage of Podman, and how containers are run from it."""
 
     programs: Programs

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -15,8 +16,7 @@ _CODE = "BAD_STORE"
 _WHAT = "podman's list of images"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalImage:
+class LocalImage(Struct, frozen=True, kw_only=True):
     """One image of a storage: what people call it, and what it is."""
 
     id: str

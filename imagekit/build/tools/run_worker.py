@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit import errors
 from imagekit.build.job import BuildResult, ContainerStore, Isolation, IsolationProbe, Job
@@ -54,8 +55,7 @@ _KEPT_PREFIXES = ("COVERAGE_", "LC_", "PIP_")
 _PROXIES = frozenset({"all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"})
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Struct):
     """What the worker said so far."""
 
     made: object = None

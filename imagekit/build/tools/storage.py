@@ -9,8 +9,9 @@ import os
 import platform
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build.job import ContainerStore, Folder, IsolationWish
 from imagekit.build.tools import sandbox
@@ -41,8 +42,7 @@ _POLICY = (
 _NATIVE_OVERLAY_KERNEL = (5, 13)
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
+class Folders(Struct, frozen=True):
     """Where imagekit keeps what (XDG Base Directory Specification)."""
 
     data: Path
@@ -140,8 +140,7 @@ def settle(*folders: Folder) -> None:
         ) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFiles:
+class ToolFiles(Struct, frozen=True, kw_only=True):
     """What Buildah and Podman are configured by, instead of a host's or a user's files."""
 
     storage: Path

@@ -14,9 +14,10 @@ are written to standard output, a JSON document a line.
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_policy_signers, policy_signers

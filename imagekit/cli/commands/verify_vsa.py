@@ -2,10 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_signer_options, registry_of, signer_of
@@ -22,8 +23,7 @@ _WORDS = ("key", "keyless", "identity_token", "trust_config", "password_file")
 _OTHERS = ("verifier_id", "level", "vsa_out", "attach")
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """What is told of a summary; nothing where none was asked for."""
 
     text: str = ""

@@ -6,10 +6,10 @@ Rights only ever narrow: an image that the policy denies is denied to everybody.
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
+from msgspec import Struct
 
 from imagekit.gate.answers import RequestRefusedError, too_many
 from imagekit.gate.clients import Asker
@@ -31,8 +31,7 @@ _MINUTE = 60.0
 _ACCOUNTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """Who asks: a name, or nobody in particular."""
 
     name: str = ANONYMOUS
@@ -40,8 +39,7 @@ class Client:
     """Whether credentials were shown that are wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True):
     """Repositories that some may see."""
 
     users: tuple[str, ...]
@@ -50,8 +48,7 @@ class Grant:
     """Globs of names as they are called here."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
+class Rights(Struct, frozen=True, kw_only=True):
     """What the configuration says about clients."""
 
     passwords: Mapping[str, bytes]

@@ -9,10 +9,11 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.gate.folder_lock import hold
@@ -21,15 +22,13 @@ from imagekit.oci.digest import Digest
 _TOUCH_SECONDS = 60.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Entry:
+class _Entry(Struct, kw_only=True):
     size: int
     checked: bool
     touched: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialBlob:
+class PartialBlob(Struct, frozen=True, kw_only=True):
     """A blob that is being written."""
 
     file: BinaryIO

@@ -13,8 +13,9 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, Self
+
+from msgspec import Struct
 
 from imagekit.errors import ImagekitError, IntegrityError, RegistryError
 from imagekit.gate.blobs.blob_cache import BlobCache, PartialBlob
@@ -29,8 +30,7 @@ _THREADS = 8
 _RESUMES = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A blob that may be served: where it is from, and what it has to be."""
 
     origin: BlobOrigin

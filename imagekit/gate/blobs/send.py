@@ -9,9 +9,9 @@ import asyncio
 import logging
 import os
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from aiohttp import web
+from msgspec import Struct
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import ImagekitError, IntegrityError
@@ -24,8 +24,7 @@ _TLS_PIECE = 256 << 10
 _WINDOW = 8 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
+class ByteRange(Struct, frozen=True):
     """Which bytes are wanted: from ``start`` up to but without ``end``."""
 
     start: int

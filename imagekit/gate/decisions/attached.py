@@ -15,9 +15,10 @@ What must hold before an attached manifest, and the blobs that it names, are ser
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from tarfile import BLOCKSIZE, HeaderError, TarInfo
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
@@ -65,8 +66,7 @@ _SUM = slice(148, 156)
 _EMPTY_DIGEST = Digest.of(EMPTY_JSON)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedProof:
+class ClaimedProof(Struct, frozen=True, kw_only=True):
     """A manifest that says of itself that it is a proof; nobody has looked at its blobs."""
 
     subject: Digest

@@ -5,8 +5,9 @@ decision (the policy's expiry, ages, dated exceptions and warnings, keys' lifeti
 a policy names end it in any case.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, closure_of, moments
 from imagekit.gate.decisions.recording_reader import RecordingReader
@@ -19,8 +20,7 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.verify import REQUESTS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(Struct, frozen=True, kw_only=True):
     """How long decisions are kept at most."""
 
     allowed: timedelta = timedelta(minutes=10)
@@ -31,16 +31,14 @@ class Lifetimes:
     """With the upstream down, an allowed image is served for so long after it was judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivePolicy:
+class ActivePolicy(Struct, frozen=True, kw_only=True):
     """A policy as it is used here."""
 
     policy: OpenedPolicy
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierDeps:
+class VerifierDeps(Struct, frozen=True, kw_only=True):
     """What a judgement needs besides the policy and the registry."""
 
     memory: RollbackStore

@@ -1,9 +1,10 @@
 """What the gate decided about a reference: values only."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+
+from msgspec import Struct, field
 
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
@@ -17,8 +18,7 @@ _JUDGED = "2"
 """Raised when one policy allows less than before: what an older gate kept then counts no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionSubject:
+class DecisionSubject(Struct, frozen=True):
     """What a decision is about: a digest in a repository, and the tag that it was asked for by."""
 
     place: LocatedRepository
@@ -33,26 +33,23 @@ class DecisionSubject:
         return LocatedReference(self.place.location, pinned)
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True):
     """A blob that an allowed image consists of."""
 
     digest: Digest
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionClosure:
+class DecisionClosure(Struct, frozen=True, kw_only=True):
     """What an allowed manifest consists of."""
 
-    manifests: Mapping[Digest, RawManifest] = field(default_factory=dict, hash=False)
+    manifests: Mapping[Digest, RawManifest] = field(default_factory=dict)
     """Those that an index lists and that were judged with it."""
-    blobs: Mapping[Digest, int] = field(default_factory=dict, hash=False)
+    blobs: Mapping[Digest, int] = field(default_factory=dict)
     """Configurations and layers, with their sizes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """A verdict, and how long it holds."""
 
     reference: LocatedReference
@@ -69,7 +66,7 @@ class Decision:
     """From then on it holds no more, whatever cannot be reached."""
     manifest: RawManifest | None = None
     """The very bytes that were judged."""
-    closure: DecisionClosure = field(default_factory=DecisionClosure, hash=False)
+    closure: DecisionClosure = field(default_factory=DecisionClosure)
 
     @property
     def tag(self) -> str:
@@ -143,9 +140,9 @@ def moments(value: object) -> Iterator[datetime]:
     """Yield every time that a policy names: at each of them it may begin to say something else."""
     if isinstance(value, datetime):
         yield value
-    elif is_dataclass(value):
-        for part in fields(value):
-            yield from moments(getattr(value, part.name))
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from moments(getattr(value, name))
     elif isinstance(value, (tuple, frozenset)):
         for part in value:
             yield from moments(part)
@@ -153,11 +150,11 @@ def moments(value: object) -> Iterator[datetime]:
 
 def _told(value: object) -> Iterator[str]:
     """Yield a text that is the same for equal values, in every process."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         yield type(value).__name__
-        for part in fields(value):
-            yield part.name
-            yield from _told(getattr(value, part.name))
+        for name in value.__struct_fields__:
+            yield name
+            yield from _told(getattr(value, name))
     elif isinstance(value, (tuple, list)):
         yield f"{len(value)}:"
         for each in value:

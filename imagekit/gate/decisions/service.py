@@ -13,11 +13,12 @@ What must hold:
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from cachetools import LRUCache
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.errors import ImagekitError, NotFoundError, RegistryError
 from imagekit.gate.answers import RequestRefusedError, unknown_blob
@@ -51,8 +52,7 @@ _OUTAGE = timedelta(seconds=5)
 """For so long after an upstream did not answer, what may be stale is served at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(Struct, frozen=True, kw_only=True):
     """A manifest that is allowed, and until when the same answer may be given again."""
 
     manifest: RawManifest
@@ -61,8 +61,7 @@ class Served:
     stale: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
+class Times(Struct, frozen=True, kw_only=True):
     """How long what is kept."""
 
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
@@ -73,14 +72,12 @@ class Times:
     """Judgements for one client that wait for their turn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pin:
+class _Pin(Struct, frozen=True, kw_only=True):
     digest: Digest
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     """A reference to be judged by the policy that was in force when the request came."""
 
     upstream: Upstream

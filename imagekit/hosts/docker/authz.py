@@ -15,9 +15,10 @@ Docker asks its authorization plugins about every request. What must hold:
 
 import string
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
+
+from msgspec import Struct
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import DocumentError, InvalidReferenceError
@@ -121,23 +122,20 @@ _QUERY = frozenset(string.ascii_letters + string.digits + "-._~!$'()*,+/:@?%=&[]
 """Without ``;``, at which old versions of Go part parameters, and ``#``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True):
     """A request that is allowed if the image is."""
 
     image: PinnedReference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class Tell(Struct, frozen=True, kw_only=True):
     """A request by a tag: refused, and the user is told by which digest to ask."""
 
     image: TaggedReference
     verb: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedAnswer:
+class FixedAnswer(Struct, frozen=True, kw_only=True):
     """A request that is decided without a look at any image."""
 
     allow: bool

@@ -1,10 +1,9 @@
 """What Docker's daemon tells its authorization plugins of a request."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DockerRequest:
+class DockerRequest(Struct, frozen=True, kw_only=True):
     """A request as the daemon passes it on."""
 
     method: str

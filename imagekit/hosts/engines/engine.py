@@ -1,8 +1,9 @@
 """What makes a host's engines ask the gate: which files, with which content, and why."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 
@@ -16,8 +17,7 @@ class Engine(StrEnum):
     DOCKER = "docker"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A registry that is reached through the gate only."""
 
     registry: str
@@ -26,8 +26,7 @@ class Route:
     """The gate's name for it, where the gate stands before several."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateAddress:
+class GateAddress(Struct, frozen=True, kw_only=True):
     """The gate that engines are sent to."""
 
     address: str
@@ -44,8 +43,7 @@ class GateAddress:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemFile:
+class SystemFile(Struct, frozen=True, kw_only=True):
     """A file of the host as it should be."""
 
     path: PurePosixPath
@@ -55,8 +53,7 @@ class SystemFile:
     """What it makes which engine do, for whoever reads the plan."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
+class Installed(Struct, frozen=True, kw_only=True):
     """A file that was installed, and how to take that back."""
 
     path: PurePosixPath
@@ -66,8 +63,7 @@ class Installed:
     """Of what was there; its bytes are kept. None where there was nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRemark:
+class PlanRemark(Struct, frozen=True, kw_only=True):
     """What an admin has to know of the plan, or has to do beside it."""
 
     code: str

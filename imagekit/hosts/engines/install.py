@@ -6,9 +6,10 @@ nothing that ``remove`` cannot take back.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
+
+from msgspec import Struct
 
 from imagekit.errors import InputError
 from imagekit.hosts.engines import pull
@@ -24,8 +25,7 @@ RECORD = PurePosixPath("/etc/imagekit/trust.json")
 State = Literal["installed", "changed", "missing"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One file that is written, restored or removed."""
 
     path: PurePosixPath
@@ -49,16 +49,14 @@ class Change:
         return "".join(difflib.unified_diff(_lines(self.before), _lines(self.after), old, new))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class Installation(Struct, frozen=True, kw_only=True):
     """What was changed, or would be, and what is to be said about it."""
 
     changes: tuple[Change, ...]
     remarks: tuple[PlanRemark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledState:
+class InstalledState(Struct, frozen=True, kw_only=True):
     """One installed file and what has become of it."""
 
     file: Installed
@@ -190,8 +188,7 @@ def _lines(raw: bytes | None) -> list[str]:
     return [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
+class Try(Struct, frozen=True, kw_only=True):
     """What one engine did with an image that is to be pulled and one that is to be refused."""
 
     engine: str

@@ -14,8 +14,9 @@ What must hold:
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.errors import InputError
@@ -32,16 +33,14 @@ that ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``re
 _HEAD = "# Written by `imagekit trust install`; `imagekit trust remove` takes it back.\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The files as they should be, and what is to be said about them."""
 
     files: tuple[SystemFile, ...]
     remarks: tuple[PlanRemark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What an admin asked for."""
 
     gate: GateAddress

@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman, in_namespace
 from imagekit.errors import ToolError
@@ -25,8 +26,7 @@ _CTR_IMAGES = ("ctr", "--namespace", "imagekit-trust-test", "images")
 _SOCKETS = {"docker": "/var/run/docker.sock", "ctr": "/run/containerd/containerd.sock"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pull:
+class Pull(Struct, frozen=True, kw_only=True):
     """What came of one pull by one engine."""
 
     engine: str

@@ -7,7 +7,8 @@ unless the nodes pull through a gate, which judges it again (``allow_tags``).
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import ImagekitError
 from imagekit.hosts.kubernetes.review import Admission, Review, WantedImage
@@ -21,8 +22,7 @@ _AT_ONCE = 8
 Judge = Callable[[Reference], Verdict]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectDecision:
+class ObjectDecision(Struct, frozen=True, kw_only=True):
     """What came of one image of an object."""
 
     image: WantedImage

@@ -12,8 +12,9 @@ is being deleted runs nothing new.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -22,8 +23,7 @@ from imagekit.oci.hostname import names_host
 from imagekit.oci.reference import parse_reference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedImage:
+class WantedImage(Struct, frozen=True, kw_only=True):
     """An image that an object names, and where."""
 
     reference: str
@@ -32,8 +32,7 @@ class WantedImage:
     """The field, such as ``spec.containers[0].image``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True):
     """A request of the admission API, as far as images go."""
 
     uid: str
@@ -46,8 +45,7 @@ class Review:
     images: tuple[WantedImage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Admission(Struct, frozen=True, kw_only=True):
     """The answer to a review."""
 
     uid: str

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from msgspec import Struct, field
 
 from imagekit.errors import ImagekitError
 from imagekit.gate.clients import Clients
@@ -28,8 +29,7 @@ from imagekit.verify.verify import Verifier
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSetting:
+class WebhookSetting(Struct, frozen=True, kw_only=True):
     """What a webhook is run with."""
 
     listen: Address

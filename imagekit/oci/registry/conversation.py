@@ -10,8 +10,10 @@ was asked for. What must hold, whatever transport drives it:
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import AuthError, RegistryError
 from imagekit.oci.reference import Repository
@@ -42,10 +44,7 @@ class AnswerHead(Protocol):
         ...
 
 
-# Steps are plain tuples: whoever waits for a cold start pays for each generated dataclass.
-
-
-class Send(NamedTuple):
+class Send(Struct, frozen=True):
     """Close the answer before this one, if any, and send a request, its body from the beginning.
 
     The result is an ``AnswerHead``, or the ``ConnectionFaultError`` that came in its place.
@@ -56,7 +55,7 @@ class Send(NamedTuple):
     """Whether it goes to the registry itself, so that it may carry a login."""
 
 
-class ReadBody(NamedTuple):
+class ReadBody(Struct, frozen=True):
     """Read the last answer's body and close it; the result is its beginning."""
 
     answer: Any
@@ -65,13 +64,13 @@ class ReadBody(NamedTuple):
     """Most bytes that are read."""
 
 
-class FindCredential(NamedTuple):
+class FindCredential(Struct, frozen=True):
     """Close the last answer and look for a user's login; the result is a ``Credential`` or None."""
 
     repository: Repository
 
 
-class Pause(NamedTuple):
+class Pause(Struct, frozen=True):
     """Close the last answer and wait."""
 
     seconds: float

@@ -1,21 +1,24 @@
 """How registries are reached, and what is shown to them."""
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from msgspec import Struct
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+
+class Credential(Struct, frozen=True, kw_only=True):
     """What a registry knows a user by: name and password, or an identity token."""
 
     username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential(username={self.username!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryOptions:
+class RegistryOptions(Struct, frozen=True, kw_only=True):
     """What a user said about registries, and how long is waited for them."""
 
     plain_http: bool = False

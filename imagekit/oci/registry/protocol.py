@@ -8,8 +8,9 @@ hostile registry may answer is judged here, once for all of them.
 import base64
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
+
+from msgspec import Struct, field
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields
@@ -47,21 +48,22 @@ _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"}
 _DOCKER_HUB_TOKENS = "auth.docker.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """What a registry wants to see (RFC 7235 section 4.1): ``basic`` or ``bearer``."""
 
     scheme: str
-    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(Struct, frozen=True):
     """Where a token is asked for, and by which words."""
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    form: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str]
+    form: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRequest(url={self.url!r})"
 
 
 def base_url(repository: Repository, *, plain_http: bool, has_ca: bool) -> str:

@@ -10,9 +10,10 @@ addresses are always reached directly.
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from msgspec import Struct, field
 
 from imagekit.errors import InputError
 from imagekit.oci.hostname import is_loopback
@@ -21,15 +22,14 @@ _VARIABLES = {"http": "HTTP_PROXY", "https": "HTTPS_PROXY"}
 _PORT = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class Proxy(Struct, frozen=True, kw_only=True):
     """A proxy of HTTP."""
 
     host: str
     port: int
-    url: str = field(repr=False)
+    url: str
     """Its address as libraries take it, with user and password where it has them."""
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
     """Value of the header Proxy-Authorization (RFC 9110 section 11.7.2); empty for none."""
 
     @property
@@ -40,9 +40,11 @@ class Proxy:
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
+    def __repr__(self) -> str:
+        return f"Proxy(host={self.host!r}, port={self.port!r})"
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+
+class Proxies(Struct, frozen=True):
     """The proxies that an environment names."""
 
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)

@@ -1,9 +1,10 @@
 """What a transport has to do: carry one request, and bring back what was answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
+
+from msgspec import Struct, field
 
 from imagekit.errors import RegistryError
 
@@ -25,18 +26,20 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One request as it goes over the wire."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | None = None
     deadline: float
     """Seconds until the whole answer has to be here."""
     outside: bool = False
     """Whether the registry chose the host, so that this machine's own addresses are refused."""
+
+    def __repr__(self) -> str:
+        return f"Request(method={self.method!r}, url={self.url!r})"
 
 
 class Response(Protocol):

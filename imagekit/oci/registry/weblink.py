@@ -6,7 +6,8 @@ in one value, commas and semicolons within quotes and brackets. What cannot be r
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError
 
@@ -17,8 +18,7 @@ _SPACE = " \t"
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """One link."""
 
     target: str

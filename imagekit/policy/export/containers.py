@@ -9,8 +9,9 @@ it accepts nothing that the policy refuses but for the losses that are reported:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from imagekit.policy.export.demands import in_force, policy_losses, rule_losses
 from imagekit.policy.export.document_text import headline, json_text, lost_lines, yaml_text
@@ -60,8 +61,7 @@ def export(policy: Policy, *, podman: PodmanVersion, now: datetime) -> PolicyExp
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class _Table(Struct, frozen=True, kw_only=True):
     """The scopes so far, with what each demands."""
 
     policy: Policy

@@ -1,10 +1,12 @@
 """Which authorities of a rule a target gets, and how it counts them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from math import comb
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.policy.authorities import identifies
 from imagekit.policy.export.result import Loss, remark, stricter, weaker
@@ -19,8 +21,7 @@ Clause = tuple[Authority, ...]
 """Authorities one of whom must have signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signers:
+class Signers(Struct, frozen=True, kw_only=True):
     """Those who may sign: one of each clause must have."""
 
     clauses: tuple[Clause, ...]

@@ -4,7 +4,7 @@ An unknown key in policy.json rejects the whole file and with it every pull, so 
 the target may be written. The versions are those of Podman's vendored containers/image.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from imagekit.documents.digits import decimal
 from imagekit.errors import UsageError
@@ -14,8 +14,7 @@ NEWEST = (5, 8)
 _SIGSTORE, _FULCIO, _SEVERAL = (4, 2), (4, 4), (5, 3)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PodmanVersion:
+class PodmanVersion(Struct, frozen=True, order=True):
     """A version of Podman."""
 
     major: int

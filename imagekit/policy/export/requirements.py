@@ -2,7 +2,8 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.policy.export.named_signers import Clause
 from imagekit.policy.export.podman_version import PodmanVersion
@@ -16,8 +17,7 @@ Requirement = Mapping[str, object]
 REJECT: Requirement = {"type": "reject"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
+class Writer(Struct, frozen=True, kw_only=True):
     """Writes the requirements of one rule; what is lost on the way is added to ``losses``."""
 
     rule: ImageRule

@@ -1,7 +1,8 @@
 """What an export comes to: documents for the target, and what they cannot say."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Effect(StrEnum):
@@ -41,8 +42,7 @@ CODES = frozenset(
 """Codes of the losses that want permission."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
+class Loss(Struct, frozen=True, kw_only=True):
     """One thing that the target says differently, or not at all."""
 
     code: str
@@ -53,8 +53,7 @@ class Loss:
     """The glob of the rule that it is about; empty for the policy as a whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """A file for the target."""
 
     name: str
@@ -62,8 +61,7 @@ class Document:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyExport:
+class PolicyExport(Struct, frozen=True, kw_only=True):
     """Documents for a target, and everything in which they differ from the policy."""
 
     target: str

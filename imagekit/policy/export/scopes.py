@@ -1,12 +1,11 @@
 """Scopes of containers-policy.json(5), which are prefixes, for the globs of policies."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from imagekit.policy.glob import ANY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """A scope, and the names that it has besides those of the glob."""
 
     text: str

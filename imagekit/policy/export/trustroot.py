@@ -6,8 +6,9 @@ https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.p
 import base64
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import strict_base64
@@ -19,8 +20,7 @@ _MOST = 64
 """Most services of one kind that are read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(Struct, frozen=True, kw_only=True):
     """What a trusted root trusts, in PEM."""
 
     chains: tuple[str, ...]

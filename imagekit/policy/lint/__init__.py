@@ -1,9 +1,10 @@
 """Judges policies without an image: every fault, and what their authors may not have meant."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from imagekit.documents.report import Report, SourceSpan
 from imagekit.documents.strictyaml import MAX_BYTES
@@ -17,8 +18,7 @@ from imagekit.policy.load import policy_bytes, read_policy
 MAX_FILES = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LintedPolicy:
+class LintedPolicy(Struct, frozen=True, kw_only=True):
     """What became of linting."""
 
     policies: int

@@ -6,7 +6,8 @@ dot that stands for any character, and a star right behind a name that ought to 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents.report import shown
 from imagekit.policy import patterns
@@ -24,8 +25,7 @@ _SCHEME = re.compile(r"https?://")
 _LITERAL = re.compile(r"(?:[A-Za-z0-9 /_%:@#=,~-]|\\[^A-Za-z0-9])+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternRemark:
+class PatternRemark(Struct, frozen=True, kw_only=True):
     """Something about a pattern: code, message, and what to write instead."""
 
     code: str

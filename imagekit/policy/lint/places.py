@@ -1,15 +1,15 @@
 """Where in a policy's document the parts of the policy stand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents import strictyaml
 from imagekit.documents.report import SourceSpan
 from imagekit.documents.strictyaml import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """A document, asked for the places of what its policy was made of."""
 
     root: Node

@@ -4,8 +4,10 @@ An authority names a trusted root, an attestation names authorities; both may st
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents.report import Report, SourceSpan, did_you_mean, shown
 from imagekit.documents.scalars import Found
@@ -18,8 +20,7 @@ from imagekit.signatures.publickey import PublicKey
 Roots = Mapping[str, TrustRoot]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyDraft:
+class KeyDraft(Struct, frozen=True):
     """A key with the time in which it counts."""
 
     key: PublicKey
@@ -27,8 +28,7 @@ class KeyDraft:
     not_after: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityDraft:
+class AuthorityDraft(Struct, frozen=True):
     """An authority, and the name of its trusted root."""
 
     authority: Authority
@@ -51,8 +51,7 @@ class AuthorityDraft:
         return replace(self.authority, trust_root=roots[self.root.value] if self.root else None)
 
 
-@dataclass(frozen=True, slots=True)
-class AttestationDraft:
+class AttestationDraft(Struct, frozen=True):
     """An attestation whose authorities may be names of the rule's."""
 
     type: str
@@ -86,8 +85,7 @@ class AttestationDraft:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RuleDraft:
+class RuleDraft(Struct, frozen=True):
     """A rule, and where its glob stands."""
 
     rule: ImageRule

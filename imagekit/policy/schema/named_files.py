@@ -1,8 +1,9 @@
 """Files that a policy names: read with it, since half a policy verifies nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.report import Report, shown
@@ -21,8 +22,7 @@ _MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class File(Generic[T]):
+class File(Struct, Generic[T], frozen=True):
     """The path of a file, whose content is the value."""
 
     what: str

@@ -1,10 +1,12 @@
 """The whole policy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.documents.report import Report, SourceSpan, shown
 from imagekit.documents.scalars import Choice, Found, Integer, ListOf, Located, MapOf, Text
@@ -32,8 +34,7 @@ from imagekit.signatures.authority import TrustRoot
 _EMPTY_DIGEST = Digest.of(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class _Metadata:
+class _Metadata(Struct, frozen=True):
     """What a policy says of itself."""
 
     name: str

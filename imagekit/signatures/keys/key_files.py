@@ -5,12 +5,12 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, assert_never
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from msgspec import Struct
 
 from imagekit.errors import SigningKeyError
 from imagekit.inputs import read_regular
@@ -91,8 +91,7 @@ class FileKey:
         return f"FileKey({self._public.fingerprint})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFiles:
+class KeyFiles(Struct, frozen=True, kw_only=True):
     """A key pair that was generated."""
 
     private: Path

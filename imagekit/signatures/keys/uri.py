@@ -7,9 +7,10 @@ in a URI: command lines are visible to all users of a machine.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from imagekit.errors import SigningKeyError
 
@@ -36,8 +37,7 @@ _AZURE_NAME = re.compile(
 _VAULT_NAME = re.compile(r"([A-Za-z0-9._-]+)(?:/([0-9]+))?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenUri:
+class TokenUri(Struct, frozen=True, kw_only=True):
     """A key on a PKCS #11 token; what is empty is not asked for."""
 
     text: str
@@ -57,8 +57,7 @@ class TokenUri:
     """File whose first line is the PIN."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudUri:
+class CloudUri(Struct, frozen=True, kw_only=True):
     """A key that a service keeps."""
 
     text: str

@@ -5,9 +5,10 @@ promises. sigstore-python verifies them in bundles, with an inclusion proof, whi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.documents.fields import Fields, base64_text
@@ -24,8 +25,7 @@ _CODE = BAD_TLOG_ENTRY
 _LATEST = 1 << 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InclusionPromise:
+class InclusionPromise(Struct, frozen=True, kw_only=True):
     """What the log has signed: an entry, its place and the time."""
 
     signature: bytes

@@ -15,9 +15,10 @@ What names no service of the trusted root proves nothing, and is no fault.
 
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 from imagekit.errors import VerificationError
@@ -39,8 +40,7 @@ _WHAT = "the log entry"
 _NO_TIME = "NO_TRUSTED_TIME"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransparencyVerifier:
+class TransparencyVerifier(Struct, frozen=True, kw_only=True):
     """One signature by a key, and the trusted root that entries and timestamps are verified by."""
 
     trusted: "TrustedRoot"

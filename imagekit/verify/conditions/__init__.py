@@ -11,8 +11,9 @@ None. What must hold of all of them:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
@@ -28,8 +29,7 @@ from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.results import Refusal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionContext:
+class ConditionContext(Struct, frozen=True, kw_only=True):
     """What a condition is judged for: the image, the rule and the time."""
 
     image: PinnedReference

@@ -7,7 +7,8 @@ The tools that wrote the SBOM, and the pedigree of a component, are not in the i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 from imagekit.verify.conditions.purls import is_purl
@@ -43,8 +44,7 @@ _FILE_LICENCES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SbomComponent:
+class SbomComponent(Struct, frozen=True, kw_only=True):
     """What an SBOM says of one component, as far as policies ask."""
 
     name: str = ""

@@ -8,8 +8,9 @@
 What has no scheme and could be the name of an image is taken for one; every other URI is not.
 """
 
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.hostname import HUB, canonical_host
@@ -21,8 +22,7 @@ _SCHEMES = ("oci://", "docker://", "docker-image://")
 _RECIPE = "recipe:"
 
 
-@dataclass(frozen=True, slots=True)
-class NamedImage:
+class NamedImage(Struct, frozen=True):
     """An image as a statement names it."""
 
     repository: str

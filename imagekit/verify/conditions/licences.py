@@ -12,7 +12,8 @@ what SPDX calls them now: ``GPL-2.0`` is ``GPL-2.0-only``, ``GPL-2.0+`` is ``GPL
 
 import re
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_EXPRESSION = 4096
 """Longest expression that is read; what is longer is no expression but a licence's text."""
@@ -74,8 +75,7 @@ class _NoExpressionError(Exception):
     """The text is no expression."""
 
 
-@dataclass(slots=True)
-class _Expression:
+class _Expression(Struct):
     """What is left of an expression, the next token last."""
 
     left: list[str]

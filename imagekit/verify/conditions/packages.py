@@ -13,10 +13,11 @@ compared. Where purl and component differ in their versions, each of them is loo
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 from imagekit.policy.condition import PackageRange
 from imagekit.verify.conditions.components import SbomComponent
@@ -40,8 +41,7 @@ _Named = tuple[_Key, tuple[str, ...]]
 """A package, and the versions of it that are stated."""
 
 
-@dataclass(slots=True)
-class DeniedPackages:
+class DeniedPackages(Struct):
     """What a policy denies, ready to be looked up; good for one SBOM."""
 
     _by_key: Mapping[_Key, Sequence[PackageRange]]

@@ -5,7 +5,8 @@ CycloneDX and SPDX 2 in JSON are read. Each component is looked at once.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from imagekit.policy.condition import SbomCondition
 from imagekit.signatures.results import Refusal
@@ -51,8 +52,7 @@ def _too_small(count: int, least: int) -> Refusal | None:
     )
 
 
-@dataclass(slots=True)
-class _Licences:
+class _Licences(Struct):
     """What a policy says of licences; each text is judged once, since most stand in many places."""
 
     denied: Mapping[str, str]

@@ -10,7 +10,8 @@ https://github.com/in-toto/attestation/blob/main/spec/predicates/vulns_02.md
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 from imagekit.policy.condition import Severity, VulnerabilityCondition
@@ -54,8 +55,7 @@ _SCORES = (
 """The highest score of each severity (CVSS v3.1 section 5)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(Struct, frozen=True, kw_only=True):
     """One vulnerability that a scanner found."""
 
     name: str

@@ -12,10 +12,11 @@ import sys
 import tarfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from msgspec import Struct, field
 
 from imagekit.clock import SystemClock
 from imagekit.oci.digest import Digest
@@ -46,8 +47,7 @@ images:
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-@dataclass
-class Site:
+class Site(Struct):
     """A registry's host or a layout's folder, and who signs there."""
 
     host: str
@@ -174,8 +174,7 @@ def _plain(descriptor: Descriptor) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An answer from the wire."""
 
     status: int

@@ -6,11 +6,13 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.gate.app import Gate
 from imagekit.gate.audit import Audit
@@ -38,8 +40,7 @@ from tests.e2e.gate.kit import Reply, ask
 OPEN = Rights(passwords={}, tokens={})
 
 
-@dataclass
-class Clock:
+class Clock(Struct):
     """A clock that the test sets."""
 
     time: datetime
@@ -49,8 +50,7 @@ class Clock:
         return self.time
 
 
-@dataclass(kw_only=True)
-class Making:
+class Making(Struct, kw_only=True):
     """What a gate in a thread is made of."""
 
     folder: Path

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
+
+from msgspec.structs import replace
 
 from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
@@ -50,7 +52,7 @@ class Origin:
 
     def upstream(self, **options: object) -> Upstream:
         """Return the origin as an upstream."""
-        return Upstream(host=self.host, options=replace(QUICK, **options))  # type: ignore[arg-type]
+        return Upstream(host=self.host, options=replace(QUICK, **options))
 
     def blobs_asked(self) -> list[Asked]:
         """Return the requests for the layer."""

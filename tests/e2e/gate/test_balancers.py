@@ -4,10 +4,10 @@ import contextlib
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from tests.e2e.gate.kit import CHECKOUT, GateProcess, Site, ask, wait_for

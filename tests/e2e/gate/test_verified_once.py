@@ -1,11 +1,11 @@
 """An image is verified once while its verdict holds, whatever of it a client asks for."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.gate.decisions.decide import Lifetimes
 from imagekit.gate.decisions.service import Times

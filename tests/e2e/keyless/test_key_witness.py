@@ -6,7 +6,6 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY
@@ -60,8 +61,7 @@ def _run(*words: str | Path, **env: str) -> str:
     return done.stdout.strip()
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """Two images that one key signed in one way, of which the second is there to be stolen from."""
 
     way: str
@@ -244,8 +244,7 @@ def _sign(way: str, stack: Sigstore, bench: Path, key: Path, image: str, /) -> N
     )
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Struct, frozen=True):
     """What log entry and timestamp are called in a form."""
 
     log: str

@@ -1,10 +1,10 @@
 """Verification summaries that an identity signed, relied on by a node that knows no key."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import VsaCondition

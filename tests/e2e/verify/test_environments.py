@@ -25,7 +25,7 @@ import pytest
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PYTHON = "/usr/bin/python3"
-PACKAGES = ("imagekit", "cachetools", "yaml", "_yaml", "cryptography", "_cffi_backend")
+PACKAGES = ("imagekit", "cachetools", "msgspec", "yaml", "_yaml", "cryptography", "_cffi_backend")
 """All that verifying by key loads besides the standard library."""
 RECIPE = """\
 schema: 1

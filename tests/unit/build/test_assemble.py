@@ -1,8 +1,7 @@
 """The configuration of an image: what it inherits, and what it says itself."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.assemble import image_config
 from imagekit.build.job import BaseContext, BuildPlan, BuildResult

@@ -1,9 +1,9 @@
 """Base images of registries: reached as the user says, also where no flag would be needed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.bases import BaseImage, image_below
 from imagekit.documents.place import SourcePlace

@@ -25,7 +25,7 @@ PROXY = Mark(b"proxy.site:3128", "the proxy in $http_proxy")
 
 
 def _recipe(recipe: Recipe, *steps: Step, **more: object) -> Recipe:
-    words = {name: getattr(recipe, name) for name in Recipe.__dataclass_fields__}
+    words = {name: getattr(recipe, name) for name in Recipe.__struct_fields__}
     return Recipe(**{**words, "steps": steps, **more})
 
 

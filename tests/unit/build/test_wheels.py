@@ -4,9 +4,9 @@ import contextlib
 import io
 import json
 import sys
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from packaging import tags
 from packaging.markers import default_environment
 

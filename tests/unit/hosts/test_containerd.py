@@ -1,9 +1,9 @@
 """containerd's question is understood strictly, and answered in one line."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import ImagekitError
 from imagekit.hosts.containerd import DESCRIPTOR, MAX_REASON, PullQuestion, image_of, reason
@@ -66,7 +66,7 @@ def test_the_digest_that_will_be_pulled_is_judged(name: str, tag: str | None) ->
 def test_what_is_no_question_is_refused(change: dict[str, object]) -> None:
     """One thing wrong is enough."""
     with pytest.raises(ImagekitError):
-        image_of(replace(QUESTION, **change))  # type: ignore[arg-type]  # fields of the question
+        image_of(replace(QUESTION, **change))
 
 
 def test_a_refusal_names_image_policy_and_code() -> None:

@@ -1,8 +1,7 @@
 """How a host's state is told, to people and to programs."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from imagekit.hosts.doctor import Diagnosis, diagnose, document, text
 from imagekit.hosts.host import Host, HostCheck, Status

@@ -1,9 +1,9 @@
 """What a host is told about itself."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.hosts.host import EngineFile, EngineSetup, Host, ResourceLimits
 from imagekit.hosts.host_checks import judge

@@ -1,8 +1,7 @@
 """The local store: a name proves nothing, the digest of the stored manifest does."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman_output import LocalImage
 from imagekit.hosts.local import verify_local

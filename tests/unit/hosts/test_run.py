@@ -1,8 +1,7 @@
 """Nothing is pulled or run but what a verdict allowed."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError

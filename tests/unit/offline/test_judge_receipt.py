@@ -1,10 +1,10 @@
 """A receipt is good for one image, by one verifier, for a time, and for the staged bytes."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError
 from imagekit.oci.digest import Digest

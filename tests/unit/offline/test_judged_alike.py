@@ -6,11 +6,12 @@ come to the same code, for the same reason.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt

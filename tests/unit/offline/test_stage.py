@@ -1,10 +1,10 @@
 """Staging: whole, once, with a receipt; and checking it as a node does."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, NotFoundError
 from imagekit.oci.digest import Digest
@@ -54,7 +54,7 @@ class Yard:
                 judge=lambda reference: self.site.judge(reference, registry),
                 reader=registry,
                 signer=self.signer,
-                options=replace(made, **options),  # type: ignore[arg-type]  # fields of the options
+                options=replace(made, **options),
                 clock=self.clock,
             ),
         )

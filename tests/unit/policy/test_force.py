@@ -1,9 +1,9 @@
 """Whether a policy is in force, and which of its rules decides on a name."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.policy.force import not_in_force, rule_in_force
 from imagekit.policy.now import Now

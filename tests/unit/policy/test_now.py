@@ -1,10 +1,10 @@
 """Until when a verdict holds: each check says it, and at that time the verdict is another one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.policy.authorities import CLOCK_SKEW
 from imagekit.policy.condition import VulnerabilityCondition

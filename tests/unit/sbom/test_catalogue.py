@@ -3,10 +3,10 @@
 import io
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import Origin
 from imagekit.documents.place import SourcePlace

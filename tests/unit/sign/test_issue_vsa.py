@@ -114,7 +114,7 @@ def test_what_was_only_let_through_did_not_pass(gate: MemorySigner) -> None:
 
 
 def _fields(policy: OpenedPolicy) -> dict[str, Any]:
-    return {name: getattr(policy, name) for name in policy.__dataclass_fields__}
+    return {name: getattr(policy, name) for name in policy.__struct_fields__}
 
 
 def test_what_a_summary_says(world: World, gate: MemorySigner, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """SLSA provenance."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
 from imagekit.documents.place import SourcePlace

@@ -1,9 +1,9 @@
 """Signing what something else built."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import Material
 from imagekit.errors import DocumentError, IntegrityError, SigningKeyError

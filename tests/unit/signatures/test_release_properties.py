@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError
 from imagekit.signatures.release import (

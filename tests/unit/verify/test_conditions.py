@@ -1,10 +1,10 @@
 """Conditions and verification summaries in whole verdicts: wired to the right attestations."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import (

@@ -1,10 +1,10 @@
 """Accounts of verdicts: nothing is left out, and nothing is said that the verdict does not."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.ruleset import (

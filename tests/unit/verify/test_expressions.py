@@ -1,11 +1,11 @@
 """Expressions of a rule in whole verdicts."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.codec import index_bytes
 from imagekit.oci.reference import PinnedReference

@@ -161,14 +161,14 @@ class TestPolicy:
 
     def test_tie(self, signed: World) -> None:
         """Where two rules match equally well, nobody guesses."""
-        import dataclasses
+        from msgspec.structs import replace
 
         policy = signed.policy()
-        rule = dataclasses.replace(policy.images[0], glob="r.site/*pps/d*")
-        same = dataclasses.replace(policy.images[0], glob="r.site/a*ps/d*")
+        rule = replace(policy.images[0], glob="r.site/*pps/d*")
+        same = replace(policy.images[0], glob="r.site/a*ps/d*")
         for one in (rule, same):
-            assert signed.judge(dataclasses.replace(policy, images=(one,))).allowed
-        policy = dataclasses.replace(policy, images=(rule, same))
+            assert signed.judge(replace(policy, images=(one,))).allowed
+        policy = replace(policy, images=(rule, same))
 
         assert _denied_for(signed.judge(policy), "policy") == "AMBIGUOUS_POLICY"
 

@@ -4,12 +4,13 @@ Signatures, attestations and policies are drawn at random and judged whole, with
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
@@ -157,16 +158,13 @@ _REFERENCES: st.SearchStrategy[Reference] = st.sampled_from(
 
 
 def _ruled(policy: OpenedPolicy, **changes: object) -> OpenedPolicy:
-    rule = replace(policy.images[0], **changes)  # type: ignore[arg-type]  # fields of the rule
+    rule = replace(policy.images[0], **changes)
     return replace(policy, images=(rule,))
 
 
 def _each_authority(**changes: object) -> Callable[[OpenedPolicy], OpenedPolicy]:
     def stricter(policy: OpenedPolicy) -> OpenedPolicy:
-        authorities = tuple(
-            replace(one, **changes)  # type: ignore[arg-type]  # fields of an authority
-            for one in policy.images[0].authorities
-        )
+        authorities = tuple(replace(one, **changes) for one in policy.images[0].authorities)
         return _ruled(policy, authorities=authorities)
 
     return stricter
@@ -175,7 +173,7 @@ def _each_authority(**changes: object) -> Callable[[OpenedPolicy], OpenedPolicy]
 def _fresher(**changes: object) -> Callable[[OpenedPolicy], OpenedPolicy]:
     return lambda policy: _ruled(
         policy,
-        freshness=replace(policy.images[0].freshness, **changes),  # type: ignore[arg-type]
+        freshness=replace(policy.images[0].freshness, **changes),
     )
 
 

@@ -1,11 +1,11 @@
 """Opening and signing policies in files."""
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.documents.report import Report
 from imagekit.errors import PolicyError

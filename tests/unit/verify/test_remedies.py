@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from imagekit.errors import UsageError
 from imagekit.oci.codec import index_bytes

@@ -1,10 +1,10 @@
 """Saving evidence, and reading it as the registry that it was saved from."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.layout import LayoutRegistry, LayoutStore

@@ -1,10 +1,10 @@
 """Signed policies: each check by a policy that fails only this one."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import RollbackStoreError
 from imagekit.oci.digest import Digest

@@ -2,10 +2,10 @@
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Origin
 from imagekit.build.job import CachedLayer

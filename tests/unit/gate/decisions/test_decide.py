@@ -1,9 +1,9 @@
 """Decisions: what they are kept by, how long they hold, and what belongs to an image."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import RegistryError
 from imagekit.gate.decisions.decide import ActivePolicy, Lifetimes, VerifierDeps, decide

@@ -1,10 +1,10 @@
 """Decisions in memory."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.gate.decisions import decision_cache
 from imagekit.gate.decisions.decision import DecisionClosure

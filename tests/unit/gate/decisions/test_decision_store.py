@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import InputError, PolicyError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure, DecisionSubject

@@ -1,10 +1,10 @@
 """Decisions that gates share, by a Redis in memory."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.gate.decisions.redis_store import RedisShared
 from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedRepository

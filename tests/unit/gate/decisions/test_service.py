@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.gate.answers import RequestRefusedError
 from imagekit.gate.decisions.decide import ActivePolicy, VerifierDeps

@@ -1,10 +1,10 @@
 """Ways around the gate and the policy: each is found, and nothing else is told."""
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.hosts.engines.engine import Engine, GateAddress, Route
 from imagekit.hosts.engines.engine_checks import judge_engines

@@ -1,9 +1,9 @@
 """One state of a registry: asked once; and content that is kept by its digest for a day."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import NotFoundError
 from imagekit.oci.digest import Digest

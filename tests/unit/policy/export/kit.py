@@ -2,11 +2,11 @@
 
 import base64
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.export import Effect, PolicyExport, export_policy
@@ -78,12 +78,12 @@ def policy(*rules: ImageRule, **changes: object) -> Policy:
         images=rules or (RULE,),
         digest=Digest.of(b"the policy"),
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields of a policy
+    return replace(made, **changes)
 
 
 def rule(**changes: object) -> ImageRule:
     """Return ``RULE``, changed."""
-    return replace(RULE, **changes)  # type: ignore[arg-type]  # fields of a rule
+    return replace(RULE, **changes)
 
 
 def export(made: Policy, target: str = "containers-policy", *, now: datetime = NOW) -> PolicyExport:

@@ -2,11 +2,11 @@
 
 import base64
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import SbomCondition, VsaCondition

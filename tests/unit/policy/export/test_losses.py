@@ -1,9 +1,9 @@
 """Each demand that a target cannot make is a loss of its own, and nothing else is."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import PolicyError, UsageError
 from imagekit.oci.digest import Digest

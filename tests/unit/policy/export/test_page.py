@@ -1,8 +1,7 @@
 """The page for people: nothing in a policy can break out of its place in it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository

@@ -1,12 +1,12 @@
 """URIs of keys: what they name, and what they may not hold."""
 
 import string
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from imagekit.errors import SigningKeyError
 from imagekit.signatures.keys.uri import SCHEMES, CloudUri, TokenUri, is_key_uri, parse_key_uri

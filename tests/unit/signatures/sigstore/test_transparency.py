@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import IN_TOTO
@@ -365,7 +367,7 @@ class TestTimestamps:
 
     def test_by_another_key(self, scene: Scene) -> None:
         """Only the authority's key signs in its name."""
-        liar = replace(scene.authority)
+        liar = copy(scene.authority)
         liar.leaf, liar.key = scene.authority.leaf, MemoryAuthority().key
 
         told = scene.judge(timestamps=(liar.stamp(scene.signed.signature),)).timestamps

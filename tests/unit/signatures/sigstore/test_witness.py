@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.oci.types import IN_TOTO
 from imagekit.policy.ruleset import Freshness, OpenedPolicy
