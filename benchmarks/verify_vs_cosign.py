@@ -37,6 +37,7 @@ from common import (
     write_policy,
 )
 
+ENTRY = "import sys; from imagekit.cli.main import main; sys.exit(main())"
 EMAIL = "bench@imagekit.test"
 KEYLESS = """\
 apiVersion: imagekit/v1
@@ -191,8 +192,8 @@ def parts(folder: Path, of: tuple[str, str], runs: int) -> None:
 
 
 def ours(*words: str) -> list[str]:
-    """Return our command."""
-    return [sys.executable, "-m", "imagekit", *words]
+    """Return our command, started as the script that pip installs starts it."""
+    return [sys.executable, "-c", ENTRY, *words]
 
 
 def theirs(peer: Path) -> list[str]:
