@@ -55,6 +55,8 @@ class Site(Struct):
     layout: Path | None = None
     signer: MemorySigner = field(default_factory=MemorySigner)
     version: int = 1
+    policy: Path = Path()
+    """Its policy's file; it follows from the folder."""
 
     def __post_init__(self) -> None:
         """Write a policy."""
