@@ -24,37 +24,43 @@ _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
 _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
 
 
-def check_attestation(case: ImageEvidence, required: RequiredAttestation) -> Finding:
+def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestation) -> Finding:
     """Return the finding on one attestation that the rule requires."""
     check = _CHECKS.get(required.predicate_type, required.type)
-    refusals = [each for each in case.refusals if each.claim == required.predicate_type]
-    for each in case.evidence:
-        if each.predicate_type != required.predicate_type:
+    refusals = [
+        refusal for refusal in image_evidence.refusals if refusal.claim == required.predicate_type
+    ]
+    for evidence in image_evidence.evidence:
+        if evidence.predicate_type != required.predicate_type:
             continue
-        fault = _fault(case, each, required)
+        fault = _fault(image_evidence, evidence, required)
         if fault is None:
-            return ok(check, f"{required.type}, signed by {case.signer(each)}")
+            return ok(check, f"{required.type}, signed by {image_evidence.signer(evidence)}")
         refusals.append(fault)
-    return _missing(case, required, refusals, check=check)
+    return _missing(image_evidence, required, refusals, check=check)
 
 
 def _missing(
-    case: ImageEvidence, required: RequiredAttestation, refusals: list[Refusal], *, check: str
+    image_evidence: ImageEvidence,
+    required: RequiredAttestation,
+    refusals: list[Refusal],
+    *,
+    check: str,
 ) -> Finding:
     names = ", ".join(authority.name for authority in required.authorities)
     wants = f"the policy wants an attestation of type {required.type} signed by {names}"
     makes = _MAKES.get(required.predicate_type)
     hint = (
-        f"publish again with imagekit, or: {case.remedy}{makes}"
+        f"publish again with imagekit, or: {image_evidence.remedy}{makes}"
         if makes is not None
         else f"let one of them attest it, for example by: cosign attest --type {required.type}"
     )
-    if case.is_index and required.predicate_type == CYCLONEDX:
+    if image_evidence.is_index and required.predicate_type == CYCLONEDX:
         hint += "; an SBOM is of one platform, so let the rule look there: platforms: {verify: all}"
     reason = nearest(refusals)
     if reason is not None:
         return error(check, reason.code, f"{wants}; {reason.message}", hint=reason.hint or hint)
-    gone = lost(case)
+    gone = lost(image_evidence)
     if gone:
         return error(
             check, "REFERRERS_LOST", f"{wants}; the image's referrers were lost: {gone}", hint=hint
@@ -62,36 +68,42 @@ def _missing(
     return error(check, "MISSING_ATTESTATION", f"{wants}; the registry lists none", hint=hint)
 
 
-def _fault(case: ImageEvidence, each: Evidence, required: RequiredAttestation) -> Refusal | None:
-    counts = case.counting(each, required.authorities)
+def _fault(
+    image_evidence: ImageEvidence, evidence: Evidence, required: RequiredAttestation
+) -> Refusal | None:
+    counts = image_evidence.counting(evidence, required.authorities)
     if isinstance(counts, Refusal):
         return counts
-    if not each.about:
-        return other_image(case, each)
-    if case.rule.proof is Proof.ATTESTATIONS:
+    if not evidence.about:
+        return other_image(image_evidence, evidence)
+    if image_evidence.rule.proof is Proof.ATTESTATIONS:
         # Nothing else says which name the image was made for.
-        named = name_fault(case, each)
-        if named is not None:
-            return named
-    return _content_fault(each) or _condition_fault(case, each, required.condition)
+        mismatch = name_fault(image_evidence, evidence)
+        if mismatch is not None:
+            return mismatch
+    return _content_fault(evidence) or _condition_fault(
+        image_evidence, evidence, required.condition
+    )
 
 
 def _condition_fault(
-    case: ImageEvidence, each: Evidence, condition: Condition | None
+    image_evidence: ImageEvidence, evidence: Evidence, condition: Condition | None
 ) -> Refusal | None:
     if condition is None:
         return None
-    question = ConditionContext(image=case.image, rule=case.rule, now=case.now)
-    return condition_fault(condition, each.predicate, question)
+    question = ConditionContext(
+        image=image_evidence.image, rule=image_evidence.rule, now=image_evidence.now
+    )
+    return condition_fault(condition, evidence.predicate, question)
 
 
-def _content_fault(each: Evidence) -> Refusal | None:
+def _content_fault(evidence: Evidence) -> Refusal | None:
     """Check that the predicate is a document of its type: an empty one attests nothing."""
-    predicate = each.predicate
-    if each.predicate_type == CYCLONEDX:
+    predicate = evidence.predicate
+    if evidence.predicate_type == CYCLONEDX:
         good = predicate.get("bomFormat") == "CycloneDX"
         needs = 'a CycloneDX document ("bomFormat": "CycloneDX")'
-    elif each.predicate_type == SLSA_PROVENANCE:
+    elif evidence.predicate_type == SLSA_PROVENANCE:
         parts = (predicate.get("buildDefinition"), predicate.get("runDetails"))
         good = all(isinstance(part, dict) and part for part in parts)
         needs = "a provenance with buildDefinition and runDetails"

@@ -56,12 +56,18 @@ class TrustedSigners(Struct, frozen=True, kw_only=True):
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """All keys that the policy lists for this image."""
-        return tuple(dict.fromkeys(one.key for one in self.authorities if one.key is not None))
+        return tuple(
+            dict.fromkeys(
+                authority.key for authority in self.authorities if authority.key is not None
+            )
+        )
 
     @property
     def certificate_roots(self) -> tuple[TrustRoot, ...]:
         """The trusted roots of those who sign keyless."""
-        return _distinct(one.trust_root for one in self.authorities if one.identities)
+        return _distinct(
+            authority.trust_root for authority in self.authorities if authority.identities
+        )
 
     def witnesses(
         self, key: PublicKey, judge: Callable[[CertificateVerifier, TrustRoot], TransparencyResult]
@@ -73,9 +79,9 @@ class TrustedSigners(Struct, frozen=True, kw_only=True):
         if self.certificates is None:
             return ()
         roots = _distinct(
-            one.trust_root
-            for one in self.authorities
-            if one.key == key and {one.tlog, one.timestamp} != {Need.OFF}
+            authority.trust_root
+            for authority in self.authorities
+            if authority.key == key and {authority.tlog, authority.timestamp} != {Need.OFF}
         )
         return tuple(judge(self.certificates, root) for root in roots)
 
@@ -107,7 +113,7 @@ def _bundle(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     key = _signer(bundle, trusted.keys)
     if key is None:
         return _unknown(
-            candidate, claim=_claim(bundle.envelope), named=hinted_fingerprint(bundle.hint)
+            candidate, claim=_claim(bundle.envelope), fingerprint=hinted_fingerprint(bundle.hint)
         )
     witnesses = trusted.witnesses(
         key, lambda verifier, root: verifier.key_bundle(bundle, key, root=root)
@@ -144,13 +150,13 @@ def _evidence(
     witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
     statement = statement_of(envelope)
-    mine = [subject for subject in statement.subjects if subject.digest == trusted.digest]
+    matching = [subject for subject in statement.subjects if subject.digest == trusted.digest]
     return Evidence(
         form=candidate.form,
         source=candidate.source,
         signatory=signatory,
-        about=bool(mine),
-        identities=tuple(subject.name for subject in mine if subject.name),
+        about=bool(matching),
+        identities=tuple(subject.name for subject in matching if subject.name),
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
         witnesses=witnesses,
@@ -161,7 +167,9 @@ def _signer(bundle: KeyBundle, keys: Sequence[PublicKey]) -> PublicKey | None:
     message = bundle.envelope.signed_bytes
     # The hint saves time where it is right, and decides nothing.
     for key in sorted(keys, key=lambda key: key.hint != bundle.hint):
-        if any(verify_signature(key, each, message) for each in bundle.envelope.signatures):
+        if any(
+            verify_signature(key, signature, message) for signature in bundle.envelope.signatures
+        ):
             return key
     return None
 
@@ -174,15 +182,15 @@ def _certified(
     Raises:
         VerificationError: none does; the first one's reason.
     """
-    found, faults = [], []
+    verified, faults = [], []
     for root in roots:
         try:
-            found.append(verify(root))
+            verified.append(verify(root))
         except VerificationError as error:
             faults.append(error)
-    if not found:
+    if not verified:
         raise faults[0]
-    return found[0][0], tuple(transparency for _, transparency in found)
+    return verified[0][0], tuple(transparency for _, transparency in verified)
 
 
 def _legacy(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
@@ -244,18 +252,18 @@ def _legacy_evidence(
     )
 
 
-def _unknown(candidate: Candidate, *, claim: str, named: str = "") -> Refusal:
+def _unknown(candidate: Candidate, *, claim: str, fingerprint: str = "") -> Refusal:
     """Return the refusal of a key that is not listed, with the fingerprint that it claims to have.
 
     A signature does not hold the key: who signed is what the bundle says, and only said.
     """
-    says = f": by its own account {named}" if named else ""
+    says = f": by its own account {fingerprint}" if fingerprint else ""
     return Refusal(
         code="UNTRUSTED_KEY",
         message=f"{candidate.source.short} ({candidate.form}) is signed by a key that the policy "
         f"does not list{says}",
         claim=claim,
-        fingerprint=named,
+        fingerprint=fingerprint,
     )
 
 
@@ -277,5 +285,5 @@ def _claim(envelope: Envelope) -> str:
 
 
 def _distinct(roots: Iterable[TrustRoot | None]) -> tuple[TrustRoot, ...]:
-    found = {root.digest: root for root in roots if root is not None}
-    return tuple(found.values())
+    by_digest = {root.digest: root for root in roots if root is not None}
+    return tuple(by_digest.values())

@@ -15,29 +15,29 @@ from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence
 from imagekit.verify.signatures import check_signature
 
 
-def decide(case: ImageEvidence, *, attestations: bool = True) -> tuple[Finding, ...]:
+def decide(image_evidence: ImageEvidence, *, attestations: bool = True) -> tuple[Finding, ...]:
     """Return the findings on signatures and attestations.
 
     Args:
-        case: the image or index and what was found beside it.
+        image_evidence: the image or index and what was found beside it.
         attestations: whether the rule's attestations are looked for here.
     """
-    attested = case.rule.proof is Proof.ATTESTATIONS
-    required = case.rule.attestations if attestations or attested else ()
+    attested = image_evidence.rule.proof is Proof.ATTESTATIONS
+    required = image_evidence.rule.attestations if attestations or attested else ()
     return (
-        *(() if attested else (check_signature(case),)),
-        *(check_attestation(case, each) for each in required),
-        *_ignored(case),
+        *(() if attested else (check_signature(image_evidence),)),
+        *(check_attestation(image_evidence, attestation) for attestation in required),
+        *_ignored(image_evidence),
     )
 
 
-def _ignored(case: ImageEvidence) -> tuple[Finding, ...]:
+def _ignored(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
     """Return what was passed over, once: broken signatures, and not those of strangers."""
-    odd = [each for each in case.refusals if each.code not in ORDINARY]
-    lost = _lost_warning(case)
+    odd = [refusal for refusal in image_evidence.refusals if refusal.code not in ORDINARY]
+    lost = _lost_warning(image_evidence)
     if not odd:
         return lost
-    shown = "; ".join(each.message for each in odd[:SHOWN])
+    shown = "; ".join(refusal.message for refusal in odd[:SHOWN])
     more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
     return (
         *lost,
@@ -50,14 +50,14 @@ def _ignored(case: ImageEvidence) -> tuple[Finding, ...]:
     )
 
 
-def _lost_warning(case: ImageEvidence) -> tuple[Finding, ...]:
-    if not case.attachments.trace or not case.evidence:
+def _lost_warning(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
+    if not image_evidence.attachments.trace or not image_evidence.evidence:
         return ()
     return (
         warning(
             "referrers",
             "REFERRERS_LOST",
-            f"the image's referrers were lost: {case.attachments.trace}",
-            hint=f"ask who writes that tag, then sign again: {case.remedy}",
+            f"the image's referrers were lost: {image_evidence.attachments.trace}",
+            hint=f"ask who writes that tag, then sign again: {image_evidence.remedy}",
         ),
     )

@@ -92,19 +92,23 @@ class _Collector(Struct, kw_only=True):
                 return error
 
         for start in range(0, len(entries), self.at_once):
-            wave = [one for one in entries[start : start + self.at_once] if self._reserve(one)]
+            wave = [
+                entry for entry in entries[start : start + self.at_once] if self._reserve(entry)
+            ]
             # No thread is worth its while where nobody has to be waited for.
-            known = [self.remembers(self.image.repository, one.digest) for one in wave]
-            asked = [one for one, is_known in zip(wave, known, strict=True) if not is_known]
-            answers = in_order(answer, asked, at_once=self.at_once)
-            for entry, is_known in zip(wave, known, strict=True):
-                got = answer(entry) if is_known else next(answers)
+            remembered = [self.remembers(self.image.repository, entry.digest) for entry in wave]
+            unknown = [
+                entry for entry, is_known in zip(wave, remembered, strict=True) if not is_known
+            ]
+            answers = in_order(answer, unknown, at_once=self.at_once)
+            for entry, is_known in zip(wave, remembered, strict=True):
+                outcome = answer(entry) if is_known else next(answers)
                 # What cannot be parsed was read: it is no withdrawal. These bytes nobody has seen.
-                unseen = isinstance(got, NotFoundError | IntegrityError)
+                unseen = isinstance(outcome, NotFoundError | IntegrityError)
                 if unseen and self.lost is None and entry.digest in self.suspects:
                     self.lost = entry.digest
-                self.cost += (len(got) if isinstance(got, bytes) else 0) - entry.size
-                yield entry, got
+                self.cost += (len(outcome) if isinstance(outcome, bytes) else 0) - entry.size
+                yield entry, outcome
 
     def _reserve(self, entry: Descriptor) -> bool:
         if self.cost + entry.size <= MAX_TOTAL:
@@ -132,7 +136,7 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
     for _ in in_order(lambda look: look(collector), (_list, _look_for_legacy), at_once=at_once):
         pass
     candidates = _candidates(collector, [*_bundles(collector), *_signatures(collector)])
-    proven = any(one.form is Form.BUNDLE for one in candidates)
+    proven = any(candidate.form is Form.BUNDLE for candidate in candidates)
     return Attachments(
         candidates=candidates,
         refusals=tuple(collector.refusals),
@@ -155,7 +159,7 @@ def gather_withdrawals(reader: RegistryReader, image: PinnedReference) -> Attach
     """
     collector = _Collector(reader=reader, image=image, at_once=1, remembers=_nothing)
     collector.listed = tuple(
-        each for each in reader.referrers(image) if _may_withdraw(each.annotations)
+        referrer for referrer in reader.referrers(image) if _may_withdraw(referrer.annotations)
     )
     candidates = _candidates(collector, [*_bundles(collector)])
     return Attachments(
@@ -219,23 +223,23 @@ def _referrers(collector: _Collector, entries: Iterable[Descriptor]) -> Iterator
             collector.refuse("TOO_LARGE", f"the referrer {entry.digest} has {entry.size} bytes")
         else:
             small.append(entry)
-    for entry, got in collector.read(small, manifest):
-        parsed = _referrer(collector, entry, got, kind=kinds.get(entry.digest, ""))
+    for entry, outcome in collector.read(small, manifest):
+        parsed = _referrer(collector, entry, outcome, kind=kinds.get(entry.digest, ""))
         if isinstance(parsed, Manifest):
             yield parsed
 
 
 def _referrer(
-    collector: _Collector, entry: Descriptor, got: bytes | Fault, *, kind: str
+    collector: _Collector, entry: Descriptor, outcome: bytes | Fault, *, kind: str
 ) -> Manifest | Index | None:
-    if isinstance(got, NotFoundError):
+    if isinstance(outcome, NotFoundError):
         collector.refuse(
             "REFERRERS_LOST",
             f"the referrer {entry.digest} is listed, but the registry does not have it",
             "somebody deleted it, or a copy was incomplete: sign the image again",
         )
         return None
-    return _parsed(collector, got, kind=kind, what=f"the referrer {entry.digest}")
+    return _parsed(collector, outcome, kind=kind, what=f"the referrer {entry.digest}")
 
 
 def _signatures(collector: _Collector) -> Iterator[_Wanted]:
@@ -259,12 +263,12 @@ def _signatures(collector: _Collector) -> Iterator[_Wanted]:
 
 
 def _parsed(
-    collector: _Collector, got: bytes | Fault, *, kind: str, what: str
+    collector: _Collector, outcome: bytes | Fault, *, kind: str, what: str
 ) -> Manifest | Index | None:
     try:
-        if isinstance(got, ImagekitError):
-            raise got
-        return parse_manifest(got, kind)
+        if isinstance(outcome, ImagekitError):
+            raise outcome
+        return parse_manifest(outcome, kind)
     except (DocumentError, IntegrityError) as error:
         collector.refuse(error.code or "BAD_DOCUMENT", f"{what}: {error.message}")
         return None
@@ -287,16 +291,16 @@ def _candidates(collector: _Collector, wanted: Sequence[_Wanted]) -> tuple[Candi
     def blob(layer: Descriptor) -> bytes:
         return collector.reader.blob(collector.image.repository, layer, limit=limits[layer.digest])
 
-    found = {}
-    for layer, got in collector.read(tuple(layers.values()), blob):
-        if isinstance(got, bytes):
-            found[layer.digest] = got
+    contents = {}
+    for layer, outcome in collector.read(tuple(layers.values()), blob):
+        if isinstance(outcome, bytes):
+            contents[layer.digest] = outcome
         else:
-            _refuse_blob(collector, layer, got)
+            _refuse_blob(collector, layer, outcome)
     return tuple(
-        _candidate(form, layer, found[layer.digest])
+        _candidate(form, layer, contents[layer.digest])
         for form, layer in wanted
-        if layer.digest in found and len(found[layer.digest]) == layer.size <= _LIMITS[form]
+        if layer.digest in contents and len(contents[layer.digest]) == layer.size <= _LIMITS[form]
     )
 
 

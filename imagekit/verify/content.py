@@ -96,7 +96,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         is_index=is_index,
         parts=parts,
         listed=_listed(image, document, raws),
-        names=frozenset(name for one in raws for name in Digest.all_of(one)),
+        names=frozenset(name for content in raws for name in Digest.all_of(content)),
         unread=unread,
     )
 
@@ -104,11 +104,11 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
 def _listed(
     image: PinnedReference, document: Manifest | Index, raws: Iterable[bytes]
 ) -> tuple[Digest, ...]:
-    said = [image.digest]
+    digests = [image.digest]
     if isinstance(document, Index):
-        said = [entry.digest for entry in document.manifests]
+        digests = [entry.digest for entry in document.manifests]
     others = (name for name in map(Digest.of, raws) if name != image.digest)
-    return tuple(dict.fromkeys((*said, *others)))
+    return tuple(dict.fromkeys((*digests, *others)))
 
 
 def shown(digests: Iterable[Digest]) -> str:
@@ -129,7 +129,9 @@ def _parts(
     """Read manifests and configurations; return them, and what is not there or no manifest."""
     if isinstance(document, Manifest):
         config = _config(reader, image, document)
-        part = PlatformImage(reference=image, platform=_said_by(config), raw=raw, config=config)
+        part = PlatformImage(
+            reference=image, platform=_configured_platform(config), raw=raw, config=config
+        )
         return (part,), ()
     if len(document.manifests) > MAX_PLATFORMS:
         raise DocumentError(
@@ -140,11 +142,11 @@ def _parts(
     for entry in document.manifests:
         # Of two entries with one digest, the one that cannot be read still counts as unread: a
         # runtime chooses by the entry.
-        found = _part(reader, image, entry)
-        if found is None:
+        child = _part(reader, image, entry)
+        if child is None:
             unread.append(entry.digest)
         else:
-            parts.append(found)
+            parts.append(child)
     return tuple(parts), tuple(unread)
 
 
@@ -165,12 +167,14 @@ def _part(
         return None
     child = PinnedReference(image.repository, entry.digest, tag=image.tag)
     # An entry without a platform is chosen by runtimes where no other fits.
-    said = _said_by(config)
-    platform = str(entry.platform) if entry.platform else said if said != NO_PLATFORM else ""
-    if entry.platform and config and not _agree(platform, _said_by(config)):
+    configured = _configured_platform(config)
+    platform = (
+        str(entry.platform) if entry.platform else configured if configured != NO_PLATFORM else ""
+    )
+    if entry.platform and config and not _agree(platform, _configured_platform(config)):
         raise DocumentError(
             f"the index says that {entry.digest.short} is for {platform}, and its configuration "
-            f"that it is for {_said_by(config)}",
+            f"that it is for {_configured_platform(config)}",
             hint="runtimes choose by the one or the other",
             code="PLATFORM_MISMATCH",
         )
@@ -188,11 +192,11 @@ def _config(
     return strictjson.loads_object(raw, what="the image's configuration")
 
 
-def _said_by(config: Mapping[str, object]) -> str:
+def _configured_platform(config: Mapping[str, object]) -> str:
     parts = [config.get(key) for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if isinstance(part, str) and part)
 
 
-def _agree(listed: str, said: str) -> bool:
+def _agree(listed: str, configured: str) -> bool:
     """Return whether index and configuration mean one platform; many leave the variant out."""
-    return listed.split("/")[:2] == said.split("/")[:2]
+    return listed.split("/")[:2] == configured.split("/")[:2]

@@ -57,12 +57,12 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
     def findings(self, content: ImageContent) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
         names = dict.fromkeys((*content.listed, *sorted(content.names)))
-        denied = [one for digest in names for one in self._denied(digest)]
-        found = (*content.findings, *denied, *check_platforms(self.rule, content))
-        if refused(found):
-            return found
+        denied = [finding for digest in names for finding in self._denied(digest)]
+        findings = (*content.findings, *denied, *check_platforms(self.rule, content))
+        if refused(findings):
+            return findings
         waived = self._waiver()
-        return (*found, *(waived or self._trust(content)))
+        return (*findings, *(waived or self._trust(content)))
 
     def judged(self, content: ImageContent) -> tuple[Digest, ...]:
         """Return the manifests that the findings speak for."""
@@ -75,18 +75,22 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
 
     def _waiver(self) -> tuple[Finding, ...]:
         """Return the finding that a dated exception allows the image, if one does."""
-        for one in self.policy.exceptions:
-            same = one.repository.name == self.image.repository.name
-            if same and one.digest == self.image.digest and self.now.is_before(one.expires):
+        for exception in self.policy.exceptions:
+            same = exception.repository.name == self.image.repository.name
+            if (
+                same
+                and exception.digest == self.image.digest
+                and self.now.is_before(exception.expires)
+            ):
                 message = (
-                    f"allowed without signatures until {one.expires.isoformat()} "
-                    f"by {one.owner}: {one.reason}"
+                    f"allowed without signatures until {exception.expires.isoformat()} "
+                    f"by {exception.owner}: {exception.reason}"
                 )
                 return (warning("exception", "EXCEPTION", message),)
         return ()
 
     def _trust(self, content: ImageContent) -> tuple[Finding, ...]:
-        top = self._case(self.image, is_index=content.is_index)
+        top = self._image_evidence(self.image, is_index=content.is_index)
         if isinstance(top, Finding):
             return (top,)
         withdrawn = check_withdrawal(top) or self._withdrawn(content)
@@ -107,17 +111,19 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
         whole = self._looked_at(content) if content.is_index and self._judges_parts() else ()
         done = {self.image.digest, *(part.reference.digest for part in whole)}
         rest = [digest for digest in dict.fromkeys(content.listed) if digest not in done]
-        found = in_order(self._withdrawal, rest, at_once=self.context.at_once)
-        return tuple(one for findings in found for one in findings)
+        results = in_order(self._withdrawal, rest, at_once=self.context.at_once)
+        return tuple(finding for findings in results for finding in findings)
 
     def _withdrawal(self, digest: Digest) -> tuple[Finding, ...]:
         image = self.image.with_digest(digest)
         try:
-            case = self._weighed(image, gather_withdrawals(self.reader, image))
+            image_evidence = self._weighed(image, gather_withdrawals(self.reader, image))
         except (DocumentError, IntegrityError) as fault:
             return (_unlisted(image, fault, self.context.location),)
-        found = check_withdrawal(case) or check_unread(case)
-        return tuple(replace(one, message=f"{digest.short}: {one.message}") for one in found)
+        findings = check_withdrawal(image_evidence) or check_unread(image_evidence)
+        return tuple(
+            replace(finding, message=f"{digest.short}: {finding.message}") for finding in findings
+        )
 
     def _remembered(self, top: ImageEvidence, fresh: Fresh) -> tuple[Finding, ...]:
         return self._warned(remember(top, fresh, self.context.memory))
@@ -156,30 +162,38 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
 
     def _part(self, part: PlatformImage, top: ImageEvidence) -> Iterable[Finding]:
         """Judge the image of one platform: its signatures where they are wanted, and itself."""
-        case: ImageEvidence | Finding = top
-        found: list[Finding] = []
+        image_evidence: ImageEvidence | Finding = top
+        findings: list[Finding] = []
         if self._judges_parts():
-            case = self._case(part.reference)
-            found += (case,) if isinstance(case, Finding) else _judged_part(case)
-        if isinstance(case, ImageEvidence):
-            found += self._expressions(case, part)
+            image_evidence = self._image_evidence(part.reference)
+            findings += (
+                (image_evidence,)
+                if isinstance(image_evidence, Finding)
+                else _judged_part(image_evidence)
+            )
+        if isinstance(image_evidence, ImageEvidence):
+            findings += self._expressions(image_evidence, part)
         where = part.platform or part.reference.digest.short
-        return (replace(each, message=f"{where}: {each.message}") for each in found)
+        return (replace(finding, message=f"{where}: {finding.message}") for finding in findings)
 
-    def _expressions(self, case: ImageEvidence, part: PlatformImage) -> tuple[Finding, ...]:
-        return check_expressions(case, part, asked=self.image)
+    def _expressions(
+        self, image_evidence: ImageEvidence, part: PlatformImage
+    ) -> tuple[Finding, ...]:
+        return check_expressions(image_evidence, part, asked=self.image)
 
-    def _case(self, image: PinnedReference, *, is_index: bool = False) -> ImageEvidence | Finding:
+    def _image_evidence(
+        self, image: PinnedReference, *, is_index: bool = False
+    ) -> ImageEvidence | Finding:
         """Gather and verify what is beside a manifest or index."""
         try:
             attachments = gather(self.reader, image, at_once=self.context.at_once)
         except (DocumentError, IntegrityError) as fault:
             return _unlisted(image, fault, self.context.location)
-        case = replace(self._weighed(image, attachments), is_index=is_index)
+        image_evidence = replace(self._weighed(image, attachments), is_index=is_index)
         if self.context.watch is not None:
-            self.context.watch(case)
-        self.counted.update(dict.fromkeys(each.source for each in counted(case)))
-        return case
+            self.context.watch(image_evidence)
+        self.counted.update(dict.fromkeys(evidence.source for evidence in counted(image_evidence)))
+        return image_evidence
 
     def _weighed(self, image: PinnedReference, attachments: Attachments) -> ImageEvidence:
         trusted = TrustedSigners(
@@ -200,27 +214,30 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Turn refusals into warnings where the rule only warns today."""
         until = self.rule.warn_until
-        found = tuple(findings)
-        if until is None or not refused(found) or not self.now.is_before(until):
-            return found
-        said = warning(
+        unchanged = tuple(findings)
+        if until is None or not refused(unchanged) or not self.now.is_before(until):
+            return unchanged
+        notice = warning(
             "mode",
             "WOULD_DENY",
             f"this rule only warns; from {until.isoformat()} on the image is refused",
             hint="mend it before then",
         )
         eased = (
-            replace(each, severity="warning")
-            if each.severity == "error" and each.check not in _NEVER_EASED
-            else each
-            for each in found
+            replace(finding, severity="warning")
+            if finding.severity == "error" and finding.check not in _NEVER_EASED
+            else finding
+            for finding in unchanged
         )
-        return (*eased, said)
+        return (*eased, notice)
 
 
-def _judged_part(case: ImageEvidence) -> tuple[Finding, ...]:
+def _judged_part(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
     """Judge a manifest in an index: whoever wraps an image in one does not undo its withdrawal."""
-    return check_withdrawal(case) or (*decide(case), *check_unread(case))
+    return check_withdrawal(image_evidence) or (
+        *decide(image_evidence),
+        *check_unread(image_evidence),
+    )
 
 
 def _unjudgeable(content: ImageContent) -> Finding:

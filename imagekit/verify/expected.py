@@ -47,7 +47,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     def why_not(self, verdict: Verdict) -> str:
         """Return how a verdict differs from what is expected, or an empty text."""
         severity = "error" if self.expect == "deny" else "warning"
-        codes = [each.code for each in verdict.findings if each.severity == severity]
+        codes = [finding.code for finding in verdict.findings if finding.severity == severity]
         came = verdict.decision + (f" {', '.join(codes)}" if codes else "")
         wanted = self.expect + (f" {self.code}" if self.code else "")
         good = verdict.decision == self.expect and (not self.code or self.code in codes)
@@ -181,10 +181,10 @@ _CASE: Record[Expected] = Record(
 
 
 def _names_once(values: Values, report: Report) -> None:
-    found: tuple[Found[Expected], ...] = values.get("cases") or ()
-    names = [one.value.name for one in found]
+    cases: tuple[Found[Expected], ...] = values.get("cases") or ()
+    names = [case.value.name for case in cases]
     for twice in repeated(names):
-        span: SourceSpan = found[len(names) - 1 - names[::-1].index(twice)].span
+        span: SourceSpan = cases[len(names) - 1 - names[::-1].index(twice)].span
         message = f"there are two cases called `{shown(twice)}`"
         report.error(span, "same-name", message, hint="each case has a name of its own")
 
@@ -194,7 +194,7 @@ def _table(values: Values) -> Table:
         file=Path(values.report.file),
         policy=Path(values["policy"]),
         now=values["now"],
-        cases=tuple(found.value for found in values["cases"]),
+        cases=tuple(case.value for case in values["cases"]),
     )
 
 

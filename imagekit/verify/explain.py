@@ -37,7 +37,7 @@ def explain(
     Raises:
         RegistryError: the registry did not answer as it should, so that there is no verdict.
     """
-    cases: list[ImageEvidence] = []
+    gathered: list[ImageEvidence] = []
 
     def open_reader() -> RegistryReader:
         return reader or connect.reader(image.location, options or RegistryOptions())
@@ -49,6 +49,6 @@ def explain(
         location=image.location,
         certificates=SigstoreVerifier(clock),
         memory=ReadOnlyRollbackStore(memory),
-        watch=cases.append,
+        watch=gathered.append,
     )
-    return explained(judge(image.reference, policy, context), policy, cases)
+    return explained(judge(image.reference, policy, context), policy, gathered)

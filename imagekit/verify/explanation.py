@@ -70,28 +70,34 @@ class Explanation(Struct, frozen=True, kw_only=True):
     @property
     def change(self) -> tuple[str, ...]:
         """What would have to change for the image to be allowed, as far as checks were made."""
-        errors = (one for one in self.verdict.findings if one.severity == "error")
-        return tuple(dict.fromkeys(f"{one.check}: {one.hint or one.message}" for one in errors))
+        errors = (finding for finding in self.verdict.findings if finding.severity == "error")
+        return tuple(
+            dict.fromkeys(
+                f"{finding.check}: {finding.hint or finding.message}" for finding in errors
+            )
+        )
 
 
-def explained(verdict: Verdict, policy: Policy, cases: Sequence[ImageEvidence]) -> Explanation:
+def explained(verdict: Verdict, policy: Policy, gathered: Sequence[ImageEvidence]) -> Explanation:
     """Return the account of a verdict.
 
     Args:
         verdict: what was decided.
         policy: by what.
-        cases: what ``VerifyContext.watch`` was shown on the way.
+        gathered: what ``VerifyContext.watch`` was shown on the way.
     """
     return Explanation(
         verdict=verdict,
         rules=tuple(_rules(policy, verdict.reference.repository.name)),
-        offered=tuple(offered for case in cases for offered in _offered(case)),
+        offered=tuple(
+            offered for image_evidence in gathered for offered in _offered(image_evidence)
+        ),
         unread=tuple(
             plain(f"{refusal.code}: {refusal.message}")
-            for case in cases
-            for refusal in case.attachments.refusals
+            for image_evidence in gathered
+            for refusal in image_evidence.attachments.refusals
         ),
-        asked=bool(cases),
+        asked=bool(gathered),
     )
 
 
@@ -118,16 +124,18 @@ def _why(rule: ImageRule, chosen: Sequence[ImageRule], name: str) -> str:
     return f"matches best: {length} characters of it stand for themselves"
 
 
-def _offered(case: ImageEvidence) -> Iterator[FoundSignature]:
-    for candidate, result in zip(case.attachments.candidates, case.results, strict=True):
+def _offered(image_evidence: ImageEvidence) -> Iterator[FoundSignature]:
+    for candidate, result in zip(
+        image_evidence.attachments.candidates, image_evidence.results, strict=True
+    ):
         uses: tuple[Usage, ...]
         if isinstance(result, Refusal):
             signer, kind, uses = "", result.claim, (_refused("", result),)
         else:
-            signer, kind = case.signer(result), result.predicate_type
-            uses = tuple(_uses(case, result))
+            signer, kind = image_evidence.signer(result), result.predicate_type
+            uses = tuple(_uses(image_evidence, result))
         yield FoundSignature(
-            image=str(case.image.digest),
+            image=str(image_evidence.image.digest),
             form=candidate.form.value,
             digest=str(candidate.source),
             signer=plain(signer),
@@ -136,24 +144,26 @@ def _offered(case: ImageEvidence) -> Iterator[FoundSignature]:
         )
 
 
-def _uses(case: ImageEvidence, each: Evidence) -> Iterator[Usage]:
+def _uses(image_evidence: ImageEvidence, evidence: Evidence) -> Iterator[Usage]:
     """Yield what evidence could count for under the rule, judged as if it were alone."""
-    alone = replace(case, attachments=Attachments(), results=(each,))
-    wanted = {Proof.SIGNATURE: COSIGN_SIGN, Proof.VSA: VSA}.get(case.rule.proof)
-    if each.predicate_type == wanted:
+    alone = replace(image_evidence, attachments=Attachments(), results=(evidence,))
+    wanted = {Proof.SIGNATURE: COSIGN_SIGN, Proof.VSA: VSA}.get(image_evidence.rule.proof)
+    if evidence.predicate_type == wanted:
         yield from _signature(alone)
-    for required in case.rule.attestations:
-        if each.predicate_type == required.predicate_type:
+    for required in image_evidence.rule.attestations:
+        if evidence.predicate_type == required.predicate_type:
             yield _of_finding(required.type, check_attestation(alone, required))
-    if each.predicate_type == RELEASE:
-        yield _release(case, each)
-    if each.predicate_type == WITHDRAWAL:
-        yield _withdrawal(case, each)
+    if evidence.predicate_type == RELEASE:
+        yield _release(image_evidence, evidence)
+    if evidence.predicate_type == WITHDRAWAL:
+        yield _withdrawal(image_evidence, evidence)
 
 
-def _withdrawal(case: ImageEvidence, each: Evidence) -> Usage:
-    listed = any(is_of(each.signatory, one) for one in case.rule.authorities)
-    counts = listed and each.about
+def _withdrawal(image_evidence: ImageEvidence, evidence: Evidence) -> Usage:
+    listed = any(
+        is_of(evidence.signatory, authority) for authority in image_evidence.rule.authorities
+    )
+    counts = listed and evidence.about
     why = "the image is withdrawn" if counts else "of another image, or by nobody listed here"
     return Usage(purpose="withdrawal", counts=counts, code="WITHDRAWN" if counts else "", why=why)
 
@@ -161,25 +171,28 @@ def _withdrawal(case: ImageEvidence, each: Evidence) -> Usage:
 def _signature(alone: ImageEvidence) -> Iterator[Usage]:
     good, refusals = accepted(alone)
     for _, authorities in good:
-        names = ", ".join(one.name for one in authorities)
+        names = ", ".join(authority.name for authority in authorities)
         yield Usage(purpose="signature", counts=True, code="OK", why=f"counts for {plain(names)}")
     for refusal in refusals:
         yield _refused("signature", refusal)
 
 
-def _release(case: ImageEvidence, each: Evidence) -> Usage:
-    counts = case.counting(each, case.rule.authorities)
+def _release(image_evidence: ImageEvidence, evidence: Evidence) -> Usage:
+    counts = image_evidence.counting(evidence, image_evidence.rule.authorities)
     if isinstance(counts, Refusal):
         return _refused("release", counts)
     try:
-        said = parse_release(each.predicate)
+        release = parse_release(evidence.predicate)
     except DocumentError as fault:
         return Usage(
             purpose="release", counts=False, code="BAD_STATEMENT", why=plain(fault.message)
         )
-    why = f"release {said.sequence} of {said.repository} as {', '.join(said.tags)}"
+    why = f"release {release.sequence} of {release.repository} as {', '.join(release.tags)}"
     return Usage(
-        purpose="release", counts=each.about, code="OK" if each.about else "", why=plain(why)
+        purpose="release",
+        counts=evidence.about,
+        code="OK" if evidence.about else "",
+        why=plain(why),
     )
 
 

@@ -29,7 +29,7 @@ def account_text(explanation: Explanation, policy: Policy) -> str:
             "",
             "what the registry has beside the image",
             *_all_offered(explanation),
-            *_change(explanation, unreached=any(one.state == "not reached" for one in made)),
+            *_change(explanation, unreached=any(step.state == "not reached" for step in made)),
         ]
     )
 
@@ -39,39 +39,40 @@ def account_document(explanation: Explanation, policy: Policy) -> dict[str, obje
     return {
         **document(explanation.verdict),
         "rules": [
-            {"glob": one.glob, "chosen": one.chosen, "why": one.why} for one in explanation.rules
+            {"glob": rule.glob, "chosen": rule.chosen, "why": rule.why}
+            for rule in explanation.rules
         ],
         "checks": [
             {
-                "check": one.check,
-                "state": one.state,
-                "code": one.code,
-                "message": one.message,
-                "hint": one.hint,
+                "check": step.check,
+                "state": step.state,
+                "code": step.code,
+                "message": step.message,
+                "hint": step.hint,
             }
-            for one in steps(explanation.verdict, policy)
+            for step in steps(explanation.verdict, policy)
         ],
-        "offered": [_offered_document(one) for one in explanation.offered],
+        "offered": [_offered_document(signature) for signature in explanation.offered],
         "unread": list(explanation.unread),
         "change": list(explanation.change),
     }
 
 
 def _rules(explanation: Explanation) -> Iterator[str]:
-    fitting = [one for one in explanation.rules if not one.why.startswith("does not")]
-    others = [one for one in explanation.rules if one not in fitting]
-    for one in fitting + others[:_SHOWN]:
-        mark = "✓" if one.chosen else "·"
-        yield f"  {mark} {plain(one.glob)}"
-        yield f"      {plain(one.why)}"
+    fitting = [rule for rule in explanation.rules if not rule.why.startswith("does not")]
+    others = [rule for rule in explanation.rules if rule not in fitting]
+    for rule in fitting + others[:_SHOWN]:
+        mark = "✓" if rule.chosen else "·"
+        yield f"  {mark} {plain(rule.glob)}"
+        yield f"      {plain(rule.why)}"
     if len(others) > _SHOWN:
         yield f"    and {len(others) - _SHOWN} more that do not match"
 
 
 def _step(step: Step) -> Iterator[str]:
     code = f"{step.code}: " if step.state in {"warning", "error"} else ""
-    said = {"not asked": "not asked for", "not reached": "not reached"}.get(step.state, "")
-    text = ": ".join(filter(None, (said, f"{code}{step.message}")))
+    label = {"not asked": "not asked for", "not reached": "not reached"}.get(step.state, "")
+    text = ": ".join(filter(None, (label, f"{code}{step.message}")))
     head = f"  {_MARKS[step.state]} {plain(step.check):<{_WIDTH}} "
     yield head + text
     if step.hint:
@@ -79,8 +80,8 @@ def _step(step: Step) -> Iterator[str]:
 
 
 def _all_offered(explanation: Explanation) -> Iterator[str]:
-    for one in explanation.offered[: _SHOWN * 4]:
-        yield from _offered(one)
+    for signature in explanation.offered[: _SHOWN * 4]:
+        yield from _offered(signature)
     if len(explanation.offered) > _SHOWN * 4:
         yield f"  and {len(explanation.offered) - _SHOWN * 4} more (--json shows all)"
     for text in explanation.unread[:_SHOWN]:
@@ -89,17 +90,18 @@ def _all_offered(explanation: Explanation) -> Iterator[str]:
         yield "  nothing" if explanation.asked else "  it was not asked"
 
 
-def _offered(one: FoundSignature) -> Iterator[str]:
-    algorithm, _, digits = one.digest.partition(":")
-    who = one.signer or "by nobody whom the rule knows"
-    yield f"  {one.form} {algorithm}:{digits[:12]}…, {who}"
-    yield f"      {one.predicate_type or 'of an unknown type'}, beside {one.image[:19]}…"
-    for use in one.uses:
+def _offered(signature: FoundSignature) -> Iterator[str]:
+    algorithm, _, digits = signature.digest.partition(":")
+    who = signature.signer or "by nobody whom the rule knows"
+    yield f"  {signature.form} {algorithm}:{digits[:12]}…, {who}"
+    kind = signature.predicate_type or "of an unknown type"
+    yield f"      {kind}, beside {signature.image[:19]}…"
+    for use in signature.uses:
         mark = "✓" if use.counts else "✗"
         code = f"{use.code}: " if use.code not in {"", "OK"} else ""
         purpose = f"as {use.purpose}: " if use.purpose else ""
         yield f"      {mark} {purpose}{code}{use.why}"
-    if not one.uses:
+    if not signature.uses:
         yield "      - the rule does not ask for this"
 
 
@@ -114,15 +116,15 @@ def _change(explanation: Explanation, *, unreached: bool) -> Iterator[str]:
         yield "  and then the checks that were not reached have to pass"
 
 
-def _offered_document(one: FoundSignature) -> dict[str, object]:
+def _offered_document(signature: FoundSignature) -> dict[str, object]:
     return {
-        "image": one.image,
-        "form": one.form,
-        "digest": one.digest,
-        "signer": one.signer,
-        "predicate_type": one.predicate_type,
+        "image": signature.image,
+        "form": signature.form,
+        "digest": signature.digest,
+        "signer": signature.signer,
+        "predicate_type": signature.predicate_type,
         "uses": [
             {"as": use.purpose, "counts": use.counts, "code": use.code, "why": use.why}
-            for use in one.uses
+            for use in signature.uses
         ],
     }

@@ -23,34 +23,35 @@ _STEP = timedelta(seconds=1)
 
 
 def check_expressions(
-    case: ImageEvidence, part: PlatformImage, *, asked: PinnedReference
+    image_evidence: ImageEvidence, part: PlatformImage, *, asked: PinnedReference
 ) -> tuple[Finding, ...]:
     """Return the findings on the rule's expressions; none where it has none.
 
     Args:
-        case: what the expressions are judged with: the rule, the attestations that count, the time.
+        image_evidence: what the expressions are judged with: the rule, the attestations that
+            count, the time.
         part: the image of one platform.
         asked: the reference that was asked for, by the digest that it has.
     """
-    expressions = case.rule.expressions
+    expressions = image_evidence.rule.expressions
     if not expressions:
         return ()
     from imagekit.policy.cel import evaluate, words  # few policies have expressions
 
-    variables = _variables(case, part, asked)
+    variables = _variables(image_evidence, part, asked)
     faults = []
-    for one in expressions:
-        if "now" in words(one.cel):
-            case.now.ends(_end(one, variables, case.now))
+    for expression in expressions:
+        if "now" in words(expression.cel):
+            image_evidence.now.ends(_end(expression, variables, image_evidence.now))
         try:
-            if not evaluate(one.cel, variables):
-                faults.append(_failed(one))
+            if not evaluate(expression.cel, variables):
+                faults.append(_failed(expression))
         except DocumentError as fault:
-            faults.append(_in_error(one, fault))
+            faults.append(_in_error(expression, fault))
     return tuple(faults) or (ok(_CHECK, f"{len(expressions)} of {len(expressions)} are true"),)
 
 
-def _end(one: Expression, variables: Mapping[str, object], now: Now) -> datetime:
+def _end(expression: Expression, variables: Mapping[str, object], now: Now) -> datetime:
     """Return until when an expression that speaks of the time comes to what it comes to now.
 
     That is found out by later times, up to the horizon; to the second.
@@ -59,7 +60,7 @@ def _end(one: Expression, variables: Mapping[str, object], now: Now) -> datetime
 
     def comes_to(time: datetime) -> bool | None:
         try:
-            return evaluate(one.cel, {**variables, "now": time})
+            return evaluate(expression.cel, {**variables, "now": time})
         except DocumentError:
             return None
 
@@ -74,27 +75,29 @@ def _end(one: Expression, variables: Mapping[str, object], now: Now) -> datetime
     return good
 
 
-def _failed(one: Expression) -> Finding:
+def _failed(expression: Expression) -> Finding:
     return error(
         _CHECK,
         "EXPRESSION_FAILED",
-        f"{one.message} ({one.cel})" if one.message else f"this is not true: {one.cel}",
+        f"{expression.message} ({expression.cel})"
+        if expression.message
+        else f"this is not true: {expression.cel}",
         hint="mend the image, or the policy's expression",
     )
 
 
-def _in_error(one: Expression, fault: DocumentError) -> Finding:
-    said = f"{one.message}; " if one.message else ""
+def _in_error(expression: Expression, fault: DocumentError) -> Finding:
+    prefix = f"{expression.message}; " if expression.message else ""
     return error(
         _CHECK,
         fault.code,
-        f"{said}{one.cel} cannot be judged: {fault.message}",
+        f"{prefix}{expression.cel} cannot be judged: {fault.message}",
         hint="has(config.config.User) && ... asks first whether a key is there",
     )
 
 
 def _variables(
-    case: ImageEvidence, part: PlatformImage, asked: PinnedReference
+    image_evidence: ImageEvidence, part: PlatformImage, asked: PinnedReference
 ) -> Mapping[str, object]:
     manifest = strictjson.loads_object(part.raw.raw, what="the manifest")
     name = asked.repository.name
@@ -107,14 +110,14 @@ def _variables(
         "config": part.config,
         "manifest": manifest,
         "annotations": manifest.get("annotations") or {},
-        "attestations": _attestations(case),
-        "now": case.now.time,
+        "attestations": _attestations(image_evidence),
+        "now": image_evidence.now.time,
     }
 
 
-def _attestations(case: ImageEvidence) -> Mapping[str, list[object]]:
+def _attestations(image_evidence: ImageEvidence) -> Mapping[str, list[object]]:
     """Return the predicates that count, by the type of their statements."""
-    found: dict[str, list[object]] = {}
-    for each in counted(case):
-        found.setdefault(each.predicate_type, []).append(dict(each.predicate))
-    return found
+    predicates: dict[str, list[object]] = {}
+    for evidence in counted(image_evidence):
+        predicates.setdefault(evidence.predicate_type, []).append(dict(evidence.predicate))
+    return predicates

@@ -50,112 +50,121 @@ class Fresh(Struct, frozen=True, kw_only=True):
     learned: tuple[tuple[str, HighWaterMark], ...] = ()
 
 
-def check_withdrawal(case: ImageEvidence) -> tuple[Finding, ...]:
+def check_withdrawal(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
     """Return the finding that somebody trusted has withdrawn the image, if so."""
-    for each in case.evidence:
-        if each.predicate_type != WITHDRAWAL or not each.about:
+    for evidence in image_evidence.evidence:
+        if evidence.predicate_type != WITHDRAWAL or not evidence.about:
             continue
         # Neither a key that is denied by now nor one that has expired brings an image back: what is
         # added to a policy never allows more. Who must not withdraw is no authority of the rule.
-        if not any(is_of(each.signatory, one) for one in case.rule.authorities):
+        if not any(
+            is_of(evidence.signatory, authority) for authority in image_evidence.rule.authorities
+        ):
             continue
         try:
-            said = parse_withdrawal(each.predicate)
-            why = f"at {said.time.isoformat()}: {said.reason}"
+            withdrawal = parse_withdrawal(evidence.predicate)
+            why = f"at {withdrawal.time.isoformat()}: {withdrawal.reason}"
         except DocumentError as fault:
             why = f"in a statement that cannot be read: {fault.message}"
         return (
             error(
                 "withdrawal",
                 "WITHDRAWN",
-                f"{case.signer(each)} withdrew the image {why}",
+                f"{image_evidence.signer(evidence)} withdrew the image {why}",
                 hint="use another version of the image",
             ),
         )
     return ()
 
 
-def check_unread(case: ImageEvidence) -> tuple[Finding, ...]:
+def check_unread(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
     """Return the finding that something attached was not read and may be a withdrawal."""
-    lost = case.attachments.lost
+    lost = image_evidence.attachments.lost
     if lost is not None:
         return (
             error(
                 "withdrawal",
                 "REFERRERS_LOST",
-                f"{lost} is attached to {case.image.digest} and may be a withdrawal, but the "
-                "registry does not have it",
+                f"{lost} is attached to {image_evidence.image.digest} and may be a withdrawal, "
+                "but the registry does not have it",
                 hint="copy the image whole, with all that is attached to it; or, if that is known "
                 "to be no withdrawal, take it out of the list",
             ),
         )
-    if not case.attachments.cut:
+    if not image_evidence.attachments.cut:
         return ()
     return (
         error(
             "withdrawal",
             "TOO_MANY",
-            f"more is attached to {case.image.digest} than is read, and what was not read may be "
-            "a withdrawal",
+            f"more is attached to {image_evidence.image.digest} than is read, "
+            "and what was not read may be a withdrawal",
             hint="delete what strangers attached, and let only the publisher push",
         ),
     )
 
 
-def check_freshness(case: ImageEvidence, memory: RollbackStore) -> Fresh:
+def check_freshness(image_evidence: ImageEvidence, memory: RollbackStore) -> Fresh:
     """Return what the rule's freshness comes to; nothing where it asks for none."""
-    wanted = case.rule.freshness
-    if wanted.max_age is None and not wanted.monotonic:
+    freshness = image_evidence.rule.freshness
+    if freshness.max_age is None and not freshness.monotonic:
         return Fresh(findings=())
-    releases, refusals = _releases(case)
-    findings = list(_age(case, releases))
+    releases, refusals = _releases(image_evidence)
+    findings = list(_age(image_evidence, releases))
     learned: list[tuple[str, HighWaterMark]] = []
-    if wanted.monotonic:
-        judged = _monotonic(case, memory, releases=releases, faults=refusals)
+    if freshness.monotonic:
+        judged = _monotonic(image_evidence, memory, releases=releases, faults=refusals)
         findings += judged.findings
         learned += judged.learned
     return Fresh(findings=tuple(findings), learned=tuple(learned))
 
 
-def remember(case: ImageEvidence, fresh: Fresh, memory: RollbackStore) -> tuple[Finding, ...]:
+def remember(
+    image_evidence: ImageEvidence, fresh: Fresh, memory: RollbackStore
+) -> tuple[Finding, ...]:
     """Remember what was learned of an image that is allowed; tell where that was impossible."""
     try:
-        for name, seen in fresh.learned:
-            memory.remember(name, seen)
+        for name, mark in fresh.learned:
+            memory.remember(name, mark)
     except RollbackStoreError as fault:
-        return (_unremembered(case, fault),)
+        return (_unremembered(image_evidence, fault),)
     return ()
 
 
-def _releases(case: ImageEvidence) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+def _releases(image_evidence: ImageEvidence) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     """Return the releases of the image that the rule's authorities signed, and what is wrong."""
-    found, faults = [], []
-    name = signed_name(case.rule, case.image)
-    for each in case.evidence:
-        if each.predicate_type != RELEASE or not each.about:
+    releases, faults = [], []
+    name = signed_name(image_evidence.rule, image_evidence.image)
+    for evidence in image_evidence.evidence:
+        if evidence.predicate_type != RELEASE or not evidence.about:
             continue
-        if isinstance(case.counting(each, case.rule.authorities), Refusal):
+        if isinstance(image_evidence.counting(evidence, image_evidence.rule.authorities), Refusal):
             continue
         try:
-            release = parse_release(each.predicate)
+            release = parse_release(evidence.predicate)
         except DocumentError as fault:
             faults.append(fault.message)
             continue
         if canonical_name(release.repository) == name:
-            found.append(release)
+            releases.append(release)
         else:
             faults.append(f"one release is of {release.repository}")
-    return tuple(found), tuple(faults)
+    return tuple(releases), tuple(faults)
 
 
-def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...]:
-    limit = case.rule.freshness.max_age
-    good, _ = accepted(case)
-    witnessed = [time for each, whose in good for one in whose for time in times_of(each, one)]
+def _age(image_evidence: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...]:
+    limit = image_evidence.rule.freshness.max_age
+    good, _ = accepted(image_evidence)
+    witnessed = [
+        time
+        for evidence, authorities in good
+        for authority in authorities
+        for time in times_of(evidence, authority)
+    ]
     times = witnessed + [release.time for release in releases]
     newest = max(times, default=None)
-    if newest is not None and case.now.is_behind(newest):
-        return (_clock(case, newest, "the newest release"),)
+    if newest is not None and image_evidence.now.is_behind(newest):
+        return (_clock(image_evidence, newest, "the newest release"),)
     if limit is None:
         return ()
     if newest is None:
@@ -168,13 +177,13 @@ def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...
                 hint="publish with imagekit, which signs a release, or sign with a timestamp",
             ),
         )
-    if case.now.is_older(newest, limit):
+    if image_evidence.now.is_older(newest, limit):
         return (
             error(
                 _CHECK,
                 "STALE_SIGNATURE",
                 f"the newest release or signature is of {newest.isoformat()}, "
-                f"{(case.now.time - newest).days} days old; the policy allows {limit}",
+                f"{(image_evidence.now.time - newest).days} days old; the policy allows {limit}",
                 hint="publish the image again, rebuilt with today's packages",
             ),
         )
@@ -182,17 +191,17 @@ def _age(case: ImageEvidence, releases: Iterable[Release]) -> tuple[Finding, ...
 
 
 def _monotonic(
-    case: ImageEvidence,
+    image_evidence: ImageEvidence,
     memory: RollbackStore,
     *,
     releases: Iterable[Release],
     faults: Iterable[str],
 ) -> Fresh:
-    tag = case.image.tag
+    tag = image_evidence.image.tag
     if tag is None:
         return Fresh(findings=(ok(_CHECK, "asked for by digest: there is no tag to go back"),))
-    mine = [release for release in releases if tag in release.tags]
-    if not mine:
+    tagged = [release for release in releases if tag in release.tags]
+    if not tagged:
         why = "; ".join(faults)
         return Fresh(
             findings=(
@@ -205,29 +214,33 @@ def _monotonic(
                 ),
             )
         )
-    newest = max(mine, key=lambda release: release.sequence)
-    name = f"{signed_name(case.rule, case.image)}:{tag}"
-    return _compare(case, newest, memory, name=name)
+    newest = max(tagged, key=lambda release: release.sequence)
+    name = f"{signed_name(image_evidence.rule, image_evidence.image)}:{tag}"
+    return _compare(image_evidence, newest, memory, name=name)
 
 
 def _compare(
-    case: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
+    image_evidence: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
 ) -> Fresh:
-    now = HighWaterMark(sequence=int(case.now.time.timestamp()), digest=case.policy.digest)
-    mark = HighWaterMark(sequence=release.sequence, digest=case.image.digest)
+    now = HighWaterMark(
+        sequence=int(image_evidence.now.time.timestamp()), digest=image_evidence.policy.digest
+    )
+    mark = HighWaterMark(sequence=release.sequence, digest=image_evidence.image.digest)
     learned = ((name, mark), (_CLOCK, now))
     try:
         highest, clock = memory.highest(name), memory.highest(_CLOCK)
     except RollbackStoreError as fault:
-        return Fresh(findings=(_unremembered(case, fault),))
-    newest = datetime.fromtimestamp(clock.sequence, UTC) if clock else case.now.time
-    if case.now.is_behind(newest):
-        return Fresh(findings=(_clock(case, newest, "what was verified here before"),))
+        return Fresh(findings=(_unremembered(image_evidence, fault),))
+    newest = datetime.fromtimestamp(clock.sequence, UTC) if clock else image_evidence.now.time
+    if image_evidence.now.is_behind(newest):
+        return Fresh(findings=(_clock(image_evidence, newest, "what was verified here before"),))
     if highest is None:
         message = f"release {release.sequence}, the first that is seen here of {name}"
         return Fresh(findings=(ok(_CHECK, message),), learned=learned)
     if mark.goes_back_from(highest):
-        return Fresh(findings=(_rollback(release, highest, case.image.digest, name=name),))
+        return Fresh(
+            findings=(_rollback(release, highest, image_evidence.image.digest, name=name),)
+        )
     message = f"release {release.sequence}; the highest seen here was {highest.sequence}"
     return Fresh(findings=(ok(_CHECK, message),), learned=learned)
 
@@ -252,8 +265,8 @@ def _rollback(release: Release, highest: HighWaterMark, digest: Digest, /, *, na
     )
 
 
-def _unremembered(case: ImageEvidence, fault: RollbackStoreError) -> Finding:
-    make = error if case.rule.freshness.remember is Need.REQUIRED else warning
+def _unremembered(image_evidence: ImageEvidence, fault: RollbackStoreError) -> Finding:
+    make = error if image_evidence.rule.freshness.remember is Need.REQUIRED else warning
     return make(
         _CHECK,
         "NOT_REMEMBERED",
@@ -262,11 +275,11 @@ def _unremembered(case: ImageEvidence, fault: RollbackStoreError) -> Finding:
     )
 
 
-def _clock(case: ImageEvidence, newest: datetime, what: str) -> Finding:
+def _clock(image_evidence: ImageEvidence, newest: datetime, what: str) -> Finding:
     return error(
         _CHECK,
         "CLOCK",
-        f"this machine's clock says {case.now.isoformat()}, which is before {what} "
+        f"this machine's clock says {image_evidence.now.isoformat()}, which is before {what} "
         f"({newest.isoformat()})",
         hint="set the clock; what is signed for a limited time cannot be judged without it",
     )

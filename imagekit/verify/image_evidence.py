@@ -74,23 +74,23 @@ class ImageEvidence(Struct, frozen=True, kw_only=True):
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What was verified."""
-        return tuple(each for each in self.results if isinstance(each, Evidence))
+        return tuple(result for result in self.results if isinstance(result, Evidence))
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
         """What proves nothing, with the reasons."""
         unread = self.attachments.refusals
-        return unread + tuple(each for each in self.results if isinstance(each, Refusal))
+        return unread + tuple(result for result in self.results if isinstance(result, Refusal))
 
     def counting(
-        self, each: Evidence, authorities: Sequence[Authority]
+        self, evidence: Evidence, authorities: Sequence[Authority]
     ) -> tuple[Authority, ...] | Refusal:
         """Return the authorities for whom the evidence counts, or why it counts for none."""
-        return counting(each, authorities, deny=self.policy.deny, now=self.now)
+        return counting(evidence, authorities, deny=self.policy.deny, now=self.now)
 
-    def signer(self, each: Evidence) -> str:
+    def signer(self, evidence: Evidence) -> str:
         """Return how people call who signed the evidence."""
-        return name_of(each.signatory, authorities_of(self.rule))
+        return name_of(evidence.signatory, authorities_of(self.rule))
 
     @property
     def remedy(self) -> str:
@@ -99,27 +99,28 @@ class ImageEvidence(Struct, frozen=True, kw_only=True):
         return f"imagekit sign {self.location.shown(self.image.full)} --key FILE"
 
 
-def counted(case: ImageEvidence) -> Iterator[Evidence]:
+def counted(image_evidence: ImageEvidence) -> Iterator[Evidence]:
     """Yield the evidence about the image by somebody who may give it by the rule."""
-    for each in case.evidence:
-        asked = [case.rule.authorities]
-        asked += [
+    for evidence in image_evidence.evidence:
+        groups = [image_evidence.rule.authorities]
+        groups += [
             required.authorities
-            for required in case.rule.attestations
-            if required.predicate_type == each.predicate_type
+            for required in image_evidence.rule.attestations
+            if required.predicate_type == evidence.predicate_type
         ]
-        answers = (case.counting(each, authorities) for authorities in asked)
-        if each.about and any(not isinstance(answer, Refusal) for answer in answers):
-            yield each
+        answers = (image_evidence.counting(evidence, authorities) for authorities in groups)
+        if evidence.about and any(not isinstance(answer, Refusal) for answer in answers):
+            yield evidence
 
 
-def other_image(case: ImageEvidence, each: Evidence) -> Refusal:
+def other_image(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal:
     """Return the refusal of what was signed about another image."""
     return Refusal(
         code="DIGEST_MISMATCH",
-        message=f"{case.signer(each)} signed another image and not {case.image.digest}",
+        message=f"{image_evidence.signer(evidence)} signed another image "
+        f"and not {image_evidence.image.digest}",
         hint="the tag or the signature was copied from another image: ask who pushed it, "
-        f"or: {case.remedy}",
+        f"or: {image_evidence.remedy}",
     )
 
 
@@ -136,15 +137,19 @@ def nearest(refusals: Sequence[Refusal]) -> Refusal | None:
     return min(refusals, key=rank, default=None)
 
 
-def lost(case: ImageEvidence) -> str:
+def lost(image_evidence: ImageEvidence) -> str:
     """Return what shows that the image once had referrers, or an empty text.
 
     imagekit and cosign attach attestations as referrers. An image that is signed in the legacy
     form and has not one bundle was copied without them, or they were overwritten.
     """
-    if case.attachments.trace:
-        return case.attachments.trace
-    bundles = any(each.form is Form.BUNDLE for each in case.attachments.candidates)
-    if not bundles and any(each.form is Form.LEGACY and each.about for each in case.evidence):
+    if image_evidence.attachments.trace:
+        return image_evidence.attachments.trace
+    bundles = any(
+        candidate.form is Form.BUNDLE for candidate in image_evidence.attachments.candidates
+    )
+    if not bundles and any(
+        evidence.form is Form.LEGACY and evidence.about for evidence in image_evidence.evidence
+    ):
         return "its .sig tag is there and signed, but no bundle is listed"
     return ""

@@ -60,9 +60,9 @@ def _judged(
     reference: Reference, policy: OpenedPolicy, context: VerifyContext, *, now: Now
 ) -> Verdict:
     digest = reference.digest if isinstance(reference, PinnedReference) else None
-    found, rule = rule_in_force(policy, reference.repository.name, now)
+    rule_finding, rule = rule_in_force(policy, reference.repository.name, now)
     # What speaks against the policy itself speaks against everything that it would allow.
-    findings = [*policy.standing, found]
+    findings = [*policy.standing, rule_finding]
     if digest is not None:
         findings += denied(policy, digest)
     if rule is None or refused(findings):

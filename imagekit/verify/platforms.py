@@ -14,8 +14,8 @@ def check_platforms(rule: ImageRule, content: ImageContent) -> tuple[Finding, ..
     required = rule.platforms.require
     if not required:
         return ()
-    there = [part.platform for part in content.parts]
-    missing = [wanted for wanted in required if not _has(there, wanted)]
+    platforms = [part.platform for part in content.parts]
+    missing = [wanted for wanted in required if not _has(platforms, wanted)]
     if not missing:
         return (ok(_CHECK, f"has {', '.join(required)}"),)
     return (
@@ -23,12 +23,12 @@ def check_platforms(rule: ImageRule, content: ImageContent) -> tuple[Finding, ..
             _CHECK,
             "MISSING_PLATFORM",
             f"the policy requires {', '.join(missing)}; the image has "
-            f"{', '.join(filter(None, there)) or 'none that it names'}",
+            f"{', '.join(filter(None, platforms)) or 'none that it names'}",
             hint="publish the image for every platform that the policy requires",
         ),
     )
 
 
-def _has(there: Iterable[str], wanted: str) -> bool:
+def _has(platforms: Iterable[str], wanted: str) -> bool:
     """Return whether a platform is there; one that is required without variant has any."""
-    return any(one == wanted or one.startswith(f"{wanted}/") for one in there)
+    return any(platform == wanted or platform.startswith(f"{wanted}/") for platform in platforms)

@@ -63,11 +63,11 @@ def open_policy(
         finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
         standing.append(finding)
     accepted = not_in_force(policy, Now(now)) is None and all(
-        one.severity == "ok" for one in standing
+        finding.severity == "ok" for finding in standing
     )
     if accepted:
-        kept = memory or users_store()
-        standing += check_version(policy, kept, slot=slot, signed=signers is not None)
+        store = memory or users_store()
+        standing += check_version(policy, store, slot=slot, signed=signers is not None)
     return OpenedPolicy.of(policy, standing=tuple(standing))
 
 
@@ -97,16 +97,16 @@ def load_signed(file: Path, signers: PolicySigners | None) -> OpenedPolicy:
         return load_unsigned(file)
     policy = load_policy(file)
     clock = SystemClock()
-    found = check_signature(
+    finding = check_signature(
         policy,
         _signature(file),
         signers,
         now=clock.now(),
         certificates=_certificates(signers, clock),
     )
-    if found.severity == "error":
-        raise PolicyError(found.message, hint=found.hint, code=found.code)
-    return OpenedPolicy.of(policy, standing=(found,))
+    if finding.severity == "error":
+        raise PolicyError(finding.message, hint=finding.hint, code=finding.code)
+    return OpenedPolicy.of(policy, standing=(finding,))
 
 
 def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
@@ -124,8 +124,8 @@ def sign_policy(path: Path, signer: Signer) -> tuple[Path, Policy, bool]:
     policy = load_policy(path)
     statement = policy_statement(policy)
     target = _beside(path)
-    known = _signature(path)
-    if known is not None and _holds(known, signer, policy):
+    existing = _signature(path)
+    if existing is not None and _holds(existing, signer, policy):
         return target, policy, False
     bundle = signer.bundle(statement_bytes(statement))
     try:
@@ -142,15 +142,15 @@ def _holds(bundle: bytes, signer: Signer, policy: Policy) -> bool:
     from imagekit.errors import DocumentError
 
     try:
-        said = statement_of(parse_bundle(bundle).envelope)
-        return signer.made(bundle) and said == policy_statement(policy)
+        statement = statement_of(parse_bundle(bundle).envelope)
+        return signer.made(bundle) and statement == policy_statement(policy)
     except DocumentError:
         return False
 
 
 def _certificates(signers: PolicySigners, clock: Clock) -> CertificateVerifier | None:
     """Return what verifies under trusted roots, where a signer has one: it is not light."""
-    if all(one.trust_root is None for one in signers.authorities):
+    if all(authority.trust_root is None for authority in signers.authorities):
         return None
     from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 

@@ -125,8 +125,8 @@ class SqliteRollbackStore:
             RollbackStoreError: the database is there and cannot be read, or could not be written.
         """
         with self._faults(), self._turn, self._open() as database:
-            found = database.execute("SELECT sequence, digest FROM seen WHERE name = ?", (name,))
-            row = found.fetchone()
+            rows = database.execute("SELECT sequence, digest FROM seen WHERE name = ?", (name,))
+            row = rows.fetchone()
         return None if row is None else self._seen(row)
 
     def remember(self, name: str, seen: HighWaterMark) -> None:

@@ -58,11 +58,13 @@ def save_evidence(
             recording.resolve(TaggedReference(image.repository, image.tag))
     content = read_image(recording, image, raw)
     # Also what is not there may be withdrawn.
-    each = dict.fromkeys((image.digest, *content.listed))
-    gathered = [gather(recording, image.with_digest(one)) for one in each]
+    digests = dict.fromkeys((image.digest, *content.listed))
+    gathered = [gather(recording, image.with_digest(digest)) for digest in digests]
     return SavedEvidence(
         reference=image,
-        signatures=sum(len(one.candidates) for one in gathered),
-        notes=tuple(one for one in content.findings if one.severity != "ok"),
-        unread=tuple(refusal.message for one in gathered for refusal in one.refusals),
+        signatures=sum(len(attachments.candidates) for attachments in gathered),
+        notes=tuple(finding for finding in content.findings if finding.severity != "ok"),
+        unread=tuple(
+            refusal.message for attachments in gathered for refusal in attachments.refusals
+        ),
     )

@@ -50,7 +50,7 @@ class SavedReader:
         """Return the exact bytes of a manifest."""
         return self._found(
             reference.repository,
-            lambda named: self._layout.manifest(replace(reference, repository=named)),
+            lambda repository: self._layout.manifest(replace(reference, repository=repository)),
             what=str(reference),
         )
 
@@ -89,9 +89,9 @@ class SavedReader:
 
     def _names(self) -> str:
         names = [
-            each.annotations[REF_NAME]
-            for each in entries(self._folder)
-            if REF_NAME in each.annotations
+            entry.annotations[REF_NAME]
+            for entry in entries(self._folder)
+            if REF_NAME in entry.annotations
         ]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return f"{', '.join(names[:_SHOWN])}{more}" if names else "no image at all"

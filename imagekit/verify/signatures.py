@@ -19,28 +19,28 @@ from imagekit.verify.identity import accepts, wanted
 from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence, nearest, other_image
 
 
-def check_signature(case: ImageEvidence) -> Finding:
+def check_signature(image_evidence: ImageEvidence) -> Finding:
     """Return the finding on the image's signatures, or on its verification summaries."""
-    good, refusals = accepted(case)
+    good, refusals = accepted(image_evidence)
     signers = distinct(good)
-    if len(signers) >= max(1, case.rule.threshold):
-        return ok("signature", _signed_by(case, signers))
+    if len(signers) >= max(1, image_evidence.rule.threshold):
+        return ok("signature", _signed_by(image_evidence, signers))
     if signers:
-        return _too_few(case, signers, refusals)
-    return _unsigned(case, refusals)
+        return _too_few(image_evidence, signers, refusals)
+    return _unsigned(image_evidence, refusals)
 
 
 def accepted(
-    case: ImageEvidence,
+    image_evidence: ImageEvidence,
 ) -> tuple[tuple[tuple[Evidence, tuple[Authority, ...]], ...], tuple[Refusal, ...]]:
     """Return what counts as a signature with those for whom it does, and why the rest does not."""
-    good, refusals = [], list(case.refusals)
-    for each in case.evidence:
-        judged = _judged(case, each)
+    good, refusals = [], list(image_evidence.refusals)
+    for evidence in image_evidence.evidence:
+        judged = _judged(image_evidence, evidence)
         if isinstance(judged, Refusal):
             refusals.append(judged)
         else:
-            good.append((each, judged))
+            good.append((evidence, judged))
     return tuple(good), tuple(refusals)
 
 
@@ -51,15 +51,15 @@ def distinct(good: Iterable[tuple[Evidence, tuple[Authority, ...]]]) -> tuple[Ev
     """
     options: dict[Signatory, list[Authority]] = {}
     first: dict[Signatory, Evidence] = {}
-    for each, authorities in good:
-        first.setdefault(each.signatory, each)
-        known = options.setdefault(each.signatory, [])
-        known += [one for one in authorities if one not in known]
+    for evidence, authorities in good:
+        first.setdefault(evidence.signatory, evidence)
+        candidates = options.setdefault(evidence.signatory, [])
+        candidates += [authority for authority in authorities if authority not in candidates]
     taken: dict[Authority, Signatory] = {}
     for signatory in options:
         _place(signatory, options, taken, tried=set())
     placed = set(taken.values())
-    return tuple(each for signatory, each in first.items() if signatory in placed)
+    return tuple(evidence for signatory, evidence in first.items() if signatory in placed)
 
 
 def _place(
@@ -80,131 +80,137 @@ def _place(
     return False
 
 
-def _judged(case: ImageEvidence, each: Evidence) -> tuple[Authority, ...] | Refusal:
+def _judged(image_evidence: ImageEvidence, evidence: Evidence) -> tuple[Authority, ...] | Refusal:
     """Return for whom the evidence is a signature of the image, or why it is none."""
-    counts = case.counting(each, case.rule.authorities)
+    counts = image_evidence.counting(evidence, image_evidence.rule.authorities)
     if isinstance(counts, Refusal):
         return counts
-    return _fault(case, each) or counts
+    return _fault(image_evidence, evidence) or counts
 
 
-def _fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
-    match case.rule.proof:
+def _fault(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal | None:
+    match image_evidence.rule.proof:
         case Proof.SIGNATURE:
-            return _signed_fault(case, each)
+            return _signed_fault(image_evidence, evidence)
         case Proof.VSA:
-            return summary_fault(case, each, case.rule.vsa)
+            return summary_fault(image_evidence, evidence, image_evidence.rule.vsa)
         case Proof.ATTESTATIONS:
-            return _attested_fault(case, each)
-    assert_never(case.rule.proof)
+            return _attested_fault(image_evidence, evidence)
+    assert_never(image_evidence.rule.proof)
 
 
-def _attested_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
-    if all(each.predicate_type != one.predicate_type for one in case.rule.attestations):
+def _attested_fault(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal | None:
+    if all(
+        evidence.predicate_type != required.predicate_type
+        for required in image_evidence.rule.attestations
+    ):
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
-            message=f"{case.signer(each)} made a statement of type {each.predicate_type}, "
-            "which the policy does not ask for",
+            message=f"{image_evidence.signer(evidence)} made a statement of type "
+            f"{evidence.predicate_type}, which the policy does not ask for",
         )
-    return name_fault(case, each)
+    return name_fault(image_evidence, evidence)
 
 
 def summary_fault(
-    case: ImageEvidence, each: Evidence, condition: Condition | None
+    image_evidence: ImageEvidence, evidence: Evidence, condition: Condition | None
 ) -> Refusal | None:
     """Return why a statement is no verification summary that is relied on, or None.
 
     Receipts of staged images are judged by it, too.
 
     Args:
-        case: the image and the rule.
-        each: a statement by somebody for whom it counts.
+        image_evidence: the image and the rule.
+        evidence: a statement by somebody for whom it counts.
         condition: whose summaries are relied on; None for nobody's.
     """
-    if each.predicate_type != VSA:
+    if evidence.predicate_type != VSA:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
-            message=f"{case.signer(each)} made a statement of type {each.predicate_type}; "
-            "the policy relies on verification summaries here",
+            message=f"{image_evidence.signer(evidence)} made a statement of type "
+            f"{evidence.predicate_type}; the policy relies on verification summaries here",
             hint="issue one where the image can be verified: imagekit verify REFERENCE --vsa",
         )
-    if not each.about:
-        return other_image(case, each)
+    if not evidence.about:
+        return other_image(image_evidence, evidence)
     if condition is None:
         return Refusal(
             code="VERIFIER_NOT_ALLOWED",
             message="the rule relies on verification summaries, and lists no verifier",
             hint="add vsa: {verifierIds: [URI]}",
         )
-    question = ConditionContext(image=case.image, rule=case.rule, now=case.now)
-    return condition_fault(condition, each.predicate, question)
+    question = ConditionContext(
+        image=image_evidence.image, rule=image_evidence.rule, now=image_evidence.now
+    )
+    return condition_fault(condition, evidence.predicate, question)
 
 
-def _signed_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
-    if each.predicate_type != COSIGN_SIGN:
+def _signed_fault(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal | None:
+    if evidence.predicate_type != COSIGN_SIGN:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
-            message=f"{case.signer(each)} made an attestation of type {each.predicate_type}, "
-            "which is no signature of the image",
-            hint=f"sign the image itself: {case.remedy}",
+            message=f"{image_evidence.signer(evidence)} made an attestation of type "
+            f"{evidence.predicate_type}, which is no signature of the image",
+            hint=f"sign the image itself: {image_evidence.remedy}",
         )
-    return name_fault(case, each)
+    return name_fault(image_evidence, evidence)
 
 
-def name_fault(case: ImageEvidence, each: Evidence) -> Refusal | None:
+def name_fault(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal | None:
     """Return why a statement is not about this image under this name, or None."""
-    if not each.about:
-        return other_image(case, each)
-    if accepts(case.rule, case.image, each.identities):
+    if not evidence.about:
+        return other_image(image_evidence, evidence)
+    if accepts(image_evidence.rule, image_evidence.image, evidence.identities):
         return None
-    names = ", ".join(each.identities[:SHOWN]) or "no name at all"
+    names = ", ".join(evidence.identities[:SHOWN]) or "no name at all"
     return Refusal(
         code="REFERENCE_MISMATCH",
-        message=f"{case.signer(each)} signed this image for {names}, and not for "
-        f"{wanted(case.rule, case.image)}",
+        message=f"{image_evidence.signer(evidence)} signed this image for {names}, and not for "
+        f"{wanted(image_evidence.rule, image_evidence.image)}",
         hint="publish or sign it under this name; signedIdentity: digestOnly accepts any"
-        if each.identities
+        if evidence.identities
         else "if others sign these images without a name, say signedIdentity: digestOnly",
     )
 
 
 def _too_few(
-    case: ImageEvidence, signers: Sequence[Evidence], refusals: Sequence[Refusal]
+    image_evidence: ImageEvidence, signers: Sequence[Evidence], refusals: Sequence[Refusal]
 ) -> Finding:
     other = nearest(refusals)
     more = f"; another one: {other.message}" if other else ""
     return error(
         "signature",
         "THRESHOLD_NOT_MET",
-        f"{len(signers)} of {case.rule.threshold} distinct authorities signed: "
-        f"{_signed_by(case, signers)}{more}",
-        hint=f"let another authority sign: {case.remedy}",
+        f"{len(signers)} of {image_evidence.rule.threshold} distinct authorities signed: "
+        f"{_signed_by(image_evidence, signers)}{more}",
+        hint=f"let another authority sign: {image_evidence.remedy}",
     )
 
 
-def _unsigned(case: ImageEvidence, refusals: Sequence[Refusal]) -> Finding:
+def _unsigned(image_evidence: ImageEvidence, refusals: Sequence[Refusal]) -> Finding:
     reason = nearest(refusals)
-    if reason is not None and not (reason.code in ORDINARY and case.attachments.trace):
-        trusted = ", ".join(authority.name for authority in case.rule.authorities)
-        hint = reason.hint or f"a signature by {trusted} is wanted: {case.remedy}"
+    if reason is not None and not (reason.code in ORDINARY and image_evidence.attachments.trace):
+        trusted = ", ".join(authority.name for authority in image_evidence.rule.authorities)
+        hint = reason.hint or f"a signature by {trusted} is wanted: {image_evidence.remedy}"
         return error("signature", reason.code, reason.message, hint=hint)
-    if case.attachments.trace:
+    if image_evidence.attachments.trace:
         return error(
             "signature",
             "REFERRERS_LOST",
-            f"the image's referrers were lost: {case.attachments.trace}",
-            hint=f"ask who writes that tag, then sign again: {case.remedy}",
+            f"the image's referrers were lost: {image_evidence.attachments.trace}",
+            hint=f"ask who writes that tag, then sign again: {image_evidence.remedy}",
         )
     return error(
         "signature",
         "NO_SIGNATURE",
         "the image has no signature",
-        hint=f"if you know who made it and trust it: {case.remedy}",
+        hint=f"if you know who made it and trust it: {image_evidence.remedy}",
     )
 
 
-def _signed_by(case: ImageEvidence, signers: Iterable[Evidence]) -> str:
+def _signed_by(image_evidence: ImageEvidence, signers: Iterable[Evidence]) -> str:
     return "; ".join(
-        f"{case.signer(each)}, signed for {', '.join(each.identities[:SHOWN]) or 'the digest'}"
-        for each in signers
+        f"{image_evidence.signer(evidence)}, signed for "
+        f"{', '.join(evidence.identities[:SHOWN]) or 'the digest'}"
+        for evidence in signers
     )

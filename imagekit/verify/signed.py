@@ -45,9 +45,9 @@ _CHECK = "policy"
 
 def policy_statement(policy: Policy) -> Statement:
     """Return what is signed of a policy."""
-    named = tuple(StatementSubject(name=path, digest=digest) for path, digest in policy.files)
+    files = tuple(StatementSubject(name=path, digest=digest) for path, digest in policy.files)
     return Statement(
-        subjects=(StatementSubject(name=policy.name, digest=policy.digest), *named),
+        subjects=(StatementSubject(name=policy.name, digest=policy.digest), *files),
         predicate_type=POLICY_TYPE,
         predicate=_predicate(policy),
     )
@@ -82,12 +82,12 @@ def check_signature(
         authorities=signers.authorities, digest=policy.digest, certificates=certificates
     )
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
-    (found,) = verify_candidates((candidate,), trusted)
-    fault = _refused(found, signers, now=now)
-    if isinstance(found, Evidence) and not fault:
-        fault = _fault(policy, found, bundle, signers=signers)
+    (result,) = verify_candidates((candidate,), trusted)
+    fault = _refused(result, signers, now=now)
+    if isinstance(result, Evidence) and not fault:
+        fault = _fault(policy, result, bundle, signers=signers)
         if not fault:
-            who = name_of(found.signatory, signers.authorities)
+            who = name_of(result.signatory, signers.authorities)
             return ok(_CHECK, f"{policy.name} version {policy.version} is signed by {who}")
     return error(
         _CHECK,
@@ -132,28 +132,28 @@ def seal(policy: Policy) -> Digest:
     return Digest.of("\n".join(lines).encode())
 
 
-def _refused(found: Evidence | Refusal, signers: PolicySigners, *, now: datetime) -> str:
+def _refused(result: Evidence | Refusal, signers: PolicySigners, *, now: datetime) -> str:
     """Return why the signature is none of the signers', or an empty text."""
-    judged: object = found
-    if isinstance(found, Evidence):
-        judged = counting(found, signers.authorities, deny=Deny(), now=Now(now))
+    judged: object = result
+    if isinstance(result, Evidence):
+        judged = counting(result, signers.authorities, deny=Deny(), now=Now(now))
     if not isinstance(judged, Refusal):
         return ""
     if judged.code not in ORDINARY:
         return judged.message
-    names = ", ".join(one.name for one in signers.authorities)
+    names = ", ".join(authority.name for authority in signers.authorities)
     whose = f"it names {judged.fingerprint}, and " if judged.fingerprint else ""
     return f"{whose}it is by none of those who may sign policies here: {names}"
 
 
-def _fault(policy: Policy, found: Evidence, bundle: bytes, /, *, signers: PolicySigners) -> str:
+def _fault(policy: Policy, evidence: Evidence, bundle: bytes, /, *, signers: PolicySigners) -> str:
     """Return why a statement by a trusted signer does not speak for the policy."""
-    if found.predicate_type != POLICY_TYPE:
-        return f"it is a statement of type {found.predicate_type} and not {POLICY_TYPE}"
-    if not found.about:
+    if evidence.predicate_type != POLICY_TYPE:
+        return f"it is a statement of type {evidence.predicate_type} and not {POLICY_TYPE}"
+    if not evidence.about:
         return "the policy is not the one that was signed"
-    said = _predicate(policy)
-    if {key: found.predicate.get(key) for key in said} != said:
+    predicate = _predicate(policy)
+    if {key: evidence.predicate.get(key) for key in predicate} != predicate:
         return "name, version or expiry in the signature are not the policy's"
     if signers.policies and policy.name not in signers.policies:
         allowed = ", ".join(signers.policies)

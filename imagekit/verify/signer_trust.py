@@ -32,7 +32,7 @@ from imagekit.verify.evidence import Evidence
 
 def name_of(signatory: Signatory, authorities: Iterable[Authority]) -> str:
     """Return how people call who signed."""
-    names = (one.name for one in authorities if is_of(signatory, one))
+    names = (authority.name for authority in authorities if is_of(signatory, authority))
     name = next(names, "somebody")
     if isinstance(signatory, PublicKey):
         return f"{name} (key {signatory.fingerprint[:19]}...)"
@@ -71,11 +71,11 @@ def counting(
     refusal = denied(evidence, deny)
     if refusal is not None:
         return refusal
-    listed = [one for one in authorities if is_of(evidence.signatory, one)]
+    listed = [authority for authority in authorities if is_of(evidence.signatory, authority)]
     if not listed:
         return _stranger(evidence.signatory, authorities)
-    faults = [(one, _fault(evidence, one, now)) for one in listed]
-    good = tuple(one for one, fault in faults if fault is None)
+    faults = [(authority, _fault(evidence, authority, now)) for authority in listed]
+    good = tuple(authority for authority, fault in faults if fault is None)
     return good or next(fault for _, fault in faults if fault is not None)
 
 
@@ -95,7 +95,7 @@ def _witness(evidence: Evidence, authority: Authority) -> TransparencyResult | N
     if authority.trust_root is None:
         return None
     root = authority.trust_root.digest
-    return next((one for one in evidence.witnesses if one.root == root), None)
+    return next((witness for witness in evidence.witnesses if witness.root == root), None)
 
 
 def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal:
@@ -104,7 +104,7 @@ def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal
             code="UNTRUSTED_KEY",
             message=f"the key {signatory.fingerprint} is trusted for other things, not for this",
         )
-    wanted = [identity for one in authorities for identity in one.identities]
+    wanted = [identity for authority in authorities for identity in authority.identities]
     if any(matches(identity.subject, signatory.subject) for identity in wanted):
         return Refusal(
             code="ISSUER_MISMATCH",
@@ -135,9 +135,9 @@ def _witness_fault(transparency: TransparencyResult | None, authority: Authority
         if transparency
         else (ServiceResult(), ServiceResult())
     )
-    for need, told in ((authority.tlog, log), (authority.timestamp, timestamps)):
-        if need is not Need.OFF and told.fault is not None:
-            return told.fault
+    for need, result in ((authority.tlog, log), (authority.timestamp, timestamps)):
+        if need is not Need.OFF and result.fault is not None:
+            return result.fault
     if authority.tlog is Need.REQUIRED and not log.there:
         return _unlogged(authority, foreign=log.foreign)
     if authority.timestamp is Need.REQUIRED and not timestamps.there:

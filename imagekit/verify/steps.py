@@ -44,16 +44,16 @@ def _steps(verdict: Verdict, policy: Policy) -> Iterator[Step]:
     stopped = _stopped(made)
     for number, stage in enumerate(_STAGES):
         for check in stage:
-            found = [one for one in made if one.check == check]
-            yield from (_step(one) for one in found)
-            if not found and rule is not None:
+            matching = [finding for finding in made if finding.check == check]
+            yield from (_step(finding) for finding in matching)
+            if not matching and rule is not None:
                 reached = stopped is None or number < stopped or (number == 0 and _known(verdict))
                 yield from _silent(check, policy, rule, reached=reached)
     if rule is not None and not _asks_freshness(rule):
         message = "the rule asks neither for maxAge nor for monotonic"
         yield Step(check="freshness", state="not asked", message=message)
-    yield from (_step(one) for one in made if one.check not in _EARLY)
-    if rule is not None and all(one.check != "signature" for one in made):
+    yield from (_step(finding) for finding in made if finding.check not in _EARLY)
+    if rule is not None and all(finding.check != "signature" for finding in made):
         yield from _not_made(rule)
 
 
@@ -65,30 +65,30 @@ def _known(verdict: Verdict) -> bool:
 def _stopped(made: Sequence[Finding]) -> int | None:
     """Return the stage behind which nothing was looked at."""
     for number, stage in enumerate(_STAGES):
-        if any(one.check in stage and one.severity == "error" for one in made):
+        if any(finding.check in stage and finding.severity == "error" for finding in made):
             return number
-    waived = any(one.check == "exception" for one in made)
+    waived = any(finding.check == "exception" for finding in made)
     return 2 if waived else None
 
 
 def _silent(check: str, policy: Policy, rule: ImageRule, *, reached: bool) -> Iterator[Step]:
     """Yield what a check says that made no finding."""
     exceptions = len(policy.exceptions)
-    said = {
+    message = {
         "deny": _deny(policy),
         "image": "",
         "platforms": "" if rule.platforms.require else "the rule requires no platform",
         "exception": f"none of {exceptions} is for this image" if exceptions else "there is none",
         "withdrawal": "nobody whom the rule trusts has withdrawn the image",
     }.get(check)
-    if said is None:
+    if message is None:
         return
     if check == "platforms" and not rule.platforms.require:
-        yield Step(check=check, state="not asked", message=said)
-    elif not reached or not said:
+        yield Step(check=check, state="not asked", message=message)
+    elif not reached or not message:
         yield Step(check=check, state="not reached", message="")
     else:
-        yield Step(check=check, state="ok", message=said)
+        yield Step(check=check, state="ok", message=message)
 
 
 def _deny(policy: Policy) -> str:
@@ -109,12 +109,12 @@ def _not_made(rule: ImageRule) -> Iterator[Step]:
     """Yield the last checks, which were not made."""
     if _asks_freshness(rule):
         yield Step(check="freshness", state="not reached", message="")
-    names = ", ".join(one.name for one in rule.authorities)
+    names = ", ".join(authority.name for authority in rule.authorities)
     message = f"wants {rule.threshold} of {names}"
     yield Step(check="signature", state="not reached", message=message)
-    for one in rule.attestations:
-        by = ", ".join(each.name for each in one.authorities)
-        yield Step(check=one.type, state="not reached", message=f"wants it signed by {by}")
+    for attestation in rule.attestations:
+        by = ", ".join(authority.name for authority in attestation.authorities)
+        yield Step(check=attestation.type, state="not reached", message=f"wants it signed by {by}")
     if rule.expressions:
         count = len(rule.expressions)
         message = f"wants {count} to be true"

@@ -98,14 +98,14 @@ class Verifier:
         taken than can soon be judged.
         """
 
-        def one(text: str) -> Judged:
+        def verify_one(text: str) -> Judged:
             try:
                 # The images themselves are asked for at once.
                 return Judged(reference=text, verdict=self._judge(text, at_once=1))
             except ImagekitError as error:
                 return Judged(reference=text, error=error)
 
-        return in_order(one, references, at_once=_IMAGES)
+        return in_order(verify_one, references, at_once=_IMAGES)
 
     def _judge(self, reference: LocatedReference | Reference | str, *, at_once: int) -> Verdict:
         wanted = _located(reference)
@@ -201,8 +201,8 @@ def _located(reference: LocatedReference | Reference | str) -> LocatedReference:
 
 def _certificates(policy: Policy, clock: Clock) -> CertificateVerifier | None:
     """Return what verifies under trusted roots, where the policy names any: it is not light."""
-    authorities = [one for rule in policy.images for one in authorities_of(rule)]
-    if all(one.trust_root is None for one in authorities):
+    authorities = [authority for rule in policy.images for authority in authorities_of(rule)]
+    if all(authority.trust_root is None for authority in authorities):
         return None
     from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 

@@ -61,8 +61,8 @@ class SbomComponent(Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """What people call it."""
-        named = self.name or (self.purls[0] if self.purls else "a file")
-        return f"{named} {self.version}".rstrip()
+        name = self.name or (self.purls[0] if self.purls else "a file")
+        return f"{name} {self.version}".rstrip()
 
 
 def components_of(predicate: Mapping[str, object]) -> Iterator[SbomComponent]:
@@ -73,15 +73,15 @@ def components_of(predicate: Mapping[str, object]) -> Iterator[SbomComponent]:
     """
     document = fields_of(predicate, _WHAT)
     if "bomFormat" in document.values:
-        found = _cyclonedx(exactly(document, _CYCLONEDX))
+        components = _cyclonedx(exactly(document, _CYCLONEDX))
     elif "spdxVersion" in document.values:
-        found = _spdx(exactly(document, _SPDX))
+        components = _spdx(exactly(document, _SPDX))
     else:
         raise document.fault(
             "is neither CycloneDX nor SPDX 2 in JSON",
             hint="attest the document itself: cosign attest --type cyclonedx or spdxjson",
         )
-    for number, component in enumerate(found):
+    for number, component in enumerate(components):
         if number >= MAX_COMPONENTS:
             raise too_many("components of the SBOM", MAX_COMPONENTS)
         yield component
@@ -90,21 +90,21 @@ def components_of(predicate: Mapping[str, object]) -> Iterator[SbomComponent]:
 def _cyclonedx(document: Fields) -> Iterator[SbomComponent]:
     if document.get("bomFormat") != "CycloneDX":
         raise document.fault('has another bomFormat than "CycloneDX"')
-    known: set[str] = set()
+    described: set[str] = set()
     subject = document.optional_object("metadata").optional_object("component")
-    left = [(one, True) for one in objects(document, "components", limit=MAX_COMPONENTS)]
+    pending = [(entry, True) for entry in objects(document, "components", limit=MAX_COMPONENTS)]
     if subject.values:
-        left.append((subject, False))
-    while left:
-        fields, part = left.pop()
+        pending.append((subject, False))
+    while pending:
+        fields, part = pending.pop()
         component = _cyclonedx_component(exactly(fields, _CYCLONEDX), part=part)
-        known.update((fields.optional_text("bom-ref"), *component.purls))
+        described.update((fields.optional_text("bom-ref"), *component.purls))
         yield component
         nested = objects(fields, "components", limit=MAX_COMPONENTS)
-        left += [(Fields(one.values, "a component", one.code), True) for one in nested]
-        if len(left) > MAX_COMPONENTS:
+        pending += [(Fields(entry.values, "a component", entry.code), True) for entry in nested]
+        if len(pending) > MAX_COMPONENTS:
             raise too_many("components of the SBOM", MAX_COMPONENTS)
-    yield from _bare_references(document, known)
+    yield from _bare_references(document, described)
 
 
 def _cyclonedx_component(fields: Fields, *, part: bool) -> SbomComponent:
@@ -136,14 +136,14 @@ def _cyclonedx_licences(fields: Fields) -> Iterator[str]:
         yield from filter(None, stated)
 
 
-def _bare_references(document: Fields, known: set[str]) -> Iterator[SbomComponent]:
+def _bare_references(document: Fields, described: set[str]) -> Iterator[SbomComponent]:
     """Yield components that nothing describes, but that others are said to depend on."""
     for dependency in objects(document, "dependencies", limit=MAX_COMPONENTS):
         exactly(dependency, _CYCLONEDX)
         on = texts(dependency, "dependsOn", limit=MAX_COMPONENTS)
         for reference in (dependency.optional_text("ref"), *on):
-            if is_purl(reference) and reference not in known:
-                known.add(reference)
+            if is_purl(reference) and reference not in described:
+                described.add(reference)
                 yield SbomComponent(purls=(reference,), part=False)
 
 
@@ -188,8 +188,8 @@ def _spdx_licences(fields: Fields, found_in: str) -> Iterator[str]:
 
 def _described(document: Fields) -> frozenset[str]:
     """Return the package that stands for the whole image; none where several are described."""
-    found = set(texts(document, "documentDescribes", limit=MAX_COMPONENTS))
+    roots = set(texts(document, "documentDescribes", limit=MAX_COMPONENTS))
     for fields in objects(document, "relationships", limit=20 * MAX_COMPONENTS):
         if exactly(fields, _SPDX).get("relationshipType") == "DESCRIBES":
-            found.add(fields.optional_text("relatedSpdxElement"))
-    return frozenset(found) if len(found) == 1 else frozenset()
+            roots.add(fields.optional_text("relatedSpdxElement"))
+    return frozenset(roots) if len(roots) == 1 else frozenset()

@@ -43,7 +43,7 @@ def image_named(uri: str) -> NamedImage | None:
     if lowered.startswith(_RECIPE):
         name = uri[len(_RECIPE) :].partition("@")[0]
         return _checked(f"{LAYOUT_HOST}/{name}", "", uri)
-    scheme = next((each for each in _SCHEMES if lowered.startswith(each)), "")
+    scheme = next((prefix for prefix in _SCHEMES if lowered.startswith(prefix)), "")
     if scheme:
         return _of_reference(uri[len(scheme) :], uri)
     if "://" in uri or is_purl(uri) or not uri:
@@ -78,8 +78,8 @@ def _of_purl(uri: str) -> NamedImage:
     mark = "@" if ":" in version else ":"
     digest = qualifier(purl, "digest")
     rest = (f"{mark}{version}" if version else "") + (f"@{digest}" if digest else "")
-    found = _of_reference(name, uri)
-    return NamedImage(found.repository, rest)
+    image = _of_reference(name, uri)
+    return NamedImage(image.repository, rest)
 
 
 def _is_hub(host: str) -> bool:

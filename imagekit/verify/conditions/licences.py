@@ -116,7 +116,7 @@ class _Expression(Struct):
         return self.left.pop()
 
     def _takes(self, word: str) -> bool:
-        found = bool(self.left) and self.left[-1].casefold() == word
-        if found:
+        is_next = bool(self.left) and self.left[-1].casefold() == word
+        if is_next:
             self.left.pop()
-        return found
+        return is_next

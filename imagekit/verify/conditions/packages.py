@@ -56,12 +56,12 @@ class DeniedPackages(Struct):
         """Sort denied packages by what they are found by."""
         by_key: dict[_Key, list[PackageRange]] = {}
         by_name: dict[str, list[PackageRange]] = {}
-        for one in denied:
-            _, namespace, name = key = _key(parse_purl(one.purl))
-            by_key.setdefault(key, []).append(one)
+        for package in denied:
+            _, namespace, name = key = _key(parse_purl(package.purl))
+            by_key.setdefault(key, []).append(package)
             longer = (f"{namespace}/{name}", f"{namespace}:{name}") if namespace else ()
-            for each in (name, *longer):
-                by_name.setdefault(each, []).append(one)
+            for spelling in (name, *longer):
+                by_name.setdefault(spelling, []).append(package)
         names = frozenset(name for _, _, name in by_key)
         return cls(by_key, by_name, names, any(map(_SEPARATORS.search, names)))
 
@@ -95,8 +95,8 @@ class DeniedPackages(Struct):
 
     def _called(self, name: str) -> Iterator[PackageRange]:
         last = name.rpartition("/")[2]
-        for each in {name, last, _same_name(name, _PYPI), _same_name(last, _PYPI)}:
-            yield from self._by_name.get(each, ())
+        for spelling in {name, last, _same_name(name, _PYPI), _same_name(last, _PYPI)}:
+            yield from self._by_name.get(spelling, ())
 
     def _may_name(self, purl: str) -> bool:
         """Return whether a purl may name a denied package; most do not, and reading one is slow."""
@@ -126,8 +126,8 @@ def _within(version: str, versions: str) -> bool:
     if len(version) > MAX_VERSION:
         return True
     try:
-        found = _range(versions)
-        return bool(found.version_class(version) in found)
+        version_range = _range(versions)
+        return bool(version_range.version_class(version) in version_range)
     except Exception:  # noqa: BLE001  # univers raises whatever its parsers run into
         return True
 
@@ -164,8 +164,8 @@ def _source(upstream: str, kind: str) -> str:
     if kind != "rpm" or not upstream.endswith(".src.rpm"):
         return upstream
     name, dash, rest = upstream.removesuffix(".src.rpm").rpartition("-")
-    name, other, version = name.rpartition("-")
-    return f"{name}@{version}-{rest}" if dash and other else upstream
+    name, inner_dash, version = name.rpartition("-")
+    return f"{name}@{version}-{rest}" if dash and inner_dash else upstream
 
 
 def _key(purl: "PackageURL") -> _Key:

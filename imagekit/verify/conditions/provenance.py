@@ -60,13 +60,13 @@ def check_provenance(
 
 
 def _base_fault(definition: Fields, globs: tuple[str, ...]) -> Refusal | None:
-    found = False
+    has_base = False
     for dependency in objects(definition, "resolvedDependencies", limit=MAX_DEPENDENCIES):
         uri = exactly(dependency, _NAMES).optional_text("uri")
         image = image_named(uri)
         if image is None:
             continue
-        found = True
+        has_base = True
         if not any(matches(glob, image.repository) for glob in globs):
             return Refusal(
                 code="BASE_NOT_ALLOWED",
@@ -74,7 +74,7 @@ def _base_fault(definition: Fields, globs: tuple[str, ...]) -> Refusal | None:
                 f"the policy allows {', '.join(globs)}",
                 hint="build it on a base image that the policy allows",
             )
-    if found:
+    if has_base:
         return None
     return Refusal(
         code="BASE_NOT_ALLOWED",

@@ -36,8 +36,8 @@ def parse_purl(text: str) -> "PackageURL":
 
 def qualifier(purl: "PackageURL", key: str) -> str:
     """Return a qualifier, or an empty text where there is none."""
-    found = dict(purl.qualifiers or {}).get(key)
-    return found or ""
+    value = dict(purl.qualifiers or {}).get(key)
+    return value or ""
 
 
 def _unreadable(text: str, why: str) -> DocumentError:

@@ -62,8 +62,8 @@ class _Licences(Struct):
 
     @classmethod
     def of(cls, condition: SbomCondition) -> "_Licences":
-        denied = {normal(each): each for each in condition.deny_licences}
-        return cls(denied, frozenset(normal(each) for each in condition.allow_licences))
+        denied = {normal(licence): licence for licence in condition.deny_licences}
+        return cls(denied, frozenset(normal(licence) for licence in condition.allow_licences))
 
     def fault(self, component: SbomComponent) -> Refusal | None:
         for text in (*component.licences, *component.aliases):

@@ -72,10 +72,10 @@ def texts(fields: Fields, key: str, *, limit: int) -> tuple[str, ...]:
     """
     if fields.get(key) is None:
         return ()
-    found = fields.array(key, limit=limit)
-    if not all(isinstance(value, str) for value in found):
+    values = fields.array(key, limit=limit)
+    if not all(isinstance(value, str) for value in values):
         raise fields.fault(f"has something else than texts in {key!r}")
-    return tuple(found)
+    return tuple(values)
 
 
 def too_many(what: str, limit: int) -> DocumentError:
@@ -93,11 +93,11 @@ def moment(fields: Fields, key: str) -> datetime:
     """
     text = fields.text(key)
     try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
             raise fields.fault(f"has a time without a zone in {key!r}")
         # Times at the edge of the calendar cannot be compared with others.
-        return found.astimezone(UTC)
+        return time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise fields.fault(f"has no time in {key!r}") from error
 

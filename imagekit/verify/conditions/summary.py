@@ -57,10 +57,10 @@ def check_summary(
 
 def _resource_fault(summary: Summary, *, image: PinnedReference, rule: ImageRule) -> Refusal | None:
     try:
-        found = image_named(summary.resource)
+        named = image_named(summary.resource)
     except DocumentError:
-        found = None
-    names = () if found is None else (f"{found.repository}{found.rest}",)
+        named = None
+    names = () if named is None else (f"{named.repository}{named.rest}",)
     if accepts(rule, image, names):
         return None
     return Refusal(

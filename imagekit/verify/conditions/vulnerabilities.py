@@ -55,7 +55,7 @@ _SCORES = (
 """The highest score of each severity (CVSS v3.1 section 5)."""
 
 
-class _Found(Struct, frozen=True, kw_only=True):
+class _Vulnerability(Struct, frozen=True, kw_only=True):
     """One vulnerability that a scanner found."""
 
     name: str
@@ -74,27 +74,31 @@ def check_vulnerabilities(
     """
     document = exactly(fields_of(predicate, "the vulnerability report"), _COMMON)
     if condition.max_severity is not None:
-        for one in _found(document):
-            counts = one.fixed or not condition.fixed_only
-            if counts and one.severity > condition.max_severity:
-                return _too_bad(one, condition.max_severity)
+        for vulnerability in _vulnerabilities(document):
+            counts = vulnerability.fixed or not condition.fixed_only
+            if counts and vulnerability.severity > condition.max_severity:
+                return _too_bad(vulnerability, condition.max_severity)
     if condition.max_age is None:
         return None
     finished = moment(exactly(document.object("metadata"), _COMMON), "scanFinishedOn")
     return age_fault(finished, condition.max_age, now=now, what="the scan for vulnerabilities")
 
 
-def _too_bad(one: _Found, worst: Severity) -> Refusal:
-    said = "of no stated severity" if one.severity is Severity.UNKNOWN else one.severity.name
+def _too_bad(vulnerability: _Vulnerability, worst: Severity) -> Refusal:
+    severity = (
+        "of no stated severity"
+        if vulnerability.severity is Severity.UNKNOWN
+        else vulnerability.severity.name
+    )
     return Refusal(
         code="SEVERITY_TOO_HIGH",
-        message=f"the scan found {shown(one.name)}, {said.lower()}; "
+        message=f"the scan found {shown(vulnerability.name)}, {severity.lower()}; "
         f"the policy allows {worst.name.lower()} at most",
         hint="rebuild the image with packages that have it mended, then scan it again",
     )
 
 
-def _found(document: Fields) -> Iterator[_Found]:
+def _vulnerabilities(document: Fields) -> Iterator[_Vulnerability]:
     """Yield what a scanner found, in whichever form it says it.
 
     Raises:
@@ -115,39 +119,39 @@ def _found(document: Fields) -> Iterator[_Found]:
     )
 
 
-def _trivy(report: Fields) -> Iterator[_Found]:
+def _trivy(report: Fields) -> Iterator[_Vulnerability]:
     looked_at = False
     for target in objects(report, "Results", limit=MAX_FOUND):
         looked_at = True
         exactly(target, _TRIVY)
-        for one in objects(target, "Vulnerabilities", limit=MAX_FOUND):
-            exactly(one, _TRIVY)
-            yield _Found(
-                name=one.optional_text("VulnerabilityID"),
-                severity=_severity(one.get("Severity")),
-                fixed=bool(one.optional_text("FixedVersion")),
+        for entry in objects(target, "Vulnerabilities", limit=MAX_FOUND):
+            exactly(entry, _TRIVY)
+            yield _Vulnerability(
+                name=entry.optional_text("VulnerabilityID"),
+                severity=_severity(entry.get("Severity")),
+                fixed=bool(entry.optional_text("FixedVersion")),
             )
     if not looked_at:
         raise report.fault("has no Results: the scanner found nothing that it could look at")
 
 
-def _grype(report: Fields) -> Iterator[_Found]:
+def _grype(report: Fields) -> Iterator[_Vulnerability]:
     for match in objects(report, "matches", limit=MAX_FOUND):
-        one = exactly(exactly(match, _GRYPE).object("vulnerability"), _GRYPE)
-        state = exactly(one.optional_object("fix"), _GRYPE).get("state")
-        yield _Found(
-            name=one.optional_text("id"),
-            severity=_severity(one.get("severity")),
+        entry = exactly(exactly(match, _GRYPE).object("vulnerability"), _GRYPE)
+        state = exactly(entry.optional_object("fix"), _GRYPE).get("state")
+        yield _Vulnerability(
+            name=entry.optional_text("id"),
+            severity=_severity(entry.get("severity")),
             fixed=state not in _UNFIXED,
         )
 
 
-def _intoto(scanner: Fields) -> Iterator[_Found]:
-    for one in objects(scanner, "result", limit=MAX_FOUND):
-        ratings = objects(exactly(one, _INTOTO), "severity", limit=MAX_RATINGS)
-        severities = [_severity(exactly(each, _INTOTO).get("score")) for each in ratings]
-        yield _Found(
-            name=one.optional_text("id"), severity=max(severities, default=Severity.UNKNOWN)
+def _intoto(scanner: Fields) -> Iterator[_Vulnerability]:
+    for entry in objects(scanner, "result", limit=MAX_FOUND):
+        ratings = objects(exactly(entry, _INTOTO), "severity", limit=MAX_RATINGS)
+        severities = [_severity(exactly(rating, _INTOTO).get("score")) for rating in ratings]
+        yield _Vulnerability(
+            name=entry.optional_text("id"), severity=max(severities, default=Severity.UNKNOWN)
         )
 
 
