@@ -52,9 +52,9 @@ class Audit:
                 "policy_fingerprint": outcome.policy,
                 "until": outcome.fresh.isoformat(),
                 "findings": [
-                    {"check": each.check, "code": each.code, "message": each.message}
-                    for each in outcome.findings
-                    if each.severity != "ok"
+                    {"check": finding.check, "code": finding.code, "message": finding.message}
+                    for finding in outcome.findings
+                    if finding.severity != "ok"
                 ],
             }
         else:

@@ -38,11 +38,11 @@ class Clients:
 
     def named(self, address: str) -> str:
         """Return the client that an address belongs to: itself, or its /64 for IPv6."""
-        found = self._known.get(address)
-        if found is None:
-            found = _client(address)
-            self._known[address] = found
-        return found
+        client = self._known.get(address)
+        if client is None:
+            client = _client(address)
+            self._known[address] = client
+        return client
 
     def is_proxy(self, address: str) -> bool:
         """Return whether an address is one of the balancers'."""
@@ -83,8 +83,8 @@ def _client(address: str) -> str:
 
 def _parsed(address: str) -> _Address | None:
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return found if mapped is None else mapped
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return parsed if mapped is None else mapped

@@ -158,12 +158,12 @@ def _rooted(config: Config, folder: Path) -> Config:
         )
     upstreams = tuple(
         replace(
-            each,
+            upstream,
             # Absolute: what was decided is kept by it, and by whoever works in another folder.
-            location=each.location.below(folder.absolute()),
-            options=replace(each.options, ca_file=at(each.options.ca_file)),
+            location=upstream.location.below(folder.absolute()),
+            options=replace(upstream.options, ca_file=at(upstream.options.ca_file)),
         )
-        for each in config.upstreams
+        for upstream in config.upstreams
     )
     return replace(
         config,
@@ -335,8 +335,8 @@ _TIMES: Record[Times] = Record(
 
 def _limits(values: Values) -> ListenerLimits:
     default = ListenerLimits()
-    said = {name: values[key] for key, name in _LIMIT_NAMES.items() if values[key] is not None}
-    return replace(default, **said)
+    stated = {name: values[key] for key, name in _LIMIT_NAMES.items() if values[key] is not None}
+    return replace(default, **stated)
 
 
 def _count(most: int, least: int = 1) -> Integer:

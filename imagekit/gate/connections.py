@@ -190,10 +190,10 @@ class Connections:
         """Return whose a connection is; a balancer's are not counted for one client."""
         return "" if self._clients.is_proxy(peer) else self._clients.named(peer)
 
-    def _make_room(self, some: dict[Connection, None]) -> bool:
+    def _make_room(self, connections: dict[Connection, None]) -> bool:
         """End the one that has waited longest for a request; tell whether there was one."""
-        waiting = (each for each in some if each.phase is not Phase.WORK)
-        oldest = min(waiting, key=lambda each: each.since, default=None)
+        waiting = (connection for connection in connections if connection.phase is not Phase.WORK)
+        oldest = min(waiting, key=lambda connection: connection.since, default=None)
         if oldest is None:
             return False
         self._end(oldest, "client")

@@ -123,13 +123,13 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 
 async def _bound(address: Address, table: Connections) -> list[Listening]:
     """Return a socket for each address that a host's name has, all with one port."""
-    found = await asyncio.get_running_loop().getaddrinfo(
+    addresses = await asyncio.get_running_loop().getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     sockets: list[Listening] = []
     port = address.port
     try:
-        for family, kind, protocol, _, place in dict.fromkeys(found):
+        for family, kind, protocol, _, place in dict.fromkeys(addresses):
             bound = Listening(family, kind, protocol)
             sockets.append(bound)
             bound.table = table
@@ -311,9 +311,9 @@ class _Protocol(web.RequestHandler):
 
     def _note(self, error: BaseException | str | None) -> str:
         """Write the line of the audit log; return whose request it was."""
-        said = plain(str(error or "no request"))[:_MOST_SAID]
+        message = plain(str(error or "no request"))[:_MOST_SAID]
         peer = "" if self.connection is None else self.connection.peer
-        self._manners.malformed(peer, said)
+        self._manners.malformed(peer, message)
         return self._manners.clients.named(peer)
 
 

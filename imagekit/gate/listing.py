@@ -66,13 +66,15 @@ class Listings(Struct, frozen=True, kw_only=True):
         self, ask: AskReferrers, site: Site, decisions: DecisionService, *, asker: Asker
     ) -> Answer:
         subject = PinnedReference(site.repository, ask.digest)
-        found = await decisions.referrers(site.upstream, subject, asker=asker)
+        referrers = await decisions.referrers(site.upstream, subject, asker=asker)
         wanted = set(ask.artifact_types)
-        listed = [each for each in found if not wanted or each.artifact_type in wanted]
+        listed = [
+            referrer for referrer in referrers if not wanted or referrer.artifact_type in wanted
+        ]
         document = {
             "schemaVersion": 2,
             "mediaType": INDEX,
-            "manifests": [descriptor_document(each) for each in listed],
+            "manifests": [descriptor_document(referrer) for referrer in listed],
         }
         headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
         body = json.dumps(document, separators=(",", ":")).encode()
@@ -80,7 +82,7 @@ class Listings(Struct, frozen=True, kw_only=True):
 
 
 def _page(
-    what: str,
+    key: str,
     names: Sequence[str],
     *,
     count: int | None,
@@ -89,10 +91,10 @@ def _page(
     name: str = "",
 ) -> Answer:
     """Return one page (distribution-spec "Listing Tags"), with the way to the next one."""
-    rest = [each for each in names if each > last] if last else [*names]
+    rest = [entry for entry in names if entry > last] if last else [*names]
     limit = _PAGE if count is None else count
     page = rest[:limit]
-    document = {**({"name": name} if name else {}), what: page}
+    document = {**({"name": name} if name else {}), key: page}
     headers = {}
     if page and len(rest) > len(page):
         headers["Link"] = f'<{path}?n={limit}&last={quote(page[-1], safe="")}>; rel="next"'

@@ -56,7 +56,7 @@ class Once:
             slots.join(job.ticket, asker)
         job.wanted += 1
         try:
-            found: T = await asyncio.wait_for(asyncio.shield(job.task), self._wait)
+            result: T = await asyncio.wait_for(asyncio.shield(job.task), self._wait)
         except TimeoutError as error:
             raise unavailable("verifying takes longer than usual; it goes on") from error
         finally:
@@ -64,7 +64,7 @@ class Once:
             if not job.wanted and not job.ticket.given.done():
                 self._jobs.pop(key, None)
                 job.task.cancel()
-        return found
+        return result
 
     def close(self) -> None:
         """End what runs."""

@@ -36,8 +36,8 @@ class RateLimit:
         return max(0.0, -level / self._rate)
 
     def _level(self, key: Hashable) -> float:
-        kept = self._levels.get(key)
-        if kept is None:
+        entry = self._levels.get(key)
+        if entry is None:
             return self._burst
-        level, at = kept
+        level, at = entry
         return min(self._burst, level + (self._clock() - at) * self._rate)

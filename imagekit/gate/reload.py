@@ -85,13 +85,13 @@ class PolicyInForce:
                 self.fault = ""
 
     def _keep(self, why: str) -> None:
-        said = plain(why)
-        if said == self.fault:
+        fault = plain(why)
+        if fault == self.fault:
             return
-        self.fault = said
+        self.fault = fault
         self._metrics.count("policy", "kept")
-        _log.error("the new policy is broken, the old one stays in force: %s", said)
-        self._heard({"event": "policy-broken", "message": said})
+        _log.error("the new policy is broken, the old one stays in force: %s", fault)
+        self._heard({"event": "policy-broken", "message": fault})
 
     def _read(self) -> ActivePolicy:
         policy = load_signed(self._file, self._signers)
@@ -117,10 +117,10 @@ class PolicyInForce:
 
     def _look(self) -> tuple[int, ...]:
         try:
-            seen = self._file.stat()
+            status = self._file.stat()
         except OSError:
             return ()
-        return (seen.st_mtime_ns, seen.st_ino, seen.st_size)
+        return (status.st_mtime_ns, status.st_ino, status.st_size)
 
 
 def _all_said(error: ImagekitError) -> str:

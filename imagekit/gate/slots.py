@@ -109,7 +109,7 @@ class FairSlots:
             raise too_many("you wait for as much as is allowed already")
         if self._count < self._in_all:
             return
-        longest = max(self._rows, key=lambda each: len(self._rows[each]))
+        longest = max(self._rows, key=lambda other: len(self._rows[other]))
         if len(self._rows[longest]) <= own + 1:
             raise too_many("too much waits already")
         dropped = self._rows[longest][-1]
@@ -142,7 +142,7 @@ class FairSlots:
 
     def _grant(self) -> None:
         while self._free:
-            asker = next((one for one in self._rows if self._may_run(one)), None)
+            asker = next((candidate for candidate in self._rows if self._may_run(candidate)), None)
             if asker is None:
                 return
             ticket = self._rows[asker][0]

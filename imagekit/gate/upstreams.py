@@ -126,9 +126,11 @@ class Upstreams:
     """
 
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
-        self._by_name: Mapping[str, Upstream] = {each.name: each for each in (*upstreams,)}
+        self._by_name: Mapping[str, Upstream] = {
+            upstream.name: upstream for upstream in (*upstreams,)
+        }
         self.all = tuple(self._by_name.values())
-        self._names = {each.name: _names_of(each) for each in self.all}
+        self._names = {upstream.name: _names_of(upstream) for upstream in self.all}
 
     @classmethod
     def of(cls, upstreams: Iterable[Upstream]) -> Self:
@@ -137,18 +139,18 @@ class Upstreams:
         Raises:
             InputError: there is none, or their names do not tell them apart.
         """
-        given = tuple(upstreams)
-        names = {each.name for each in given}
-        if not given:
+        listed = tuple(upstreams)
+        names = {upstream.name for upstream in listed}
+        if not listed:
             raise InputError("no upstream", hint="name one with --upstream, or in --config")
-        if len(names) != len(given) or (len(given) > 1 and "" in names):
+        if len(names) != len(listed) or (len(listed) > 1 and "" in names):
             raise InputError(
                 "several upstreams need a name each",
                 hint="write --upstream hub=HOST --upstream site=HOST; images of the first are "
                 "then GATE/hub/...",
             )
-        places = [each.shown for each in given]
-        twice = next((each for each in places if places.count(each) > 1), None)
+        places = [upstream.shown for upstream in listed]
+        twice = next((place for place in places if places.count(place) > 1), None)
         if twice is not None:
             # Decisions are kept by the registry's name: by two ways to it, one would answer for
             # the other, without TLS for with it.
@@ -157,7 +159,7 @@ class Upstreams:
                 hint="name each registry once",
                 code="gate/upstream",
             )
-        return cls(given)
+        return cls(listed)
 
     def choose(self, ask: Named) -> "Chosen":
         """Return which upstream a request means, and what the repository is called there.
@@ -182,22 +184,22 @@ class Upstreams:
 
     def catalog(self) -> tuple[str, ...] | None:
         """Return the repositories under their names here; None where an upstream is a registry."""
-        found: list[str] = []
-        for each in self.all:
-            paths = self._names[each.name].paths()
+        names: list[str] = []
+        for upstream in self.all:
+            paths = self._names[upstream.name].paths()
             if paths is None:
                 return None
-            prefix = f"{each.name}/" if each.name else ""
-            found += [f"{prefix}{path}" for path in paths]
-        return tuple(sorted(set(found)))
+            prefix = f"{upstream.name}/" if upstream.name else ""
+            names += [f"{prefix}{path}" for path in paths]
+        return tuple(sorted(set(names)))
 
     def _choose(self, path: str, namespace: str) -> tuple[Upstream, str]:
         first, _, rest = path.partition("/")
         only = self._by_name.get("")
         if namespace:
             # What containerd means when it asks a mirror; only what is configured is reachable.
-            each = self._meant(namespace)
-            return each, rest if each.name and first == each.name and rest else path
+            upstream = self._meant(namespace)
+            return upstream, rest if upstream.name and first == upstream.name and rest else path
         if only is not None:
             return only, path
         named = self._by_name.get(first)
@@ -208,9 +210,9 @@ class Upstreams:
 
     def _meant(self, namespace: str) -> Upstream:
         try:
-            for each in self.all:
-                if each.is_meant(namespace):
-                    return each
+            for upstream in self.all:
+                if upstream.is_meant(namespace):
+                    return upstream
         except InvalidReferenceError as error:
             raise _unknown(f"no upstream is meant: {error.message}") from error
         raise _unknown(f"{shown(namespace)} is none of this gate's upstreams")
@@ -277,11 +279,11 @@ class _LayoutNames:
         Raises:
             RefusedError: there is none or several, or the layout cannot be read.
         """
-        found = {host for host, name in self._all() if name == path}
-        if len(found) != 1:
-            what = "several images" if found else "no image"
-            raise _unknown(f"the layout has {what} called {path}")
-        return Repository(found.pop(), path)
+        hosts = {host for host, name in self._all() if name == path}
+        if len(hosts) != 1:
+            amount = "several images" if hosts else "no image"
+            raise _unknown(f"the layout has {amount} called {path}")
+        return Repository(hosts.pop(), path)
 
     def paths(self) -> Iterable[str]:
         """Return the path of every image that the layout names.
@@ -296,19 +298,19 @@ class _LayoutNames:
         from imagekit.oci.layout import entries  # gates of layouts only
 
         try:
-            seen = (self._folder / "index.json").stat()
-            stamp = (seen.st_mtime_ns, seen.st_ino, seen.st_size)
-            kept = self._known
-            if kept is not None and kept[0] == stamp:
-                return kept[1]
+            status = (self._folder / "index.json").stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            known = self._known
+            if known is not None and known[0] == stamp:
+                return known[1]
             texts = [entry.annotations.get(REF_NAME, "") for entry in entries(self._folder)]
         except (OSError, ImagekitError) as error:
             raise unavailable(f"the layout cannot be read: {error}") from error
         names = (text.rpartition(":")[0].partition("/") for text in texts)
         # A name in another spelling is not looked up: its image would be one of another name.
-        found = frozenset((host, path) for host, _, path in names if path and is_canonical(host))
-        self._known = (stamp, found)
-        return found
+        located = frozenset((host, path) for host, _, path in names if path and is_canonical(host))
+        self._known = (stamp, located)
+        return located
 
 
 class Readers:
@@ -324,8 +326,8 @@ class Readers:
     def of(self, upstream: Upstream) -> RegistryReader:
         """Return the way to the upstream."""
         now = self._clock()
-        made = self._made.get(upstream.name)
-        if made is None or now - made[0] > _READER_SECONDS:
-            made = (now, connect.reader(upstream.location, upstream.options))
-            self._made[upstream.name] = made
-        return made[1]
+        entry = self._made.get(upstream.name)
+        if entry is None or now - entry[0] > _READER_SECONDS:
+            entry = (now, connect.reader(upstream.location, upstream.options))
+            self._made[upstream.name] = entry
+        return entry[1]

@@ -187,8 +187,8 @@ class Authenticator:
 
     def _by_token(self, token: str) -> Client:
         # Found by its digest: the time that takes tells nothing about the tokens themselves.
-        found = hashlib.sha256(token.encode(errors="replace")).digest()
-        name = self._rights.tokens.get(found)
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        name = self._rights.tokens.get(digest)
         return Client(refused=True) if name is None else Client(name)
 
     async def _by_pair(self, text: str, address: str) -> Client:
@@ -267,9 +267,9 @@ class _Passwords:
         early = max(self._accounts.wait(account), self._clients.wait(address))
         if early:
             raise too_many("too many wrong passwords", seconds=early)
-        kept = self._hashes.get(user)
-        good = await self._threads.call(_check_password, password, kept or self._decoy)
-        if good and kept is not None:
+        hashed = self._hashes.get(user)
+        good = await self._threads.call(_check_password, password, hashed or self._decoy)
+        if good and hashed is not None:
             return True
         self._accounts.charge(account)
         self._clients.charge(address)
@@ -280,11 +280,11 @@ class _Passwords:
         self._threads.close()
 
 
-def _check_password(password: str, kept: bytes) -> bool:
+def _check_password(password: str, hashed: bytes) -> bool:
     import bcrypt  # only where there is a password file
 
     try:
-        return bcrypt.checkpw(password.encode()[:72], kept)
+        return bcrypt.checkpw(password.encode()[:72], hashed)
     except ValueError:
         return False
 

@@ -31,7 +31,7 @@ def load_rights(
 
 
 def _passwords(file: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    passwords: dict[str, bytes] = {}
     for number, line in _lines(file):
         user, colon, hashed = line.partition(":")
         if not colon or not user or not hashed.startswith(("$2y$", "$2b$", "$2a$")):
@@ -41,12 +41,12 @@ def _passwords(file: Path) -> dict[str, bytes]:
                 code="gate/htpasswd",
             )
         # The three letters name one function; the library knows two of them.
-        found[user] = b"$2b$" + hashed[4:].encode()
-    return found
+        passwords[user] = b"$2b$" + hashed[4:].encode()
+    return passwords
 
 
 def _tokens(file: Path) -> dict[bytes, str]:
-    found: dict[bytes, str] = {}
+    tokens: dict[bytes, str] = {}
     for number, line in _lines(file):
         name, _, digest = line.partition(":sha256:")
         try:
@@ -59,8 +59,8 @@ def _tokens(file: Path) -> dict[bytes, str]:
                 hint="write NAME:sha256:HEX; HEX is: printf %s TOKEN | sha256sum",
                 code="gate/tokens",
             )
-        found[raw] = name
-    return found
+        tokens[raw] = name
+    return tokens
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

@@ -172,11 +172,11 @@ class BlobCache:
             part.unlink()
 
     def _list(self) -> None:
-        found = []
+        files = []
         for folder in self.folder.iterdir():
             if folder.name in {"sha256", "sha512"}:
-                found += [(one.stat(follow_symlinks=False), one) for one in folder.iterdir()]
-        for stat, path in sorted(found, key=lambda pair: pair[0].st_mtime):
+                files += [(path.stat(follow_symlinks=False), path) for path in folder.iterdir()]
+        for stat, path in sorted(files, key=lambda pair: pair[0].st_mtime):
             try:
                 digest = Digest(path.parent.name, path.name)
             except ImagekitError:

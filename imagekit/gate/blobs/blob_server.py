@@ -128,11 +128,11 @@ class BlobServer:
         return self._downloads if time.monotonic() >= self._broken_until else None
 
     def _slots_of(self, upstream: Upstream) -> FairSlots:
-        found = self._slots.get(upstream.name)
-        if found is None:
-            found = FairSlots(_FETCHES, waiting=self._waiting, most=_FETCHES // 4)
-            self._slots[upstream.name] = found
-        return found
+        slots = self._slots.get(upstream.name)
+        if slots is None:
+            slots = FairSlots(_FETCHES, waiting=self._waiting, most=_FETCHES // 4)
+            self._slots[upstream.name] = slots
+        return slots
 
     def _count(self, download: Download) -> None:
         self._metrics.count("blob", "cached" if download.whole else "fetched")
@@ -144,15 +144,15 @@ class BlobServer:
         _log.error("the cache cannot be written, and is not used for %.0f s: %s", _PAUSE, error)
 
     def _origin(self, upstream: Upstream) -> BlobOrigin:
-        found = self._origins.get(upstream.name)
-        if found is None:
+        origin = self._origins.get(upstream.name)
+        if origin is None:
             match upstream.location:
                 case LayoutLocation(path=folder):
-                    found = LayoutOrigin(folder)
+                    origin = LayoutOrigin(folder)
                 case RegistryLocation():
-                    found = RegistryOrigin(upstream)
-            self._origins[upstream.name] = found
-        return found
+                    origin = RegistryOrigin(upstream)
+            self._origins[upstream.name] = origin
+        return origin
 
     async def close(self) -> None:
         """Let go of all connections and of the cache."""

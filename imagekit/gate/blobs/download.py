@@ -130,9 +130,9 @@ class Downloads:
                 await self._end(wanted, download)
 
     def _begin(self, wanted: Wanted) -> Download | None:
-        found = self._cache.open(wanted.digest, wanted.size)
-        if found is not None:
-            file, checked = found
+        opened = self._cache.open(wanted.digest, wanted.size)
+        if opened is not None:
+            file, checked = opened
             download = Download(file, wanted.size, whole=checked)
             if not checked:
                 self._start(wanted, download, self._recheck(wanted, download))

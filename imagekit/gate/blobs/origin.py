@@ -193,7 +193,7 @@ class RegistryOrigin:
         ends = asyncio.get_running_loop().time() + request.deadline
         try:
             async with asyncio.timeout_at(ends):
-                got = await session.request(
+                response = await session.request(
                     request.method,
                     # As it is: a store of blobs may have signed every character of it.
                     URL(request.url, encoded=True),
@@ -205,7 +205,7 @@ class RegistryOrigin:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _check_lasting(request.url, error)
             return _fault(request.url, error)
-        answer = _Answer(got, url=request.url, ends=ends)
+        answer = _Answer(response, url=request.url, ends=ends)
         unread.callback(answer.close)
         return answer
 
@@ -278,8 +278,8 @@ class _OutsideResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        good = [one for one in found if not protocol.is_inner_address(one["host"])]
+        addresses = await self._inner.resolve(host, port, family)
+        good = [address for address in addresses if not protocol.is_inner_address(address["host"])]
         if not good:
             raise _InnerAddressError
         return good
@@ -320,9 +320,9 @@ def _check_lasting(url: str, error: Exception) -> None:
 def _fault(url: str, error: Exception) -> ConnectionFaultError:
     # Who cannot be connected to in time may be busy: that is no slow answer.
     late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
-    said = protocol.shown(str(error) or type(error).__name__)
+    reason = protocol.shown(str(error) or type(error).__name__)
     return ConnectionFaultError(
-        f"{protocol.shown(url.partition('?')[0])}: {said}",
+        f"{protocol.shown(url.partition('?')[0])}: {reason}",
         hint="try again later",
         code="TIMEOUT" if late else "CONNECTION",
     )

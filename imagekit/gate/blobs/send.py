@@ -48,7 +48,7 @@ def span_of(header: str | None, size: int) -> ByteRange:
         return whole
     unit, _, text = header.partition("=")
     first, dash, last = text.strip().partition("-")
-    numbers = all(not each or decimal(each, most=18) is not None for each in (first, last))
+    numbers = all(not bound or decimal(bound, most=18) is not None for bound in (first, last))
     if unit.strip() != "bytes" or not dash or not numbers or not (first or last):
         return whole
     if not first:

@@ -87,9 +87,12 @@ def proof_of(raw: RawManifest) -> ClaimedProof | None:
     empty = config.media_type == EMPTY and config.digest == _EMPTY_DIGEST
     kinds = {config.media_type} if not empty else set()
     kinds.add(document.artifact_type or config.media_type)
-    listed = kinds <= _ARTIFACTS | PROOFS.keys() and all(one.media_type in PROOFS for one in layers)
+    listed = kinds <= _ARTIFACTS | PROOFS.keys() and all(
+        layer.media_type in PROOFS for layer in layers
+    )
     bounded = (
-        0 < len(layers) <= MAX_LAYERS and sum(one.size for one in (config, *layers)) <= MAX_BYTES
+        0 < len(layers) <= MAX_LAYERS
+        and sum(descriptor.size for descriptor in (config, *layers)) <= MAX_BYTES
     )
     if not listed or not bounded:
         return None
@@ -140,9 +143,9 @@ def served_with(
 ) -> Decision:
     """Return the decision on a genuine proof: it is served as long as its image is."""
     blobs = {part.digest: part.size for part in (proof.config, *proof.layers)}
-    named = PinnedReference(image.reference.reference.repository, raw.digest)
+    reference = PinnedReference(image.reference.reference.repository, raw.digest)
     return Decision(
-        reference=LocatedReference(image.reference.location, named),
+        reference=LocatedReference(image.reference.location, reference),
         digest=raw.digest,
         allowed=True,
         policy=image.policy,

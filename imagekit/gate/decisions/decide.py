@@ -87,8 +87,8 @@ def decide(
             manifest, recorder.manifests, judged=frozenset(verdict.judged), denied=denied
         )
         fresh = now + lifetimes.allowed
-        named = (time for time in moments(active.policy) if time > now)
-        until = min(longest, verdict.until or longest, *named)
+        times = (time for time in moments(active.policy) if time > now)
+        until = min(longest, verdict.until or longest, *times)
     else:
         fresh = until = now + lifetimes.denied
     return Decision(

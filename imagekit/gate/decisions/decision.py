@@ -114,14 +114,14 @@ def closure_of(
     manifests: dict[Digest, RawManifest] = {}
     blobs: dict[Digest, int] = {}
     for entry in document.manifests:
-        found = read.get(entry.digest)
-        if found is None or found.media_type != entry.media_type:
+        raw = read.get(entry.digest)
+        if raw is None or raw.media_type != entry.media_type:
             continue
         if entry.digest not in judged or entry.digest in denied:
             continue
-        child = parse_manifest(found.raw, found.media_type)
+        child = parse_manifest(raw.raw, raw.media_type)
         if isinstance(child, Manifest):
-            manifests[entry.digest] = found
+            manifests[entry.digest] = raw
             blobs.update({k: v for k, v in _blobs(child) if k not in denied})
     return DecisionClosure(manifests=manifests, blobs=blobs)
 
@@ -157,10 +157,10 @@ def _told(value: object) -> Iterator[str]:
             yield from _told(getattr(value, name))
     elif isinstance(value, (tuple, list)):
         yield f"{len(value)}:"
-        for each in value:
-            yield from _told(each)
+        for element in value:
+            yield from _told(element)
     elif isinstance(value, (set, frozenset)):
-        yield from sorted("\n".join(_told(each)) for each in value)
+        yield from sorted("\n".join(_told(element)) for element in value)
     elif isinstance(value, Mapping):
         for key in sorted(value):
             yield from (repr(key), *_told(value[key]))

@@ -130,11 +130,11 @@ class DecisionCache:
 
     def _newest(self, subject: DecisionSubject) -> Decision | None:
         """Return what is on disk, or what is shared where that is newer."""
-        mine = self._store.decision(subject)
-        other = None if self._shared is None else self._shared.decision(subject)
-        if mine is None or other is None:
-            return mine or other
-        return max(mine, other, key=lambda decision: decision.made)
+        stored = self._store.decision(subject)
+        shared = None if self._shared is None else self._shared.decision(subject)
+        if stored is None or shared is None:
+            return stored or shared
+        return max(stored, shared, key=lambda decision: decision.made)
 
     async def _ask(self, ask: Callable[[], T]) -> T | None:
         try:
@@ -149,4 +149,4 @@ def _weight(decision: Decision) -> int:
     if decision.manifest is not None:
         manifests.append(decision.manifest)
     blobs = 200 * len(decision.closure.blobs)
-    return _OVERHEAD + blobs + sum(len(each.raw) + 1024 for each in manifests)
+    return _OVERHEAD + blobs + sum(len(manifest.raw) + 1024 for manifest in manifests)

@@ -217,10 +217,13 @@ class DecisionStore:
         manifests = {top.digest: top, **decision.closure.manifests}
         self._database.executemany(
             "INSERT OR IGNORE INTO manifest VALUES (?, ?, ?)",
-            [(str(one.digest), one.media_type, one.raw) for one in manifests.values()],
+            [
+                (str(manifest.digest), manifest.media_type, manifest.raw)
+                for manifest in manifests.values()
+            ],
         )
-        rows: list[tuple[str, int | None]] = [(str(each), None) for each in manifests]
-        rows += [(str(each), size) for each, size in decision.closure.blobs.items()]
+        rows: list[tuple[str, int | None]] = [(str(member), None) for member in manifests]
+        rows += [(str(member), size) for member, size in decision.closure.blobs.items()]
         self._database.executemany(
             "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?)",
             [(name, member, digest, tag, size) for member, size in rows],
@@ -236,10 +239,10 @@ class DecisionStore:
         made, fresh, until = (datetime.fromtimestamp(float(str(t)), UTC) for t in times)
         manifests = {}
         for text in (digest for digest, size in members if size is None):
-            found = self._manifest(Digest.parse(text))
-            if found is None:
+            manifest = self._manifest(Digest.parse(text))
+            if manifest is None:
                 return None
-            manifests[found.digest] = found
+            manifests[manifest.digest] = manifest
         top = manifests.pop(subject.digest, None)
         if top is None:
             return None
@@ -272,8 +275,8 @@ class DecisionStore:
 def _reference(subject: DecisionSubject, *, pinned: bool) -> LocatedReference:
     if pinned or not subject.tag:
         return subject.reference
-    named = TaggedReference(subject.place.repository, subject.tag)
-    return LocatedReference(subject.place.location, named)
+    tagged = TaggedReference(subject.place.repository, subject.tag)
+    return LocatedReference(subject.place.location, tagged)
 
 
 def _prepare(database: sqlite3.Connection) -> None:

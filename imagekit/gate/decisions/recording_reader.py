@@ -30,7 +30,7 @@ class RecordingReader:
     def manifests(self) -> dict[Digest, RawManifest]:
         """The manifests that were read, by digest."""
         known = self._known.values()
-        return {found.digest: found for found in known if isinstance(found, RawManifest)}
+        return {answer.digest: answer for answer in known if isinstance(answer, RawManifest)}
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to."""
@@ -39,9 +39,9 @@ class RecordingReader:
     def manifest(self, reference: Reference) -> RawManifest:
         """Return a manifest; the same bytes whenever it is asked for again."""
         if isinstance(reference, TaggedReference):
-            found = self._once(("tag", reference), lambda: self._inner.manifest(reference))
-            self._known.setdefault(("digest", reference.repository, found.digest), found)
-            return found
+            manifest = self._once(("tag", reference), lambda: self._inner.manifest(reference))
+            self._known.setdefault(("digest", reference.repository, manifest.digest), manifest)
+            return manifest
         key = ("digest", reference.repository, reference.digest)
         return self._once(key, lambda: self._inner.manifest(reference))
 
@@ -76,7 +76,7 @@ class RecordingReader:
             except ImagekitError as error:
                 self._known[key] = error
                 raise
-        found = self._known[key]
-        if isinstance(found, ImagekitError):
-            raise found
-        return found  # type: ignore[return-value]  # what was put there under this key
+        answer = self._known[key]
+        if isinstance(answer, ImagekitError):
+            raise answer
+        return answer  # type: ignore[return-value]  # what was put there under this key

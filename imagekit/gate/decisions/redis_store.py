@@ -96,8 +96,8 @@ class RedisShared:
     def roots(self, place: LocatedRepository, digest: Digest) -> tuple[DecisionSubject, ...]:
         """Return the images that something is part of, those judged last first."""
         try:
-            found = self._redis.zrevrange(f"{_PREFIX}member:{place.key}@{digest}", 0, _MOST_ROOTS)
-            pairs = [_text(each).partition(" ") for each in found]
+            members = self._redis.zrevrange(f"{_PREFIX}member:{place.key}@{digest}", 0, _MOST_ROOTS)
+            pairs = [_text(member).partition(" ") for member in members]
             return tuple(DecisionSubject(place, Digest.parse(root), tag) for root, _, tag in pairs)
         except (redis.RedisError, ImagekitError, UnicodeDecodeError):
             return ()

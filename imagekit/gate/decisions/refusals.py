@@ -19,7 +19,7 @@ class DenialError(RequestRefusedError):
     """An image is denied: the contact is added where the answer is written."""
 
     def __init__(self, decision: Decision) -> None:
-        errors = [each for each in decision.findings if each.severity == "error"]
+        errors = [finding for finding in decision.findings if finding.severity == "error"]
         super().__init__(
             _FORBIDDEN,
             "DENIED",
@@ -29,8 +29,8 @@ class DenialError(RequestRefusedError):
                 "digest": str(decision.digest) if decision.digest else None,
                 "policy": decision.policy_name,
                 "findings": [
-                    {"check": each.check, "code": each.code, "message": each.message}
-                    for each in errors
+                    {"check": finding.check, "code": finding.code, "message": finding.message}
+                    for finding in errors
                 ],
             },
         )
@@ -73,19 +73,19 @@ def refusing(missing: RequestRefusedError | None = None) -> Iterator[None]:
 
 def _undecided(error: ImagekitError, *, outage: bool) -> RequestRefusedError:
     """Return the answer where an upstream leads to no verdict: never an image."""
-    said = plain(error.message)
+    reason = plain(error.message)
     if outage:
-        return unavailable(f"the upstream registry cannot be asked: {said}")
+        return unavailable(f"the upstream registry cannot be asked: {reason}")
     message = (
-        f"imagekit: nothing can be said for it, so it is refused: {error.code or 'ERROR'}: {said}"
+        f"imagekit: nothing can be said for it, so it is refused: {error.code or 'ERROR'}: {reason}"
     )
     return RequestRefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
 
 
 def _told(decision: Decision, errors: Iterable[Finding]) -> str:
     # What would mend it is for whoever publishes; who pulls is told whom to ask, by the contact.
-    found = [*errors]
-    reasons = "; ".join(f"{each.code}: {each.message}" for each in found[:3])
+    findings = [*errors]
+    reasons = "; ".join(f"{finding.code}: {finding.message}" for finding in findings[:3])
     digest = f" ({decision.digest.short})" if decision.digest else ""
     return (
         f"imagekit: {decision.reference.full}{digest} is refused by policy "

@@ -151,20 +151,20 @@ class DecisionService:
         Raises:
             RefusedError: it is denied, not there, or nothing can be decided now.
         """
-        case = _Case(upstream, reference, self._active(), asker)
+        request = _Case(upstream, reference, self._active(), asker)
         if isinstance(reference, TaggedReference):
-            decision, until = await self._by_tag(case, reference)
+            decision, until = await self._by_tag(request, reference)
         else:
-            part = await self._as_part(case, reference.digest)
+            part = await self._as_part(request, reference.digest)
             if part is not None:
                 return part
-            decision = await self._by_digest(case, reference)
+            decision = await self._by_digest(request, reference)
             if not decision.allowed and self._attachments:
-                decision = await self._attached(case, reference) or decision
+                decision = await self._attached(request, reference) or decision
             until = decision.fresh
         if not decision.allowed or decision.manifest is None:
             raise denial(decision)
-        return self._served(case, decision, decision.manifest, until=until)
+        return self._served(request, decision, decision.manifest, until=until)
 
     async def blob(
         self,
@@ -179,9 +179,9 @@ class DecisionService:
         Raises:
             RefusedError: no allowed image does, or nothing can be decided now.
         """
-        case = _Case(upstream, PinnedReference(repository, digest), self._active(), asker)
-        async for root in self._decision_cache.roots(case.place, digest):
-            decision = await self._confirmed(case, root)
+        request = _Case(upstream, PinnedReference(repository, digest), self._active(), asker)
+        async for root in self._decision_cache.roots(request.place, digest):
+            decision = await self._confirmed(request, root)
             if decision is not None and digest in decision.closure.blobs:
                 return Blob(digest, decision.closure.blobs[digest])
         raise unknown_blob(digest)
@@ -196,13 +196,13 @@ class DecisionService:
         """
         self._check_ruled(repository)
         reader = self._readers.of(upstream)
-        found = await self._once_there(
+        tags = await self._once_there(
             upstream, ("tags", repository), lambda: reader.tags(repository), asker=asker
         )
-        if not found:
+        if not tags:
             message = f"imagekit gate: {repository.path} is not there, or has no tags"
             raise RequestRefusedError(404, "NAME_UNKNOWN", message)
-        return found
+        return tags
 
     async def referrers(
         self, upstream: Upstream, subject: PinnedReference, *, asker: Asker = _SOMEBODY
@@ -225,52 +225,54 @@ class DecisionService:
 
     # By tag: which digest, then that digest's verdict under the tag's name.
 
-    async def _by_tag(self, case: _Case, reference: TaggedReference) -> tuple[Decision, datetime]:
-        key = (case.place, reference.tag)
+    async def _by_tag(
+        self, request: _Case, reference: TaggedReference
+    ) -> tuple[Decision, datetime]:
+        key = (request.place, reference.tag)
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
             known = await self._decision_cache.find(
                 DecisionSubject(key[0], pin.digest, reference.tag)
             )
-            if known is not None and self._is_fresh(case, known):
+            if known is not None and self._is_fresh(request, known):
                 return known, min(pin.until, known.fresh)
         decision = await self._verifying.once(
-            ("tag", reference, case.book.fingerprint),
-            lambda: self._resolve(case, reference),
-            upstream=case.upstream,
-            asker=case.asker,
+            ("tag", reference, request.book.fingerprint),
+            lambda: self._resolve(request, reference),
+            upstream=request.upstream,
+            asker=request.asker,
         )
         pin = self._pins.get(key)
         return decision, min(decision.fresh, pin.until if pin else decision.made)
 
-    async def _resolve(self, case: _Case, reference: TaggedReference) -> Decision:
+    async def _resolve(self, request: _Case, reference: TaggedReference) -> Decision:
         """Ask the upstream what the tag points to now, and judge that unless it is known."""
-        recorder = RecordingReader(self._readers.of(case.upstream))
-        stale = await self._stale(case, reference) if self._is_down(case.place) else None
+        recorder = RecordingReader(self._readers.of(request.upstream))
+        stale = await self._stale(request, reference) if self._is_down(request.place) else None
         if stale is not None:
             return stale
         try:
             raw = await self._verifying.in_thread(
-                case.upstream, lambda: recorder.manifest(reference)
+                request.upstream, lambda: recorder.manifest(reference)
             )
         except RegistryError as error:
-            return await self._instead(case, reference, error)
+            return await self._instead(request, reference, error)
         except ImagekitError:
             # Bytes that are not what they say they are become a verdict that says no.
-            return await self._judge(case, recorder)
-        key = (case.place, reference.tag)
+            return await self._judge(request, recorder)
+        key = (request.place, reference.tag)
         pin = self._pins.get(key)
         known = await self._decision_cache.find(DecisionSubject(key[0], raw.digest, reference.tag))
         # A tag that moved is judged even if it moved back to what was allowed a moment ago.
         moved = pin is None or pin.digest != raw.digest
-        if moved or known is None or not self._is_fresh(case, known):
-            known = await self._judge(case, recorder)
+        if moved or known is None or not self._is_fresh(request, known):
+            known = await self._judge(request, recorder)
         if known.digest is not None:
             self._pins[key] = _Pin(digest=known.digest, until=self._now() + self._times.pin)
         return known
 
     async def _instead(
-        self, case: _Case, reference: TaggedReference, error: RegistryError
+        self, request: _Case, reference: TaggedReference, error: RegistryError
     ) -> Decision:
         """Return what the tag was last, where the upstream is down and that still holds.
 
@@ -278,66 +280,66 @@ class DecisionService:
             RegistryError: the upstream's error, where there is nothing else.
         """
         if is_outage(error):
-            self._down[case.place] = self._now() + _OUTAGE
-            stale = await self._stale(case, reference)
+            self._down[request.place] = self._now() + _OUTAGE
+            stale = await self._stale(request, reference)
             if stale is not None:
                 return stale
-        self._heard("undecided", error, case.located)
+        self._heard("undecided", error, request.located)
         raise error
 
-    async def _stale(self, case: _Case, reference: TaggedReference) -> Decision | None:
-        known = await self._decision_cache.latest(case.place, reference.tag)
-        if known is None or not self._may_be_stale(case, known):
+    async def _stale(self, request: _Case, reference: TaggedReference) -> Decision | None:
+        known = await self._decision_cache.latest(request.place, reference.tag)
+        if known is None or not self._may_be_stale(request, known):
             return None
-        self._heard("stale", known, case.located)
+        self._heard("stale", known, request.located)
         return known
 
     # By digest: on its own, as a part, or as something that is attached.
 
-    async def _by_digest(self, case: _Case, reference: PinnedReference) -> Decision:
-        case = case.of(reference)
-        subject = DecisionSubject(case.place, reference.digest, reference.tag or "")
+    async def _by_digest(self, request: _Case, reference: PinnedReference) -> Decision:
+        request = request.of(reference)
+        subject = DecisionSubject(request.place, reference.digest, reference.tag or "")
         known = await self._decision_cache.find(subject)
-        if known is not None and self._is_fresh(case, known):
+        if known is not None and self._is_fresh(request, known):
             return known
-        recorder = RecordingReader(self._readers.of(case.upstream))
+        recorder = RecordingReader(self._readers.of(request.upstream))
         try:
             return await self._verifying.once(
-                ("digest", reference, reference.tag, case.book.fingerprint),
-                lambda: self._judge(case, recorder),
-                upstream=case.upstream,
-                asker=case.asker,
+                ("digest", reference, reference.tag, request.book.fingerprint),
+                lambda: self._judge(request, recorder),
+                upstream=request.upstream,
+                asker=request.asker,
             )
         except RequestRefusedError as error:
-            stale = known is not None and self._may_be_stale(case, known)
+            stale = known is not None and self._may_be_stale(request, known)
             if error.status != _UNAVAILABLE or known is None or not stale:
                 raise
-            self._heard("stale", known, case.located)
+            self._heard("stale", known, request.located)
             return known
 
-    async def _as_part(self, case: _Case, digest: Digest) -> Served | None:
+    async def _as_part(self, request: _Case, digest: Digest) -> Served | None:
         """Return a manifest that is part of an image which is allowed, or that image itself."""
-        async for root in self._decision_cache.roots(case.place, digest):
-            decision = await self._confirmed(case, root)
+        async for root in self._decision_cache.roots(request.place, digest):
+            decision = await self._confirmed(request, root)
             if decision is None or decision.manifest is None:
                 continue
             manifest = decision.closure.manifests.get(digest)
             if root.digest == digest:
                 manifest = decision.manifest
             if manifest is not None:
-                return self._served(case, decision, manifest, until=decision.fresh)
+                return self._served(request, decision, manifest, until=decision.fresh)
         return None
 
-    async def _confirmed(self, case: _Case, root: DecisionSubject) -> Decision | None:
+    async def _confirmed(self, request: _Case, root: DecisionSubject) -> Decision | None:
         """Return the decision on an image if it is allowed now; it is judged again if need be."""
         known = await self._decision_cache.find(root)
-        if known is not None and self._is_fresh(case, known):
+        if known is not None and self._is_fresh(request, known):
             return known if known.allowed else None
         pinned = PinnedReference(root.place.repository, root.digest, tag=root.tag or None)
         tries = [pinned] if pinned.tag is None else [pinned, pinned.with_digest(root.digest)]
         for reference in tries:
             try:
-                decision = await self._by_digest(case, reference)
+                decision = await self._by_digest(request, reference)
             except RequestRefusedError as error:
                 if error.status == _UNAVAILABLE:
                     raise
@@ -346,37 +348,39 @@ class DecisionService:
                 return decision
         return None
 
-    async def _attached(self, case: _Case, reference: PinnedReference) -> Decision | None:
+    async def _attached(self, request: _Case, reference: PinnedReference) -> Decision | None:
         """Return the decision on a proof that is attached to an allowed image."""
-        case = case.of(reference)
-        reader, repository = self._readers.of(case.upstream), reference.repository
+        request = request.of(reference)
+        reader, repository = self._readers.of(request.upstream), reference.repository
 
         def read() -> tuple[RawManifest, ClaimedProof | None]:
             raw = reader.manifest(reference)
             return raw, proof_of(raw)
 
         def is_good(proof: ClaimedProof) -> bool:
-            return is_genuine(proof, lambda one: reader.blob(repository, one, limit=MAX_BYTES))
+            return is_genuine(
+                proof, lambda descriptor: reader.blob(repository, descriptor, limit=MAX_BYTES)
+            )
 
         try:
             raw, proof = await self._once_there(
-                case.upstream, ("attached", reference), read, asker=case.asker
+                request.upstream, ("attached", reference), read, asker=request.asker
             )
             if proof is None:
                 return None
-            image = await self._by_digest(case, PinnedReference(repository, proof.subject))
+            image = await self._by_digest(request, PinnedReference(repository, proof.subject))
             if not image.allowed:
                 return None
             # It follows from the digest alone, and large junk is not read again for each request.
-            genuine = self._genuine.get(case.located)
+            genuine = self._genuine.get(request.located)
             if genuine is None:
                 genuine = await self._once_there(
-                    case.upstream,
+                    request.upstream,
                     ("genuine", reference),
                     lambda: is_good(proof),
-                    asker=case.asker,
+                    asker=request.asker,
                 )
-                self._genuine[case.located] = genuine
+                self._genuine[request.located] = genuine
             if not genuine:
                 return None
         except RequestRefusedError:
@@ -396,11 +400,11 @@ class DecisionService:
             asker=asker,
         )
 
-    async def _judge(self, case: _Case, recorder: RecordingReader) -> Decision:
+    async def _judge(self, request: _Case, recorder: RecordingReader) -> Decision:
         def work() -> Decision:
             decision = decide(
-                case.located,
-                case.book,
+                request.located,
+                request.book,
                 recorder,
                 deps=self._deps,
                 now=self._now(),
@@ -411,19 +415,19 @@ class DecisionService:
 
         began = time.perf_counter()
         try:
-            decision = await self._verifying.in_thread(case.upstream, work)
+            decision = await self._verifying.in_thread(request.upstream, work)
         except NotFoundError as error:
-            self._heard("undecided", error, case.located)
+            self._heard("undecided", error, request.located)
             if not recorder.manifests:
                 raise
             # The image is there; what is missing is something that a verdict needs.
             raise RegistryError(error.message, hint=error.hint, code="INCOMPLETE") from error
         except ImagekitError as error:
-            self._heard("undecided", error, case.located)
+            self._heard("undecided", error, request.located)
             raise
         self._took(time.perf_counter() - began)
         self._decision_cache.learn(decision)
-        self._heard("judged", decision, case.located)
+        self._heard("judged", decision, request.located)
         return decision
 
     def _check_ruled(self, repository: Repository) -> None:
@@ -431,13 +435,13 @@ class DecisionService:
             message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
             raise RequestRefusedError(403, "DENIED", message)
 
-    def _is_fresh(self, case: _Case, known: Decision) -> bool:
-        return known.is_fresh(case.book.fingerprint, self._now())
+    def _is_fresh(self, request: _Case, known: Decision) -> bool:
+        return known.is_fresh(request.book.fingerprint, self._now())
 
-    def _may_be_stale(self, case: _Case, known: Decision) -> bool:
+    def _may_be_stale(self, request: _Case, known: Decision) -> bool:
         now = self._now()
         recent = now < known.made + self._times.lifetimes.stale
-        return known.allowed and recent and known.holds(case.book.fingerprint, now)
+        return known.allowed and recent and known.holds(request.book.fingerprint, now)
 
     def _is_down(self, place: LocatedRepository) -> bool:
         """Return whether the upstream failed a moment ago, here and not in another repository."""
@@ -445,11 +449,11 @@ class DecisionService:
         return until is not None and self._now() < until
 
     def _served(
-        self, case: _Case, decision: Decision, manifest: RawManifest, *, until: datetime
+        self, request: _Case, decision: Decision, manifest: RawManifest, *, until: datetime
     ) -> Served:
         return Served(
             manifest=manifest,
             until=until,
-            policy=case.book.fingerprint,
-            stale=not self._is_fresh(case, decision),
+            policy=request.book.fingerprint,
+            stale=not self._is_fresh(request, decision),
         )

@@ -49,9 +49,9 @@ class SingleFlight:
             threads.close()
 
     def _of(self, upstream: Upstream) -> FairThreads:
-        found = self._threads.get(upstream.name)
-        if found is None:
+        threads = self._threads.get(upstream.name)
+        if threads is None:
             name = f"gate-{upstream.name or 'upstream'}"
-            found = FairThreads(name, _THREADS, waiting=self._waiting, wait=self._wait)
-            self._threads[upstream.name] = found
-        return found
+            threads = FairThreads(name, _THREADS, waiting=self._waiting, wait=self._wait)
+            self._threads[upstream.name] = threads
+        return threads
