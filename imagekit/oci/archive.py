@@ -125,23 +125,23 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
     source = _Headers(handle, path)
-    found: dict[str, MemberPlace] = {}
+    members: dict[str, MemberPlace] = {}
     folders = set()
     for entry in entries(source):
         _check(entry, source)
         if entry.kind is EntryKind.FOLDER:
             folders.add(entry.path)
             continue
-        if entry.path in found:
+        if entry.path in members:
             raise source.broken(f"it holds {entry.path[:80]!r} twice")
-        found[entry.path] = MemberPlace(offset=source.position, size=entry.size)
+        members[entry.path] = MemberPlace(offset=source.position, size=entry.size)
         source.skip(entry.size)
-        if len(found) + len(folders) > MAX_MEMBERS:
+        if len(members) + len(folders) > MAX_MEMBERS:
             raise source.broken(f"it holds more than {MAX_MEMBERS} files")
     source.end()
-    if folders & set(found):
+    if folders & set(members):
         raise source.broken("a path in it is a file and a folder")
-    return found
+    return members
 
 
 def _check(entry: TarEntry, source: "_Headers") -> None:

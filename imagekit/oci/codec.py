@@ -290,9 +290,11 @@ def _platform_document(platform: Platform) -> dict[str, str]:
 
 
 def _healthcheck(document: dict[str, Any], *, what: str) -> Healthcheck | None:
-    found = _object(document, "Healthcheck", what=what)
-    test = _texts(found, "Test", what=what)
-    numbers = {field: _number(found, key, what=what) for field, key in _HEALTH_NUMBERS.items()}
+    healthcheck = _object(document, "Healthcheck", what=what)
+    test = _texts(healthcheck, "Test", what=what)
+    numbers = {
+        field: _number(healthcheck, key, what=what) for field, key in _HEALTH_NUMBERS.items()
+    }
     return Healthcheck(test=test, **numbers) if test or any(numbers.values()) else None
 
 

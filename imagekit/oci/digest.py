@@ -67,10 +67,10 @@ class Digest(Struct, frozen=True, order=True):
         Raises:
             IntegrityError: they differ.
         """
-        got = hashlib.new(self.algorithm, raw).hexdigest()
-        if got != self.hex:
+        actual = hashlib.new(self.algorithm, raw).hexdigest()
+        if actual != self.hex:
             raise IntegrityError(
-                f"{what} has the digest {self.algorithm}:{got} and not {self}",
+                f"{what} has the digest {self.algorithm}:{actual} and not {self}",
                 hint="something between here and the store altered it: do not use it",
                 code="CONTENT_DIGEST_MISMATCH",
             )

@@ -97,8 +97,8 @@ def realm_host(text: str) -> str:
         InvalidReferenceError: it is no host, or an odd form of an address.
     """
     host, colon, port = _parted(text)
-    known = url_host(host.removeprefix("[").removesuffix("]") if ":" in host else host)
-    return f"{known}:{_port(port, text)}" if colon else known
+    canonical = url_host(host.removeprefix("[").removesuffix("]") if ":" in host else host)
+    return f"{canonical}:{_port(port, text)}" if colon else canonical
 
 
 def is_canonical(text: str) -> bool:

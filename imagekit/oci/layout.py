@@ -187,18 +187,18 @@ class LayoutReader(Struct, frozen=True):
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Return all that name the manifest as their subject."""
-        found = []
+        referrers = []
         for entry in _read_index(self.store).manifests:
             if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
                 continue
             described = _as_referrer(self.store, entry, reference.digest)
             if described is not None:
-                found.append(described)
-        if len(found) > _MAX_REFERRERS:
+                referrers.append(described)
+        if len(referrers) > _MAX_REFERRERS:
             raise RegistryError(
                 f"{reference} in the layout {self.store.folder} has over {_MAX_REFERRERS} referrers"
             )
-        return tuple(found)
+        return tuple(referrers)
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository."""
@@ -263,34 +263,34 @@ class LayoutRegistry(LayoutReader, frozen=True):
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""
-        named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
+        tagged = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def move(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
             same = [
                 entry for entry in entries if entry.annotations.get(REF_NAME) == reference.identity
             ]
-            if same == [named]:
+            if same == [tagged]:
                 return entries
             kept = [
                 entry
                 for entry in entries
                 if entry.annotations.get(REF_NAME) != reference.identity
-                and not (entry.digest == named.digest and REF_NAME not in entry.annotations)
+                and not (entry.digest == tagged.digest and REF_NAME not in entry.annotations)
             ]
             lost = [
                 replace(entry, annotations=NOTHING)
                 for entry in entries
                 if entry.annotations.get(REF_NAME) == reference.identity
-                and entry.digest != named.digest
+                and entry.digest != tagged.digest
             ]
             known = {entry.digest for entry in kept}
-            return (*kept, *(entry for entry in lost if entry.digest not in known), named)
+            return (*kept, *(entry for entry in lost if entry.digest not in known), tagged)
 
         _change_index(self.store, move)
 
     def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
         """Let the tag point to the manifest if it is not there, and return what it points to."""
-        named = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
+        tagged = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
             # The index is locked from this look to the write.
@@ -299,9 +299,9 @@ class LayoutRegistry(LayoutReader, frozen=True):
             others = (
                 entry
                 for entry in entries
-                if entry.digest != named.digest or REF_NAME in entry.annotations
+                if entry.digest != tagged.digest or REF_NAME in entry.annotations
             )
-            return (*others, named)
+            return (*others, tagged)
 
         _change_index(self.store, add)
         return self.resolve(reference)
@@ -363,12 +363,12 @@ def _read_manifest(store: ReadStore, digest: Digest) -> RawManifest:
 
 def _as_referrer(store: ReadStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
     """Return the entry as a referrer of the subject, or None where it is not one."""
-    found = _read_manifest(store, entry.digest)
-    parsed = parse_manifest(found.raw, found.media_type)
+    manifest = _read_manifest(store, entry.digest)
+    parsed = parse_manifest(manifest.raw, manifest.media_type)
     if parsed.subject is None or parsed.subject.digest != subject:
         return None
     return replace(
-        found.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
+        manifest.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
     )
 
 
@@ -431,9 +431,9 @@ def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:
     yield held
 
 
-def _check(got: str, digest: Digest) -> None:
-    if got != digest.hex:
+def _check(actual: str, digest: Digest) -> None:
+    if actual != digest.hex:
         raise IntegrityError(
-            f"the bytes of {digest} have the digest {digest.algorithm}:{got}",
+            f"the bytes of {digest} have the digest {digest.algorithm}:{actual}",
             code="CONTENT_DIGEST_MISMATCH",
         )

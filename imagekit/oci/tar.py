@@ -96,8 +96,8 @@ def entries(stream: Source) -> Iterator[TarEntry]:
         kind = header[156:157]
         size = _number(header[124:136], stream)
         if kind in b"xgLK":
-            read = extended.read(kind, size)
-            (common if kind == b"g" else own).update(read)
+            records = extended.read(kind, size)
+            (common if kind == b"g" else own).update(records)
             continue
         entry = _entry(header, size, {**common, **own} if common or own else own, stream=stream)
         own = {}

@@ -27,8 +27,8 @@ class Known(Generic[Value]):
     def get(self, key: Hashable) -> Value | None:
         """Return what is kept under a key."""
         with self._lock:
-            found = self._values.get(key)
-        return None if found is None else found[0]
+            entry = self._values.get(key)
+        return None if entry is None else entry[0]
 
     def keep(self, key: Hashable, value: Value, *, size: int) -> None:
         """Keep a value that has so many bytes, and let go of those that were not used longest."""
@@ -38,5 +38,5 @@ class Known(Generic[Value]):
             self._values[key] = (value, size)
 
 
-def _cost(kept: tuple[object, int]) -> int:
-    return kept[1] + _OVERHEAD
+def _cost(entry: tuple[object, int]) -> int:
+    return entry[1] + _OVERHEAD

@@ -80,10 +80,10 @@ class RegistryClient:
             known = self._manifests.get((reference.repository.name, reference.digest))
             if known is not None:
                 return known
-        found = self._get_manifest(reference)
-        key = (reference.repository.name, found.digest)
-        self._manifests.keep(key, found, size=len(found.raw))
-        return found
+        manifest = self._get_manifest(reference)
+        key = (reference.repository.name, manifest.digest)
+        self._manifests.keep(key, manifest, size=len(manifest.raw))
+        return manifest
 
     def remembers(self, repository: Repository, digest: Digest) -> bool:
         """Return whether the manifest or blob is known."""
@@ -124,28 +124,28 @@ class RegistryClient:
         later, or a proxy with an API of its own, need not list what was attached before
         (distribution-spec, "Enabling the Referrers API").
         """
-        has_api, found = self._listing(reference)
+        has_api, entries = self._listing(reference)
         if has_api:
-            every = (*self._from_tag(reference), *found)
-            found = tuple({entry.digest: entry for entry in every}.values())
-            _check_count(len(found), what=f"the referrers of {reference}")
-        return found
+            merged = (*self._from_tag(reference), *entries)
+            entries = tuple({entry.digest: entry for entry in merged}.values())
+            _check_count(len(entries), what=f"the referrers of {reference}")
+        return entries
 
     def tags(self, repository: Repository) -> tuple[str, ...]:
         """Return the tags of a repository."""
-        found: list[str] = []
+        tags: list[str] = []
         what = f"the tags of {repository}"
         try:
             for page in self._pages(repository, protocol.tags_path(repository), what=what):
-                found += protocol.parse_tags(page)
-                if len(found) > protocol.MAX_TAGS:
+                tags += protocol.parse_tags(page)
+                if len(tags) > protocol.MAX_TAGS:
                     raise RegistryError(f"{what}: over {protocol.MAX_TAGS}", code="TOO_LARGE")
         except NotFoundError:
             # Of a list that goes on, half is not the whole.
-            if found:
+            if tags:
                 raise
             return ()
-        return tuple(sorted(set(found)))
+        return tuple(sorted(set(tags)))
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
         """Return whether the blob is there."""
@@ -186,10 +186,10 @@ class RegistryClient:
         self, subject: PinnedReference, manifests: Sequence[RawManifest]
     ) -> tuple[Descriptor, ...]:
         """Store manifests that name one subject, and list them all at once."""
-        mine = tuple(_referrer_of(subject, manifest) for manifest in manifests)
+        descriptors = tuple(_referrer_of(subject, manifest) for manifest in manifests)
         for manifest in manifests:
             self._put(subject.repository, str(manifest.digest), manifest)
-        return self._list(subject, mine)
+        return self._list(subject, descriptors)
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""
@@ -206,17 +206,17 @@ class RegistryClient:
         settle = self._session.settle_seconds
         decides = self._knows_conditions(reference.repository, manifest)
         began = self._now()
-        held = self._held(reference)
-        if held is not None:
-            return held
+        existing = self._held(reference)
+        if existing is not None:
+            return existing
         try:
             self._put(reference.repository, reference.tag, manifest, only_if_absent=True)
         except RegistryError:
             # 412, or what registries with immutable tags of their own answer.
-            held = self._held(reference)
-            if held is None:
+            existing = self._held(reference)
+            if existing is None:
                 raise
-            return held
+            return existing
         took = self._now() - began
         if not decides:
             if took > settle * _WINDOW:
@@ -291,45 +291,47 @@ class RegistryClient:
         that is not there: what one answer says of one subject says nothing of another, nor of the
         same subject later, when a withdrawal may be listed.
         """
-        found = self._from_api(reference)
-        return (False, self._from_tag(reference)) if found is None else (True, found)
+        entries = self._from_api(reference)
+        return (False, self._from_tag(reference)) if entries is None else (True, entries)
 
     def _from_api(self, reference: PinnedReference) -> tuple[Descriptor, ...] | None:
-        found: dict[Digest, Descriptor] = {}
+        by_digest: dict[Digest, Descriptor] = {}
         what = f"the referrers of {reference}"
         url = protocol.referrers_path(reference.repository, reference.digest)
         try:
             for page in self._pages(reference.repository, url, what=what, kind=INDEX):
                 for entry in _index(page, INDEX).manifests:
-                    found[entry.digest] = entry
-                _check_count(len(found), what=what)
+                    by_digest[entry.digest] = entry
+                _check_count(len(by_digest), what=what)
         except _NoApiError:
             return None
-        return tuple(found.values())
+        return tuple(by_digest.values())
 
     def _from_tag(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         tag = TaggedReference(reference.repository, protocol.fallback_tag(reference.digest))
         try:
-            found = self._get_manifest(tag)
+            manifest = self._get_manifest(tag)
         except NotFoundError:
             return ()
-        entries = _index(found.raw, found.media_type).manifests
+        entries = _index(manifest.raw, manifest.media_type).manifests
         _check_count(len(entries), what=f"the referrers of {reference}")
         return entries
 
-    def _list(self, subject: PinnedReference, mine: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+    def _list(
+        self, subject: PinnedReference, descriptors: Sequence[Descriptor]
+    ) -> tuple[Descriptor, ...]:
         """Make referrers visible, whoever else writes the same index at the same time.
 
         Registries ignore If-Match, so the index is read back and written again until the own
         entries are in it; the pause is longer than another writer takes between reading and
         writing.
         """
-        missing = list(mine)
+        missing = list(descriptors)
         for attempt in range(_READ_BACK):
             began = time.monotonic()
             has_api, entries = self._listing(subject)
             there = {entry.digest for entry in entries}
-            missing = [entry for entry in mine if entry.digest not in there]
+            missing = [entry for entry in descriptors if entry.digest not in there]
             if not missing:
                 return entries
             if not has_api:
@@ -365,18 +367,18 @@ class RegistryClient:
                 if kind and number == 0 and response.status in protocol.NO_REFERRERS_API:
                     raise _NoApiError(what)
                 _check_status(response, (_OK,), what=what)
-                got = protocol.media_type(response.header("Content-Type"))
-                if kind and not got:
+                media_type = protocol.media_type(response.header("Content-Type"))
+                if kind and not media_type:
                     # Perhaps the headers were cut off: that is no word on what the registry can.
                     raise RegistryError(
                         f"{what}: the registry does not say what it sent", code="BAD_ANSWER"
                     )
-                if kind and got != kind:
+                if kind and media_type != kind:
                     raise (
                         _NoApiError(what)
                         if number == 0
                         else DocumentError(
-                            f"{what}: page {number + 1} is {protocol.shown(got)}",
+                            f"{what}: page {number + 1} is {protocol.shown(media_type)}",
                             code="BAD_MEDIA_TYPE",
                         )
                     )

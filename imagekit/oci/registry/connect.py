@@ -57,11 +57,11 @@ def _client(options: RegistryOptions, transport: "Transport | None" = None) -> R
     return RegistryClient(Session(transport or light, light, options=options, credentials=find))
 
 
-def _run_helper(argv: Sequence[str], given: bytes) -> bytes:
+def _run_helper(argv: Sequence[str], stdin: bytes) -> bytes:
     """Ask a credential helper (docker-credential-helpers, "get"); no event tells its answer."""
     from imagekit.process import Runner
 
-    outcome = Runner().run(argv, stdin=given, limit=_HELPER_SECONDS, check=False)
+    outcome = Runner().run(argv, stdin=stdin, limit=_HELPER_SECONDS, check=False)
     if outcome.status != 0:
         raise ToolError(
             f"{argv[0]} ended with {outcome.status}",

@@ -191,7 +191,7 @@ class Conversation:
     def _token(
         self, challenge: protocol.Challenge, credential: Credential | None
     ) -> Generator[Step, Any, str]:
-        asked = protocol.token_request(
+        token_request = protocol.token_request(
             challenge,
             credential,
             registry=self._base,
@@ -199,12 +199,12 @@ class Conversation:
             realms=self._options.realms,
         )
         request = Request(
-            method="GET" if asked.form is None else "POST",
-            url=asked.url,
-            headers=asked.headers,
-            body=None if asked.form is None else BytesBody(asked.form),
+            method="GET" if token_request.form is None else "POST",
+            url=token_request.url,
+            headers=token_request.headers,
+            body=None if token_request.form is None else BytesBody(token_request.form),
             deadline=self._options.deadline_seconds,
-            outside=self._is_outside(protocol.origin(asked.url)),
+            outside=self._is_outside(protocol.origin(token_request.url)),
         )
         answer: AnswerHead = yield from self._patiently(request, own=False)
         if answer.status != _OK:

@@ -49,9 +49,9 @@ class CredentialFinder:
             document = _read(path)
             if document is None:
                 continue
-            found = self._in_file(path, document, repository)
-            if found is not None:
-                return found
+            credential = self._in_file(path, document, repository)
+            if credential is not None:
+                return credential
         return None
 
     def _in_file(
@@ -71,10 +71,10 @@ class CredentialFinder:
         if not isinstance(store, str):
             return None
         # docker leaves an empty entry behind for what its store knows, as it was spelled there.
-        kept = [_asked(key, host) for key, _ in auths.get(host, ())]
-        asked = dict.fromkeys((*kept, login_key(host)))
-        answers = (self._from_helper(store, key) for key in asked)
-        return next((found for found in answers if found is not None), None)
+        keys = [_asked(key, host) for key, _ in auths.get(host, ())]
+        names = dict.fromkeys((*keys, login_key(host)))
+        answers = (self._from_helper(store, key) for key in names)
+        return next((credential for credential in answers if credential is not None), None)
 
     def _from_helper(self, name: str, host: str) -> Credential | None:
         if not name or not _HELPER_NAME.issuperset(name):
@@ -106,8 +106,8 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 def auth_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files that may hold logins, in the order in which podman asks them."""
-    if named := environment.get("REGISTRY_AUTH_FILE"):
-        return (Path(named),)
+    if explicit := environment.get("REGISTRY_AUTH_FILE"):
+        return (Path(explicit),)
     home = _home(environment)
     runtime = environment.get("XDG_RUNTIME_DIR")
     running = Path(runtime) if runtime else Path(f"/run/containers/{os.getuid()}")
@@ -128,14 +128,14 @@ def _keys(repository: Repository) -> Iterator[str]:
 
 def _by_key(entries: Mapping[str, Any]) -> Mapping[str, Sequence[tuple[str, Any]]]:
     """Return entries by the names that they are for, those first that are spelled so."""
-    found: dict[str, list[tuple[str, Any]]] = {}
+    by_name: dict[str, list[tuple[str, Any]]] = {}
     for key, value in entries.items():
         name = _normal(key)
         if name is None:
             continue
-        entries_of = found.setdefault(name, [])
+        entries_of = by_name.setdefault(name, [])
         entries_of.insert(0 if key == name else len(entries_of), (key, value))
-    return found
+    return by_name
 
 
 def _normal(key: str) -> str | None:
@@ -182,10 +182,10 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _map(document: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
-    found = document.get(key) or {}
-    if not isinstance(found, dict):
+    value = document.get(key) or {}
+    if not isinstance(value, dict):
         raise InputError(f"{path}: {key!r} is not an object")
-    return found
+    return value
 
 
 def _credential(entry: Mapping[str, Any], path: Path, key: str) -> Credential:

@@ -48,13 +48,13 @@ class PatientSocket:
         self._inner = inner
         self.limit = Limit(0, silence=0)
 
-    def sendall(self, given: bytes) -> None:
+    def sendall(self, raw: bytes) -> None:
         """Send everything.
 
         Raises:
             TimeoutError: the other side does not take it in time.
         """
-        left = memoryview(given)
+        left = memoryview(raw)
         while left:
             self._inner.settimeout(self.limit.left())
             left = left[self._inner.send(left[:_PIECE]) :]

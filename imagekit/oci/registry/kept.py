@@ -112,9 +112,9 @@ def kept_content(location: Location) -> KeptContent | None:
 
 def default_folder() -> Path | None:
     """Return where a user's content is kept, $XDG_CACHE_HOME/imagekit/content."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        cache = given if given.is_absolute() else expanded("~/.cache", os.environ)
+        cache = cache_home if cache_home.is_absolute() else expanded("~/.cache", os.environ)
     except ToolError:
         return None
     return cache / "imagekit" / "content"

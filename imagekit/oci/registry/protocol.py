@@ -131,10 +131,10 @@ def parse_challenge(header: str) -> Challenge:
     Raises:
         AuthError: neither is offered, or the header is malformed.
     """
-    found = _challenges(header) if len(header) <= _MAX_CHALLENGE else {}
+    challenges = _challenges(header) if len(header) <= _MAX_CHALLENGE else {}
     for scheme in ("bearer", "basic"):
-        if scheme in found:
-            return Challenge(scheme, found[scheme])
+        if scheme in challenges:
+            return Challenge(scheme, challenges[scheme])
     raise AuthError(
         "the registry wants a kind of login that is not known: " + shown(header),
         hint="Basic and Bearer are known",
@@ -213,12 +213,12 @@ def next_page(link: str, current: str) -> str | None:
     Raises:
         RegistryError: it cannot be read, or leads to several pages or to another host.
     """
-    found = {_joined(current, one.target) for one in _next_links(link, current)}
-    if len(found) > 1:
+    targets = {_joined(current, next_link.target) for next_link in _next_links(link, current)}
+    if len(targets) > 1:
         raise _unreadable(link, "it names several next pages")
-    if not found:
+    if not targets:
         return None
-    (url,) = found
+    (url,) = targets
     if origin(url) != origin(current):
         raise RegistryError(
             f"the registry's next page lies on another host: {shown(url)}",
@@ -259,12 +259,14 @@ def redirected(url: str, location: str, *, may_leave_tls: bool = False) -> str:
 def is_inner_address(address: str) -> bool:
     """Return whether an address is of this machine or link, which a registry has no say over."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    found = found if mapped is None else mapped
-    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    parsed = parsed if mapped is None else mapped
+    return (
+        parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast
+    )
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -294,8 +296,8 @@ def refusal(status: int, raw: bytes, *, what: str) -> RegistryError:
         raw: the beginning of its body.
         what: what was asked for.
     """
-    reason, said = _said(raw)
-    message = f"{what}: the registry answered {status}" + (f": {said}" if said else "")
+    reason, detail = _code_and_message(raw)
+    message = f"{what}: the registry answered {status}" + (f": {detail}" if detail else "")
     kind: type[RegistryError] = RegistryError
     hint, code = "", "REGISTRY_ERROR"
     if status == _NOT_FOUND:
@@ -371,19 +373,19 @@ def _unreadable(header: str, why: str) -> RegistryError:
 
 def _challenges(header: str) -> dict[str, dict[str, str]]:
     """Take a header apart by characters: no expression that hostile text could slow down."""
-    found: dict[str, dict[str, str]] = {}
+    challenges: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for word in _words(header):
         name, equals, value = word.partition("=")
         scheme, space, first = name.rpartition(" ")
         if not equals:
-            current = found.setdefault(word.strip().lower(), {})
+            current = challenges.setdefault(word.strip().lower(), {})
             continue
         if space:
-            current = found.setdefault(scheme.strip().lower(), {})
+            current = challenges.setdefault(scheme.strip().lower(), {})
             name = first
         current.setdefault(name.strip().lower(), _unquoted(value.strip()))
-    return found
+    return challenges
 
 
 def _words(header: str) -> list[str]:
@@ -431,7 +433,7 @@ def _check_realm(realm: str, registry: str) -> None:
 def _check_listed(realm: str, registry: str, realms: Collection[str]) -> None:
     """Only the registry's own domain, and hosts that somebody listed, may see a credential."""
     _, host, port = origin(realm)
-    listed = {each.lower() for each in realms}
+    listed = {name.lower() for name in realms}
     if _is_own_realm(host, origin(registry)[1]) or host in listed or f"{host}:{port}" in listed:
         return
     raise AuthError(
@@ -516,12 +518,12 @@ def _is_sendable(url: str) -> bool:
     return url.isascii() and url.isprintable() and " " not in url
 
 
-def _said(raw: bytes) -> tuple[str, str]:
+def _code_and_message(raw: bytes) -> tuple[str, str]:
     """Return the code and the message of an error's body (distribution-spec "Error Codes")."""
     try:
         document = strictjson.loads_object(raw[:MAX_ERROR], what="the error")
         first = document["errors"][0]
-        reason, said = str(first.get("code", "")), str(first.get("message", ""))
+        reason, message = str(first.get("code", "")), str(first.get("message", ""))
     except (DocumentError, LookupError, TypeError, AttributeError):
         return "", ""
-    return shown(reason), shown(f"{reason}: {said}" if reason else said)
+    return shown(reason), shown(f"{reason}: {message}" if reason else message)

@@ -60,12 +60,12 @@ class Proxies(Struct, frozen=True):
         """
         scheme, host, port = origin
         variable = _VARIABLES.get(scheme, "")
-        named = self._value(variable)
-        if not named or is_loopback(f"[{host}]" if ":" in host else host):
+        proxy = self._value(variable)
+        if not proxy or is_loopback(f"[{host}]" if ":" in host else host):
             return None
         if any(_covers(entry, host, port) for entry in self._value("NO_PROXY").split(",")):
             return None
-        return _proxy(named, variable)
+        return _proxy(proxy, variable)
 
     def _value(self, variable: str) -> str:
         small = self.environment.get(variable.lower())

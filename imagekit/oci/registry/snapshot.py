@@ -83,10 +83,10 @@ class RegistrySnapshot:
     def _by_tag(self, reference: TaggedReference) -> RawManifest:
         if reference not in self._tagged:
             self._tagged[reference] = self._ask(reference)
-        found = self._tagged[reference]
-        if isinstance(found, NotFoundError):
-            raise found
-        return found
+        answer = self._tagged[reference]
+        if isinstance(answer, NotFoundError):
+            raise answer
+        return answer
 
     def _ask(self, reference: TaggedReference) -> RawManifest | NotFoundError:
         try:
@@ -94,7 +94,7 @@ class RegistrySnapshot:
         except NotFoundError as error:
             return error
 
-    def _keep(self, repository: Repository, found: RawManifest) -> RawManifest:
+    def _keep(self, repository: Repository, manifest: RawManifest) -> RawManifest:
         if self._kept is not None:
-            self._kept.keep(repository, found.digest, found.raw)
-        return found
+            self._kept.keep(repository, manifest.digest, manifest.raw)
+        return manifest

@@ -51,10 +51,10 @@ class LightTransport:
     def send(self, request: Request) -> "LightResponse":
         """Send one request; a kept connection that the server closed meanwhile is replaced."""
         key = origin(request.url)
-        kept = self._take(key, outside=request.outside)
-        if kept is not None:
+        connection = self._take(key, outside=request.outside)
+        if connection is not None:
             try:
-                return self._exchange(kept, request)
+                return self._exchange(connection, request)
             except ConnectionFaultError as error:
                 # Who was too slow is not waited for again.
                 if error.code == "TIMEOUT":

@@ -84,14 +84,14 @@ def _links(cursor: _Cursor) -> Iterator[Link]:
         target = cursor.before(">")
         if not cursor.accept(">"):
             raise cursor.fault("a link does not end")
-        said: dict[str, str] = {}
+        parameters: dict[str, str] = {}
         for name, value in _parameters(cursor):
             # Of several relations the first counts (RFC 8288 section 3.3).
-            said.setdefault(name, value)
+            parameters.setdefault(name, value)
         yield Link(
             target=target,
-            relations=frozenset(said.get("rel", "").lower().split()),
-            anchor=said.get("anchor"),
+            relations=frozenset(parameters.get("rel", "").lower().split()),
+            anchor=parameters.get("anchor"),
         )
 
 
