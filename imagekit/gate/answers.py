@@ -11,6 +11,7 @@ from imagekit.oci.digest import Digest
 
 OCTETS = "application/octet-stream"
 _JSON = "application/json"
+# RFC 9111 section 5.2.2.5: no cache keeps a refusal, which another policy may take back.
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 
@@ -75,6 +76,7 @@ def bad_digest(message: str) -> RequestRefusedError:
 
 def not_allowed() -> RequestRefusedError:
     """Return the refusal of a method."""
+    # RFC 9110 section 15.5.6: the answer 405 names the methods that are allowed.
     return RequestRefusedError(
         405,
         "UNSUPPORTED",
@@ -96,6 +98,7 @@ def unknown_manifest(message: str) -> RequestRefusedError:
 
 def unavailable(message: str, *, seconds: int = 5) -> RequestRefusedError:
     """Return the answer where nothing can be decided now."""
+    # RFC 9110 section 15.6.4: Retry-After says when another try makes sense.
     return RequestRefusedError(
         503,
         "UNAVAILABLE",
@@ -106,6 +109,7 @@ def unavailable(message: str, *, seconds: int = 5) -> RequestRefusedError:
 
 def too_many(message: str, *, seconds: float = 1) -> RequestRefusedError:
     """Return the answer for who asks for more than is done for one client."""
+    # RFC 6585 section 4, and distribution-spec, "Error Codes".
     return RequestRefusedError(
         429,
         "TOOMANYREQUESTS",

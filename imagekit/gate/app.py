@@ -232,6 +232,8 @@ class Gate(Struct, kw_only=True):
     def _plain(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         headers = headers_of(answer)
         if request.method == "HEAD":
+            # RFC 9110 section 9.3.2: the headers of GET, Content-Length among them, without the
+            # body.
             return web.StreamResponse(status=answer.status, headers=headers)
         return web.Response(status=answer.status, headers=headers, body=answer.body)
 
@@ -242,9 +244,12 @@ def _manifest_answer(served: Served) -> Answer:
         content_type=manifest.media_type,
         body=manifest.raw,
         headers={
+            # distribution-spec, "Pulling manifests": every answer with a manifest has it.
             "Docker-Content-Digest": str(manifest.digest),
             "ETag": f'"{manifest.digest}"',
+            # A browser must not take for a page what somebody pushed.
             "X-Content-Type-Options": "nosniff",
+            # A tag may be moved and the policy changed: caches ask again before each use.
             "Cache-Control": "private, no-cache",
         },
     )

@@ -91,6 +91,7 @@ class Audit:
 
     def write(self, line: dict[str, object]) -> None:
         """Write one line; a log that cannot be written stops nothing, but is said and counted."""
+        # JSON escapes the ends of lines, so that no text can make a line of its own.
         text = json.dumps({"time": self._now().isoformat(), **line}, ensure_ascii=False)
         try:
             self._stream.write(f"{text}\n")

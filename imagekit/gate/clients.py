@@ -83,8 +83,10 @@ def _client(address: str) -> str:
 
 def _parsed(address: str) -> _Address | None:
     try:
+        # Without the zone of an address of the link (RFC 4007 section 11).
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
+    # How a client by IPv4 looks on a socket of both (RFC 4291 section 2.5.5.2).
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return parsed if mapped is None else mapped

@@ -103,6 +103,8 @@ class Connection(socket.socket):
 
     def _is_behind(self, now: float, seconds: float) -> bool:
         """Return whether the client takes too little of what was sent to it, in any phase."""
+        # What the kernel was given and the client has not acknowledged; what waits here before it
+        # comes on top.
         waiting = struct.unpack("i", ioctl(self.descriptor, TIOCOUTQ, bytes(4)))[0]
         if not waiting + self.buffered():
             self._taken_at = None

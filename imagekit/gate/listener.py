@@ -135,6 +135,7 @@ async def _bound(address: Address, table: Connections) -> list[Listening]:
             bound.table = table
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
+                # Else it would take the port for IPv4, too, for which there is a socket of its own.
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.bind((place[0], port, *place[2:]))
             port = bound.getsockname()[1]
@@ -334,6 +335,7 @@ class _Malformed(web.Response):
         return await super().prepare(request)
 
 
+# RFC 6585 section 5. Written by hand: there is no request to answer yet.
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n"

@@ -76,6 +76,8 @@ class Listings(Struct, frozen=True, kw_only=True):
             "mediaType": INDEX,
             "manifests": [descriptor_document(referrer) for referrer in listed],
         }
+        # distribution-spec, "Listing Referrers": a client that asked for a filter sees whether
+        # there was one.
         headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
         body = json.dumps(document, separators=(",", ":")).encode()
         return Answer(content_type=INDEX, body=body, headers=headers)
@@ -91,11 +93,13 @@ def _page(
     name: str = "",
 ) -> Answer:
     """Return one page (distribution-spec "Listing Tags"), with the way to the next one."""
+    # By order and not by place: the tag in ``last`` may be gone by now.
     rest = [entry for entry in names if entry > last] if last else [*names]
     limit = _PAGE if count is None else count
     page = rest[:limit]
     document = {**({"name": name} if name else {}), key: page}
     headers = {}
+    # With n=0 the list is empty, and there is no Link.
     if page and len(rest) > len(page):
         headers["Link"] = f'<{path}?n={limit}&last={quote(page[-1], safe="")}>; rel="next"'
     return Answer(body=json.dumps(document).encode(), headers=headers)

@@ -54,6 +54,8 @@ class PrerenderedResponse(web.StreamResponse):
         second = int(time.time())
         if second != self._second:
             self._second = second
+            # RFC 9110 section 6.6.1; to the second, so that one text serves for all answers of a
+            # second.
             date = f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
             self._without = self._head + date
             self._with_body = self._without + self._whole

@@ -120,6 +120,7 @@ class PolicyInForce:
             status = self._file.stat()
         except OSError:
             return ()
+        # Also by its inode: a file that is replaced within one tick of the clock has the same time.
         return (status.st_mtime_ns, status.st_ino, status.st_size)
 
 

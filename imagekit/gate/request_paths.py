@@ -108,6 +108,7 @@ def _registry(rest: str, fields: "_Fields") -> Ask:
     if kind not in {"manifests", "blobs", "referrers", "tags"}:
         raise no_such_path()
     _check_name(name)
+    # distribution-spec, "Registry Proxying": the host in the name that the client was given.
     namespace = fields.first("ns")
     match kind:
         case "manifests":
@@ -131,6 +132,7 @@ def _check_name(name: str) -> None:
 
 
 def _reference(text: str) -> str | Digest:
+    # No tag has a colon, and every digest has one.
     if ":" in text:
         return _digest(text)
     try:

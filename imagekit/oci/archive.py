@@ -98,6 +98,7 @@ class MemberReader:
 
     def read(self, size: int, /) -> bytes:
         """Return at most so many bytes; none at the end."""
+        # By offset: readers of several members share the handle, and so its position.
         raw = os.pread(self._handle, min(size, self._end - self._at), self._at)
         self._at += len(raw)
         return raw
@@ -112,9 +113,12 @@ def open_archive(path: Path) -> Iterator[Archive]:
         RegistryError: it cannot be read.
     """
     with storage_errors(f"the archive {path}"):
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer before it can be refused.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         with storage_errors(f"the archive {path}"):
+            # By the open handle: by its path the file could be exchanged between the check and the
+            # reading.
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise RegistryError(f"{path} is not a regular file", hint="pipes are not read")
             members = _table(handle, path)
@@ -132,6 +136,8 @@ def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
         if entry.kind is EntryKind.FOLDER:
             folders.add(entry.path)
             continue
+        # Of two members with one path, extraction keeps the last, and a reader that searches takes
+        # the first.
         if entry.path in members:
             raise source.broken(f"it holds {entry.path[:80]!r} twice")
         members[entry.path] = MemberPlace(offset=source.position, size=entry.size)
@@ -151,6 +157,7 @@ def _check(entry: TarEntry, source: "_Headers") -> None:
         )
     if entry.kind is EntryKind.FILE and not entry.path:
         raise source.broken("a file in it has no name")
+    # Paths stand in messages: control characters would reach the terminal.
     if not entry.path.isprintable():
         raise source.broken("a path in it cannot be printed")
 
@@ -178,6 +185,8 @@ class _Headers:
 
     def end(self) -> None:
         """Check that nothing but zeros follows the end mark."""
+        # POSIX.1-2001 pax, "ustar Interchange Format": two zero blocks end an archive. ``entries``
+        # has read the first one.
         left = self._size - self.position
         if left < BLOCK or left > _MAX_TAIL or any(self.exactly(left)):
             raise self.broken("its end is not that of an archive")
@@ -248,6 +257,7 @@ def write_archive(
 
 def _write(part: OutputFile, content: MemberContent, written: Callable[[int], None]) -> None:
     header = tarfile.TarInfo(content.path)
+    # The defaults stay: owner 0 and time 0, so that the same contents give the same bytes.
     header.size, header.mode = content.size, 0o644
     part.write(header.tobuf(format=tarfile.GNU_FORMAT, errors="strict"))
     began = part.size

@@ -72,6 +72,9 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
     # Go reads no whole number in 2.0, nor do the strict.
     if type(version) is not int or version != _SCHEMA_VERSION:
         raise DocumentError(f"{what} is not of schemaVersion 2", code="BAD_DOCUMENT")
+    # manifest.md and image-index.md, "mediaType": it should be there, and is then the document's
+    # own type. distribution-spec, "Pulling manifests": a client should refuse another one than the
+    # Content-Type.
     stated = document.get("mediaType")
     if stated is None and media_type in {MANIFEST, INDEX}:
         stated = media_type  # optional in OCI's documents, not in Docker's
@@ -83,6 +86,7 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
             code="BAD_MEDIA_TYPE",
         )
     if media_type in MANIFEST_TYPES:
+        # A reader that goes by the fields and not by the type would take it for an index.
         _only(document, "manifests", what=what)
         _only(document, "fsLayers", what=what)  # Docker's schema 1
         return _manifest(document, media_type)
@@ -167,10 +171,12 @@ def config_bytes(config: ImageConfig) -> bytes:
         "created": config.created,
         "author": config.author,
         "config": {key: value for key, value in inner.items() if value},
+        # config.md, "rootfs": no other type is allowed.
         "rootfs": {"type": "layers", "diff_ids": [str(digest) for digest in config.diff_ids]},
         "history": [_history_document(entry) for entry in config.history],
     }
     filled = {key: value for key, value in document.items() if value}
+    # config.md, "Properties": os and architecture are required, so that they are not filtered.
     return strictjson.dumps(filled | _platform_document(config.platform))
 
 
@@ -183,8 +189,10 @@ def parse_descriptor(document: object, *, what: str = "a descriptor") -> Descrip
     if not isinstance(document, dict):
         raise DocumentError(f"{what} is not an object", code="BAD_DOCUMENT")
     size = document.get("size")
+    # descriptor.md, "size": required and not negative. True and False are integers to Python.
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         raise DocumentError(f"{what} has no valid size", code="BAD_DOCUMENT")
+    # descriptor.md, "urls": optional. A server that the document names is none that the user chose.
     if document.get("urls"):
         raise DocumentError(
             f"{what} wants its content from foreign URLs, which is not done", code="BAD_DOCUMENT"
@@ -310,6 +318,7 @@ def _number(document: Mapping[str, Any], key: str, *, what: str) -> int:
     value = document.get(key)
     if value is None:
         return 0
+    # Not by isinstance: True is an integer to Python.
     if type(value) is not int or not 0 <= value < _MAX_NUMBER:
         raise DocumentError(f"{what} has no valid number for {key!r}", code="BAD_DOCUMENT")
     return value
@@ -340,6 +349,7 @@ def _history_document(entry: History) -> dict[str, Any]:
 
 def _text(document: Mapping[str, Any], key: str, *, what: str, default: str | None = None) -> str:
     value = document.get(key, default)
+    # config.md, "Properties": an optional field may be null, which is the same as absent.
     if value is None:
         value = default
     if not isinstance(value, str):

@@ -35,14 +35,18 @@ HUB_ALIASES = frozenset(
 PORTS = {"http": 80, "https": 443}
 
 _HUB_SERVER = "registry-1.docker.io"
+# The key of Docker Hub's login in docker's config.json is the address of its first API.
 _HUB_LOGIN = "https://index.docker.io/v1/"
 _KNOWN = 1024
 """How many hosts are kept as they were read: a verifier meets the same few again and again."""
+# RFC 1035 section 2.3.4: a label has at most 63 octets and a name 255, which are 253 characters
+# without the lengths of its labels.
 _MAX_HOST = 253
 _MAX_LABEL = 63
 _MAX_PORT = 65535
 _DIGITS = frozenset("0123456789")
 _HEX = _DIGITS | frozenset("abcdef")
+# RFC 1123 section 2.1: letters, digits and hyphens, the first and the last no hyphen.
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HINT = (
     "a registry is HOST or HOST:PORT: letters, digits, '.' and '-', an address of IPv4 as four "
@@ -193,6 +197,7 @@ def _address_of_ipv6(bracketed: str, whole: str) -> str:
 
 
 def _address(address: IPv4Address | IPv6Address, whole: str) -> str:
+    # Linux takes 0.0.0.0 and :: for this machine, and they are no loopback addresses.
     if address.is_unspecified:
         raise _no_host(whole, "the unspecified address is that of no host")
     return address.compressed

@@ -17,6 +17,7 @@ MAX_UNPACKED = 64 << 30
 _PIECE = 1 << 20
 # ISA-L's stubs declare the exception class as an instance.
 _DAMAGED = cast("type[Exception]", isal_zlib.IsalError)
+# RFC 1952 section 2.3.1 (ID1, ID2) and RFC 8878 section 3.1.1 (Magic_Number).
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -96,6 +97,7 @@ class Stream:
         )
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        # By its first bytes: the media type was written by whoever pushed the manifest.
         head = b""
         while len(head) < len(_ZSTD) and (piece := next(pieces, None)) is not None:
             head += piece
@@ -107,6 +109,7 @@ class Stream:
             )
         chain = _chained(head, pieces)
         for piece in self._gunzip(chain) if head.startswith(_GZIP) else chain:
+            # Counted as it is unpacked: gzip makes up to a thousand bytes out of one.
             self.left -= len(piece)
             if self.left < 0:
                 raise self.broken(f"it unpacks to more than {self._limit} bytes")

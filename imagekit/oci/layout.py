@@ -39,6 +39,7 @@ from imagekit.oci.types import (
     RawManifest,
 )
 
+# image-layout.md, "oci-layout file".
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _PIECE = 1 << 20
 _MAX_INDEX = 64 << 20
@@ -102,6 +103,7 @@ class LayoutStore(Struct, frozen=True):
             NotFoundError: the layout has no such blob.
         """
         try:
+            # A link would lead out of the layout, and opening a FIFO would wait for a writer.
             handle = os.open(self.path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise NotFoundError(f"the layout {self.folder} has no blob {digest}") from error
@@ -145,7 +147,11 @@ class LayoutStore(Struct, frozen=True):
                         hasher.update(piece)
                         part.write(piece)
                     part.flush()
+                    # image-layout.md, "Blobs": the content has to match the digest that it is named
+                    # by, so that nothing has the name before.
                     _check(hasher.hexdigest(), digest)
+                    # Temporary files are for their owner only; a layout is for all who may read the
+                    # folder.
                     Path(part.name).chmod(0o644)
                     Path(part.name).rename(target)
                 finally:
@@ -277,6 +283,8 @@ class LayoutRegistry(LayoutReader, frozen=True):
                 if entry.annotations.get(REF_NAME) != reference.identity
                 and not (entry.digest == tagged.digest and REF_NAME not in entry.annotations)
             ]
+            # The image that the tag pointed to stays listed without a name: it can still be asked
+            # for by its digest.
             lost = [
                 replace(entry, annotations=NOTHING)
                 for entry in entries
@@ -330,6 +338,7 @@ def write_whole(path: Path, raw: bytes) -> None:
         try:
             part.write(raw)
             part.flush()
+            # Without it, a crash of the machine could leave the new name without its bytes.
             os.fsync(part.fileno())
             Path(part.name).chmod(0o644)
             Path(part.name).rename(path)
@@ -352,8 +361,11 @@ def _read_manifest(store: ReadStore, digest: Digest) -> RawManifest:
         raw = file.read(MAX_MANIFEST + 1)
     if len(raw) > MAX_MANIFEST:
         raise IntegrityError(f"the manifest {digest} is larger than {MAX_MANIFEST} bytes")
+    # Anybody may have written the folder: its content is verified as a registry's is.
     digest.check(raw, what="the manifest in the layout")
     document = strictjson.loads_object(raw, what="the manifest")
+    # manifest.md and image-index.md: mediaType may be left out. Then a field that only one of them
+    # requires says which it is; ``parse_manifest`` refuses what has both.
     guess = INDEX if "manifests" in document else MANIFEST
     media_type = document.get("mediaType", guess)
     if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES | INDEX_TYPES:
@@ -416,6 +428,7 @@ def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:
     size = 0
     while piece := file.read(_PIECE):
         size += len(piece)
+        # descriptor.md, "Verification": the size is verified before the digest.
         if size > descriptor.size:
             break
         hasher.update(piece)

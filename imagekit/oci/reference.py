@@ -22,6 +22,8 @@ LAYOUT_HOST = LOCALHOST
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _TAG = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
+# distribution-spec, "Pulling manifests". Its note on names: many clients take at most 255
+# characters.
 _MAX_TAG = 128
 _MAX_NAME = 255
 _OFFICIAL = "library"
@@ -158,6 +160,7 @@ def parse_reference(text: str, *, whole: str = "") -> Reference:
     repository = Repository.parse(name)
     if digest is not None:
         if tag is not None:
+            # Through a tagged reference, which checks the grammar of the tag.
             return TaggedReference(repository, tag).pin(digest)
         return PinnedReference(repository, digest)
     if tag is None:
@@ -210,6 +213,8 @@ def canonical_name(text: str) -> str | None:
         text: ``HOST/PATH`` with or without tag and digest; without a host it is Docker Hub's.
     """
     name, at, digest = text.partition("@")
+    # containers-signature(5), "critical.identity.docker-reference": docker's rules apply, by which
+    # ``busybox:latest`` is ``docker.io/library/busybox:latest``.
     name, tag = _split_tag(complete_name(name))
     try:
         name = Repository.parse(name).name
@@ -252,10 +257,12 @@ def _is_component(part: str) -> bool:
 
 
 def _is_separator(run: str) -> bool:
+    # The grammar's ``(\.|_|__|-+)``.
     return run in {".", "_", "__"} or set(run) == {"-"}
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:
+    # A colon before the last slash is that of the host's port.
     slash = text.rfind("/")
     colon = text.rfind(":")
     if colon > slash:

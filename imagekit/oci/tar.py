@@ -52,6 +52,7 @@ class EntryKind(Enum):
 
 
 _OLD_FILE = b"\0"
+# The typeflag of POSIX.1-2001 pax, "ustar Interchange Format"; ``S`` is GNU's.
 _KINDS = {
     b"0": EntryKind.FILE,
     _OLD_FILE: EntryKind.FILE,
@@ -95,10 +96,13 @@ def entries(stream: Source) -> Iterator[TarEntry]:
         _check(header, stream)
         kind = header[156:157]
         size = _number(header[124:136], stream)
+        # ``x`` and ``g`` are pax' extended headers, of one entry and of all that follow; ``L`` and
+        # ``K`` are GNU's long path and long target.
         if kind in b"xgLK":
             records = extended.read(kind, size)
             (common if kind == b"g" else own).update(records)
             continue
+        # POSIX.1-2001 pax, "pax Extended Header": an entry's own values go before those of all.
         entry = _entry(header, size, {**common, **own} if common or own else own, stream=stream)
         own = {}
         yield entry
@@ -156,6 +160,7 @@ def _check(header: bytes, stream: Source) -> None:
 
 def _name(header: bytes) -> str:
     name = _text(header[:100])
+    # GNU's magic is ``ustar`` and a space: it has other fields in the place of the prefix.
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
     return f"{prefix}/{name}" if prefix else name
 

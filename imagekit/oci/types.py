@@ -16,6 +16,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+# manifest.md, "Guidance for an Empty Descriptor".
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"

@@ -27,6 +27,8 @@ _CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
 def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestation) -> Finding:
     """Return the finding on one attestation that the rule requires."""
     check = _CHECKS.get(required.predicate_type, required.type)
+    # By the type that they claim, which nobody has verified: it chooses a message, and allows
+    # nothing.
     refusals = [
         refusal for refusal in image_evidence.refusals if refusal.claim == required.predicate_type
     ]
@@ -101,13 +103,16 @@ def _content_fault(evidence: Evidence) -> Refusal | None:
     """Check that the predicate is a document of its type: an empty one attests nothing."""
     predicate = evidence.predicate
     if evidence.predicate_type == CYCLONEDX:
+        # CycloneDX, "bomFormat": required, and always this text.
         good = predicate.get("bomFormat") == "CycloneDX"
         needs = 'a CycloneDX document ("bomFormat": "CycloneDX")'
     elif evidence.predicate_type == SLSA_PROVENANCE:
+        # SLSA provenance v1, "Provenance": both are required.
         parts = (predicate.get("buildDefinition"), predicate.get("runDetails"))
         good = all(isinstance(part, dict) and part for part in parts)
         needs = "a provenance with buildDefinition and runDetails"
     else:
+        # in-toto Statement v1, "predicate": one that is left out is the same as an empty one.
         good, needs = bool(predicate), "anything: it is empty"
     if good:
         return None

@@ -56,6 +56,7 @@ class TrustedSigners(Struct, frozen=True, kw_only=True):
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """All keys that the policy lists for this image."""
+        # Several authorities may name one key, which is tried once.
         return tuple(
             dict.fromkeys(
                 authority.key for authority in self.authorities if authority.key is not None
@@ -108,6 +109,7 @@ def _weigh(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
 
 def _bundle(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     bundle = parse_bundle(candidate.raw)
+    # Sigstore bundle, VerificationMaterial: the hint of a key or a certificate, never both.
     if isinstance(bundle, CertificateBundle):
         return _certificate_bundle(candidate, bundle, trusted)
     key = _signer(bundle, trusted.keys)
@@ -150,6 +152,8 @@ def _evidence(
     witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
     statement = statement_of(envelope)
+    # in-toto Statement v1, "subject": matched by digest alone. Names of other subjects say nothing
+    # about this image.
     matching = [subject for subject in statement.subjects if subject.digest == trusted.digest]
     return Evidence(
         form=candidate.form,
@@ -164,8 +168,9 @@ def _evidence(
 
 
 def _signer(bundle: KeyBundle, keys: Sequence[PublicKey]) -> PublicKey | None:
+    # DSSE protocol: signed are PAE(type, body) of the very bytes that are read afterwards.
     message = bundle.envelope.signed_bytes
-    # The hint saves time where it is right, and decides nothing.
+    # The hint saves time where it is right, and decides nothing (DSSE protocol, KEYID).
     for key in sorted(keys, key=lambda key: key.hint != bundle.hint):
         if any(
             verify_signature(key, signature, message) for signature in bundle.envelope.signatures
@@ -194,6 +199,7 @@ def _certified(
 
 
 def _legacy(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
+    # cosign SIGNATURE_SPEC, "Signature": an annotation of the layer, in base64.
     signature = strict_base64(candidate.annotations.get(SIGNATURE_ANNOTATION, ""))
     if not signature:
         return Refusal(
@@ -203,6 +209,8 @@ def _legacy(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
     if CERTIFICATE_ANNOTATION in candidate.annotations:
         return _legacy_certificate(candidate, trusted)
     for key in trusted.keys:
+        # cosign SIGNATURE_SPEC, "Properties": the signature is detached, over the payload as it is
+        # stored.
         if verify_legacy_signature(key, signature, candidate.raw):
             return _legacy_evidence(
                 candidate, trusted, key, witnesses=_legacy_witnesses(candidate, trusted, key)
@@ -238,6 +246,8 @@ def _legacy_evidence(
     *,
     witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
+    # containers-signature(5): nothing of the payload is looked at before its signature was
+    # verified.
     payload = parse_payload(candidate.raw)
     about = payload.digest == trusted.digest
     return Evidence(
@@ -245,6 +255,9 @@ def _legacy_evidence(
         source=candidate.source,
         signatory=signatory,
         about=about,
+        # cosign takes no notice of this name (SIGNATURE_SPEC, "Simple Signing").
+        # containers-policy.json(5) compares it with the reference that was asked for, and so does
+        # ``identity``.
         identities=(payload.identity,) if about else (),
         predicate_type=COSIGN_SIGN,
         predicate={},

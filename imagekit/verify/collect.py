@@ -193,14 +193,18 @@ def _look_for_legacy(collector: _Collector) -> None:
 
 def _bundles(collector: _Collector) -> Iterator[_Wanted]:
     """Return the blobs that referrers hold as bundles."""
+    # distribution-spec, "Listing Referrers": artifactType is the registry's word. It only leaves
+    # out what holds a bundle by no tool.
     likely = [
         entry
         for entry in collector.listed
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in DOCUMENT_TYPES
     ]
     collector.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
+    # Withdrawals first: what a bound cuts off is something else then.
     likely.sort(key=lambda entry: entry.annotations.get(PREDICATE_TYPE) != WITHDRAWAL)
     for manifest in _referrers(collector, _bounded(likely, collector, what="referrers")):
+        # cosign BUNDLE_SPEC, "Publishing": the only layer is the bundle.
         if len(manifest.layers) == 1 and manifest.layers[0].media_type.startswith(_BUNDLES):
             (layer,) = manifest.layers
             # By its own words, which are under its digest; another manifest may say otherwise.
@@ -257,6 +261,8 @@ def _signatures(collector: _Collector) -> Iterator[_Wanted]:
         collector.refuse("BAD_DOCUMENT", "the .sig tag points to an index")
     if not isinstance(manifest, Manifest):
         return
+    # cosign SIGNATURE_SPEC, "Payload and mediaType": each layer is a payload, and its annotations
+    # hold the signature.
     layers = [layer for layer in manifest.layers if layer.media_type == SIMPLE_SIGNING]
     for layer in _bounded(layers, collector, what="layers of the .sig image"):
         yield Form.LEGACY, layer
@@ -286,6 +292,7 @@ def _candidates(collector: _Collector, wanted: Sequence[_Wanted]) -> tuple[Candi
             )
             continue
         limits[layer.digest] = max(_LIMITS[form], limits.get(layer.digest, 0))
+        # Also by size: of two descriptors of one digest each has to be right by itself.
         layers.setdefault((layer.digest, layer.size), layer)
 
     def blob(layer: Descriptor) -> bytes:
@@ -323,6 +330,8 @@ def _by_tag(collector: _Collector, *, suffix: str) -> RawManifest | Fault | None
     if image.digest.algorithm != Digest.of(b"").algorithm:
         # A tag has no room for a longer digest, and no tool writes one.
         return None
+    # cosign SIGNATURE_SPEC, "Tag-based Discovery"; without a suffix distribution-spec, "Referrers
+    # Tag Schema".
     tag = f"{image.digest.algorithm}-{image.digest.hex}{suffix}"
     try:
         return collector.reader.manifest(TaggedReference(image.repository, tag))

@@ -76,6 +76,7 @@ def read_image(reader: RegistryReader, image: PinnedReference, raw: RawManifest)
         RegistryError: the registry did not answer; there can be no verdict.
     """
     try:
+        # descriptor.md, "Verification": before anything in the bytes is used.
         image.digest.check(raw.raw, what=f"the manifest of {image}")
         document = parse_manifest(raw.raw, raw.media_type)
         parts, unread = _parts(reader, image, document, raw=raw)
@@ -154,8 +155,12 @@ def _part(
     reader: RegistryReader, image: PinnedReference, entry: Descriptor
 ) -> PlatformImage | None:
     """Return what an entry of an index stands for, or None where that cannot be read."""
+    # image-index.md, "manifests", allows it; a runtime would choose from a list that nobody has
+    # judged.
     if entry.media_type in INDEX_TYPES:
         raise DocumentError("the index lists another index", code="BAD_DOCUMENT")
+    # image-index.md, "manifests": a type that is not known must not be an error. It counts as
+    # unread.
     if entry.media_type not in MANIFEST_TYPES:
         return None
     try:
@@ -184,6 +189,7 @@ def _part(
 def _config(
     reader: RegistryReader, image: PinnedReference, manifest: Manifest | Index
 ) -> Mapping[str, object]:
+    # manifest.md, "config": content of a type that is not known must not be parsed.
     if isinstance(manifest, Index) or manifest.config.media_type not in {CONFIG, DOCKER_CONFIG}:
         return {}
     config = manifest.config

@@ -222,6 +222,7 @@ def _monotonic(
 def _compare(
     image_evidence: ImageEvidence, release: Release, memory: RollbackStore, /, *, name: str
 ) -> Fresh:
+    # The time is kept as a sequence, too: a clock that is set back is noticed as a tag is.
     now = HighWaterMark(
         sequence=int(image_evidence.now.time.timestamp()), digest=image_evidence.policy.digest
     )

@@ -31,6 +31,7 @@ def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bo
         case SignedIdentity.MATCH_EXACT:
             return exact in names
         case SignedIdentity.MATCH_REPO_DIGEST_OR_EXACT | SignedIdentity.REMAP_IDENTITY:
+            # containers-policy.json(5): asked for by digest, the image may be signed under any tag.
             return exact in names if image.tag else _in_repository(repository, names)
     assert_never(rule.signed_identity)
 
@@ -49,6 +50,8 @@ def signed_name(rule: ImageRule, image: PinnedReference) -> str:
     name = image.repository.name
     remap = rule.remap
     if rule.signed_identity is SignedIdentity.REMAP_IDENTITY and remap and _under(name, remap):
+        # containers-policy.json(5), "remapIdentity": the prefix alone is exchanged, and then the
+        # rules of ``matchRepoDigestOrExact`` hold.
         signed = remap.signed_prefix + name.removeprefix(remap.prefix)
         return canonical_name(signed) or signed
     return name

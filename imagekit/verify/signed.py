@@ -153,6 +153,7 @@ def _fault(policy: Policy, evidence: Evidence, bundle: bytes, /, *, signers: Pol
     if not evidence.about:
         return "the policy is not the one that was signed"
     predicate = _predicate(policy)
+    # in-toto, "Parsing rules": fields that are not known are passed over.
     if {key: evidence.predicate.get(key) for key in predicate} != predicate:
         return "name, version or expiry in the signature are not the policy's"
     if signers.policies and policy.name not in signers.policies:

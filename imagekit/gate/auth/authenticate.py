@@ -161,6 +161,7 @@ class Authenticator:
         )
 
     def _unauthorized(self, message: str) -> RequestRefusedError:
+        # RFC 9110 section 15.5.2: the answer 401 has a challenge; no scheme is for certificates.
         scheme = 'Basic realm="imagekit gate"' if self._logins() else 'Bearer realm="none"'
         return RequestRefusedError(
             401,
@@ -177,6 +178,7 @@ class Authenticator:
         if len(header) > _MAX_HEADER:
             return Client(refused=True)
         scheme, _, rest = header.partition(" ")
+        # RFC 9110 section 11.1: the scheme is compared without regard to case.
         match scheme.lower():
             case "bearer":
                 return self._by_token(rest.strip())
@@ -193,6 +195,7 @@ class Authenticator:
 
     async def _by_pair(self, text: str, address: str) -> Client:
         try:
+            # RFC 7617 section 2: a name has no colon, and a password may have some.
             user, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
         except ValueError:
             return Client(refused=True)
@@ -284,6 +287,7 @@ def _check_password(password: str, hashed: bytes) -> bool:
     import bcrypt  # only where there is a password file
 
     try:
+        # bcrypt uses the first 72 bytes; the library's newer versions refuse to be given more.
         return bcrypt.checkpw(password.encode()[:72], hashed)
     except ValueError:
         return False

@@ -87,10 +87,12 @@ class BlobCache:
             # Whoever states another size is wrong about it, and takes nothing from the others.
             return None
         try:
+            # A link would lead out of the cache.
             handle = os.open(self._path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             self._drop(digest)
             return None
+        # Cut by a crash, or changed by another program.
         if os.fstat(handle).st_size != size:
             os.close(handle)
             self.discard(digest)
@@ -111,6 +113,7 @@ class BlobCache:
         """
         if size > self.limit or not self._make_room(size):
             return None
+        # In the file system of the cache, so that the part can be renamed to its place.
         handle, name = mkstemp(dir=self._parts)
         self._reserved += size
         return PartialBlob(file=os.fdopen(handle, "w+b", buffering=0), path=Path(name), size=size)

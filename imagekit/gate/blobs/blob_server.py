@@ -166,4 +166,5 @@ class BlobServer:
 
 def _elsewhere(place: str) -> web.StreamResponse:
     headers = {"Location": place, "Cache-Control": "no-store", "Content-Length": "0"}
+    # RFC 9110 section 15.4.8: the client asks there by the same method.
     return web.StreamResponse(status=307, headers=headers)

@@ -135,6 +135,8 @@ class RegistryOrigin:
         self, repository: Repository, digest: Digest, *, size: int, start: int = 0
     ) -> AsyncIterator[Pieces]:
         """Yield the bytes of a blob from ``start`` on."""
+        # RFC 9110 section 14.1.2, from an offset to the end; distribution-spec, "Pulling blobs":
+        # registries should support it.
         headers = {"Range": f"bytes={start}-"} if start else {}
         answer = await self._ask(repository, digest, headers=headers, follow=True)
         try:
@@ -197,6 +199,7 @@ class RegistryOrigin:
                     request.method,
                     # As it is: a store of blobs may have signed every character of it.
                     URL(request.url, encoded=True),
+                    # A digest is that of the bytes as they are stored: no encoding on the way.
                     headers={"Accept-Encoding": "identity", **request.headers},
                     data=None if request.body is None else _whole(request.body),
                     allow_redirects=False,
@@ -332,6 +335,7 @@ async def _check(answer: _Answer, digest: Digest, *, start: int, size: int) -> N
     if answer.status not in {_OK, _PARTIAL}:
         raw = await answer.read_up_to(protocol.MAX_ERROR)
         raise protocol.refusal(answer.status, raw, what=f"the blob {digest}")
+    # RFC 9110 section 14.2: a server may pass over Range and send everything.
     if (answer.status == _PARTIAL) != bool(start):
         raise RegistryError(f"the registry does not resume {digest}", code="NO_RANGE")
     length = answer.header("Content-Length")
@@ -340,6 +344,7 @@ async def _check(answer: _Answer, digest: Digest, *, start: int, size: int) -> N
             f"the registry has {length[:20]} bytes for {digest}, which has {size - start} more",
             code="CONTENT_DIGEST_MISMATCH",
         )
+    # RFC 9110 section 14.4: which bytes came is what this says, and not what was asked for.
     span = answer.header("Content-Range")
     if start and not span.startswith(f"bytes {start}-"):
         raise RegistryError(f"the registry resumes {digest} elsewhere", code="NO_RANGE")

@@ -52,10 +52,13 @@ def span_of(header: str | None, size: int) -> ByteRange:
     if unit.strip() != "bytes" or not dash or not numbers or not (first or last):
         return whole
     if not first:
+        # A suffix: the last so many bytes (RFC 9110 section 14.1.2); none of them is no range.
         start, end = max(0, size - int(last)), size
         bad = int(last) == 0
     else:
         start, end = int(first), min(size, int(last) + 1) if last else size
+        # RFC 9110 sections 14.1.1 and 14.2: a range that ends before it begins is invalid, and may
+        # be passed over.
         bad = bool(last) and int(last) < int(first)
         if bad:
             return whole
@@ -64,6 +67,7 @@ def span_of(header: str | None, size: int) -> ByteRange:
             416,
             "RANGE_INVALID",
             f"imagekit gate: the blob has {size} bytes",
+            # RFC 9110 section 15.5.17: how long the whole is.
             headers={"Content-Range": f"bytes */{size}"},
         )
     return ByteRange(start, end, size)
@@ -182,6 +186,7 @@ async def _copy(
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client went away")
+    # The kernel sends a file as it is: behind TLS it has to be encrypted here first.
     if transport.get_extra_info("sslcontext") is None:
         await asyncio.get_running_loop().sendfile(transport, download.file, offset, count)
         return

@@ -84,8 +84,12 @@ def proof_of(raw: RawManifest) -> ClaimedProof | None:
     if not isinstance(document, Manifest) or document.subject is None:
         return None
     config, layers = document.config, document.layers
+    # manifest.md, "Guidance for an Empty Descriptor". By its digest as well, since a type is only a
+    # word.
     empty = config.media_type == EMPTY and config.digest == _EMPTY_DIGEST
     kinds = {config.media_type} if not empty else set()
+    # distribution-spec, "Listing Referrers": without an artifactType the configuration's type is
+    # the artifact's.
     kinds.add(document.artifact_type or config.media_type)
     listed = kinds <= _ARTIFACTS | PROOFS.keys() and all(
         layer.media_type in PROOFS for layer in layers

@@ -115,6 +115,7 @@ def closure_of(
     blobs: dict[Digest, int] = {}
     for entry in document.manifests:
         raw = read.get(entry.digest)
+        # Under another type it was not judged.
         if raw is None or raw.media_type != entry.media_type:
             continue
         if entry.digest not in judged or entry.digest in denied:

@@ -124,7 +124,9 @@ def _packed(decision: Decision) -> bytes:
             "policy_name": decision.policy_name,
             "times": [t.timestamp() for t in (decision.made, decision.fresh, decision.until)],
             "manifests": [
-                [str(m.digest), m.media_type, m.raw.decode("latin-1")] for m in manifests
+                # JSON has no bytes; in latin-1 each is one character.
+                [str(m.digest), m.media_type, m.raw.decode("latin-1")]
+                for m in manifests
             ],
             "blobs": {str(digest): size for digest, size in decision.closure.blobs.items()},
         }

@@ -78,5 +78,6 @@ class FileBody:
         self._file.close()
 
     def _is_whole(self) -> bool:
+        # A file that has grown has the right digest up to here, and is another one all the same.
         grown = self._file.read(1) != b""
         return not grown and self._hasher.hexdigest() == self._descriptor.digest.hex

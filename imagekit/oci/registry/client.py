@@ -40,11 +40,13 @@ _CHUNK = 8 << 20
 _MANIFESTS = 16 << 20
 _READ_BACK = 20
 _OCTETS = {"Content-Type": "application/octet-stream"}
+# RFC 9110 section 13.1.2: the request is carried out only where nothing is there.
 _IF_ABSENT = {"If-None-Match": "*"}
 _WINDOW = 0.8
 """Which part of the time that is waited for other writers of a tag an own write may take."""
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
 _PRECONDITION_FAILED = 412
+# What registries, and proxies before them, answer to a body in one piece that they do not take.
 _NO_MONOLITH = frozenset({405, 411, 413, 501})
 
 
@@ -256,6 +258,8 @@ class RegistryClient:
             raw = read_bounded(response, MAX_MANIFEST, what=what)
             claimed = response.header("Docker-Content-Digest")
             media_type = protocol.media_type(response.header("Content-Type"))
+        # distribution-spec, "Pulling manifests": of a tag the digest is computed from what came.
+        # Docker-Content-Digest may be left out, and where it is there it has to match.
         digest = Digest.of(raw) if pinned is None else pinned
         digest.check(raw, what=what)
         _check_claim(claimed, raw, what=what)
@@ -313,6 +317,8 @@ class RegistryClient:
             manifest = self._get_manifest(tag)
         except NotFoundError:
             return ()
+        # distribution-spec, "Listing Referrers", lets a client conclude from something else than an
+        # index that there are no referrers. Here it is an error, as a withdrawal may be among them.
         entries = _index(manifest.raw, manifest.media_type).manifests
         _check_count(len(entries), what=f"the referrers of {reference}")
         return entries
@@ -326,6 +332,9 @@ class RegistryClient:
         entries are in it; the pause is longer than another writer takes between reading and
         writing.
         """
+        # distribution-spec, "Pushing Manifests with Subject": OCI-Subject says that the registry
+        # took note of the subject. The list is read all the same: what counts is that others see
+        # it.
         missing = list(descriptors)
         for attempt in range(_READ_BACK):
             began = time.monotonic()
@@ -364,6 +373,8 @@ class RegistryClient:
             if at is None:
                 return
             with self._session.send(repository, "GET", at, headers=headers) as response:
+                # Only the first page says whether there is an API; without a later one the list is
+                # not whole.
                 if kind and number == 0 and response.status in protocol.NO_REFERRERS_API:
                     raise _NoApiError(what)
                 _check_status(response, (_OK,), what=what)
@@ -373,6 +384,8 @@ class RegistryClient:
                     raise RegistryError(
                         f"{what}: the registry does not say what it sent", code="BAD_ANSWER"
                     )
+                # distribution-spec, "Listing Referrers": the Content-Type has to be that of an
+                # index. A page for unknown paths, answered with 200, is none.
                 if kind and media_type != kind:
                     raise (
                         _NoApiError(what)
@@ -395,6 +408,7 @@ class RegistryClient:
     def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> None:
         """Upload in one piece, or in chunks where the registry or a proxy refuses that."""
         what = f"uploading {descriptor.digest.short} to {repository}"
+        # distribution-spec, "POST then PUT".
         url = protocol.with_digest(self._begin(repository, what), descriptor.digest)
         with self._session.send(
             repository, "PUT", url, headers=_OCTETS, body=body, push=True
@@ -403,6 +417,7 @@ class RegistryClient:
                 _check_status(response, (_CREATED, _NO_CONTENT), what=what)
                 return
         body.rewind()
+        # distribution-spec, "Pushing a blob in chunks": a PUT without a body ends the upload.
         url = protocol.with_digest(self._chunks(repository, body, what), descriptor.digest)
         with self._session.send(repository, "PUT", url, push=True) as response:
             _check_status(response, (_CREATED, _NO_CONTENT), what=what)
@@ -416,11 +431,14 @@ class RegistryClient:
     def _chunks(self, repository: Repository, body: Body, what: str) -> str:
         at, start = self._begin(repository, what), 0
         while chunk := body.read(_CHUNK):
+            # distribution-spec, "Pushing a blob in chunks": both ends are within the range, and no
+            # unit stands before it.
             headers = {**_OCTETS, "Content-Range": f"{start}-{start + len(chunk) - 1}"}
             with self._session.send(
                 repository, "PATCH", at, headers=headers, body=BytesBody(chunk), push=True
             ) as response:
                 _check_status(response, (_ACCEPTED, _NO_CONTENT), what=what)
+                # Each chunk goes where the answer to the one before says.
                 at = protocol.redirected(at, response.header("Location"))
             start += len(chunk)
         return at
@@ -492,6 +510,8 @@ def _referrer_of(subject: PinnedReference, manifest: RawManifest) -> Descriptor:
 
 
 def _as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
+    # distribution-spec, "Pushing Manifests with Subject": without an artifactType the type of the
+    # configuration stands in its place, and all annotations are copied.
     kind = parsed.artifact_type
     if not kind and isinstance(parsed, Manifest):
         kind = parsed.config.media_type

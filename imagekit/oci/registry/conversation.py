@@ -147,6 +147,7 @@ class Conversation:
                 deadline=deadline,
                 outside=self._is_outside(origin),
             )
+            # distribution-spec, "API": Authorization is not forwarded to another host.
             if origin == self._origin:
                 return self._ask_own(request)
             return self._patiently(request, own=False)
@@ -159,6 +160,8 @@ class Conversation:
         if answer.status != _UNAUTHORIZED or self._tried:
             return answer
         self._tried = True
+        # Docker's token specification, "How to authenticate": the answer 401 says where the token
+        # comes from.
         login = yield from self._log_in(answer.header("WWW-Authenticate"))
         self._logins.keep(self._key, login, size=len(login))
         return (yield from self._patiently(self._logged_in(request, login), own=True))
@@ -239,6 +242,8 @@ def patiently(
         ConnectionFaultError: no answer came.
     """
     for left in reversed(range(options.attempts)):
+        # Four times as long at each attempt, and by chance: many clients must not come back
+        # together.
         pause = (0.1 + 0.2 * jitter()) * 4 ** (options.attempts - 1 - left)
         answer: AnswerHead | ConnectionFaultError = yield Send(request, own)
         if isinstance(answer, ConnectionFaultError):

@@ -200,4 +200,5 @@ def _credential(entry: Mapping[str, Any], path: Path, key: str) -> Credential:
             f"{path}: the login for {key} is not base64", hint=f"podman login {key}"
         ) from error
     user, _, password = pair.partition(":")
+    # Docker's reader takes no notice of zero bytes around a password.
     return Credential(username=user, password=password.rstrip("\0"))

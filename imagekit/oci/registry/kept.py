@@ -76,6 +76,7 @@ class KeptContent:
             LayoutStore.create(self._store(repository).folder).add(digest, iter((raw,)))
 
     def _store(self, repository: Repository) -> LayoutStore:
+        # By a digest: a name has slashes, and may be longer than the name of a folder.
         return LayoutStore(self._folder / Digest.of(repository.name.encode()).hex)
 
     def _is_young(self, repository: Repository, digest: Digest) -> bool:

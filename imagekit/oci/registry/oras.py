@@ -178,7 +178,9 @@ class _Readable:
 
 
 def _headers(request: Request) -> dict[str, str]:
+    # A digest is that of the bytes as they are stored: no encoding on the way.
     headers = {"Accept-Encoding": "identity", **request.headers}
+    # RFC 9110 section 8.6: a method that may have content has a length, also where it is 0.
     if request.body is None and request.method in {"POST", "PUT", "PATCH"}:
         headers["Content-Length"] = "0"
     return headers

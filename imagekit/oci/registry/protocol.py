@@ -36,11 +36,14 @@ MAX_REFERRERS = 1000
 MAX_TAGS = 100_000
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Statuses that may pass by themselves; nothing else is asked again."""
+# distribution-spec, "Unavailable Referrers API", says 404; some registries without it answer 400 or
+# 405.
 NO_REFERRERS_API = frozenset({400, 404, 405})
 _MAX_CHALLENGE = 8 << 10
 _MAX_SHOWN = 300
 _NOT_FOUND = 404
 _BAD = "BAD_ANSWER"
+# RFC 6750 section 2.1 (b64token).
 _TOKEN_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 )
@@ -172,6 +175,7 @@ def token_request(
     if service := challenge.parameters.get("service", ""):
         words["service"] = service
     if credential is not None and credential.identity_token:
+        # Docker's OAuth2 specification, "Getting a token": an identity token is a refresh token.
         words |= {"grant_type": "refresh_token", "client_id": "imagekit"}
         words["refresh_token"] = credential.identity_token
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -191,6 +195,8 @@ def parse_token(raw: bytes) -> str:
         document = strictjson.loads_object(raw, what="the token server's answer")
     except DocumentError as error:
         raise AuthError(error.message, code=_BAD) from error
+    # Docker's token specification, "Token Response Fields": at least one of both is there, and
+    # where both are they should be the same.
     token = document.get("token") or document.get("access_token")
     if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
         raise AuthError("the token server answered without a token", code=_BAD)
@@ -285,6 +291,7 @@ def origin(url: str) -> tuple[str, str, int]:
 
 def with_digest(url: str, digest: Digest) -> str:
     """Return the URL that ends an upload."""
+    # distribution-spec, "POST then PUT": the location may have parameters that must be kept.
     return f"{url}{'&' if urlsplit(url).query else '?'}digest={quote(str(digest))}"
 
 
@@ -319,6 +326,7 @@ def parse_tags(raw: bytes) -> list[str]:
     """
     what = "the list of tags"
     document = Fields.of(strictjson.loads(raw, what=what), what=what, code="BAD_DOCUMENT")
+    # Go writes an empty list as null.
     if document.get("tags") is None:
         return []
     tags = document.array("tags", limit=MAX_TAGS)
@@ -389,6 +397,8 @@ def _challenges(header: str) -> dict[str, dict[str, str]]:
 
 
 def _words(header: str) -> list[str]:
+    # RFC 9110 section 11.6.1: commas part challenges as well as their parameters. Section 5.6.4:
+    # within quotes a comma is a character, and a backslash takes the meaning of the next one.
     words, word, quoted, escaped = [], "", False, False
     for character in header:
         if character == "," and not quoted:

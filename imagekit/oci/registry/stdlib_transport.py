@@ -136,6 +136,7 @@ class LightTransport:
             headers |= proxy.headers
         if request.body is not None:
             headers["Content-Length"] = str(request.body.size)
+        # RFC 9110 section 8.6: a method that may have content has a length, also where it is 0.
         elif request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = "0"
         connection.request(request.method, target, body=request.body, headers=headers)

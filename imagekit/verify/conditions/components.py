@@ -94,6 +94,8 @@ def _cyclonedx(document: Fields) -> Iterator[SbomComponent]:
     subject = document.optional_object("metadata").optional_object("component")
     pending = [(entry, True) for entry in objects(document, "components", limit=MAX_COMPONENTS)]
     if subject.values:
+        # metadata.component is what the document is about: it may be denied, and is no part of
+        # itself.
         pending.append((subject, False))
     while pending:
         fields, part = pending.pop()
@@ -112,6 +114,7 @@ def _cyclonedx_component(fields: Fields, *, part: bool) -> SbomComponent:
     purl, reference = fields.optional_text("purl"), fields.optional_text("bom-ref")
     if not purl and is_purl(reference):
         purl = reference
+    # CycloneDX, "evidence": what was found in the files, which may be more than is declared.
     evidence = fields.optional_object("evidence")
     return SbomComponent(
         name=f"{group}/{name}" if group else name,
@@ -126,6 +129,7 @@ def _cyclonedx_licences(fields: Fields) -> Iterator[str]:
     for choice in objects(exactly(fields, _CYCLONEDX), "licenses", limit=MAX_LISTED):
         exactly(choice, _CYCLONEDX)
         licence = exactly(choice.optional_object("license"), _CYCLONEDX)
+        # CycloneDX, "licenses": an expression, or a license with an id of SPDX or a name.
         stated = [
             choice.optional_text("expression"),
             licence.optional_text("id"),
@@ -149,6 +153,7 @@ def _bare_references(document: Fields, described: set[str]) -> Iterator[SbomComp
 
 def _spdx(document: Fields) -> Iterator[SbomComponent]:
     version = document.text("spdxVersion")
+    # SPDX 3 is another model, in JSON-LD.
     if not version.startswith("SPDX-2."):
         raise document.fault(f"is of version {version[:20]!r}; SPDX 2 in JSON is read")
     roots = _described(document)
@@ -157,6 +162,7 @@ def _spdx(document: Fields) -> Iterator[SbomComponent]:
     for key, found_in in _FILE_LICENCES:
         for fields in objects(document, key, limit=MAX_COMPONENTS):
             yield SbomComponent(licences=tuple(_spdx_licences(fields, found_in)), part=False)
+    # SPDX 2.3 clause 10: licences that are not on SPDX' list, by a name of the document's own.
     for fields in objects(document, "hasExtractedLicensingInfos", limit=MAX_COMPONENTS):
         name = exactly(fields, _SPDX).optional_text("name")
         yield SbomComponent(aliases=(name,), part=False)
@@ -168,6 +174,7 @@ def _spdx_package(fields: Fields, roots: frozenset[str]) -> SbomComponent:
         exactly(reference, _SPDX)
         locator = reference.optional_text("referenceLocator")
         kind = reference.optional_text("referenceType")
+        # SPDX 2.3 Annex F: the type is a word, or a URI that ends with it.
         if kind.rpartition("/")[2].casefold() == "purl" or is_purl(locator):
             purls.append(locator)
     return SbomComponent(
@@ -181,6 +188,8 @@ def _spdx_package(fields: Fields, roots: frozenset[str]) -> SbomComponent:
 
 def _spdx_licences(fields: Fields, found_in: str) -> Iterator[str]:
     exactly(fields, _SPDX)
+    # SPDX 2.3 clauses 7.15 and 7.13: what the author of the package declares, and what the author
+    # of the document concludes. Neither takes the other back.
     for key in ("licenseDeclared", "licenseConcluded"):
         yield fields.optional_text(key)
     yield from texts(fields, found_in, limit=MAX_LISTED)
@@ -190,6 +199,7 @@ def _described(document: Fields) -> frozenset[str]:
     """Return the package that stands for the whole image; none where several are described."""
     roots = set(texts(document, "documentDescribes", limit=MAX_COMPONENTS))
     for fields in objects(document, "relationships", limit=20 * MAX_COMPONENTS):
+        # SPDX 2.3 clause 11.1; ``documentDescribes`` is its short form in JSON.
         if exactly(fields, _SPDX).get("relationshipType") == "DESCRIBES":
             roots.add(fields.optional_text("relatedSpdxElement"))
     return frozenset(roots) if len(roots) == 1 else frozenset()

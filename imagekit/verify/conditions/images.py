@@ -67,6 +67,8 @@ def _tagged(name: str) -> tuple[str, str, str]:
 
 def _of_purl(uri: str) -> NamedImage:
     purl = parse_purl(uri)
+    # purl types docker and oci: ``repository_url`` names the registry, or the registry and the
+    # path.
     url = unquote(qualifier(purl, "repository_url")).rpartition("://")[2].rstrip("/")
     name = f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name
     if purl.type == "oci":
@@ -75,6 +77,7 @@ def _of_purl(uri: str) -> NamedImage:
     elif url and not _is_hub(url.partition("/")[0]):
         name = f"{url}/{name}"
     version = purl.version or ""
+    # A digest has a colon after its algorithm, and a tag has none.
     mark = "@" if ":" in version else ":"
     digest = qualifier(purl, "digest")
     rest = (f"{mark}{version}" if version else "") + (f"@{digest}" if digest else "")

@@ -19,6 +19,8 @@ MAX_EXPRESSION = 4096
 """Longest expression that is read; what is longer is no expression but a licence's text."""
 _TOKEN = re.compile(r"[A-Za-z0-9.:+-]+|[()]")
 _WORD = re.compile(r"[A-Za-z0-9.:+-]+")
+# Identifiers that SPDX' list deprecates since version 3.0, with a plus as the operator for later
+# ones.
 _GNU = re.compile(r"((?:a|l)?gpl|gfdl)-([0-9.]+)(\+?)")
 _NOTHING = frozenset({"", "none", "noassertion"})
 """What SPDX writes where no licence is stated."""
@@ -84,6 +86,7 @@ class _Expression(Struct):
 
     def either(self) -> bool:
         """Read ``A OR B ...``; every side is read, so that all of it is an expression."""
+        # SPDX 2.3 Annex D.4: WITH binds closer than AND, and AND closer than OR.
         sides = [self._both()]
         while self._takes("or"):
             sides.append(self._both())

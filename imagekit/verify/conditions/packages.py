@@ -126,6 +126,7 @@ def _within(version: str, versions: str) -> bool:
     if len(version) > MAX_VERSION:
         return True
     try:
+        # A range of vers (VERSION-RANGE-SPEC), which names the kind of its versions.
         version_range = _range(versions)
         return bool(version_range.version_class(version) in version_range)
     except Exception:  # noqa: BLE001  # univers raises whatever its parsers run into
@@ -150,6 +151,7 @@ def _named(purl: "PackageURL", stated: str) -> Iterator[_Named]:
     other = "" if stated == version else stated
     versions = (own, other)
     yield key, versions
+    # No qualifier of the specification: Syft and imagekit write it for packages of dpkg and rpm.
     upstream = qualifier(purl, "upstream")
     if upstream:
         source, _, its_version = _source(upstream, kind).partition("@")
@@ -163,12 +165,15 @@ def _source(upstream: str, kind: str) -> str:
     """Return ``NAME[@VERSION]`` of a source package; rpm's is a file's name."""
     if kind != "rpm" or not upstream.endswith(".src.rpm"):
         return upstream
+    # NAME-VERSION-RELEASE: a name may have dashes, version and release have none.
     name, dash, rest = upstream.removesuffix(".src.rpm").rpartition("-")
     name, inner_dash, version = name.rpartition("-")
     return f"{name}@{version}-{rest}" if dash and inner_dash else upstream
 
 
 def _key(purl: "PackageURL") -> _Key:
+    # purl, "type": without regard to case. Whether that holds for names is up to the type; here it
+    # holds for all, so that rather too much is denied.
     kind = purl.type.casefold()
     return kind, (purl.namespace or "").casefold(), _same_name(purl.name, kind)
 

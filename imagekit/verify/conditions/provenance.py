@@ -40,6 +40,8 @@ def check_provenance(
     document = exactly(fields_of(predicate, "the provenance"), _NAMES)
     definition = exactly(document.object("buildDefinition"), _NAMES)
     details = exactly(document.object("runDetails"), _NAMES)
+    # SLSA v1.0, "Verifying artifacts", step 1: a builder is recognised by key and builder.id
+    # together; the rule has verified the key.
     builder = exactly(details.object("builder"), _NAMES).text("id")
     kind = definition.text("buildType")
     if condition.builder_ids and builder not in condition.builder_ids:

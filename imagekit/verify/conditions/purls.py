@@ -29,6 +29,8 @@ def parse_purl(text: str) -> "PackageURL":
     if len(stripped) > MAX_PURL or not is_purl(stripped):
         raise _unreadable(text, "it is none")
     try:
+        # purl, "How to parse": the scheme is read in any case; the library takes it in lower case
+        # only.
         return PackageURL.from_string(_SCHEME + stripped[len(_SCHEME) :])
     except ValueError as error:
         raise _unreadable(text, str(error)) from error

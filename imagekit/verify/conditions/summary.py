@@ -41,6 +41,8 @@ def check_summary(
         DocumentError: it is none.
     """
     summary = parse_summary(predicate)
+    # SLSA VSA v1.1, "How to verify", step 4: verifier and signer have to belong together. The rule
+    # has chosen the signers, and lists the verifiers that they speak for.
     if summary.verifier not in condition.verifier_ids:
         return Refusal(
             code="VERIFIER_NOT_ALLOWED",
@@ -57,6 +59,7 @@ def check_summary(
 
 def _resource_fault(summary: Summary, *, image: PinnedReference, rule: ImageRule) -> Refusal | None:
     try:
+        # SLSA VSA v1.1, "How to verify", step 5.
         named = image_named(summary.resource)
     except DocumentError:
         named = None
@@ -72,6 +75,7 @@ def _resource_fault(summary: Summary, *, image: PinnedReference, rule: ImageRule
 
 
 def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
+    # SLSA VSA v1.1, "How to verify", step 6.
     if summary.result != "PASSED":
         return Refusal(
             code="VERIFICATION_FAILED",
@@ -86,6 +90,8 @@ def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
             f"relied on are {', '.join(digests)}",
             hint=_HINT,
         )
+    # SLSA VSA v1.1, "How to verify", step 7, by the text of each level: that a higher level of a
+    # track implies the lower ones is not concluded here.
     missing = [level for level in condition.levels if level not in summary.levels]
     if missing:
         return Refusal(

@@ -105,6 +105,8 @@ def _vulnerabilities(document: Fields) -> Iterator[_Vulnerability]:
         DocumentError: the form is not known.
     """
     scanner = exactly(document.object("scanner"), _COMMON)
+    # in-toto vulns v0.2, "scanner.result", is a list of vulnerabilities; of cosign's type it is the
+    # scanner's own report.
     result = scanner.get("result")
     if isinstance(result, list):
         return _intoto(scanner)
@@ -149,6 +151,8 @@ def _grype(report: Fields) -> Iterator[_Vulnerability]:
 def _intoto(scanner: Fields) -> Iterator[_Vulnerability]:
     for entry in objects(scanner, "result", limit=MAX_FOUND):
         ratings = objects(exactly(entry, _INTOTO), "severity", limit=MAX_RATINGS)
+        # in-toto vulns v0.2, "severity": one vulnerability is rated by several methods. The worst
+        # counts.
         severities = [_severity(exactly(rating, _INTOTO).get("score")) for rating in ratings]
         yield _Vulnerability(
             name=entry.optional_text("id"), severity=max(severities, default=Severity.UNKNOWN)
