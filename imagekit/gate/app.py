@@ -74,13 +74,13 @@ class Gate(Struct, kw_only=True):
         decisions: decides.
         blob_server: has the blobs.
         access: knows the clients.
-        audit: is told of every decision and refusal.
+        audit: records every decision and refusal.
         metrics: counts.
         listings: which lists are given.
         policy: returns the fingerprint of the policy in force.
         probes: answers what is not of the registry; empty where another listener does.
         contact: whom users ask, for refusals.
-        clients: tells addresses apart.
+        clients: identifies clients by their addresses.
         pace: when costly refusals are answered.
     """
 
@@ -168,7 +168,7 @@ class Gate(Struct, kw_only=True):
         try:
             chosen = self.upstreams.choose(ask)
         except RequestRefusedError:
-            # Which upstreams there are is not told to strangers.
+            # Which upstreams there are is not shown to clients without rights.
             self.access.check(client, ask.path)
             raise
         self.access.check(client, chosen.path)

@@ -29,7 +29,7 @@ class Clients:
     """Tells clients apart by their addresses; on one event loop.
 
     Args:
-        proxies: networks of balancers, whose X-Forwarded-For is believed.
+        proxies: networks of balancers, whose X-Forwarded-For is trusted.
     """
 
     def __init__(self, proxies: Iterable[Network] = ()) -> None:

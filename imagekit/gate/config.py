@@ -60,7 +60,7 @@ class Tls(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """All that a gate is told."""
+    """The whole configuration of a gate."""
 
     upstreams: tuple[Upstream, ...] = ()
     listen: Address | None = None
@@ -80,7 +80,7 @@ class Config(Struct, frozen=True, kw_only=True):
     redis: str = ""
     limits: ListenerLimits = field(default_factory=ListenerLimits)
     proxies: tuple[Network, ...] = ()
-    """Networks of balancers, whose X-Forwarded-For is believed."""
+    """Networks of balancers, whose X-Forwarded-For is trusted."""
 
 
 def parse_address(text: str) -> Address:

@@ -124,8 +124,8 @@ class Connections:
 
     Args:
         limits: how many, and how long.
-        clients: tells whose they are.
-        ended: is told for what reason one was ended or not accepted.
+        clients: identifies whose they are.
+        ended: is called with the reason for which one was ended or not accepted.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class Connections:
         return "" if self._clients.is_proxy(peer) else self._clients.named(peer)
 
     def _make_room(self, connections: dict[Connection, None]) -> bool:
-        """End the one that has waited longest for a request; tell whether there was one."""
+        """End the one that has waited longest for a request; return whether there was one."""
         waiting = (connection for connection in connections if connection.phase is not Phase.WORK)
         oldest = min(waiting, key=lambda connection: connection.since, default=None)
         if oldest is None:

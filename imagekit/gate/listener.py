@@ -42,15 +42,15 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Manners(Struct, frozen=True, kw_only=True):
-    """What a listener holds its clients to, and whom it tells.
+    """The limits of a listener, and what it calls.
 
     Args:
         limits: how many, and how long.
-        clients: tells them apart.
+        clients: identifies them.
         takes_bodies: whether requests have bodies.
         pace: shared with whoever refuses requests.
-        malformed: is told a client's address and what was wrong with its request.
-        ended: is told for what reason a connection was ended or not accepted.
+        malformed: is called with a client's address and what was wrong with its request.
+        ended: is called with the reason for which a connection was ended or not accepted.
     """
 
     limits: ListenerLimits = field(default_factory=ListenerLimits)

@@ -33,7 +33,7 @@ class Listings(Struct, frozen=True, kw_only=True):
         Args:
             ask: which part of the list.
             upstreams: what is in front of which.
-            seen: tells which repositories the client may see.
+            seen: returns whether the client may see a repository.
 
         Raises:
             RefusedError: it is not given.

@@ -41,7 +41,7 @@ class Once:
         Who goes away does not end what runs; what only waits ends with the last who wants it.
 
         Args:
-            key: tells what is the same.
+            key: identifies work that is the same.
             work: what is done; it may raise.
             slots: where it is done; the same for each use of the key.
             asker: who wants it.

@@ -27,7 +27,7 @@ class PolicyInForce:
         file: the policy.
         store: remembers which version was accepted last.
         metrics: counts.
-        heard: is told what happened, a line for the audit log.
+        heard: is called with what happened, a line for the audit log.
         signers: who must have signed the policy; None obeys anybody's.
 
     Raises:
@@ -69,13 +69,13 @@ class PolicyInForce:
             self.reload()
 
     def reload(self) -> None:
-        """Read the policy again; a broken one leaves the old one in force, and is shouted about."""
+        """Read the policy again; a broken one leaves the old one in force, and is logged."""
         with self._lock:
             self._stamp = self._look()
             try:
                 self._book = self._read()
             except ImagekitError as error:
-                self._keep(_all_said(error))
+                self._keep(_fault_text(error))
             except (OSError, sqlite3.Error) as error:
                 self._keep(f"it cannot be noted which policy is in force: {error}")
             except Exception as error:  # noqa: BLE001 - what a file has must not end the watch
@@ -124,7 +124,7 @@ class PolicyInForce:
         return (status.st_mtime_ns, status.st_ino, status.st_size)
 
 
-def _all_said(error: ImagekitError) -> str:
+def _fault_text(error: ImagekitError) -> str:
     """Return what is wrong, with the first place in the file."""
     if isinstance(error, InputError) and error.diagnostics:
         first = error.diagnostics[0]

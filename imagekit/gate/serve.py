@@ -82,7 +82,7 @@ def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
 
     Args:
         setting: what it is run with.
-        ready: is told the address once it serves.
+        ready: is called with the address once it serves.
 
     Raises:
         ImagekitError: it cannot begin: a broken policy, a folder in use, an address in use.

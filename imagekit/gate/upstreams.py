@@ -234,7 +234,7 @@ class _Names(Protocol):
         ...
 
     def paths(self) -> Iterable[str] | None:
-        """Return the paths of all repositories; None where that is not told."""
+        """Return the paths of all repositories; None where they are not listed."""
         ...
 
 

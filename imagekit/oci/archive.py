@@ -232,7 +232,7 @@ def write_archive(
     Args:
         path: the file; replaced where it is there, unless its bytes are the same.
         contents: the members.
-        written: is told how many bytes came to it.
+        written: is called with the number of bytes that came to it.
 
     Returns:
         Whether the file is new or another one now.

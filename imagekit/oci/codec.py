@@ -195,7 +195,8 @@ def parse_descriptor(document: object, *, what: str = "a descriptor") -> Descrip
     # descriptor.md, "urls": optional. A server that the document names is none that the user chose.
     if document.get("urls"):
         raise DocumentError(
-            f"{what} wants its content from foreign URLs, which is not done", code="BAD_DOCUMENT"
+            f"{what} takes its content from foreign URLs, which is not supported",
+            code="BAD_DOCUMENT",
         )
     platform = document.get("platform")
     return Descriptor(

@@ -84,7 +84,7 @@ def url_host(text: str) -> str:
     Unlike the host of a registry's name it keeps to what it says: Docker Hub's servers differ.
 
     Raises:
-        InvalidReferenceError: it is no host, or an odd form of an address.
+        InvalidReferenceError: it is no host, or an ambiguous form of an address.
     """
     if not text.isascii():
         raise _no_host(text, "it has characters other than those of ASCII")
@@ -98,7 +98,7 @@ def realm_host(text: str) -> str:
     """Return a token server in its one spelling; with a port only that one is meant.
 
     Raises:
-        InvalidReferenceError: it is no host, or an odd form of an address.
+        InvalidReferenceError: it is no host, or an ambiguous form of an address.
     """
     host, colon, port = _parted(text)
     canonical = url_host(host.removeprefix("[").removesuffix("]") if ":" in host else host)

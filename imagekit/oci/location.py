@@ -53,8 +53,8 @@ class LayoutLocation(Struct, frozen=True):
     def key(self, name: str) -> str:
         """Return a text that stands for the name here, and for no name elsewhere.
 
-        Unlike ``shown`` it tells ``localhost/HOST/PATH`` from ``HOST/PATH``, and where the path of
-        the folder ends: a name has no space.
+        Unlike ``shown`` it differs for ``localhost/HOST/PATH`` and ``HOST/PATH``, and shows where
+        the path of the folder ends: a name has no space.
         """
         return f"{self} {name}"
 

@@ -1,10 +1,10 @@
 """Turns candidates into evidence: the only place where signatures are verified.
 
-What must hold before anything in a candidate is believed:
+What must hold before anything in a candidate is trusted:
 
 1. Its bytes are a bundle or a payload that every reader reads alike.
 2. A key of the policy verifies the signature over exactly these bytes, and nothing that came with
-   the candidate has a say; or a certificate does, under a trusted root that the policy names.
+   the candidate takes part; or a certificate does, under a trusted root that the policy names.
 3. What was signed is an in-toto statement with a subject, or a simple signing payload.
 4. Log entries and timestamps that came along are of this very signature, where the policy names
    a trusted root to verify them by.
@@ -270,7 +270,7 @@ def _unknown(candidate: Candidate, *, claim: str, fingerprint: str = "") -> Refu
 
     A signature does not hold the key: who signed is what the bundle says, and only said.
     """
-    says = f": by its own account {fingerprint}" if fingerprint else ""
+    says = f", which its hint calls {fingerprint}" if fingerprint else ""
     return Refusal(
         code="UNTRUSTED_KEY",
         message=f"{candidate.source.short} ({candidate.form}) is signed by a key that the policy "

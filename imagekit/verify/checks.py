@@ -4,8 +4,9 @@ The checks: ``withdrawal`` and ``freshness`` (see ``fresh``), ``signature`` (see
 and one for each required attestation (see ``attestations``). Where attestations are the proof there
 is no check of signatures, and the policy's schema sees to it that at least one is required.
 
-A candidate that proves nothing does no harm either: it is told as a warning, since everybody who
-may push could attach one, and its reason becomes that of the refusal where nothing else suffices.
+A candidate that proves nothing does not count against an image: it is reported as a warning, since
+everybody who may push could attach one. Its reason becomes that of the refusal where nothing else
+suffices.
 """
 
 from imagekit.policy.findings import Finding, warning
@@ -33,17 +34,17 @@ def decide(image_evidence: ImageEvidence, *, attestations: bool = True) -> tuple
 
 def _ignored(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
     """Return what was passed over, once: broken signatures, and not those of strangers."""
-    odd = [refusal for refusal in image_evidence.refusals if refusal.code not in ORDINARY]
+    unusual = [refusal for refusal in image_evidence.refusals if refusal.code not in ORDINARY]
     lost = _lost_warning(image_evidence)
-    if not odd:
+    if not unusual:
         return lost
-    shown = "; ".join(refusal.message for refusal in odd[:SHOWN])
-    more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    shown = "; ".join(refusal.message for refusal in unusual[:SHOWN])
+    more = f"; and {len(unusual) - SHOWN} more" if len(unusual) > SHOWN else ""
     return (
         *lost,
         warning(
             "attached",
-            odd[0].code,
+            unusual[0].code,
             f"not counted: {shown}{more}",
             hint="anybody who may push can attach such things; ask who did",
         ),

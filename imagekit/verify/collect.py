@@ -4,12 +4,12 @@ What must hold:
 
 1. Every object is asked for by digest, but for the one tag that has the legacy form.
 2. A registry that does not answer is an error. It never means "there is nothing", and one form
-   never stands in silence for the other.
+   never silently replaces the other.
 3. Whatever strangers attached costs a bounded number of requests and bytes: ``MAX_CANDIDATES``
    documents of each form, ``MAX_BUNDLE`` bytes each and ``MAX_TOTAL`` bytes together. What lies
    beyond is not read and proves nothing, and a refusal says so. Withdrawals are read first, and
-   what is cut off and may be one is told: a flood must not hide it. So is what is listed, may be
-   one, and is not there.
+   what is cut off and may be one is reported: many others must not hide it. So is what is listed,
+   may be one, and is not there.
 4. A document that cannot be read is left out with its reason: anybody who may push can attach
    junk, and junk beside a good signature does not take it away.
 5. What is found has the order of the registry's lists, bundles first, however many requests were
@@ -47,7 +47,7 @@ from imagekit.verify.parallel import in_order
 MAX_CANDIDATES = 256
 MAX_TOTAL = 128 << 20
 MAX_REFERRER = 64 << 10
-"""Largest manifest of a referrer: honest ones have one kilobyte."""
+"""Largest manifest of a referrer: usual ones have one kilobyte."""
 
 _BUNDLES = "application/vnd.dev.sigstore.bundle"
 _LIMITS = {Form.BUNDLE: MAX_BUNDLE, Form.LEGACY: MAX_PAYLOAD}
@@ -81,7 +81,7 @@ class _Collector(Struct, kw_only=True):
     ) -> Iterator[tuple[Descriptor, bytes | Fault]]:
         """Yield each entry with its bytes or with why there are none; several are asked at once.
 
-        What could cost too much is refused. A registry whose lists belie the sizes gets at most
+        What could cost too much is refused. A registry whose lists state wrong sizes gets at most
         ``at_once`` answers more than it should.
         """
 
@@ -95,7 +95,7 @@ class _Collector(Struct, kw_only=True):
             wave = [
                 entry for entry in entries[start : start + self.at_once] if self._reserve(entry)
             ]
-            # No thread is worth its while where nobody has to be waited for.
+            # A thread costs more than it saves where nothing has to be waited for.
             remembered = [self.remembers(self.image.repository, entry.digest) for entry in wave]
             unknown = [
                 entry for entry, is_known in zip(wave, remembered, strict=True) if not is_known
@@ -123,7 +123,7 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
     """Read the candidates of both forms.
 
     Args:
-        reader: the way to the registry; it must bear several threads where ``at_once`` is above 1.
+        reader: the way to the registry; safe in several threads where ``at_once`` is above 1.
         image: the manifest or index, by its digest.
         at_once: how many requests are under way at the same time.
 

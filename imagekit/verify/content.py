@@ -5,7 +5,7 @@ What must hold:
 1. The manifest's bytes hash to the digest that is judged, whoever says so.
 2. It is one manifest or one index, and no program reads another image in the same bytes. The same
    holds for the manifests that an index lists and for the configurations, which decide what runs.
-3. An index lists no other index, be it there or not: nobody could tell what that one lists.
+3. An index lists no other index, present or not: what that one lists would not be known.
 """
 
 from collections.abc import Iterable, Mapping

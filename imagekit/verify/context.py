@@ -29,6 +29,6 @@ class VerifyContext(Struct, frozen=True, kw_only=True):
     watch: Callable[[ImageEvidence], None] | None = None
     """Is shown each manifest or index with what was found beside it: see ``account``."""
     horizon: datetime | None = None
-    """The latest time for which it is told whether the verdict still holds: see ``Now``."""
+    """How far ahead the end of the verdict is looked for: see ``Now``."""
     at_once: int = 1
     """How many requests about one image are under way at the same time."""

@@ -1,8 +1,8 @@
 """One image that nothing speaks against so far: what it is, who signed it, and what is attested.
 
-The steps 4 and 5 of ``judge``; a rule that only warns eases what the fifth refuses.
+The steps 4 and 5 of ``judge``; a rule that only warns turns refusals of the fifth into warnings.
 
-Deny list and withdrawals are looked up for all that an index lists, be it there or not: a registry
+Deny list and withdrawals are looked up for all that an index lists, present or not: a registry
 that hides a manifest from whoever verifies gives it to the runtime.
 """
 
@@ -38,7 +38,7 @@ from imagekit.verify.image_evidence import ImageEvidence, counted
 from imagekit.verify.parallel import in_order
 from imagekit.verify.platforms import check_platforms
 
-_NEVER_EASED = frozenset({"withdrawal", "referrers"})
+_ALWAYS_REFUSED = frozenset({"withdrawal", "referrers"})
 """What refuses also where a rule only warns: a list that cannot be read may hold a withdrawal."""
 
 
@@ -70,7 +70,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(part.reference.digest for part in parts))
 
     def _denied(self, digest: Digest) -> list[Finding]:
-        """Tell of a manifest that is denied, be it in the index or under another digest."""
+        """Return the finding on a manifest that is denied, in the index or by another digest."""
         return [] if digest == self.image.digest else denied(self.policy, digest)
 
     def _waiver(self) -> tuple[Finding, ...]:
@@ -104,7 +104,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
         return (*judged, *self._remembered(top, fresh))
 
     def _withdrawn(self, content: ImageContent) -> tuple[Finding, ...]:
-        """Tell of what an index lists and was withdrawn by itself, whatever level is judged.
+        """Return the findings on what an index lists and was withdrawn by itself, at any level.
 
         Also of the image itself under the digest by which it was not asked for.
         """
@@ -139,7 +139,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
             findings += decide(top, attestations=level is Level.TOP)
         parts = self._looked_at(content)
         if self._looks_inside() and (content.unread or not parts):
-            # Nobody could tell of a manifest that was not read what it is, or that it is signed.
+            # Of a manifest that was not read nobody knows what it is, or whether it is signed.
             findings.append(_unjudgeable(content))
         for part in parts:
             findings += self._part(part, top)
@@ -221,15 +221,15 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
             "mode",
             "WOULD_DENY",
             f"this rule only warns; from {until.isoformat()} on the image is refused",
-            hint="mend it before then",
+            hint="correct it before then",
         )
-        eased = (
+        downgraded = (
             replace(finding, severity="warning")
-            if finding.severity == "error" and finding.check not in _NEVER_EASED
+            if finding.severity == "error" and finding.check not in _ALWAYS_REFUSED
             else finding
             for finding in unchanged
         )
-        return (*eased, notice)
+        return (*downgraded, notice)
 
 
 def _judged_part(image_evidence: ImageEvidence) -> tuple[Finding, ...]:

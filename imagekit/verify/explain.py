@@ -1,4 +1,4 @@
-"""Explaining a verdict: judged as ``imagekit verify`` does, with an account of the way there."""
+"""Explaining a verdict: judged as by ``imagekit verify``, with an account of how it came about."""
 
 from imagekit.clock import Clock, SystemClock
 from imagekit.oci.location import LocatedReference

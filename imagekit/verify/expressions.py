@@ -2,8 +2,8 @@
 
 Each expression is judged for the image of each platform, with its own manifest and configuration.
 True is the only answer that allows: false is a refusal (``EXPRESSION_FAILED``), and so is an
-expression that comes to something else or to an error (``EXPRESSION_ERROR``), be it that a key is
-not there or that the image holds more than an expression may look at.
+expression that comes to something else or to an error (``EXPRESSION_ERROR``), because a key is
+missing or because the image holds more than an expression may look at.
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _failed(expression: Expression) -> Finding:
         f"{expression.message} ({expression.cel})"
         if expression.message
         else f"this is not true: {expression.cel}",
-        hint="mend the image, or the policy's expression",
+        hint="correct the image, or the policy's expression",
     )
 
 

@@ -2,8 +2,8 @@
 
 What must hold where a rule asks for it:
 
-1. Nobody whom the rule lists has withdrawn the image, and nothing was left unread, for the sake of
-   a bound, that may be a withdrawal. A registry can hide a withdrawal; the policy's deny list
+1. Nobody whom the rule lists has withdrawn the image, and nothing that may be a withdrawal was
+   left unread because of a bound. A registry can hide a withdrawal; the policy's deny list
    cannot be hidden.
 2. ``monotonic``: asked for by tag, the image has a release of that tag whose sequence is not
    below the highest that this verifier has seen, and the same sequence is the same image.
@@ -122,7 +122,7 @@ def check_freshness(image_evidence: ImageEvidence, memory: RollbackStore) -> Fre
 def remember(
     image_evidence: ImageEvidence, fresh: Fresh, memory: RollbackStore
 ) -> tuple[Finding, ...]:
-    """Remember what was learned of an image that is allowed; tell where that was impossible."""
+    """Remember what was learned of an image that is allowed; return a finding where that fails."""
     try:
         for name, mark in fresh.learned:
             memory.remember(name, mark)
@@ -271,7 +271,7 @@ def _unremembered(image_evidence: ImageEvidence, fault: RollbackStoreError) -> F
     return make(
         _CHECK,
         "NOT_REMEMBERED",
-        f"whether the tag was moved back cannot be told later: {fault.message}",
+        f"a later rollback of the tag cannot be detected: {fault.message}",
         hint="let the verifier write its state (XDG_STATE_HOME), or say --state FILE",
     )
 

@@ -18,7 +18,7 @@ from imagekit.verify.signer_trust import counting, name_of
 SHOWN = 3
 """How many of many things a message names."""
 
-# Which reason is told where there are several: the nearer to a good signature, the more it helps.
+# Which of several reasons is reported: the nearer to a good signature, the more it helps.
 _NEAREST = (
     "REVOKED",
     "KEY_NOT_VALID",
@@ -55,7 +55,7 @@ _NEAREST = (
     "REFERRERS_LOST",
 )
 ORDINARY = frozenset({"UNTRUSTED_KEY", "IDENTITY_MISMATCH"})
-"""What strangers' signatures are refused for: nothing odd about them."""
+"""What signatures by unknown signers are refused for: no sign of a fault."""
 
 
 class ImageEvidence(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ class HighWaterMark(Struct, frozen=True, kw_only=True):
 
 
 class RollbackStore(Protocol):
-    """What a verifier has seen before, so that nothing goes back in silence.
+    """What a verifier has seen before, so that no rollback goes unnoticed.
 
     A memory that cannot be read or written raises RollbackStoreError; whether that denies is the
     policy's to say.

@@ -200,6 +200,6 @@ def _unremembered(policy: Policy, fault: RollbackStoreError) -> Finding:
     return warning(
         _CHECK,
         "NOT_REMEMBERED",
-        f"whether the policy {policy.name} goes back cannot be told later: {fault.message}",
+        f"a later rollback of the policy {policy.name} cannot be detected: {fault.message}",
         hint="let the verifier write its state (XDG_STATE_HOME), or say --state FILE",
     )

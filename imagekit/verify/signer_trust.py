@@ -2,7 +2,7 @@
 
 What must hold before evidence counts for an authority of the policy:
 
-1. The signer is not on the deny list, be it a key or an identity.
+1. The signer is not on the deny list, neither as a key nor as an identity.
 2. The key is the authority's; or the certificate's issuer and subject are, both wholly, of one of
    its identities, under the authority's own trusted root.
 3. Log entry and timestamp are there where the authority needs them, and hold where they are

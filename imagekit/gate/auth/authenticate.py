@@ -261,7 +261,7 @@ class _Passwords:
             (self._right if good else self._wrong)[pair] = True
             return good
 
-        # For each address on its own: who floods one account does not wait in another's row.
+        # For each address on its own: many requests from one do not delay those from another.
         key = (pair, address)
         return await self._threads.once(key, work, asker=Asker(address))
 

@@ -134,7 +134,7 @@ def _blobs(manifest: Manifest) -> Iterator[tuple[Digest, int]]:
 
 def fingerprint(policy: Policy) -> str:
     """Return a digest of all that a policy decides by: also of keys and trust roots in files."""
-    return str(Digest.of("\n".join((_JUDGED, *_told(policy))).encode()))
+    return str(Digest.of("\n".join((_JUDGED, *_canonical(policy))).encode()))
 
 
 def moments(value: object) -> Iterator[datetime]:
@@ -149,22 +149,22 @@ def moments(value: object) -> Iterator[datetime]:
             yield from moments(part)
 
 
-def _told(value: object) -> Iterator[str]:
+def _canonical(value: object) -> Iterator[str]:
     """Yield a text that is the same for equal values, in every process."""
     if isinstance(value, Struct):
         yield type(value).__name__
         for name in value.__struct_fields__:
             yield name
-            yield from _told(getattr(value, name))
+            yield from _canonical(getattr(value, name))
     elif isinstance(value, (tuple, list)):
         yield f"{len(value)}:"
         for element in value:
-            yield from _told(element)
+            yield from _canonical(element)
     elif isinstance(value, (set, frozenset)):
-        yield from sorted("\n".join(_told(element)) for element in value)
+        yield from sorted("\n".join(_canonical(element)) for element in value)
     elif isinstance(value, Mapping):
         for key in sorted(value):
-            yield from (repr(key), *_told(value[key]))
+            yield from (repr(key), *_canonical(value[key]))
     elif isinstance(value, Enum):
         yield str(value.value)
     else:

@@ -23,7 +23,7 @@ class DenialError(RequestRefusedError):
         super().__init__(
             _FORBIDDEN,
             "DENIED",
-            _told(decision, errors),
+            _denial_text(decision, errors),
             detail={
                 "reference": decision.reference.full,
                 "digest": str(decision.digest) if decision.digest else None,
@@ -82,8 +82,8 @@ def _undecided(error: ImagekitError, *, outage: bool) -> RequestRefusedError:
     return RequestRefusedError(_FORBIDDEN, "DENIED", message, detail={"code": error.code})
 
 
-def _told(decision: Decision, errors: Iterable[Finding]) -> str:
-    # What would mend it is for whoever publishes; who pulls is told whom to ask, by the contact.
+def _denial_text(decision: Decision, errors: Iterable[Finding]) -> str:
+    # The remedy is for the publisher; whoever pulls is shown the contact.
     findings = [*errors]
     reasons = "; ".join(f"{finding.code}: {finding.message}" for finding in findings[:3])
     digest = f" ({decision.digest.short})" if decision.digest else ""

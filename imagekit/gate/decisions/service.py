@@ -100,7 +100,7 @@ class _Case(Struct, frozen=True):
 
 
 Heard = Callable[[str, Decision | ImagekitError, LocatedReference], None]
-"""Is told what was decided: a word for how, the decision or why there is none, of what."""
+"""Is called with what was decided: a word for how, the decision or why there is none, of what."""
 
 
 class DecisionService:
@@ -111,8 +111,8 @@ class DecisionService:
         deps: what judgements need.
         times: how long what is kept.
         active: returns the policy in force.
-        heard: is told of every decision.
-        took: is told how many seconds each judgement took.
+        heard: is called with every decision.
+        took: is called with the seconds that each judgement took.
         attachments: whether what is attached to allowed images is served.
         now: the time.
     """

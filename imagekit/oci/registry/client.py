@@ -224,7 +224,7 @@ class RegistryClient:
             if took > settle * _WINDOW:
                 raise TagRaceError(
                     f"storing {reference} took {took:.1f} s: whether somebody else wrote it in the "
-                    "meantime cannot be told",
+                    "meantime is not known",
                     hint="look what the tag points to, and publish again when the registry is "
                     "less busy",
                     code="TAG_RACE",
@@ -291,8 +291,8 @@ class RegistryClient:
     def _listing(self, reference: PinnedReference) -> tuple[bool, tuple[Descriptor, ...]]:
         """Return whether the registry has the API, and the referrers.
 
-        The API is asked for every time. That there is none is told by a 404, and so is a subject
-        that is not there: what one answer says of one subject says nothing of another, nor of the
+        The API is asked for every time. A 404 says that there is none, and also that the subject
+        is not there: what one answer says of one subject says nothing of another, nor of the
         same subject later, when a withdrawal may be listed.
         """
         entries = self._from_api(reference)
@@ -471,7 +471,7 @@ def _check_count(count: int, *, what: str) -> None:
     if count > protocol.MAX_REFERRERS:
         raise RegistryError(
             f"{what}: over {protocol.MAX_REFERRERS}",
-            hint="nobody signs an image so often: the list is flooded, and was not believed",
+            hint="no image needs so many: somebody filled the list, and it was not used",
             code="TOO_LARGE",
         )
 

@@ -58,7 +58,7 @@ def _client(options: RegistryOptions, transport: "Transport | None" = None) -> R
 
 
 def _run_helper(argv: Sequence[str], stdin: bytes) -> bytes:
-    """Ask a credential helper (docker-credential-helpers, "get"); no event tells its answer."""
+    """Ask a credential helper (docker-credential-helpers, "get"); no event shows its answer."""
     from imagekit.process import Runner
 
     outcome = Runner().run(argv, stdin=stdin, limit=_HELPER_SECONDS, check=False)

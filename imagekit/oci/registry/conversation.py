@@ -1,4 +1,4 @@
-"""The conversation with a registry, without I/O: login, patience and redirects.
+"""The conversation with a registry, without I/O: login, retries and redirects.
 
 A generator yields what is to be done next and is sent what came of it; it returns the answer that
 was asked for. What must hold, whatever transport drives it:
@@ -291,14 +291,14 @@ def followed(ask: Callable[[str], Steps], url: str, *, may_leave_tls: bool = Fal
         may_leave_tls: whether it may lead from TLS to none.
 
     Raises:
-        RegistryError: the answers lead where they must not, or go round (``FOREIGN_REDIRECT``).
+        RegistryError: the answers lead where they must not, or do not end (``FOREIGN_REDIRECT``).
     """
     for _ in range(MAX_REDIRECTS + 1):
         answer: AnswerHead = yield from ask(url)
         if answer.status not in REDIRECTS:
             return answer
         url = protocol.redirected(url, answer.header("Location"), may_leave_tls=may_leave_tls)
-    raise RegistryError("the server's redirects go round", code="FOREIGN_REDIRECT")
+    raise RegistryError("the server's redirects do not end", code="FOREIGN_REDIRECT")
 
 
 def _asked_pause(retry_after: str, default: float) -> float:

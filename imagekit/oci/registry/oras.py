@@ -2,7 +2,7 @@
 
 oras waits for minutes on a plain 401, sets no time limits and reads whole files into memory; so its
 ``do_request`` is replaced by one that carries exactly one request, and everything else (login,
-patience, digests) is done by the session and the client for both transports alike. What is
+retries, digests) is done by the session and the client for both transports alike. What is
 oras' own: its HTTP session, its cookie policy, its view of hosts.
 """
 
@@ -74,7 +74,7 @@ class OrasResponse:
         return self._answer.headers.get(name) or ""
 
     def read(self, amount: int) -> bytes:
-        """Return the next bytes, as many as came at once: who drips cannot hold us."""
+        """Return the next bytes, as many as came at once: slow ones end with the time."""
         if time.monotonic() > self._ends:
             raise _fault(self._request, TimeoutError())
         try:

@@ -248,7 +248,7 @@ def redirected(url: str, location: str, *, may_leave_tls: bool = False) -> str:
     """
     target = _joined(url, location)
     before, after = urlsplit(url), _split(target)
-    # An odd form of an address, 0.0.0.0 among them, is no host that anything is sent to.
+    # An ambiguous form of an address, 0.0.0.0 among them, is no host that anything is sent to.
     known = after.scheme in PORTS and bool(_known_host(after)) and after.username is None
     if known and origin(target) == origin(url):
         return target
@@ -314,7 +314,7 @@ def refusal(status: int, raw: bytes, *, what: str) -> RegistryError:
         kind, code = AuthError, "UNAUTHORIZED"
         hint = "log in (podman login HOST), or ask for the right to do this"
     elif status in TRANSIENT:
-        hint = "the registry is in trouble or busy: try again later"
+        hint = "the registry has a fault or is busy: try again later"
     return kind(message, hint=hint, code=code, http_status=status, reason=reason)
 
 
@@ -344,13 +344,13 @@ def check_size(raw: bytes, limit: int, *, what: str) -> None:
     if len(raw) > limit:
         raise RegistryError(
             f"{what} is larger than {limit} bytes",
-            hint="no honest registry sends as much",
+            hint="an answer of this kind never needs as much",
             code="TOO_LARGE",
         )
 
 
 def shown(text: str) -> str:
-    """Return a registry's text so that it cannot harm a terminal, and not too much of it."""
+    """Return a registry's text for a message: cut, and without what controls a terminal."""
     cut = text[:_MAX_SHOWN]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
@@ -374,7 +374,7 @@ def _next_links(header: str, current: str) -> Iterator[Link]:
 def _unreadable(header: str, why: str) -> RegistryError:
     return RegistryError(
         f"the registry's Link header {shown(header)!r} cannot be read: {why}",
-        hint="whether there are more pages cannot be told, so that nothing was concluded",
+        hint="whether there are more pages is not known, so that nothing was concluded",
         code=_BAD,
     )
 
@@ -497,7 +497,7 @@ def _host(parts: SplitResult) -> str:
     """Return the host of a URL in its one spelling, or an empty text where there is none.
 
     Raises:
-        RegistryError: it is an odd form of an address, which resolvers read in several ways.
+        RegistryError: it is an ambiguous form of an address, which resolvers read in several ways.
     """
     try:
         return url_host(parts.hostname) if parts.hostname else ""
@@ -506,7 +506,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _known_host(parts: SplitResult) -> str:
-    """Return the host as ``_host`` does, and an empty text where it is an odd one."""
+    """Return the host as ``_host`` does, and an empty text where it is an ambiguous one."""
     try:
         return _host(parts)
     except RegistryError:

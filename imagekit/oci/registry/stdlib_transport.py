@@ -108,7 +108,7 @@ class LightTransport:
                 hint="blobs may lie on another server, but not on this machine's own addresses",
                 code="FOREIGN_REDIRECT",
             )
-        # A connection that broke must not be made again behind our back, without the limit.
+        # A connection that broke must not be made again unnoticed, without the limit.
         connection.auto_open = 0
         connection.sock = PatientSocket(connection.sock)
         return connection
@@ -131,7 +131,7 @@ class LightTransport:
         proxy = self._proxies.of(key) if key[0] == "http" else None
         target, headers = _target(request.url), dict(request.headers)
         if proxy is not None:
-            # RFC 9112 section 3.2.2: a proxy is told the whole address.
+            # RFC 9112 section 3.2.2: a proxy is sent the whole address.
             target = f"{request.url.partition('://')[0]}://{urlsplit(request.url).netloc}{target}"
             headers |= proxy.headers
         if request.body is not None:
@@ -268,7 +268,7 @@ def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFault
             code="TIMEOUT",
         )
     if isinstance(error, TimeoutError):
-        message, code = f"{where}: the registry fell silent", "TIMEOUT"
+        message, code = f"{where}: the registry stopped sending", "TIMEOUT"
     else:
         message, code = f"{where}: the connection broke: {shown(str(error))}", "CONNECTION"
     return ConnectionFaultError(message, hint="try again later", code=code)

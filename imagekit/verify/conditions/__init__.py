@@ -6,7 +6,7 @@ None. What must hold of all of them:
 1. Everything in a predicate is a stranger's text until its type was looked at. A document that is
    not what its type promises is refused (``BAD_STATEMENT``), and never taken for an empty one.
 2. Counts are bounded, and no work grows faster than the document.
-3. What cannot be told is refused: a version that cannot be compared, a severity that nobody
+3. What cannot be decided is refused: a version that cannot be compared, a severity that nobody
    states, a time that is missing.
 """
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from packageurl import PackageURL
 
 MAX_COMPARED = 5000
-"""Most versions that are compared; an honest image has a denied package in one or two."""
+"""Most versions that are compared; a usual image has a denied package in one or two."""
 MAX_VERSION = 128
 """Longest version that is compared: some kinds take time by the square of the length."""
 

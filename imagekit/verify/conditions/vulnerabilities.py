@@ -36,7 +36,7 @@ _INTOTO = by_lower_case("id", "severity", "method", "score")
 _UNFIXED = frozenset({"not-fixed", "wont-fix", "unknown"})
 _WORDS = {
     "none": Severity.NONE,
-    # Grype's word for what distributions do not mend: it is there all the same.
+    # Grype's word for what distributions do not fix: the vulnerability is there all the same.
     "negligible": Severity.LOW,
     "low": Severity.LOW,
     "medium": Severity.MEDIUM,
@@ -94,7 +94,7 @@ def _too_bad(vulnerability: _Vulnerability, worst: Severity) -> Refusal:
         code="SEVERITY_TOO_HIGH",
         message=f"the scan found {shown(vulnerability.name)}, {severity.lower()}; "
         f"the policy allows {worst.name.lower()} at most",
-        hint="rebuild the image with packages that have it mended, then scan it again",
+        hint="rebuild the image with packages that fix it, then scan it again",
     )
 
 
