@@ -22,7 +22,7 @@ from common import publish, push_signed, registry, write_policy
 from msgspec.structs import replace
 
 from imagekit import Verifier, load_policy
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request
 from imagekit.policy.ruleset import Freshness, Policy
 from imagekit.verify.rollback import SqliteRollbackStore
@@ -49,20 +49,20 @@ def main() -> int:
 def one(policy: Policy, image: str, host: str, runs: int) -> None:
     """Compare the first and the second look with their requests alone."""
     asked: list[Request] = []
-    send = LightTransport.send
+    send = StdlibTransport.send
 
-    def record(self: LightTransport, request: Request) -> object:
+    def record(self: StdlibTransport, request: Request) -> object:
         asked.append(request)
         return send(self, request)
 
     verifier = Verifier(policy)
-    LightTransport.send = record
+    StdlibTransport.send = record
     looks = []
     for _ in range(2):
         asked.clear()
         verifier.verify(image)
         looks.append(list(asked))
-    LightTransport.send = send
+    StdlibTransport.send = send
     connection = http.client.HTTPConnection(host)
     alone = [median(partial(requests, connection, host, each), runs) for each in looks]
     first = median(lambda: Verifier(policy).verify(image), runs)

@@ -41,7 +41,7 @@ _MOST_SAID = 300
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Manners(Struct, frozen=True, kw_only=True):
+class ListenerOptions(Struct, frozen=True, kw_only=True):
     """The limits of a listener, and what it calls.
 
     Args:
@@ -69,23 +69,23 @@ async def listen(
     address: Address,
     *,
     tls: ssl.SSLContext | None = None,
-    manners: Manners | None = None,
+    options: ListenerOptions | None = None,
 ) -> Address:
     """Serve on an address until the stack ends; return the address with its port.
 
     Raises:
         InputError: it cannot be listened on.
     """
-    manners = manners or Manners()
-    table = Connections(manners.limits, manners.clients, manners.ended)
-    server = _Server(handler, table, manners)
+    options = options or ListenerOptions()
+    table = Connections(options.limits, options.clients, options.ended)
+    server = _Server(handler, table, options)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_END_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
         for bound in await _bound(address, table):
             await _Site(
-                runner, bound, tls=tls, header=manners.limits.header.total_seconds()
+                runner, bound, tls=tls, header=options.limits.header.total_seconds()
             ).start()
     except OSError as error:
         raise InputError(
@@ -195,40 +195,45 @@ class _Site(web.BaseSite):
 class _Server(web.Server):
     """Makes a protocol for each connection."""
 
-    def __init__(self, handler: Handler, table: Connections, manners: Manners) -> None:
-        limits = manners.limits
+    def __init__(self, handler: Handler, table: Connections, options: ListenerOptions) -> None:
+        limits = options.limits
         line = min(_MAX_LINE, limits.header_bytes)
-        self._options: dict[str, Any] = {
+        self._http_options: dict[str, Any] = {
             "access_log": None,
             "keepalive_timeout": limits.idle.total_seconds(),
             "max_line_size": line,
             "max_field_size": line,
             "max_headers": _MAX_HEADERS,
             "tcp_keepalive": True,
-            "lingering_time": _REST_SECONDS if manners.takes_bodies else 0,
+            "lingering_time": _REST_SECONDS if options.takes_bodies else 0,
             # What is compressed could become anything.
             "auto_decompress": False,
         }
         super().__init__(_phased(handler), handler_cancellation=True)
         self._table = table
-        self._manners = manners
+        self._options = options
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
-        return _Protocol(self, self._table, manners=self._manners, options=self._options)
+        return _Protocol(self, self._table, options=self._options, http_options=self._http_options)
 
 
 class _Protocol(web.RequestHandler):
     """HTTP on one connection."""
 
-    __slots__ = ("_head", "_manners", "_table", "connection", "may_be_large", "rest")
+    __slots__ = ("_head", "_options", "_table", "connection", "may_be_large", "rest")
 
     def __init__(
-        self, server: _Server, table: Connections, *, manners: Manners, options: dict[str, Any]
+        self,
+        server: _Server,
+        table: Connections,
+        *,
+        options: ListenerOptions,
+        http_options: dict[str, Any],
     ) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        super().__init__(server, loop=asyncio.get_running_loop(), **http_options)
         self._table = table
-        self._manners = manners
+        self._options = options
         self._head = 0
         self.may_be_large = False
         self.rest = False
@@ -259,7 +264,7 @@ class _Protocol(web.RequestHandler):
         before = self._request_count
         super().data_received(data)
         self._head += len(data) if connection.phase is Phase.HEAD else 0
-        large = self._head > self._manners.limits.header_bytes
+        large = self._head > self._options.limits.header_bytes
         if self._request_count != before:
             # What came may have been a small head with a body: this is looked at with the request.
             self.may_be_large, self._head, self.rest = large, 0, False
@@ -272,17 +277,17 @@ class _Protocol(web.RequestHandler):
 
     def too_large(self) -> None:
         """Note a request whose headers are too large."""
-        self._note(f"more than {self._manners.limits.header_bytes} bytes of headers")
+        self._note(f"more than {self._options.limits.header_bytes} bytes of headers")
 
     def refusal(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """Return the answer to a request that is none for its form, where it is."""
         if request.version < HttpVersion10:
-            return _Malformed(self._note("no version of HTTP that is served"), self._manners.pace)
+            return _Malformed(self._note("no version of HTTP that is served"), self._options.pace)
         large, self.may_be_large = self.may_be_large, False
         if not large:
             return None
         lines = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-        if len(request.raw_path) + lines <= self._manners.limits.header_bytes:
+        if len(request.raw_path) + lines <= self._options.limits.header_bytes:
             return None
         self.too_large()
         return _too_large()
@@ -300,7 +305,7 @@ class _Protocol(web.RequestHandler):
             raise exc
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
-        return _Malformed(self._note(exc), self._manners.pace)
+        return _Malformed(self._note(exc), self._options.pace)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Note a body that cannot be read in one line; log what else is wrong."""
@@ -314,8 +319,8 @@ class _Protocol(web.RequestHandler):
         """Write the line of the audit log; return whose request it was."""
         message = plain(str(error or "no request"))[:_MOST_SAID]
         peer = "" if self.connection is None else self.connection.peer
-        self._manners.malformed(peer, message)
-        return self._manners.clients.named(peer)
+        self._options.malformed(peer, message)
+        return self._options.clients.named(peer)
 
 
 class _Malformed(web.Response):

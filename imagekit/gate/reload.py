@@ -52,15 +52,15 @@ class PolicyInForce:
         self.fault = ""
         self._looks = 0
         self._stamp = self._look()
-        self._book: ActivePolicy | None = None
-        self._book = self._read()
+        self._active: ActivePolicy | None = None
+        self._active = self._read()
 
     @property
-    def book(self) -> ActivePolicy:
+    def active(self) -> ActivePolicy:
         """The policy in force."""
-        if self._book is None:  # pragma: no cover - it was read when this was made
+        if self._active is None:  # pragma: no cover - it was read when this was made
             raise PolicyError("there is no policy")
-        return self._book
+        return self._active
 
     def refresh(self) -> None:
         """Read the policy again if its file changed; now and then also for the files it names."""
@@ -73,7 +73,7 @@ class PolicyInForce:
         with self._lock:
             self._stamp = self._look()
             try:
-                self._book = self._read()
+                self._active = self._read()
             except ImagekitError as error:
                 self._keep(_fault_text(error))
             except (OSError, sqlite3.Error) as error:
@@ -95,9 +95,9 @@ class PolicyInForce:
 
     def _read(self) -> ActivePolicy:
         policy = load_signed(self._file, self._signers)
-        book = ActivePolicy(policy=policy, fingerprint=fingerprint(policy))
-        if self._book is not None and self._book.fingerprint == book.fingerprint:
-            return self._book
+        active = ActivePolicy(policy=policy, fingerprint=fingerprint(policy))
+        if self._active is not None and self._active.fingerprint == active.fingerprint:
+            return self._active
         warning = self._store.accept(policy)
         if warning:
             _log.warning("%s", warning)
@@ -108,12 +108,12 @@ class PolicyInForce:
                 "name": policy.name,
                 "version": policy.version,
                 "digest": str(policy.digest),
-                "policy_fingerprint": book.fingerprint,
+                "policy_fingerprint": active.fingerprint,
                 "expires": policy.expires.isoformat(),
                 **({"warning": warning} if warning else {}),
             }
         )
-        return book
+        return active
 
     def _look(self) -> tuple[int, ...]:
         try:

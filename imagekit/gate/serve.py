@@ -33,7 +33,7 @@ from imagekit.gate.decisions.decide import VerifierDeps
 from imagekit.gate.decisions.decision_cache import DecisionCache, Shared
 from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.decisions.service import DecisionService
-from imagekit.gate.listener import Handler, Manners, listen, tls_context
+from imagekit.gate.listener import Handler, ListenerOptions, listen, tls_context
 from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
@@ -122,7 +122,7 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
         stack.push_async_callback(gate.blob_server.close)
         stack.callback(gate.access.close)
         probes = _probes(policy, parts.metrics, stop)
-        manners = Manners(
+        options = ListenerOptions(
             limits=config.limits,
             clients=gate.clients,
             pace=gate.pace,
@@ -132,11 +132,11 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
         if config.admin is None:
             gate.probes = probes
         else:
-            await listen(stack, _probe_handler(probes), config.admin, manners=manners)
+            await listen(stack, _probe_handler(probes), config.admin, options=options)
         if config.listen is None:
             raise InputError("where shall the gate listen?", hint="say --listen HOST:PORT")
         tls = None if config.tls is None else tls_context(config.tls)
-        address = await listen(stack, gate.handle, config.listen, tls=tls, manners=manners)
+        address = await listen(stack, gate.handle, config.listen, tls=tls, options=options)
         # A withdrawal waits for nobody: reading the policy has a thread of its own.
         reader = ThreadPoolExecutor(1, "gate-policy")
         stack.callback(reader.shutdown, wait=False, cancel_futures=True)
@@ -158,7 +158,7 @@ def _assemble(parts: _Parts) -> Gate:
             memory=SqliteRollbackStore(setting.state / "seen.db"), certificates=SigstoreVerifier()
         ),
         times=replace(config.times, waiting=config.limits.waiting_per_client),
-        active=lambda: policy.book,
+        active=lambda: policy.active,
         heard=audit.decided,
         took=metrics.took,
     )
@@ -188,7 +188,7 @@ def _assemble(parts: _Parts) -> Gate:
         audit=audit,
         metrics=metrics,
         listings=config.listings,
-        policy=lambda: policy.book.fingerprint,
+        policy=lambda: policy.active.fingerprint,
         probes={},
         contact=config.contact,
         clients=Clients(config.proxies),
@@ -198,12 +198,12 @@ def _assemble(parts: _Parts) -> Gate:
 
 def _probes(policy: PolicyInForce, metrics: Metrics, stop: asyncio.Event) -> Probes:
     def ready() -> Answer:
-        expired = policy.book.policy.expires <= datetime.now(UTC)
+        expired = policy.active.policy.expires <= datetime.now(UTC)
         good = not expired and not stop.is_set()
         document = {
             "ready": good,
-            "policy": policy.book.policy.name,
-            "version": policy.book.policy.version,
+            "policy": policy.active.policy.name,
+            "version": policy.active.policy.version,
             "expired": expired,
             "fault": policy.fault,
         }

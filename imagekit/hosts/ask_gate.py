@@ -27,7 +27,7 @@ from imagekit.oci.reference import PinnedReference, Reference, Repository
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.protocol import ACCEPT, manifest_path, shown
 from imagekit.oci.registry.proxies import Proxies
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request, read_up_to
 from imagekit.oci.types import MAX_MANIFEST
 from imagekit.signatures.sigstore.deadline import within
@@ -58,7 +58,7 @@ class GateJudge:
         self._gate = gate
         self._seconds = seconds
         # Without proxies: no variable of whoever starts a runtime leads its questions elsewhere.
-        self._transport = LightTransport(
+        self._transport = StdlibTransport(
             RegistryOptions(connect_seconds=seconds, read_seconds=seconds),
             tls=_context(gate) if gate.tls else None,
             proxies=Proxies({}),

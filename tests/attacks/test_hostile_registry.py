@@ -22,7 +22,7 @@ from imagekit.oci.registry.client import RegistryClient
 from imagekit.oci.registry.options import Credential, RegistryOptions
 from imagekit.oci.registry.oras import OrasTransport
 from imagekit.oci.registry.session import Session
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Transport
 from imagekit.oci.types import CONFIG, DOCKER_MANIFEST, INDEX, LAYER, MANIFEST, Descriptor
 from tests.support.hostile import Answer, Asked, HostileRegistry, Script
@@ -49,7 +49,7 @@ def client(request: pytest.FixtureRequest) -> Callable[..., RegistryClient]:
 
     def make(host: str, deadline: float = 5, attempts: int = 2) -> RegistryClient:
         options = RegistryOptions(read_seconds=2, deadline_seconds=deadline, attempts=attempts)
-        light = LightTransport(options)
+        light = StdlibTransport(options)
         transport: Transport = light if request.param == "light" else OrasTransport(host, options)
         session = Session(
             transport,

@@ -21,7 +21,7 @@ from imagekit.oci.registry.client import RegistryClient
 from imagekit.oci.registry.options import Credential, RegistryOptions
 from imagekit.oci.registry.oras import OrasTransport
 from imagekit.oci.registry.session import Session
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Transport
 from tests.support.conversations import (
     ATTEMPTS,
@@ -48,7 +48,7 @@ def _by_session(make: Callable[[str, RegistryOptions], Transport]) -> Fetch:
     ) -> bytes:
         session = Session(
             make(repository.host, options),
-            LightTransport(options),
+            StdlibTransport(options),
             options=options,
             credentials=lambda _: login,
             sleep=course.pauses.append,
@@ -77,7 +77,7 @@ def _by_gate(
 
 
 WAYS: dict[str, Fetch] = {
-    "stdlib": _by_session(lambda _host, options: LightTransport(options)),
+    "stdlib": _by_session(lambda _host, options: StdlibTransport(options)),
     "oras": _by_session(OrasTransport),
     "aiohttp": _by_gate,
 }
@@ -225,7 +225,7 @@ _ONCE = ["registry", "registry Basic", "registry Basic"]
 def test_a_session_keeps_a_login_for_the_next_blob() -> None:
     """Nobody logs in for each, and no login is shown before it is asked for."""
     options = RegistryOptions()
-    light = LightTransport(options)
+    light = StdlibTransport(options)
     session = Session(light, light, options=options, credentials=lambda _: _LOGIN)
     with _wanting_a_login() as (server, course):
         for _ in range(2):

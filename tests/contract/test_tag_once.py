@@ -18,7 +18,7 @@ from imagekit.oci.registry.client import RegistryClient
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.session import Session
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST, Manifest, RawManifest
 from tests.support.hostile import Answer, Asked, HostileRegistry
 
@@ -91,7 +91,7 @@ def _client(
     sleep: Callable[[float], None],
     now: Callable[[], float] = lambda: 0.0,
 ) -> RegistryClient:
-    light = LightTransport(options)
+    light = StdlibTransport(options)
     session = Session(light, light, options=options, credentials=lambda _: None)
     return RegistryClient(session, sleep=sleep, now=now)
 

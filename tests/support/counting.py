@@ -7,7 +7,7 @@ from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.oci.registry.client import RegistryClient
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.session import Session
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request, Response
 from imagekit.oci.types import Descriptor, RawManifest
 from tests.support.fakes import MemoryRegistry
@@ -34,7 +34,7 @@ class CountingTransport:
     """Passes requests on to a real registry and keeps what each was."""
 
     def __init__(self, options: RegistryOptions) -> None:
-        self._inner = LightTransport(options)
+        self._inner = StdlibTransport(options)
         self.asked: list[str] = []
 
     def send(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.oras import OrasTransport
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request, Transport
 from imagekit.progress import silent
 
@@ -55,7 +55,7 @@ def _by_fetch(url: str, options: RegistryOptions, folder: Path) -> bytes:
 
 
 WAYS: dict[str, Callable[..., bytes]] = {
-    "light": _by_transport(LightTransport),
+    "light": _by_transport(StdlibTransport),
     "oras": _by_transport(lambda options: OrasTransport(HOST, options)),
     "gate": _by_gate,
     "fetch": _by_fetch,

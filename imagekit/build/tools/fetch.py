@@ -17,7 +17,7 @@ from imagekit.oci.registry import conversation
 from imagekit.oci.registry.conversation import Send
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.session import drive
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Response
 from imagekit.progress import Advanced, Progress
 
@@ -84,7 +84,7 @@ def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str
         connect_seconds=15, read_seconds=60, deadline_seconds=limit, attempts=3
     )
     ends = time.monotonic() + limit
-    transport = LightTransport(options)
+    transport = StdlibTransport(options)
 
     def send(step: Send) -> Response:
         # One limit for all tries and all places that lead on.

@@ -22,7 +22,7 @@ from imagekit.gate.upstreams import Upstream
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import connect, protocol
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.conversation import (
     REDIRECTS,
     Conversation,
@@ -125,7 +125,7 @@ class RegistryOrigin:
         self._options = upstream.options
         self._credentials = credentials or connect.credential_finder().find
         self._sleep = sleep
-        self._logins: Known[str] = Known(most=MAX_LOGINS)
+        self._logins: AnswerCache[str] = AnswerCache(most=MAX_LOGINS)
         self._proxies = Proxies()
         self._own = self._session(None)
         self._outside = self._session(_OutsideResolver())

@@ -77,13 +77,13 @@ class _Pin(Struct, frozen=True, kw_only=True):
     until: datetime
 
 
-class _Case(Struct, frozen=True):
+class _JudgementRequest(Struct, frozen=True):
     """A reference to be judged by the policy that was in force when the request came."""
 
     upstream: Upstream
     reference: Reference
     """The image, by the upstream's name."""
-    book: ActivePolicy
+    active: ActivePolicy
     asker: Asker
     """For whom it is done."""
 
@@ -95,7 +95,7 @@ class _Case(Struct, frozen=True):
     def located(self) -> LocatedReference:
         return LocatedReference(self.upstream.location, self.reference)
 
-    def of(self, reference: Reference) -> "_Case":
+    def of(self, reference: Reference) -> "_JudgementRequest":
         return replace(self, reference=reference)
 
 
@@ -151,7 +151,7 @@ class DecisionService:
         Raises:
             RefusedError: it is denied, not there, or nothing can be decided now.
         """
-        request = _Case(upstream, reference, self._active(), asker)
+        request = _JudgementRequest(upstream, reference, self._active(), asker)
         if isinstance(reference, TaggedReference):
             decision, until = await self._by_tag(request, reference)
         else:
@@ -179,7 +179,9 @@ class DecisionService:
         Raises:
             RefusedError: no allowed image does, or nothing can be decided now.
         """
-        request = _Case(upstream, PinnedReference(repository, digest), self._active(), asker)
+        request = _JudgementRequest(
+            upstream, PinnedReference(repository, digest), self._active(), asker
+        )
         async for root in self._decision_cache.roots(request.place, digest):
             decision = await self._confirmed(request, root)
             if decision is not None and digest in decision.closure.blobs:
@@ -226,7 +228,7 @@ class DecisionService:
     # By tag: which digest, then that digest's verdict under the tag's name.
 
     async def _by_tag(
-        self, request: _Case, reference: TaggedReference
+        self, request: _JudgementRequest, reference: TaggedReference
     ) -> tuple[Decision, datetime]:
         key = (request.place, reference.tag)
         pin = self._pins.get(key)
@@ -237,7 +239,7 @@ class DecisionService:
             if known is not None and self._is_fresh(request, known):
                 return known, min(pin.until, known.fresh)
         decision = await self._verifying.once(
-            ("tag", reference, request.book.fingerprint),
+            ("tag", reference, request.active.fingerprint),
             lambda: self._resolve(request, reference),
             upstream=request.upstream,
             asker=request.asker,
@@ -245,7 +247,7 @@ class DecisionService:
         pin = self._pins.get(key)
         return decision, min(decision.fresh, pin.until if pin else decision.made)
 
-    async def _resolve(self, request: _Case, reference: TaggedReference) -> Decision:
+    async def _resolve(self, request: _JudgementRequest, reference: TaggedReference) -> Decision:
         """Ask the upstream what the tag points to now, and judge that unless it is known."""
         recorder = RecordingReader(self._readers.of(request.upstream))
         stale = await self._stale(request, reference) if self._is_down(request.place) else None
@@ -272,7 +274,7 @@ class DecisionService:
         return known
 
     async def _instead(
-        self, request: _Case, reference: TaggedReference, error: RegistryError
+        self, request: _JudgementRequest, reference: TaggedReference, error: RegistryError
     ) -> Decision:
         """Return what the tag was last, where the upstream is down and that still holds.
 
@@ -287,7 +289,9 @@ class DecisionService:
         self._heard("undecided", error, request.located)
         raise error
 
-    async def _stale(self, request: _Case, reference: TaggedReference) -> Decision | None:
+    async def _stale(
+        self, request: _JudgementRequest, reference: TaggedReference
+    ) -> Decision | None:
         known = await self._decision_cache.latest(request.place, reference.tag)
         if known is None or not self._may_be_stale(request, known):
             return None
@@ -296,7 +300,7 @@ class DecisionService:
 
     # By digest: on its own, as a part, or as something that is attached.
 
-    async def _by_digest(self, request: _Case, reference: PinnedReference) -> Decision:
+    async def _by_digest(self, request: _JudgementRequest, reference: PinnedReference) -> Decision:
         request = request.of(reference)
         subject = DecisionSubject(request.place, reference.digest, reference.tag or "")
         known = await self._decision_cache.find(subject)
@@ -305,7 +309,7 @@ class DecisionService:
         recorder = RecordingReader(self._readers.of(request.upstream))
         try:
             return await self._verifying.once(
-                ("digest", reference, reference.tag, request.book.fingerprint),
+                ("digest", reference, reference.tag, request.active.fingerprint),
                 lambda: self._judge(request, recorder),
                 upstream=request.upstream,
                 asker=request.asker,
@@ -317,7 +321,7 @@ class DecisionService:
             self._heard("stale", known, request.located)
             return known
 
-    async def _as_part(self, request: _Case, digest: Digest) -> Served | None:
+    async def _as_part(self, request: _JudgementRequest, digest: Digest) -> Served | None:
         """Return a manifest that is part of an image which is allowed, or that image itself."""
         async for root in self._decision_cache.roots(request.place, digest):
             decision = await self._confirmed(request, root)
@@ -330,7 +334,9 @@ class DecisionService:
                 return self._served(request, decision, manifest, until=decision.fresh)
         return None
 
-    async def _confirmed(self, request: _Case, root: DecisionSubject) -> Decision | None:
+    async def _confirmed(
+        self, request: _JudgementRequest, root: DecisionSubject
+    ) -> Decision | None:
         """Return the decision on an image if it is allowed now; it is judged again if need be."""
         known = await self._decision_cache.find(root)
         if known is not None and self._is_fresh(request, known):
@@ -348,7 +354,9 @@ class DecisionService:
                 return decision
         return None
 
-    async def _attached(self, request: _Case, reference: PinnedReference) -> Decision | None:
+    async def _attached(
+        self, request: _JudgementRequest, reference: PinnedReference
+    ) -> Decision | None:
         """Return the decision on a proof that is attached to an allowed image."""
         request = request.of(reference)
         reader, repository = self._readers.of(request.upstream), reference.repository
@@ -400,11 +408,11 @@ class DecisionService:
             asker=asker,
         )
 
-    async def _judge(self, request: _Case, recorder: RecordingReader) -> Decision:
+    async def _judge(self, request: _JudgementRequest, recorder: RecordingReader) -> Decision:
         def work() -> Decision:
             decision = decide(
                 request.located,
-                request.book,
+                request.active,
                 recorder,
                 deps=self._deps,
                 now=self._now(),
@@ -435,13 +443,13 @@ class DecisionService:
             message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
             raise RequestRefusedError(403, "DENIED", message)
 
-    def _is_fresh(self, request: _Case, known: Decision) -> bool:
-        return known.is_fresh(request.book.fingerprint, self._now())
+    def _is_fresh(self, request: _JudgementRequest, known: Decision) -> bool:
+        return known.is_fresh(request.active.fingerprint, self._now())
 
-    def _may_be_stale(self, request: _Case, known: Decision) -> bool:
+    def _may_be_stale(self, request: _JudgementRequest, known: Decision) -> bool:
         now = self._now()
         recent = now < known.made + self._times.lifetimes.stale
-        return known.allowed and recent and known.holds(request.book.fingerprint, now)
+        return known.allowed and recent and known.holds(request.active.fingerprint, now)
 
     def _is_down(self, place: LocatedRepository) -> bool:
         """Return whether the upstream failed a moment ago, here and not in another repository."""
@@ -449,11 +457,16 @@ class DecisionService:
         return until is not None and self._now() < until
 
     def _served(
-        self, request: _Case, decision: Decision, manifest: RawManifest, *, until: datetime
+        self,
+        request: _JudgementRequest,
+        decision: Decision,
+        manifest: RawManifest,
+        *,
+        until: datetime,
     ) -> Served:
         return Served(
             manifest=manifest,
             until=until,
-            policy=request.book.fingerprint,
+            policy=request.active.fingerprint,
             stale=not self._is_fresh(request, decision),
         )

@@ -16,7 +16,7 @@ from imagekit.errors import ImagekitError
 from imagekit.gate.clients import Clients
 from imagekit.gate.config import Address, Tls
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.listener import Manners, listen, tls_context
+from imagekit.gate.listener import ListenerOptions, listen, tls_context
 from imagekit.gate.pace import Pace
 from imagekit.hosts.kubernetes.admission import admit
 from imagekit.hosts.kubernetes.review import Admission, Review
@@ -98,14 +98,14 @@ async def _serve(judgement: _Judgement, ready: Callable[[str], None]) -> None:
         )
         stack.callback(webhook.close)
         tls = None if setting.tls is None else tls_context(setting.tls)
-        manners = Manners(
+        options = ListenerOptions(
             limits=limits,
             clients=clients,
             pace=Pace(limits),
             malformed=_malformed,
             takes_bodies=True,
         )
-        address = await listen(stack, webhook.handle, setting.listen, tls=tls, manners=manners)
+        address = await listen(stack, webhook.handle, setting.listen, tls=tls, options=options)
         # A withdrawal waits for nobody: reading the policy has a thread of its own.
         reader = ThreadPoolExecutor(1, "webhook-policy")
         stack.callback(reader.shutdown, wait=False, cancel_futures=True)

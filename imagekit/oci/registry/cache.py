@@ -16,7 +16,7 @@ _OVERHEAD = 1 << 10
 """What it costs to keep a value, besides its bytes: a million empty ones are not free."""
 
 
-class Known(Generic[Value]):
+class AnswerCache(Generic[Value]):
     """The answers that were used last, of a bounded number of bytes; safe in several threads."""
 
     def __init__(self, *, most: int = MAX_KEPT, largest: int = MAX_ONE) -> None:

@@ -22,7 +22,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry import protocol
 from imagekit.oci.registry.bodies import BytesBody, FileBody
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.session import Session, read_bounded
 from imagekit.oci.registry.transport import Body, Response
 from imagekit.oci.types import (
@@ -69,8 +69,8 @@ class RegistryClient:
         self._session = session
         self._sleep = sleep
         self._now = now
-        self._manifests: Known[RawManifest] = Known(most=_MANIFESTS)
-        self._blobs: Known[bytes] = Known()
+        self._manifests: AnswerCache[RawManifest] = AnswerCache(most=_MANIFESTS)
+        self._blobs: AnswerCache[bytes] = AnswerCache()
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to now."""

@@ -50,9 +50,9 @@ def _layout(location: LayoutLocation) -> RegistryWriter:
 def _client(options: RegistryOptions, transport: "Transport | None" = None) -> RegistryWriter:
     from imagekit.oci.registry.client import RegistryClient
     from imagekit.oci.registry.session import Session
-    from imagekit.oci.registry.stdlib_transport import LightTransport
+    from imagekit.oci.registry.stdlib_transport import StdlibTransport
 
-    light = LightTransport(options)
+    light = StdlibTransport(options)
     find = credential_finder().find
     return RegistryClient(Session(transport or light, light, options=options, credentials=find))
 

@@ -19,7 +19,7 @@ from imagekit.errors import AuthError, RegistryError
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import protocol
 from imagekit.oci.registry.bodies import BytesBody
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.options import Credential, RegistryOptions
 from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 
@@ -97,7 +97,7 @@ class Conversation:
         repository: Repository,
         options: RegistryOptions,
         *,
-        logins: Known[str],
+        logins: AnswerCache[str],
         jitter: Callable[[], float],
         push: bool = False,
     ) -> None:
@@ -150,13 +150,13 @@ class Conversation:
             # distribution-spec, "API": Authorization is not forwarded to another host.
             if origin == self._origin:
                 return self._ask_own(request)
-            return self._patiently(request, own=False)
+            return self._with_retries(request, own=False)
 
         at = url if "://" in url else f"{self._base}{url}"
         return (yield from followed(ask_at, at) if follow else ask_at(at))
 
     def _ask_own(self, request: Request) -> Steps:
-        answer: AnswerHead = yield from self._patiently(self._logged_in(request), own=True)
+        answer: AnswerHead = yield from self._with_retries(self._logged_in(request), own=True)
         if answer.status != _UNAUTHORIZED or self._tried:
             return answer
         self._tried = True
@@ -164,7 +164,7 @@ class Conversation:
         # comes from.
         login = yield from self._log_in(answer.header("WWW-Authenticate"))
         self._logins.keep(self._key, login, size=len(login))
-        return (yield from self._patiently(self._logged_in(request, login), own=True))
+        return (yield from self._with_retries(self._logged_in(request, login), own=True))
 
     @property
     def _key(self) -> tuple[str, str]:
@@ -209,7 +209,7 @@ class Conversation:
             deadline=self._options.deadline_seconds,
             outside=self._is_outside(protocol.origin(token_request.url)),
         )
-        answer: AnswerHead = yield from self._patiently(request, own=False)
+        answer: AnswerHead = yield from self._with_retries(request, own=False)
         if answer.status != _OK:
             raw: bytes = yield ReadBody(answer, protocol.MAX_ERROR)
             what = f"logging in to {self._repository.host}"
@@ -222,8 +222,8 @@ class Conversation:
         """Return whether the registry chose a host that the user did not name."""
         return origin[1] != self._origin[1] and not self._repository.is_loopback
 
-    def _patiently(self, request: Request, *, own: bool) -> Steps:
-        return patiently(request, own=own, options=self._options, jitter=self._jitter)
+    def _with_retries(self, request: Request, *, own: bool) -> Steps:
+        return with_retries(request, own=own, options=self._options, jitter=self._jitter)
 
 
 def base(repository: Repository, options: RegistryOptions) -> str:
@@ -233,7 +233,7 @@ def base(repository: Repository, options: RegistryOptions) -> str:
     )
 
 
-def patiently(
+def with_retries(
     request: Request, *, own: bool, options: RegistryOptions, jitter: Callable[[], float]
 ) -> Steps:
     """Ask again only where the fault may pass: no connection, too many requests, 5xx.
@@ -277,7 +277,7 @@ def download(
             deadline=options.deadline_seconds,
             outside=protocol.origin(place)[1] != host,
         )
-        return patiently(request, own=False, options=options, jitter=jitter)
+        return with_retries(request, own=False, options=options, jitter=jitter)
 
     return (yield from followed(ask_at, url, may_leave_tls=True))
 

@@ -41,7 +41,7 @@ class Limit:
         return min(left, self._silence)
 
 
-class PatientSocket:
+class DeadlineSocket:
     """What ``http.client`` needs of a socket; ``limit`` is that of the present request."""
 
     def __init__(self, inner: socket.socket) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import conversation, protocol
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.conversation import (
     Conversation,
     FindCredential,
@@ -55,7 +55,7 @@ class Session:
         self._options = options
         self._credentials = credentials
         self._sleep = sleep
-        self._logins: Known[str] = Known(most=MAX_LOGINS)
+        self._logins: AnswerCache[str] = AnswerCache(most=MAX_LOGINS)
 
     @property
     def settle_seconds(self) -> float:

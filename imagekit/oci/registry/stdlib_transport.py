@@ -11,7 +11,7 @@ from typing import Self, cast
 from urllib.parse import urlsplit
 
 from imagekit.errors import InputError, RegistryError
-from imagekit.oci.registry.deadline_socket import Limit, PatientSocket
+from imagekit.oci.registry.deadline_socket import DeadlineSocket, Limit
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.protocol import is_inner_address, origin, shown
 from imagekit.oci.registry.proxies import Proxies, Proxy
@@ -24,7 +24,7 @@ _MAX_IDLE = 32
 _Origin = tuple[str, str, int]
 
 
-class LightTransport:
+class StdlibTransport:
     """One connection per host and use, kept for the next request; safe in several threads.
 
     Args:
@@ -48,7 +48,7 @@ class LightTransport:
         # Nobody has to close it: what is kept open ends with it.
         weakref.finalize(self, _close_all, self._idle)
 
-    def send(self, request: Request) -> "LightResponse":
+    def send(self, request: Request) -> "StdlibResponse":
         """Send one request; a kept connection that the server closed meanwhile is replaced."""
         key = origin(request.url)
         connection = self._take(key, outside=request.outside)
@@ -65,9 +65,9 @@ class LightTransport:
 
     def _exchange(
         self, connection: http.client.HTTPConnection, request: Request
-    ) -> "LightResponse":
+    ) -> "StdlibResponse":
         limit = Limit(request.deadline, silence=self._options.read_seconds)
-        cast("PatientSocket", connection.sock).limit = limit
+        cast("DeadlineSocket", connection.sock).limit = limit
         try:
             self._write(connection, request)
             answer = connection.getresponse()
@@ -77,7 +77,7 @@ class LightTransport:
         except BaseException:
             connection.close()
             raise
-        return LightResponse(
+        return StdlibResponse(
             request=request,
             answer=answer,
             limit=limit,
@@ -110,7 +110,7 @@ class LightTransport:
             )
         # A connection that broke must not be made again unnoticed, without the limit.
         connection.auto_open = 0
-        connection.sock = PatientSocket(connection.sock)
+        connection.sock = DeadlineSocket(connection.sock)
         return connection
 
     def _connection(self, key: _Origin, proxy: Proxy | None) -> http.client.HTTPConnection:
@@ -169,7 +169,7 @@ class LightTransport:
             oldest.close()
 
 
-class LightResponse:
+class StdlibResponse:
     """An answer; its connection goes back when the body was read to the end."""
 
     def __init__(

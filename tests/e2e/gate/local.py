@@ -27,7 +27,7 @@ from imagekit.gate.decisions.decision_cache import DecisionCache
 from imagekit.gate.decisions.decision_store import DecisionStore
 from imagekit.gate.decisions.service import DecisionService, Times
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.listener import Manners, listen
+from imagekit.gate.listener import ListenerOptions, listen
 from imagekit.gate.listing import Listings
 from imagekit.gate.metrics import Metrics
 from imagekit.gate.pace import Pace
@@ -134,7 +134,7 @@ class LocalGate:
         store = DecisionStore(self.making.folder / "state")
         gate = self._assemble(store)
         self.gate = gate
-        manners = Manners(
+        options = ListenerOptions(
             limits=self.making.limits,
             clients=gate.clients,
             pace=gate.pace,
@@ -143,7 +143,7 @@ class LocalGate:
         )
         async with AsyncExitStack() as stack:
             address = await listen(
-                stack, gate.handle, Address(host="127.0.0.1", port=0), manners=manners
+                stack, gate.handle, Address(host="127.0.0.1", port=0), options=options
             )
             self.port = address.port
             self.host = f"127.0.0.1:{self.port}"

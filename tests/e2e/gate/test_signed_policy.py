@@ -43,7 +43,7 @@ def _begin(site: Site, store: DecisionStore, *, heard: list[dict[str, object]]) 
 
 def test_a_signed_policy_is_in_force(site: Site, store: DecisionStore) -> None:
     """Verdicts say who signed it."""
-    policy = _begin(site, store, heard=[]).book.policy
+    policy = _begin(site, store, heard=[]).active.policy
 
     assert "is signed by admin" in policy.standing[0].message
 
@@ -67,17 +67,17 @@ def test_the_next_one_is_wanted_signed_as_well(site: Site, store: DecisionStore)
     """Until it is, the old one stays in force, and the audit log says why."""
     heard: list[dict[str, object]] = []
     policy = _begin(site, store, heard=heard)
-    first = policy.book
+    first = policy.active
     site.write_policy(more="# changed")
 
     policy.reload()
 
-    assert policy.book is first
+    assert policy.active is first
     assert "does not hold" in policy.fault
     assert heard[-1]["event"] == "policy-broken"
 
     sign_policy(site.policy, _ADMIN)
     policy.reload()
 
-    assert policy.book.policy.version == first.policy.version + 1
+    assert policy.active.policy.version == first.policy.version + 1
     assert policy.fault == ""

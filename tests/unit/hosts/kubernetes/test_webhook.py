@@ -14,7 +14,7 @@ import pytest
 
 from imagekit.gate.config import Address
 from imagekit.gate.limits import ListenerLimits
-from imagekit.gate.listener import Manners, listen
+from imagekit.gate.listener import ListenerOptions, listen
 from imagekit.hosts.kubernetes.review import MAX_REVIEW, Admission, Review
 from imagekit.hosts.kubernetes.webhook import Webhook
 from tests.unit.hosts.kubernetes.test_review import review
@@ -67,9 +67,9 @@ def with_webhook(
                 limits=limits,
             )
             stack.callback(webhook.close)
-            manners = Manners(limits=limits, takes_bodies=True)
+            options = ListenerOptions(limits=limits, takes_bodies=True)
             place = Address(host="127.0.0.1", port=0)
-            running.port = (await listen(stack, webhook.handle, place, manners=manners)).port
+            running.port = (await listen(stack, webhook.handle, place, options=options)).port
             await work(running)
 
     asyncio.run(run())

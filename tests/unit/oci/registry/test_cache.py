@@ -1,13 +1,13 @@
 """What is kept of answers by digest: bounded, the oldest goes first."""
 
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 
 KIB = 1 << 10
 
 
 def test_what_is_kept_is_found() -> None:
     """By its key and no other."""
-    known: Known[bytes] = Known()
+    known: AnswerCache[bytes] = AnswerCache()
 
     known.keep("a", b"1", size=1)
 
@@ -16,7 +16,7 @@ def test_what_is_kept_is_found() -> None:
 
 def test_the_one_not_used_longest_goes_first() -> None:
     """Each costs its bytes and what keeps it; four such fit, the fifth drives one out."""
-    known: Known[str] = Known(most=40 * KIB)
+    known: AnswerCache[str] = AnswerCache(most=40 * KIB)
     for name in "abcd":
         known.keep(name, name, size=9 * KIB)
     known.get("a")
@@ -28,7 +28,7 @@ def test_the_one_not_used_longest_goes_first() -> None:
 
 def test_the_same_again_costs_nothing() -> None:
     """Two threads that ask for one answer at once do not fill the cache with it."""
-    known: Known[str] = Known(most=25 * KIB)
+    known: AnswerCache[str] = AnswerCache(most=25 * KIB)
     known.keep("a", "a", size=9 * KIB)
     for _ in range(10):
         known.keep("b", "b", size=9 * KIB)
@@ -38,7 +38,7 @@ def test_the_same_again_costs_nothing() -> None:
 
 def test_one_large_answer_is_not_kept() -> None:
     """It would drive out all the others."""
-    known: Known[str] = Known(largest=10)
+    known: AnswerCache[str] = AnswerCache(largest=10)
     known.keep("a", "a", size=10)
     known.keep("b", "b", size=11)
 
@@ -47,7 +47,7 @@ def test_one_large_answer_is_not_kept() -> None:
 
 def test_empty_answers_are_not_free() -> None:
     """A million of them would be many megabytes, too."""
-    known: Known[str] = Known(most=100 * KIB)
+    known: AnswerCache[str] = AnswerCache(most=100 * KIB)
     for number in range(1000):
         known.keep(number, "", size=0)
 

@@ -8,7 +8,7 @@ import pytest
 from imagekit.errors import RegistryError
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry.bodies import BytesBody
-from imagekit.oci.registry.cache import Known
+from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.conversation import (
     Conversation,
     FindCredential,
@@ -115,7 +115,7 @@ def _conversation(driver: _Driver, talk: Talk) -> Conversation:
         ca_file=Path("ca.pem") if talk.tls else None,
     )
     repository = Repository(driver.hosts.registry, "a/b")
-    return Conversation(repository, options, logins=Known(), jitter=lambda: 0.5)
+    return Conversation(repository, options, logins=AnswerCache(), jitter=lambda: 0.5)
 
 
 @pytest.mark.parametrize("talk", TALKS.values(), ids=TALKS)
@@ -133,11 +133,13 @@ def _sent(steps: Steps) -> Request:
     return step.request
 
 
-def _talk(options: RegistryOptions | None = None, logins: Known[str] | None = None) -> Conversation:
+def _talk(
+    options: RegistryOptions | None = None, logins: AnswerCache[str] | None = None
+) -> Conversation:
     return Conversation(
         Repository("r.site", "a/b"),
         options or RegistryOptions(),
-        logins=logins or Known(),
+        logins=logins or AnswerCache(),
         jitter=lambda: 0.0,
     )
 
@@ -163,7 +165,7 @@ def test_what_is_large_is_given_more_time() -> None:
 
 def test_a_login_that_is_known_is_shown_at_once_and_only_where_it_belongs() -> None:
     """The registry is its scheme, host and port; logins are told apart by their scope."""
-    logins: Known[str] = Known()
+    logins: AnswerCache[str] = AnswerCache()
     logins.keep(("r.site", "repository:a/b:pull"), "Bearer t1", size=9)
 
     own = _sent(_talk(logins=logins).ask("GET", "/v2/"))
@@ -183,7 +185,11 @@ def test_a_login_that_is_known_is_shown_at_once_and_only_where_it_belongs() -> N
 def test_a_token_is_asked_for_by_what_is_done(*, push: bool, rights: str) -> None:
     """And never by what the registry would have asked for."""
     talk = Conversation(
-        Repository("r.site", "a/b"), RegistryOptions(), logins=Known(), jitter=float, push=push
+        Repository("r.site", "a/b"),
+        RegistryOptions(),
+        logins=AnswerCache(),
+        jitter=float,
+        push=push,
     )
     steps = talk.ask("GET", "/v2/")
     next(steps)
@@ -199,7 +205,7 @@ def test_a_token_is_asked_for_by_what_is_done(*, push: bool, rights: str) -> Non
 def test_a_registry_of_this_machine_may_lead_to_another() -> None:
     """Whoever names one by localhost may be led to 127.0.0.1."""
     talk = Conversation(
-        Repository("localhost:5000", "a/b"), RegistryOptions(), logins=Known(), jitter=float
+        Repository("localhost:5000", "a/b"), RegistryOptions(), logins=AnswerCache(), jitter=float
     )
     steps = talk.ask("GET", "/v2/", follow=True)
     next(steps)

@@ -9,7 +9,7 @@ import pytest
 from imagekit.errors import InputError, RegistryError
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.proxies import Proxies
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request
 from tests.support.hostile import Answer, HostileRegistry
 from tests.support.proxy import Told, proxy, tls_server
@@ -181,4 +181,4 @@ def test_a_place_of_this_machine_is_refused_before_a_proxy(monkeypatch: pytest.M
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     request = Request(method="GET", url="http://169.254.169.254/", deadline=5, outside=True)
     with pytest.raises(RegistryError):
-        LightTransport(RegistryOptions()).send(request)
+        StdlibTransport(RegistryOptions()).send(request)

@@ -9,7 +9,7 @@ from imagekit.oci.location import REGISTRY
 from imagekit.oci.registry import connect
 from imagekit.oci.registry.deadline_socket import Limit
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request
 from imagekit.oci.types import BUNDLE, Descriptor
 from tests.support.hostile import Answer, HostileRegistry
@@ -18,7 +18,7 @@ from tests.support.replay import Stage
 
 def test_no_more_than_32_connections_stay_open() -> None:
     """Ten thousand images in as many registries do not use up the files of a process."""
-    transport = LightTransport(RegistryOptions())
+    transport = StdlibTransport(RegistryOptions())
     closed: list[int] = []
     for number in range(40):
         connection = http.client.HTTPConnection(f"host{number}")
@@ -32,7 +32,7 @@ def test_no_more_than_32_connections_stay_open() -> None:
 def test_one_connection_serves_one_request_after_the_other() -> None:
     """What was read to its end is asked again over the same connection."""
     with HostileRegistry(lambda _: Answer(body=b"x")) as server:
-        transport = LightTransport(RegistryOptions())
+        transport = StdlibTransport(RegistryOptions())
         for _ in range(5):
             request = Request(method="GET", url=f"http://{server.host}/v2/", deadline=5)
             with transport.send(request) as response:
