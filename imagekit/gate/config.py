@@ -227,6 +227,7 @@ def _upstream(values: Values) -> Upstream:
         plain_http=values["plainHttp"],
         ca_file=values["caFile"],
         realms=values["realms"],
+        # Shorter and fewer than for a user's own commands: a client waits for the gate meanwhile.
         connect_seconds=5,
         read_seconds=values["readSeconds"],
         attempts=2,

@@ -36,7 +36,7 @@ class Listings(Struct, frozen=True, kw_only=True):
             seen: returns whether the client may see a repository.
 
         Raises:
-            RefusedError: it is not given.
+            RequestRefusedError: it is not given.
         """
         names = upstreams.catalog() if self.with_catalog else None
         if names is None:
@@ -50,7 +50,7 @@ class Listings(Struct, frozen=True, kw_only=True):
         """Answer a list of tags or referrers.
 
         Raises:
-            RefusedError: it is not given, or the upstream does not give it.
+            RequestRefusedError: it is not given, or the upstream does not give it.
         """
         if isinstance(ask, AskTags):
             if not self.with_tags:

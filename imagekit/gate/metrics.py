@@ -64,6 +64,7 @@ class Metrics:
     def _histogram(self) -> list[str]:
         name = "imagekit_gate_decision_seconds"
         lines = _head(name, "how long judgements took", "histogram")
+        # The exposition format wants the last bucket, +Inf, to hold the whole count.
         limits = [*(f"{limit:g}" for limit in _BUCKETS), "+Inf"]
         lines += [
             f'{name}_bucket{{le="{limit}"}} {count}'

@@ -47,7 +47,7 @@ class Once:
             asker: who wants it.
 
         Raises:
-            RefusedError: it takes too long (503), or too much waits (429).
+            RequestRefusedError: it takes too long (503), or too much waits (429).
         """
         job = self._jobs.get(key)
         if job is None:

@@ -83,7 +83,7 @@ def parse(target: str) -> Ask:
     """Read the target of a request, exactly as it came over the wire.
 
     Raises:
-        RefusedError: it is not of the grammar (400 or 404).
+        RequestRefusedError: it is not of the grammar (400 or 404).
     """
     path, _, query = target.partition("?")
     if len(target) > MAX_TARGET or not _CHARACTERS.issuperset(path):

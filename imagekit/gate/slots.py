@@ -62,7 +62,7 @@ class FairSlots:
         """Return a place in the row.
 
         Raises:
-            RefusedError: too much waits already (429).
+            RequestRefusedError: too much waits already (429).
         """
         self._check(asker)
         ticket = Ticket(asyncio.get_running_loop().create_future())
@@ -82,7 +82,7 @@ class FairSlots:
         """Wait for the slot and hold it.
 
         Raises:
-            RefusedError: the place was needed for somebody with less that waits (429).
+            RequestRefusedError: the place was needed for somebody with less that waits (429).
         """
         try:
             await ticket.given

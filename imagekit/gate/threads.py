@@ -40,7 +40,7 @@ class FairThreads:
         """Let all who want the same at once wait for one piece of work, which uses ``call``.
 
         Raises:
-            RefusedError: it takes too long (503), or too much waits (429).
+            RequestRefusedError: it takes too long (503), or too much waits (429).
         """
         return await self._once.do(key, work, slots=self._slots, asker=asker)
 

@@ -165,7 +165,7 @@ class Upstreams:
         """Return which upstream a request means, and what the repository is called there.
 
         Raises:
-            RefusedError: there is no such upstream.
+            RequestRefusedError: there is no such upstream.
         """
         upstream, inner = self._choose(ask.path, ask.namespace)
         inner = self._names[upstream.name].known_as(inner)
@@ -176,7 +176,7 @@ class Upstreams:
         """Return the repository that was chosen.
 
         Raises:
-            RefusedError: a layout has no such one.
+            RequestRefusedError: a layout has no such one.
         """
         upstream = chosen.upstream
         repository = self._names[upstream.name].repository(chosen.inner)
@@ -230,7 +230,7 @@ class _Names(Protocol):
         ...
 
     def repository(self, path: str) -> Repository:
-        """Return the repository by the upstream's name; RefusedError where there is none."""
+        """Return the repository by the upstream's name; RequestRefusedError where there is none."""
         ...
 
     def paths(self) -> Iterable[str] | None:
@@ -277,7 +277,7 @@ class _LayoutNames:
         """Return the repository by the name that the layout gives it, without its host part.
 
         Raises:
-            RefusedError: there is none or several, or the layout cannot be read.
+            RequestRefusedError: there is none or several, or the layout cannot be read.
         """
         hosts = {host for host, name in self._all() if name == path}
         if len(hosts) != 1:
@@ -289,7 +289,7 @@ class _LayoutNames:
         """Return the path of every image that the layout names.
 
         Raises:
-            RefusedError: the layout cannot be read.
+            RequestRefusedError: the layout cannot be read.
         """
         return (path for _, path in self._all())
 

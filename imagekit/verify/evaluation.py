@@ -56,11 +56,13 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
 
     def findings(self, content: ImageContent) -> tuple[Finding, ...]:
         """Return the findings on the image, its signatures and attestations."""
+        # By each digest of the same bytes: a deny list may name either.
         names = dict.fromkeys((*content.listed, *sorted(content.names)))
         denied = [finding for digest in names for finding in self._denied(digest)]
         findings = (*content.findings, *denied, *check_platforms(self.rule, content))
         if refused(findings):
             return findings
+        # Behind the deny list: an exception stands for signatures, and takes no denial back.
         waived = self._waiver()
         return (*findings, *(waived or self._trust(content)))
 
@@ -98,9 +100,12 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
             return withdrawn
         fresh = check_freshness(top, self.context.memory)
         judged = self._warned([*fresh.findings, *self._levels(top, content)])
+        # What was left unread decides only where nothing else refuses.
         judged = judged if refused(judged) else (*judged, *check_unread(top))
         if refused(judged):
             return judged
+        # Of a refused image nothing is remembered: it must not raise what later ones are compared
+        # with.
         return (*judged, *self._remembered(top, fresh))
 
     def _withdrawn(self, content: ImageContent) -> tuple[Finding, ...]:
@@ -110,6 +115,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
         """
         whole = self._looked_at(content) if content.is_index and self._judges_parts() else ()
         done = {self.image.digest, *(part.reference.digest for part in whole)}
+        # ``_judged_part`` looks for the withdrawals of those that are done.
         rest = [digest for digest in dict.fromkeys(content.listed) if digest not in done]
         results = in_order(self._withdrawal, rest, at_once=self.context.at_once)
         return tuple(finding for findings in results for finding in findings)

@@ -138,6 +138,7 @@ def _releases(image_evidence: ImageEvidence) -> tuple[tuple[Release, ...], tuple
     for evidence in image_evidence.evidence:
         if evidence.predicate_type != RELEASE or not evidence.about:
             continue
+        # Else anybody who may push could raise the sequence.
         if isinstance(image_evidence.counting(evidence, image_evidence.rule.authorities), Refusal):
             continue
         try:
@@ -145,6 +146,7 @@ def _releases(image_evidence: ImageEvidence) -> tuple[tuple[Release, ...], tuple
         except DocumentError as fault:
             faults.append(fault.message)
             continue
+        # The same key may release the same image in another repository, with sequences of its own.
         if canonical_name(release.repository) == name:
             releases.append(release)
         else:

@@ -54,6 +54,7 @@ def open_policy(
     policy = load_policy(file)
     clock = clock or SystemClock()
     now = clock.now()
+    # Without signers nobody answers for the name: two files may have the same one.
     slot = f"@policy:{policy.name}:{_place(file)}"
     standing: list[Finding] = []
     if signers is not None:
@@ -62,6 +63,7 @@ def open_policy(
         signature = _signature(file)
         finding = check_signature(policy, signature, signers, now=now, certificates=verifier)
         standing.append(finding)
+    # A policy that is not in force must not raise the version that is remembered.
     accepted = not_in_force(policy, Now(now)) is None and all(
         finding.severity == "ok" for finding in standing
     )

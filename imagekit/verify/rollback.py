@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS seen (
   digest TEXT NOT NULL
 ) WITHOUT ROWID
 """
+# One statement, so that of two processes the higher sequence stays.
 _RAISE = """
 INSERT INTO seen (name, sequence, digest) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest

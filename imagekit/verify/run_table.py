@@ -33,8 +33,8 @@ class Tested(Struct, frozen=True, kw_only=True):
         return not self.why_not
 
 
-class _At(Struct, frozen=True):
-    """A clock that stands."""
+class _FixedClock(Struct, frozen=True):
+    """A clock that always gives one time."""
 
     time: datetime
 
@@ -77,7 +77,7 @@ def _run(
             policy=policy,
             reader=reader,
             options=options,
-            clock=_At(now),
+            clock=_FixedClock(now),
             memory=ScratchRollbackStore(case.seen),
         )
     except ImagekitError as error:

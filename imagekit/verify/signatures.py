@@ -23,6 +23,7 @@ def check_signature(image_evidence: ImageEvidence) -> Finding:
     """Return the finding on the image's signatures, or on its verification summaries."""
     good, refusals = accepted(image_evidence)
     signers = distinct(good)
+    # A threshold of 0 would allow what nobody has signed.
     if len(signers) >= max(1, image_evidence.rule.threshold):
         return ok("signature", _signed_by(image_evidence, signers))
     if signers:
@@ -54,6 +55,7 @@ def distinct(good: Iterable[tuple[Evidence, tuple[Authority, ...]]]) -> tuple[Ev
     for evidence, authorities in good:
         first.setdefault(evidence.signatory, evidence)
         candidates = options.setdefault(evidence.signatory, [])
+        # One signer may have several statements, which count for different authorities.
         candidates += [authority for authority in authorities if authority not in candidates]
     taken: dict[Authority, Signatory] = {}
     for signatory in options:
@@ -189,6 +191,8 @@ def _too_few(
 
 def _unsigned(image_evidence: ImageEvidence, refusals: Sequence[Refusal]) -> Finding:
     reason = nearest(refusals)
+    # That somebody unknown signed, too, does not explain why the signatures are missing; a lost
+    # list does.
     if reason is not None and not (reason.code in ORDINARY and image_evidence.attachments.trace):
         trusted = ", ".join(authority.name for authority in image_evidence.rule.authorities)
         hint = reason.hint or f"a signature by {trusted} is wanted: {image_evidence.remedy}"

@@ -81,6 +81,7 @@ def check_signature(
     trusted = TrustedSigners(
         authorities=signers.authorities, digest=policy.digest, certificates=certificates
     )
+    # By the same code that verifies the bundles of images.
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(bundle), raw=bundle)
     (result,) = verify_candidates((candidate,), trusted)
     fault = _refused(result, signers, now=now)
@@ -114,6 +115,7 @@ def check_version(
     try:
         highest = memory.highest(slot)
         if highest is not None:
+            # A policy without a signature may be edited in place: only its version is compared.
             known = mark if signed else replace(mark, digest=highest.digest)
             if known.goes_back_from(highest):
                 return (_went_back(policy, highest),)
@@ -165,6 +167,7 @@ def _fault(policy: Policy, evidence: Evidence, bundle: bytes, /, *, signers: Pol
 def _exchanged(policy: Policy, bundle: bytes) -> str:
     """Return which of the files that the policy names is not the one that was signed."""
     subjects = statement_of(parse_bundle(bundle).envelope).subjects
+    # Path and digest together: exchanging two signed key files for each other is a change, too.
     signed = {(subject.name, subject.digest) for subject in subjects}
     for path, digest in policy.files:
         if (path, digest) not in signed:

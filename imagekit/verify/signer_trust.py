@@ -68,6 +68,7 @@ def counting(
         deny: who may not any more.
         now: the present time.
     """
+    # Before anything that could allow it.
     refusal = denied(evidence, deny)
     if refusal is not None:
         return refusal
@@ -105,6 +106,7 @@ def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal
             message=f"the key {signatory.fingerprint} is trusted for other things, not for this",
         )
     wanted = [identity for authority in authorities for identity in authority.identities]
+    # A subject alone is no identity: every issuer can vouch for any.
     if any(matches(identity.subject, signatory.subject) for identity in wanted):
         return Refusal(
             code="ISSUER_MISMATCH",
@@ -118,6 +120,7 @@ def _stranger(signatory: Signatory, authorities: Sequence[Authority]) -> Refusal
 
 def _fault(evidence: Evidence, authority: Authority, now: Now) -> Refusal | None:
     transparency = _witness(evidence, authority)
+    # Another authority's trusted root has verified it, and this one's has not.
     if isinstance(evidence.signatory, Certified) and transparency is None:
         return Refusal(
             code="UNTRUSTED_KEY",
@@ -136,6 +139,7 @@ def _witness_fault(transparency: TransparencyResult | None, authority: Authority
         else (ServiceResult(), ServiceResult())
     )
     for need, result in ((authority.tlog, log), (authority.timestamp, timestamps)):
+        # A proof that is there and does not hold refuses, also where none is required.
         if need is not Need.OFF and result.fault is not None:
             return result.fault
     if authority.tlog is Need.REQUIRED and not log.there:

@@ -115,6 +115,7 @@ class Verifier:
             location=wanted.location,
             certificates=self._certificates,
             memory=self._memory,
+            # A layout answers at once; threads would only cost.
             at_once=at_once if wanted.location.is_remote else 1,
         )
         return judge(wanted.reference, self._policy, context)

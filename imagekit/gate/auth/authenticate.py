@@ -72,7 +72,7 @@ class Authenticator:
     """Knows clients; on one event loop.
 
     Args:
-        rights: what the configuration says; it holds as long as the guard does.
+        rights: what the configuration says; it holds as long as this object does.
         limits: how many wrong passwords a client may show.
     """
 
@@ -91,7 +91,7 @@ class Authenticator:
             address: the client by its address, for which wrong passwords are counted.
 
         Raises:
-            RefusedError: it showed too many wrong ones (429).
+            RequestRefusedError: it showed too many wrong ones (429).
         """
         if self.open:
             return NOBODY
@@ -123,7 +123,7 @@ class Authenticator:
         """Refuse who may not see a repository, or without one who is not known at all.
 
         Raises:
-            RefusedError: 401 where a login may help, else 403.
+            RequestRefusedError: 401 where a login may help, else 403.
         """
         if self.open:
             return
@@ -146,7 +146,7 @@ class Authenticator:
         """Refuse who is nobody in particular, whatever everybody may pull.
 
         Raises:
-            RefusedError: 401.
+            RequestRefusedError: 401.
         """
         if not self.open and (client.refused or client.name == ANONYMOUS):
             raise self._unauthorized("log in first")
@@ -245,7 +245,7 @@ class _Passwords:
         """Return whether a password is right.
 
         Raises:
-            RefusedError: too many were wrong (429), or the check takes too long (503).
+            RequestRefusedError: too many were wrong (429), or the check takes too long (503).
         """
         if not self._decoy:
             return False

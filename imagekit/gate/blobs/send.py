@@ -41,7 +41,7 @@ def span_of(header: str | None, size: int) -> ByteRange:
     """Read a Range header (RFC 9110 section 14.2); several ranges are answered by the whole.
 
     Raises:
-        RefusedError: the range lies outside (416).
+        RequestRefusedError: the range lies outside (416).
     """
     whole = ByteRange(0, size, size)
     if header is None:

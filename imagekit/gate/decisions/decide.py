@@ -78,6 +78,7 @@ def decide(
         at_once=REQUESTS,
     )
     verdict = judge(reference.reference, active.policy, context)
+    # The bytes that were judged, not others that are read again.
     manifest = None if verdict.digest is None else recorder.manifests.get(verdict.digest)
     allowed = verdict.allowed and manifest is not None
     closure = DecisionClosure()
@@ -88,6 +89,7 @@ def decide(
         )
         fresh = now + lifetimes.allowed
         times = (time for time in moments(active.policy) if time > now)
+        # A date in the policy may change what it says, though no check of this image named it.
         until = min(longest, verdict.until or longest, *times)
     else:
         fresh = until = now + lifetimes.denied

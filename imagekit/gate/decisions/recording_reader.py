@@ -74,6 +74,7 @@ class RecordingReader:
             try:
                 self._known[key] = ask()
             except ImagekitError as error:
+                # Also a refusal: one judgement must not see two states of a registry.
                 self._known[key] = error
                 raise
         answer = self._known[key]

@@ -56,11 +56,13 @@ class RedisShared:
                 *decision.closure.blobs,
             )
             made = decision.made.timestamp()
+            # No transaction: a decision of which a part is missing is not found, and is made again.
             with self._redis.pipeline(transaction=False) as pipe:
                 pipe.set(key, _packed(decision), ex=_KEPT)
                 for digest in members:
                     place = f"{_PREFIX}member:{subject.place.key}@{digest}"
                     pipe.zadd(place, {f"{subject.digest} {subject.tag}": made})
+                    # By the time of judgement: the newest stay.
                     pipe.zremrangebyrank(place, 0, -1 - _MOST_ROOTS)
                     pipe.expire(place, _KEPT)
                 if subject.tag:

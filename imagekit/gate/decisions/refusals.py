@@ -59,7 +59,7 @@ def refusing(missing: RequestRefusedError | None = None) -> Iterator[None]:
         missing: the answer for what the upstream does not have.
 
     Raises:
-        RefusedError: for every other error of imagekit.
+        RequestRefusedError: for every other error of imagekit.
     """
     try:
         yield

@@ -149,7 +149,7 @@ class DecisionService:
         """Return a manifest that is allowed.
 
         Raises:
-            RefusedError: it is denied, not there, or nothing can be decided now.
+            RequestRefusedError: it is denied, not there, or nothing can be decided now.
         """
         request = _JudgementRequest(upstream, reference, self._active(), asker)
         if isinstance(reference, TaggedReference):
@@ -177,7 +177,7 @@ class DecisionService:
         """Return a blob that an allowed image consists of.
 
         Raises:
-            RefusedError: no allowed image does, or nothing can be decided now.
+            RequestRefusedError: no allowed image does, or nothing can be decided now.
         """
         request = _JudgementRequest(
             upstream, PinnedReference(repository, digest), self._active(), asker
@@ -194,7 +194,7 @@ class DecisionService:
         """Return the tags of a repository that some rule speaks of.
 
         Raises:
-            RefusedError: no rule does, or the upstream does not give them.
+            RequestRefusedError: no rule does, or the upstream does not give them.
         """
         self._check_ruled(repository)
         reader = self._readers.of(upstream)
@@ -212,7 +212,7 @@ class DecisionService:
         """Return what names a manifest as its subject; nothing of it has been verified.
 
         Raises:
-            RefusedError: no rule speaks of the repository, or the upstream fails.
+            RequestRefusedError: no rule speaks of the repository, or the upstream fails.
         """
         self._check_ruled(subject.repository)
         reader = self._readers.of(upstream)

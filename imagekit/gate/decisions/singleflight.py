@@ -34,7 +34,7 @@ class SingleFlight:
         Who goes away does not end the work; the others still wait for it.
 
         Raises:
-            RefusedError: the work failed, takes too long, or the asker wants too much at once.
+            RequestRefusedError: the work failed, takes too long, or too much waits for the asker.
         """
         with refusing():
             return await self._of(upstream).once(key, work, asker=asker)

@@ -28,6 +28,7 @@ def check_sbom(predicate: Mapping[str, object], condition: SbomCondition) -> Ref
     faults: list[Refusal] = []
     for component in components_of(predicate):
         if component.part and (component.name or component.purls):
+            # A component that is named several times is counted once.
             parts.add((component.name, component.version, component.purls))
         if faults:
             # The rest is read all the same: what is too large or malformed is no SBOM at all.
