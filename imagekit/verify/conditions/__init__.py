@@ -3,7 +3,7 @@
 Each is a function of predicate, condition and time, and returns why the predicate does not do, or
 None. What must hold of all of them:
 
-1. Everything in a predicate is a stranger's text until its type was looked at. A document that is
+1. Everything in a predicate is untrusted text until its type was checked. A document that is
    not what its type promises is refused (``BAD_STATEMENT``), and never taken for an empty one.
 2. Counts are bounded, and no work grows faster than the document.
 3. What cannot be decided is refused: a version that cannot be compared, a severity that nobody

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from imagekit.documents.fields import Fields
 from imagekit.verify.conditions.purls import is_purl
-from imagekit.verify.conditions.stranger_json import (
+from imagekit.verify.conditions.untrusted_json import (
     by_lower_case,
     exactly,
     fields_of,

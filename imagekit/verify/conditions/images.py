@@ -16,7 +16,7 @@ from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.hostname import HUB, canonical_host
 from imagekit.oci.reference import LAYOUT_HOST, Repository, complete_name
 from imagekit.verify.conditions.purls import is_purl, parse_purl, qualifier
-from imagekit.verify.conditions.stranger_json import BAD_STATEMENT, shown
+from imagekit.verify.conditions.untrusted_json import BAD_STATEMENT, shown
 
 _SCHEMES = ("oci://", "docker://", "docker-image://")
 _RECIPE = "recipe:"

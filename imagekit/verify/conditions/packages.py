@@ -22,7 +22,7 @@ from msgspec import Struct, field
 from imagekit.policy.condition import PackageRange
 from imagekit.verify.conditions.components import SbomComponent
 from imagekit.verify.conditions.purls import parse_purl, qualifier
-from imagekit.verify.conditions.stranger_json import shown, too_many
+from imagekit.verify.conditions.untrusted_json import shown, too_many
 
 if TYPE_CHECKING:
     from packageurl import PackageURL

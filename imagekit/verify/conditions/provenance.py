@@ -15,7 +15,7 @@ from imagekit.policy.condition import ProvenanceCondition
 from imagekit.policy.glob import matches
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.images import image_named
-from imagekit.verify.conditions.stranger_json import (
+from imagekit.verify.conditions.untrusted_json import (
     by_lower_case,
     exactly,
     fields_of,

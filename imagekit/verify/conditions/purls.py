@@ -1,9 +1,9 @@
-"""Package URLs in a stranger's document."""
+"""Package URLs in an untrusted document."""
 
 from typing import TYPE_CHECKING
 
 from imagekit.errors import DocumentError
-from imagekit.verify.conditions.stranger_json import BAD_STATEMENT, shown
+from imagekit.verify.conditions.untrusted_json import BAD_STATEMENT, shown
 
 if TYPE_CHECKING:
     from packageurl import PackageURL

@@ -13,7 +13,7 @@ from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.components import SbomComponent, components_of
 from imagekit.verify.conditions.licences import covered, named_in, normal, states_nothing
 from imagekit.verify.conditions.packages import DeniedPackages
-from imagekit.verify.conditions.stranger_json import shown
+from imagekit.verify.conditions.untrusted_json import shown
 
 
 def check_sbom(predicate: Mapping[str, object], condition: SbomCondition) -> Refusal | None:

@@ -21,7 +21,7 @@ from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.results import Refusal
 from imagekit.signatures.vsa import Summary, parse_summary
 from imagekit.verify.conditions.images import image_named
-from imagekit.verify.conditions.stranger_json import age_fault, shown
+from imagekit.verify.conditions.untrusted_json import age_fault, shown
 from imagekit.verify.identity import accepts, wanted
 
 _HINT = "verify the image there, and issue a summary: imagekit verify REFERENCE --vsa"

@@ -17,7 +17,7 @@ from imagekit.documents.fields import Fields
 from imagekit.policy.condition import Severity, VulnerabilityCondition
 from imagekit.policy.now import Now
 from imagekit.signatures.results import Refusal
-from imagekit.verify.conditions.stranger_json import (
+from imagekit.verify.conditions.untrusted_json import (
     age_fault,
     by_lower_case,
     exactly,

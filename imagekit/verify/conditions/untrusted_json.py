@@ -1,4 +1,4 @@
-"""What the conditions share: looks into JSON that a stranger wrote, and ages."""
+"""What the conditions share: reading of untrusted JSON, and ages."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _SHOWN = 80
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a stranger's text, for a message."""
+    """Return the beginning of an untrusted text, for a message."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
