@@ -8,8 +8,9 @@ import functools
 import importlib
 import keyword
 import sys
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from imagekit.cli.console import Console
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
@@ -37,8 +38,51 @@ _LEFT_ALONE = 141
 class _Parser(argparse.ArgumentParser):
     """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
 
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = tuple(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        # argparse misses what is required before it looks at what it does not know, and one is
+        # often the other, misspelt.
+        option, options = self._unknown_option(), self._options()
+        if option:
+            raise self._unknown(option, options, f"there is no option {option}")
+        verb, verbs = self._words[0] if self._words else "", [*self._verbs()]
+        if verbs and verb and not verb.startswith("-") and verb not in verbs:
+            raise self._unknown(verb, verbs, f"{verb!r} is none of: {', '.join(verbs)}")
         raise UsageError(message, hint=f"see: {self.prog} --help")
+
+    def _unknown_option(self) -> str:
+        known = self._options()
+        for word in self._words:
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                return name
+        return ""
+
+    def _unknown(self, word: str, known: list[str], message: str) -> UsageError:
+        import difflib
+
+        close = difflib.get_close_matches(word, known, n=1)
+        guess = f"did you mean {close[0]}? " if close else ""
+        return UsageError(message, hint=f"{guess}see: {self.prog} --help")
+
+    def _options(self) -> list[str]:
+        """Return the options of the command and of its own verbs."""
+        options = [option for action in self._actions for option in action.option_strings]
+        for parser in self._verbs().values():
+            options += parser._options()  # noqa: SLF001 - of this class
+        return options
+
+    def _verbs(self) -> "dict[str, _Parser]":
+        """Return the parsers of the command's own verbs: ``new`` and ``lint`` of ``policy``."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no public name
+                return dict(action.choices)
+        return {}
 
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
         # argparse passes over what cannot be written.
@@ -86,14 +130,16 @@ def _dispatch(words: list[str], console: Console) -> int:
 
 
 def _without_command(words: list[str], console: Console) -> int:
-    if HELP_WORDS.intersection(words):
+    if words[:1] == ["help"] and len(words) > 1:
+        if words[1] not in COMMANDS:
+            raise _unknown(words[1:])
+        return _dispatch([*words[1:], "--help"], console)
+    if not words or words == ["help"] or HELP_WORDS.intersection(words):
         print_help()
     elif "--version" in words:
         console.result(*_version())
-    elif words:
-        raise _unknown(words)
     else:
-        raise UsageError("no command", hint="see: imagekit --help")
+        raise _unknown(words)
     return 0
 
 

@@ -52,7 +52,7 @@ exit codes:
      or reference                64  wrong usage
   3  denied by the policy         141  whoever read the output left before its end
 
-`imagekit COMMAND --help` explains a command, with examples.
+`imagekit help COMMAND` explains a command, with examples.
 """
 
 

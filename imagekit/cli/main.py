@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         gc.set_threshold(_GARBAGE)
         prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] and words[0] in HELP_WORDS:
+    if not words or words[0] in HELP_WORDS:
         # What cannot be written is told as for any command: by what is imported below.
         with suppress(OSError):
             print_help()

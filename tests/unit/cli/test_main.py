@@ -152,7 +152,74 @@ def test_an_option_before_its_command_is_told_its_place(capsys: pytest.CaptureFi
     assert "imagekit lint --quiet x" in said
 
 
-@pytest.mark.parametrize("words", [[], ["--no-such"], ["lint", "--no-such"]])
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        pytest.param(
+            ["verify", "x", "--polcy", "y"],
+            "there is no option --polcy",
+            "did you mean --policy? see: imagekit verify --help",
+            id="in the place of what is required",
+        ),
+        pytest.param(
+            ["lint", "x", "--jsn"], "there is no option --jsn", "did you mean --json?", id="besides"
+        ),
+        pytest.param(
+            ["policy", "new", "--imge", "x"],
+            "there is no option --imge",
+            "did you mean --image? see: imagekit policy new --help",
+            id="of a verb",
+        ),
+        pytest.param(
+            ["policy", "lint", "x", "--jsno=1"],
+            "there is no option --jsno",
+            "did you mean --json?",
+            id="with a value, behind a verb",
+        ),
+        pytest.param(
+            ["policy", "nwe", "--image", "x"],
+            "'nwe' is none of: new, ",
+            "did you mean new? see: imagekit policy --help",
+            id="a verb",
+        ),
+        pytest.param(["help", "verfy"], "'verfy' is not a command", "imagekit verify", id="help"),
+        pytest.param(["verify", "x"], "required: --policy", "imagekit verify --help", id="missing"),
+    ],
+)
+def test_what_is_misspelt_is_named_with_what_is_close(
+    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Argparse would name what is required instead, or list all that there is."""
+    assert cli.main(words) == 64
+    first, second = capsys.readouterr().err.splitlines()
+    assert message in first
+    assert hint in second
+
+
+def test_words_of_a_container_are_no_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands behind two dashes is the container's."""
+    assert cli.main(["run", "x", "--", "--polcy"]) == 64
+    assert "required: --policy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"]])
+def test_no_command_shows_the_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever types the bare name wants to know what there is."""
+    assert cli.main(words) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("usage: imagekit COMMAND")
+    assert shown.err == ""
+
+
+def test_help_explains_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """``imagekit help policy new`` is ``imagekit policy new --help``."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["help", "policy", "new"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: imagekit policy new")
+
+
+@pytest.mark.parametrize("words", [["--no-such"], ["lint", "--no-such"]])
 def test_wrong_usage_ends_with_64(install: Install, words: list[str]) -> None:
     """Exit code 2 stays free for bad input."""
     install()
