@@ -25,7 +25,13 @@ from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
 from imagekit.oci.codec import index_bytes, parse_descriptor, parse_manifest
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.reference import (
+    PinnedReference,
+    Reference,
+    Repository,
+    TaggedReference,
+    quoted,
+)
 from imagekit.oci.types import (
     INDEX,
     INDEX_TYPES,
@@ -42,6 +48,7 @@ from imagekit.oci.types import (
 # image-layout.md, "oci-layout file".
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _PIECE = 1 << 20
+_MOST_NAMES = 5
 _MAX_INDEX = 64 << 20
 _MAX_REFERRERS = 1000
 
@@ -347,12 +354,29 @@ def write_whole(path: Path, raw: bytes) -> None:
 
 
 def _tagged(store: ReadStore, reference: TaggedReference) -> Descriptor:
-    for entry in _read_index(store).manifests:
+    entries = _read_index(store).manifests
+    for entry in entries:
         if entry.annotations.get(REF_NAME) == reference.identity:
             return entry
-    raise NotFoundError(
+    raise _not_there(store, reference, entries)
+
+
+def _not_there(
+    store: ReadStore, reference: TaggedReference, entries: Sequence[Descriptor]
+) -> NotFoundError:
+    if store.index() is None:
+        why = "it has no index.json" if store.folder.exists() else "it does not exist"
+        return NotFoundError(
+            f"{store.folder} is no OCI layout: {why}",
+            hint="imagekit publish RECIPE --to oci:FOLDER makes one, and so does skopeo copy",
+        )
+    names = [entry.annotations[REF_NAME] for entry in entries if REF_NAME in entry.annotations]
+    listed = ", ".join(quoted(name)[1:-1] for name in names[:_MOST_NAMES])
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    known = f"it has {listed}{more}" if names else "none of its images has a name"
+    return NotFoundError(
         f"the layout {store.folder} has no image {reference.identity}",
-        hint="imagekit names images in a layout HOST/NAME:TAG, or localhost/NAME:TAG",
+        hint=f"{known}; a name in a layout is HOST/NAME:TAG, or localhost/NAME:TAG",
     )
 
 

@@ -25,6 +25,10 @@ _TAG = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
 # distribution-spec, "Pulling manifests". Its note on names: many clients take at most 255
 # characters.
 _MAX_TAG = 128
+_ADDRESSES = ("docker://", "http://", "https://")
+_TRANSPORTS = frozenset(
+    {"containers-storage", "dir", "docker-archive", "docker-daemon", "oci-archive", "sif"}
+)
 _MAX_NAME = 255
 _OFFICIAL = "library"
 """Where Docker Hub has the images whose names have one component."""
@@ -154,6 +158,7 @@ def parse_reference(text: str, *, whole: str = "") -> Reference:
             f"{quoted(text)} names a folder, and no image in a registry",
             hint="write HOST/NAME:TAG or HOST/NAME@sha256:...",
         )
+    _refuse_transport(text)
     rest, at, digest_text = text.partition("@")
     digest = Digest.parse(digest_text) if at else None
     name, tag = _split_tag(rest)
@@ -169,6 +174,24 @@ def parse_reference(text: str, *, whole: str = "") -> Reference:
             hint="write NAME:TAG or NAME@sha256:...; there is no default tag",
         )
     return TaggedReference(repository, tag)
+
+
+def _refuse_transport(text: str) -> None:
+    """Raise if a text begins with a transport of containers-transports(5), or is an address."""
+    for address in _ADDRESSES:
+        if text.startswith(address):
+            raise InvalidReferenceError(
+                f"{quoted(text)} begins with {address}, and the name of an image does not",
+                hint=f"write {quoted(text.removeprefix(address))[1:-1]}: images are in registries "
+                "unless oci:FOLDER says otherwise",
+            )
+    transport, _, rest = text.partition(":")
+    # A host may be called so: then its port follows.
+    if transport in _TRANSPORTS and not rest.partition("/")[0].isdigit():
+        raise InvalidReferenceError(
+            f"{quoted(text)} names an image by the transport {transport}:, which is not read",
+            hint="write HOST/NAME:TAG, or oci:FOLDER:NAME:TAG for an OCI layout",
+        )
 
 
 def check_tag(tag: str) -> None:

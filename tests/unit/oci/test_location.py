@@ -142,3 +142,28 @@ def test_any_text_is_refused_or_survives(text: str) -> None:
         except InvalidReferenceError:
             continue
         assert parse_located(located.full) == located
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("docker://reg.example/a:1", "write reg.example/a:1: "),
+        ("https://reg.example/a:1", "write reg.example/a:1: "),
+        ("http://reg.example/a:1", "write reg.example/a:1: "),
+        ("docker-daemon:a:1", "oci:FOLDER:NAME:TAG"),
+        ("containers-storage:reg.example/a:1", "oci:FOLDER:NAME:TAG"),
+        ("dir:folder", "oci:FOLDER:NAME:TAG"),
+        ("docker-archive:/a.tar", "oci:FOLDER:NAME:TAG"),
+    ],
+)
+def test_the_words_of_skopeo_are_answered_by_ours(text: str, remedy: str) -> None:
+    """A transport of another program is named, with what to write."""
+    with pytest.raises(InvalidReferenceError, match=r"transport|begins with") as caught:
+        parse_located(text)
+    assert remedy in caught.value.hint
+
+
+@pytest.mark.parametrize("host", ["docker:5000", "dir:5000", "sif:1"])
+def test_a_host_may_be_called_as_a_transport(host: str) -> None:
+    """Its port tells it from one."""
+    assert str(parse_located(f"{host}/a:1")) == f"{host}/a:1"

@@ -1,0 +1,65 @@
+"""Images that are not in a layout: what is said instead of them."""
+
+from pathlib import Path
+
+import pytest
+
+from imagekit.errors import NotFoundError
+from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore
+from imagekit.oci.reference import Repository, TaggedReference
+from imagekit.oci.types import INDEX, REF_NAME
+
+_WANTED = TaggedReference(Repository.parse("localhost/wanted"), "1")
+_EMPTY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % INDEX.encode()
+
+
+def _resolve(folder: Path) -> NotFoundError:
+    with pytest.raises(NotFoundError) as caught:
+        LayoutReader(LayoutStore(folder)).resolve(_WANTED)
+    return caught.value
+
+
+def test_a_folder_that_is_missing_is_said_to_be(tmp_path: Path) -> None:
+    """Else somebody looks for the image in a folder that is misspelt."""
+    assert (
+        f"{tmp_path / 'no'} is no OCI layout: it does not exist"
+        in _resolve(tmp_path / "no").message
+    )
+
+
+def test_a_folder_that_is_no_layout_is_said_to_be(tmp_path: Path) -> None:
+    """An empty folder has no images because it is none."""
+    assert "it has no index.json" in _resolve(tmp_path).message
+
+
+@pytest.mark.parametrize(
+    ("tags", "known"),
+    [
+        ([], "none of its images has a name"),
+        (["1", "2"], "it has reg.example/a:1, reg.example/a:2; a name"),
+        ([str(number) for number in range(7)], "a:3, reg.example/a:4, ...; a name"),
+    ],
+)
+def test_the_images_that_are_there_are_listed(tags: list[str], known: str, tmp_path: Path) -> None:
+    """A few of them: a layout may hold thousands."""
+    layout = LayoutRegistry(LayoutStore.create(tmp_path / "layout"))
+    repository = Repository.parse("reg.example/a")
+    raw = layout.manifest(layout.put_manifest(repository, INDEX, _EMPTY))
+    for tag in tags:
+        layout.tag(TaggedReference(repository, tag), raw)
+
+    error = _resolve(tmp_path / "layout")
+
+    assert error.message.endswith("has no image localhost/wanted:1")
+    assert known in error.hint
+
+
+def test_names_in_a_layout_move_no_cursor(tmp_path: Path) -> None:
+    """Whoever wrote the layout chose them."""
+    folder = tmp_path / "layout"
+    LayoutStore.create(folder)
+    entry = '{"mediaType":"%s","digest":"sha256:%s","size":1,"annotations":{"%s":"\\u001b[2Jx"}}'
+    text = entry % (INDEX, "ab" * 32, REF_NAME)
+    (folder / "index.json").write_text(f'{{"schemaVersion":2,"manifests":[{text}]}}')
+
+    assert "\x1b" not in _resolve(folder).hint
