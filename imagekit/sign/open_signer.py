@@ -116,10 +116,16 @@ def choose(
     # Before the password is asked for, and for as long as this process lives.
     hide_memory()
     wants = keyless or bool(options.identity_token) or options.trust_config is not None
-    if (key is None) != wants:
+    if key is None and not wants:
         raise UsageError(
-            "sign with --key FILE, or keyless: with one of them",
-            hint="--keyless, --identity-token and --trust-config sign keyless",
+            "nothing says what to sign with",
+            hint="--key FILE signs with a key (imagekit key generate makes one), --key URI with "
+            "one on a token or in a key service, and --keyless with an identity, such as a CI's",
+        )
+    if key is not None and wants:
+        raise UsageError(
+            "one signature is made by a key or keyless, and not by both",
+            hint="leave out --key, or all of --keyless, --identity-token and --trust-config",
         )
     return open_signer(key, password) if key is not None else keyless_signer(options)
 

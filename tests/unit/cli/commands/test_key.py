@@ -50,10 +50,25 @@ def test_sources_are_tried_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
     found = [find()]
     monkeypatch.setenv("COSIGN_PASSWORD", "of cosign")
     found.append(find())
-    monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "")
+    monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "of imagekit")
     found.append(find())
 
-    assert found == ["of the file", "of cosign", ""]
+    assert found == ["of the file", "of cosign", "of imagekit"]
+
+
+def test_an_empty_password_is_taken_only_where_it_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that nobody filled in must not seal a key; cosign's variable says it on purpose."""
+    path = tmp_path / "password"
+    path.write_text("of the file\n")
+    monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "")
+
+    assert password_source(path)() == "of the file"
+    with pytest.raises(SigningKeyError, match="no terminal"):
+        password_source(None)()
+    monkeypatch.setenv("COSIGN_PASSWORD", "")
+    assert password_source(path)() == ""
 
 
 def test_a_new_password_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
