@@ -6,8 +6,10 @@ retries, digests) is done by the session and the client for both transports alik
 oras' own: its HTTP session, its cookie policy, its view of hosts.
 """
 
+import ssl
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,8 +22,10 @@ from imagekit.errors import RegistryError
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.protocol import origin, shown
 from imagekit.oci.registry.proxies import Proxies
-from imagekit.oci.registry.stdlib_transport import tls_context
+from imagekit.oci.registry.stdlib_transport import tls_context, unreachable, untrusted
 from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
+
+_NO_CONNECTION = (urllib3.exceptions.NewConnectionError, ssl.SSLError)
 
 
 class OrasTransport:
@@ -45,14 +49,8 @@ class OrasTransport:
                 data=None if request.body is None else _Readable(request.body),
                 headers=_headers(request),
             )
-        except requests.exceptions.SSLError as error:
-            raise RegistryError(
-                f"the certificate of {shown(self._host)} is not trusted: {shown(str(error))}",
-                hint="--ca-file names the authority that signed it; --plain-http does without TLS",
-                code="TLS",
-            ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _fault(request, error) from error
+            raise _unanswered(request, error) from error
         return OrasResponse(request, answer, began)
 
 
@@ -184,6 +182,28 @@ def _headers(request: Request) -> dict[str, str]:
     if request.body is None and request.method in {"POST", "PUT", "PATCH"}:
         headers["Content-Length"] = "0"
     return headers
+
+
+def _unanswered(request: Request, error: Exception) -> RegistryError:
+    """Return the error for a request that got no answer, as the other transport tells it."""
+    chain = list(_chain(error))
+    # requests wraps what urllib3 wraps: only the innermost says why.
+    reason = next(
+        (cause for cause in reversed(chain) if isinstance(cause, OSError)), OSError(str(error))
+    )
+    key = origin(request.url)
+    place = f"{key[1]}:{key[2]}"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return untrusted(place, reason)
+    if any(isinstance(cause, _NO_CONNECTION) for cause in chain):
+        return unreachable(place, key[0], reason, proxy=Proxies().of(key))
+    return _fault(request, error)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _fault(request: Request, error: Exception) -> ConnectionFaultError:

@@ -92,13 +92,9 @@ class StdlibTransport:
         try:
             connection.connect()
         except ssl.SSLCertVerificationError as error:
-            raise RegistryError(
-                f"the certificate of {shown_host} is not trusted: {error.verify_message}",
-                hint="--ca-file names the authority that signed it",
-                code="TLS",
-            ) from error
+            raise untrusted(shown_host, error) from error
         except OSError as error:
-            raise _unreachable(shown_host, scheme, error, proxy=proxy) from error
+            raise unreachable(shown_host, scheme, error, proxy=proxy) from error
         # Behind a proxy nobody reaches this machine's own addresses: those never go through it.
         peer = connection.sock.getpeername()[0] if proxy is None else host
         if outside and is_inner_address(peer):
@@ -274,9 +270,19 @@ def _fault(request: Request, error: Exception, *, late: bool) -> ConnectionFault
     return ConnectionFaultError(message, hint="try again later", code=code)
 
 
-def _unreachable(
+def untrusted(host: str, error: ssl.SSLCertVerificationError) -> RegistryError:
+    """Return the error for a certificate that no known authority vouches for."""
+    return RegistryError(
+        f"the certificate of {shown(host)} is not trusted: {error.verify_message}",
+        hint="--ca-file names the authority that signed it",
+        code="TLS",
+    )
+
+
+def unreachable(
     host: str, scheme: str, error: OSError, *, proxy: Proxy | None
 ) -> ConnectionFaultError:
+    """Return the error for a host to which no connection could be made."""
     hint = "is the name right, and the registry running?"
     if isinstance(error, ssl.SSLError):
         hint = "it does not speak TLS; --plain-http does without, where that is what you want"
