@@ -38,6 +38,7 @@ from imagekit.gate.metrics import Metrics, Probes
 from imagekit.gate.pace import Pace
 from imagekit.gate.reload import PolicyInForce
 from imagekit.gate.upstreams import Upstreams
+from imagekit.oci.hostname import is_loopback
 from imagekit.policy.signers import PolicySigners
 from imagekit.signatures.sigstore.verifier import SigstoreVerifier
 from imagekit.verify.rollback import SqliteRollbackStore
@@ -137,6 +138,11 @@ async def _serve(parts: _Parts, ready: Callable[[str], None]) -> None:
             raise InputError("where shall the gate listen?", hint="say --listen HOST:PORT")
         tls = None if config.tls is None else tls_context(config.tls)
         address = await listen(stack, gate.handle, config.listen, tls=tls, options=options)
+        if tls is None and not is_loopback(str(address)):
+            _log.warning(
+                "logins of clients cross the network as plain text: give --tls-cert and --tls-key, "
+                "or listen on 127.0.0.1 behind a proxy that speaks TLS"
+            )
         # A withdrawal waits for nobody: reading the policy has a thread of its own.
         reader = ThreadPoolExecutor(1, "gate-policy")
         stack.callback(reader.shutdown, wait=False, cancel_futures=True)

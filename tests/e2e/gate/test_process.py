@@ -234,6 +234,15 @@ def test_outage_of_a_real_registry(tmp_path: Path) -> None:
     assert int(other.headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize(("address", "warned"), [("0.0.0.0:0", True), ("[::1]:0", False)])
+def test_a_public_address_without_tls_is_warned_of(
+    site: Site, address: str, *, warned: bool
+) -> None:
+    """Passwords and tokens would be read by whoever listens on the network."""
+    with GateProcess(site, "--listen", address) as gate:
+        assert ("cross the network as plain text" in gate.log.read_text()) == warned
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
