@@ -204,8 +204,8 @@ class Upstreams:
             return only, path
         named = self._by_name.get(first)
         if named is None or not rest:
-            known = ", ".join(sorted(self._by_name))
-            raise _unknown(f"{path} is in none of this gate's upstreams: {known}")
+            choices = ", ".join(sorted(self._by_name))
+            raise _unknown(f"{path} is in none of this gate's upstreams: {choices}")
         return named, rest
 
     def _meant(self, namespace: str) -> Upstream:
@@ -300,9 +300,9 @@ class _LayoutNames:
         try:
             status = (self._folder / "index.json").stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            known = self._known
-            if known is not None and known[0] == stamp:
-                return known[1]
+            cached = self._known
+            if cached is not None and cached[0] == stamp:
+                return cached[1]
             texts = [entry.annotations.get(REF_NAME, "") for entry in entries(self._folder)]
         except (OSError, ImagekitError) as error:
             raise unavailable(f"the layout cannot be read: {error}") from error

@@ -260,8 +260,8 @@ class LayoutRegistry(LayoutReader, frozen=True):
             )
 
         def add(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
-            known = any(entry.digest == descriptor.digest for entry in entries)
-            return entries if known else (*entries, descriptor)
+            listed = any(entry.digest == descriptor.digest for entry in entries)
+            return entries if listed else (*entries, descriptor)
 
         _change_index(self.store, add)
         return PinnedReference(repository, descriptor.digest)
@@ -284,7 +284,7 @@ class LayoutRegistry(LayoutReader, frozen=True):
             ]
             if same == [tagged]:
                 return entries
-            kept = [
+            others = [
                 entry
                 for entry in entries
                 if entry.annotations.get(REF_NAME) != reference.identity
@@ -298,8 +298,8 @@ class LayoutRegistry(LayoutReader, frozen=True):
                 if entry.annotations.get(REF_NAME) == reference.identity
                 and entry.digest != tagged.digest
             ]
-            known = {entry.digest for entry in kept}
-            return (*kept, *(entry for entry in lost if entry.digest not in known), tagged)
+            digests = {entry.digest for entry in others}
+            return (*others, *(entry for entry in lost if entry.digest not in digests), tagged)
 
         _change_index(self.store, move)
 

@@ -328,7 +328,8 @@ def _by_tag(collector: _Collector, *, suffix: str) -> RawManifest | Fault | None
     """Read what the tag ``ALGORITHM-HEX`` and the suffix points to, or None without such a tag."""
     image = collector.image
     if image.digest.algorithm != Digest.of(b"").algorithm:
-        # A tag has no room for a longer digest, and no tool writes one.
+        # cosign's tag has no room for a longer digest. NOTE: the referrers' tag has 64 characters
+        # of it (distribution-spec, "Referrers Tag Schema"); such a tag is not looked for.
         return None
     # cosign SIGNATURE_SPEC, "Tag-based Discovery"; without a suffix distribution-spec, "Referrers
     # Tag Schema".

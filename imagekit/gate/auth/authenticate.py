@@ -113,11 +113,11 @@ class Authenticator:
             # Who failed to log in has the anonymous name, and is not remembered under it.
             return False
         key = (client.name, path)
-        known = self._may.get(key)
-        if known is None:
-            known = self._granted(client, path)
-            self._may[key] = known
-        return known
+        allowed = self._may.get(key)
+        if allowed is None:
+            allowed = self._granted(client, path)
+            self._may[key] = allowed
+        return allowed
 
     def check(self, client: Client, path: str | None) -> None:
         """Refuse who may not see a repository, or without one who is not known at all.

@@ -62,12 +62,12 @@ class DecisionCache:
 
     async def find(self, subject: DecisionSubject) -> Decision | None:
         """Return the decision on a subject, however old it is."""
-        known = self._decisions.get(subject)
-        if known is None:
-            known = await self._ask(lambda: self._newest(subject))
-            if known is not None:
-                self.learn(known)
-        return known
+        decision = self._decisions.get(subject)
+        if decision is None:
+            decision = await self._ask(lambda: self._newest(subject))
+            if decision is not None:
+                self.learn(decision)
+        return decision
 
     async def latest(self, place: LocatedRepository, tag: str) -> Decision | None:
         """Return the decision on what a tag pointed to when it was allowed last."""

@@ -233,11 +233,11 @@ class DecisionService:
         key = (request.place, reference.tag)
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
-            known = await self._decision_cache.find(
+            cached = await self._decision_cache.find(
                 DecisionSubject(key[0], pin.digest, reference.tag)
             )
-            if known is not None and self._is_fresh(request, known):
-                return known, min(pin.until, known.fresh)
+            if cached is not None and self._is_fresh(request, cached):
+                return cached, min(pin.until, cached.fresh)
         decision = await self._verifying.once(
             ("tag", reference, request.active.fingerprint),
             lambda: self._resolve(request, reference),
@@ -264,14 +264,14 @@ class DecisionService:
             return await self._judge(request, recorder)
         key = (request.place, reference.tag)
         pin = self._pins.get(key)
-        known = await self._decision_cache.find(DecisionSubject(key[0], raw.digest, reference.tag))
+        cached = await self._decision_cache.find(DecisionSubject(key[0], raw.digest, reference.tag))
         # A tag that moved is judged even if it moved back to what was allowed a moment ago.
         moved = pin is None or pin.digest != raw.digest
-        if moved or known is None or not self._is_fresh(request, known):
-            known = await self._judge(request, recorder)
-        if known.digest is not None:
-            self._pins[key] = _Pin(digest=known.digest, until=self._now() + self._times.pin)
-        return known
+        if moved or cached is None or not self._is_fresh(request, cached):
+            cached = await self._judge(request, recorder)
+        if cached.digest is not None:
+            self._pins[key] = _Pin(digest=cached.digest, until=self._now() + self._times.pin)
+        return cached
 
     async def _instead(
         self, request: _JudgementRequest, reference: TaggedReference, error: RegistryError
@@ -292,20 +292,20 @@ class DecisionService:
     async def _stale(
         self, request: _JudgementRequest, reference: TaggedReference
     ) -> Decision | None:
-        known = await self._decision_cache.latest(request.place, reference.tag)
-        if known is None or not self._may_be_stale(request, known):
+        cached = await self._decision_cache.latest(request.place, reference.tag)
+        if cached is None or not self._may_be_stale(request, cached):
             return None
-        self._heard("stale", known, request.located)
-        return known
+        self._heard("stale", cached, request.located)
+        return cached
 
     # By digest: on its own, as a part, or as something that is attached.
 
     async def _by_digest(self, request: _JudgementRequest, reference: PinnedReference) -> Decision:
         request = request.of(reference)
         subject = DecisionSubject(request.place, reference.digest, reference.tag or "")
-        known = await self._decision_cache.find(subject)
-        if known is not None and self._is_fresh(request, known):
-            return known
+        cached = await self._decision_cache.find(subject)
+        if cached is not None and self._is_fresh(request, cached):
+            return cached
         recorder = RecordingReader(self._readers.of(request.upstream))
         try:
             return await self._verifying.once(
@@ -315,11 +315,11 @@ class DecisionService:
                 asker=request.asker,
             )
         except RequestRefusedError as error:
-            stale = known is not None and self._may_be_stale(request, known)
-            if error.status != _UNAVAILABLE or known is None or not stale:
+            stale = cached is not None and self._may_be_stale(request, cached)
+            if error.status != _UNAVAILABLE or cached is None or not stale:
                 raise
-            self._heard("stale", known, request.located)
-            return known
+            self._heard("stale", cached, request.located)
+            return cached
 
     async def _as_part(self, request: _JudgementRequest, digest: Digest) -> Served | None:
         """Return a manifest that is part of an image which is allowed, or that image itself."""
@@ -338,9 +338,9 @@ class DecisionService:
         self, request: _JudgementRequest, root: DecisionSubject
     ) -> Decision | None:
         """Return the decision on an image if it is allowed now; it is judged again if need be."""
-        known = await self._decision_cache.find(root)
-        if known is not None and self._is_fresh(request, known):
-            return known if known.allowed else None
+        cached = await self._decision_cache.find(root)
+        if cached is not None and self._is_fresh(request, cached):
+            return cached if cached.allowed else None
         pinned = PinnedReference(root.place.repository, root.digest, tag=root.tag or None)
         tries = [pinned] if pinned.tag is None else [pinned, pinned.with_digest(root.digest)]
         for reference in tries:
@@ -443,13 +443,13 @@ class DecisionService:
             message = f"imagekit gate: no rule of the policy speaks of {repository.name}"
             raise RequestRefusedError(403, "DENIED", message)
 
-    def _is_fresh(self, request: _JudgementRequest, known: Decision) -> bool:
-        return known.is_fresh(request.active.fingerprint, self._now())
+    def _is_fresh(self, request: _JudgementRequest, decision: Decision) -> bool:
+        return decision.is_fresh(request.active.fingerprint, self._now())
 
-    def _may_be_stale(self, request: _JudgementRequest, known: Decision) -> bool:
+    def _may_be_stale(self, request: _JudgementRequest, decision: Decision) -> bool:
         now = self._now()
-        recent = now < known.made + self._times.lifetimes.stale
-        return known.allowed and recent and known.holds(request.active.fingerprint, now)
+        recent = now < decision.made + self._times.lifetimes.stale
+        return decision.allowed and recent and decision.holds(request.active.fingerprint, now)
 
     def _is_down(self, place: LocatedRepository) -> bool:
         """Return whether the upstream failed a moment ago, here and not in another repository."""

@@ -79,9 +79,9 @@ class RegistryClient:
     def manifest(self, reference: Reference) -> RawManifest:
         """Return the exact bytes of a manifest; those known by digest are not asked for again."""
         if isinstance(reference, PinnedReference):
-            known = self._manifests.get((reference.repository.name, reference.digest))
-            if known is not None:
-                return known
+            cached = self._manifests.get((reference.repository.name, reference.digest))
+            if cached is not None:
+                return cached
         manifest = self._get_manifest(reference)
         key = (reference.repository.name, manifest.digest)
         self._manifests.keep(key, manifest, size=len(manifest.raw))
@@ -101,9 +101,9 @@ class RegistryClient:
             )
         # Another repository may not have it, or not for this user: that is an answer, too.
         key = (repository.name, descriptor.digest)
-        known = self._blobs.get(key)
-        if known is not None and len(known) == descriptor.size:
-            return known
+        cached = self._blobs.get(key)
+        if cached is not None and len(cached) == descriptor.size:
+            return cached
         with self.stream(repository, descriptor) as pieces:
             raw = b"".join(pieces)
         self._blobs.keep(key, raw, size=len(raw))

@@ -115,6 +115,8 @@ def tags_path(repository: Repository) -> str:
 
 def fallback_tag(digest: Digest) -> str:
     """Return the tag that lists the referrers where there is no API ("Referrers Tag Schema")."""
+    # NOTE: the schema cuts the value off after 64 characters. A longer one is no tag here, and is
+    # refused by whoever makes a reference of it.
     return f"{digest.algorithm}-{digest.hex}"
 
 
