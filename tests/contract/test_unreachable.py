@@ -10,13 +10,13 @@ import pytest
 from imagekit.errors import RegistryError
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.oras import OrasTransport
-from imagekit.oci.registry.stdlib_transport import LightTransport
+from imagekit.oci.registry.stdlib_transport import StdlibTransport
 from imagekit.oci.registry.transport import Request, Transport
 from tests.support.proxy import tls_server
 
 Make = Callable[[str, RegistryOptions], Transport]
 WAYS: dict[str, Make] = {
-    "stdlib": lambda _host, options: LightTransport(options),
+    "stdlib": lambda _host, options: StdlibTransport(options),
     "oras": OrasTransport,
 }
 
