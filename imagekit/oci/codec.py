@@ -8,6 +8,8 @@ CVE-2021-41190 for documents that are manifest and index at once).
 from collections.abc import Mapping, Sized
 from typing import Any
 
+from msgspec.structs import replace
+
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, InvalidReferenceError
 from imagekit.oci.digest import Digest
@@ -24,6 +26,7 @@ from imagekit.oci.types import (
     Index,
     Manifest,
     Platform,
+    RawManifest,
 )
 
 MAX_DESCRIPTORS = 1000
@@ -97,6 +100,18 @@ def parse_manifest(raw: bytes, media_type: str) -> Manifest | Index:
     raise DocumentError(
         f"{media_type[:100]!r} is neither a manifest nor an index", code="BAD_MEDIA_TYPE"
     )
+
+
+def as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
+    """Return the entry of a manifest in a list of referrers.
+
+    distribution-spec, "Pushing Manifests with Subject": without an artifactType the type of the
+    configuration stands in its place, and all annotations are copied.
+    """
+    kind = parsed.artifact_type
+    if not kind and isinstance(parsed, Manifest):
+        kind = parsed.config.media_type
+    return replace(manifest.descriptor, artifact_type=kind, annotations=parsed.annotations)
 
 
 def parse_config(raw: bytes) -> ImageConfig:

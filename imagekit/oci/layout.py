@@ -23,7 +23,7 @@ from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
-from imagekit.oci.codec import index_bytes, parse_descriptor, parse_manifest
+from imagekit.oci.codec import as_referrer, index_bytes, parse_descriptor, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
     PinnedReference,
@@ -204,7 +204,7 @@ class LayoutReader(Struct, frozen=True):
         for entry in _read_index(self.store).manifests:
             if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
                 continue
-            described = _as_referrer(self.store, entry, reference.digest)
+            described = _referrer_of(self.store, entry, reference.digest)
             if described is not None:
                 referrers.append(described)
         if len(referrers) > _MAX_REFERRERS:
@@ -397,15 +397,13 @@ def _read_manifest(store: ReadStore, digest: Digest) -> RawManifest:
     return RawManifest(media_type=media_type, digest=digest, raw=raw)
 
 
-def _as_referrer(store: ReadStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
+def _referrer_of(store: ReadStore, entry: Descriptor, subject: Digest) -> Descriptor | None:
     """Return the entry as a referrer of the subject, or None where it is not one."""
     manifest = _read_manifest(store, entry.digest)
     parsed = parse_manifest(manifest.raw, manifest.media_type)
     if parsed.subject is None or parsed.subject.digest != subject:
         return None
-    return replace(
-        manifest.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
-    )
+    return as_referrer(manifest, parsed)
 
 
 def _read_index(store: ReadStore) -> Index:

@@ -19,11 +19,11 @@ from imagekit.oci.archive import (
     whole,
     write_archive,
 )
-from imagekit.oci.codec import index_bytes, parse_manifest
+from imagekit.oci.codec import as_referrer, index_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index, RawManifest
+from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index
 from imagekit.offline.closure import Closure, closure
 from imagekit.offline.copy import MEGA
 from imagekit.offline.exported import (
@@ -232,11 +232,4 @@ def _listed(found: Closure) -> Iterator[Descriptor]:
     for tag, raw in sorted(found.tags, key=lambda pair: pair[0]):
         yield replace(raw.descriptor, annotations={REF_NAME: f"{name}:{tag}"})
     for raw in sorted(found.attached, key=lambda raw: str(raw.digest)):
-        yield _as_referrer(raw)
-
-
-def _as_referrer(raw: RawManifest) -> Descriptor:
-    parsed = parse_manifest(raw.raw, raw.media_type)
-    return replace(
-        raw.descriptor, artifact_type=parsed.artifact_type, annotations=parsed.annotations
-    )
+        yield as_referrer(raw, parse_manifest(raw.raw, raw.media_type))

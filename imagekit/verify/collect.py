@@ -27,6 +27,7 @@ from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import CachingReader, RegistryReader
+from imagekit.oci.registry.protocol import fallback_tag
 from imagekit.oci.types import (
     DOCUMENT_TYPES,
     MANIFEST_TYPES,
@@ -325,15 +326,12 @@ def _refuse_blob(collector: _Collector, layer: Descriptor, fault: Fault) -> None
 
 
 def _by_tag(collector: _Collector, *, suffix: str) -> RawManifest | Fault | None:
-    """Read what the tag ``ALGORITHM-HEX`` and the suffix points to, or None without such a tag."""
+    """Read what the tag of the image's referrers, or with a suffix cosign's, points to, if any."""
     image = collector.image
-    if image.digest.algorithm != Digest.of(b"").algorithm:
-        # cosign's tag has no room for a longer digest. NOTE: the referrers' tag has 64 characters
-        # of it (distribution-spec, "Referrers Tag Schema"); such a tag is not looked for.
+    if suffix and image.digest.algorithm != Digest.of(b"").algorithm:
+        # cosign SIGNATURE_SPEC, "Tag-based Discovery": there is no room for a longer digest.
         return None
-    # cosign SIGNATURE_SPEC, "Tag-based Discovery"; without a suffix distribution-spec, "Referrers
-    # Tag Schema".
-    tag = f"{image.digest.algorithm}-{image.digest.hex}{suffix}"
+    tag = f"{fallback_tag(image.digest)}{suffix}"
     try:
         return collector.reader.manifest(TaggedReference(image.repository, tag))
     except NotFoundError:

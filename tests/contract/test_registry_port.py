@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
-from imagekit.oci.codec import index_bytes, manifest_bytes
+from imagekit.oci.codec import index_bytes, manifest_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, LayoutLocation, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
@@ -212,6 +213,19 @@ def test_what_the_fallback_tag_lists_counts_also_beside_the_api(place: Place) ->
     found = [each.digest for each in place.registry.referrers(image)]
 
     assert sorted(found, key=str) == sorted([old.digest, new.digest], key=str)
+
+
+def test_a_referrer_without_a_type_has_that_of_its_configuration(place: Place) -> None:
+    """distribution-spec, "Listing Referrers": so a filter finds it everywhere."""
+    image = place.image()
+    typed = parse_manifest(place.referrer(image, b"content").raw, MANIFEST)
+    assert isinstance(typed, Manifest)
+    untyped = manifest_bytes(replace(typed, artifact_type=""))
+
+    put = place.registry.put_manifest(place.repository, MANIFEST, untyped)
+
+    (listed,) = place.registry.referrers(image)
+    assert (listed.digest, listed.artifact_type) == (put.digest, EMPTY)
 
 
 def test_parallel_referrers_are_all_visible(place: Place) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from imagekit.errors import (
     DocumentError,
     IntegrityError,
@@ -17,7 +15,7 @@ from imagekit.errors import (
     RegistryError,
     TagRaceError,
 )
-from imagekit.oci.codec import index_bytes, parse_manifest
+from imagekit.oci.codec import as_referrer, index_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry import protocol
@@ -31,7 +29,6 @@ from imagekit.oci.types import (
     MAX_MANIFEST,
     Descriptor,
     Index,
-    Manifest,
     RawManifest,
 )
 
@@ -181,7 +178,7 @@ class RegistryClient:
         self._put(repository, str(manifest.digest), manifest)
         if parsed.subject is not None:
             subject = PinnedReference(repository, parsed.subject.digest)
-            self._list(subject, (_as_referrer(manifest, parsed),))
+            self._list(subject, (as_referrer(manifest, parsed),))
         return PinnedReference(repository, manifest.digest)
 
     def put_referrers(
@@ -506,13 +503,4 @@ def _referrer_of(subject: PinnedReference, manifest: RawManifest) -> Descriptor:
     parsed = parse_manifest(manifest.raw, manifest.media_type)
     if parsed.subject is None or parsed.subject.digest != subject.digest:
         raise IntegrityError(f"{manifest.digest} does not name {subject} as its subject")
-    return _as_referrer(manifest, parsed)
-
-
-def _as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
-    # distribution-spec, "Pushing Manifests with Subject": without an artifactType the type of the
-    # configuration stands in its place, and all annotations are copied.
-    kind = parsed.artifact_type
-    if not kind and isinstance(parsed, Manifest):
-        kind = parsed.config.media_type
-    return replace(manifest.descriptor, artifact_type=kind, annotations=parsed.annotations)
+    return as_referrer(manifest, parsed)

@@ -41,6 +41,8 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 NO_REFERRERS_API = frozenset({400, 404, 405})
 _MAX_CHALLENGE = 8 << 10
 _MAX_SHOWN = 300
+_MAX_ENCODED = 64
+"""Characters of a digest that the tag of its referrers has ("Referrers Tag Schema")."""
 _NOT_FOUND = 404
 _BAD = "BAD_ANSWER"
 # RFC 6750 section 2.1 (b64token).
@@ -114,10 +116,11 @@ def tags_path(repository: Repository) -> str:
 
 
 def fallback_tag(digest: Digest) -> str:
-    """Return the tag that lists the referrers where there is no API ("Referrers Tag Schema")."""
-    # NOTE: the schema cuts the value off after 64 characters. A longer one is no tag here, and is
-    # refused by whoever makes a reference of it.
-    return f"{digest.algorithm}-{digest.hex}"
+    """Return the tag that lists the referrers where there is no API ("Referrers Tag Schema").
+
+    A longer digest is cut there: what is listed may name another subject with the same beginning.
+    """
+    return f"{digest.algorithm}-{digest.hex[:_MAX_ENCODED]}"
 
 
 def scope(repository: Repository, *, push: bool) -> str:

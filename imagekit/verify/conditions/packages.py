@@ -34,6 +34,7 @@ MAX_VERSION = 128
 
 _PYPI = "pypi"
 _WELL_FORMED = re.compile(r"pkg:/*[a-z][a-z0-9.+-]*/+[^/@?#]", re.IGNORECASE)
+_PYPI_SEPARATORS = re.compile(r"[-_.]+")
 _SEPARATORS = re.compile(r"[/@?#&=:]")
 
 _Key = tuple[str, str, str]
@@ -179,6 +180,6 @@ def _key(purl: "PackageURL") -> _Key:
 
 
 def _same_name(name: str, kind: str) -> str:
-    """Return a name as it is compared; PyPI takes ``-``, ``_`` and ``.`` for one (PEP 503)."""
+    """Return a name as it is compared; PyPI takes any run of ``-_.`` for one ``-`` (PEP 503)."""
     folded = name.casefold()
-    return folded.replace("_", "-").replace(".", "-") if kind == _PYPI else folded
+    return _PYPI_SEPARATORS.sub("-", folded) if kind == _PYPI else folded

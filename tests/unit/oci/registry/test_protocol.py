@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import AuthError, InvalidReferenceError, RegistryError
-from imagekit.oci.reference import Repository
+from imagekit.oci.digest import Digest
+from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.registry import protocol
 from imagekit.oci.registry.options import Credential
 
@@ -202,3 +203,12 @@ def test_a_token_without_a_login_may_come_from_elsewhere() -> None:
     assert not asked.headers
     with pytest.raises(AuthError):
         protocol.token_request(challenge, _LOGIN, registry=registry, wanted="x")
+
+
+@pytest.mark.parametrize(("algorithm", "length"), [("sha256", 64), ("sha512", 128)])
+def test_the_tag_of_referrers_has_64_characters_of_a_digest(algorithm: str, length: int) -> None:
+    """distribution-spec, "Referrers Tag Schema"; a tag has at most 128 characters."""
+    tag = protocol.fallback_tag(Digest(algorithm, "ab" * (length // 2)))
+
+    assert tag == f"{algorithm}-{'ab' * 32}"
+    assert TaggedReference(Repository.parse("r.site/a"), tag).tag == tag

@@ -217,7 +217,9 @@ class TestPackages:
         assert _code(_cyclonedx({"purl": "pkg:npm/Left-Pad"}), condition) == "PACKAGE_DENIED"
         assert _code(_cyclonedx({"purl": "pkg:npm/right-pad@1"}), condition) == ""
 
-    @pytest.mark.parametrize("name", ["Foo_Bar", "foo.bar", "FOO-BAR"])
+    @pytest.mark.parametrize(
+        "name", ["Foo_Bar", "foo.bar", "FOO-BAR", "foo__bar", "foo-.bar", "foo._-bar"]
+    )
     def test_names_of_pypi(self, name: str) -> None:
         """What PyPI takes for one name is one, with a purl and without."""
         denied = PackageRange(purl="pkg:pypi/foo-bar", versions="vers:pypi/<2")
