@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from imagekit.oci.codec import index_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
-from imagekit.oci.types import INDEX, MANIFEST, RawManifest
+from imagekit.oci.registry.protocol import fallback_tag
+from imagekit.oci.types import INDEX, MANIFEST, Index, RawManifest
 from imagekit.policy.ruleset import Deny
 from imagekit.signatures.release import WITHDRAWAL, Withdrawal, withdrawal_predicate
 from tests.support.signed import NOW, World
@@ -71,3 +73,16 @@ def test_17_denied_by_the_longer_digest() -> None:
     verdict = world.judge(world.policy(deny=deny))
 
     assert "REVOKED" in {one.code for one in verdict.findings if one.severity == "error"}
+
+
+def test_32_emptied_tag_of_a_longer_digest() -> None:
+    """Of a longer digest the tag of its referrers has 64 characters ("Referrers Tag Schema")."""
+    world = World()
+    world.image = _by_sha512(world)
+    raw = index_bytes(Index(media_type=INDEX, manifests=()))
+    put = world.registry.put_manifest(world.repository, INDEX, raw)
+    world.tag(fallback_tag(world.image.digest), put)
+
+    verdict = world.judge(reference=world.image)
+
+    assert "REFERRERS_LOST" in {one.code for one in verdict.findings if one.severity == "error"}
