@@ -95,8 +95,8 @@ def labels(recipe: Recipe, created: str) -> dict[str, str]:
         "source": recipe.source,
         "created": created,
     }
-    found = {f"{_OCI}{key}": value for key, value in standard.items() if value}
-    return found | dict(recipe.labels)
+    standard_labels = {f"{_OCI}{key}": value for key, value in standard.items() if value}
+    return standard_labels | dict(recipe.labels)
 
 
 def _all_labels(

@@ -94,7 +94,7 @@ def named_by_containerfile(
             below, name = bring(source), str(source)
         materials += below.materials
         contexts.append(_context(name, below, script))
-    base = next((each for each in contexts if each.name == script.image), None)
+    base = next((context for context in contexts if context.name == script.image), None)
     return BaseImage(
         layers=() if base is None else _as_base(base.layers),
         config=None if base is None else base.config,
@@ -175,8 +175,8 @@ def image_below(
 def _image(
     source: RegistryReader, base: ImageBase, platform: Platform
 ) -> tuple[PinnedReference, Manifest]:
-    found = source.manifest(base.reference)
-    parsed = parse_manifest(found.raw, found.media_type)
+    fetched = source.manifest(base.reference)
+    parsed = parse_manifest(fetched.raw, fetched.media_type)
     if isinstance(parsed, Manifest):
         return base.reference, parsed
     reference = base.reference.with_digest(_choose(parsed, base, platform).digest)

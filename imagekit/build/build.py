@@ -156,12 +156,12 @@ def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
 
     https://reproducible-builds.org/specs/source-date-epoch/
     """
-    said = env.get("SOURCE_DATE_EPOCH")
-    if said is not None:
-        seconds = decimal(said, most=_DATE_DIGITS)
+    stated = env.get("SOURCE_DATE_EPOCH")
+    if stated is not None:
+        seconds = decimal(stated, most=_DATE_DIGITS)
         if seconds is None or seconds > MAX_TIME:
             raise RecipeError(
-                f"SOURCE_DATE_EPOCH is {said[:40]!r}, which is no plain number of seconds",
+                f"SOURCE_DATE_EPOCH is {stated[:40]!r}, which is no plain number of seconds",
                 hint="set it to seconds since 1970 in digits (date +%s), or unset it",
                 code="recipe/no-date",
             )
@@ -226,7 +226,7 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
     Raises:
         RecipeError: one is not there, cannot be read, is no text in UTF-8, or too long.
     """
-    found = []
+    values = []
     for secret in recipe.secrets:
         where = f"${secret.env}" if secret.env else secret.file
         try:
@@ -249,14 +249,14 @@ def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:
         if len(raw) > _MAX_SECRET:
             raise _too_long(secret, where)
         try:
-            found.append(SecretValue(id=secret.id, value=raw.decode()))
+            values.append(SecretValue(id=secret.id, value=raw.decode()))
         except UnicodeError as error:
             raise _secret_fault(
                 secret,
                 f"cannot be used: {where}: it is no text in UTF-8",
                 hint="write bytes in base64",
             ) from error
-    return tuple(found)
+    return tuple(values)
 
 
 def _secret_bytes(secret: Secret, env: Mapping[str, str]) -> bytes | None:

@@ -200,9 +200,9 @@ class Budget:
 
     def notes(self) -> Iterator[str]:
         """Yield what was over since the last time."""
-        for each in vars(self).values():
-            if isinstance(each, Allowance):
-                yield from each.notes()
+        for allowance in vars(self).values():
+            if isinstance(allowance, Allowance):
+                yield from allowance.notes()
 
 
 def kept_bytes(size: int, rule: CatalogueRule) -> int | None:

@@ -36,10 +36,10 @@ def place(root: Path, name: str, text: str, *, mode: int = 0o644) -> None:
         BuildError: something else than a folder stands in the way.
     """
     try:
-        with rooted.place(root, name, make=True, follow=False) as found:
+        with rooted.place(root, name, make=True, follow=False) as opened:
             with suppress(FileNotFoundError):
-                os.unlink(found.name, dir_fd=found.folder)
-            handle = os.open(found.name, _CREATE, mode, dir_fd=found.folder)
+                os.unlink(opened.name, dir_fd=opened.folder)
+            handle = os.open(opened.name, _CREATE, mode, dir_fd=opened.folder)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 os.fchmod(handle, mode)
                 file.write(text)
@@ -55,14 +55,14 @@ def place(root: Path, name: str, text: str, *, mode: int = 0o644) -> None:
 
 def remove(root: Path, name: str) -> None:
     """Remove a file, if it is there."""
-    with suppress(OSError), rooted.place(root, name, follow=False) as found:
-        os.unlink(found.name, dir_fd=found.folder)
+    with suppress(OSError), rooted.place(root, name, follow=False) as opened:
+        os.unlink(opened.name, dir_fd=opened.folder)
 
 
 def remove_empty_folder(root: Path, name: str) -> None:
     """Remove a folder, if it is there and holds nothing."""
-    with suppress(OSError), rooted.place(root, name, follow=False) as found:
-        os.rmdir(found.name, dir_fd=found.folder)
+    with suppress(OSError), rooted.place(root, name, follow=False) as opened:
+        os.rmdir(opened.name, dir_fd=opened.folder)
 
 
 def give_to_root(root: Path, name: str) -> None:
@@ -83,8 +83,8 @@ def remove_access_list(root: Path, name: str) -> None:
         OSError: this process may not.
     """
     with suppress(FileNotFoundError, NotADirectoryError), _folder(root, name) as handle:
-        for each in attributes.access_lists(handle):
-            os.removexattr(handle, each)
+        for attribute in attributes.access_lists(handle):
+            os.removexattr(handle, attribute)
 
 
 def rewrite(root: Path, name: str, raw: bytes) -> None:
@@ -93,8 +93,8 @@ def rewrite(root: Path, name: str, raw: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with rooted.place(root, name, follow=False) as found:
-        handle = os.open(found.name, _REWRITE, dir_fd=found.folder)
+    with rooted.place(root, name, follow=False) as opened:
+        handle = os.open(opened.name, _REWRITE, dir_fd=opened.folder)
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
 
@@ -106,14 +106,14 @@ def empty(root: Path, name: str) -> None:
         OSError: it cannot be written.
     """
     if is_file(root, name) and not is_empty_file(root, name):
-        with rooted.place(root, name, follow=False) as found:
-            os.close(os.open(found.name, _REWRITE, dir_fd=found.folder))
+        with rooted.place(root, name, follow=False) as opened:
+            os.close(os.open(opened.name, _REWRITE, dir_fd=opened.folder))
 
 
 def link(root: Path, name: str) -> str:
     """Return a link's text; empty where it is none."""
-    with suppress(OSError), rooted.place(root, name, follow=False) as found:
-        return os.readlink(found.name, dir_fd=found.folder)
+    with suppress(OSError), rooted.place(root, name, follow=False) as opened:
+        return os.readlink(opened.name, dir_fd=opened.folder)
     return ""
 
 
@@ -136,8 +136,8 @@ def is_empty_file(root: Path, name: str) -> bool:
 
 @contextmanager
 def _folder(root: Path, name: str) -> Iterator[int]:
-    with rooted.place(root, name) as found:
-        handle = os.open(found.name, rooted.FOLDER, dir_fd=found.folder)
+    with rooted.place(root, name) as opened:
+        handle = os.open(opened.name, rooted.FOLDER, dir_fd=opened.folder)
         try:
             yield handle
         finally:

@@ -104,16 +104,16 @@ def all_cached(
         find: looks a layer up by its key.
         progress: told of every layer, if all are there.
     """
-    found = []
+    layers = []
     for wanted in plan.layers:
         cached = find(wanted.key)
         if cached is None:
             return None
-        found.append(cached)
-    for cached in found:
+        layers.append(cached)
+    for cached in layers:
         stage = _STAGES[cached.layer.origin]
         progress(Done(stage=stage, summary=f"{cached.layer.title} (from the cache)", seconds=0.0))
-    return made_of(plan, found)
+    return made_of(plan, layers)
 
 
 def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> BuildResult:
@@ -140,7 +140,7 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
         return tree_snapshot.changes(before, state.before, LEFTOVERS)
 
     changed = _kept(look, root, work, packages=bool(wanted.packages))
-    return _written(wanted, work, root=root, changed=changed, told=(title, materials))
+    return _written(wanted, work, root=root, changed=changed, content=(title, materials))
 
 
 def _opened(work: _Work, state: _State) -> Path:
@@ -187,21 +187,21 @@ def _written(
     *,
     root: Path,
     changed: tree_snapshot.Changes,
-    told: tuple[str, tuple[Material, ...]],
+    content: tuple[str, tuple[Material, ...]],
     config: ImageConfig | None = None,
 ) -> CachedLayer:
     marks = _marks(work)
     if config is not None:
-        marks.check(repr(config).encode(), where=f"the configuration of {told[0]}")
+        marks.check(repr(config).encode(), where=f"the configuration of {content[0]}")
     written = layer.write(root, changed, work.container.blobs, epoch=work.plan.epoch, marks=marks)
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
             diff_id=written.diff_id,
             origin=wanted.origin,
-            title=told[0],
+            title=content[0],
         ),
-        materials=told[1],
+        materials=content[1],
         made=time.time(),
         config=config,
         tools=(*work.container.tools(), layer.COMPRESSOR),
@@ -240,7 +240,12 @@ def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> Cached
 
     changed = _kept(look, result, work, packages=False)
     return _written(
-        wanted, work, root=result, changed=changed, told=(wanted.containerfile, ()), config=config
+        wanted,
+        work,
+        root=result,
+        changed=changed,
+        content=(wanted.containerfile, ()),
+        config=config,
     )
 
 
@@ -339,9 +344,9 @@ def _ended(ran: CommandResult) -> str:
     return f"ended with {ran.status} after {ran.seconds:.1f} s"
 
 
-def _failed(error: ToolError, what: str, place: SourcePlace) -> BuildError:
+def _failed(error: ToolError, action: str, place: SourcePlace) -> BuildError:
     """Return the error with the place in the recipe."""
-    message, code = f"{what}: {error.message}", error.code or "build/step-failed"
+    message, code = f"{action}: {error.message}", error.code or "build/step-failed"
     return BuildError(
         message,
         hint=error.hint,

@@ -15,7 +15,7 @@ class Mark(Struct, frozen=True):
     """A text of the host that builds, which is no part of what is built."""
 
     text: bytes
-    what: str
+    label: str
     """What it is, for people: never the text itself."""
     secret: bool = False
     """Whether it opens something; such a text is refused even where the recipe has it too."""
@@ -49,7 +49,7 @@ class Marks:
         for mark in self._marks:
             if mark.text in raw:
                 raise BuildError(
-                    f"{where} holds {mark.what} of this host, which nobody who pulls may see",
+                    f"{where} holds {mark.label} of this host, which nobody who pulls may see",
                     hint="let the step that wrote it leave it out, or unset the variables of the "
                     "proxy there",
                     code=HOST_TEXT,

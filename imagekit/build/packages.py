@@ -59,15 +59,15 @@ def count_packages(root: Path) -> int:
 
 def lists_of(root: Path) -> tuple[Material, ...]:
     """Return the state of the archive that packages came from: its signed InRelease files."""
-    found = []
+    materials = []
     names = [name for name in inside.files(root, _LISTS) if name.endswith("_InRelease")]
     for name in names[:_MAX_LISTS]:
         raw = inside.read(root, f"{_LISTS}/{name}", limit=_MAX_SMALL)
         if raw is not None:
             suite = name.removesuffix("_InRelease").rpartition("_dists_")[2]
             uri = f"pkg:generic/debian/{suite}"
-            found.append(Material(uri=uri, name="InRelease", digest=Digest.of(raw)))
-    return tuple(found)
+            materials.append(Material(uri=uri, name="InRelease", digest=Digest.of(raw)))
+    return tuple(materials)
 
 
 def _apt(
@@ -148,7 +148,7 @@ def _pip(
     return materials
 
 
-def check(ran: CommandResult, what: str, *, hint: str = "") -> None:
+def check(ran: CommandResult, command: str, *, hint: str = "") -> None:
     """Raise where a command in the container failed.
 
     Raises:
@@ -156,7 +156,7 @@ def check(ran: CommandResult, what: str, *, hint: str = "") -> None:
     """
     if ran.status != 0:
         raise BuildError(
-            f"{what} ended with {ran.status} after {ran.seconds:.1f} s",
+            f"{command} ended with {ran.status} after {ran.seconds:.1f} s",
             hint=hint,
             code="build/packages-failed",
             status=ran.status,

@@ -45,10 +45,10 @@ def make_plan(
     # A step sees the environment of the base as much as its files.
     below = [str(layer.diff_id) for layer in base] + list(inherited.env if inherited else ())
 
-    def add(origin: Origin, title: str, made_of: object, **what: object) -> None:
+    def add(origin: Origin, title: str, made_of: object, **fields: object) -> None:
         previous = str(layers[-1].key) if layers else below
         key = _key(previous, made_of, epoch=epoch, platform=platform)
-        layers.append(LayerPlan(origin=origin, title=title, key=key, **what))  # type: ignore[arg-type]  # the fields are LayerPlan's own
+        layers.append(LayerPlan(origin=origin, title=title, key=key, **fields))  # type: ignore[arg-type]  # the fields are LayerPlan's own
 
     if isinstance(recipe.base, BootstrapBase):
         title = f"{recipe.base.distribution} {recipe.base.suite}"

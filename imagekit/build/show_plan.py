@@ -35,7 +35,7 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
     """
     recipes = recipes or Recipes()
     folders = Folders.of(os.environ)
-    found = []
+    plans = []
     for entry in recipes.with_bases(recipe):
         made = plan_of(entry, BaseImage(), env=os.environ)
         cached = frozenset(
@@ -43,5 +43,5 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
             for layer in made.layers
             if not entry.needs and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
         )
-        found.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
-    return tuple(found)
+        plans.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
+    return tuple(plans)

@@ -134,12 +134,12 @@ def remove_identities(root: Path, present: Iterable[str], *, packages: bool) -> 
         The paths that were removed, sorted.
     """
     present = tuple(present)
-    found = {path for path in present if _is_identity(root, path)}
+    identities = {path for path in present if _is_identity(root, path)}
     if packages:
-        found.update(private_keys(root, present))
-    for path in found:
+        identities.update(private_keys(root, present))
+    for path in identities:
         inside.remove(root, path)
-    return tuple(sorted(found))
+    return tuple(sorted(identities))
 
 
 def private_keys(root: Path, present: Iterable[str]) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def varying(present: Iterable[str]) -> tuple[str, ...]:
         present: the paths of the layer.
     """
     return tuple(
-        sorted(path for path in present if any(fnmatchcase(path, each) for each in _VARYING))
+        sorted(path for path in present if any(fnmatchcase(path, pattern) for pattern in _VARYING))
     )
 
 
@@ -206,6 +206,6 @@ def _is_private_key(root: Path, path: str) -> bool:
 
 
 def _is_folder(root: Path, path: str) -> bool:
-    with rooted.place(root, path, follow=False) as found:
-        status = os.stat(found.name, dir_fd=found.folder, follow_symlinks=False)
+    with rooted.place(root, path, follow=False) as opened:
+        status = os.stat(opened.name, dir_fd=opened.folder, follow_symlinks=False)
     return stat.S_ISDIR(status.st_mode)

@@ -118,15 +118,15 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
     # NOTE: filecmp remembers by size and time, which say nothing between two looks.
     filecmp.clear_cache()
     # What is true of one name of a file is so of all, and is looked at once.
-    told: dict[int | None, bool] = {}
+    equal: dict[int | None, bool] = {}
     same = set()
     for path, entry in after.items():
         names = names_after.get(entry.inode)
         if path not in before or names_before.get(before[path].inode) != names:
             continue
-        if names is None or names not in told:
-            told[names] = _alike(before[path], entry) and _equal(f"{old}/{path}", f"{new}/{path}")
-        if told[names]:
+        if names is None or names not in equal:
+            equal[names] = _alike(before[path], entry) and _equal(f"{old}/{path}", f"{new}/{path}")
+        if equal[names]:
             same.add(path)
     # What is the same in both counts as one entry in both.
     known = {path: after[path] if path in same else entry for path, entry in before.items()}
@@ -149,13 +149,13 @@ def _names(entries: Mapping[str, PathState], numbers: dict[tuple[str, ...], int]
 
     Names are compared once a file and not once a name, of which a file may have 65,000.
     """
-    found: dict[int, list[str]] = {}
+    paths_of: dict[int, list[str]] = {}
     for path, entry in entries.items():
         if stat.S_ISREG(entry.mode) and entry.links > 1:
-            found.setdefault(entry.inode, []).append(path)
+            paths_of.setdefault(entry.inode, []).append(path)
     return {
         inode: numbers.setdefault(tuple(sorted(paths)), len(numbers))
-        for inode, paths in found.items()
+        for inode, paths in paths_of.items()
         if len(paths) > 1
     }
 
@@ -190,8 +190,8 @@ def _walk(root: str, prefix: str, device: int) -> Iterator[tuple[str, os.stat_re
     pending = [prefix]
     while pending:
         folder = pending.pop()
-        with os.scandir(f"{root}/{folder}" if folder else root) as found:
-            for item in found:
+        with os.scandir(f"{root}/{folder}" if folder else root) as entries:
+            for item in entries:
                 status = item.stat(follow_symlinks=False)
                 path = f"{folder}/{item.name}" if folder else item.name
                 if status.st_dev != device:

@@ -95,12 +95,12 @@ def image_python(output: str) -> ImagePython:
     Raises:
         BuildError: it is no CPython that wheels are made for, or said nothing that makes sense.
     """
-    line = next((one for one in reversed(output.splitlines()) if one.startswith("{")), "")
+    line = next((text for text in reversed(output.splitlines()) if text.startswith("{")), "")
     try:
-        said = json.loads(line)
-        markers = {str(key): str(value)[:_LONGEST] for key, value in said["markers"].items()}
-        facts = {key: str(said[key]) for key in ("implementation", "version", "machine", "libc")}
-        wide, threads = said["bits"] == _WIDE, said["threads"] is True
+        answer = json.loads(line)
+        markers = {str(key): str(value)[:_LONGEST] for key, value in answer["markers"].items()}
+        facts = {key: str(answer[key]) for key in ("implementation", "version", "machine", "libc")}
+        wide, threads = answer["bits"] == _WIDE, answer["threads"] is True
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _unfit("does not say what it is") from error
     if facts["implementation"] != "cpython":
@@ -129,8 +129,8 @@ def platforms(libc: str, machine: str) -> tuple[str, ...]:
     Raises:
         BuildError: the C library is unknown: any tag could be of a wheel that does not start.
     """
-    found = _LIBC.fullmatch(libc)
-    kind, major, minor = (found[1], int(found[2]), int(found[3])) if found else ("", 0, 0)
+    parsed = _LIBC.fullmatch(libc)
+    kind, major, minor = (parsed[1], int(parsed[2]), int(parsed[3])) if parsed else ("", 0, 0)
     if kind == "glibc" and major == _GLIBC_MAJOR:
         tags = _manylinux(minor, machine)
     elif kind == "musl" and major == _MUSL_MAJOR:
@@ -179,9 +179,9 @@ def _applying(text: str, python: ImagePython) -> Iterator[str]:
         yield f"{requirement} --hash={hashes}"
 
 
-def _unfit(what: str) -> BuildError:
+def _unfit(fault: str) -> BuildError:
     return BuildError(
-        f"the image's python3 {what}",
+        f"the image's python3 {fault}",
         hint="install python3 of the base's distribution in an entry before this one",
         code="build/no-python",
     )

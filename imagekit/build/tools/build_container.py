@@ -234,14 +234,14 @@ class BuildahContainer(Struct):
         """Write the secrets for the time of the job and say where a step finds them."""
         folder = self.job.work / "secrets"
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = []
+        files = []
         for secret in self.job.secrets:
             path = folder / secret.id
             if not path.exists():
                 path.touch(mode=0o600)
                 path.write_bytes(secret.value.encode())
-            found.append((path, f"/run/secrets/{secret.id}"))
-        return found
+            files.append((path, f"/run/secrets/{secret.id}"))
+        return files
 
     def containerfile(self, name: str) -> tuple[Path, ImageConfig]:
         """Build a Containerfile by ``buildah bud`` and mount the result.
@@ -271,19 +271,19 @@ class BuildahContainer(Struct):
 
     def _images(self, buildah: Buildah) -> dict[str, BaseReference]:
         """Bring the images that the Containerfile names into the storage."""
-        found = {}
+        references = {}
         for context in self.job.plan.contexts:
             # What these say in an image is said by steps: see imagekit.recipe.render.
             config = replace(context.config, onbuild=(), shell=(), healthcheck=None, volumes=())
             # Docker's format has one line of history a layer; a stranger's base may have none.
             line = History(created=config.created, created_by=context.name)
             config = replace(config, history=(line,) * len(context.layers))
-            found[context.name] = BaseReference(
+            references[context.name] = BaseReference(
                 id=buildah.pull(self._layout(context.layers, config)),
                 shell=context.config.shell,
                 triggers=context.triggers,
             )
-        return found
+        return references
 
     def _context(self, recipe: Recipe) -> Path:
         """Stage what COPY and ADD read: the recipe's files as its digest covers them, no others.
@@ -322,11 +322,11 @@ class BuildahContainer(Struct):
 
     def tools(self) -> tuple[tuple[str, str], ...]:
         """Return what makes the image, with versions."""
-        found = [("buildah", self._buildah().version())]
+        versions = [("buildah", self._buildah().version())]
         with suppress(ToolError):
-            said = self.runner.run(["mmdebstrap", "--version"]).stdout.split()
-            found.append(("mmdebstrap", said[-1] if said else "unknown"))
-        return tuple(found)
+            words = self.runner.run(["mmdebstrap", "--version"]).stdout.split()
+            versions.append(("mmdebstrap", words[-1] if words else "unknown"))
+        return tuple(versions)
 
     def _buildah(self) -> Buildah:
         return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)
@@ -429,10 +429,10 @@ def _ignore_file(context: Path, name: str) -> Path | None:
         BuildError: it is a link.
     """
     own = [f"{name}.dockerignore", f"{name}.containerignore"]
-    for each in (*own, ".containerignore", ".dockerignore"):
-        path = context / each
+    for candidate in (*own, ".containerignore", ".dockerignore"):
+        path = context / candidate
         if path.is_symlink():
-            raise BuildError(f"{each} is a link", hint="put the file itself there")
+            raise BuildError(f"{candidate} is a link", hint="put the file itself there")
         if path.is_file():
             return path
     return None

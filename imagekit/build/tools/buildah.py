@@ -33,8 +33,8 @@ def version(runner: Runner) -> str:
     Raises:
         ToolError: it is not installed.
     """
-    said = runner.run(["buildah", "--version"]).stdout
-    return next(iter(said.partition(" version ")[2].split()), "unknown")
+    output = runner.run(["buildah", "--version"]).stdout
+    return next(iter(output.partition(" version ")[2].split()), "unknown")
 
 
 class Buildah(Struct, frozen=True, kw_only=True):
@@ -217,8 +217,8 @@ class Buildah(Struct, frozen=True, kw_only=True):
         guard.check()
         reports.check()
         if guard.sockets:
-            said = f"{some_shown(guard.sockets)}: not in the image: no layer holds a socket"
-            self.runner.progress(Note(message=said))
+            message = f"{some_shown(guard.sockets)}: not in the image: no layer holds a socket"
+            self.runner.progress(Note(message=message))
         return iid.read_text().strip()
 
     def tag(self, image: str, name: str) -> None:

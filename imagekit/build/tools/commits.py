@@ -145,11 +145,11 @@ class CommitGuard:
             ToolError: the storage's list cannot be read.
         """
         folder = self._store.folder.real / f"{self._store.driver}-containers"
-        found = set[str]()
+        layers = set[str]()
         for name in _LISTS:
             try:
                 listed = json.loads(read_regular(folder / name, limit=_MAX_LIST)) or ()
-                found.update(
+                layers.update(
                     str(entry["layer"])
                     for entry in listed
                     if self._is_ours(folder / str(entry["id"]) / "userdata/buildah.json")
@@ -159,7 +159,7 @@ class CommitGuard:
             except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
                 message = f"the list of containers {folder / name} cannot be read: {error}"
                 raise ToolError(message) from error
-        return frozenset(found)
+        return frozenset(layers)
 
     def _is_ours(self, record: Path) -> bool:
         """Return whether a container's record has the mark; one that cannot be read has none."""

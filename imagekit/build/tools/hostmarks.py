@@ -25,18 +25,18 @@ def host_marks(env: Mapping[str, str], hosts: Path = Path("/etc/hosts")) -> tupl
         env: the environment of the build.
         hosts: the file of this host's names, of which a step sees a copy.
     """
-    found = [mark for name in proxy_names() for mark in _proxy(name, env.get(name, ""))]
+    marks = [mark for name in proxy_names() for mark in _proxy(name, env.get(name, ""))]
     for name in ("no_proxy", "NO_PROXY"):
-        found += _exceptions(name, env.get(name, ""))
-    found += _names(hosts, os.uname().nodename)
+        marks += _exceptions(name, env.get(name, ""))
+    marks += _names(hosts, os.uname().nodename)
     try:
         mirrors = host_mirrors()
     except ToolError:
         # No mirror, so no password of one.
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(marks))
     for uri in (mirrors.main, mirrors.security):
-        found += _login(uri, "the login of a mirror")
-    return tuple(dict.fromkeys(found))
+        marks += _login(uri, "the login of a mirror")
+    return tuple(dict.fromkeys(marks))
 
 
 def proxy_names() -> tuple[str, ...]:
@@ -88,18 +88,18 @@ def _names(hosts: Path, own: str) -> Iterator[Mark]:
                 yield Mark(text.encode(), "a line of /etc/hosts")
 
 
-def _login(uri: str, what: str) -> Iterator[Mark]:
+def _login(uri: str, label: str) -> Iterator[Mark]:
     """Yield what opens it: as it stands there, and as programs write it down and send it."""
     login, at, _ = _netloc(uri).rpartition("@")
     if not at or not login:
         return
-    yield Mark(f"{login}@".encode(), what, secret=True)
+    yield Mark(f"{login}@".encode(), label, secret=True)
     # RFC 7617: the header of a request, which some programs keep.
-    yield Mark(base64.b64encode(unquote(login).encode()), what, secret=True)
+    yield Mark(base64.b64encode(unquote(login).encode()), label, secret=True)
     password = login.partition(":")[2]
     for form in (password, unquote(password)):
         if len(form) >= _SHORTEST:
-            yield Mark(form.encode(), what, secret=True)
+            yield Mark(form.encode(), label, secret=True)
 
 
 def _authority(uri: str) -> str:

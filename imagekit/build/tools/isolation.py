@@ -83,8 +83,8 @@ class Sandbox(Struct, frozen=True, kw_only=True):
         folders = (self.store.folder, run, self.folder)
         places = [(str(folder.real), str(folder.path), True) for folder in folders]
         places += [(str(path), str(path), False) for path in self.readable]
-        found = {path for program in (argv[0], *programs) for path in _elsewhere(program)}
-        places += [(str(path), str(path), False) for path in sorted(found)]
+        elsewhere = {path for program in (argv[0], *programs) for path in _elsewhere(program)}
+        places += [(str(path), str(path), False) for path in sorted(elsewhere)]
         layers = (self.store.graph / "overlay", self.store.graph / "vfs/dir")
         spec = {
             "places": places,
@@ -144,9 +144,9 @@ class IsolationRecord(Struct, frozen=True):
     def find(self) -> Isolation | None:
         """Return what worked, or None where nothing is known of this boot and these programs."""
         with suppress(OSError, DocumentError, LookupError, TypeError):
-            found = strictjson.loads_object(self._read(), what=str(self.file))
-            known = from_document(Isolation, found["isolation"])
-            if found["facts"] == _facts(known):
+            document = strictjson.loads_object(self._read(), what=str(self.file))
+            known = from_document(Isolation, document["isolation"])
+            if document["facts"] == _facts(known):
                 return known
         return None
 
@@ -177,9 +177,9 @@ def ways(wish: IsolationWish, store: ContainerStore, *, superuser: bool) -> Iter
     """
     if wish != "chroot":
         for name in sorted(_RUNTIMES, key=lambda name: name != store.runtime):
-            found = which(name)
-            if found is not None:
-                yield Isolation(how="oci" if superuser else "rootless", runtime=str(found))
+            executable = which(name)
+            if executable is not None:
+                yield Isolation(how="oci" if superuser else "rootless", runtime=str(executable))
     if wish != "oci":
         yield Isolation(how="chroot")
 
@@ -191,12 +191,12 @@ def no_way(wish: IsolationWish, tried: Mapping[Isolation, str]) -> ToolError:
         wish: what the user said.
         tried: what was tried, and how it failed.
     """
-    said = "; ".join(f"{way}: {_last_line(output)}" for way, output in tried.items())
+    failures = "; ".join(f"{way}: {_last_line(output)}" for way, output in tried.items())
     hint = "install runc or crun; imagekit doctor tells what this host lacks"
     if wish == "oci":
         hint += "; --isolation auto falls back to chroot, which contains less"
     return ToolError(
-        f"no step can be contained on this host: {said or 'no OCI runtime is installed'}",
+        f"no step can be contained on this host: {failures or 'no OCI runtime is installed'}",
         hint=hint,
         code="build/no-isolation",
         output="\n".join(tried.values()),
@@ -253,10 +253,10 @@ def _in_sandbox(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, .
 
 def _elsewhere(program: str) -> tuple[Path, ...]:
     """Return the folder of a program that does not lie among the system's."""
-    found = which(program)
-    if found is None:
+    executable = which(program)
+    if executable is None:
         return ()
-    folder = found.resolve().parent
+    folder = executable.resolve().parent
     return () if folder.is_relative_to("/usr") or folder == Path("/bin") else (folder,)
 
 
@@ -264,10 +264,10 @@ def _facts(isolation: Isolation) -> list[str]:
     """Return what a probe's result rests on: this boot's kernel and the very programs."""
     programs = [which("buildah"), Path(isolation.runtime) if isolation.runtime else None]
     files = [Path(sandbox.__file__), *(path for path in programs if path is not None)]
-    found = [(str(path), path.stat()) for path in files]
+    statuses = [(str(path), path.stat()) for path in files]
     return [
         _BOOT.read_text().strip(),
-        *(f"{name} {s.st_ino} {s.st_size} {s.st_mtime_ns}" for name, s in found),
+        *(f"{name} {s.st_ino} {s.st_size} {s.st_mtime_ns}" for name, s in statuses),
     ]
 
 

@@ -30,7 +30,7 @@ class LayerCache(Struct, frozen=True, kw_only=True):
     def find(self, key: Digest) -> CachedLayer | None:
         """Return the layer of the key, if it is young enough and its blob is there whole."""
         try:
-            found: CachedLayer = from_document(
+            cached: CachedLayer = from_document(
                 CachedLayer,
                 strictjson.loads(
                     read_regular(self._path(key), limit=_MAX_RECORD), what="a remembered layer"
@@ -38,11 +38,11 @@ class LayerCache(Struct, frozen=True, kw_only=True):
             )
         except (OSError, ValueError, ImagekitError):
             return None
-        blob = self.blobs / found.layer.descriptor.digest.hex
-        fresh = 0 <= time.time() - found.made < self.max_age
-        whole = blob.is_file() and blob.stat().st_size == found.layer.descriptor.size
-        weak = self.contained and found.isolation == "chroot"
-        return found if fresh and whole and not weak else None
+        blob = self.blobs / cached.layer.descriptor.digest.hex
+        fresh = 0 <= time.time() - cached.made < self.max_age
+        whole = blob.is_file() and blob.stat().st_size == cached.layer.descriptor.size
+        weak = self.contained and cached.isolation == "chroot"
+        return cached if fresh and whole and not weak else None
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Remember a layer.

@@ -31,12 +31,12 @@ class Mirrors(Struct, frozen=True):
     def lines(self, suite: str, *, keyring: Path) -> str:
         """Return a sources.list for the suite, with its updates and security fixes."""
         signed = f"[signed-by={keyring}]"
-        found = [f"deb {signed} {self.main} {suite} main"]
+        lines = [f"deb {signed} {self.main} {suite} main"]
         if suite not in _NO_POCKETS:
-            found.append(f"deb {signed} {self.main} {suite}-updates main")
+            lines.append(f"deb {signed} {self.main} {suite}-updates main")
             if self.security:
-                found.append(f"deb {signed} {self.security} {suite}-security main")
-        return "\n".join(found) + "\n"
+                lines.append(f"deb {signed} {self.security} {suite}-security main")
+        return "\n".join(lines) + "\n"
 
 
 def host_mirrors(folder: Path = _APT) -> Mirrors:

@@ -86,11 +86,11 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> tuple[str, ...]:
         """The options of ``podman run``."""
-        found: list[str] = ["--runtime", self.runtime] if self.runtime else []
+        options: list[str] = ["--runtime", self.runtime] if self.runtime else []
         for name, soft, hard in self.limits:
-            found += ["--ulimit", f"{name}={soft}:{hard}"]
-        found += ["--network", self.network] if self.network else []
-        return tuple(found)
+            options += ["--ulimit", f"{name}={soft}:{hard}"]
+        options += ["--network", self.network] if self.network else []
+        return tuple(options)
 
 
 class RootFolder(Struct, frozen=True, kw_only=True):
@@ -392,17 +392,17 @@ class Podman(Struct, frozen=True, kw_only=True):
         shown = self._run("image", "inspect", image)
         stored = inspected_digests(shown)
         if str(reference.digest) not in stored:
-            what = f"podman stored another image than {self._shown(reference)}"
+            message = f"podman stored another image than {self._shown(reference)}"
         elif among is not None and stored.isdisjoint(map(str, among)):
             shown = self._shown(reference)
-            what = f"podman chose a manifest of {shown} that was not judged with it"
+            message = f"podman chose a manifest of {shown} that was not judged with it"
         else:
             return
         # An image that containers use stays, and then the hint says what to do.
         with suppress(ToolError):
             self._run("rmi", image)
         raise IntegrityError(
-            what, hint=f"remove it: podman rmi {image[:12]}", code="CONTENT_DIGEST_MISMATCH"
+            message, hint=f"remove it: podman rmi {image[:12]}", code="CONTENT_DIGEST_MISMATCH"
         )
 
     def _shown(self, reference: PinnedReference) -> str:
@@ -428,8 +428,8 @@ def one_image(layout: Path, reference: PinnedReference) -> Iterator[Path]:
         with storage_errors(f"the layout {layout}"):
             (folder / "blobs").symlink_to(layout.resolve() / "blobs")
             (folder / "oci-layout").write_bytes((layout / "oci-layout").read_bytes())
-            one = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
-            (folder / "index.json").write_bytes(index_bytes(one))
+            index = Index(media_type=INDEX, manifests=(replace(wanted, annotations=named),))
+            (folder / "index.json").write_bytes(index_bytes(index))
         yield folder
 
 

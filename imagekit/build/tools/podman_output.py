@@ -56,9 +56,9 @@ def inspected_digests(shown: str) -> frozenset[str]:
         DocumentError: it prints no image.
     """
     try:
-        found = json.loads(shown)[0]
-        names = found.get("RepoDigests") or []
-        return frozenset({str(found["Digest"]), *(str(n).rpartition("@")[2] for n in names)})
+        image = json.loads(shown)[0]
+        names = image.get("RepoDigests") or []
+        return frozenset({str(image["Digest"]), *(str(n).rpartition("@")[2] for n in names)})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DocumentError("podman image inspect did not show an image") from error
 

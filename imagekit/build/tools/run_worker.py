@@ -55,7 +55,7 @@ _KEPT_PREFIXES = ("COVERAGE_", "LC_", "PIP_")
 _PROXIES = frozenset({"all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"})
 
 
-class _Told(Struct):
+class _Answer(Struct):
     """What the worker said so far."""
 
     made: object = None
@@ -124,19 +124,19 @@ def _ask(
 ) -> object:
     env = environment(os.environ, store) | tool_files(store).environment
     argv = in_namespace([sys.executable, "-m", _MODULE])
-    told = _Told()
+    answer = _Answer()
 
     def line(stream: Stream, text: str) -> None:
         if stream == "stdout":
-            _listen(text, told, progress=progress)
+            _listen(text, answer, progress=progress)
 
     raw = json.dumps(to_document(request)).encode() + b"\n"
     outcome = Runner(env=env, secrets=()).stream(
         argv, on_line=line, stdin=raw, limit=_DAY, hold_stdin=True, longest=_LONGEST_MESSAGE
     )
-    if told.error is not None:
-        raise told.error
-    if told.made is None:
+    if answer.error is not None:
+        raise answer.error
+    if answer.made is None:
         shown = Runner(secrets=secrets).redact(outcome.stderr.strip())
         raise ToolError(
             f"the build's worker ended with {outcome.status} before it was done",
@@ -145,17 +145,17 @@ def _ask(
             status=outcome.status,
             output=shown,
         )
-    return told.made
+    return answer.made
 
 
-def _listen(text: str, told: _Told, *, progress: Progress) -> None:
+def _listen(text: str, answer: _Answer, *, progress: Progress) -> None:
     document = json.loads(text)
     if "event" in document:
         progress(_event(document["event"]))
     elif "made" in document:
-        told.made = document["made"]
+        answer.made = document["made"]
     else:
-        told.error = _error(document["error"])
+        answer.error = _error(document["error"])
 
 
 def _event(document: dict[str, object]) -> Event:

@@ -119,8 +119,8 @@ def _keep(folder: str) -> None:
     """Let the layers that are in a folder now be read only; what is made there later is not."""
     # Else containers/storage mounts the folder on itself, without what is mounted below.
     bind(folder, folder)
-    with os.scandir(folder) as found:
-        layers = [each.path for each in found if each.name != _LINKS]
+    with os.scandir(folder) as entries:
+        layers = [entry.path for entry in entries if entry.name != _LINKS]
     for layer in layers:
         bind(layer, layer, writable=False)
 
@@ -128,9 +128,9 @@ def _keep(folder: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run a program and return its exit code."""
     spec, program = json.loads(arguments[0]), list(arguments[1:])
-    found = shutil.which(program[0])
+    executable = shutil.which(program[0])
     try:
-        if found is None:
+        if executable is None:
             raise FileNotFoundError(f"{program[0]} is not installed")
         kinds = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID
         _unshare(kinds if spec["network"] else kinds | _NEWNET)
@@ -138,13 +138,13 @@ def main(arguments: Sequence[str]) -> int:
         return _failed(error)
     inner = os.fork()
     if not inner:
-        _first_process(spec, found, program)
+        _first_process(spec, executable, program)
     # The group is asked to end: the program does, and the first process ends with it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return _code(os.waitpid(inner, 0)[1])
 
 
-def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoReturn:
+def _first_process(spec: dict[str, Any], executable: str, program: list[str]) -> NoReturn:
     """Furnish the namespaces, start the program, and end all others when it has ended."""
     status = FAILED
     try:
@@ -164,7 +164,7 @@ def _first_process(spec: dict[str, Any], found: str, program: list[str]) -> NoRe
             os.closerange(3, _HIGHEST_HANDLE)
             if spec["chroot"]:
                 _keep_few_capabilities()
-            os.execv(found, program)  # noqa: S606 - a list, and no shell reads it
+            os.execv(executable, program)  # noqa: S606 - a list, and no shell reads it
         status = _wait_for(child)
     except OSError as error:
         _failed(error)
@@ -372,10 +372,10 @@ def _unshare(kinds: int) -> None:
     _check(_libc.unshare(kinds), "unshare")
 
 
-def _check(done: int, what: str) -> None:
+def _check(done: int, call: str) -> None:
     if done != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def _code(status: int) -> int:

@@ -172,19 +172,19 @@ def tool_files(store: ContainerStore) -> ToolFiles:
         # Else a device node of a base is a device: in a chroot no list of devices holds.
         '[storage.options.overlay]\nmountopt = "nodev"\n'
     )
-    found = ToolFiles(
+    files = ToolFiles(
         storage=store.run / "storage.conf",
         containers=store.run / "containers.conf",
         policy=store.run / "policy.json",
     )
     for path, text in (
-        (found.storage, storage),
-        (found.containers, _CONTAINERS_CONF),
-        (found.policy, _POLICY),
+        (files.storage, storage),
+        (files.containers, _CONTAINERS_CONF),
+        (files.policy, _POLICY),
     ):
         if not path.exists() or path.read_text() != text:
             write_whole(path, text.encode())
-    return found
+    return files
 
 
 def runtime_for(root: Path) -> str:

@@ -52,7 +52,7 @@ def test_texts_of_a_proxy(name: str, uri: str, texts: list[str]) -> None:
         mark.secret == ("3128" not in str(mark.text) and "1080" not in str(mark.text))
         for mark in found
     )
-    assert all(uri not in mark.what for mark in found if uri)
+    assert all(uri not in mark.label for mark in found if uri)
 
 
 @pytest.mark.parametrize(
