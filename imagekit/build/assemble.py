@@ -19,7 +19,10 @@ OF_ONE_IMAGE = frozenset(
         *("base.name", "base.digest", "ref.name"),
     )
 )
-"""Labels that imagekit sets: what they say of a base does not hold for what is built on it."""
+"""Labels that imagekit sets (image-spec annotations.md, Pre-Defined Annotation Keys).
+
+Those of a base describe the base, and not what is built on it.
+"""
 
 
 def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
@@ -29,8 +32,8 @@ def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
     a recipe that says an entrypoint does not inherit the arguments of another one.
 
     Raises:
-        RecipeError: the base has ONBUILD, which only a Containerfile can do; or the Containerfile
-            and recipe.yaml say a label each in its own way.
+        RecipeError: the base has ONBUILD, which only a Containerfile can run; or the Containerfile
+            and recipe.yaml give a label two values.
     """
     layers = made.layers
     recipe = plan.recipe
@@ -49,6 +52,8 @@ def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
         diff_ids=tuple(layer.diff_id for layer in layers),
         env=tuple(f"{key}={value}" for key, value in env.items()),
         entrypoint=recipe.entrypoint or below.entrypoint,
+        # Dockerfile reference, "Understand how CMD and ENTRYPOINT interact": a new ENTRYPOINT
+        # resets a CMD of the base, which is the arguments of another program.
         cmd=recipe.cmd or (() if recipe.entrypoint else below.cmd),
         workdir=recipe.workdir or below.workdir,
         user=recipe.user or below.user,
@@ -61,6 +66,7 @@ def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
         shell=below.shell,
         onbuild=() if made.config is None else made.config.onbuild,
         author=below.author,
+        # image-spec config.md, history: in the order of the layers, one entry for each.
         history=tuple(
             History(created=created, created_by=layer.title, comment=f"imagekit: {layer.origin}")
             for layer in layers
@@ -69,7 +75,7 @@ def image_config(plan: BuildPlan, made: BuildResult) -> ImageConfig:
 
 
 def image_manifest(config: Descriptor, layers: tuple[BuiltLayer, ...]) -> Manifest:
-    """Return the manifest; each layer says what part of the recipe it came from."""
+    """Return the manifest; an annotation of each layer names the part of the recipe it is of."""
     return Manifest(
         media_type=MANIFEST,
         config=config,
@@ -116,7 +122,7 @@ def _all_labels(
 
 
 def _inherited_labels(below: ImageConfig, base: ImageConfig) -> dict[str, str]:
-    """Return the labels of a Containerfile and of the base; what tells of the base alone is not.
+    """Return the labels of a Containerfile and of the base, without those of the base alone.
 
     Those are OCI's own labels with the value that the base has: its title is not this image's.
     """

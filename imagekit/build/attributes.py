@@ -1,8 +1,8 @@
 """Extended attributes of files (xattr(7)): which belong to an image, and which a layer can keep.
 
-A layer keeps them as pax records ``SCHILY.xattr.NAME``, as every runtime unpacks them. Kept are
-capabilities and attributes of users; anything else would be lost or mean something else where it is
-unpacked, so it is refused by name.
+A layer has to have them (image-spec layer.md, File Attributes), and keeps them as pax records
+``SCHILY.xattr.NAME``, as every runtime unpacks them. Kept are capabilities and attributes of users;
+anything else would be lost or have another meaning where it is unpacked, so it is refused by name.
 """
 
 import errno
@@ -39,7 +39,7 @@ _NO_ACL = (
     "gives it to every file, setfacl --remove-default FOLDER"
 )
 _OF_STORAGE_DRIVERS = ("user.overlay.", "user.containers.", "user.fuseoverlayfs.")
-"""What storage drivers take for their own notes: one in a layer would rule the storage."""
+"""What storage drivers take for their own records: one in a layer would control the storage."""
 _NONE = frozenset({errno.ENOTSUP, errno.ENOSYS})
 
 
@@ -135,6 +135,6 @@ def _reasons(attributes: Attributes) -> Iterator[tuple[str, str]]:
 def _is_kept(name: str) -> bool:
     if name == _CAPABILITY:
         return True
-    # A pax record ends its keyword with "=".
+    # IEEE Std 1003.1, pax Extended Header: "LENGTH KEYWORD=VALUE", so a keyword has no "=".
     plain = name.isprintable() and "=" not in name
     return plain and name.startswith(_USER) and not name.startswith(_OF_STORAGE_DRIVERS)

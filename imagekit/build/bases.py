@@ -1,4 +1,4 @@
-"""What recipes stand on: other recipes, and images of registries."""
+"""What recipes build on: other recipes, and images of registries."""
 
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from imagekit.recipe.recipe import (
 
 
 class BaseImage(Struct, frozen=True, kw_only=True):
-    """What a recipe stands on, in the local image store."""
+    """What a recipe builds on, in the local image store."""
 
     layers: tuple[BuiltLayer, ...] = ()
     config: ImageConfig | None = None
@@ -78,7 +78,7 @@ def named_by_containerfile(
         bring: fetches an image of a registry into the store.
 
     Raises:
-        RecipeError: an image is not for this platform, or wants what cannot be done.
+        RecipeError: an image is not for this platform, or has an ONBUILD that is not understood.
         OSError: the store cannot be read.
     """
     script = recipe.script
@@ -104,7 +104,7 @@ def named_by_containerfile(
 
 
 def _context(name: str, below: BaseImage, script: Containerfile) -> BaseContext:
-    """Return an image as the Containerfile's stages find it, its ONBUILD judged like they are.
+    """Return an image as the Containerfile's stages see it, its ONBUILD judged like they are.
 
     Raises:
         RecipeError: an instruction of ONBUILD is not understood.
@@ -115,6 +115,7 @@ def _context(name: str, below: BaseImage, script: Containerfile) -> BaseContext:
     triggers: tuple[Instruction, ...] = ()
     if stage is not None:
         report = Report(stage.place.file, "recipe")
+        # Dockerfile reference, ONBUILD: they run as if they stood right behind FROM.
         triggers = read_triggers(below.config.onbuild, stage, report)
         report.check(RecipeError, what=f"ONBUILD of {name}")
     return BaseContext(name=name, config=below.config, layers=below.layers, triggers=triggers)
@@ -147,7 +148,7 @@ def image_below(
 
     Raises:
         RecipeError: it is not for this platform, or is no image.
-        RegistryError: the registry gives no good answer.
+        RegistryError: the registry does not answer, or not with the image.
         IntegrityError: bytes are not what their digest says.
     """
     from imagekit.oci.registry.connect import reader
@@ -157,6 +158,7 @@ def image_below(
     reference, manifest = _image(source, base, host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)
+    # image-spec config.md, rootfs: one diffID for each layer, from first to last.
     if len(config.diff_ids) != len(manifest.layers):
         raise DocumentError(f"{base} has other layers than its configuration says")
     layers = tuple(
@@ -195,7 +197,10 @@ def _choose(index: Index, base: ImageBase, platform: Platform) -> Descriptor:
 
 
 def _plain(layer: Descriptor) -> Descriptor:
-    """Return the layer in OCI's words: Docker's gzip layers are the same bytes."""
+    """Return the layer with OCI's media type (image-spec media-types.md, Compatibility Matrix).
+
+    Docker's gzip layers are the same bytes under another name. Annotations of a base are left out.
+    """
     media_type = LAYER_GZIP if layer.media_type == DOCKER_LAYER else layer.media_type
     return Descriptor(media_type=media_type, digest=layer.digest, size=layer.size)
 

@@ -42,14 +42,14 @@ from imagekit.recipe.recipe import ImageBase, Recipe, RecipeBase, Secret
 from imagekit.recipe.tree import Recipes
 
 LONG_AGO = 315532800
-"""1980-01-01, the oldest time that every archive format can say."""
+"""1980-01-01, the oldest time that every archive format can hold."""
 CACHE_SECONDS = 86400
-"""How long a layer that was made before is good for: mirrors move on."""
+"""How long a cached layer is used: after that the mirrors may have newer packages."""
 _MAX_SECRET = 1 << 20
 _DATE_DIGITS = 20
 
 Check = Callable[[BuiltImage, Recipe], None]
-"""Looks at an image that was built of a recipe, and raises where it must not be used."""
+"""Checks an image that was built of a recipe, and raises where it must not be used."""
 
 
 class BuildOptions(Struct, frozen=True, kw_only=True):
@@ -73,11 +73,11 @@ def build(
     progress: Progress = silent,
     options: BuildOptions | None = None,
 ) -> BuiltImage:
-    """Build a recipe and those that it stands on.
+    """Build a recipe and those that it builds on.
 
     Args:
         recipe: the recipe.
-        check: looks at each image before another one is built on it.
+        check: checks each image before another one is built on it.
         progress: told of everything that happens.
         options: how it is done.
 
@@ -131,7 +131,7 @@ def plan_of(recipe: Recipe, base: BaseImage, *, env: Mapping[str, str]) -> Build
     """Return the plan of a recipe for this host; nothing is done.
 
     Raises:
-        RecipeError: the recipe is for other platforms, or its time cannot be told.
+        RecipeError: the recipe is for other platforms, or its time is not known.
     """
     platform = host_platform()
     if recipe.platforms and platform not in recipe.platforms:
@@ -179,7 +179,7 @@ def _base(
     *,
     bring: Callable[[ImageBase], BaseImage],
 ) -> BaseImage:
-    """Return what the recipe stands on, fetched where it is an image of a registry."""
+    """Return what the recipe builds on, fetched where it is an image of a registry."""
     if isinstance(recipe.base, ImageBase):
         return bring(recipe.base)
     if isinstance(recipe.base, RecipeBase):

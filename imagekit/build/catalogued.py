@@ -1,9 +1,9 @@
-"""Which files of an image tell what it is made of, and how much of each is read.
+"""Which files of an image show what it is made of, and how much of each is read.
 
-An image is hostile: it may hold a status file of gigabytes, a million licence texts, or a few
+An image may be hostile: with a status file of gigabytes, a million licence texts, or a few
 packages that all depend on all others. So everything that is kept or walked through is counted,
-over all layers together and in bytes or steps, not in items alone. What is over is left out, one
-note in the SBOM says how much, and the rest goes on.
+over all layers together and in bytes or steps, not in items alone. What exceeds a bound is left
+out, one note in the SBOM says how much, and the rest is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def rule_for(path: str) -> CatalogueRule | None:
 def foreign_database(path: str) -> str:
     """Return whose database or package a file is, where it is one that is seen and not read.
 
-    The SBOM says so: what is recognised is never passed over.
+    The SBOM has a note of it: what is recognised is never left out without one.
     """
     *_, above, folder, name = ("", "", *path.split("/"))
     _, dot, suffix = name.rpartition(".")
@@ -138,11 +138,11 @@ def _dpkg_rule(path: str, name: str) -> CatalogueRule | None:
 
 
 class Allowance(Struct):
-    """How much of one sort is taken; what is over is counted."""
+    """How much of one sort is taken; what exceeds it is counted."""
 
     left: int
     note: str
-    """What is said of what is over; ``{}`` stands for how often it was."""
+    """The note on what exceeds it; ``{}`` stands for how often that was."""
     over: int = 0
 
     def take(self, amount: int = 1) -> bool:
@@ -154,7 +154,7 @@ class Allowance(Struct):
         return True
 
     def notes(self) -> Iterator[str]:
-        """Yield what was over since the last time, if anything was."""
+        """Yield what exceeded the bound since the last call, if anything did."""
         if self.over:
             yield self.note.format(self.over)
             self.over = 0
@@ -189,7 +189,7 @@ class Budget:
         return self.names.take(len(path) + more + _ENTRY)
 
     def looked_at(self, path: str) -> bool:
-        """Return whether a path is one that is looked at; one that is not is counted."""
+        """Return whether a path is short enough to be read; one that is not is counted."""
         if path.count("/") >= MAX_DEPTH:
             return self.deep.take()
         return len(path) <= MAX_PATH or self.long.take()
@@ -199,7 +199,7 @@ class Budget:
         return self.documents.take() and self.kept.take(size) and self.path(path)
 
     def notes(self) -> Iterator[str]:
-        """Yield what was over since the last time."""
+        """Yield what exceeded the bounds since the last call."""
         for allowance in vars(self).values():
             if isinstance(allowance, Allowance):
                 yield from allowance.notes()
@@ -213,7 +213,7 @@ def kept_bytes(size: int, rule: CatalogueRule) -> int | None:
 
 
 def shown(path: str) -> str:
-    """Return a path for a person and for JSON: without what no terminal or encoder can take."""
+    """Return a path for messages and JSON, without what a terminal or an encoder cannot take."""
     limit = 200
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -221,7 +221,7 @@ def shown(path: str) -> str:
 
 
 def some_shown(paths: Sequence[str]) -> str:
-    """Return the first of some paths for people, and how many more there are."""
+    """Return the first of some paths for a message, and how many more there are."""
     more = f" and {len(paths) - _MOST_SHOWN} more" if len(paths) > _MOST_SHOWN else ""
     return ", ".join(shown(path) for path in paths[:_MOST_SHOWN]) + more
 

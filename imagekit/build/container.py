@@ -26,7 +26,7 @@ class BuildContainer(Protocol):
         ...
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
-        """Remember a layer."""
+        """Put a layer into the cache."""
         ...
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
@@ -68,8 +68,8 @@ class BuildContainer(Protocol):
         """Download wheels whose hashes are right, with pip and its requirements beside them.
 
         Args:
-            requirements: what pip is told in the image.
-            wanted: those of them that the image's Python wants, without markers.
+            requirements: what pip gets in the image.
+            wanted: those of them whose markers hold for the image's Python, without markers.
             python: the image's Python.
         """
         ...

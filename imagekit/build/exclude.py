@@ -25,7 +25,7 @@ class Exclude(Struct, frozen=True, kw_only=True):
     def matches(self, path: str, mode: int) -> bool:
         """Return whether the path, relative to the root and of this mode, is left out."""
         if stat.S_ISSOCK(mode):
-            # No archive can hold one; it means nothing without the process that made it.
+            # The tar format has no type for a socket, which is of no use without its process.
             return True
         if path.startswith(self.mounted):
             return True
@@ -34,7 +34,7 @@ class Exclude(Struct, frozen=True, kw_only=True):
         return path in self.files or path.startswith(self.caches) or self._is_bytecode(path)
 
     def loses(self, path: str, mode: int, size: int) -> bool:
-        """Return whether something is lost with what is left out that nobody expects to be."""
+        """Return whether content is lost with a path that is left out, so that it is reported."""
         if stat.S_ISSOCK(mode):
             return True
         if not path.startswith(self.mounted) or path in _DEVICE_LINKS:

@@ -13,11 +13,11 @@ from imagekit.errors import BuildError
 _REWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOSTS_FAULT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE})
-"""What says something of the host's disk and nothing of the image."""
+"""Errors of the host's disk, not of the image."""
 
 
 def read(root: Path, name: str, *, limit: int) -> bytes | None:
-    """Return what a regular file holds; None where there is none, or a link.
+    """Return the content of a regular file; None where there is none, or a link.
 
     Args:
         root: the mounted root.
@@ -30,10 +30,10 @@ def read(root: Path, name: str, *, limit: int) -> bytes | None:
 
 
 def place(root: Path, name: str, text: str, *, mode: int = 0o644) -> None:
-    """Put a file there, instead of whatever is there; folders that are missing are made.
+    """Write a file, in place of whatever has its path; folders that are missing are made.
 
     Raises:
-        BuildError: something else than a folder stands in the way.
+        BuildError: a part of its path is no folder.
     """
     try:
         with rooted.place(root, name, make=True, follow=False) as opened:
@@ -100,7 +100,7 @@ def rewrite(root: Path, name: str, raw: bytes) -> None:
 
 
 def empty(root: Path, name: str) -> None:
-    """Take away what a regular file holds; its owner and mode stay.
+    """Truncate a regular file; its owner and mode stay.
 
     Raises:
         OSError: it cannot be written.
@@ -111,7 +111,7 @@ def empty(root: Path, name: str) -> None:
 
 
 def link(root: Path, name: str) -> str:
-    """Return a link's text; empty where it is none."""
+    """Return the target of a link as it is written; empty where it is none."""
     with suppress(OSError), rooted.place(root, name, follow=False) as opened:
         return os.readlink(opened.name, dir_fd=opened.folder)
     return ""

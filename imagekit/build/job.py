@@ -32,7 +32,7 @@ class BaseContext(Struct, frozen=True, kw_only=True):
     config: ImageConfig
     layers: tuple[BuiltLayer, ...]
     triggers: tuple[Instruction, ...] = ()
-    """What it wants to be done first where a stage stands on it (ONBUILD)."""
+    """Its ONBUILD: what runs first in a stage that builds on it."""
 
 
 class BuildPlan(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ IsolationWish = Literal["auto", "oci", "chroot"]
 
 
 class Isolation(Struct, frozen=True, kw_only=True):
-    """How steps are contained, in Buildah's words."""
+    """How steps are contained, as Buildah's option ``--isolation`` has it."""
 
     how: Literal["oci", "rootless", "chroot"]
     runtime: str = ""
@@ -71,7 +71,7 @@ class Folder(Struct, frozen=True, kw_only=True):
     """A folder whose path is handed to tools."""
 
     path: Path
-    """The path that tools are told: of plain characters, whatever it is really called."""
+    """The path that tools get: of plain characters, whatever ``real`` is."""
     real: Path
     """Where it lies; seen at ``path`` only in mount namespaces of ours, where the two differ."""
 
@@ -83,12 +83,12 @@ class ContainerStore(Struct, frozen=True, kw_only=True):
     run: Path
     driver: str
     runtime: str
-    """The OCI runtime that this host's cgroups suggest; whether it works is seen by a probe."""
+    """The OCI runtime that this host's cgroups suggest; a probe shows whether it works."""
     isolation: IsolationWish = "auto"
 
     @property
     def graph(self) -> Path:
-        """Where the layers lie, as tools are told."""
+        """Where the layers lie, as the path that tools get."""
         return self.folder.path
 
 
@@ -100,7 +100,7 @@ class SecretValue(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What the worker is told: all that it needs, and no keys or registry credentials."""
+    """What the worker gets: all that it needs, and no keys or registry credentials."""
 
     plan: BuildPlan
     layout: Path
@@ -111,25 +111,25 @@ class Job(Struct, frozen=True, kw_only=True):
     locks: Path
     """Where the locks of jobs lie."""
     record: Path
-    """Where it is remembered how steps can be contained here."""
+    """The file that records how steps can be contained on this host."""
     secrets: tuple[SecretValue, ...] = ()
     use_cache: bool = True
     max_age: int = 86400
-    """Seconds that a layer of the cache is good for."""
+    """Seconds that a layer of the cache is used."""
 
     @property
     def work(self) -> Path:
-        """The job's folder, as tools are told."""
+        """The job's folder, as the path that tools get."""
         return self.folder.path
 
     @property
     def name(self) -> str:
-        """What tells this job from all others, on all hosts."""
+        """The name of this job, which no other job on any host has."""
         return self.folder.real.name
 
 
 class IsolationProbe(Struct, frozen=True, kw_only=True):
-    """What the worker is told where it is only to find how steps can be contained here."""
+    """What the worker gets where it only has to find how steps can be contained on this host."""
 
     folder: Folder
     store: ContainerStore
@@ -138,7 +138,7 @@ class IsolationProbe(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What tells this piece of work from all others."""
+        """The name of this probe, which no other job on any host has."""
         return self.folder.real.name
 
 
@@ -149,7 +149,7 @@ class BuildResult(Struct, frozen=True, kw_only=True):
     materials: tuple[Material, ...]
     tools: tuple[tuple[str, str], ...]
     config: ImageConfig | None = None
-    """What a Containerfile says of how the image is run."""
+    """The configuration that a Containerfile gives the image."""
     isolations: tuple[str, ...] = ()
     """How the commands were contained that made the layers."""
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 
 CACERTS = "etc/ssl/certs/java/cacerts"
-"""Made by Debian's ca-certificates-java, with the password that every such file has."""
+"""Made by Debian's ca-certificates-java, with the password that Java's own has."""
 
 _MAGIC = bytes.fromhex("feedfeed00000002")
 _HEAD = len(_MAGIC) + 4
@@ -20,6 +20,8 @@ _TIME = 8
 
 def settled(raw: bytes, *, epoch: int) -> bytes | None:
     """Return the store with one time in every entry; None where it is another kind of store."""
+    # The password in UTF-16 and a fixed phrase stand before what is hashed; the time of an entry
+    # is in milliseconds.
     body, digest = raw[:-_DIGEST], bytearray(raw[-_DIGEST:])
     if not raw.startswith(_MAGIC) or _signed(body) != digest:
         return None

@@ -2,8 +2,8 @@
 
 Entries are sorted, times are clamped to the image's time, owners are numbers, and what only a
 build leaves behind is left out. The archive is POSIX pax (IEEE Std 1003.1, "pax"), as the OCI
-image-spec layer.md has it; removed paths are whiteouts. What cannot be kept, or would mean
-something else where it is unpacked, is refused by name.
+image-spec layer.md has it; removed paths are whiteouts. What cannot be kept, or would have another
+meaning where it is unpacked, is refused by name.
 """
 
 import hashlib
@@ -116,6 +116,7 @@ def _write(
             sink.write(header)
             if content is not None:
                 content(_Checked(sink, marks, path))
+        # IEEE Std 1003.1, ustar Interchange Format: two blocks of zeros end an archive.
         sink.write(b"\0" * tarfile.BLOCKSIZE * 2)
     return sink.layer()
 
@@ -173,7 +174,7 @@ class _Tree:
 class _Compressor:
     """Hashes, compresses and writes in a second thread, while the first one reads.
 
-    hashlib and isal let go of the interpreter lock, so the two really run at once.
+    hashlib and isal release the interpreter lock, so the two threads run at once.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -244,6 +245,8 @@ def _entries(
     """Yield every entry's path, header and what writes its content, in the archive's order."""
     first: dict[tuple[int, int], str] = {}
     left = MAX_BYTES
+    # image-spec layer.md, Whiteouts: they should stand before entries beside them, are empty
+    # regular files, and apply to lower layers only.
     for path in _whiteouts(changes):
         whiteout = tarfile.TarInfo(path)
         whiteout.mtime = epoch
@@ -252,12 +255,15 @@ def _entries(
         place = tree.place(path)
         status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
         info = _info(path, status, place=place, epoch=epoch)
+        # image-spec layer.md, Hardlinks: one file has one device and inode. Names of it outside of
+        # the layer are not recorded.
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             _link(info, first.setdefault((status.st_dev, status.st_ino), path))
         left -= info.size
         if left < 0:
             raise BuildError(
                 f"{shown(path)} has {info.size} bytes, with which the layer has over {MAX_BYTES}",
+                # image-spec layer.md, File Attributes: sparse files should not be used.
                 hint="holes of a sparse file count; make it when the container starts",
                 code=CANNOT_KEEP,
             )
@@ -266,6 +272,8 @@ def _entries(
 
 
 def _header(info: tarfile.TarInfo) -> bytes:
+    # A name that is no UTF-8 keeps its bytes: tarfile then writes the record hdrcharset=BINARY
+    # (IEEE Std 1003.1, pax Extended Header).
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
@@ -283,7 +291,9 @@ def _whiteouts(changes: Changes) -> Iterator[str]:
 
 
 def refuse_whiteout(path: str) -> None:
-    """Refuse a path whose name means a removal in a layer.
+    """Refuse a path whose name is that of a whiteout (image-spec layer.md, Whiteouts).
+
+    No layer can hold such a file: whoever unpacks it removes another one.
 
     Raises:
         BuildError: it has such a name.
@@ -316,7 +326,7 @@ def _info(
     info.type = kind
     info.mode = stat.S_IMODE(status.st_mode)
     info.uid, info.gid = status.st_uid, status.st_gid
-    # A folder's time tells of what came and went in it, which may have been left out.
+    # A folder's time is that of the last change in it, which may have been left out.
     info.mtime = epoch if kind == tarfile.DIRTYPE else min(int(status.st_mtime), epoch)
     if kind == tarfile.SYMTYPE:
         # NOTE: pathlib would take `./a//` and `a` for the same text.

@@ -37,7 +37,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class _Work(Struct, frozen=True):
-    """What is to be made, where, and who is told."""
+    """What is to be made, where, and what reports it."""
 
     plan: BuildPlan
     container: BuildContainer
@@ -45,7 +45,7 @@ class _Work(Struct, frozen=True):
 
 
 class _State(Struct):
-    """How far the work is: the layers so far, and the container once it is needed."""
+    """The layers so far, and the container once it is needed."""
 
     base: list[BuiltLayer]
     made: list[CachedLayer]
@@ -66,7 +66,7 @@ def make(
     Args:
         plan: what to make.
         container: where.
-        use_cache: whether layers that were made before are good enough.
+        use_cache: whether layers of the cache are used.
         progress: told of every layer.
 
     Returns:
@@ -97,11 +97,11 @@ def make(
 def all_cached(
     plan: BuildPlan, find: Callable[[Digest], CachedLayer | None], *, progress: Progress
 ) -> BuildResult | None:
-    """Return what the plan makes where every layer was made before; then nothing need be started.
+    """Return what the plan makes where the cache has every layer; then nothing need be started.
 
     Args:
-        plan: what is wanted.
-        find: looks a layer up by its key.
+        plan: the plan.
+        find: returns a layer of the cache by its key.
         progress: told of every layer, if all are there.
     """
     layers = []
@@ -152,7 +152,7 @@ def _opened(work: _Work, state: _State) -> Path:
 
 
 def _kept(look: Callable[[], Changes], root: Path, work: _Work, *, packages: bool) -> Changes:
-    """Return what the layer will hold; what it will not, though a step made it, is said."""
+    """Return what the layer will hold, and report what a step made and it will not hold."""
     changed = look()
     gone = remove_identities(root, changed.present, packages=packages)
     if gone:
@@ -212,7 +212,7 @@ def _written(
 
 
 def _marks(work: _Work) -> Marks:
-    """Return the texts of this host that no layer may hold; a recipe may name its proxy."""
+    """Return the texts of this host that no layer may hold; a recipe itself may name a proxy."""
     recipe = repr(work.plan.recipe).encode()
     return Marks(mark for mark in work.container.marks() if mark.secret or mark.text not in recipe)
 
@@ -224,7 +224,7 @@ def _runs_commands(wanted: LayerPlan) -> bool:
 
 
 def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
-    """Let Buildah build it, and write what differs from the base as one layer of ours."""
+    """Build it by Buildah, and write what differs from the base as one layer."""
     try:
         result, config = work.container.containerfile(wanted.containerfile)
     except ToolError as error:
@@ -250,7 +250,7 @@ def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> Cached
 
 
 def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
-    """Put into the tree what the layer is to have; return its title and what came from outside."""
+    """Put the layer's content into the tree; return its title and what came from outside."""
     if wanted.bootstrap is not None:
         try:
             materials = work.container.bootstrap(wanted.bootstrap, root) + lists_of(root)
@@ -309,7 +309,7 @@ def _step(step: Step, work: _Work) -> tuple[Material, ...]:
 
 
 def _say_volatile(target: str, source: str, work: _Work) -> None:
-    """Say that what a step puts somewhere is a file that no layer has."""
+    """Report that the file which a step writes is one that is left out of layers."""
     path = target.strip("/")
     for place in (path, f"{path}/{source.rstrip('/').rpartition('/')[2]}"):
         if LEFTOVERS.matches(place, stat.S_IFREG):
@@ -322,7 +322,7 @@ def _run(step: RunStep, work: _Work) -> None:
     ran = work.container.run(
         [str(word) for word in command],
         env={
-            # Else it is the number of the working container, another one each time.
+            # Else it is the id of the working container, which differs each time.
             "HOSTNAME": "localhost",
             "PATH": _PATH,
             "SOURCE_DATE_EPOCH": str(work.plan.epoch),

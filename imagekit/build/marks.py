@@ -1,7 +1,7 @@
 """Keeping texts of the host out of layers.
 
-A step sees the proxies of the host, as it may need them, and writes what it likes. What it wrote is
-looked for in the bytes of the layer, since nothing else tells.
+A step sees the proxies of the host, as it may need them, and may write them anywhere. So the bytes
+of the layer are searched.
 """
 
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ class Mark(Struct, frozen=True):
 
     text: bytes
     label: str
-    """What it is, for people: never the text itself."""
+    """What it is, for messages: never the text itself."""
     secret: bool = False
-    """Whether it opens something; such a text is refused even where the recipe has it too."""
+    """Whether it is a credential; such a text is refused even where the recipe has it too."""
 
 
 HOST_TEXT = "build/host-text"
@@ -26,7 +26,7 @@ HOST_TEXT = "build/host-text"
 
 
 class Marks:
-    """Looks for texts in what becomes a part of an image.
+    """Searches what becomes a part of an image for texts of the host.
 
     Args:
         marks: the texts.
@@ -37,7 +37,7 @@ class Marks:
         self._overlap = max((len(mark.text) for mark in self._marks), default=1) - 1
 
     def check(self, raw: bytes, *, where: str) -> None:
-        """Look at some bytes.
+        """Refuse bytes that hold one of the texts.
 
         Args:
             raw: the bytes.
@@ -56,7 +56,9 @@ class Marks:
                 )
 
     def following(self, before: bytes, piece: bytes, *, where: str) -> bytes:
-        """Look at a piece of a file, and return what has to stand before the next one.
+        """Check a piece of a file, and return the bytes to put before the next piece.
+
+        A text may begin in one piece and end in the next.
 
         Args:
             before: what the last call returned; nothing at the beginning.

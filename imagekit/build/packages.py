@@ -31,7 +31,7 @@ _APT = (
 def install(
     packages: Packages, container: BuildContainer, root: Path, *, epoch: int, limit: float
 ) -> tuple[Material, ...]:
-    """Install what one package manager is told to.
+    """Install the packages of one package manager.
 
     Args:
         packages: the manager and what it installs.
@@ -86,7 +86,8 @@ def _apt(
             code="build/no-apt",
         )
     placed = {_SOURCES: container.apt_sources(suite, _KEYRING)}
-    # Nothing that is installed may start a service in the build; some images say so themselves.
+    # Nothing that is installed may start a service in the build: with 101 invoke-rc.d(8) is told
+    # that the action is forbidden. Some images have such a file themselves.
     if not inside.is_file(root, _POLICY):
         placed[_POLICY] = "#!/bin/sh\nexit 101\n"
     try:
@@ -130,7 +131,7 @@ def _pip(
     folder, materials = container.wheels(
         packages.install, wanted=applying(packages.install, python), python=python
     )
-    # The folder brings pip itself too, so that the image needs none.
+    # The folder has pip itself too, so that the image needs none.
     script = (
         "PYTHONPATH=/run/imagekit/pip exec python3 -m pip install --no-index --no-deps "
         "--require-hashes --no-compile --no-cache-dir --no-warn-script-location "
@@ -174,7 +175,7 @@ def _env(epoch: int) -> dict[str, str]:
 
 
 def _suite(root: Path) -> str:
-    """Return the image's release of Debian, from its os-release; empty where it is none."""
+    """Return the image's release of Debian, from os-release(5); empty where it is none."""
     raw = inside.read(root, "usr/lib/os-release", limit=_MAX_SMALL)
     if raw is None or not inside.is_file(root, "usr/bin/apt-get"):
         return ""

@@ -15,13 +15,14 @@ def user_of(user: str, rootfs: Path) -> tuple[int, int]:
     """Return the user and group ids of ``USER[:GROUP]`` (image-spec config.md).
 
     Args:
-        user: as the configuration says it; empty for root.
+        user: as in the configuration; empty for root.
         rootfs: the unpacked image; nothing is followed out of it.
 
     Raises:
         InputError: the image has no such user or group.
     """
     name, _, group = user.partition(":")
+    # Without a group, that of the user in the image's /etc/passwd is the default.
     uid, gid = _user(name or "0", rootfs)
     if group:
         gid = _number(group)

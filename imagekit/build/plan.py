@@ -19,7 +19,7 @@ from imagekit.recipe.recipe import (
 )
 
 FORMAT = 5
-"""Raised whenever layers are written differently, so that no older cache is taken for today's."""
+"""Raised whenever layers are written in another way, so that no layer of an older cache is used."""
 
 
 def make_plan(
@@ -31,7 +31,7 @@ def make_plan(
     inherited: ImageConfig | None = None,
     contexts: tuple[BaseContext, ...] = (),
 ) -> BuildPlan:
-    """Return what building the recipe means.
+    """Return the plan of a recipe: the layers that building it makes, with their keys.
 
     Args:
         recipe: the recipe.
@@ -76,7 +76,7 @@ def make_plan(
 
 
 def packages_title(packages: tuple[Packages, ...]) -> str:
-    """Say what is installed, for a screen: ``apt gcc, openmpi-bin; pip tabulate``."""
+    """Return what is installed, as a title: ``apt gcc, openmpi-bin; pip tabulate``."""
     return "; ".join(
         f"{entry.manager} {', '.join(text.split()[0] for text in entry.install)}"
         for entry in packages
@@ -84,12 +84,12 @@ def packages_title(packages: tuple[Packages, ...]) -> str:
 
 
 def steps_title(steps: tuple[Step, ...]) -> str:
-    """Say what the steps are, for a screen."""
+    """Return what the steps are, as a title."""
     return "; ".join(step_title(step) for step in steps)
 
 
 def step_title(step: Step) -> str:
-    """Say what a step does, for a screen."""
+    """Return what a step does, as a title."""
     match step:
         case RunStep():
             return step.command if isinstance(step.command, str) else " ".join(step.command)

@@ -1,4 +1,4 @@
-"""What building a recipe would do, and which of it was done before."""
+"""What building a recipe would do, and which layers of it the cache has."""
 
 import os
 
@@ -22,7 +22,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
-    """Return the plans of a recipe and of those that it stands on, in the order of building.
+    """Return the plans of a recipe and of those that it builds on, in the order of building.
 
     The keys of layers on top of a base are only known when the base is: they count as not cached.
 

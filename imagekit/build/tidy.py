@@ -1,4 +1,4 @@
-"""Taking out of a tree what only this build on this host put there."""
+"""Removing from a tree what is there only because of this build on this host."""
 
 import os
 import stat
@@ -28,6 +28,7 @@ _MMDEBSTRAP = (
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 )
 _EMPTIED = (
+    # machine-id(5): the file of an image for many machines is missing or empty.
     "etc/machine-id",
     # Who logged in when: nobody did, and useradd makes them as long as the largest uid wants.
     "var/log/btmp",
@@ -41,7 +42,7 @@ _OF_APT = (
     "var/lib/apt/lists/auxfiles",
     "var/lib/apt/lists/partial",
 )
-"""Folders that apt gives to its own user where that can reach them: which depends on this host."""
+"""Folders that apt gives to its own user where that can reach them, which depends on this host."""
 _REMOVED = ("var/lib/dbus/machine-id",)
 """Identities that are made anew where they are missing, and only there."""
 _IDENTITIES = (
@@ -79,7 +80,7 @@ _FIRST_LINE = 64
 
 
 def tidy_bootstrap(root: Path) -> None:
-    """Give a new system the host files of no host, and no identity.
+    """Remove the settings of this host from a new system, and give it neutral ones.
 
     Raises:
         BuildError: the tree is not that of a system.
@@ -95,11 +96,11 @@ def tidy_bootstrap(root: Path) -> None:
 
 
 def tidy_layer(root: Path, before: Snapshot) -> None:
-    """Take out what every layer would have of the build: mount points, identities, logins.
+    """Remove what the build itself leaves in every layer: mount points, identities, logins.
 
     Args:
         root: the mounted tree.
-        before: what it looked like before the layer.
+        before: its state before the layer.
 
     Raises:
         OSError: the tree cannot be written.
@@ -122,7 +123,7 @@ def tidy_layer(root: Path, before: Snapshot) -> None:
 
 
 def remove_identities(root: Path, present: Iterable[str], *, packages: bool) -> tuple[str, ...]:
-    """Remove what would be the secret, or the name, of everybody who pulls the image.
+    """Remove keys and names of one machine, which all who pull the image would share.
 
     Args:
         root: the mounted tree.
@@ -157,7 +158,7 @@ def private_keys(root: Path, present: Iterable[str]) -> tuple[str, ...]:
 
 
 def settle(root: Path, present: Iterable[str], *, epoch: int) -> bool:
-    """Give what holds the time of the build the image's time; tell whether anything was changed.
+    """Replace times of the build in files by the image's, and return whether a file was changed.
 
     Args:
         root: the mounted tree.

@@ -1,9 +1,9 @@
-"""What a tree looks like at one moment, and what changed between two moments.
+"""The state of a tree at one moment, and what changed between two moments.
 
-A change is told by mode, owner, size, mtime, inode and ctime, which no program can set: so no
-change escapes, whatever the storage driver and whatever the program did to the times. Of two trees
+A change shows in mode, owner, size, mtime, inode or ctime, the last of which no program can set: so
+none is missed, whatever the storage driver and whatever a program did to the times. In two trees
 that never were one, two entries are equal only where all that a layer holds of them is: also their
-extended attributes, the very text of a link, and which names are one file.
+extended attributes, the exact target of a link, and which names are one file.
 """
 
 import filecmp
@@ -25,7 +25,7 @@ MAX_ENTRIES = 5_000_000
 
 
 class PathState(Struct, frozen=True):
-    """What tells one state of a path from another."""
+    """The state of a path, as far as a change shows in it."""
 
     mode: int
     uid: int
@@ -37,7 +37,7 @@ class PathState(Struct, frozen=True):
     links: int
     device: int
     attributes: Attributes = ()
-    """Of a folder only: whatever else is changed has a new ctime that is looked at."""
+    """Of a folder only: of anything else a change shows in its ctime."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -50,18 +50,18 @@ EMPTY = Snapshot({})
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """What became of a tree: the paths of a layer, and what it removes."""
+    """What changed in a tree: the paths of a layer, and what it removes."""
 
     present: tuple[str, ...]
     """New and altered paths with the folders above them, sorted so that folders come first."""
     removed: tuple[str, ...]
     """Paths that are gone; of a folder that is gone, only the folder."""
     left_out: tuple[str, ...] = ()
-    """New paths that are in no layer though somebody may want them, sorted."""
+    """New paths with content that is in no layer, sorted; they are reported."""
 
 
 def take(root: Path) -> Snapshot:
-    """Look at everything below the root that is on the root's own file system.
+    """Return the state of everything below the root that is on the root's own file system.
 
     Links are not followed and mount points are not entered.
 
@@ -81,9 +81,11 @@ def take(root: Path) -> Snapshot:
 
 
 def changes(before: Snapshot, after: Snapshot, exclude: Exclude = NOTHING) -> Changes:
-    """Return what has to be written, and what removed, to come from ``before`` to ``after``.
+    """Return what has to be written, and what removed, to get from ``before`` to ``after``.
 
-    What is excluded changes nothing, not even the folders above it.
+    What is excluded changes nothing, not even the folders above it. A folder that something else
+    has replaced needs no whiteouts: whoever applies the layer removes the old one first
+    (image-spec layer.md, Changeset over existing files).
     """
     old, new = _without(before.entries, exclude), _without(after.entries, exclude)
     present = {path for path, entry in new.items() if not _same(old.get(path), entry)}
@@ -115,9 +117,9 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
     before, after = take(old).entries, take(new).entries
     numbers: dict[tuple[str, ...], int] = {}
     names_before, names_after = _names(before, numbers), _names(after, numbers)
-    # NOTE: filecmp remembers by size and time, which say nothing between two looks.
+    # NOTE: filecmp caches by size and time, which show no change between two calls.
     filecmp.clear_cache()
-    # What is true of one name of a file is so of all, and is looked at once.
+    # What is true of one name of a file is true of all, and is compared once.
     equal: dict[int | None, bool] = {}
     same = set()
     for path, entry in after.items():
@@ -220,13 +222,14 @@ def _same(old: PathState | None, new: PathState) -> bool:
     if old is None:
         return False
     if stat.S_ISDIR(old.mode) and stat.S_ISDIR(new.mode):
-        # A folder whose entries came and went is no change by itself; those are told on their own.
+        # A folder whose entries came and went is no change by itself; those are changes of their
+        # own.
         return _folder_state(old) == _folder_state(new)
     return old == new
 
 
 def _replaced(path: str, new: Mapping[str, PathState]) -> bool:
-    """Return whether a path is gone since a folder above it became something else."""
+    """Return whether a path is gone because a folder above it became something else."""
     for parent in _parents(path):
         entry = new.get(parent)
         if entry is not None and not stat.S_ISDIR(entry.mode):

@@ -1,4 +1,4 @@
-"""Which wheels an image's own Python takes: the image is asked, and nothing of the host counts.
+"""Which wheels an image's own Python takes: it is run and reports that itself.
 
 A wheel for an older C library runs on a newer one (PEP 600, PEP 656): every tag from the image's
 own version of glibc or musl downwards is taken.
@@ -16,7 +16,7 @@ from imagekit.errors import BuildError
 
 
 class ImagePython(Struct, frozen=True, kw_only=True):
-    """Which wheels a CPython takes, and what environment markers mean to it."""
+    """Which wheels a CPython takes, and the values of its environment markers."""
 
     version: str
     """Three numbers: ``3.11.2``."""
@@ -25,7 +25,7 @@ class ImagePython(Struct, frozen=True, kw_only=True):
     platforms: tuple[str, ...]
     """Platform tags of wheels, the best first."""
     markers: Mapping[str, str]
-    """The environment that markers are judged by (PEP 508)."""
+    """The values of environment markers (PEP 508, Environment Markers)."""
 
 
 PROBE = """
@@ -64,7 +64,7 @@ print(json.dumps({
     },
 }))
 """
-"""What the image's Python runs: it says what it is, in one line of JSON."""
+"""What the image's Python runs: it prints what it is, in one line of JSON."""
 
 _MARKERS = frozenset(
     {
@@ -81,19 +81,20 @@ _WIDE = 64
 """Bits of a pointer where the machine's name is that of the Python too."""
 # Of a 32-bit Python under a 64-bit kernel the machine is the kernel's.
 _NARROW = {"x86_64": "i686", "aarch64": "armv7l", "armv8l": "armv7l"}
+# PEP 600, Legacy manylinux tags: the older names of three of its tags.
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST, _OLDEST_X86 = 17, 5
 _GLIBC_MAJOR, _MUSL_MAJOR = 2, 1
 
 
 def image_python(output: str) -> ImagePython:
-    """Return what the image's Python said of itself.
+    """Return what the image's Python reported about itself.
 
     Args:
-        output: what ``PROBE`` printed, among other lines maybe; the image may be hostile.
+        output: what ``PROBE`` printed, maybe among other lines; the image may be hostile.
 
     Raises:
-        BuildError: it is no CPython that wheels are made for, or said nothing that makes sense.
+        BuildError: it is no CPython that wheels are made for, or its report is malformed.
     """
     line = next((text for text in reversed(output.splitlines()) if text.startswith("{")), "")
     try:
@@ -137,6 +138,7 @@ def platforms(libc: str, machine: str) -> tuple[str, ...]:
         tags = (f"musllinux_1_{number}_{machine}" for number in range(minor, -1, -1))
     else:
         raise _unfit(f"has the C library {libc!r:.60}, of which no wheels are known")
+    # PEP 425, Platform Tag: of a wheel that was built locally, for such a machine.
     return (*tags, f"linux_{machine}")
 
 

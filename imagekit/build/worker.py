@@ -39,7 +39,7 @@ _JOB = re.compile(r"job-[0-9a-f]{16}")
 
 
 def main() -> int:
-    """Do the one job of stdin and return 0; a failure is told on stdout like everything else."""
+    """Do the one job of stdin and return 0; a failure is reported on stdout like all else."""
     signal.signal(signal.SIGTERM, _stop)
     source, sink = sys.stdin.buffer, sys.stdout
     job = _request(json.loads(source.readline(_MAX_JOB)))
@@ -63,7 +63,7 @@ def main() -> int:
             made = _work(job, runner) if isinstance(job, Job) else _probe(job, runner)
     except ImagekitError as error:
         tell("error", error_document(error))
-    except Exception as error:  # noqa: BLE001 - this process's outermost border, told as it is
+    except Exception as error:  # noqa: BLE001 - this process's outermost border, reported as it is
         tell("error", error_document(_fault(error)))
     else:
         tell("made", to_document(made))
@@ -125,7 +125,7 @@ def _work(job: Job, runner: Runner) -> BuildResult:
 def _sweep(buildah: Buildah, job: Job) -> None:
     """Remove what builds left behind that were killed before they could do it themselves.
 
-    Whose lock can be had has ended; nothing else says so, see ``adapters.locks``.
+    A build has ended where its lock is free; nothing else shows it, see ``imagekit.locks``.
     """
     left = [name for name in buildah.containers() if name.startswith(PREFIX)]
     folders = [path.name for path in job.folder.real.parent.glob("job-*")]
@@ -178,7 +178,7 @@ def _values(job: Job | IsolationProbe) -> tuple[str, ...]:
 
 
 def _watch(handle: int) -> None:
-    """Wait until stdin closes; by its number, as a buffer's lock would hold up our own end."""
+    """Wait until stdin closes; by its number, as the lock of its buffer would block the exit."""
     os.read(handle, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -17,7 +17,7 @@ from imagekit.recipe.recipe import Recipe
 def build_tested(
     recipe: Recipe, *, progress: Progress = silent, options: BuildOptions | None = None
 ) -> BuiltImage:
-    """Build a recipe and those that it stands on, and run the tests of each in its image.
+    """Build a recipe and those that it builds on, and run the tests of each in its image.
 
     Args:
         recipe: the recipe.

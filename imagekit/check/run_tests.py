@@ -12,7 +12,7 @@ from imagekit.progress import Done, Failed, Progress, Started
 from imagekit.recipe.recipe import ImageTest
 
 TEST_UID = 48211
-"""The user that tests run as: one that no image knows, as on a cluster."""
+"""The user that tests run as: one that no image has, as on a cluster."""
 _SHOWN = 400
 
 
@@ -30,7 +30,7 @@ def run_tests(
     """Run all tests of a recipe.
 
     Raises:
-        BuildError: one failed; it says which, how, and what the command printed.
+        BuildError: one failed; the error has which, how, and what the command printed.
     """
     began = time.monotonic()
     for number, test in enumerate(tests, 1):

@@ -66,7 +66,7 @@ class ImageTestRunner(Struct):
         outcome = podman.run_test(
             self._image,
             command,
-            # By this name whoever sweeps knows whose it is, where nobody was left to remove it.
+            # The worker removes leftovers by the job in their names, where this process was killed.
             name=f"{PREFIX}{self.folder.real.name}-test",
             uid=self.uid,
             around_entrypoint=around_entrypoint,
@@ -76,7 +76,7 @@ class ImageTestRunner(Struct):
 
     @property
     def _runtime(self) -> str:
-        """Return the runtime that was seen to work here, else the one that should."""
+        """Return the runtime that is recorded to work here, else the one that should."""
         known = IsolationRecord(self.folders.isolation).find()
         return known.runtime if known is not None and known.runtime else self.store.runtime
 
@@ -94,7 +94,7 @@ class ImageTestRunner(Struct):
         return replace(self.runner, env=sandbox.environment(env, network=False), wrap=wrap)
 
     def _container(self) -> ContainerOptions:
-        """Return limits that we may give: where root may not raise them, Podman's are refused."""
+        """Return limits within this process's own: Podman's fail where it may not raise them."""
         limits = []
         for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
             hard = resource.getrlimit(kind)[1]

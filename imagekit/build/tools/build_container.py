@@ -40,7 +40,7 @@ from imagekit.recipe.render import BaseReference, reaches, render
 _LAST_LINES = 40
 _LESS_CONTAINED = (
     "steps are contained by chroot only: they share the host's network and user ids "
-    "(imagekit doctor tells what an OCI runtime needs here)"
+    "(imagekit doctor shows what an OCI runtime needs here)"
 )
 
 
@@ -77,11 +77,11 @@ class BuildahContainer(Struct):
         return self.job.layout / "blobs" / "sha256"
 
     def cached(self, key: Digest) -> CachedLayer | None:
-        """Return the layer of the cache, if it is still good."""
+        """Return the layer of the cache, if it is still valid."""
         return self._cache().find(key)
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
-        """Remember a layer in the cache."""
+        """Put a layer into the cache."""
         self._cache().keep(key, layer)
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
@@ -163,7 +163,7 @@ class BuildahContainer(Struct):
         return Material(uri=step.url, digest=step.sha256, name=name)
 
     def _staged(self, folder: str) -> Path:
-        """Return where to put what Buildah copies: it takes a source's name for a pattern."""
+        """Return where to put what Buildah copies: it reads a source's name as a pattern."""
         staged = self.job.work / folder
         _clear(staged)
         staged.mkdir()
@@ -231,7 +231,7 @@ class BuildahContainer(Struct):
         return host_marks(os.environ)
 
     def secrets(self) -> Sequence[tuple[Path, str]]:
-        """Write the secrets for the time of the job and say where a step finds them."""
+        """Write the secrets for the time of the job and return where a step finds them."""
         folder = self.job.work / "secrets"
         folder.mkdir(mode=0o700, exist_ok=True)
         files = []
@@ -273,9 +273,9 @@ class BuildahContainer(Struct):
         """Bring the images that the Containerfile names into the storage."""
         references = {}
         for context in self.job.plan.contexts:
-            # What these say in an image is said by steps: see imagekit.recipe.render.
+            # Buildah gets these of an image as steps: see imagekit.recipe.render.
             config = replace(context.config, onbuild=(), shell=(), healthcheck=None, volumes=())
-            # Docker's format has one line of history a layer; a stranger's base may have none.
+            # Docker's format has one line of history for each layer; another's base may have none.
             line = History(created=config.created, created_by=context.name)
             config = replace(config, history=(line,) * len(context.layers))
             references[context.name] = BaseReference(
@@ -289,8 +289,8 @@ class BuildahContainer(Struct):
         """Stage what COPY and ADD read: the recipe's files as its digest covers them, no others.
 
         Raises:
-            BuildError: they are not what the digest was made of, a mount would leave them, or a
-                name is one that no layer can hold.
+            BuildError: they are not what the digest was made of, a mount would lead out of them, or
+                a name is one that no layer can hold.
         """
         context = self.job.work / "context"
         _clear(context)
@@ -303,7 +303,7 @@ class BuildahContainer(Struct):
                 code="build/recipe-changed",
             )
         for path in sorted(context.rglob("*")):
-            # Buildah would copy it, and take it for a removal when it makes the layer.
+            # Buildah would copy it, and write it as a whiteout when it makes the layer.
             refuse_whiteout(str(path.relative_to(context)))
         for bind in () if recipe.script is None else recipe.script.binds:
             # Buildah follows links in it on the host.
@@ -393,10 +393,10 @@ def _no_part(folder: str, names: list[str]) -> set[str]:
 
 
 def _settle(path: Path, *, mode: int | None, epoch: int) -> None:
-    """Give what is copied its modes and the image's time, whatever the checkout made of them.
+    """Give what is copied its modes and the image's time, whatever those of the checkout are.
 
-    Attributes and access control lists go: the recipe's digest does not cover them, and a browser
-    writes into one where a file came from.
+    Extended attributes and access control lists are removed: the recipe's digest does not cover
+    them, and a browser writes the URL of a download into one.
     """
     for item in (path, *path.rglob("*")) if path.is_dir() else (path,):
         _remove_attributes(item)
@@ -423,7 +423,9 @@ def _prefixes(path: str) -> list[Path]:
 
 
 def _ignore_file(context: Path, name: str) -> Path | None:
-    """Return the file that says what COPY does not see; one beside the Containerfile goes first.
+    """Return the file of patterns that COPY leaves out; one beside the Containerfile is preferred.
+
+    Dockerfile reference, ".dockerignore files", and containerignore(5).
 
     Raises:
         BuildError: it is a link.
@@ -439,7 +441,7 @@ def _ignore_file(context: Path, name: str) -> Path | None:
 
 
 def check_needs(needs: Sequence[Needed], version: str) -> None:
-    """Want a Buildah that does everything that a Containerfile asks for.
+    """Check that this host's Buildah has everything that a Containerfile needs.
 
     Raises:
         BuildError: it is too old.

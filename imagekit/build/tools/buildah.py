@@ -22,13 +22,13 @@ from imagekit.progress import Note, OutputLine
 from imagekit.recipe.render import Rendered, StepReport
 
 PREFIX = "imagekit-work-"
-"""How the working containers are called; the name of the job comes behind it."""
+"""How the names of working containers begin; the name of the job follows."""
 _MARK = "imagekit-build"
 _QUICK = 300.0
 
 
 def version(runner: Runner) -> str:
-    """Return the version of this host's Buildah; ``unknown`` where it says none.
+    """Return the version of this host's Buildah; ``unknown`` where it prints none.
 
     Raises:
         ToolError: it is not installed.
@@ -47,12 +47,12 @@ class Buildah(Struct, frozen=True, kw_only=True):
 
     @property
     def work(self) -> Path:
-        """The job's folder, as Buildah is told."""
+        """The job's folder, as the path that Buildah gets."""
         return self.folder.path
 
     @property
     def own(self) -> str:
-        """The name of what this job builds: another one may make the very same image meanwhile."""
+        """The name of what this job builds: another job may make the same image meanwhile."""
         return f"localhost/{PREFIX}{self.folder.real.name}"
 
     def version(self) -> str:
@@ -119,7 +119,7 @@ class Buildah(Struct, frozen=True, kw_only=True):
         Raises:
             ToolError: there is none.
         """
-        # Inside `buildah unshare` everybody is root; only root of the host has no such variable.
+        # Inside `buildah unshare` every user is root; only for root of the host it is not set.
         superuser = os.geteuid() == 0 and "_CONTAINERS_USERNS_CONFIGURED" not in os.environ
         possible = tuple(ways(self.store.isolation, self.store, superuser=superuser))
         known = record.find()
@@ -158,10 +158,10 @@ class Buildah(Struct, frozen=True, kw_only=True):
         limit: float,
         epoch: int,
     ) -> str:
-        """Build a Containerfile into the storage, called ``own``, and return the image's id.
+        """Build a Containerfile into the storage, named ``own``, and return the image's id.
 
-        Buildah fetches no image, and no cache of another build is seen. Docker's format is asked
-        for as OCI's knows neither HEALTHCHECK nor SHELL nor ONBUILD.
+        Buildah fetches no image, and no cache of another build is used. Docker's format is asked
+        for: HEALTHCHECK, SHELL and ONBUILD have no place in OCI's (image-spec config.md).
 
         Args:
             rendered: the Containerfile, and the steps that Buildah has to report.
@@ -174,7 +174,7 @@ class Buildah(Struct, frozen=True, kw_only=True):
             epoch: the image's time.
 
         Raises:
-            BuildError: Buildah did other steps than were asked for, or a step made what no layer
+            BuildError: Buildah ran other steps than were asked for, or a step made what no layer
                 can hold.
             ToolError: a step failed.
         """
@@ -204,7 +204,7 @@ class Buildah(Struct, frozen=True, kw_only=True):
         for identifier, path in (*secrets, (_MARK, file)):
             argv += ["--secret", f"id={identifier},src={path}"]
         reports = _Reports(rendered, self.runner)
-        # NOTE: what is mounted for a RUN may be put on what a RUN before made a link.
+        # NOTE: a RUN's mount may be made at a path that an earlier RUN turned into a link.
         runner = self._in_sandbox(isolation=isolation, keep_layers=True)
         runner = replace(runner, env={**(runner.env or {}), "TMPDIR": str(caches)})
         text = tool_files(self.store).policy.read_bytes()
@@ -332,20 +332,20 @@ class _Reports:
         self._left = deque(rendered.reports)
 
     def take(self, stream: Stream, line: str) -> None:
-        """Look at a line of Buildah, or of a step."""
+        """Compare a line of Buildah, or of a step, with the next report."""
         self._runner.progress(OutputLine(stage="steps", line=line))
         if stream == "stdout" and self._left:
-            # What is read has its secrets replaced; so has to have what is looked for.
+            # Secrets are replaced in what is read, so they are in what it is compared with.
             begin, end = self._left[0].begin, self._left[0].end
             end = None if end is None else self._runner.redact(end)
             if StepReport(self._runner.redact(begin), end).fits(line):
                 self._left.popleft()
 
     def check(self) -> None:
-        """Want every step to have been reported, in order, each with the number of steps.
+        """Check that every step was reported, in order, each with the number of steps.
 
         Raises:
-            BuildError: Buildah read something else than was written for it.
+            BuildError: Buildah read other steps than were written for it.
         """
         if self._left:
             raise BuildError(
@@ -363,5 +363,5 @@ def _contained(isolation: Isolation) -> list[str]:
     argv = ["--isolation", isolation.how, "--network", "host"]
     if isolation.how != "chroot":
         return [*argv, "--runtime", isolation.runtime]
-    # With it a step leaves a chroot; no other isolation takes one for a border.
+    # With it a step can leave a chroot (chroot(2)); no other isolation relies on one.
     return [*argv, "--cap-drop", "CAP_SYS_CHROOT"]

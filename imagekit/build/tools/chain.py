@@ -1,4 +1,4 @@
-"""Chains of layers as Buildah and Podman find them: layouts over the blobs of another layout."""
+"""Chains of layers for Buildah and Podman: layouts over the blobs of another layout."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ class Chain(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What it is called: by the digest of its content and by where that lies."""
+        """Its name: made of the digest of its content and of where that lies."""
         place = os.fsencode(self.blobs) + str(self.manifest.digest).encode()
         return Digest.of(place).hex[:_DIGITS]
 
@@ -60,7 +60,7 @@ class Chain(Struct, frozen=True):
         return lock_of(self.name, locks)
 
     def place(self, storage: ContainerStore) -> str:
-        """Make the layout, unless it is there: beside, and then renamed, so that it is whole.
+        """Make the layout, unless it is there: under another name first, so that it is complete.
 
         Args:
             storage: the container storage that will read it.
@@ -81,6 +81,8 @@ class Chain(Struct, frozen=True):
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
         try:
+            # image-spec image-layout.md: these three make a layout, and the annotation gives an
+            # image of it a name.
             (made / "blobs").symlink_to(self.blobs)
             (made / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
             named = Descriptor(
@@ -94,7 +96,7 @@ class Chain(Struct, frozen=True):
             try:
                 made.rename(folder)
             except OSError:
-                # Another job was quicker; what has this name has this content.
+                # Another job made it first; the same name stands for the same content.
                 if not folder.is_dir():
                     raise
         finally:

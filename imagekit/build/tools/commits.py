@@ -1,13 +1,13 @@
-"""Working containers, looked at before Buildah commits them.
+"""Working containers, checked before Buildah commits them.
 
-Of a tree that it commits Buildah makes a tar file, in which a name that begins with ``.wh.`` is a
-removal, and access control lists are not. Neither is said, and afterwards neither can be seen: the
-file is gone, or another one is, and the list's mask has become the rights of the group. So it is
-looked at before. Buildah reads its signature policy before it commits (containers-policy.json(5));
-here that is a FIFO, so Buildah waits there until the look is over.
+Buildah makes a tar file of a tree that it commits, in which a name that begins with ``.wh.`` is a
+whiteout (image-spec layer.md) and access control lists are missing. It reports neither, and
+afterwards neither can be seen: the file is gone, or another one is, and the list's mask has become
+the rights of the group. So trees are checked before. Buildah reads its signature policy before it
+commits (containers-policy.json(5)); here that is a FIFO, so Buildah waits until the check is done.
 
-Other builds work in the same storage, and their trees are neither ours to judge nor at rest: a
-container is this build's where Buildah's own record of it has the build's mark.
+Other builds use the same storage, and their trees are changing and not this build's: a container is
+this build's where Buildah's own record of it has the build's mark.
 """
 
 import json
@@ -25,14 +25,14 @@ from imagekit.errors import ImagekitError, ToolError
 from imagekit.inputs import read_regular
 
 _PAUSE = 0.02
-"""Seconds between two looks for somebody who reads the policy."""
+"""Seconds between two tries to find a reader of the policy."""
 _MAX_LIST = 64 << 20
 _MAX_RECORD = 16 << 20
 _LISTS = ("containers.json", "volatile-containers.json")
 
 
 class CommitGuard:
-    """While it is open, nothing is committed that was not looked at.
+    """While it is open, nothing is committed that was not checked.
 
     Args:
         store: the storage that the containers are in.
@@ -69,11 +69,11 @@ class CommitGuard:
         self._policy.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Say what was found in what is committed by now.
+        """Raise the fault of what is committed by now, if it has one.
 
         Raises:
             BuildError: no layer can hold it (``build/cannot-keep``).
-            ToolError: a tree could not be looked at, or Buildah never waited.
+            ToolError: a tree could not be read, or Buildah never waited.
         """
         if self._fault is not None:
             raise self._fault
@@ -93,7 +93,7 @@ class CommitGuard:
             try:
                 reader = os.open(self._policy, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:
-                # ENXIO: nobody reads.
+                # fifo(7), ENXIO: no process has it open for reading.
                 continue
             try:
                 self._answer(reader)
@@ -102,7 +102,7 @@ class CommitGuard:
 
     def _answer(self, reader: int) -> None:
         try:
-            # Who reads next finds another FIFO, and not the rest of this one.
+            # The next reader opens another FIFO, and does not get the rest of this one.
             other = self._policy.with_name(f"{self._policy.name}-next")
             other.unlink(missing_ok=True)
             os.mkfifo(other, 0o600)
@@ -126,11 +126,11 @@ class CommitGuard:
         """Refuse what the tar file of a tree would not hold, or hold as something else.
 
         Raises:
-            BuildError: there is such a thing.
+            BuildError: the tree has such an entry.
             OSError: the tree cannot be read.
         """
         for path, state in tree_snapshot.take(tree).entries.items():
-            # Overlay's own removals are character devices (kernel, overlayfs.rst).
+            # Overlay's own whiteouts are character devices (kernel, overlayfs.rst).
             if not stat.S_ISCHR(state.mode):
                 refuse_whiteout(path)
             if not stat.S_ISLNK(state.mode):

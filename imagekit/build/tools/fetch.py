@@ -24,14 +24,14 @@ from imagekit.progress import Advanced, Progress
 _PIECE = 64 << 10
 _LARGEST = 16 << 30
 _OK = 200
-# As it lies there: the digest of a recipe is that of the file, not of what an encoding holds.
+# RFC 9110, section 12.5.3: no encoding is asked for, as the digest is that of the file itself.
 _PLAIN = {"Accept-Encoding": "identity"}
 
 
 def download(
     url: str, digest: Digest, target: Path, *, where: str, limit: float, progress: Progress
 ) -> None:
-    """Bring a file here, unless it is here already.
+    """Download a file, unless it is there already.
 
     Args:
         url: ``http:`` or ``https:``.
@@ -43,7 +43,7 @@ def download(
 
     Raises:
         IntegrityError: it is another file than the recipe expects.
-        ToolError: it cannot be had.
+        ToolError: it cannot be downloaded.
     """
     if target.is_file() and _digest_of(target, digest.algorithm) == digest:
         return
@@ -87,7 +87,7 @@ def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str
     transport = StdlibTransport(options)
 
     def send(step: Send) -> Response:
-        # One limit for all tries and all places that lead on.
+        # One limit for all tries and all redirections together.
         return transport.send(replace(step.request, deadline=ends - time.monotonic()))
 
     talk = conversation.download(_ascii(url), _PLAIN, options, jitter=random.random)
@@ -108,7 +108,10 @@ def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str
 
 
 def _ascii(url: str) -> str:
-    """Return a URL as it is sent: names of other scripts as xn--, other letters quoted."""
+    """Return a URL as it is sent: the host's name in IDNA (RFC 3490), other letters quoted.
+
+    RFC 3986, section 2.1, has the quoting; a fragment is not sent (section 3.5).
+    """
     parts = urlsplit(url)
     path, query = (quote(text, safe=string.punctuation) for text in (parts.path, parts.query))
     try:

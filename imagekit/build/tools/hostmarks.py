@@ -56,7 +56,7 @@ def _proxy(name: str, uri: str) -> Iterator[Mark]:
 
 
 def _exceptions(name: str, value: str) -> Iterator[Mark]:
-    """Yield the list as it stands where it names more than this host: it tells a site's domains."""
+    """Yield the list as it stands where it names more than this host: it has a site's domains."""
     entries = (_bracketed(entry.strip().lower()) for entry in value.split(","))
     if len(value) >= _SHORTEST and any(e not in {"", "*"} and not is_loopback(e) for e in entries):
         yield Mark(value.encode(), f"the exceptions of the proxy in ${name}")
@@ -67,9 +67,9 @@ def _bracketed(entry: str) -> str:
 
 
 def _names(hosts: Path, own: str) -> Iterator[Mark]:
-    """Yield the lines that name this host, as they stand and as Buildah writes them anew.
+    """Yield the lines that name this host, as they stand and as Buildah rewrites them.
 
-    A name alone may be a word of any document, so that it is no mark.
+    A name alone may be a word of any document, so it is no mark.
     """
     try:
         with hosts.open(encoding="utf-8", errors="replace") as file:
@@ -80,7 +80,7 @@ def _names(hosts: Path, own: str) -> Iterator[Mark]:
         address, *names = line.partition("#")[0].split() or [""]
         named = any(name.partition(".")[0] == own.partition(".")[0] for name in names)
         if named and own.partition(".")[0] != "localhost":
-            # NOTE: hosts(5) wants blanks or tabs; Buildah writes one name a line, behind a tab.
+            # NOTE: hosts(5) has blanks or tabs; Buildah writes one name a line, behind a tab.
             for text in (
                 line.strip(),
                 *(f"{address}\t{name}" for name in names if name != "localhost"),
@@ -89,12 +89,12 @@ def _names(hosts: Path, own: str) -> Iterator[Mark]:
 
 
 def _login(uri: str, label: str) -> Iterator[Mark]:
-    """Yield what opens it: as it stands there, and as programs write it down and send it."""
+    """Yield the login of a URI: as it stands there, and as programs store and send it."""
     login, at, _ = _netloc(uri).rpartition("@")
     if not at or not login:
         return
     yield Mark(f"{login}@".encode(), label, secret=True)
-    # RFC 7617: the header of a request, which some programs keep.
+    # RFC 7617, section 2: the header of a request, which some programs keep.
     yield Mark(base64.b64encode(unquote(login).encode()), label, secret=True)
     password = login.partition(":")[2]
     for form in (password, unquote(password)):

@@ -1,8 +1,8 @@
 """How build steps are contained on this host: found by starting a container, never by guessing.
 
 A runtime may be installed and refuse this host's cgroups, its kernel or its user. So the first
-step of a boot starts an empty container by each way, the best first, and what worked is
-remembered. That nothing but ``chroot`` works is never remembered: the next build tries again.
+step of a boot starts an empty container by each way, the best first, and the one that worked is
+recorded. That nothing but ``chroot`` works is never recorded: the next build tries again.
 """
 
 import json
@@ -31,7 +31,7 @@ _MAX_RECORD = 1 << 16
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 _ENVIRONMENT = ("PATH", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")
 _OF_BUILDAH = "_CONTAINERS_"
-"""How the variables begin by which ``buildah unshare`` tells what it has done."""
+"""How the variables begin that ``buildah unshare`` sets."""
 _TRUE = "/usr/bin/true"
 _NO_CHROOT = "install runc or crun and leave --isolation chroot out, or take a base without it"
 _MOUNTED = (
@@ -50,11 +50,11 @@ MOUNT = (
     f"kill -USR1 1; for i in $(seq 300); do [ -e {CHROOT}/proc/self ] && exit; sleep 0.1; done; "
     "exit 1"
 )
-"""What a shell in the sandbox of a chroot runs to have it furnished: see ``sandbox``."""
+"""What a shell in the sandbox of a chroot runs to have its mounts made: see ``sandbox``."""
 
 
 class Sandbox(Struct, frozen=True, kw_only=True):
-    """What a tool that runs foreign code gets to see of this host: see ``build.tools.sandbox``."""
+    """What a tool that runs untrusted code sees of this host: see ``build.tools.sandbox``."""
 
     store: ContainerStore
     folder: Folder
@@ -90,7 +90,7 @@ class Sandbox(Struct, frozen=True, kw_only=True):
             "places": places,
             # Not a place for each layer: arguments and open files are bounded, and layers many.
             "kept": [str(path) for path in layers if keep_layers and path.is_dir()],
-            # Podmans that share their tables take each other's containers for dead.
+            # Podmans that share this folder believe each other's containers to have ended.
             "empty": [str(folder / "libpod") for folder in (self.store.graph, self.store.run)],
             "network": network,
             "sys": sys_folder,
@@ -103,7 +103,7 @@ class Sandbox(Struct, frozen=True, kw_only=True):
 
         Args:
             env: of this process.
-            network: whether it is told of the host's proxies.
+            network: whether it gets the host's proxies.
         """
         kept = {name: env[name] for name in _ENVIRONMENT if name in env}
         kept |= {name: value for name, value in env.items() if name.startswith(_OF_BUILDAH)}
@@ -119,10 +119,10 @@ class Sandbox(Struct, frozen=True, kw_only=True):
 
 
 def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str, ...]:
-    """Return the command that runs another one, which runs foreign code in a chroot, in a sandbox.
+    """Return the command that runs in a sandbox another one, which runs untrusted code in a chroot.
 
     It has the host's network and few capabilities, and sees nothing of imagekit's storage besides
-    the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` furnishes them.
+    the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` mounts them.
 
     Args:
         argv: the command.
@@ -137,7 +137,7 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
 
 
 class IsolationRecord(Struct, frozen=True):
-    """Which way worked here last: a file of this user's own, good until something changes."""
+    """Which way worked here last: a file of this user's own, valid until something changes."""
 
     file: Path
 
@@ -151,7 +151,7 @@ class IsolationRecord(Struct, frozen=True):
         return None
 
     def keep(self, isolation: Isolation) -> None:
-        """Remember what worked.
+        """Record what worked.
 
         Raises:
             OSError: the file cannot be written.
@@ -171,7 +171,7 @@ def ways(wish: IsolationWish, store: ContainerStore, *, superuser: bool) -> Iter
     """Yield the ways to contain steps that were asked for and may be there, the best first.
 
     Args:
-        wish: what the user said.
+        wish: what the user asked for.
         store: for the runtime that the host's cgroups suggest.
         superuser: whether root builds.
     """
@@ -188,11 +188,11 @@ def no_way(wish: IsolationWish, tried: Mapping[Isolation, str]) -> ToolError:
     """Return the error that says why no step can be run here.
 
     Args:
-        wish: what the user said.
+        wish: what the user asked for.
         tried: what was tried, and how it failed.
     """
     failures = "; ".join(f"{way}: {_last_line(output)}" for way, output in tried.items())
-    hint = "install runc or crun; imagekit doctor tells what this host lacks"
+    hint = "install runc or crun; imagekit doctor shows what this host lacks"
     if wish == "oci":
         hint += "; --isolation auto falls back to chroot, which contains less"
     return ToolError(
@@ -204,14 +204,14 @@ def no_way(wish: IsolationWish, tried: Mapping[Isolation, str]) -> ToolError:
 
 
 def check_mount_points(root: Path, targets: Iterable[str], *, isolation: Isolation) -> None:
-    """Want no link of an image where something is mounted that is followed out of the image.
+    """Refuse a link of an image where something is mounted, if it is followed out of the image.
 
     Buildah's chroot follows every one. OCI runtimes resolve what they mount on in the image, but
     runc makes the links of /dev (``/dev/fd`` and others) by the plain path.
 
     Args:
         root: the mounted root.
-        targets: where more is mounted than always.
+        targets: where something is mounted besides what always is.
         isolation: what mounts.
 
     Raises:
@@ -252,7 +252,7 @@ def _in_sandbox(spec: Mapping[str, object], argv: Sequence[str]) -> tuple[str, .
 
 
 def _elsewhere(program: str) -> tuple[Path, ...]:
-    """Return the folder of a program that does not lie among the system's."""
+    """Return the folder of a program that is in none of the system's folders."""
     executable = which(program)
     if executable is None:
         return ()
@@ -261,7 +261,7 @@ def _elsewhere(program: str) -> tuple[Path, ...]:
 
 
 def _facts(isolation: Isolation) -> list[str]:
-    """Return what a probe's result rests on: this boot's kernel and the very programs."""
+    """Return what the result of a probe depends on: this boot's kernel and the programs."""
     programs = [which("buildah"), Path(isolation.runtime) if isolation.runtime else None]
     files = [Path(sandbox.__file__), *(path for path in programs if path is not None)]
     statuses = [(str(path), path.stat()) for path in files]

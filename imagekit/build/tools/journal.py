@@ -17,14 +17,14 @@ _MOST = 64 << 20
 
 @contextmanager
 def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
-    """Write down what happens, and pass it on.
+    """Write every event to a log, and pass it on.
 
-    What is told has no secrets in it any more. The newest 50 logs are kept.
+    Secrets were removed from events before. The newest 50 logs are kept.
 
     Args:
         folder: where logs are kept.
         name: what is built.
-        progress: who else is told.
+        progress: gets the events as well.
 
     Raises:
         BuildError: what the work raised, with the path of the log in its hint.
@@ -38,7 +38,7 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
             old.unlink(missing_ok=True)
-        # Line by line: what is told is in the file, and a full disk shows where it happens.
+        # Line by line: what was reported is in the file, and a full disk fails where it happens.
         file = path.open("x", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def tell(event: Event) -> None:
@@ -53,7 +53,7 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
         error.hint += f"the whole log: {path}"
         raise
     finally:
-        # What a full disk did not take was told already; closing says it once more.
+        # A full disk was reported already; closing would raise it once more.
         with suppress(OSError):
             file.close()
 

@@ -23,12 +23,12 @@ class LayerCache(Struct, frozen=True, kw_only=True):
     folder: Path
     blobs: Path
     max_age: float
-    """Seconds that a layer is good for: mirrors move on."""
+    """Seconds that a layer is used: after that the mirrors may have newer packages."""
     contained: bool = False
-    """Whether only layers are good whose commands were contained by more than chroot."""
+    """Whether only layers are used whose commands were contained by more than chroot."""
 
     def find(self, key: Digest) -> CachedLayer | None:
-        """Return the layer of the key, if it is young enough and its blob is there whole."""
+        """Return the layer of the key, if it is new enough and its blob is complete."""
         try:
             cached: CachedLayer = from_document(
                 CachedLayer,
@@ -45,7 +45,7 @@ class LayerCache(Struct, frozen=True, kw_only=True):
         return cached if fresh and whole and not weak else None
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
-        """Remember a layer.
+        """Write the record of a layer.
 
         Raises:
             OSError: the folder cannot be written.

@@ -67,7 +67,7 @@ def host_mirrors(folder: Path = _APT) -> Mirrors:
 def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path) -> None:
     """Fill an empty, mounted root with the minimal system of a suite.
 
-    Scripts of packages are foreign code: they run in a sandbox, with few capabilities.
+    Scripts of packages are untrusted code: they run in a sandbox, with few capabilities.
 
     Args:
         runner: runs mmdebstrap.
@@ -81,7 +81,7 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
     """
     if not KEYRING.exists():
         raise ToolNotFoundError(
-            "Debian's keyring is not installed, so that nothing could be checked",
+            "Debian's keyring is not installed, so no signature could be checked",
             hint="apt-get install debian-archive-keyring",
         )
     if which("mmdebstrap") is None:
@@ -91,10 +91,10 @@ def bootstrap(runner: Runner, suite: str, root: Path, *, epoch: int, work: Path)
     given = work / "bootstrap"
     given.mkdir(exist_ok=True)
     (given / "sources.list").write_text(host_mirrors().lines(suite, keyring=KEYRING))
-    # The lists stay for a moment: their digests say which state of the archive was used.
+    # The lists are needed for their digests, which name the state of the archive that was used.
     skip = "--skip=check/empty,cleanup/apt/lists"
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", skip]
-    # NOTE: it cannot mount there itself, and says so in warnings.
+    # NOTE: mmdebstrap cannot mount there itself, and warns of that.
     argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
     own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
     env = _environment(os.environ if runner.env is None else runner.env) | own
@@ -124,7 +124,7 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _sources(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield every URI and suite that has Debian's main component."""
+    """Yield every URI and suite that has Debian's main component (sources.list(5))."""
     for path in (folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))):
         for line in _lines(path):
             yield from _one_line(line)
@@ -141,6 +141,7 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _one_line(line: str) -> Iterator[tuple[str, str]]:
+    # sources.list(5), One-Line-Style Format: options stand in brackets behind the type.
     words = re.sub(r"\[[^\]]*\]", " ", line.partition("#")[0]).split()
     kind, uri, suite, *components = words if len(words) > 3 else ("", "", "")  # noqa: PLR2004 - deb URI SUITE COMPONENT
     if kind == "deb" and "main" in components and _is_debian(uri):
@@ -148,6 +149,8 @@ def _one_line(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _deb822(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    # sources.list(5), deb822-Style Format: stanzas end with an empty line; a line that begins with
+    # a blank continues the field above, of which only the first line is read.
     stanza: dict[str, str] = {}
     for line in (*lines, ""):
         if not line.strip():
@@ -171,6 +174,6 @@ def _stanza(stanza: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_debian(uri: str) -> bool:
-    """Tell a mirror of Debian from the repositories of others that a host may have."""
+    """Return whether a URI is of a mirror of Debian, and of no other repository of the host."""
     path = uri.rstrip("/")
     return re.search(r"debian(-security)?(/\d{8}T\d{6}Z)?$", path) is not None

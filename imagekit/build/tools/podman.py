@@ -1,7 +1,7 @@
-"""Podman: the only module that runs it and knows its words.
+"""Podman: the only module that runs it and knows its options.
 
-Images are pulled and run by digest only, whatever tags say meanwhile. What is asked of Podman is
-asked of one storage: this user's, or another one (``in_storage``, ``in_temporary_storage``).
+Images are pulled and run by digest only, whatever tags point to meanwhile. Every call is for one
+storage: this user's, or another one (``in_storage``, ``in_temporary_storage``).
 """
 
 import os
@@ -74,14 +74,14 @@ class Programs(Protocol):
 
 
 class ContainerOptions(Struct, frozen=True, kw_only=True):
-    """What a host needs so that a container starts, and what its caller wants of the network."""
+    """What a host needs so that a container starts, and what network its caller chose."""
 
     runtime: str = ""
     """The OCI runtime; empty for Podman's own choice."""
     limits: tuple[tuple[str, int, int], ...] = ()
     """Name (``nofile``, ``nproc``), soft and hard limit, where Podman's own are not allowed."""
     network: str = ""
-    """What the container sees of the network, in Podman's words; empty for Podman's own."""
+    """The value of Podman's option ``--network``; empty for Podman's own choice."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Podman(Struct, frozen=True, kw_only=True):
             driver: of the storage.
 
         Raises:
-            InputError: Podman and the kernel would take the folder's path for something else.
+            InputError: Podman or the kernel would read the folder's path as something else.
         """
         root, run = plain(root.absolute(), "the folder"), run.absolute()
         words = ["--root", str(root), "--runroot", str(run), "--tmpdir", f"{run}/libpod"]
@@ -149,7 +149,7 @@ class Podman(Struct, frozen=True, kw_only=True):
             driver: of the storage.
 
         Raises:
-            InputError: Podman and the kernel would take the folder's path for something else.
+            InputError: Podman or the kernel would read the folder's path as something else.
             ToolError: it cannot be removed.
         """
         with (
@@ -170,14 +170,14 @@ class Podman(Struct, frozen=True, kw_only=True):
         """Return Podman that reads the images of another store of the same driver, too.
 
         Raises:
-            InputError: Podman would take the folder's path for something else.
+            InputError: Podman would read the folder's path as something else.
         """
         folder = plain(store.absolute(), "the store")
         more = ("--storage-opt", f"{self.driver}.imagestore={folder}")
         return replace(self, storage=(*self.storage, *more))
 
     def find_driver(self) -> str:
-        """Return the driver of the storage; empty where Podman does not tell."""
+        """Return the driver of the storage; empty where Podman does not report it."""
         try:
             return storage_driver(self._run("info", "--format", "json", limit=_INFO_SECONDS))
         except (ToolError, DocumentError):
@@ -217,7 +217,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         return image
 
     def name(self, image: str, name: str) -> None:
-        """Call an image in the storage by a name, and no more by that of a folder it came from.
+        """Give an image in the storage a name, and remove that of a folder it came from.
 
         Raises:
             ToolError: Podman failed.
@@ -263,7 +263,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         What the container writes to it is gone afterwards.
 
         Raises:
-            InputError: Podman would take a path for something else.
+            InputError: Podman would read a path as something else.
             ToolError: Podman is missing.
         """
         words = ["--user", f"{root.uid}:{root.gid}", "--workdir", root.cwd]
@@ -285,7 +285,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         around_entrypoint: bool,
         limit: float,
     ) -> Outcome:
-        """Run a command in a fresh container that is allowed next to nothing, and has no network.
+        """Run a command in a new container without capabilities and without a network.
 
         Args:
             image: its id in the storage.
@@ -308,7 +308,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         if outcome.status == _ENGINE_FAILED:
             raise ToolError(
                 "Podman could not start the test's container",
-                hint="imagekit doctor tells what this host lacks",
+                hint="imagekit doctor shows what this host lacks",
                 argv=outcome.argv,
                 status=outcome.status,
                 output=outcome.last_lines,
@@ -354,7 +354,7 @@ class Podman(Struct, frozen=True, kw_only=True):
 
     def _foreground(self, more: Sequence[str], root: str, arguments: Sequence[str]) -> int:
         terminal = ("--tty",) if self.terminal else ()
-        # Never a pull behind our back.
+        # Podman may pull nothing itself: only what was judged is run.
         fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
         options = (*fixed, *self.container.words, *more)
         return self.programs.foreground(self._argv("run", *options, root, *arguments))
@@ -375,7 +375,7 @@ class Podman(Struct, frozen=True, kw_only=True):
             return self._run(*words, pinned, limit=_PULL_SECONDS)
         with tempfile.TemporaryDirectory(prefix="imagekit-ca-") as folder:
             with storage_errors(f"the certificates {self.options.ca_file}"):
-                # Podman takes whatever ends in .crt as an authority.
+                # containers-certs.d(5): a file that ends in .crt is an authority.
                 raw = read_input(self.options.ca_file, limit=_MAX_AUTHORITIES)
                 (Path(folder) / "ca.crt").write_bytes(raw)
             words += ["--cert-dir", folder]
@@ -421,7 +421,7 @@ def one_image(layout: Path, reference: PinnedReference) -> Iterator[Path]:
         RegistryError: the layout cannot be read.
     """
     wanted = LayoutReader(LayoutStore(layout)).manifest(reference).descriptor
-    # Without a name Podman makes one of the folder's path, which may not be one at all.
+    # Without a name Podman makes one of the folder's path, which may not be a valid one.
     tag = f"{reference.digest.algorithm}-{reference.digest.hex}"
     named = {REF_NAME: f"{reference.repository.name}:{tag}"}
     with _folder() as folder:
@@ -435,7 +435,7 @@ def one_image(layout: Path, reference: PinnedReference) -> Iterator[Path]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Make a folder whose name can be a repository's: Podman makes one of it."""
+    """Make a folder whose name is a valid repository's: Podman makes one of it."""
     folder = temporary_place() / f"imagekit-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     try:
@@ -446,7 +446,7 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def run_folder() -> Iterator[Path]:
-    """Make a folder for Podman's locks, with a name as short as Podman wants it."""
+    """Make a folder for Podman's locks, with a path as short as Podman requires."""
     place = temporary_place()
     if len(str(place)) > _LONGEST_PLACE:
         place = SHARED
@@ -460,7 +460,7 @@ def clear_folder(programs: Programs, folder: Path) -> None:
     Raises:
         ToolError: it cannot be removed.
     """
-    # Nobody else can remove them.
+    # Only root of the user namespace can remove them.
     clear = ("sh", "-c", 'rm -rf -- "$1"/*', "clear", str(folder))
     programs.run(in_namespace(clear), limit=_FILES_SECONDS)
 

@@ -17,7 +17,7 @@ _WHAT = "podman's list of images"
 
 
 class LocalImage(Struct, frozen=True, kw_only=True):
-    """One image of a storage: what people call it, and what it is."""
+    """One image of a storage: its names, and the digests that identify it."""
 
     id: str
     names: tuple[str, ...] = ()

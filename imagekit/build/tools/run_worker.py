@@ -1,4 +1,4 @@
-"""Starting the worker and understanding what it tells."""
+"""Starting the worker and reading what it reports."""
 
 import json
 import os
@@ -56,7 +56,7 @@ _PROXIES = frozenset({"all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no
 
 
 class _Answer(Struct):
-    """What the worker said so far."""
+    """What the worker reported so far."""
 
     made: object = None
     error: ImagekitError | None = None
@@ -72,7 +72,7 @@ def environment(env: Mapping[str, str], store: ContainerStore) -> dict[str, str]
         store: where they put what lives as long as they do.
 
     Raises:
-        ToolError: nothing tells the user's home.
+        ToolError: the user's home is not known.
     """
     kept = {
         name: value
@@ -107,7 +107,7 @@ def run_job(job: Job, *, progress: Progress) -> BuildResult:
 
 
 def find_isolation(probe: IsolationProbe) -> Isolation:
-    """Have the worker find how steps can be contained here, whatever is remembered.
+    """Have the worker find how steps can be contained here, whatever was recorded.
 
     Raises:
         ToolError: they cannot, or a tool failed.
@@ -187,5 +187,5 @@ def _error(document: dict[str, object]) -> ImagekitError:
 
 def _unshare_hint(output: str) -> str:
     if "newuidmap" in output or "subuid" in output or "user namespace" in output:
-        return "imagekit doctor tells what rootless builds need on this host"
+        return "imagekit doctor shows what rootless builds need on this host"
     return "run it again with --verbose"

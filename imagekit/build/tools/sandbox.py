@@ -11,10 +11,10 @@ Run as a program of its own: ``python -I -S sandbox.py SPEC PROGRAM ARGUMENTS``,
 - in IPC and UTS namespaces of its own, and in an empty network namespace where SPEC says so;
 - without the kernel's key rings, which hold tickets and keys of the user or of root.
 
-The container that the program starts there adds its own limits. A program that runs foreign code
+The container that the program starts there adds its own limits. A program that runs untrusted code
 in a chroot instead, as mmdebstrap does, has few of root's capabilities where SPEC names a chroot:
-it can mount nothing, so the first process does that when it gets SIGUSR1, once. Where one of this
-cannot be had, the program is not run, and the exit code is 125.
+it can mount nothing, so the first process does that when it gets SIGUSR1, once. Where one of these
+cannot be set up, the program is not run, and the exit code is 125.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
 FAILED = 125
-"""What Buildah and Podman too end with where they cannot start a container."""
+"""The exit code of Buildah and Podman too where they cannot start a container."""
 _HOST = b"localhost"
 _SYSTEM = ("bin", "sbin", "usr")
 """Top-level folders of the host's system, besides those whose names begin with ``lib``."""
@@ -89,13 +89,13 @@ _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31)
 _BOUND_READ, _BOUND_DROP, _CAPABILITY_VERSION_3 = 23, 24, 0x20080522
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_HIDDEN = ("kcore", "keys", "kmsg", "timer_list")
-"""What OCI runtimes too keep from processes that are root in the eyes of the host's kernel."""
+"""Hidden by OCI runtimes too (runtime-spec config-linux.md, Masked Paths) from a real root."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def own_mounts() -> None:
-    """Give this process a mount namespace of its own, whose mounts nobody else gets to see.
+    """Give this process a mount namespace of its own, whose mounts no other process sees.
 
     Raises:
         OSError: the kernel refuses it.
@@ -105,7 +105,7 @@ def own_mounts() -> None:
 
 
 def bind(source: str, target: str, *, writable: bool = True) -> None:
-    """Let a folder, with all that is mounted below it, be seen at another path too.
+    """Mount a folder, with all that is mounted below it, at another path too (mount(2), MS_BIND).
 
     Raises:
         OSError: the kernel refuses it.
@@ -116,7 +116,7 @@ def bind(source: str, target: str, *, writable: bool = True) -> None:
 
 
 def _keep(folder: str) -> None:
-    """Let the layers that are in a folder now be read only; what is made there later is not."""
+    """Make the layers that are in a folder now read-only; what is made there later is not."""
     # Else containers/storage mounts the folder on itself, without what is mounted below.
     bind(folder, folder)
     with os.scandir(folder) as entries:
@@ -139,17 +139,17 @@ def main(arguments: Sequence[str]) -> int:
     inner = os.fork()
     if not inner:
         _first_process(spec, executable, program)
-    # The group is asked to end: the program does, and the first process ends with it.
+    # SIGTERM goes to the group: the program ends by it, and the first process ends with it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return _code(os.waitpid(inner, 0)[1])
 
 
 def _first_process(spec: dict[str, Any], executable: str, program: list[str]) -> NoReturn:
-    """Furnish the namespaces, start the program, and end all others when it has ended."""
+    """Set up the namespaces, start the program, and end all others when it has ended."""
     status = FAILED
     try:
         _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        _furnish(spec)
+        _enter_root(spec)
         if not spec["network"]:
             _loopback_up()
         _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
@@ -158,7 +158,7 @@ def _first_process(spec: dict[str, Any], executable: str, program: list[str]) ->
         os.umask(0o022)
         if spec["chroot"]:
             _mask_proc("/proc")
-            signal.signal(signal.SIGUSR1, lambda *_: _furnish_chroot(spec["chroot"]))
+            signal.signal(signal.SIGUSR1, lambda *_: _mount_in_chroot(spec["chroot"]))
         child = os.fork()
         if not child:
             os.closerange(3, _HIGHEST_HANDLE)
@@ -179,8 +179,8 @@ def _wait_for(child: int) -> int:
             return _code(status)
 
 
-def _furnish(spec: dict[str, Any]) -> None:
-    """Make the new root and go there; of the old one nothing stays mounted."""
+def _enter_root(spec: dict[str, Any]) -> None:
+    """Make the new root and change to it; of the old one nothing stays mounted."""
     _mount(None, "/", flags=_REC | _PRIVATE)
     # Opened before anything is mounted over a path of theirs.
     places = [(os.open(name, os.O_PATH), to, rw) for name, to, rw in spec["places"]]
@@ -253,9 +253,9 @@ def _devices(root: str) -> None:
         _mount(name, f"{root}/dev/{name}", kind=kind, options=options)
 
 
-def _furnish_chroot(root: str) -> None:
+def _mount_in_chroot(root: str) -> None:
     """Mount what the programs in a chroot need; no link in it is followed."""
-    # Nothing of the chroot ran yet; what runs later asks in vain.
+    # Nothing of the chroot has run yet; a signal of what runs later is ignored.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     for name, kind, options in (("dev", "tmpfs", "mode=755"), ("proc", "proc", "")):
         handle = os.open(f"{root}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -276,7 +276,7 @@ def _mask_proc(folder: str) -> None:
 
 
 def _keep_few_capabilities() -> None:
-    """Give up all other capabilities for good; a program that root executes gets these."""
+    """Drop all other capabilities for good; a program that root executes gets these."""
     for number in range(64):
         if number not in _CAPABILITIES and _libc.prctl(_BOUND_READ, number, 0, 0, 0) == 1:
             _check(_libc.prctl(_BOUND_DROP, number, 0, 0, 0), "prctl")
@@ -296,9 +296,9 @@ def _loopback_up() -> None:
 
 
 def _leave_others_sockets() -> None:
-    """Reach no abstract socket of the host's: those have no path, and the host's network has them.
+    """Make the host's abstract sockets unreachable: they have no path, but belong to its network.
 
-    Where the kernel is older than Landlock's scopes (6.12), they stay in reach: landlock(7).
+    Where the kernel is older than Landlock's scopes (6.12), they can be reached: landlock(7).
     """
     scopes = struct.pack("QQQ", 0, 0, _SCOPE_ABSTRACT_SOCKETS)
     ruleset = _libc.syscall(_LANDLOCK_CREATE, scopes, len(scopes), 0)
@@ -313,9 +313,9 @@ class _Program(ctypes.Structure):
 
 
 def _leave_key_rings() -> None:
-    """Have no system call for keys, as on a kernel without: a ring is of a user, not of a process.
+    """Disable the system calls for keys, as on a kernel without: a ring is a user's (keyrings(7)).
 
-    OCI runtimes, which make a ring of their own where they can, go on without.
+    OCI runtimes, which make a ring of their own where they can, work without.
     """
     calls = _KEY_CALLS.get(platform.machine())
     if calls is None:

@@ -1,6 +1,6 @@
 """imagekit's own folders and container storage, for root and for users.
 
-Tools are told paths of plain characters, whatever HOME is called: see ``imagekit.paths``.
+Tools get paths of plain characters, whatever HOME is: see ``imagekit.paths``.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from imagekit.oci.layout import write_whole
 from imagekit.owners import is_own
 from imagekit.paths import SHARED, home_of, is_name, is_plain
 
-# What a step is allowed of root's powers: those over files, users and processes of the image.
+# The capabilities of a step: those over files, users and processes of the image.
 _CAPABILITIES = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -34,8 +34,9 @@ _CAPABILITIES = (
     "SETUID",
     "SYS_CHROOT",
 )
-# Instead of what a host's or a user's containers.conf says, which can mount and allow anything.
+# Instead of a host's or a user's containers.conf(5), which can mount and allow anything.
 _CONTAINERS_CONF = f"[containers]\ndefault_capabilities = {json.dumps(_CAPABILITIES)}\n"
+# containers-policy.json(5): images of local OCI layouts, and of nothing else.
 _POLICY = (
     '{"default":[{"type":"reject"}],"transports":{"oci":{"":[{"type":"insecureAcceptAnything"}]}}}'
 )
@@ -54,7 +55,7 @@ class Folders(Struct, frozen=True):
         """Return the folders for an environment; they are made when something needs them.
 
         Raises:
-            ToolError: nothing tells the user's home, and a folder depends on it.
+            ToolError: the user's home is not known, and a folder depends on it.
         """
 
         def folder(variable: str, default: str) -> Path:
@@ -81,7 +82,7 @@ class Folders(Struct, frozen=True):
 
     @property
     def isolation(self) -> Path:
-        """Where it is remembered how steps can be contained here."""
+        """The file that records how steps can be contained on this host."""
         return self.data / "isolation.json"
 
 
@@ -96,10 +97,10 @@ def container_store(
         isolation: how steps are to be contained.
 
     Raises:
-        ToolError: the folder for what is mounted belongs to somebody else.
+        ToolError: the folder for what is mounted belongs to another user.
     """
     graph = folders.data / "containers"
-    # It counts what is mounted, for one storage: two that shared it would unmount each other's.
+    # It counts the mounts of one storage: two that shared it would unmount each other's.
     run = _runtime_folder(env) / hashlib.sha256(os.fsencode(graph)).hexdigest()[:12]
     return ContainerStore(
         folder=_folder(graph, run, "graph"),
@@ -117,7 +118,7 @@ def job_folder(folders: Folders, store: ContainerStore) -> Folder:
 
 
 def settle(*folders: Folder) -> None:
-    """Let folders be seen under the paths that tools are told, by this process and its children.
+    """Mount folders at the paths that tools get, for this process and its children.
 
     It is for processes with one thread: root's, and those inside ``buildah unshare``.
 
@@ -141,7 +142,7 @@ def settle(*folders: Folder) -> None:
 
 
 class ToolFiles(Struct, frozen=True, kw_only=True):
-    """What Buildah and Podman are configured by, instead of a host's or a user's files."""
+    """The configuration of Buildah and Podman, instead of a host's or a user's files."""
 
     storage: Path
     containers: Path
@@ -158,7 +159,7 @@ class ToolFiles(Struct, frozen=True, kw_only=True):
 
 
 def tool_files(store: ContainerStore) -> ToolFiles:
-    """Write what tools are configured by, where steps of every isolation have it too.
+    """Write the configuration of tools, where steps of every isolation have it too.
 
     Raises:
         OSError: it cannot be written.
@@ -169,7 +170,7 @@ def tool_files(store: ContainerStore) -> ToolFiles:
         f'[storage]\ndriver = "{store.driver}"\n'
         f'graphroot = "{store.graph}"\nrunroot = "{store.run}"\n'
         f'rootless_storage_path = "{store.graph}"\n'
-        # Else a device node of a base is a device: in a chroot no list of devices holds.
+        # Else a device node of a base is a device: a chroot has no list of allowed devices.
         '[storage.options.overlay]\nmountopt = "nodev"\n'
     )
     files = ToolFiles(
@@ -188,14 +189,14 @@ def tool_files(store: ContainerStore) -> ToolFiles:
 
 
 def runtime_for(root: Path) -> str:
-    """Return the OCI runtime for this host: crun refuses the hybrid cgroups of old set-ups."""
+    """Return the OCI runtime for this host: crun refuses the hybrid cgroups of older systems."""
     cgroups = root / "sys/fs/cgroup"
     unified = (cgroups / "cgroup.controllers").exists()
     return "crun" if unified else "runc"
 
 
 def _driver() -> str:
-    """Overlay, also for users where the kernel can; vfs copies every layer whole."""
+    """Return overlay, for users where the kernel has it for them; vfs copies every layer whole."""
     if os.geteuid() == 0:
         return "overlay"
     release = tuple(int(part) for part in platform.release().split(".")[:2] if part.isdigit())
@@ -211,7 +212,7 @@ def _runtime_folder(env: Mapping[str, str]) -> Path:
     if uid == 0:
         return Path("/run/imagekit")
     given = env.get("XDG_RUNTIME_DIR", "")
-    # Layouts lie below, and Buildah makes a name of the path of one.
+    # Layouts lie below, and Buildah makes an image's name of the path of one.
     if is_name(Path(given)) and os.access(given, os.W_OK):
         return Path(given) / "imagekit"
     path = SHARED / f"imagekit-run-{uid}"
@@ -220,11 +221,11 @@ def _runtime_folder(env: Mapping[str, str]) -> Path:
 
 
 def _own_folder(path: Path) -> None:
-    """Make a folder where everybody may, and want it to be ours."""
+    """Make a folder where every user may, and refuse one that is not ours."""
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if not is_own(status) or path.is_symlink() or status.st_mode & 0o022:
         raise ToolError(
-            f"{path} belongs to somebody else, or others may write to it",
+            f"{path} belongs to another user, or others may write to it",
             hint="set XDG_RUNTIME_DIR",
         )
