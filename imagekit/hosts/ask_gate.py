@@ -75,8 +75,8 @@ class GateJudge:
         path = manifest_path(self._behind(reference.repository), _asked(reference))
         status, digest, body = self._answer(path)
         if status == _FORBIDDEN:
-            said = f"imagekit: the gate refuses {_named(reference)}: {_said(body)}"
-            return HookDecision(allowed=False, digest=None, reason=said)
+            reason = f"imagekit: the gate refuses {_named(reference)}: {_said(body)}"
+            return HookDecision(allowed=False, digest=None, reason=reason)
         if status != _OK:
             self._no_verdict(status, reference, body)
         ruling = _judged(reference, _served(digest, body), body)
@@ -88,11 +88,11 @@ class GateJudge:
             path = manifest_path(self._behind(reference.repository), str(digest))
             status, _, _ = self._answer(path)
             if status != _OK:
-                said = (
+                reason = (
                     f"imagekit: the gate does not serve {digest}, which the index of "
                     f"{_named(reference)} lists, so a runtime could choose what was not judged"
                 )
-                return HookDecision(allowed=False, digest=ruling.digest, reason=said)
+                return HookDecision(allowed=False, digest=ruling.digest, reason=reason)
         return ruling
 
     def _behind(self, repository: Repository) -> Repository:
@@ -132,12 +132,14 @@ class GateJudge:
     def _slow(self) -> RegistryError:
         return self._silent(f"did not answer within {self._seconds:g} s", "TIMEOUT")
 
-    def _silent(self, what: str, code: str) -> RegistryError:
+    def _silent(self, fault: str, code: str) -> RegistryError:
         hint = f"does it run, and does its certificate hold? curl {self._gate.url}/v2/"
-        return RegistryError(f"the gate {self._gate.url} {what}", hint=hint, code=code)
+        return RegistryError(f"the gate {self._gate.url} {fault}", hint=hint, code=code)
 
     def _no_verdict(self, status: int, reference: Reference, body: bytes) -> NoReturn:
-        said = f"the gate {self._gate.url} answered {status} for {_named(reference)}: {_said(body)}"
+        message = (
+            f"the gate {self._gate.url} answered {status} for {_named(reference)}: {_said(body)}"
+        )
         kind: type[RegistryError] = RegistryError
         hint, code = "look at the gate's log", "REGISTRY_ERROR"
         if status == _NOT_FOUND:
@@ -146,7 +148,7 @@ class GateJudge:
         elif status == _UNAUTHORIZED:
             kind, code = AuthError, "UNAUTHORIZED"
             hint = "let the gate serve this host without a login (access: users: [anonymous])"
-        raise kind(said, hint=hint, code=code, http_status=status)
+        raise kind(message, hint=hint, code=code, http_status=status)
 
 
 def _served(stated: str, body: bytes) -> Digest:
@@ -168,12 +170,12 @@ def _served(stated: str, body: bytes) -> Digest:
 def _judged(reference: Reference, served: Digest, body: bytes) -> HookDecision:
     named = _named(reference)
     if "subject" in strictjson.loads_object(body, what="the gate's answer"):
-        said = f"imagekit: {named} is no image, but something that is attached to one"
-        return HookDecision(allowed=False, digest=served, reason=said)
+        reason = f"imagekit: {named} is no image, but something that is attached to one"
+        return HookDecision(allowed=False, digest=served, reason=reason)
     if isinstance(reference, PinnedReference) and reference.digest != served:
         # Also where only the algorithms differ: that the bytes are the same cannot be told then.
-        said = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
-        return HookDecision(allowed=False, digest=served, reason=said)
+        reason = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
+        return HookDecision(allowed=False, digest=served, reason=reason)
     return HookDecision(
         allowed=True, digest=served, reason=f"imagekit: {named} is allowed by the gate"
     )
@@ -189,8 +191,8 @@ def _listed(body: bytes) -> Iterator[Digest]:
     document = Fields.of(strictjson.loads(body, what=what), what=what, code="BAD_ANSWER")
     if document.get("manifests") is None:
         return
-    for each in document.array("manifests", limit=_MAX_LISTED):
-        entry = Fields.of(each, what=what, code="BAD_ANSWER")
+    for value in document.array("manifests", limit=_MAX_LISTED):
+        entry = Fields.of(value, what=what, code="BAD_ANSWER")
         # What BuildKit attaches is for no platform, and no runtime ever chooses it.
         if entry.get("platform") != _NOBODY:
             yield Digest.parse(entry.text("digest"))
@@ -210,10 +212,10 @@ def _said(body: bytes) -> str:
     """Return the message of an error's body (distribution-spec, "Error Codes"), made harmless."""
     try:
         document = strictjson.loads_object(body[:_MAX_REFUSAL], what="the refusal")
-        said = str(document["errors"][0]["message"])
+        message = str(document["errors"][0]["message"])
     except (ImagekitError, LookupError, TypeError):
         return "it gave no reason"
-    cut = said.removeprefix("imagekit: ")[:_MAX_SAID]
+    cut = message.removeprefix("imagekit: ")[:_MAX_SAID]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 

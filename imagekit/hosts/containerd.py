@@ -87,5 +87,5 @@ def reason(verdict: "Verdict") -> str:
     if verdict.allowed:
         return f"imagekit: {name} is allowed by {policy}"
     faults = [f for f in verdict.findings if f.severity == "error"]
-    said = "; ".join(f"{f.message} ({f.code})" for f in faults[:3]) or "nothing speaks for it"
-    return f"imagekit: {name} is refused by {policy}: {said}"[:MAX_REASON]
+    reasons = "; ".join(f"{f.message} ({f.code})" for f in faults[:3]) or "nothing speaks for it"
+    return f"imagekit: {name} is refused by {policy}: {reasons}"[:MAX_REASON]

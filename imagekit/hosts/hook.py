@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagekit.policy.ruleset import OpenedPolicy
 
 
-def load_face(path: Path | None = None) -> HookConfig:
+def load_hook_config(path: Path | None = None) -> HookConfig:
     """Read the host's configuration.
 
     Args:

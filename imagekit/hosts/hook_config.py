@@ -87,16 +87,16 @@ def _belongings(values: Values, report: Report) -> None:
 
 
 def _distinct(values: Values, report: Report) -> None:
-    found: tuple[Found[tuple[str, str]], ...] = values.get("registries") or ()
+    registries: tuple[Found[tuple[str, str]], ...] = values.get("registries") or ()
     seen: set[str] = set()
-    for each in found:
-        registry, name = each.value
+    for located in registries:
+        registry, name = located.value
         if registry in seen:
-            report.error(each.span, "twice", f"{registry} is listed twice")
-        if len(found) > 1 and not name:
+            report.error(located.span, "twice", f"{registry} is listed twice")
+        if len(registries) > 1 and not name:
             message = "a gate before several registries has a name for each"
             hint = f"write NAME={registry}, as the gate's --upstream says"
-            report.error(each.span, "bad-registry", message, hint=hint)
+            report.error(located.span, "bad-registry", message, hint=hint)
         seen.add(registry)
 
 
@@ -108,7 +108,7 @@ def _asked(values: Values) -> GateConfig | None:
         address=address,
         tls=tls,
         ca_file=values["gateCa"],
-        registries=dict(each.value for each in values["registries"]),
+        registries=dict(located.value for located in values["registries"]),
     )
 
 
@@ -169,8 +169,8 @@ def parse_config(raw: bytes, *, file: str) -> HookConfig:
         InputError: it cannot be accepted, with the place of every fault.
     """
     report = Report(file, "verifier")
-    found = CONFIG.read(strictyaml.compose(raw, report), report)
+    config = CONFIG.read(strictyaml.compose(raw, report), report)
     report.check(InputError, what="the configuration")
-    if found is INVALID:
+    if config is INVALID:
         raise InputError(f"{file} cannot be accepted", code="verifier/invalid")
-    return found
+    return config

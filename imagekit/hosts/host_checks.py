@@ -15,9 +15,9 @@ def judge(host: Host) -> tuple[HostCheck, ...]:
     return (*(check(host) for check in _CHECKS), *judge_engines(host.engines))
 
 
-def _check(name: str, status: Status, *said: str) -> HostCheck:
+def _check(name: str, status: Status, *texts: str) -> HostCheck:
     """Return a check with its message and, where there is one, its remedy."""
-    message, hint = (*said, "")[:2]
+    message, hint = (*texts, "")[:2]
     return HostCheck(name=name, status=status, message=message, hint=hint)
 
 

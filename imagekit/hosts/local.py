@@ -66,7 +66,7 @@ def _best(name: str, image: LocalImage, judge: Judge) -> Judged:
             hint=f"remove it, and pull it again: podman rmi {image.id[:12]}",
             code="NOT_PUBLISHED",
         )
-    good = next((one for one in known if one.allowed and _is_of(one, image)), None)
+    good = next((verdict for verdict in known if verdict.allowed and _is_of(verdict, image)), None)
     denied = [verdict for verdict in known if not verdict.allowed]
     if good is None and not denied:
         raise DeniedError(

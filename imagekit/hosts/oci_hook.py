@@ -35,10 +35,10 @@ def answer(config: HookConfig, raw: bytes) -> tuple[bool, str]:
     )
     bundle = Path(state.text("bundle"))
     store, image = find_image(image_of_container(state.text("id"), bundle), bundle)
-    told = state.optional_object("annotations").optional_text(ANNOTATION)
+    expected = state.optional_object("annotations").optional_text(ANNOTATION)
     known = {str(image.digest), *image.digests}
-    if told and told not in known:
-        return False, f"imagekit: refused: the image is {image.digest}, and not {told[:80]}"
+    if expected and expected not in known:
+        return False, f"imagekit: refused: the image is {image.digest}, and not {expected[:80]}"
     if (store.folder / RECEIPTS).is_dir():
         return _by_receipt(config, store, image)
     return _by_name(config, image)
@@ -53,18 +53,18 @@ def _by_receipt(config: HookConfig, store: ImageStore, image: StoredImage) -> tu
 
 def _by_name(config: HookConfig, image: StoredImage) -> tuple[bool, str]:
     """Judge by each of the image's names: what is allowed under one of them may run."""
-    said = f"imagekit: refused: the image {image.image[:12]} has no name to judge it by"
+    message = f"imagekit: refused: the image {image.image[:12]} has no name to judge it by"
     judge = judge_of(config)
     for reference in _references(image):
         try:
             ruling = judge(reference)
         except ImagekitError as error:
-            said = f"imagekit: refused, as there is no verdict: {error.message}"
+            message = f"imagekit: refused, as there is no verdict: {error.message}"
             continue
-        said = ruling.reason
+        message = ruling.reason
         if ruling.allows(image.digest):
-            return True, said
-    return False, said
+            return True, message
+    return False, message
 
 
 def _references(image: StoredImage) -> Iterator[PinnedReference]:

@@ -29,7 +29,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         env: for HOME and XDG_RUNTIME_DIR.
         root: where the host's files are.
     """
-    found = {name: _version(programs, name) for name in _PROGRAMS if shutil.which(name)}
+    installed = {name: _version(programs, name) for name in _PROGRAMS if shutil.which(name)}
     superuser = os.geteuid() == 0
     runtime_dir = env.get("XDG_RUNTIME_DIR", "")
     return Host(
@@ -37,8 +37,8 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         system=_system(),
         kernel=platform.release(),
         cgroups=cgroups(root / "sys/fs/cgroup"),
-        programs=found,
-        driver=Podman(programs=programs).find_driver() if "podman" in found else "",
+        programs=installed,
+        driver=Podman(programs=programs).find_driver() if "podman" in installed else "",
         namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
         subuids=ids(root / "etc/subuid"),
         subgids=ids(root / "etc/subgid"),
@@ -98,12 +98,12 @@ def _network(root: Path, *, superuser: bool) -> bool:
 
 
 def _lacks_sigstore(program: str) -> bool:
-    found = shutil.which(program)
-    if found is None:
+    executable = shutil.which(program)
+    if executable is None:
         return False
     with (
         suppress(OSError, ValueError),
-        Path(found).open("rb") as file,
+        Path(executable).open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
         return content.find(_WITHOUT) >= 0

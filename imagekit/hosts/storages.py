@@ -46,9 +46,9 @@ def find_image(image: str, bundle: Path) -> tuple[ImageStore, StoredImage]:
     """
     for folder in (bundle.parents[2], *additional_stores()):
         store = ImageStore.find(folder)
-        for found in store.images() if store is not None else ():
-            if found.image == image and store is not None:
-                return store, found
+        for stored in store.images() if store is not None else ():
+            if stored.image == image and store is not None:
+                return store, stored
     raise NotFoundError(f"no store has the image {image[:12]!r}")
 
 
@@ -75,7 +75,7 @@ def additional_stores() -> Iterator[Path]:
 
 def _json(file: Path) -> list[Mapping[str, Any]]:
     with storage_errors(f"the table {file}"):
-        found = strictjson.loads(read_regular(file, limit=_MAX), what=str(file))
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        table = strictjson.loads(read_regular(file, limit=_MAX), what=str(file))
+    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
         raise DocumentError(f"{file} is no table of containers")
-    return found
+    return table

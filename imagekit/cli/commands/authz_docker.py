@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer until a signal comes."""
     from imagekit.hosts.docker.server import AuthzServer
-    from imagekit.hosts.hook import judge_of, load_face
+    from imagekit.hosts.hook import judge_of, load_hook_config
 
     if not arguments.listen.startswith(_UNIX):
         raise UsageError("--listen is unix:// and the absolute path of a socket")
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not path.is_absolute():
         raise UsageError("--listen is unix:// and the absolute path of a socket")
     binds = frozenset(_folder(path) for path in arguments.bind)
-    config = load_face(arguments.config)
+    config = load_hook_config(arguments.config)
     judge_of(config)  # a broken one is told now, and not at the first question
     decide = _decider(config, binds, console)
     with AuthzServer(path, decide) as server:

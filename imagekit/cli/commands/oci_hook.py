@@ -32,10 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer by the exit code, and say why on stderr, which Podman shows."""
-    from imagekit.hosts.hook import load_face, stdin_bytes, within
+    from imagekit.hosts.hook import load_hook_config, stdin_bytes, within
     from imagekit.hosts.oci_hook import MAX_STATE, answer
 
-    config = load_face(arguments.config)
+    config = load_hook_config(arguments.config)
     with within(config.seconds):
         allow, said = answer(config, stdin_bytes(MAX_STATE))
     if not allow:

@@ -257,12 +257,12 @@ def _test(arguments: argparse.Namespace, console: Console) -> int:
             "PULLED" if one.bad.pulled else "refused",
         )
         lines.append(f"{one.engine:<9} {pulled:<11} {refused}")
-        lines += [f"          {said}" for said in (one.good.said, one.bad.said) if said]
+        lines += [f"          {said}" for said in (one.good.last_line, one.bad.last_line) if said]
     document = [
         {
             "engine": one.engine,
-            "good": {"pulled": one.good.pulled, "said": one.good.said},
-            "bad": {"pulled": one.bad.pulled, "said": one.bad.said},
+            "good": {"pulled": one.good.pulled, "said": one.good.last_line},
+            "bad": {"pulled": one.bad.pulled, "said": one.bad.last_line},
             "right": one.right,
         }
         for one in tries

@@ -63,9 +63,9 @@ def main() -> int:
 
 def _answer(arguments: argparse.Namespace) -> tuple[bool, str]:
     from imagekit.hosts.containerd import MAX_DESCRIPTOR, PullQuestion, image_of
-    from imagekit.hosts.hook import judge_of, load_face, stdin_bytes, within
+    from imagekit.hosts.hook import judge_of, load_hook_config, stdin_bytes, within
 
-    config = load_face()
+    config = load_hook_config()
     with within(config.seconds):
         question = PullQuestion(
             name=arguments.name,

@@ -27,8 +27,8 @@ def answer(
         decision = decide(request, binds=binds)
         match decision:
             case FixedAnswer():
-                said = f"imagekit: {decision.message}" if decision.message else ""
-                return decision.allow, said
+                message = f"imagekit: {decision.message}" if decision.message else ""
+                return decision.allow, message
             case Ask():
                 return _asked(config, decision.image)
             case Tell():

@@ -180,9 +180,9 @@ def _listed(request: DockerRequest, path: str, patterns: Collection[str]) -> Dec
 
 def _post(request: DockerRequest, path: str, query: str, *, binds: frozenset[str]) -> Decision:
     if path == "/images/create":
-        found = _query(query, ("fromImage", "tag", "platform"))
+        parameters = _query(query, ("fromImage", "tag", "platform"))
         _no_body(request)
-        return _pull(found)
+        return _pull(parameters)
     if path == "/containers/create":
         _query(query, ("name", "platform"))
         document = parse_body(request.body, container_rules(binds))
@@ -199,8 +199,8 @@ def _post(request: DockerRequest, path: str, query: str, *, binds: frozenset[str
 
 
 def _refused(request: DockerRequest, path: str) -> FixedAnswer:
-    what = _WHY.get(_found(path, _WHY), f"{request.method[:16]} {path[:80]}")
-    return FixedAnswer(allow=False, message=f"{what} is not allowed here; {_LIST}")
+    action = _WHY.get(_found(path, _WHY), f"{request.method[:16]} {path[:80]}")
+    return FixedAnswer(allow=False, message=f"{action} is not allowed here; {_LIST}")
 
 
 def _path(path: str) -> str:
@@ -230,7 +230,7 @@ def _path(path: str) -> str:
 def _found(path: str, patterns: Collection[str]) -> str:
     """Return the pattern of the path; the empty text where none is its."""
     parts = path.split("/")[1:]
-    return next((each for each in patterns if _matches(parts, each.split("/")[1:])), "")
+    return next((pattern for pattern in patterns if _matches(parts, pattern.split("/")[1:])), "")
 
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:
@@ -257,13 +257,13 @@ def _query(text: str, allowed: Collection[str]) -> dict[str, str]:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=64, errors="strict")
     except ValueError as error:
         raise DocumentError(f"the request's parameters cannot be read: {error}") from error
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
         raise DocumentError("a parameter stands twice in the request")
-    unknown = sorted(set(found) - set(allowed))
+    unknown = sorted(set(parameters) - set(allowed))
     if unknown:
         raise DocumentError(f"the parameter {unknown[0][:80]!r} is not allowed here", hint=_LIST)
-    return found
+    return parameters
 
 
 def _no_body(request: DockerRequest) -> None:

@@ -93,8 +93,8 @@ def _each(rule: Rule) -> Rule:
             return
         if not isinstance(value, list):
             raise DocumentError(f"{place} in the request's body is no list", code=_CODE)
-        for number, one in enumerate(value):
-            rule(one, f"{place}[{number}]")
+        for number, element in enumerate(value):
+            rule(element, f"{place}[{number}]")
 
     return each
 
@@ -103,13 +103,13 @@ def _members(value: object, members: Mapping[str, Rule], place: str) -> Mapping[
     """Return the object, each of whose members its rule allows."""
     if not isinstance(value, dict):
         raise DocumentError(f"{place or 'the request'} is no object", code=_CODE)
-    for name, one in value.items():
+    for name, member in value.items():
         where = f"{place}.{name}" if place else name
         rule = members.get(name)
         if rule is not None:
-            rule(one, where)
-        elif one is not None:
-            raise _refusal(where, one, "its meaning is not known")
+            rule(member, where)
+        elif member is not None:
+            raise _refusal(where, member, "its meaning is not known")
     return value
 
 
@@ -123,18 +123,22 @@ def _refusal(place: str, value: object, why: str) -> DocumentError:
 
 
 def _network_mode(value: object, place: str) -> None:
-    _own(value, place, "", what="network", more=is_name)
+    _own(value, place, "", resource="network", more=is_name)
 
 
 def _namespace(*allowed: str) -> Rule:
     def rule(value: object, place: str) -> None:
-        _own(value, place, *allowed, what="namespace")
+        _own(value, place, *allowed, resource="namespace")
 
     return rule
 
 
 def _own(
-    value: object, place: str, *allowed: str, what: str, more: Callable[[str], bool] | None = None
+    value: object,
+    place: str,
+    *allowed: str,
+    resource: str,
+    more: Callable[[str], bool] | None = None,
 ) -> None:
     """Refuse what is the host's: a container has its own, or shares that of another container."""
     if value is None or value in allowed:
@@ -145,7 +149,7 @@ def _own(
             return
         if more is not None and more(value):
             return
-    raise _refusal(place, value, f"only a {what} of its own, or of another container")
+    raise _refusal(place, value, f"only a {resource} of its own, or of another container")
 
 
 def _networks(value: object, place: str) -> None:

@@ -26,8 +26,8 @@ def judge_engines(setup: EngineSetup) -> tuple[HostCheck, ...]:
     )
 
 
-def _check(name: str, status: Status, *said: str) -> HostCheck:
-    message, hint = (*said, "")[:2]
+def _check(name: str, status: Status, *texts: str) -> HostCheck:
+    message, hint = (*texts, "")[:2]
     return HostCheck(name=name, status=status, message=message, hint=hint)
 
 
@@ -45,8 +45,8 @@ def _overrides(setup: EngineSetup) -> HostCheck:
 
 
 def _faults(setup: EngineSetup) -> HostCheck:
-    single = [each for each in (setup.docker, setup.policy) if each is not None]
-    bad = [each for each in (*setup.registries, *setup.containerd, *single) if each.fault]
+    single = [file for file in (setup.docker, setup.policy) if file is not None]
+    bad = [file for file in (*setup.registries, *setup.containerd, *single) if file.fault]
     if not bad:
         return _check("files", "ok", "the engines' files can be read")
     return _check(
@@ -59,21 +59,21 @@ def _faults(setup: EngineSetup) -> HostCheck:
 
 def _mirrors(setup: EngineSetup) -> HostCheck:
     """A refusal of a mirror is no refusal: the next one is asked, and the origin at last."""
-    found = [
+    mirrors = [
         f"{file.path}: {_text(entry.get('prefix') or entry.get('location'))}"
         for file in setup.registries
         for entry in _tables(file.document.get("registry"))
         if _tables(entry.get("mirror"))
     ]
     if setup.docker is not None and setup.docker.document.get("registry-mirrors"):
-        found.append(f"{setup.docker.path}: registry-mirrors")
-    found += _redefined(setup.registries)
-    if not found:
+        mirrors.append(f"{setup.docker.path}: registry-mirrors")
+    mirrors += _redefined(setup.registries)
+    if not mirrors:
         return _check("mirrors", "ok", "no mirror falls through to the origin")
     return _check(
         "mirrors",
         "problem",
-        f"{_listed(found)}: what a mirror refuses is pulled from the origin",
+        f"{_listed(mirrors)}: what a mirror refuses is pulled from the origin",
         "replace the registry instead: imagekit trust install --gate URL --registry HOST",
     )
 
@@ -129,7 +129,10 @@ def _policy(setup: EngineSetup) -> HostCheck:
             "there is none, so podman, buildah and skopeo pull nothing or anything",
             "imagekit trust install, or imagekit policy export",
         )
-    accepted = [_text(each.get("type")) for each in _tables(setup.policy.document.get("default"))]
+    accepted = [
+        _text(requirement.get("type"))
+        for requirement in _tables(setup.policy.document.get("default"))
+    ]
     if _ANYTHING in accepted:
         return _check(
             "policy.json",
@@ -169,7 +172,7 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 
 def _text(value: object) -> str:
-    shown = "".join(each if each.isprintable() else "?" for each in str(value or ""))
+    shown = "".join(character if character.isprintable() else "?" for character in str(value or ""))
     return shown[:100]
 
 

@@ -77,17 +77,17 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
     """
     recorded = _recorded(files)
     planned = plan(wish, _originals(files, recorded))
-    old = {each.path: each for each in recorded}
-    wanted = {each.path: each for each in planned.files}
+    old = {file.path: file for file in recorded}
+    wanted = {file.path: file for file in planned.files}
     changes = [
-        *(_written(files, each) for each in planned.files),
-        *(_undone(files, each, force=False) for each in recorded if each.path not in wanted),
+        *(_written(files, file) for file in planned.files),
+        *(_undone(files, file, force=False) for file in recorded if file.path not in wanted),
     ]
     real = tuple(change for change in changes if change.before != change.after)
     if not dry_run and (real or set(old) != set(wanted)):
-        entries = [_entry(files, each, old.get(each.path)) for each in planned.files]
+        entries = [_entry(files, file, old.get(file.path)) for file in planned.files]
         # Until all is done the record has also what is being taken back.
-        leaving = [each for each in recorded if each.path not in wanted]
+        leaving = [file for file in recorded if file.path not in wanted]
         files.write(RECORD, installed_bytes([*entries, *leaving]))
         _apply(files, real)
         files.write(RECORD, installed_bytes(entries))
@@ -106,20 +106,20 @@ def remove(files: HostFiles, *, force: bool = False, dry_run: bool = False) -> I
         InputError: somebody has changed a file since, and ``force`` was not said.
     """
     recorded = _recorded(files)
-    changes = tuple(_undone(files, each, force=force) for each in recorded)
+    changes = tuple(_undone(files, file, force=force) for file in recorded)
     real = tuple(change for change in changes if change.before != change.after)
     if not dry_run and recorded:
         _apply(files, real)
         files.remove(RECORD)
-        for each in recorded:
-            if each.before is not None:
-                files.forget(each.before)
+        for file in recorded:
+            if file.before is not None:
+                files.forget(file.before)
     return Installation(changes=real)
 
 
 def show(files: HostFiles) -> tuple[InstalledState, ...]:
     """Return what is installed, and whether it is still as it was written."""
-    return tuple(InstalledState(file=each, state=_state(files, each)) for each in _recorded(files))
+    return tuple(InstalledState(file=file, state=_state(files, file)) for file in _recorded(files))
 
 
 def _state(files: HostFiles, file: Installed) -> State:
@@ -137,9 +137,9 @@ def _recorded(files: HostFiles) -> tuple[Installed, ...]:
 def _originals(files: HostFiles, recorded: Iterable[Installed]) -> Mapping[PurePosixPath, bytes]:
     """Return the shared files as their owners wrote them."""
     raw = files.read(DAEMON)
-    for each in recorded:
-        if each.path == DAEMON and raw is not None and Digest.of(raw) == each.digest:
-            raw = files.kept(each.before) if each.before is not None else None
+    for file in recorded:
+        if file.path == DAEMON and raw is not None and Digest.of(raw) == file.digest:
+            raw = files.kept(file.before) if file.before is not None else None
     return {} if raw is None else {DAEMON: raw}
 
 

@@ -135,7 +135,10 @@ def _only_from(routes: tuple[Route, ...]) -> bytes:
 def _containerd(gate: GateAddress) -> Plan:
     files = [
         file
-        for folder, below in ((DEFAULT, ""), *((one.registry, one.below) for one in gate.routes))
+        for folder, below in (
+            (DEFAULT, ""),
+            *((route.registry, route.below) for route in gate.routes),
+        )
         for file in _host(gate, folder, below)
     ]
     read = PlanRemark(

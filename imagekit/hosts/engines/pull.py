@@ -31,7 +31,7 @@ class Pull(Struct, frozen=True, kw_only=True):
 
     engine: str
     pulled: bool
-    said: str
+    last_line: str
     """Its last line, where it refused."""
 
 
@@ -61,11 +61,11 @@ def pull(engine: str, reference: str) -> Pull:
             _PULLS[engine](reference, folder)
         except ToolError as error:
             lines = (error.output or error.message).strip().splitlines() or [""]
-            return Pull(engine=engine, pulled=False, said=lines[-1][-_SHOWN:])
+            return Pull(engine=engine, pulled=False, last_line=lines[-1][-_SHOWN:])
         finally:
             if engine in _REMOVALS:
                 Runner().run((*_REMOVALS[engine], reference), check=False)
-    return Pull(engine=engine, pulled=True, said="")
+    return Pull(engine=engine, pulled=True, last_line="")
 
 
 def _podman(reference: str, folder: Path) -> None:

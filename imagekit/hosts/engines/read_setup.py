@@ -68,16 +68,16 @@ def _registries(root: Path) -> Iterator[EngineFile]:
     folder = root / "etc/containers"
     drop_ins = sorted((folder / "registries.conf.d").glob("*.conf"), key=lambda path: path.name)
     for path in (folder / "registries.conf", *drop_ins):
-        found = _toml(path)
-        if found is not None:
-            yield found
+        file = _toml(path)
+        if file is not None:
+            yield file
 
 
 def _containerd(root: Path) -> Iterator[EngineFile]:
     for path in sorted((root / "etc/containerd/certs.d").glob("*/hosts.toml")):
-        found = _toml(path)
-        if found is not None:
-            yield found
+        file = _toml(path)
+        if file is not None:
+            yield file
 
 
 def _toml(path: Path) -> EngineFile | None:
@@ -113,7 +113,9 @@ def _network_stores(env: Mapping[str, str], root: Path) -> Iterator[tuple[Path, 
     home = home_of(env)
     stores = (Path("/var/lib/containers"), Path("/var/lib/docker"), Path("/var/lib/containerd"))
     for store in (*stores, home / ".local/share/containers"):
-        kind = next((mounts[str(one)] for one in (store, *store.parents) if str(one) in mounts), "")
+        kind = next(
+            (mounts[str(folder)] for folder in (store, *store.parents) if str(folder) in mounts), ""
+        )
         if kind in _NETWORK or kind.startswith("fuse.sshfs"):
             yield store, kind
 

@@ -43,14 +43,18 @@ def admit(review: Review, judge: Judge, *, allow_tags: bool, contact: str = "") 
     """
     wanted = {image.reference: image for image in reversed(review.images)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rulings = [*pool.map(lambda one: rule(one, judge, allow_tags=allow_tags), wanted.values())]
+        rulings = [
+            *pool.map(lambda image: rule(image, judge, allow_tags=allow_tags), wanted.values())
+        ]
     refused = [ruling for ruling in rulings if ruling.refusal]
     return Admission(
         uid=review.uid,
         allowed=not refused,
         message=_message(refused, contact) if refused else "",
         warnings=tuple(ruling.warning for ruling in rulings if ruling.warning),
-        digests=tuple((one.image.reference, one.digest) for one in rulings if one.digest),
+        digests=tuple(
+            (ruling.image.reference, ruling.digest) for ruling in rulings if ruling.digest
+        ),
     )
 
 
@@ -60,28 +64,28 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> ObjectDecisio
         reference = as_kubernetes_reads(image.reference)
         verdict = judge(reference)
     except ImagekitError as error:
-        said = f"no verdict, so it is refused: {error.code or 'ERROR'}: {plain(error.message)}"
-        return ObjectDecision(image=image, refusal=said)
+        refusal = f"no verdict, so it is refused: {error.code or 'ERROR'}: {plain(error.message)}"
+        return ObjectDecision(image=image, refusal=refusal)
     digest = str(verdict.digest) if verdict.digest else ""
     if not verdict.allowed:
         return ObjectDecision(image=image, refusal=_reasons(verdict), digest=digest)
     if isinstance(reference, TaggedReference) and not allow_tags:
         name = f"{reference.repository}:{reference.tag}@{digest}"
-        said = f"its tag may move before a node pulls it; write {name}"
-        return ObjectDecision(image=image, refusal=said, digest=digest)
+        refusal = f"its tag may move before a node pulls it; write {name}"
+        return ObjectDecision(image=image, refusal=refusal, digest=digest)
     # A node looks up by the very letters whether a gate stands before the registry.
     by_gate = allow_tags and _is_plainly_named(image.reference, reference)
     if verdict.unread and not by_gate:
-        lacks = ", ".join(one.short for one in verdict.unread)
-        said = (
+        lacks = ", ".join(missing.short for missing in verdict.unread)
+        refusal = (
             "MISSING_MANIFEST: its registry does not have all that the index lists, so a node "
             f"could choose what was not judged: {lacks}; copy the image whole"
         )
-        return ObjectDecision(image=image, refusal=said, digest=digest)
+        return ObjectDecision(image=image, refusal=refusal, digest=digest)
     if isinstance(reference, TaggedReference) and not by_gate:
-        said = f"its registry is written in another spelling than nodes know it by: {reference}"
-        return ObjectDecision(image=image, refusal=said, digest=digest)
-    warned = [each for each in verdict.findings if each.severity == "warning"]
+        refusal = f"its registry is written in another spelling than nodes know it by: {reference}"
+        return ObjectDecision(image=image, refusal=refusal, digest=digest)
+    warned = [finding for finding in verdict.findings if finding.severity == "warning"]
     warning = f"{image.reference}: {warned[0].code}: {warned[0].message}" if warned else ""
     return ObjectDecision(image=image, warning=warning, digest=digest)
 
@@ -103,16 +107,16 @@ def _is_plainly_named(text: str, reference: Reference) -> bool:
 
 
 def _reasons(verdict: Verdict) -> str:
-    errors = [each for each in verdict.findings if each.severity == "error"]
-    said = "; ".join(f"{each.code}: {each.message}" for each in errors[:_SHOWN])
-    return f"refused by policy {verdict.policy} version {verdict.policy_version}: {said}"
+    errors = [finding for finding in verdict.findings if finding.severity == "error"]
+    reasons = "; ".join(f"{finding.code}: {finding.message}" for finding in errors[:_SHOWN])
+    return f"refused by policy {verdict.policy} version {verdict.policy_version}: {reasons}"
 
 
 def _message(refused: Iterable[ObjectDecision], contact: str) -> str:
     rulings = [*refused]
     lines = [
-        f"imagekit: {plain(one.image.place)}: {plain(one.image.reference)}: {one.refusal}"
-        for one in rulings[:_SHOWN]
+        f"imagekit: {plain(ruling.image.place)}: {plain(ruling.image.reference)}: {ruling.refusal}"
+        for ruling in rulings[:_SHOWN]
     ]
     if len(rulings) > _SHOWN:
         lines.append(f"and {len(rulings) - _SHOWN} more images")

@@ -126,7 +126,7 @@ def review_answer(admission: Admission) -> bytes:
     if not admission.allowed:
         response["status"] = {"code": 403, "reason": "Forbidden", "message": admission.message}
     if admission.warnings:
-        response["warnings"] = [each[:MAX_WARNING] for each in admission.warnings]
+        response["warnings"] = [warning[:MAX_WARNING] for warning in admission.warnings]
     if admission.digests:
         judged = " ".join(f"{image}@{digest}" for image, digest in admission.digests)
         response["auditAnnotations"] = {"judged": judged}
@@ -147,19 +147,19 @@ def _new_images(request: Fields, kind: str) -> tuple[WantedImage, ...]:
     return tuple(image for image in images if image.reference not in before)
 
 
-def _images(found: Fields, kind: str) -> Iterator[WantedImage]:
+def _images(fields: Fields, kind: str) -> Iterator[WantedImage]:
     if kind not in _TEMPLATES:
-        raise found.fault(
+        raise fields.fault(
             f"is of the kind {kind[:80]!r}, and where that has images is not known",
             hint="let the webhook's rules name pods and workloads only",
         )
     place = ""
     for key in _TEMPLATES[kind]:
-        found = found.object(key)
+        fields = fields.object(key)
         place = f"{place}.{key}" if place else key
-    images = (*_of_containers(found, place), *_of_volumes(found, place))
+    images = (*_of_containers(fields, place), *_of_volumes(fields, place))
     if len(images) > MAX_IMAGES:
-        raise found.fault(f"names more than {MAX_IMAGES} images")
+        raise fields.fault(f"names more than {MAX_IMAGES} images")
     yield from images
 
 
@@ -193,7 +193,7 @@ def _of_driver(attributes: Fields, where: str) -> Iterator[WantedImage]:
     if len(attributes.values) > MAX_ATTRIBUTES:
         raise attributes.fault(f"has more than {MAX_ATTRIBUTES} attributes")
     for name, value in attributes.values.items():
-        word = "".join(each for each in name.casefold() if each.isalnum())
+        word = "".join(character for character in name.casefold() if character.isalnum())
         if word.endswith(_ENDINGS):
             yield WantedImage(reference=attributes.text(name), place=f"{where}.{name}")
         elif isinstance(value, str) and (image := _image_in(value)):

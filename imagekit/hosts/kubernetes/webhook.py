@@ -191,7 +191,7 @@ def _wait(query: str) -> float:
 
     It says so in the query, as ``timeout=10s``.
     """
-    said = parse_qs(query).get("timeout", [""])[0].removesuffix("s")
-    stated = decimal(said, most=4)
+    text = parse_qs(query).get("timeout", [""])[0].removesuffix("s")
+    stated = decimal(text, most=4)
     seconds = _DEFAULT_WAIT if stated is None else stated
     return max(_MARGIN, min(seconds, _LONGEST) - _MARGIN)

@@ -9,7 +9,7 @@ import pytest
 from imagekit.errors import ImagekitError, InputError, ToolTimeoutError
 from imagekit.hosts.docker.answer import answer
 from imagekit.hosts.docker.request import DockerRequest
-from imagekit.hosts.hook import judge_of, load_face, policy_of, within
+from imagekit.hosts.hook import judge_of, load_hook_config, policy_of, within
 from imagekit.hosts.hook_config import VARIABLE, parse_config
 from imagekit.hosts.hook_types import GateConfig, HookConfig
 from imagekit.oci.digest import Digest
@@ -61,13 +61,13 @@ def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "v.yaml").write_text("policy: /p.yaml\n")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "v.yaml"))
 
-    assert load_face().policy == Path("/p.yaml")
+    assert load_hook_config().policy == Path("/p.yaml")
 
 
 def test_a_missing_configuration_is_an_error(tmp_path: Path) -> None:
     """And no default policy."""
     with pytest.raises(InputError, match="cannot be read"):
-        load_face(tmp_path / "none")
+        load_hook_config(tmp_path / "none")
 
 
 def test_a_policy_key_that_is_missing_is_an_error(tmp_path: Path) -> None:
