@@ -1,1 +1,1 @@
-"""What a node runs: images after their verdict, and the engines that ask first."""
+"""What a node runs: images after their verdict, and engines that ask before they pull."""

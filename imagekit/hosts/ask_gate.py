@@ -2,10 +2,10 @@
 
 The gate serves manifests of allowed images, and of proofs that are attached to them, which name
 their image as subject and are no images. So its answer is the verdict: 200 with the digest that was
-asked about, or 403 with the reason. Anything else is no verdict, and whoever asks refuses. Of an
-index the gate serves what was judged with it; since the runtime chooses from it later, perhaps
-elsewhere, all that it lists has to be served. Nothing of the machinery of policies and signatures
-is imported: a runtime waits.
+asked about, or 403 with the reason (distribution-spec, "Pulling manifests" and "Error Codes").
+Anything else is no verdict, and the caller refuses. Of an index the gate serves what was judged
+with it; since the runtime chooses from it later, perhaps elsewhere, all that it lists has to be
+served. No module of policies and signatures is imported: a runtime waits for the answer.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ class GateJudge:
     def __init__(self, gate: GateConfig, *, seconds: float) -> None:
         self._gate = gate
         self._seconds = seconds
-        # Without proxies: no variable of whoever starts a runtime leads its questions elsewhere.
+        # Without proxies: the environment of a runtime must not send its questions elsewhere.
         self._transport = StdlibTransport(
             RegistryOptions(connect_seconds=seconds, read_seconds=seconds),
             tls=_context(gate) if gate.tls else None,
@@ -133,7 +133,7 @@ class GateJudge:
         return self._silent(f"did not answer within {self._seconds:g} s", "TIMEOUT")
 
     def _silent(self, fault: str, code: str) -> RegistryError:
-        hint = f"does it run, and does its certificate hold? curl {self._gate.url}/v2/"
+        hint = f"does it run, and is its certificate valid? curl {self._gate.url}/v2/"
         return RegistryError(f"the gate {self._gate.url} {fault}", hint=hint, code=code)
 
     def _no_verdict(self, status: int, reference: Reference, body: bytes) -> NoReturn:
@@ -152,7 +152,10 @@ class GateJudge:
 
 
 def _served(stated: str, body: bytes) -> Digest:
-    """Return the digest of what was served, which must be what it is said to be."""
+    """Return the digest of what was served, which must be the one that is stated.
+
+    distribution-spec, "Pulling manifests": who uses Docker-Content-Digest must verify it.
+    """
     if len(body) > MAX_MANIFEST:
         raise RegistryError("the gate's answer is larger than a manifest may be", code="TOO_LARGE")
     try:
@@ -173,7 +176,7 @@ def _judged(reference: Reference, served: Digest, body: bytes) -> HookDecision:
         reason = f"imagekit: {named} is no image, but something that is attached to one"
         return HookDecision(allowed=False, digest=served, reason=reason)
     if isinstance(reference, PinnedReference) and reference.digest != served:
-        # Also where only the algorithms differ: that the bytes are the same cannot be told then.
+        # Also where only the algorithms differ: the bytes cannot be compared then.
         reason = f"imagekit: the gate serves {served} as {named}, and not {reference.digest}"
         return HookDecision(allowed=False, digest=served, reason=reason)
     return HookDecision(
@@ -193,7 +196,7 @@ def _listed(body: bytes) -> Iterator[Digest]:
         return
     for value in document.array("manifests", limit=_MAX_LISTED):
         entry = Fields.of(value, what=what, code="BAD_ANSWER")
-        # What BuildKit attaches is for no platform, and no runtime ever chooses it.
+        # BuildKit gives attestations this platform, so that no runtime chooses them.
         if entry.get("platform") != _NOBODY:
             yield Digest.parse(entry.text("digest"))
 
@@ -209,7 +212,7 @@ def _named(reference: Reference) -> str:
 
 
 def _said(body: bytes) -> str:
-    """Return the message of an error's body (distribution-spec, "Error Codes"), made harmless."""
+    """Return the message of an error's body (distribution-spec, "Error Codes"), printable."""
     try:
         document = strictjson.loads_object(body[:_MAX_REFUSAL], what="the refusal")
         message = str(document["errors"][0]["message"])

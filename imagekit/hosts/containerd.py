@@ -24,7 +24,7 @@ MAX_REASON = 2000
 
 
 class PullQuestion(Struct, frozen=True, kw_only=True):
-    """What containerd wants to know: may this be pulled?"""
+    """What containerd asks: whether this may be pulled."""
 
     name: str
     digest: str
@@ -36,8 +36,8 @@ def image_of(question: PullQuestion) -> PinnedReference:
     """Return the image that is asked about, by the digest that will be pulled.
 
     Raises:
-        InvalidReferenceError: the name is none, or names another digest.
-        DocumentError: the descriptor is none, of another digest, or of something else.
+        InvalidReferenceError: the name is malformed, or has another digest.
+        DocumentError: the descriptor is malformed, of another digest, or of no image.
     """
     digest = Digest.parse(question.digest)
     if question.media_type != DESCRIPTOR:
@@ -57,7 +57,7 @@ def named(name: str, digest: Digest) -> PinnedReference:
     """Return the image of that name, by the digest; ``HOST/PATH`` alone is by digest, too.
 
     Raises:
-        InvalidReferenceError: the name is none, or names another digest.
+        InvalidReferenceError: the name is malformed, or has another digest.
     """
     if name.startswith("oci:"):
         raise InvalidReferenceError(f"{name[:80]!r} is no name of an image in a registry")
@@ -73,7 +73,7 @@ def named(name: str, digest: Digest) -> PinnedReference:
 
 
 def reason(verdict: "Verdict") -> str:
-    """Return the verdict in one line, as a user reads it at their prompt."""
+    """Return the verdict in one line, as the runtime shows it to its user."""
     image = verdict.reference
     name = f"{image.repository.name}:{image.tag}" if image.tag else str(image)
     policy = f"the policy {verdict.policy} version {verdict.policy_version}"
@@ -87,5 +87,5 @@ def reason(verdict: "Verdict") -> str:
     if verdict.allowed:
         return f"imagekit: {name} is allowed by {policy}"
     faults = [f for f in verdict.findings if f.severity == "error"]
-    reasons = "; ".join(f"{f.message} ({f.code})" for f in faults[:3]) or "nothing speaks for it"
+    reasons = "; ".join(f"{f.message} ({f.code})" for f in faults[:3]) or "nothing allows it"
     return f"imagekit: {name} is refused by {policy}: {reasons}"[:MAX_REASON]

@@ -15,7 +15,7 @@ _WIDTH = 12
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
-    """The host and what was found about it."""
+    """The host and the checks of it."""
 
     host: Host
     checks: tuple[HostCheck, ...]
@@ -56,7 +56,7 @@ def with_isolation(host: Host, env: Mapping[str, str]) -> Host:
 
 
 def text(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis as a person reads it."""
+    """Return the diagnosis as text for a terminal."""
     host = diagnosis.host
     lines = [f"{'host':<{_WIDTH}}{host.system}, kernel {host.kernel}, cgroups {host.cgroups}"]
     for check in diagnosis.checks:

@@ -1,6 +1,6 @@
 """The one decision behind the hooks of runtimes: by the host's configuration, and in time.
 
-A policy's machinery is imported where a policy judges; who asks a gate does not wait for it.
+What judges by a policy is imported only where one judges: asking a gate does not wait for it.
 """
 
 import os
@@ -103,7 +103,7 @@ def _by_policy(config: HookConfig) -> "ImageJudge":
     def judge(reference: Reference) -> HookDecision:
         memory = SqliteRollbackStore(config.state)
         verdict = verify(reference, policy=policy, options=options, memory=memory)
-        # Which manifest of an index is used, the runtime chooses later and by itself.
+        # The runtime chooses a manifest of an index later, by itself.
         whole = verdict.allowed and not verdict.unread
         return HookDecision(allowed=whole, digest=verdict.digest, reason=reason(verdict))
 
@@ -112,7 +112,7 @@ def _by_policy(config: HookConfig) -> "ImageJudge":
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """End what takes longer by an exception: a runtime that waits must hear a reason.
+    """End what takes longer by an exception: a runtime that waits must get a reason.
 
     Raises:
         ToolTimeoutError: it took longer.

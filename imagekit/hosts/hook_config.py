@@ -1,4 +1,4 @@
-"""Reading /etc/imagekit/verifier.yaml: strict, whole or not at all."""
+"""Reading /etc/imagekit/verifier.yaml strictly: it is accepted as a whole, or refused."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _OF_GATE = ("gateCa", "registries")
 def _path(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
-        raise InputError(f"`{text[:80]}` is relative: nobody knows where a runtime's plugin starts")
+        raise InputError(f"`{text[:80]}` is relative, and a runtime starts plugins in any folder")
     return path
 
 
@@ -74,14 +74,14 @@ _REALM: Text[str] = Text(
 
 
 def _belongings(values: Values, report: Report) -> None:
-    """Say what does not belong together: a key without effect would be taken for a protection."""
+    """Refuse keys without effect: a reader would believe that they protect."""
     for owner, names in (("policy", _OF_POLICY), ("gate", _OF_GATE)):
         for name in names:
             if name in values and owner not in values:
-                message = f"`{name}` means nothing without `{owner}`"
-                report.error(values.key(name), "bad-combination", message, hint="take it out")
+                message = f"`{name}` has no effect without `{owner}`"
+                report.error(values.key(name), "bad-combination", message, hint="remove it")
     if "gate" in values and "registries" not in values:
-        message = "nothing says which registries are behind the gate"
+        message = "the registries behind the gate are not listed"
         hint = "add `registries: [registry.example.org]`, or [NAME=HOST, ...] as its --upstream has"
         report.error(values.key("gate"), "missing-key", message, hint=hint)
 
@@ -95,7 +95,7 @@ def _distinct(values: Values, report: Report) -> None:
             report.error(located.span, "twice", f"{registry} is listed twice")
         if len(registries) > 1 and not name:
             message = "a gate before several registries has a name for each"
-            hint = f"write NAME={registry}, as the gate's --upstream says"
+            hint = f"write NAME={registry}, as the gate's --upstream has it"
             report.error(located.span, "bad-registry", message, hint=hint)
         seen.add(registry)
 
@@ -130,7 +130,7 @@ CONFIG: Record[HookConfig] = Record(
     {
         "policy": item(_FILE, "the policy to judge by"),
         "gate": item(_GATE, "the running gate to ask instead; http:// on loopback only"),
-        "gateCa": item(_FILE, "the authorities that vouch for the gate, and no others"),
+        "gateCa": item(_FILE, "the only certificate authorities that the gate is trusted by"),
         "registries": item(
             ListOf(Located(_REGISTRY), min_items=1, max_items=64),
             "what is behind the gate, with NAME= where it has several; no other image is allowed",
@@ -141,7 +141,7 @@ CONFIG: Record[HookConfig] = Record(
             default=(),
         ),
         "state": item(
-            _FILE, "where seen releases are remembered", default=Path("/var/lib/imagekit/seen.db")
+            _FILE, "where seen releases are recorded", default=Path("/var/lib/imagekit/seen.db")
         ),
         "plainHttp": item(Boolean("whether"), "registries speak HTTP without TLS", default=False),
         "caFile": item(_FILE, "certificate authorities for registries, besides the system's"),

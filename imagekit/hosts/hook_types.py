@@ -11,14 +11,14 @@ from imagekit.oci.reference import Reference
 
 
 class GateConfig(Struct, frozen=True, kw_only=True):
-    """The running gate that judges in the place of a policy of the host's own."""
+    """The running gate that judges instead of a policy of the host's own."""
 
     address: str
     """``HOST`` or ``HOST:PORT``."""
     tls: bool = True
     """False on loopback only."""
     ca_file: Path | None = None
-    """Certificate authorities (PEM) that alone vouch for the gate; None for the system's."""
+    """The only certificate authorities (PEM) for the gate; None for the system's."""
     registries: Mapping[str, str]
     """The gate's name for each registry behind it; empty where it stands before this one only."""
 
@@ -37,7 +37,7 @@ class HookConfig(Struct, frozen=True, kw_only=True):
     policy_keys: tuple[Path, ...] = ()
     """One of these must have signed the policy; none where it is empty."""
     state: Path = Path("/var/lib/imagekit/seen.db")
-    """Where seen releases are remembered."""
+    """Where seen releases are recorded."""
     plain_http: bool = False
     ca_file: Path | None = None
     realms: tuple[str, ...] = ()
@@ -47,13 +47,13 @@ class HookConfig(Struct, frozen=True, kw_only=True):
 
 
 class HookDecision(Struct, frozen=True, kw_only=True):
-    """What a runtime is answered about one image."""
+    """The answer to a runtime about one image."""
 
     allowed: bool
     digest: Digest | None
     """What was judged; None where it is not known."""
     reason: str
-    """One printable line, as a user reads it at the prompt."""
+    """One printable line, as the runtime shows it to its user."""
 
     def allows(self, digest: Digest) -> bool:
         """Return whether it is these bytes that are allowed."""
@@ -67,6 +67,6 @@ class ImageJudge(Protocol):
         """Judge an image.
 
         Raises:
-            ImagekitError: there is no verdict; whoever asks refuses.
+            ImagekitError: there is no verdict; the caller refuses.
         """
         ...

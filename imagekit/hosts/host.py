@@ -32,7 +32,7 @@ class EngineSetup(Struct, frozen=True, kw_only=True):
     """How the engines of a host are set up."""
 
     overrides: tuple[Path, ...] = ()
-    """What users have that wins over the site's policy.json or registries.conf."""
+    """Files of users that override the site's policy.json or registries.conf."""
     registries: tuple[EngineFile, ...] = ()
     """registries.conf and its drop-ins, in the order in which they are read."""
     containerd: tuple[EngineFile, ...] = ()
@@ -57,7 +57,7 @@ class Host(Struct, frozen=True, kw_only=True):
     programs: Mapping[str, str]
     """Version by name, for the programs that are installed."""
     driver: str = ""
-    """Podman's storage driver; empty where Podman did not say."""
+    """Podman's storage driver; empty where Podman did not report it."""
     namespaces: int = 0
     """How many user namespaces the kernel allows."""
     subuids: int = 0
@@ -80,7 +80,7 @@ class Host(Struct, frozen=True, kw_only=True):
 
 
 class HostCheck(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at, and the remedy where it is not well."""
+    """One check, and the remedy where it found a problem."""
 
     name: str
     status: Status

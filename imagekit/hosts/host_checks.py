@@ -66,7 +66,7 @@ def _storage(host: Host) -> HostCheck:
     if host.driver == "vfs":
         return _check("storage", "remark", "Podman uses vfs: every layer is copied whole", _STORAGE)
     if not host.driver:
-        return _check("storage", "problem", "Podman does not tell its storage", "see: podman info")
+        return _check("storage", "problem", "Podman reports no storage", "see: podman info")
     return _check("storage", "ok", host.driver)
 
 
@@ -144,7 +144,7 @@ def _keyring(host: Host) -> HostCheck:
 
 def _sigstore(host: Host) -> HostCheck:
     if not host.without_sigstore:
-        return _check("sigstore", "ok", "nothing known against it")
+        return _check("sigstore", "ok", "no known problem")
     names = " and ".join(sorted(host.without_sigstore))
     return _check(
         "sigstore",

@@ -1,4 +1,4 @@
-"""The configuration files of a host, below a root folder: read whole, written at once."""
+"""The configuration files of a host, below a root folder: read whole, replaced atomically."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ _FOLDERS_REMOVED = 3
 class HostFiles:
     """The files below a root: ``/``, or that of an image which nodes will boot.
 
-    Links in the tree mean what they will mean there: an absolute one starts at the root.
+    Links in the tree are followed as they will be there: an absolute one starts at the root.
 
     Args:
         root: the folder that paths are taken from.
@@ -51,7 +51,7 @@ class HostFiles:
         return raw
 
     def write(self, path: PurePosixPath, content: bytes, *, mode: int = _MODE) -> None:
-        """Write a file at once: a reader sees the old bytes or the new ones, also after a crash.
+        """Write a file atomically: a reader sees the old bytes or the new ones, after a crash too.
 
         A link in its place is kept, and what it points to, below the root, is replaced.
 
@@ -102,7 +102,7 @@ class HostFiles:
         """Return bytes that were kept.
 
         Raises:
-            InputError: they are gone, or others.
+            InputError: they are gone, or other bytes.
         """
         raw = self.read(_KEPT / digest.hex)
         if raw is None or Digest.of(raw) != digest:

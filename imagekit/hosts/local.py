@@ -1,8 +1,8 @@
 """Judging what lies in the local store already: ``imagekit verify --local``.
 
 An engine asks its policy when it pulls, and never again. What was loaded from an archive, built
-here, or pulled before there was a policy has the name of a trusted image and need not be it: the
-digest of the stored manifest tells.
+here, or pulled before there was a policy may have the name of a trusted image and be another one:
+the digest of the stored manifest shows it.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def local_images() -> tuple[LocalImage, ...]:
 
 
 def verify_local(images: tuple[LocalImage, ...], judge: Judge) -> Iterator[Judged]:
-    """Judge each image once under each of its names, and yield what came of it.
+    """Judge each image once under each of its names, and yield the results.
 
     Podman lists an image of two names twice, each time with both.
 
@@ -55,7 +55,7 @@ def _best(name: str, image: LocalImage, judge: Judge) -> Judged:
     """Return the verdict that allows the image, else the last one.
 
     Of an index, Podman keeps the digest of the index and that of the image that it chose; what is
-    signed may be either. An index speaks for the image only if that was judged with it.
+    signed may be either. A verdict on an index holds for the image only if that was judged with it.
     """
     verdicts = [_verdict(name, digest, judge) for digest in image.digests]
     known = [verdict for verdict in verdicts if verdict is not None]

@@ -1,4 +1,8 @@
-"""Whether a container of Podman may start: by the image that it is made of."""
+"""Whether a container of Podman may start: by the image that it is made of.
+
+It is called as a hook of the runtime (runtime-spec config.md, "POSIX-platform Hooks"), which gets
+the container's state on stdin.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,7 @@ from imagekit.oci.reference import PinnedReference, parse_reference
 from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage
 
 ANNOTATION = "dev.imagekit.digest"
-"""What a container may be told that its image is; another digest than that does not start."""
+"""The annotation by which a container states its image's digest; another one does not start."""
 MAX_STATE = 4 << 20
 
 
@@ -26,7 +30,7 @@ def answer(config: HookConfig, raw: bytes) -> tuple[bool, str]:
         raw: the container's state, as the runtime hands it to hooks (runtime-spec, "State").
 
     Raises:
-        ImagekitError: it cannot be told; then it may not.
+        ImagekitError: there is no answer; then it may not.
     """
     state = Fields.of(
         strictjson.loads(raw, what="the container's state"),

@@ -9,9 +9,9 @@ _PROCESSES = 32_768
 
 
 def runtime(host: Host) -> str:
-    """Return the OCI runtime to name; empty where Podman's own choice is good.
+    """Return the OCI runtime to name; empty where Podman's own choice works.
 
-    crun refuses the hybrid cgroups of older set-ups, runc takes them.
+    crun refuses the hybrid cgroups of older systems, runc accepts them.
     """
     return "runc" if host.cgroups in {"hybrid", "v1"} and "runc" in host.programs else ""
 
@@ -21,7 +21,7 @@ def container_options(host: Host, *, network: str = "") -> ContainerOptions:
 
     Args:
         host: this host.
-        network: what a container sees of the network, in Podman's words; empty for Podman's own.
+        network: the value of Podman's option ``--network``; empty for Podman's own choice.
     """
     limits = []
     if host.root and 0 <= host.open_files.hard < _PODMAN_OPEN_FILES:

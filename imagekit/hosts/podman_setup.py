@@ -20,7 +20,7 @@ def podman(
 
     Args:
         options: how registries are reached.
-        network: what a container sees of the network, in Podman's words; empty for Podman's own.
+        network: the value of Podman's option ``--network``; empty for Podman's own choice.
         progress: told of the commands.
         location: where it pulls from.
     """

@@ -1,4 +1,4 @@
-"""Reading what this host has; what that means is judged elsewhere."""
+"""Reading what this host has; it is judged elsewhere."""
 
 import mmap
 import os
@@ -22,7 +22,7 @@ _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> Host:
-    """Look at this host.
+    """Return what this host has.
 
     Args:
         programs: runs the programs that are asked for their version.
@@ -54,7 +54,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
 
 
 def cgroups(folder: Path) -> Cgroups:
-    """Return which cgroups are mounted."""
+    """Return which cgroups are mounted (cgroups(7))."""
     if (folder / "cgroup.controllers").exists():
         return "v2"
     if (folder / "unified/cgroup.controllers").exists():
@@ -63,7 +63,7 @@ def cgroups(folder: Path) -> Cgroups:
 
 
 def ids(file: Path) -> int:
-    """Return how many ids a subuid or subgid file gives this user."""
+    """Return how many ids a file gives this user (subuid(5), subgid(5))."""
     names = {str(os.getuid())}
     with suppress(KeyError):
         import pwd

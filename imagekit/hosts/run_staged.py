@@ -42,7 +42,7 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
         case StageKind.SQUASHFS | StageKind.SIF:
             raise InputError(
                 f"{checked.path} is {checked.kind}, which Podman does not run",
-                hint="its receipt is good: apptainer run FILE, or mount it",
+                hint="its receipt is valid: apptainer run FILE, or mount it",
             )
 
 
@@ -54,7 +54,7 @@ def _image(checked: Checked) -> PinnedReference:
 
 
 def _stored(checked: Checked, arguments: Sequence[str], podman: Podman) -> int:
-    """Run an image of a store, by a storage of the store's driver."""
+    """Run an image of a store, from a storage with the store's driver."""
     store = ImageStore.find(checked.path)
     if store is None:
         raise InputError(f"{checked.path} is no store any more")

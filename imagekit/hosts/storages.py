@@ -25,8 +25,8 @@ def image_of_container(container: str, bundle: Path) -> str:
         bundle: its bundle, which Podman puts below the storage that it belongs to.
 
     Raises:
-        NotFoundError: no table of the storage knows the container.
-        DocumentError: a table is none.
+        NotFoundError: no table of the storage has the container.
+        DocumentError: a table is malformed.
     """
     for name in _TABLES:
         table = bundle.parent.parent / name
@@ -53,10 +53,10 @@ def find_image(image: str, bundle: Path) -> tuple[ImageStore, StoredImage]:
 
 
 def additional_stores() -> Iterator[Path]:
-    """Yield the additional image stores of this host's storage.conf.
+    """Yield the additional image stores of this host's storage.conf (containers-storage.conf(5)).
 
     Raises:
-        DocumentError: storage.conf is none.
+        DocumentError: storage.conf is malformed.
     """
     named = os.environ.get("CONTAINERS_STORAGE_CONF")
     file = next((Path(name) for name in (named, *_CONFIGS) if name and Path(name).is_file()), None)

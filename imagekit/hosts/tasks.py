@@ -17,14 +17,14 @@ def refuse_tasks(environ: Mapping[str, str]) -> None:
     """Refuse to run as one of several tasks.
 
     The containers of ``podman run`` share neither memory nor process numbers, nor does the
-    launcher's PMI reach into them. MPI takes each for a rank 0 of 1, and ends with 0: a wrong
-    result that nothing shows.
+    launcher's PMI reach into them. Each is rank 0 of 1 for MPI, and ends with 0: a wrong result
+    without an error.
 
     Args:
         environ: the environment that a launcher made.
 
     Raises:
-        InputError: there are several tasks, or nobody knows how many.
+        InputError: there are several tasks, or their number is not known.
     """
     for name in _COUNTS:
         stated = environ.get(name, "").strip()

@@ -1,4 +1,4 @@
-"""What Docker is answered: by the policy of the host, image by image."""
+"""The answer to Docker's daemon: by the policy of the host, image by image."""
 
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from imagekit.policy.findings import plain
 def answer(
     config: HookConfig, request: DockerRequest, *, binds: frozenset[str] = frozenset()
 ) -> tuple[bool, str]:
-    """Return whether Docker may do what it was asked, and what its user is told.
+    """Return whether Docker may do what it was asked, and the message for its user.
 
     The policy is read anew each time, so that a new one holds at once.
 

@@ -1,6 +1,7 @@
 """Which requests Docker's daemon may carry out: a list, by method and exact path.
 
-Docker asks its authorization plugins about every request. What must hold:
+Docker asks its authorization plugins about every request
+(https://docs.docker.com/engine/extend/plugins_authorization/). What must hold:
 
 1. What is not on the list is refused, whatever it does. The list has what runs and manages
    containers of judged images; whatever brings or names code from elsewhere is not on it.
@@ -117,9 +118,9 @@ _WHY: Mapping[str, str] = {
 """Reasons for some that are not on the list; they decide nothing."""
 
 _PATH = frozenset(string.ascii_letters + string.digits + "_.-/:@")
-"""What a decoded path consists of; another percent sign would be decoded by nobody."""
+"""What a decoded path consists of; a percent sign that is left would not be decoded."""
 _QUERY = frozenset(string.ascii_letters + string.digits + "-._~!$'()*,+/:@?%=&[]{}\"|")
-"""Without ``;``, at which old versions of Go part parameters, and ``#``."""
+"""Without ``;``, which separates parameters for old versions of Go, and ``#``."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -129,14 +130,14 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 
 class Tell(Struct, frozen=True, kw_only=True):
-    """A request by a tag: refused, and the user is told by which digest to ask."""
+    """A request by a tag: refused, with the digest to ask by in the message."""
 
     image: TaggedReference
     verb: str
 
 
 class FixedAnswer(Struct, frozen=True, kw_only=True):
-    """A request that is decided without a look at any image."""
+    """A request that is decided without judging an image."""
 
     allow: bool
     message: str = ""
@@ -154,10 +155,10 @@ def decide(request: DockerRequest, *, binds: frozenset[str] = frozenset()) -> De
         binds: the folders of the host that containers may mount, by exactly these paths.
 
     Raises:
-        InvalidReferenceError, DocumentError: it cannot be understood, or says what is not allowed;
+        InvalidReferenceError, DocumentError: it cannot be understood, or has what is not allowed;
             it is refused.
     """
-    # Not by urlsplit: it takes what stands behind two slashes for a host.
+    # Not by urlsplit: it reads what stands behind two slashes as a host (RFC 3986, section 3.2).
     before, _, query = request.uri.partition("?")
     path = _path(before)
     match request.method:
@@ -174,7 +175,7 @@ def decide(request: DockerRequest, *, binds: frozenset[str] = frozenset()) -> De
 
 
 def _listed(request: DockerRequest, path: str, patterns: Collection[str]) -> Decision:
-    """Decide about what Go reads no form in a body of, and where no parameter brings code."""
+    """Decide on a method without a form in its body, where no parameter brings code."""
     return _YES if _found(path, patterns) else _refused(request, path)
 
 
@@ -204,7 +205,7 @@ def _refused(request: DockerRequest, path: str) -> FixedAnswer:
 
 
 def _path(path: str) -> str:
-    """Return the path as the daemon's router sees it, without the version of the API.
+    """Return the path as the daemon's router reads it, without the version of the API.
 
     The router decodes percent signs once, of slashes too, and redirects from paths that it would
     clean.
@@ -228,7 +229,7 @@ def _path(path: str) -> str:
 
 
 def _found(path: str, patterns: Collection[str]) -> str:
-    """Return the pattern of the path; the empty text where none is its."""
+    """Return the pattern that matches the path; the empty text where none does."""
     parts = path.split("/")[1:]
     return next((pattern for pattern in patterns if _matches(parts, pattern.split("/")[1:])), "")
 

@@ -1,9 +1,10 @@
-"""What the bodies of requests to Docker's daemon may say: each member by name, with its values.
+"""What the bodies of requests to Docker's daemon may have: each member by name, with its values.
 
-Docker matches the names of members without regard to case, by folding rules of its own, and takes
-some of them at several places. So a member is allowed by its exact name and place, as Docker's own
-clients write it, and everything else is refused. Members that bring or name code outside of the
-judged image, or that lead out of the container to the host, have one harmless value, or none.
+Docker matches the names of members without regard to case, by the folding of Go's encoding/json,
+and accepts some of them at several places. So a member is allowed by its exact name and place, as
+Docker's own clients write it, and everything else is refused. Members that bring or name code
+outside of the judged image, or that lead out of the container to the host, have one harmless value,
+or none.
 """
 
 import string
@@ -25,7 +26,7 @@ def parse_body(raw: bytes | None, members: Mapping[str, Rule]) -> Mapping[str, o
     """Read a body that may have these members only.
 
     Raises:
-        DocumentError: it did not come, cannot be read in one way only, or says more.
+        DocumentError: it was not passed on, can be read in two ways, or has other members.
     """
     if not raw:
         raise DocumentError(
@@ -39,12 +40,12 @@ def parse_body(raw: bytes | None, members: Mapping[str, Rule]) -> Mapping[str, o
 
 
 def is_name(text: str) -> bool:
-    """Return whether Docker takes this for the name of a container, network or volume."""
+    """Return whether Docker reads this as the name of a container, network or volume."""
     return bool(text) and set(text) <= _NAME and text[0] not in "_.-"
 
 
 def container_rules(binds: frozenset[str]) -> Mapping[str, Rule]:
-    """Return what the body of ``POST /containers/create`` may say.
+    """Return the rules for the body of ``POST /containers/create``.
 
     Args:
         binds: the folders of the host that containers may mount, by exactly these paths.
@@ -60,7 +61,7 @@ def _any(value: object, place: str) -> None:
 
 
 def _one_of(*allowed: object, why: str) -> Rule:
-    """Return the rule for a member with these values; null is Docker's word for none."""
+    """Return the rule for a member with these values; null stands for none."""
 
     def rule(value: object, place: str) -> None:
         if value is not None and value not in allowed:
@@ -75,7 +76,7 @@ def _nothing(why: str) -> Rule:
 
 
 def _null(why: str) -> Rule:
-    """Return the rule for a member that must be null: an empty list would say something."""
+    """Return the rule for a member that must be null: an empty list has another meaning."""
     return _one_of(why=why)
 
 
@@ -187,7 +188,7 @@ def _source(source: object, place: str, binds: frozenset[str]) -> None:
         return
     raise DocumentError(
         f"{place[:_SHOWN]} mounts {str(source)[:_SHOWN]!r}: folders of the host may hold programs "
-        "that nobody judged",
+        "that were not judged",
         hint="use a named volume, or ask who runs this host to list the folder by --bind",
         code=_CODE,
     )
@@ -321,7 +322,7 @@ _HOST_CONFIG: Mapping[str, Rule] = MappingProxyType(
         ),
         "VolumeDriver": _one_of("", "local", why=_CODE_OUTSIDE),
         "Runtime": _nothing(_CODE_OUTSIDE),
-        "Annotations": _nothing("runtimes take orders by them"),
+        "Annotations": _nothing("runtimes act on them"),
         "Isolation": _one_of("", "default", why="it is not Linux's"),
         "MaskedPaths": _null(_HOST_ACCESS),
         "ReadonlyPaths": _null(_HOST_ACCESS),
@@ -416,13 +417,13 @@ EXEC: Mapping[str, Rule] = MappingProxyType(
         "Privileged": _one_of(False, why=_HOST_ACCESS),
     }
 )
-"""What ``POST /containers/ID/exec`` may say."""
+"""The rules for the body of ``POST /containers/ID/exec``."""
 EXEC_START: Mapping[str, Rule] = MappingProxyType(
     {"Detach": _any, "Tty": _any, "ConsoleSize": _any}
 )
-"""What ``POST /exec/ID/start`` may say."""
+"""The rules for the body of ``POST /exec/ID/start``."""
 UPDATE: Mapping[str, Rule] = MappingProxyType({**_RESOURCES, "RestartPolicy": _any})
-"""What ``POST /containers/ID/update`` may say."""
+"""The rules for the body of ``POST /containers/ID/update``."""
 NETWORK: Mapping[str, Rule] = MappingProxyType(
     {
         "Name": _any,
@@ -447,20 +448,20 @@ NETWORK: Mapping[str, Rule] = MappingProxyType(
         "Labels": _any,
     }
 )
-"""What ``POST /networks/create`` may say."""
+"""The rules for the body of ``POST /networks/create``."""
 CONNECT: Mapping[str, Rule] = MappingProxyType(
     {"Container": _any, "EndpointConfig": _object(_ENDPOINT)}
 )
-"""What ``POST /networks/ID/connect`` may say."""
+"""The rules for the body of ``POST /networks/ID/connect``."""
 DISCONNECT: Mapping[str, Rule] = MappingProxyType({"Container": _any, "Force": _any})
-"""What ``POST /networks/ID/disconnect`` may say."""
+"""The rules for the body of ``POST /networks/ID/disconnect``."""
 VOLUME: Mapping[str, Rule] = MappingProxyType(
     {
         "Name": _any,
         "Driver": _one_of("", "local", why=_CODE_OUTSIDE),
-        # The local driver mounts whatever these say: a folder or a disk of the host.
+        # The local driver mounts what these name: a folder or a disk of the host.
         "DriverOpts": _nothing(_HOST_ACCESS),
         "Labels": _any,
     }
 )
-"""What ``POST /volumes/create`` may say."""
+"""The rules for the body of ``POST /volumes/create``."""

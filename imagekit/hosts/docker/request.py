@@ -1,4 +1,4 @@
-"""What Docker's daemon tells its authorization plugins of a request."""
+"""What Docker's daemon passes on of a request to its authorization plugins."""
 
 from msgspec import Struct
 
@@ -10,6 +10,6 @@ class DockerRequest(Struct, frozen=True, kw_only=True):
     uri: str
     """Path and query, as the client sent them."""
     body: bytes | None = None
-    """None where the daemon passed none on, which does not say that there is none."""
+    """None where the daemon passed none on, which does not mean that there is none."""
     length: str | None = None
     """The Content-Length header; the daemon has none for a body in chunks."""

@@ -1,7 +1,9 @@
-"""HTTP over a unix socket, as Docker speaks to its authorization plugins.
+"""HTTP over a unix socket, as Docker calls its authorization plugins.
 
-Every question gets an answer: what cannot be read or understood is refused, and so is what nobody
-could decide. Questions are bounded in size and time, and answered side by side.
+https://docs.docker.com/engine/extend/plugins_authorization/
+
+Every question gets an answer: what cannot be read or understood is refused, and so is what could
+not be decided. Questions are bounded in size and time, and answered in parallel.
 """
 
 import json
@@ -35,8 +37,8 @@ class AuthzServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Answers on a socket until it is shut down.
 
     Args:
-        path: of the socket; one that nobody listens on any more is replaced.
-        decide: answers; what it raises is a no.
+        path: of the socket; one that no process listens on any more is replaced.
+        decide: answers; what it raises is a refusal.
 
     Raises:
         InputError: something else than a socket is in the way, or one that is in use.
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/AuthZPlugin.AuthZReq":
                 self._say(self._decided(body))
             case "/AuthZPlugin.AuthZRes":
-                # What was allowed has been done; its answer tells nothing that must be hidden.
+                # What was allowed has been done; nothing in its answer has to be hidden.
                 self._say(_answer(allow=True))
             case _:
                 self.close_connection = True
@@ -81,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _decided(self, body: bytes | None) -> dict[str, object]:
         if body is None:
-            return _answer(allow=False, message="imagekit: the question has no good length")
+            return _answer(allow=False, message="imagekit: the question has no valid length")
         try:
             allow, message = cast("AuthzServer", self.server).decide(_question(body))
         except ImagekitError as error:
@@ -91,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         return _answer(allow=allow, message=message)
 
     def _body(self) -> bytes | None:
-        """Return the question; None where it has no good length, or did not come whole."""
+        """Return the question; None where its length is not valid, or it is incomplete."""
         size = decimal(self.headers.get("Content-Length", ""), most=len(str(MAX_QUESTION)))
         if size is None or size > MAX_QUESTION:
             self.close_connection = True
@@ -108,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, *_: object) -> None:
-        """Write no log of connections; decisions are told elsewhere."""
+        """Write no log of connections; decisions are logged elsewhere."""
 
     def address_string(self) -> str:
         """Return nothing: a unix socket has no address."""
@@ -139,7 +141,7 @@ def _answer(*, allow: bool, message: str = "") -> dict[str, object]:
 
 
 def _clear(path: Path) -> None:
-    """Remove the socket of a server that is gone; one that answers is somebody's.
+    """Remove the socket of a server that is gone; one that answers is in use.
 
     Raises:
         InputError: a server answers there, or it is no socket.
@@ -152,13 +154,13 @@ def _clear(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise InputError(f"{path} is there, and no socket", hint="name another one")
     if _answers(path):
-        raise InputError(f"somebody listens on {path}", hint="end it, or name another one")
+        raise InputError(f"another process listens on {path}", hint="end it, or name another one")
     with storage_errors(f"the socket {path}"):
         path.unlink()
 
 
 def _answers(path: Path) -> bool:
-    """Return whether a server listens there; only a refused connection says that none does."""
+    """Return whether a server listens there; only a refused connection shows that none does."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_ANSWERS_SECONDS)
         try:

@@ -1,1 +1,1 @@
-"""Engines that ask the gate and nobody else: imagekit trust."""
+"""Engines that pull from the gate only: imagekit trust."""

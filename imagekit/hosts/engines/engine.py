@@ -1,4 +1,4 @@
-"""What makes a host's engines ask the gate: which files, with which content, and why."""
+"""The files that make a host's engines ask the gate, as values."""
 
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -9,7 +9,7 @@ from imagekit.oci.digest import Digest
 
 
 class Engine(StrEnum):
-    """What pulls images on a host, or shares its configuration with what does."""
+    """What pulls images on a host, or shares the configuration of what does."""
 
     CONTAINERS = "containers"
     """Podman, Buildah, Skopeo, CRI-O and Apptainer: /etc/containers."""
@@ -35,7 +35,7 @@ class GateAddress(Struct, frozen=True, kw_only=True):
     tls: bool = True
     """False for plain HTTP: for a gate on loopback."""
     authority: bytes = b""
-    """Certificate authorities (PEM) that vouch for the gate; empty for the system's."""
+    """Certificate authorities (PEM) for the gate; empty for the system's."""
 
     @property
     def url(self) -> str:
@@ -50,11 +50,11 @@ class SystemFile(Struct, frozen=True, kw_only=True):
     """From the root of the host."""
     content: bytes
     why: str
-    """What it makes which engine do, for whoever reads the plan."""
+    """What it makes which engine do, for the reader of the plan."""
 
 
 class Installed(Struct, frozen=True, kw_only=True):
-    """A file that was installed, and how to take that back."""
+    """A file that was installed, and how to undo that."""
 
     path: PurePosixPath
     digest: Digest

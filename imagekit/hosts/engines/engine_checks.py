@@ -1,4 +1,4 @@
-"""Whether the engines of a host can be fooled: what lets an image past the gate or the policy."""
+"""Whether the engines of a host can be bypassed: what lets an image past the gate or the policy."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from imagekit.hosts.host import EngineFile, EngineSetup, HostCheck, Status
 
 _ANYTHING = "insecureAcceptAnything"
 _OTHERS = "_default"
-"""Containerd's folder for hosts that have none; its names are compared by their letters."""
+"""Containerd's folder for hosts that have none; it compares names as they are written."""
 REGISTRIES_FILE = "99-imagekit.conf"
-"""The drop-in that ``imagekit trust install`` writes; where it wins, all is well."""
+"""The drop-in that ``imagekit trust install`` writes, which may override others."""
 _SHOWN = 5
 
 
 def judge_engines(setup: EngineSetup) -> tuple[HostCheck, ...]:
-    """Return a check for each way around."""
+    """Return a check for each way past the gate or the policy."""
     return (
         _overrides(setup),
         _faults(setup),
@@ -38,7 +38,7 @@ def _overrides(setup: EngineSetup) -> HostCheck:
     return _check(
         "policy",
         "problem",
-        f"{_listed(names)}: win over the site's for that user",
+        f"{_listed(names)}: override the site's for that user",
         f"remove it: rm -r {names[0]}; what no file can forbid, the network can: let only the "
         "gate answer",
     )
@@ -53,12 +53,15 @@ def _faults(setup: EngineSetup) -> HostCheck:
         "files",
         "problem",
         f"{bad[0].path} cannot be read: {bad[0].fault}",
-        "mend it: with a wrong hosts.toml containerd asks the origin; podman pulls nothing",
+        "correct it: with a wrong hosts.toml containerd asks the origin; podman pulls nothing",
     )
 
 
 def _mirrors(setup: EngineSetup) -> HostCheck:
-    """A refusal of a mirror is no refusal: the next one is asked, and the origin at last."""
+    """Return whether a refusal of the gate is one: after a mirror, the origin is asked.
+
+    containers-registries.conf(5), ``mirror``: the primary location is tried last.
+    """
     mirrors = [
         f"{file.path}: {_text(entry.get('prefix') or entry.get('location'))}"
         for file in setup.registries
@@ -79,20 +82,23 @@ def _mirrors(setup: EngineSetup) -> HostCheck:
 
 
 def _redefined(files: Iterable[EngineFile]) -> Iterator[str]:
-    """Yield what stands in a later file for a prefix that another one has: the last one wins."""
+    """Yield what a later file has for a prefix of an earlier one.
+
+    containers-registries.conf.d(5): the last file overrides those before it.
+    """
     first: dict[str, EngineFile] = {}
     for file in files:
         for entry in _tables(file.document.get("registry")):
             prefix = _text(entry.get("prefix") or entry.get("location"))
             before = first.setdefault(prefix, file)
             if before is not file and file.path.name != REGISTRIES_FILE:
-                yield f"{file.path} has {prefix} as {before.path} does, and wins"
+                yield f"{file.path} has {prefix} as {before.path} does, and overrides it"
 
 
 def _containerd(setup: EngineSetup) -> HostCheck:
     wrong = [f"{file.path}: {why}" for file in setup.containerd for why in _origins(file)]
     if setup.containerd and not any(file.path.parent.name == _OTHERS for file in setup.containerd):
-        wrong.append(f"no {_OTHERS}/hosts.toml: a host in other letters is asked itself")
+        wrong.append(f"no {_OTHERS}/hosts.toml: a host in another spelling is asked itself")
     if not wrong:
         return _check("containerd", "ok", f"{len(setup.containerd)} hosts.toml, none falls through")
     return _check(
@@ -137,8 +143,8 @@ def _policy(setup: EngineSetup) -> HostCheck:
         return _check(
             "policy.json",
             "remark",
-            f"{setup.policy.path} accepts anything that no other line speaks of",
-            "imagekit trust install rejects all but what the gate gives",
+            f"{setup.policy.path} accepts everything that it does not name",
+            "imagekit trust install rejects everything but what the gate serves",
         )
     return _check("policy.json", "ok", "rejects what it does not name")
 

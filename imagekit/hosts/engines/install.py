@@ -1,7 +1,7 @@
 """Engines that ask the gate: ``imagekit trust install``, ``show`` and ``remove``.
 
-Every change is recorded before it is made, with the bytes that were there, so that a crash leaves
-nothing that ``remove`` cannot take back.
+Every change is recorded before it is made, with the bytes that were there, so that ``remove`` can
+undo it after a crash too.
 """
 
 import difflib
@@ -50,14 +50,14 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Installation(Struct, frozen=True, kw_only=True):
-    """What was changed, or would be, and what is to be said about it."""
+    """What was changed, or would be, with remarks."""
 
     changes: tuple[Change, ...]
     remarks: tuple[PlanRemark, ...] = ()
 
 
 class InstalledState(Struct, frozen=True, kw_only=True):
-    """One installed file and what has become of it."""
+    """One installed file and its state now."""
 
     file: Installed
     state: State
@@ -69,7 +69,7 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
     Args:
         wish: the gate, the engines, and what else is wanted.
         files: the host's files.
-        dry_run: only tell what would change.
+        dry_run: change nothing, and return what would change.
 
     Raises:
         InputError: a file that is to be kept cannot be read.
@@ -86,7 +86,7 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
     real = tuple(change for change in changes if change.before != change.after)
     if not dry_run and (real or set(old) != set(wanted)):
         entries = [_entry(files, file, old.get(file.path)) for file in planned.files]
-        # Until all is done the record has also what is being taken back.
+        # Until all is done the record has also what is being undone.
         leaving = [file for file in recorded if file.path not in wanted]
         files.write(RECORD, installed_bytes([*entries, *leaving]))
         _apply(files, real)
@@ -95,15 +95,15 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
 
 
 def remove(files: HostFiles, *, force: bool = False, dry_run: bool = False) -> Installation:
-    """Take back what was installed: files that were there before are restored.
+    """Undo what was installed: files that were there before are restored.
 
     Args:
         files: the host's files.
-        force: also where somebody has changed a file since.
-        dry_run: only tell what would change.
+        force: also where a file was changed since.
+        dry_run: change nothing, and return what would change.
 
     Raises:
-        InputError: somebody has changed a file since, and ``force`` was not said.
+        InputError: a file was changed since, and ``force`` was not given.
     """
     recorded = _recorded(files)
     changes = tuple(_undone(files, file, force=force) for file in recorded)
@@ -148,17 +148,17 @@ def _written(files: HostFiles, file: SystemFile) -> Change:
 
 
 def _undone(files: HostFiles, file: Installed, *, force: bool) -> Change:
-    """Return the change that takes a file back.
+    """Return the change that undoes a file.
 
     Raises:
-        InputError: somebody has changed it since.
+        InputError: it was changed since.
     """
     now = files.read(file.path)
     untouched = now is None or Digest.of(now) in {file.digest, file.before}
     if not untouched and not force:
         raise InputError(
             f"{file.path} was changed since it was installed",
-            hint="take back what was changed, or say --force to lose it",
+            hint="undo what was changed, or use --force to lose it",
             code="CHANGED_SINCE",
         )
     before = files.kept(file.before) if file.before is not None else None
@@ -166,7 +166,7 @@ def _undone(files: HostFiles, file: Installed, *, force: bool) -> Change:
 
 
 def _entry(files: HostFiles, file: SystemFile, old: Installed | None) -> Installed:
-    """Return the file's record; what stood there before the first installation is kept."""
+    """Return the file's record; what was there before the first installation is kept."""
     digest = Digest.of(file.content)
     if old is not None:
         return Installed(path=file.path, digest=digest, before=old.before)
@@ -202,7 +202,7 @@ class Try(Struct, frozen=True, kw_only=True):
 
 
 def try_engines(good: str, bad: str) -> tuple[Try, ...]:
-    """Let every engine that can pull here pull both images; nothing of them stays.
+    """Have every engine that can pull here pull both images; nothing of them stays.
 
     Args:
         good: an image that the policy allows.

@@ -1,4 +1,4 @@
-"""The record of what ``imagekit trust install`` wrote, so that it can be taken back."""
+"""The record of what ``imagekit trust install`` wrote, so that it can be undone."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -18,7 +18,7 @@ def parse_installed(raw: bytes, *, what: str) -> tuple[Installed, ...]:
     """Read the record.
 
     Raises:
-        DocumentError: it is none, or of another version (code ``BAD_RECORD``).
+        DocumentError: it is malformed, or of another version (code ``BAD_RECORD``).
     """
     document = Fields.of(strictjson.loads(raw, what=what), what=what, code=_CODE)
     document.exactly(("schema", "files"))

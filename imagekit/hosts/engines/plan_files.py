@@ -3,11 +3,11 @@
 What must hold:
 
 1. The gate *replaces* a registry and is never its mirror: every engine goes to the origin when a
-   mirror refuses.
-2. What an engine does not know it is not told: an unknown key in policy.json refuses every pull,
-   and a wrong hosts.toml sends containerd to the origin in silence.
-3. A registry in another spelling, and one that nobody named, is the gate as well, which judges it
-   by its one spelling, or refuses it.
+   mirror refuses (containers-registries.conf(5), ``mirror``; containerd's docs/hosts.md).
+2. No file has a key that its engine does not know: one in policy.json refuses every pull
+   (containers-policy.json(5)), and containerd asks the origin where hosts.toml is wrong.
+3. A registry in another spelling, and one that was not named, is the gate as well, which judges it
+   by its canonical spelling, or refuses it.
 4. Settings of others are kept where files are shared (daemon.json); where a file is ours as a
    whole it has a name of its own.
 """
@@ -23,18 +23,18 @@ from imagekit.errors import InputError
 from imagekit.hosts.engines.engine import Engine, GateAddress, PlanRemark, Route, SystemFile
 
 REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
-"""The last of the drop-ins: a later one with the same prefix would win."""
+"""The last of the drop-ins (containers-registries.conf.d(5)): a later one would override it."""
 POLICY = PurePosixPath("/etc/containers/policy.json")
 DAEMON = PurePosixPath("/etc/docker/daemon.json")
 HOSTS = PurePosixPath("/etc/containerd/certs.d")
 DEFAULT = "_default"
-"""The folder that containerd reads for a host that has none of its own. It compares the letters, so
-that ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``reg.site``."""
+"""The folder that containerd reads for a host that has none of its own. It compares names as they
+are written: ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``reg.site``."""
 _HEAD = "# Written by `imagekit trust install`; `imagekit trust remove` takes it back.\n"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The files as they should be, and what is to be said about them."""
+    """The files as they should be, with remarks."""
 
     files: tuple[SystemFile, ...]
     remarks: tuple[PlanRemark, ...] = ()
@@ -48,7 +48,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     authorization: str = ""
     """Name of the Docker authorization plugin to ask; empty for none."""
     policy: bytes = b""
-    """A policy.json to use; empty for one that takes only what the gate gives."""
+    """A policy.json to use; empty for one that accepts only what the gate serves."""
 
 
 def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes]) -> Plan:
@@ -59,7 +59,7 @@ def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes]) -> Plan:
         existing: the shared files that are there already, by their path.
 
     Raises:
-        InputError: a shared file cannot be read, so that nothing of it could be kept.
+        InputError: a shared file cannot be read, so its settings could not be kept.
     """
     parts = []
     if Engine.CONTAINERS in wish.engines:
@@ -91,8 +91,8 @@ def _containers(wish: Wish) -> Plan:
     ]
     remark = PlanRemark(
         code="USERS_OVERRIDE",
-        message="a rootless user may have a registries.conf and a policy.json of his own, which "
-        "win over these",
+        message="a rootless user may have a registries.conf and a policy.json of their own, which "
+        "override these",
         hint="find them with `imagekit doctor`, and let no other host answer on the network",
     )
     return Plan(files=tuple(files), remarks=(remark,))
@@ -119,7 +119,10 @@ def _location(gate: GateAddress, route: Route) -> str:
 
 
 def _only_from(routes: tuple[Route, ...]) -> bytes:
-    """Return a policy.json that takes what the gate gives: it is the gate that verifies."""
+    """Return a policy.json that accepts what the gate serves: the gate has verified it.
+
+    containers-policy.json(5): the most specific scope decides, and ``default`` on all others.
+    """
     accept = [{"type": "insecureAcceptAnything"}]
     document = {
         "default": [{"type": "reject"}],
@@ -149,8 +152,8 @@ def _containerd(gate: GateAddress) -> Plan:
     )
     others = PlanRemark(
         code="OTHERS_REFUSED",
-        message="containerd knows a registry by the letters that somebody wrote, so it asks the "
-        "gate for every other one too, which refuses what is not behind it",
+        message="containerd compares a registry's name as it is written, so it asks the gate for "
+        "every other registry too, and the gate refuses what is not behind it",
         hint="let the gate stand before what nodes need besides, such as registry.k8s.io",
     )
     return Plan(files=tuple(files), remarks=(read, others))
@@ -163,7 +166,7 @@ def _host(gate: GateAddress, name: str, below: str) -> Iterator[SystemFile]:
         yield SystemFile(
             path=folder / "imagekit-gate.crt",
             content=gate.authority,
-            why="containerd: who vouches for the gate",
+            why="containerd: the authorities of the gate's certificate",
         )
         authority = f"  ca = {json.dumps(str(folder / 'imagekit-gate.crt'))}\n"
     whose = "every other spelling and registry" if name == DEFAULT else name
@@ -227,7 +230,7 @@ def _docker_remarks(wish: Wish, document: Mapping[str, object]) -> tuple[PlanRem
                 code="FALLS_THROUGH",
                 message=f"{DAEMON} has registry-mirrors: what a mirror refuses is pulled from "
                 "Docker Hub",
-                hint="take registry-mirrors out",
+                hint="remove registry-mirrors",
             )
         )
     if not wish.authorization:
@@ -248,7 +251,7 @@ def _daemon(before: bytes | None) -> Mapping[str, object]:
 
 
 def _bad_daemon(why: str) -> InputError:
-    return InputError(f"{DAEMON} cannot be added to: {why}", hint="mend it first", code="BAD_FILE")
+    return InputError(f"{DAEMON} cannot be extended: {why}", hint="correct it", code="BAD_FILE")
 
 
 def _certificate(gate: GateAddress, folder: PurePosixPath, whose: str) -> tuple[SystemFile, ...]:
@@ -258,6 +261,6 @@ def _certificate(gate: GateAddress, folder: PurePosixPath, whose: str) -> tuple[
         SystemFile(
             path=folder / gate.address / "ca.crt",
             content=gate.authority,
-            why=f"{whose}: who vouches for the gate",
+            why=f"{whose}: the authorities of the gate's certificate",
         ),
     )

@@ -1,4 +1,4 @@
-"""Other people's engines, asked to pull one image into a place of its own, to see who refuses."""
+"""The engines of this host, made to pull one image into a folder of its own: do they refuse it?"""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ _SOCKETS = {"docker": "/var/run/docker.sock", "ctr": "/run/containerd/containerd
 
 
 class Pull(Struct, frozen=True, kw_only=True):
-    """What came of one pull by one engine."""
+    """The result of one pull by one engine."""
 
     engine: str
     pulled: bool
@@ -43,14 +43,14 @@ def present() -> frozenset[Engine]:
 
 
 def pullers() -> tuple[str, ...]:
-    """Return the programs that can pull here now, daemons included that answer."""
+    """Return the programs that can pull here now, also through daemons with a socket."""
     names = [name for name in ("podman", "buildah", "skopeo") if shutil.which(name)]
     names += [name for name, path in _SOCKETS.items() if shutil.which(name) and Path(path).exists()]
     return tuple(names)
 
 
 def pull(engine: str, reference: str) -> Pull:
-    """Let an engine pull as its configuration says, and clean up after it.
+    """Have an engine pull by its configuration, and remove what it pulled.
 
     Args:
         engine: one of ``pullers()``.
@@ -69,7 +69,7 @@ def pull(engine: str, reference: str) -> Pull:
 
 
 def _podman(reference: str, folder: Path) -> None:
-    # What is pulled for a test is nobody's image.
+    # What is pulled for a test must not stay as an image of this user's.
     own = Podman(programs=Runner()).in_storage(folder / "root", folder / "run", "vfs")
     own.pull_named(reference, limit=_PULL_SECONDS)
 
@@ -115,5 +115,5 @@ def _scratch() -> Iterator[Path]:
         if os.geteuid() == 0 or not shutil.which("podman"):
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            # Files of other ids of the user's are in it.
+            # It has files of the user's subordinate ids.
             Runner().run(in_namespace(("rm", "-rf", str(folder))), check=False)

@@ -1,4 +1,4 @@
-"""Reading how the engines of a host are set up; what that means is judged elsewhere."""
+"""Reading how the engines of a host are set up; it is judged elsewhere."""
 
 import os
 import pwd
@@ -26,7 +26,7 @@ _OVERRIDES = ("policy.json", "registries.conf", "registries.conf.d", "registries
 
 
 def read_engines(env: Mapping[str, str], root: Path = Path("/")) -> EngineSetup:
-    """Look at the files that engines read.
+    """Return the files that engines read.
 
     Args:
         env: for HOME.
@@ -44,7 +44,7 @@ def read_engines(env: Mapping[str, str], root: Path = Path("/")) -> EngineSetup:
 
 
 def _overrides(env: Mapping[str, str]) -> Iterator[Path]:
-    """Yield what users have that wins over the site's: of all users where root looks."""
+    """Yield users' files that override the site's; for root, those of all users."""
     for home in _homes(env):
         folder = home / ".config/containers"
         for name in _OVERRIDES:

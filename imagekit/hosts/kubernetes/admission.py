@@ -1,4 +1,4 @@
-"""Whether an object may be kept by Kubernetes: ``imagekit webhook``.
+"""Whether Kubernetes may store an object: ``imagekit webhook``.
 
 A webhook that only validates cannot write the digest that it judged into the object, and the node
 resolves the tag again when it pulls. So an image by its tag is refused with the digest to write,
@@ -23,7 +23,7 @@ Judge = Callable[[Reference], Verdict]
 
 
 class ObjectDecision(Struct, frozen=True, kw_only=True):
-    """What came of one image of an object."""
+    """The decision on one image of an object."""
 
     image: WantedImage
     refusal: str = ""
@@ -73,7 +73,7 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> ObjectDecisio
         name = f"{reference.repository}:{reference.tag}@{digest}"
         refusal = f"its tag may move before a node pulls it; write {name}"
         return ObjectDecision(image=image, refusal=refusal, digest=digest)
-    # A node looks up by the very letters whether a gate stands before the registry.
+    # A node compares the host as it is written to find out whether the registry is a gate's.
     by_gate = allow_tags and _is_plainly_named(image.reference, reference)
     if verdict.unread and not by_gate:
         lacks = ", ".join(missing.short for missing in verdict.unread)
@@ -91,7 +91,7 @@ def rule(image: WantedImage, judge: Judge, *, allow_tags: bool) -> ObjectDecisio
 
 
 def as_kubernetes_reads(text: str) -> Reference:
-    """Read the name of an image as nodes do: without a host it is Docker Hub's, else ``latest``.
+    """Read the name of an image as nodes do: by default of Docker Hub, and with ``latest``.
 
     Raises:
         InvalidReferenceError: it is no name of an image.
@@ -102,7 +102,7 @@ def as_kubernetes_reads(text: str) -> Reference:
 
 
 def _is_plainly_named(text: str, reference: Reference) -> bool:
-    """Return whether the host stands there in its one spelling, or is left out."""
+    """Return whether the host is written in its canonical spelling, or left out."""
     return complete_name(text).partition("/")[0] == reference.repository.host
 
 

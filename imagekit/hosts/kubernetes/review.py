@@ -6,9 +6,9 @@ Objects are read where Kubernetes itself has images: in the specification of a p
 as the template of another object. An object of a kind that is not known is a fault, and not one
 without images.
 
-An update is asked about for its new images only: whoever suspends a job, sets a label or takes a
-finalizer away brings nothing in, and has to be able to after an image was withdrawn. An object that
-is being deleted runs nothing new.
+Of an update only the new images are judged: to suspend a job, set a label or remove a finalizer
+brings no image in, and has to be possible after an image was withdrawn. An object that is being
+deleted runs nothing new.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ MAX_REVIEW = 7 << 20
 """Most bytes of a review: two objects of at most 3 MiB (the limit of an API server), and more."""
 MAX_IMAGES = 256
 MAX_WARNING = 256
-"""Longest warning that an API server passes on whole."""
+"""Longest warning that an API server passes on whole (Dynamic Admission Control, Response)."""
 _CODE = "BAD_REVIEW"
 _API_VERSION = "admission.k8s.io/v1"
 _WHAT = "the review"
@@ -83,7 +83,7 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Where each kind has the specification of its pods."""
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
 _DRIVEN = MappingProxyType({"csi": "volumeAttributes", "flexVolume": "options"})
-"""Volumes that are mounted by drivers, and where these are told what."""
+"""Volumes that are mounted by drivers, and the member with the driver's parameters."""
 _ENDINGS = ("image", "imageref", "imagename", "imageurl", "reference")
 """How the attributes of drivers that mount images end, such as ``image`` (image.csi.k8s.io); under
 another name a value is an image where it names a registry's host."""
@@ -110,7 +110,7 @@ def parse_review(raw: bytes) -> Review:
         case "DELETE" | "CONNECT":
             images = ()
         case _:
-            raise request.fault("has an operation that nobody knows")
+            raise request.fault("has an operation that is not known")
     return Review(
         uid=request.text("uid"),
         operation=operation,
@@ -121,7 +121,11 @@ def parse_review(raw: bytes) -> Review:
 
 
 def review_answer(admission: Admission) -> bytes:
-    """Write the answer to a review."""
+    """Write the answer to a review.
+
+    Dynamic Admission Control, Response: it has the ``uid`` of the request; the status and the
+    warnings are what the user sees, and audit annotations go into the cluster's audit log.
+    """
     response: dict[str, object] = {"uid": admission.uid, "allowed": admission.allowed}
     if not admission.allowed:
         response["status"] = {"code": 403, "reason": "Forbidden", "message": admission.message}
@@ -139,7 +143,7 @@ def _new_images(request: Fields, kind: str) -> tuple[WantedImage, ...]:
     if request.get("oldObject") is None:
         return tuple(_images(request.object("object"), kind))
     old = request.object("oldObject")
-    # As it was before this request: nobody can set this to pass by, only ask for the deletion.
+    # In the old object, so it cannot be set to avoid the check: only deletion sets it.
     if old.optional_object("metadata").get("deletionTimestamp") is not None:
         return ()
     before = {image.reference for image in _images(old, kind)}
@@ -189,7 +193,7 @@ def _of_volumes(spec: Fields, place: str) -> Iterator[WantedImage]:
 
 
 def _of_driver(attributes: Fields, where: str) -> Iterator[WantedImage]:
-    """Yield the images that an inline volume's attributes tell its driver to mount."""
+    """Yield the images that an inline volume's attributes make its driver mount."""
     if len(attributes.values) > MAX_ATTRIBUTES:
         raise attributes.fault(f"has more than {MAX_ATTRIBUTES} attributes")
     for name, value in attributes.values.items():
@@ -203,7 +207,7 @@ def _of_driver(attributes: Fields, where: str) -> Iterator[WantedImage]:
 def _image_in(value: str) -> str:
     """Return the image that an attribute of any name holds, if it has a registry's host and a path.
 
-    Which attributes a driver takes images from, only its author knows.
+    Which attributes a driver reads images from is not known here.
     """
     image = value.removeprefix("docker://").removeprefix("oci://")
     host, slash, _ = image.partition("/")

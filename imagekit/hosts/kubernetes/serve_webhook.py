@@ -1,4 +1,4 @@
-"""Running the webhook: listener, signals, and the policy read anew on SIGHUP."""
+"""Running the webhook: listener, signals, and the policy, which SIGHUP reloads."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def run_webhook(setting: WebhookSetting, *, ready: Callable[[str], None]) -> Non
 
     Args:
         setting: what it is run with.
-        ready: is told the address once it serves.
+        ready: gets the address once it serves.
 
     Raises:
         ImagekitError: it cannot begin: a broken policy, an address in use.
@@ -64,7 +64,7 @@ class _Judgement:
         self._verifier = self._read()
 
     def reload(self) -> None:
-        """Read the policy again; a broken one leaves the old one in force, and is shouted about."""
+        """Read the policy again; a broken one is logged and leaves the old one in force."""
         try:
             self._verifier = self._read()
         except ImagekitError as error:
@@ -106,7 +106,7 @@ async def _serve(judgement: _Judgement, ready: Callable[[str], None]) -> None:
             takes_bodies=True,
         )
         address = await listen(stack, webhook.handle, setting.listen, tls=tls, options=options)
-        # A withdrawal waits for nobody: reading the policy has a thread of its own.
+        # A withdrawal must not wait for reviews: reading the policy has a thread of its own.
         reader = ThreadPoolExecutor(1, "webhook-policy")
         stack.callback(reader.shutdown, wait=False, cancel_futures=True)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +134,7 @@ def _heard(review: Review, admission: Admission) -> None:
 
 
 def _malformed(client: str, message: str) -> None:
-    """Write that something came which is no review."""
+    """Log a request that is no review."""
     _write({"event": "malformed", "client": client, "message": message})
 
 

@@ -1,8 +1,8 @@
 """A validating webhook for Kubernetes: HTTPS in front of ``admission``.
 
-Every answer that is not a clean yes is a no: a review that cannot be read, an image without a
-verdict, a judgement that takes longer than the API server waits. Set ``failurePolicy: Fail``, so
-that it is no as well while this service is down.
+Whatever is not allowed is refused: a review that cannot be read, an image without a verdict, a
+judgement that takes longer than the API server waits. Set ``failurePolicy: Fail``, so that it is
+refused as well while this service is down.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _MARGIN = 1.0
 _LONGEST = 30.0
 _DEFAULT_WAIT = 10.0
 _READ, _JUDGED = 2, 16
-"""Reviews that are read and judged at once, in threads of their own; others wait for a turn."""
+"""Reviews that are read and judged at once, in threads of their own; others wait."""
 _HELD = 128 << 20
 _HELD_OF_CLIENT = 4 * MAX_REVIEW
 _MALFORMED = frozenset({400, 408})
@@ -45,15 +45,15 @@ Admit = Callable[[Review], Admission]
 class Webhook:
     """Answers API servers; on one event loop.
 
-    A review is read as a whole before it takes a turn, so who sends half of one keeps nobody from
-    being answered, and clients take turns.
+    A review is received as a whole before it takes a thread, so that half a review delays no other
+    client, and clients take turns.
 
     Args:
         admit: judges a review; runs in a thread.
-        heard: is told of every answer.
-        malformed: is told a client's address, and what is wrong with its review.
-        limits: how much a client may take.
-        clients: tells them apart.
+        heard: gets every answer.
+        malformed: gets a client's address, and what is wrong with its review.
+        limits: how much a client may use.
+        clients: identifies clients.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Webhook:
             return web.Response(status=error.status, headers=error.headers, text=text)
 
     def close(self) -> None:
-        """End what runs."""
+        """End the threads."""
         self._reading.close()
         self._judging.close()
 
@@ -136,7 +136,7 @@ class Webhook:
             message = f"imagekit: no verdict within {wait:.0f} s, so it is refused; try again"
         except ImagekitError as error:
             message = f"imagekit: no verdict, so it is refused: {error.message}"
-        except Exception:  # noqa: BLE001 - the outermost border: whatever happens is a no
+        except Exception:  # noqa: BLE001 - the outermost border: any fault is a refusal
             _log.exception("a fault of the webhook")
             message = "imagekit: a fault of the webhook itself, so it is refused"
         return Admission(uid=review.uid, allowed=False, message=message)
@@ -150,7 +150,7 @@ class _Bodies:
 
     @contextmanager
     def of(self, client: str) -> Iterator[Callable[[int], None]]:
-        """Yield what is told of every byte that came; all of them are let go of at the end."""
+        """Yield a function that counts bytes as they come; they are uncounted at the end."""
         mine = 0
 
         def hold(count: int) -> None:
@@ -172,7 +172,7 @@ async def _whole(request: web.BaseRequest, hold: Callable[[int], None]) -> bytes
     """Read the body, bounded.
 
     Raises:
-        RefusedError: it is too large, or others are at the same time.
+        RequestRefusedError: it is too large, or there are too many others at once.
     """
     parts, size = [], 0
     async for part in request.content.iter_any():
@@ -189,7 +189,7 @@ async def _whole(request: web.BaseRequest, hold: Callable[[int], None]) -> bytes
 def _wait(query: str) -> float:
     """Return how long a judgement may take: a second less than the API server waits.
 
-    It says so in the query, as ``timeout=10s``.
+    The API server sends its own limit in the query, as ``timeout=10s``.
     """
     text = parse_qs(query).get("timeout", [""])[0].removesuffix("s")
     stated = decimal(text, most=4)

@@ -137,7 +137,7 @@ def test_what_stays_in_a_container_is_allowed(members: Mapping[str, object]) -> 
 
 def test_without_a_list_no_folder_of_the_host_is_mounted() -> None:
     """The message names the remedy."""
-    with pytest.raises(DocumentError, match="nobody judged") as caught:
+    with pytest.raises(DocumentError, match="not judged") as caught:
         parse_body(_host(Binds=["/srv/data:/data"]), NONE)
 
     assert "--bind" in caught.value.hint

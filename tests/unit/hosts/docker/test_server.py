@@ -162,7 +162,7 @@ def test_a_socket_that_was_left_is_replaced(tmp_path: Path) -> None:
 
 def test_a_socket_that_is_in_use_stays(plugin: Plugin) -> None:
     """Docker's own would be taken from everybody else."""
-    with pytest.raises(InputError, match="somebody listens"):
+    with pytest.raises(InputError, match="another process listens"):
         AuthzServer(plugin.path, lambda _: (True, ""))
 
     assert plugin.ask(RequestMethod="GET", RequestUri="/good")["Allow"] is True
