@@ -83,9 +83,9 @@ def _store(store: ImageStore, context: ReceiptContext, asked: Asked) -> tuple[Ch
         for raw, receipt in map(read_receipt, sorted((store.folder / RECEIPTS).glob(f"*{SUFFIX}")))
     }
     if asked.reference is not None:
-        images = tuple(each for each in images if _is(each, receipts, asked.reference))
+        images = tuple(image for image in images if _is(image, receipts, asked.reference))
     if asked.image:
-        images = tuple(each for each in images if each.image == asked.image)
+        images = tuple(image for image in images if image.image == asked.image)
     if not images:
         raise NotFoundError(
             f"the store {store.folder} holds no such image", hint="stage it", code="NO_RECEIPT"
@@ -96,15 +96,15 @@ def _store(store: ImageStore, context: ReceiptContext, asked: Asked) -> tuple[Ch
 def _is(
     image: StoredImage, receipts: dict[Digest, tuple[bytes, Receipt]], reference: Reference
 ) -> bool:
-    found = _of(image, receipts)
-    return found is not None and _fault(found[1], reference) is None
+    stored = _of(image, receipts)
+    return stored is not None and _fault(stored[1], reference) is None
 
 
 def _of(
     image: StoredImage, receipts: dict[Digest, tuple[bytes, Receipt]]
 ) -> tuple[bytes, Receipt] | None:
     known = {str(image.digest), *image.digests}
-    return next((found for digest, found in receipts.items() if str(digest) in known), None)
+    return next((stored for digest, stored in receipts.items() if str(digest) in known), None)
 
 
 def _stored(
@@ -115,35 +115,35 @@ def _stored(
     context: ReceiptContext,
     asked: Asked,
 ) -> Checked:
-    found = _of(image, receipts)
-    if found is None:
+    stored = _of(image, receipts)
+    if stored is None:
         raise NotFoundError(
             f"the image {image.image[:12]} in the store {store.folder} has no receipt",
             hint=f"remove it: podman --root {store.folder} rmi {image.image[:12]}",
             code="NO_RECEIPT",
         )
-    receipt = found[1]
+    receipt = stored[1]
     if receipt.kind is not StageKind.STORE:
         raise IntegrityError(f"the receipt of {image.image[:12]} is for {receipt.kind}")
     digest = store_digest(store.roots(image))
-    done = _checked(store.folder, found, digest, context=context, asked=asked)
+    done = _checked(store.folder, stored, digest, context=context, asked=asked)
     return replace(done, image=image.image)
 
 
 def _checked(
     path: Path,
-    found: tuple[bytes, Receipt],
+    stored: tuple[bytes, Receipt],
     digest: Digest,
     *,
     context: ReceiptContext,
     asked: Asked,
 ) -> Checked:
-    raw, receipt = found
+    raw, receipt = stored
     verdict = judge_receipt(raw, receipt, staged=digest, context=context)
     more = [
-        each
-        for each in (_fault(receipt, asked.reference), _place_fault(path, asked.owners))
-        if each
+        fault
+        for fault in (_fault(receipt, asked.reference), _place_fault(path, asked.owners))
+        if fault
     ]
     return Checked(
         path=path,
@@ -170,14 +170,14 @@ def _fault(receipt: Receipt, reference: Reference | None) -> Finding | None:
 
 def _place_fault(path: Path, owners: frozenset[int]) -> Finding | None:
     """Return the finding that somebody else could exchange the bytes after they were checked."""
-    for each in (path, *path.parents):
-        with storage_errors(f"the path {each}"):
-            status = each.stat()
+    for place in (path, *path.parents):
+        with storage_errors(f"the path {place}"):
+            status = place.stat()
         if status.st_uid not in known(0, os.geteuid(), *owners):
-            return _not_ours(*_stranger(each, status.st_uid))
+            return _not_ours(*_stranger(place, status.st_uid))
         writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if writable and not status.st_mode & stat.S_ISVTX:
-            return _not_ours(f"others may write to {each}", f"take that away: chmod go-w {each}")
+            return _not_ours(f"others may write to {place}", f"take that away: chmod go-w {place}")
     return None
 
 
@@ -191,10 +191,10 @@ def _stranger(path: Path, owner: int) -> tuple[str, str]:
     return f"{path} belongs to user {owner}", "name who may own it: --owner USER"
 
 
-def _not_ours(what: str, remedy: str) -> Finding:
+def _not_ours(fault: str, remedy: str) -> Finding:
     return error(
         "place",
         "NOT_OURS",
-        f"{what}: what was checked could be exchanged",
+        f"{fault}: what was checked could be exchanged",
         hint=f"stage into a folder that only root or you may write to, or {remedy}",
     )

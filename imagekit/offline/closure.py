@@ -59,7 +59,7 @@ class Closure(Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """All bytes together."""
         raw = (*self.manifests, *self.attached, *(raw for _, raw in self.tags))
-        return sum(blob.size for blob in self.blobs) + sum(len(one.raw) for one in raw)
+        return sum(blob.size for blob in self.blobs) + sum(len(manifest.raw) for manifest in raw)
 
 
 class _Walk(Struct):
@@ -100,7 +100,7 @@ class _Walk(Struct):
                 self.tags[tag] = raw
 
     def _taken(
-        self, what: str, reference: PinnedReference | TaggedReference, *, quiet: bool = False
+        self, description: str, reference: PinnedReference | TaggedReference, *, quiet: bool = False
     ) -> RawManifest | None:
         """Return a manifest with all its blobs noted, or None with the reason noted."""
         if len(self.attached) + len(self.tags) >= MAX_ATTACHED:
@@ -114,30 +114,32 @@ class _Walk(Struct):
             manifest = parse_manifest(raw.raw, raw.media_type)
         except NotFoundError:
             if not quiet:
-                self.left_out.append(f"{what} is listed, but not there")
+                self.left_out.append(f"{description} is listed, but not there")
             return None
         except (DocumentError, IntegrityError) as error:
-            self.left_out.append(f"{what}: {error.message}")
+            self.left_out.append(f"{description}: {error.message}")
             return None
         if isinstance(manifest, Index):
-            self.left_out.append(f"{what} is an index")
+            self.left_out.append(f"{description} is an index")
             return None
-        return raw if self._affordable(what, manifest) else None
+        return raw if self._affordable(description, manifest) else None
 
-    def _affordable(self, what: str, manifest: Manifest) -> bool:
+    def _affordable(self, description: str, manifest: Manifest) -> bool:
         new = [
             blob for blob in (manifest.config, *manifest.layers) if blob.digest not in self.blobs
         ]
         size = sum(blob.size for blob in new)
         if self.cost + size > MAX_ATTACHED_BYTES:
-            self.left_out.append(f"{what} has {size} bytes, which is too much beside an image")
+            self.left_out.append(
+                f"{description} has {size} bytes, which is too much beside an image"
+            )
             return False
         self.cost += size
         self.layers(manifest)
         return True
 
 
-def closure(
+def find_closure(
     reader: RegistryReader,
     image: PinnedReference,
     *,
@@ -185,13 +187,13 @@ def _children(walk: _Walk, top: RawManifest, platforms: Sequence[str]) -> Iterat
         raise DocumentError(
             f"{walk.image} lists more than {MAX_PLATFORMS} manifests", code="TOO_MANY"
         )
-    found = 0
+    count = 0
     for entry in document.manifests:
         raw = _child(walk, entry, platforms)
         if raw is not None:
-            found += 1
+            count += 1
             yield raw
-    if not found:
+    if not count:
         raise InputError(
             f"{walk.image} has none of the platforms {', '.join(platforms) or 'that it lists'}",
             hint=f"it lists: {', '.join(_platform(entry) for entry in document.manifests)}",

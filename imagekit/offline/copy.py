@@ -30,29 +30,29 @@ class Copied(Struct, frozen=True, kw_only=True):
     """Bytes of blobs that were not there before."""
 
 
-def check_blobs(reader: RegistryReader, found: Closure, *, progress: Progress) -> None:
+def check_blobs(reader: RegistryReader, closure: Closure, *, progress: Progress) -> None:
     """Read every blob once, so that nothing is copied of an image that is damaged anywhere.
 
     Raises:
         IntegrityError: bytes differ from their digest.
         RegistryError: something is not there.
     """
-    progress(Started(stage="check", detail=f"{len(found.blobs)} blobs"))
+    progress(Started(stage="check", detail=f"{len(closure.blobs)} blobs"))
     began = time.monotonic()
     done = 0
-    for blob in found.blobs:
-        with reader.stream(found.image.repository, blob) as pieces:
+    for blob in closure.blobs:
+        with reader.stream(closure.image.repository, blob) as pieces:
             for piece in pieces:
                 done += len(piece)
-                progress(Advanced(stage="check", done=done, total=found.size))
-    summary = f"{len(found.blobs)} blobs, {done / MEGA:.1f} MB, as their digests say"
+                progress(Advanced(stage="check", done=done, total=closure.size))
+    summary = f"{len(closure.blobs)} blobs, {done / MEGA:.1f} MB, as their digests say"
     progress(Done(stage="check", summary=summary, seconds=time.monotonic() - began))
 
 
 def copy(
     reader: RegistryReader,
     writer: RegistryWriter,
-    found: Closure,
+    closure: Closure,
     *,
     to: LocatedRepository,
     put: PutPieces,
@@ -64,7 +64,7 @@ def copy(
     Args:
         reader: where the image is.
         writer: where it goes to.
-        found: what belongs to it.
+        closure: what belongs to it.
         to: the repository that it gets into, and where that is.
         put: writes blobs.
         progress: is told what happens.
@@ -78,25 +78,25 @@ def copy(
     began = time.monotonic()
     repository = to.repository
     sent = done = 0
-    for blob in found.blobs:
+    for blob in closure.blobs:
         if not writer.has_blob(repository, blob):
-            with reader.stream(found.image.repository, blob) as pieces:
+            with reader.stream(closure.image.repository, blob) as pieces:
                 put(repository, blob, pieces)
             sent += blob.size
         done += blob.size
-        progress(Advanced(stage="copy", done=done, total=found.size))
-    for raw in (*found.manifests, *found.attached):
+        progress(Advanced(stage="copy", done=done, total=closure.size))
+    for raw in (*closure.manifests, *closure.attached):
         writer.put_manifest(repository, raw.media_type, raw.raw)
-    for tag, raw in found.tags:
+    for tag, raw in closure.tags:
         legacy = TaggedReference(repository, tag)
         if not _merged(writer, legacy, raw):
             shown = to.location.shown(str(legacy))
             progress(Note(message=f"not replaced, as it holds other signatures: {shown}"))
-    if found.image.tag is not None:
-        (name or writer.tag)(TaggedReference(repository, found.image.tag), found.top)
-    summary = f"{len(found.blobs)} blobs, {sent / MEGA:.1f} of {found.size / MEGA:.1f} MB sent"
+    if closure.image.tag is not None:
+        (name or writer.tag)(TaggedReference(repository, closure.image.tag), closure.top)
+    summary = f"{len(closure.blobs)} blobs, {sent / MEGA:.1f} of {closure.size / MEGA:.1f} MB sent"
     progress(Done(stage="copy", summary=summary, seconds=time.monotonic() - began))
-    pinned = PinnedReference(repository, found.image.digest, tag=found.image.tag)
+    pinned = PinnedReference(repository, closure.image.digest, tag=closure.image.tag)
     return Copied(reference=pinned, sent=sent)
 
 

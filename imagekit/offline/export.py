@@ -24,7 +24,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index
-from imagekit.offline.closure import Closure, closure
+from imagekit.offline.closure import Closure, find_closure
 from imagekit.offline.copy import MEGA
 from imagekit.offline.exported import (
     POLICY_FOLDER,
@@ -59,7 +59,7 @@ class Export(Struct, frozen=True, kw_only=True):
     """The verdict, and what was exported where it allowed that."""
 
     verdict: Verdict
-    found: Closure | None = None
+    closure: Closure | None = None
     record: Exported | None = None
     new: bool = False
     """Whether the file was written; else the same bytes were there, or nothing was wanted."""
@@ -104,8 +104,8 @@ def export(
     pinned = allowed(reference, verdict)
     if pinned is None:
         return Export(verdict=verdict)
-    found = closure(reader, pinned, platforms=wanted.platforms, unread=verdict.unread)
-    for left in found.left_out:
+    closure = find_closure(reader, pinned, platforms=wanted.platforms, unread=verdict.unread)
+    for left in closure.left_out:
         progress(Note(message=f"not exported: {left}"))
     named = EnclosedPolicy(
         file=policy.name,
@@ -114,13 +114,13 @@ def export(
         digest=policy.policy.digest,
     )
     record, contents = _contents(
-        reader, found, reference=reference, named=named, files=policy.files
+        reader, closure, reference=reference, named=named, files=policy.files
     )
     if wanted.dry_run:
-        return Export(verdict=verdict, found=found, record=record)
+        return Export(verdict=verdict, closure=closure, record=record)
     return Export(
         verdict=verdict,
-        found=found,
+        closure=closure,
         record=record,
         new=_write(file, contents, progress=progress),
     )
@@ -189,30 +189,32 @@ def _changed(file: Path) -> PolicyError:
 
 def _contents(
     reader: RegistryReader,
-    found: Closure,
+    closure: Closure,
     *,
     reference: Reference,
     named: EnclosedPolicy,
     files: Mapping[str, bytes],
 ) -> tuple[Exported, list[MemberContent]]:
-    raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
-    index = index_bytes(Index(media_type=INDEX, manifests=tuple(_listed(found))))
+    raws = (*closure.manifests, *closure.attached, *(raw for _, raw in closure.tags))
+    index = index_bytes(Index(media_type=INDEX, manifests=tuple(_listed(closure))))
     small = {
         LAYOUT_FILE: _VERSION,
         INDEX_FILE: index,
         **{f"{POLICY_FOLDER}/{path}": raw for path, raw in files.items()},
         **{blob_path(raw.descriptor): raw.raw for raw in raws},
     }
-    blobs = {path: blob for blob in found.blobs if (path := blob_path(blob)) not in small}
+    blobs = {path: blob for blob in closure.blobs if (path := blob_path(blob)) not in small}
     members = {
         **{path: Member(digest=Digest.of(raw), size=len(raw)) for path, raw in small.items()},
         **{path: Member(digest=blob.digest, size=blob.size) for path, blob in blobs.items()},
     }
-    record = Exported(reference=reference, digest=found.image.digest, policy=named, members=members)
+    record = Exported(
+        reference=reference, digest=closure.image.digest, policy=named, members=members
+    )
 
     def streamed(path: str, blob: Descriptor) -> MemberContent:
         def pieces() -> AbstractContextManager[Iterator[bytes]]:
-            return reader.stream(found.image.repository, blob)
+            return reader.stream(closure.image.repository, blob)
 
         return MemberContent(path=path, size=blob.size, pieces=pieces)
 
@@ -224,12 +226,12 @@ def _contents(
     ]
 
 
-def _listed(found: Closure) -> Iterator[Descriptor]:
+def _listed(closure: Closure) -> Iterator[Descriptor]:
     """Yield the entries of index.json: what has a name, and what is attached."""
-    name = found.image.repository.name
-    named = {REF_NAME: f"{name}:{found.image.tag}"} if found.image.tag else NOTHING
-    yield replace(found.top.descriptor, annotations=named)
-    for tag, raw in sorted(found.tags, key=lambda pair: pair[0]):
+    name = closure.image.repository.name
+    named = {REF_NAME: f"{name}:{closure.image.tag}"} if closure.image.tag else NOTHING
+    yield replace(closure.top.descriptor, annotations=named)
+    for tag, raw in sorted(closure.tags, key=lambda pair: pair[0]):
         yield replace(raw.descriptor, annotations={REF_NAME: f"{name}:{tag}"})
-    for raw in sorted(found.attached, key=lambda raw: str(raw.digest)):
+    for raw in sorted(closure.attached, key=lambda raw: str(raw.digest)):
         yield as_referrer(raw, parse_manifest(raw.raw, raw.media_type))

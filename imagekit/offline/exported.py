@@ -121,7 +121,7 @@ def _policy(fields: Fields) -> EnclosedPolicy:
 def _members(fields: Fields) -> Mapping[str, Member]:
     if len(fields.values) > MAX_MEMBERS:
         raise fields.fault(f"lists more than {MAX_MEMBERS} files")
-    found = {}
+    members = {}
     for path in fields.values:
         check_path(path, what="a path in the export's record")
         member = fields.object(path)
@@ -129,8 +129,8 @@ def _members(fields: Fields) -> Mapping[str, Member]:
         size = member.get("size")
         if type(size) is not int or not 0 <= size <= _MAX_SIZE:
             raise member.fault("has no size")
-        found[path] = Member(digest=_digest(member, "digest"), size=size)
-    return found
+        members[path] = Member(digest=_digest(member, "digest"), size=size)
+    return members
 
 
 def _digest(fields: Fields, key: str) -> Digest:

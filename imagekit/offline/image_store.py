@@ -75,10 +75,10 @@ class ImageStore(Struct, frozen=True, kw_only=True):
             NotFoundError: a layer is not there.
             DocumentError: a table is none.
         """
-        found = [("image", self.folder / f"{self.driver}-images" / image.image)]
+        roots = [("image", self.folder / f"{self.driver}-images" / image.image)]
         for number, layer in enumerate(self._chain(image.layer)):
-            found += self._layer(f"layer/{number}", layer)
-        return found
+            roots += self._layer(f"layer/{number}", layer)
+        return roots
 
     def layers(self, image: StoredImage) -> list[Path]:
         """Return where the files of each layer lie, the uppermost first.
@@ -165,9 +165,9 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         """
         self._forget()
         podman = self._podman().pulling(LayoutLocation(layout))
-        found = podman.pull(image)
-        podman.name(found, name)
-        return found
+        stored = podman.pull(image)
+        podman.name(stored, name)
+        return stored
 
     def remove(self, image: str) -> None:
         """Remove an image.
@@ -196,10 +196,10 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
 def _table(file: Path) -> list[Mapping[str, Any]]:
     with storage_errors(f"the table {file}"):
         raw = read_regular(file, limit=_MAX_TABLE)
-    found = strictjson.loads(raw, what=str(file))
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+    table = strictjson.loads(raw, what=str(file))
+    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
         raise DocumentError(f"{file} is no table of a store")
-    return found
+    return table
 
 
 def _image(entry: Mapping[str, Any]) -> StoredImage:

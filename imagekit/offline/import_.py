@@ -36,7 +36,7 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.offline.closure import Closure, closure
+from imagekit.offline.closure import Closure, find_closure
 from imagekit.offline.copy import MEGA, PutPieces, check_blobs, copy
 from imagekit.offline.exported import MAX_RECORD, POLICY_FOLDER, RECORD, Exported, parse_record
 from imagekit.progress import Note, Progress
@@ -57,7 +57,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
     verdict: Verdict
     record: Exported
-    found: Closure | None = None
+    closure: Closure | None = None
     reference: PinnedReference | None = None
     location: Location = REGISTRY
     sent: int = 0
@@ -161,12 +161,12 @@ def import_archive(
             f"{archive.folder} says that it holds {record.digest}, and holds {pinned.digest}",
             code="CONTENT_DIGEST_MISMATCH",
         )
-    found = closure(reader, pinned, unread=verdict.unread)
-    for left in found.left_out:
+    closure = find_closure(reader, pinned, unread=verdict.unread)
+    for left in closure.left_out:
         progress(Note(message=f"not there: {left}"))
-    _no_more(archive, found)
-    check_blobs(reader, found, progress=progress)
-    done = Imported(verdict=verdict, record=record, found=found)
+    _no_more(archive, closure)
+    check_blobs(reader, closure, progress=progress)
+    done = Imported(verdict=verdict, record=record, closure=closure)
     if options.dry_run:
         return done
     if place is None:
@@ -209,10 +209,10 @@ def _altered(archive: Archive, path: str) -> IntegrityError:
     )
 
 
-def _no_more(archive: Archive, found: Closure) -> None:
+def _no_more(archive: Archive, closure: Closure) -> None:
     """Refuse blobs that belong to nothing: they would travel unseen."""
-    raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
-    known = {raw.digest for raw in raws} | {blob.digest for blob in found.blobs}
+    raws = (*closure.manifests, *closure.attached, *(raw for _, raw in closure.tags))
+    known = {raw.digest for raw in raws} | {blob.digest for blob in closure.blobs}
     paths = {f"{BLOBS}/{digest.algorithm}/{digest.hex}" for digest in known}
     more = {path for path in archive.members if path.startswith(f"{BLOBS}/")} - paths
     if more:
@@ -246,20 +246,22 @@ def _into(
 ) -> Imported:
     from imagekit.oci.registry.connect import writer
 
-    found = done.found
-    if found is None:
+    closure = done.closure
+    if closure is None:
         return done
     target = writer(place, options.registry)
-    tag = None if found.image.tag is None else TaggedReference(place.repository, found.image.tag)
+    tag = (
+        None if closure.image.tag is None else TaggedReference(place.repository, closure.image.tag)
+    )
     if tag is not None and not options.move_tag:
         held = look(target, place.repository, tag.tag)
-        _refuse_taken(held, tag, found.image.digest, location=place.location)
+        _refuse_taken(held, tag, closure.image.digest, location=place.location)
     put: PutPieces
     match place.location:
         case LayoutLocation(path=folder):
             from imagekit.oci.layout import LayoutRegistry, LayoutStore
 
-            _room(folder, found)
+            _room(folder, closure)
             put = LayoutRegistry(LayoutStore(folder)).put_pieces
         case RegistryLocation():
             put = spooled(target.put_blob)
@@ -267,7 +269,7 @@ def _into(
     copied = copy(
         reader,
         target,
-        found,
+        closure,
         to=place,
         put=put,
         progress=progress,
@@ -276,7 +278,7 @@ def _into(
     return Imported(
         verdict=done.verdict,
         record=done.record,
-        found=found,
+        closure=closure,
         reference=copied.reference,
         location=place.location,
         sent=copied.sent,
@@ -340,22 +342,22 @@ def _into_storage(
     progress: Progress,
 ) -> Imported:
     """Let Podman pull from a layout that is gone afterwards; its storage keeps no signatures."""
-    found = done.found
-    if found is None:
+    closure = done.closure
+    if closure is None:
         return done
     with tempfile.TemporaryDirectory(prefix="imagekit-import-") as temporary:
-        named = found.image.repository
+        named = closure.image.repository
         place = LocatedRepository(LayoutLocation(Path(temporary) / "layout"), named)
         podman = make_podman().pulling(place.location)
         placed = _into(done, reader, place, options=ImportOptions(), progress=progress)
         if placed.reference is None:
             return done
         image = podman.pull(placed.reference)
-        if found.image.tag is not None:
-            podman.name(image, f"{named.name}:{found.image.tag}")
-    plain = PinnedReference(named, found.image.digest)
+        if closure.image.tag is not None:
+            podman.name(image, f"{named.name}:{closure.image.tag}")
+    plain = PinnedReference(named, closure.image.digest)
     return Imported(
-        verdict=done.verdict, record=done.record, found=found, reference=plain, image=image
+        verdict=done.verdict, record=done.record, closure=closure, reference=plain, image=image
     )
 
 
@@ -372,13 +374,13 @@ def spooled(put_blob: Callable[[Repository, Descriptor, Path], None]) -> PutPiec
     return put
 
 
-def _room(folder: Path, found: Closure) -> None:
+def _room(folder: Path, closure: Closure) -> None:
     """Refuse before anything is written where the disk has no room for all of it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with storage_errors(f"the layout {folder}"):
         free = shutil.disk_usage(there).free
-    if free < found.size + _SPARE:
+    if free < closure.size + _SPARE:
         raise RegistryError(
-            f"{there} has {free / MEGA:.0f} MB free; the image needs {found.size / MEGA:.0f} MB",
+            f"{there} has {free / MEGA:.0f} MB free; the image needs {closure.size / MEGA:.0f} MB",
             hint="make room, or choose another folder; nothing was written",
         )

@@ -73,8 +73,12 @@ def judge_receipt(
         context: the policy and the time.
     """
     policy, image = context.policy, receipt.image
-    found, rule = rule_in_force(policy, image.repository.name, Now(context.now))
-    findings = [_for_nodes(found), *policy.standing, *map(_for_nodes, denied(policy, image.digest))]
+    matching, rule = rule_in_force(policy, image.repository.name, Now(context.now))
+    findings = [
+        _for_nodes(matching),
+        *policy.standing,
+        *map(_for_nodes, denied(policy, image.digest)),
+    ]
     if rule is not None and not refused(findings):
         findings += _findings(raw, receipt, rule, staged=staged, context=context)
     return Verdict(
@@ -106,13 +110,14 @@ def _findings(
             "authorities the keys that sign receipts",
         )
         return
-    case = _evidence(raw, receipt, rule, demand=demand, context=context)
-    found = _relied_on(case, receipt, demand)
-    if isinstance(found, Refusal):
-        yield error(_CHECK, found.code, found.message, hint=found.hint)
+    evidence = _evidence(raw, receipt, rule, demand=demand, context=context)
+    relied_on = _relied_on(evidence, receipt, demand)
+    if isinstance(relied_on, Refusal):
+        yield error(_CHECK, relied_on.code, relied_on.message, hint=relied_on.hint)
         return
     yield ok(
-        _CHECK, f"by {name_of(found.signatory, demand.authorities)}, {_age(receipt, context.now)}"
+        _CHECK,
+        f"by {name_of(relied_on.signatory, demand.authorities)}, {_age(receipt, context.now)}",
     )
     yield _bytes(receipt, staged)
 
@@ -129,20 +134,20 @@ def demand_of(rule: ImageRule) -> Demand | None:
     return None
 
 
-def _relied_on(case: ImageEvidence, receipt: Receipt, demand: Demand) -> Evidence | Refusal:
+def _relied_on(evidence: ImageEvidence, receipt: Receipt, demand: Demand) -> Evidence | Refusal:
     """Return the evidence that the receipt is, or why nobody relies on it.
 
     Whose signature counts, and what a summary must say, is decided as for images in registries.
     """
-    (result,) = case.results
+    (result,) = evidence.results
     if isinstance(result, Refusal):
         return result
-    counts = case.counting(result, demand.authorities)
+    counts = evidence.counting(result, demand.authorities)
     if isinstance(counts, Refusal):
         return counts
-    fault = summary_fault(case, result, demand.condition)
+    fault = summary_fault(evidence, result, demand.condition)
     if fault is None:
-        return _time_fault(receipt, case.now.time) or result
+        return _time_fault(receipt, evidence.now.time) or result
     if fault.code in _NO_SUMMARY:
         return Refusal(code="BAD_RECEIPT", message="it is no verification summary of this image")
     return replace(fault, hint=_HINT)

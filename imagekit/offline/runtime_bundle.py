@@ -59,12 +59,12 @@ def with_root(config: Mapping[str, Any], root: Path) -> bytes:
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, object]:
     """Return what is not the job's, flat enough to name what differs."""
-    found: dict[str, object] = {
+    fixed: dict[str, object] = {
         key: value for key, value in config.items() if key not in {"process", "root"}
     }
     process, root = _part(config, "process"), _part(config, "root")
-    found |= {f"process.{key}": value for key, value in process.items() if key not in _JOBS_OWN}
-    return found | {f"root.{key}": value for key, value in root.items() if key != "path"}
+    fixed |= {f"process.{key}": value for key, value in process.items() if key not in _JOBS_OWN}
+    return fixed | {f"root.{key}": value for key, value in root.items() if key != "path"}
 
 
 def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

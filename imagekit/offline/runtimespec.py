@@ -42,7 +42,7 @@ def runtime_spec_bytes(
         root: the folder of the root file system, where it will lie.
         binds: folders of the nodes that the container sees.
     """
-    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
+    namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
     linux: dict[str, object] = {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READ_ONLY)}
     document: dict[str, object] = {
         "ociVersion": "1.0.2",
@@ -55,14 +55,14 @@ def runtime_spec_bytes(
             "noNewPrivileges": True,
         },
         "root": {"path": root, "readonly": True},
-        "mounts": [*_mounts(), *(_bind(each) for each in binds)],
+        "mounts": [*_mounts(), *(_bind(bind) for bind in binds)],
         "linux": linux | {"namespaces": namespaces},
     }
     return strictjson.dumps(document)
 
 
 def _has_path(env: tuple[str, ...]) -> bool:
-    return any(each.startswith("PATH=") for each in env)
+    return any(variable.startswith("PATH=") for variable in env)
 
 
 def _mounts() -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from imagekit.errors import InputError
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
-from imagekit.offline.closure import Closure, closure
+from imagekit.offline.closure import Closure, find_closure
 from imagekit.offline.stage_files import FileStaging
 from imagekit.offline.stage_store import StoreWork
 from imagekit.offline.stage_target import StageKind, Target
@@ -42,15 +42,15 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
         return Staged(verdict=verdict)
     own = "" if target.kind is StageKind.OCI else str(host_platform())
     platform = context.options.platform or own
-    found = closure(
+    closure = find_closure(
         context.reader,
         pinned,
         platforms=(platform,) if platform else (),
         unread=verdict.unread,
     )
     if platform:
-        _check_judged(found, verdict)
-    work = Work(context=context, target=target, verdict=verdict, found=found)
+        _check_judged(closure, verdict)
+    work = Work(context=context, target=target, verdict=verdict, closure=closure)
     if target.kind is StageKind.STORE:
         return StoreWork(work=work).done()
     directory = StageDirectory(path=target.path)
@@ -59,12 +59,12 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
         return FileStaging(work=work, directory=directory).done()
 
 
-def _check_judged(found: Closure, verdict: Verdict) -> None:
+def _check_judged(closure: Closure, verdict: Verdict) -> None:
     """Refuse a platform that the verdict does not speak for, such as that of attachments."""
-    for raw in found.manifests:
+    for raw in closure.manifests:
         if raw.media_type in MANIFEST_TYPES and raw.digest not in verdict.judged:
             raise InputError(
-                f"{raw.digest} is listed by {found.image}, and was not judged with it",
+                f"{raw.digest} is listed by {closure.image}, and was not judged with it",
                 hint="name a platform that runs, as linux/amd64",
                 code="MISSING_PLATFORM",
             )

@@ -58,10 +58,10 @@ class FileStaging(Struct, frozen=True, kw_only=True):
             # Other folders make another config.json, and so another version.
             more = f"-{Digest.of(binds).hex[:_HALF]}" if self.work.context.options.binds else ""
             return f"{chosen.algorithm}-{chosen.hex}{more}"
-        found = self.work.found
-        raws = (*found.manifests, *found.attached, *(raw for _, raw in found.tags))
-        parts = sorted([*(str(raw.digest) for raw in raws), str(found.image.tag)])
-        digest = found.image.digest
+        closure = self.work.closure
+        raws = (*closure.manifests, *closure.attached, *(raw for _, raw in closure.tags))
+        parts = sorted([*(str(raw.digest) for raw in raws), str(closure.image.tag)])
+        digest = closure.image.digest
         return f"{digest.algorithm}-{digest.hex}-{Digest.of(' '.join(parts).encode()).hex[:_HALF]}"
 
     def _digest_of(self, version: Path) -> Digest:
@@ -106,7 +106,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
             product.mkdir(mode=0o755)
             stager.folder(image, product / "rootfs")
             binds = self.work.context.options.binds
-            _mount_points(product / "rootfs", [each.destination for each in binds])
+            _mount_points(product / "rootfs", [bind.destination for bind in binds])
             (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
 
     def _config(self) -> ImageConfig:
@@ -114,7 +114,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
         if not isinstance(manifest, Manifest):
             raise IntegrityError(f"{self.work.chosen.digest} is no manifest")
         raw = self.work.context.reader.blob(
-            self.work.found.image.repository, manifest.config, limit=MAX_MANIFEST
+            self.work.closure.image.repository, manifest.config, limit=MAX_MANIFEST
         )
         return parse_config(raw)
 

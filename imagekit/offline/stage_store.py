@@ -32,7 +32,7 @@ class StoreWork(Struct, frozen=True, kw_only=True):
             ImagekitError: something could not be read or written, or Podman failed.
         """
         folder = self.work.target.path
-        digest = self.work.found.image.digest
+        digest = self.work.closure.image.digest
         receipt = folder / RECEIPTS / f"{digest.algorithm}-{digest.hex}{SUFFIX}"
         known = self.work.known(receipt, self._digest_in_store)
         if known is None:
@@ -66,9 +66,9 @@ class StoreWork(Struct, frozen=True, kw_only=True):
 
     def _remove_old(self, run: Path) -> None:
         """Remove what is there of the image, since it is not what a receipt says."""
-        found = self._in_store()
-        if found is not None:
-            self._writer(run).remove(found[1].image)
+        stored = self._in_store()
+        if stored is not None:
+            self._writer(run).remove(stored[1].image)
 
     def _compare(self, image: PinnedReference, layout: Path, run: Path) -> None:
         """Compare the layers in the store with those of a fresh one.
@@ -92,11 +92,11 @@ class StoreWork(Struct, frozen=True, kw_only=True):
 
     def _differs(self, writer: StoreWriter, image: PinnedReference, layout: Path) -> bool:
         wanted = writer.add(image, self.work.stored_name(), layout=layout)
-        fresh, found = ImageStore.find(writer.folder), self._in_store()
-        if fresh is None or found is None:
+        fresh, stored = ImageStore.find(writer.folder), self._in_store()
+        if fresh is None or stored is None:
             raise IntegrityError(f"podman stored nothing in {self.work.target.path}")
-        (made,) = (one for one in fresh.images() if one.image == wanted)
-        return _layers(fresh, made) != _layers(*found)
+        (made,) = (image for image in fresh.images() if image.image == wanted)
+        return _layers(fresh, made) != _layers(*stored)
 
     def _writer(self, runroot: Path) -> StoreWriter:
         store = ImageStore.find(self.work.target.path)
@@ -119,10 +119,10 @@ class StoreWork(Struct, frozen=True, kw_only=True):
         return None
 
     def _digest_in_store(self) -> Digest:
-        found = self._in_store()
-        if found is None:
+        stored = self._in_store()
+        if stored is None:
             raise IntegrityError(f"{self.work.target.path} does not hold {self.work.chosen.digest}")
-        store, image = found
+        store, image = stored
         return store_digest(store.roots(image))
 
     def _tidy_store(self, current: Path) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class StoreWork(Struct, frozen=True, kw_only=True):
         receipts = sorted(
             current.parent.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns
         )
-        name = self.work.found.image.repository.name
+        name = self.work.closure.image.repository.name
         others = []
         for file in receipts:
             receipt = read_receipt(file)[1]

@@ -44,7 +44,7 @@ class Target(Struct, frozen=True, kw_only=True):
         """
         kind, colon, path = text.partition(":")
         if not colon or not path or "\0" in path or kind not in set(StageKind):
-            kinds = ", ".join(f"{each}:PATH" for each in StageKind)
+            kinds = ", ".join(f"{name}:PATH" for name in StageKind)
             raise InvalidReferenceError(
                 f"{text[:120]!r} is no place to stage to", hint=f"write one of {kinds}"
             )

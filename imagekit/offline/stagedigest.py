@@ -67,8 +67,8 @@ def _below(name: bytes, root: bytes) -> Iterator[bytes]:
 def _entries(name: bytes, folder: bytes, *, depth: int) -> Iterator[bytes]:
     if depth > _DEEPEST:
         raise IntegrityError("folders are nested too deeply")
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         path = name + b"/" + entry.name
         status = entry.stat(follow_symlinks=False)
@@ -80,14 +80,14 @@ def _entries(name: bytes, folder: bytes, *, depth: int) -> Iterator[bytes]:
 def _line(path: bytes, place: bytes, status: os.stat_result) -> bytes:
     """Return a line of the list; no path holds the NUL that ends each field."""
     mode = status.st_mode
-    what = b""
+    content = b""
     if stat.S_ISREG(mode):
-        what = _content(os.open(place, _FLAGS), Path(os.fsdecode(place))).encode()
+        content = _content(os.open(place, _FLAGS), Path(os.fsdecode(place))).encode()
     elif stat.S_ISLNK(mode):
-        what = os.readlink(place)  # noqa: PTH115 - paths of a stranger, as bytes
+        content = os.readlink(place)  # noqa: PTH115 - paths of a stranger, as bytes
     elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        what = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
-    return b"%o\0%b\0%b\0" % (mode, path, what)
+        content = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+    return b"%o\0%b\0%b\0" % (mode, path, content)
 
 
 def _content(handle: int, path: Path) -> str:

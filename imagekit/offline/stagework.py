@@ -79,16 +79,16 @@ class Work(Struct, frozen=True, kw_only=True):
     context: StageContext
     target: Target
     verdict: Verdict
-    found: Closure
+    closure: Closure
 
     @property
     def chosen(self) -> RawManifest:
         """The manifest of the platform that is unpacked."""
-        return next(raw for raw in self.found.manifests if raw.media_type in MANIFEST_TYPES)
+        return next(raw for raw in self.closure.manifests if raw.media_type in MANIFEST_TYPES)
 
     def stored_name(self) -> str:
         """Return the name that the image has in storages."""
-        image = self.found.image
+        image = self.closure.image
         tag = image.tag or f"{image.digest.algorithm}-{image.digest.hex}"
         return f"{image.repository.name}:{tag}"
 
@@ -104,7 +104,9 @@ class Work(Struct, frozen=True, kw_only=True):
             return None
 
     def _is_for(self, receipt: Receipt) -> bool:
-        return receipt.kind is self.target.kind and receipt.image.digest == self.found.image.digest
+        return (
+            receipt.kind is self.target.kind and receipt.image.digest == self.closure.image.digest
+        )
 
     def signed(self, file: Path, staged: Digest, *, new: bool) -> Staged:
         """Sign the receipt, unless the one that is there says the same and is young.
@@ -146,12 +148,12 @@ class Work(Struct, frozen=True, kw_only=True):
 
     def layout(self, folder: Path) -> PinnedReference:
         """Copy the image into a layout; every byte is checked on the way."""
-        place = LocatedRepository(LayoutLocation(folder), self.found.image.repository)
+        place = LocatedRepository(LayoutLocation(folder), self.closure.image.repository)
         registry = LayoutRegistry(LayoutStore(folder))
         copied = copy(
             self.context.reader,
             registry,
-            self.found,
+            self.closure,
             to=place,
             put=registry.put_pieces,
             progress=self.context.progress,

@@ -61,7 +61,7 @@ class Stager(Struct, frozen=True, kw_only=True):
             ToolNotFoundError: neither apptainer nor singularity is installed.
             ToolError: it failed.
         """
-        program = next((each for each in ("apptainer", "singularity") if _which(each)), "")
+        program = next((name for name in ("apptainer", "singularity") if _which(name)), "")
         if not program:
             raise ToolNotFoundError(
                 "neither apptainer nor singularity is installed, and nothing else writes SIF",

@@ -44,8 +44,8 @@ def _within(roots: Sequence[tuple[str, Path]], *, refused: RegistryError) -> Dig
     argv = in_namespace((sys.executable, "-m", _MODULE))
     runner = Runner(env=dict(os.environ) | {"PYTHONSAFEPATH": "1"})
     try:
-        said = runner.run(argv, stdin=asked.encode(), limit=_SECONDS).stdout
-        return Digest.parse(said.strip())
+        output = runner.run(argv, stdin=asked.encode(), limit=_SECONDS).stdout
+        return Digest.parse(output.strip())
     except (ToolError, DocumentError, InvalidReferenceError) as error:
         raise RegistryError(
             refused.message,
@@ -55,8 +55,8 @@ def _within(roots: Sequence[tuple[str, Path]], *, refused: RegistryError) -> Dig
 
 def main() -> None:
     """Print the digest of the folders that stdin names."""
-    found = tree_digest([(name, Path(path)) for name, path in json.load(sys.stdin)])
-    sys.stdout.write(f"{found}\n")
+    digest = tree_digest([(name, Path(path)) for name, path in json.load(sys.stdin)])
+    sys.stdout.write(f"{digest}\n")
 
 
 if __name__ == "__main__":

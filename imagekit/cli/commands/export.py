@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         progress=console.progress,
     )
     report = dict(document(done.verdict))
-    if done.found is None:
+    if done.closure is None:
         console.result(text(done.verdict), report)
         return DeniedError.exit_code
     console.note(text(done.verdict))
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _summary(done: "Export") -> str:
-    found, record = done.found, done.record
+    found, record = done.closure, done.record
     if found is None or record is None:
         return ""
     platforms = len(found.manifests)
@@ -114,7 +114,7 @@ def _summary(done: "Export") -> str:
 
 
 def _document(done: "Export", file: str) -> dict[str, object]:
-    found, record = done.found, done.record
+    found, record = done.closure, done.record
     if found is None or record is None:
         return {}
     return {

@@ -102,13 +102,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=console.progress,
         )
     report = dict(document(done.verdict)) | {"from": arguments.file}
-    if done.found is None:
+    if done.closure is None:
         console.result(text(done.verdict), report)
         return DeniedError.exit_code
     console.note(text(done.verdict))
     placed, name = done.placed, record.reference.full
     console.result(
-        placed or f"would import {name}, {done.found.size / 1e6:.1f} MB",
+        placed or f"would import {name}, {done.closure.size / 1e6:.1f} MB",
         report | {"name": name, "placed": placed, "sent": done.sent, "image": done.image},
     )
     return 0

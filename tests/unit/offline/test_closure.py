@@ -12,7 +12,7 @@ from imagekit.oci.location import REGISTRY, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import INDEX, SIMPLE_SIGNING, Descriptor, Index, Platform
 from imagekit.offline import closure as module
-from imagekit.offline.closure import closure, matches
+from imagekit.offline.closure import find_closure, matches
 from imagekit.offline.copy import check_blobs, copy
 from imagekit.progress import Note, silent
 from tests.support.fakes import MemoryRegistry, push_image
@@ -48,7 +48,7 @@ def test_an_image_and_all_that_is_attached_are_found() -> None:
     world = signed_world()
     world.sign_legacy()
 
-    found = closure(world.registry, world.image)
+    found = find_closure(world.registry, world.image)
 
     assert found.top.digest == world.image.digest
     assert len(found.attached) == 3
@@ -61,7 +61,7 @@ def test_an_index_is_taken_with_all_its_platforms() -> None:
     registry = MemoryRegistry()
     image = _index(registry, "linux/amd64", "linux/arm64/v8")
 
-    found = closure(registry, image)
+    found = find_closure(registry, image)
 
     assert len(found.manifests) == 3
     assert found.top.digest == image.digest
@@ -73,7 +73,7 @@ def test_only_the_wanted_platforms_are_taken(wanted: str) -> None:
     registry = MemoryRegistry()
     image = _index(registry, "linux/amd64", "linux/arm64/v8")
 
-    found = closure(registry, image, platforms=(wanted,))
+    found = find_closure(registry, image, platforms=(wanted,))
 
     assert len(found.manifests) == 2
     assert Digest.of(b"linux/arm64/v8") in {blob.digest for blob in found.blobs}
@@ -87,7 +87,7 @@ def test_a_platform_that_is_not_there_is_an_error() -> None:
     image = _index(registry, "linux/amd64")
 
     with pytest.raises(InputError) as caught:
-        closure(registry, image, platforms=("linux/riscv64",))
+        find_closure(registry, image, platforms=("linux/riscv64",))
 
     assert "linux/amd64" in caught.value.hint
 
@@ -105,7 +105,7 @@ def test_a_missing_platform_is_told() -> None:
     entries = json.loads(registry.manifest(image).raw)["manifests"]
     del registry.manifests[HERE.name, Digest.parse(entries[1]["digest"])]
 
-    found = closure(registry, image)
+    found = find_closure(registry, image)
 
     assert found.left_out == ("linux/arm64 is listed, but not there",)
 
@@ -116,7 +116,7 @@ def test_what_was_not_judged_is_left_out() -> None:
     image = _index(registry, "linux/amd64", "linux/arm64")
     entries = json.loads(registry.manifest(image).raw)["manifests"]
 
-    found = closure(registry, image, unread=(Digest.parse(entries[1]["digest"]),))
+    found = find_closure(registry, image, unread=(Digest.parse(entries[1]["digest"]),))
 
     assert Digest.of(b"linux/arm64") not in {blob.digest for blob in found.blobs}
     assert len(found.manifests) == 2
@@ -129,7 +129,7 @@ def test_something_attached_is_no_image() -> None:
     attached = world.registry.referrers(world.image)[0]
 
     with pytest.raises(DocumentError, match="attached to"):
-        closure(world.registry, world.image.with_digest(attached.digest))
+        find_closure(world.registry, world.image.with_digest(attached.digest))
 
 
 def test_what_is_attached_to_attachments_is_taken_too() -> None:
@@ -140,7 +140,7 @@ def test_what_is_attached_to_attachments_is_taken_too() -> None:
     world.sign()
     image = world.registry.resolve(world.reference)
 
-    assert len(closure(world.registry, image).attached) == 4
+    assert len(find_closure(world.registry, image).attached) == 4
 
 
 def test_a_flood_of_attachments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_a_flood_of_attachments_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     world = signed_world()
 
     with pytest.raises(InputError, match="more than 2"):
-        closure(world.registry, world.image)
+        find_closure(world.registry, world.image)
 
 
 def test_what_is_too_large_beside_an_image_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_what_is_too_large_beside_an_image_is_left_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "MAX_ATTACHED_BYTES", 10)
     world = signed_world()
 
-    found = closure(world.registry, world.image)
+    found = find_closure(world.registry, world.image)
 
     assert found.attached == ()
     assert len(found.left_out) == 3
@@ -165,7 +165,7 @@ def test_what_is_too_large_beside_an_image_is_left_out(monkeypatch: pytest.Monke
 
 def _copied(world: World, target: MemoryRegistry) -> list[str]:
     notes: list[str] = []
-    found = closure(world.registry, world.registry.resolve(world.reference))
+    found = find_closure(world.registry, world.registry.resolve(world.reference))
 
     def progress(event: object) -> None:
         if isinstance(event, Note):
@@ -212,7 +212,7 @@ def test_signatures_of_others_are_not_taken_away() -> None:
 def test_a_damaged_blob_is_found_before_anything_is_copied() -> None:
     """All are read once."""
     world = signed_world()
-    found = closure(world.registry, world.image)
+    found = find_closure(world.registry, world.image)
     del world.registry.blobs[HERE.name, Digest.of(b"layer")]
 
     with pytest.raises(NotFoundError):

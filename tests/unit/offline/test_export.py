@@ -99,8 +99,8 @@ def test_a_dry_run_writes_nothing(site: Site) -> None:
     """It finds everything all the same."""
     done = site.export(options=ExportOptions(dry_run=True))
 
-    assert done.found is not None
-    assert len(done.found.attached) == 3
+    assert done.closure is not None
+    assert len(done.closure.attached) == 3
     assert not (site.folder / "image.tar").exists()
 
 
@@ -108,7 +108,7 @@ def test_a_dry_import_places_nothing(site: Site) -> None:
     """It verifies everything all the same."""
     site.export()
 
-    assert site.import_(options=ImportOptions(dry_run=True)).found is not None
+    assert site.import_(options=ImportOptions(dry_run=True)).closure is not None
     assert _nothing_placed(site)
 
 
