@@ -161,16 +161,16 @@ def _legacy(candidate: Candidate, digest: Digest) -> Claim:
 def _sboms(
     reader: RegistryReader, image: PinnedReference
 ) -> tuple[tuple[SbomSummary, ...], tuple[str, ...]]:
-    found: list[SbomSummary] = []
+    summaries: list[SbomSummary] = []
     notes: list[str] = []
     for entry in reader.referrers(image):
         if entry.artifact_type != CYCLONEDX:
             continue
         try:
-            found += _sbom(reader, image.with_digest(entry.digest))
+            summaries += _sbom(reader, image.with_digest(entry.digest))
         except (DocumentError, IntegrityError) as error:
             notes.append(error.message)
-    return tuple(found), tuple(notes)
+    return tuple(summaries), tuple(notes)
 
 
 def _sbom(reader: RegistryReader, referrer: PinnedReference) -> list[SbomSummary]:

@@ -26,16 +26,16 @@ def find_release(
         RegistryError: the registry did not answer.
     """
     named = (look(reader, place.repository, tag) for tag in tags.immutable)
-    found = [reference for reference in named if reference is not None]
-    for other in found[1:]:
-        if other.digest != found[0].digest:
+    references = [reference for reference in named if reference is not None]
+    for other in references[1:]:
+        if other.digest != references[0].digest:
             raise InputError(
-                f"{place}: the immutable tags {found[0].tag} and {other.tag} "
+                f"{place}: the immutable tags {references[0].tag} and {other.tag} "
                 f"point to different images",
                 hint="raise `version` in the recipe; somebody wrote one of the tags by hand",
                 code=IMMUTABLE_TAG,
             )
-    return found[0] if found else None
+    return references[0] if references else None
 
 
 def look(reader: RegistryReader, repository: Repository, tag: str) -> PinnedReference | None:

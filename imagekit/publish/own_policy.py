@@ -51,9 +51,9 @@ def require(verdict: Verdict) -> None:
     if verdict.allowed:
         return
     faults = [finding for finding in verdict.findings if finding.severity == "error"]
-    said = "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
+    reasons = "; ".join(f"{fault.code}: {fault.message}" for fault in faults)
     raise VerificationError(
-        f"{verdict.located} was pushed and signed, and does not verify: {said}",
+        f"{verdict.located} was pushed and signed, and does not verify: {reasons}",
         hint="publish again, and if it fails again the registry loses or alters what is attached "
         "to images",
         code=faults[0].code if faults else "",

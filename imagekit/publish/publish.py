@@ -166,9 +166,9 @@ class _Work(Struct, frozen=True, kw_only=True):
         image = PinnedReference(existing.repository, existing.digest)
         manifest = look.manifest(image)
         session = self._session(image, manifest, look)
-        found = recipe_digests(own.statement for own in session.own)
+        digests = recipe_digests(own.statement for own in session.own)
         own = self.recipe.digest
-        published = own if own in found else next(iter(found), None)
+        published = own if own in digests else next(iter(digests), None)
         refuse_other_recipe(existing, self.place.location, published=published, recipe=own)
         self._sbom_again(session)
         written = self._sign(session, quiet=True)
@@ -178,7 +178,7 @@ class _Work(Struct, frozen=True, kw_only=True):
             self.recipe.tags,
             sequence=lambda there, tag: release_sequence(session, there, tag=tag),
         )
-        if missing.all or any(one.new for one in written):
+        if missing.all or any(artifact.new for artifact in written):
             return self._finish(session, manifest, written, tags=missing, status="completed")
         self._verify(image, look, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
@@ -256,7 +256,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         release(session, tags=tags, memory=self.memory)
         written = session.write()
         if not quiet:
-            two = any(one.what == LEGACY for one in written)
+            two = any(artifact.kind == LEGACY for artifact in written)
             forms = "bundle and legacy form" if two else "bundle"
             summary = f"{self.signer}: {forms}, release"
             self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
@@ -291,7 +291,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         self.progress(
             Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
         )
-        new = tuple(one.what for one in written if one.new)
+        new = tuple(artifact.kind for artifact in written if artifact.new)
         return self._published(image, new, status=status)
 
     def _look_again(self, session: SigningSession | None = None) -> RegistrySnapshot:

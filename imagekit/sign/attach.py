@@ -24,20 +24,20 @@ from imagekit.oci.types import (
 class Artifact(Struct, frozen=True, kw_only=True):
     """Bytes that are to be put beside an image: the one layer of a manifest of their own."""
 
-    what: str
+    kind: str
     """See ``Attached``."""
     media_type: str
     raw: bytes
     annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     def __repr__(self) -> str:
-        return f"Artifact(what={self.what!r}, media_type={self.media_type!r})"
+        return f"Artifact(kind={self.kind!r}, media_type={self.media_type!r})"
 
 
 class Attached(Struct, frozen=True, kw_only=True):
     """Something that is beside an image now."""
 
-    what: str
+    kind: str
     """``signature``, ``legacy signature``, ``sbom`` or the predicate type of an attestation."""
     reference: PinnedReference
     new: bool
@@ -49,7 +49,7 @@ def sbom_artifact(sbom: bytes) -> Artifact:
 
     The same document gives the same manifest, so that a second time writes nothing.
     """
-    return Artifact(what="sbom", media_type=CYCLONEDX, raw=sbom)
+    return Artifact(kind="sbom", media_type=CYCLONEDX, raw=sbom)
 
 
 def attach(
@@ -102,7 +102,7 @@ def attach_all(
     listed = writer.put_referrers(image.with_digest(image.digest), stored)
     attached = tuple(
         Attached(
-            what=artifact.what,
+            kind=artifact.kind,
             reference=image.with_digest(raw.digest),
             new=raw.digest not in before,
         )

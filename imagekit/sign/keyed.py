@@ -48,8 +48,8 @@ class KeySigner:
         """Return whether the key made a bundle."""
         parsed = parse_bundle(bundle)
         return isinstance(parsed, KeyBundle) and any(
-            verify_signature(self.public_key, each, parsed.envelope.signed_bytes)
-            for each in parsed.envelope.signatures
+            verify_signature(self.public_key, signature, parsed.envelope.signed_bytes)
+            for signature in parsed.envelope.signatures
         )
 
     def made_legacy(self, payload: bytes, annotations: Mapping[str, str]) -> bool:

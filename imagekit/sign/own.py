@@ -40,7 +40,7 @@ def own_statements(
         RegistryError: the registry did not answer; a listing that fails is never an empty one.
         IntegrityError: bytes differ from their digest.
     """
-    found = []
+    statements = []
     for referrer in reader.referrers(image)[:MAX_EXAMINED]:
         if referrer.artifact_type in DOCUMENT_TYPES:
             continue
@@ -53,8 +53,8 @@ def own_statements(
         if statement is not None and any(
             subject.digest == image.digest for subject in statement.subjects
         ):
-            found.append(OwnStatement(reference=reference, statement=statement))
-    return tuple(found)
+            statements.append(OwnStatement(reference=reference, statement=statement))
+    return tuple(statements)
 
 
 def _verified(

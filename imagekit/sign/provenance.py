@@ -110,13 +110,13 @@ def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
 
     There can be several: two states of a recipe may build the same bytes.
     """
-    found = (recipe_digest_of(statement) for statement in statements)
-    return frozenset(digest for digest in found if digest is not None)
+    digests = (recipe_digest_of(statement) for statement in statements)
+    return frozenset(digest for digest in digests if digest is not None)
 
 
-def same_build(one: Statement, other: Statement) -> bool:
+def same_build(first: Statement, other: Statement) -> bool:
     """Return whether two provenances differ in nothing but the run: its name and its times."""
-    return _without_run(one) == _without_run(other)
+    return _without_run(first) == _without_run(other)
 
 
 def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:

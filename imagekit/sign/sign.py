@@ -138,7 +138,7 @@ def sign_image(
     for session in sessions:
         began = time.monotonic()
         done = session.write()
-        attached += [(session.image, one) for one in done]
+        attached += [(session.image, artifact) for artifact in done]
         seconds = time.monotonic() - began
         progress(Done(stage="sign", summary=_summary(session.image, done), seconds=seconds))
     return SignedImage(reference=image, attached=tuple(attached))
@@ -166,10 +166,10 @@ def is_image(reader: RegistryReader, target: PinnedReference) -> bool:
     an image, of which an SBOM must be made.
     """
     raw = reader.manifest(target)
-    found = parse_manifest(raw.raw, raw.media_type)
-    if isinstance(found, Index):
+    parsed = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(parsed, Index):
         return False
-    types = {layer.media_type for layer in found.layers}
+    types = {layer.media_type for layer in parsed.layers}
     return not types or not types <= _STATEMENTS
 
 
@@ -181,7 +181,7 @@ def _targets(
     All is read and judged before the first is yielded, so that no index is signed by half.
     """
     parsed = parse_manifest(top.raw, top.media_type)
-    found = [(image, top)]
+    targets = [(image, top)]
     if isinstance(parsed, Index):
         if not 0 < len(parsed.manifests) <= _MOST_PLATFORMS:
             raise DocumentError(
@@ -200,15 +200,15 @@ def _targets(
                     code="BAD_INDEX",
                 )
             parse_manifest(raw.raw, raw.media_type)
-            found.append((child, raw))
-        _check_sizes(image, parsed, found)
+            targets.append((child, raw))
+        _check_sizes(image, parsed, targets)
     elif parsed.subject is not None:
         raise DocumentError(
             f"{image} is no image but something attached to {parsed.subject.digest}",
             hint="sign the image itself",
             code="NOT_AN_IMAGE",
         )
-    yield from found
+    yield from targets
 
 
 def _check_sizes(
@@ -230,6 +230,6 @@ def _check_sizes(
 
 
 def _summary(target: PinnedReference, done: Sequence[Attached]) -> str:
-    new = sum(one.new for one in done)
+    new = sum(artifact.new for artifact in done)
     kept = len(done) - new
     return f"{target.digest.short}  {new} written, {kept} there already"

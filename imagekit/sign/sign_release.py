@@ -45,7 +45,7 @@ def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackSto
             session.keep(RELEASE, attached)
             return
     tagged = [TaggedReference(image.repository, tag) for tag in tags]
-    highest = max((_highest(session, one) for one in tagged), default=0)
+    highest = max((_highest(session, reference) for reference in tagged), default=0)
     remembered = max((_remembered(memory, image.repository, tag) for tag in tags), default=0)
     sequence = max(highest, remembered) + 1
     session.attest(_statement(image, tags, sequence=sequence, time=session.clock.now()))
@@ -85,8 +85,8 @@ def release_sequence(session: SigningSession, image: PinnedReference, *, tag: st
     Raises:
         RegistryError: the registry did not answer.
     """
-    known = [each for _, each in _releases(session, image) if tag in each.tags]
-    return max((each.sequence for each in known), default=0)
+    known = [signed for _, signed in _releases(session, image) if tag in signed.tags]
+    return max((signed.sequence for signed in known), default=0)
 
 
 def _remembered(memory: RollbackStore, repository: Repository, tag: str) -> int:
@@ -100,7 +100,7 @@ def _remembered(memory: RollbackStore, repository: Repository, tag: str) -> int:
 def _releases(
     session: SigningSession, image: PinnedReference
 ) -> tuple[tuple[PinnedReference, Release], ...]:
-    found = []
+    releases = []
     for own in session.statements(image):
         if own.statement.predicate_type != RELEASE:
             continue
@@ -109,5 +109,5 @@ def _releases(
         except DocumentError:
             continue
         if canonical_name(known.repository) == image.repository.name:
-            found.append((own.reference, known))
-    return tuple(found)
+            releases.append((own.reference, known))
+    return tuple(releases)

@@ -47,7 +47,7 @@ def passed(verdict: Verdict) -> bool:
     Of an index with an entry that was not read, part was not judged at all; whoever relies on the
     summary may find that entry, and runs it.
     """
-    let_through = any(each.code in _UNPROVEN for each in verdict.findings)
+    let_through = any(finding.code in _UNPROVEN for finding in verdict.findings)
     return verdict.allowed and not let_through and not verdict.unread
 
 
@@ -69,7 +69,9 @@ def summarize(verdict: Verdict, verifier: VsaVerifier, *, time: datetime) -> Sum
         policy=ResourceDescriptor(
             uri=f"policy:{verdict.policy}@{verdict.policy_version}", digest=verdict.policy_digest
         ),
-        inputs=tuple(ResourceDescriptor(digest=each) for each in verdict.evidence[:_MAX_INPUTS]),
+        inputs=tuple(
+            ResourceDescriptor(digest=digest) for digest in verdict.evidence[:_MAX_INPUTS]
+        ),
         result="PASSED" if good else "FAILED",
         levels=_levels(verdict, verifier) if good else ("FAILED",),
     )
@@ -113,14 +115,14 @@ def summary_bundle(verdict: Verdict, summary: Summary, signer: Signer) -> bytes:
     return signer.bundle(statement_bytes(summary_statement(verdict, summary)))
 
 
-def young_summary(found: Iterable[OwnStatement], summary: Summary) -> Attached | None:
+def young_summary(statements: Iterable[OwnStatement], summary: Summary) -> Attached | None:
     """Return a summary that is there already, says the same and is young enough.
 
     Args:
-        found: what the same signer has signed about the image.
+        statements: what the same signer has signed about the image.
         summary: what it would say now.
     """
-    for own in found:
+    for own in statements:
         if own.statement.predicate_type != VSA:
             continue
         try:
@@ -128,7 +130,7 @@ def young_summary(found: Iterable[OwnStatement], summary: Summary) -> Attached |
         except DocumentError:
             continue
         if _same(known, summary):
-            return Attached(what=VSA, reference=own.reference, new=False)
+            return Attached(kind=VSA, reference=own.reference, new=False)
     return None
 
 
@@ -141,10 +143,12 @@ def _same(known: Summary, summary: Summary) -> bool:
 
 def _levels(verdict: Verdict, verifier: VsaVerifier) -> tuple[str, ...]:
     """Return what the verdict proves of SLSA's build track, and what the verifier says besides."""
-    proven = any(each.check == "provenance" and each.code == "OK" for each in verdict.findings)
+    proven = any(
+        finding.check == "provenance" and finding.code == "OK" for finding in verdict.findings
+    )
     own = "SLSA_BUILD_LEVEL_1" if proven else "SLSA_BUILD_LEVEL_0"
-    said = any(level.startswith("SLSA_BUILD_LEVEL_") for level in verifier.levels)
-    return verifier.levels if said else (own, *verifier.levels)
+    stated = any(level.startswith("SLSA_BUILD_LEVEL_") for level in verifier.levels)
+    return verifier.levels if stated else (own, *verifier.levels)
 
 
 def _resource(verdict: Verdict) -> str:

@@ -137,15 +137,15 @@ class SigningSession:
             if same(own.statement, statement):
                 self.keep(statement.predicate_type, own.reference)
                 return
-        self._add_bundle(statement, what=statement.predicate_type)
+        self._add_bundle(statement, kind=statement.predicate_type)
 
     def attach_sbom(self, sbom: bytes) -> None:
         """Attach a CycloneDX document as an artifact of its own."""
         self._added.append(sbom_artifact(sbom))
 
-    def keep(self, what: str, reference: PinnedReference) -> None:
+    def keep(self, kind: str, reference: PinnedReference) -> None:
         """Count something that is there already as what was to be added."""
-        self._added.append(Attached(what=what, reference=reference, new=False))
+        self._added.append(Attached(kind=kind, reference=reference, new=False))
 
     def write(self) -> tuple[Attached, ...]:
         """Write what was added and is not there, and return all of it in its order.
@@ -155,28 +155,28 @@ class SigningSession:
             DocumentError: the legacy tag holds something that is no manifest of signatures.
         """
         added, self._added = self._added, []
-        legacy = next((one for one in added if isinstance(one, SignedLayers)), None)
+        legacy = next((entry for entry in added if isinstance(entry, SignedLayers)), None)
         first = None
         if legacy is not None and legacy.payloads:
             first = merge(self._writer, self.image, legacy)
-        attached = iter(self._attach([one for one in added if isinstance(one, Artifact)]))
+        attached = iter(self._attach([entry for entry in added if isinstance(entry, Artifact)]))
         done: list[Attached] = []
-        for one in added:
-            if isinstance(one, Artifact):
+        for entry in added:
+            if isinstance(entry, Artifact):
                 done.append(next(attached))
-            elif isinstance(one, SignedLayers):
-                done.append(self._merged(one, first))
+            elif isinstance(entry, SignedLayers):
+                done.append(self._merged(entry, first))
             else:
-                done.append(one)
+                done.append(entry)
         return tuple(done)
 
     def _merged(self, legacy: SignedLayers, first: Merged | None) -> Attached:
         if first is None and legacy.there is not None:
-            return Attached(what=LEGACY, reference=legacy.there, new=False)
+            return Attached(kind=LEGACY, reference=legacy.there, new=False)
         # Somebody who read the tag before our write may have overwritten it after our look.
         second = merge(self._writer, self.image, replace(legacy, payloads=()))
         new = second.new or (first is not None and first.new)
-        return Attached(what=LEGACY, reference=second.reference, new=new)
+        return Attached(kind=LEGACY, reference=second.reference, new=new)
 
     def _attach(self, artifacts: Sequence[Artifact]) -> tuple[Attached, ...]:
         if not artifacts:
@@ -196,24 +196,26 @@ class SigningSession:
             (subject.name, subject.digest) for own in mine for subject in own.statement.subjects
         }
         missing = tuple(
-            one for one in subjects(self.image, tags) if (one.name, one.digest) not in there
+            subject
+            for subject in subjects(self.image, tags)
+            if (subject.name, subject.digest) not in there
         )
         if missing:
             statement = Statement(subjects=missing, predicate_type=COSIGN_SIGN)
-            self._add_bundle(statement, what=_SIGNATURE)
+            self._add_bundle(statement, kind=_SIGNATURE)
         else:
             self.keep(_SIGNATURE, mine[0].reference)
 
-    def _add_bundle(self, statement: Statement, *, what: str) -> None:
+    def _add_bundle(self, statement: Statement, *, kind: str) -> None:
         bundle = self.signer.bundle(statement_bytes(statement))
         if len(bundle) > MAX_BUNDLE:
             raise DocumentError(
-                f"what is signed of {self.image} as {what} has {len(bundle)} bytes; verifiers read "
+                f"what is signed of {self.image} as {kind} has {len(bundle)} bytes; verifiers read "
                 f"at most {MAX_BUNDLE}",
                 code="TOO_LARGE",
             )
-        kind = statement.predicate_type
-        self._added.append(_bundle_artifact(bundle, kind, what=what, clock=self.clock))
+        predicate_type = statement.predicate_type
+        self._added.append(_bundle_artifact(bundle, predicate_type, kind=kind, clock=self.clock))
 
 
 def attest(
@@ -251,13 +253,13 @@ def attach_bundle(
     Raises:
         RegistryError: the registry refused or did not answer.
     """
-    artifact = _bundle_artifact(bundle, predicate_type, what=predicate_type, clock=clock)
+    artifact = _bundle_artifact(bundle, predicate_type, kind=predicate_type, clock=clock)
     return attach(writer, image, manifest=manifest, artifact=artifact)
 
 
-def _bundle_artifact(bundle: bytes, predicate_type: str, *, what: str, clock: Clock) -> Artifact:
+def _bundle_artifact(bundle: bytes, predicate_type: str, *, kind: str, clock: Clock) -> Artifact:
     return Artifact(
-        what=what,
+        kind=kind,
         media_type=BUNDLE,
         raw=bundle,
         annotations={

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "attached": [
                 {
                     "image": str(target.digest),
-                    "what": one.what,
+                    "what": one.kind,
                     "digest": str(one.reference.digest),
                     "new": one.new,
                 }

@@ -141,7 +141,9 @@ def test_of_an_index_it_and_every_platform_are_signed() -> None:
     for image in (PinnedReference(REPOSITORY, index.digest), *children):
         assert _names(registry, signer, image) == [TAGGED.identity]
     assert done.reference.digest == index.digest
-    assert [what.what for target, what in done.attached if target.digest == index.digest] == [
+    assert [
+        attached.kind for target, attached in done.attached if target.digest == index.digest
+    ] == [
         "signature",
         "legacy signature",
     ]
