@@ -235,12 +235,12 @@ def _fault(error: Exception, console: Console) -> int:
         import traceback
 
         traceback.print_exception(error, file=console.err)
-    told = _of_this_machine(error) or ImagekitError(
+    failure = _of_this_machine(error) or ImagekitError(
         f"a fault in imagekit: {type(error).__name__}: {error}",
         hint="run it again with --verbose and report what it shows",
         code="internal",
     )
-    return _told(told, console)
+    return _told(failure, console)
 
 
 def _told(error: ImagekitError, console: Console) -> int:

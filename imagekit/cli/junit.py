@@ -31,11 +31,13 @@ def write(file: Path, suites: "Sequence[tuple[str, Sequence[Tested]]]") -> None:
             "testsuite",
             name=plain(name),
             tests=str(len(tested)),
-            failures=str(sum(one.verdict is not None and not one.passed for one in tested)),
-            errors=str(sum(one.verdict is None for one in tested)),
+            failures=str(
+                sum(result.verdict is not None and not result.passed for result in tested)
+            ),
+            errors=str(sum(result.verdict is None for result in tested)),
         )
-        for one in tested:
-            _case(ET.SubElement(suite, "testcase", name=plain(one.case.name)), one, name)
+        for result in tested:
+            _case(ET.SubElement(suite, "testcase", name=plain(result.case.name)), result, name)
     try:
         write_output(file, ET.tostring(root, encoding="utf-8", xml_declaration=True))
     except OSError as error:
@@ -45,10 +47,10 @@ def write(file: Path, suites: "Sequence[tuple[str, Sequence[Tested]]]") -> None:
         ) from error
 
 
-def _case(element: ET.Element, one: "Tested", suite: str) -> None:
+def _case(element: ET.Element, result: "Tested", suite: str) -> None:
     element.set("classname", plain(suite))
-    if one.verdict is None:
-        said = plain(one.error.message) if one.error else ""
-        ET.SubElement(element, "error", message=one.why_not).text = said
-    elif not one.passed:
-        ET.SubElement(element, "failure", message=one.why_not).text = text(one.verdict)
+    if result.verdict is None:
+        message = plain(result.error.message) if result.error else ""
+        ET.SubElement(element, "error", message=result.why_not).text = message
+    elif not result.passed:
+        ET.SubElement(element, "failure", message=result.why_not).text = text(result.verdict)

@@ -66,8 +66,8 @@ def registry_of(
 def _realms(arguments: argparse.Namespace) -> tuple[str, ...]:
     from imagekit.oci.hostname import realm_host
 
-    said = [name.strip() for name in os.environ.get(REALMS, "").split(",")]
-    return tuple(realm_host(name) for name in (*arguments.realm, *said) if name)
+    named = [name.strip() for name in os.environ.get(REALMS, "").split(",")]
+    return tuple(realm_host(name) for name in (*arguments.realm, *named) if name)
 
 
 def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -153,9 +153,9 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
         return load_signers(arguments.policy_authority)
     given = arguments.policy_key
     if given is None:
-        said = os.environ.get(POLICY_KEY, "")
-        given = [Path(name) for name in said.split(os.pathsep) if name]
-        if said and not given:
+        named = os.environ.get(POLICY_KEY, "")
+        given = [Path(name) for name in named.split(os.pathsep) if name]
+        if named and not given:
             raise UsageError(f"{POLICY_KEY} is set and names no file", hint="unset it, or name one")
     if not given:
         return None

@@ -92,8 +92,10 @@ def _decider(config: "HookConfig", binds: frozenset[str], console: Console) -> "
     def decide(request: "DockerRequest") -> tuple[bool, str]:
         allow, message = answer(config, request, binds=binds)
         if message:
-            said = "allowed" if allow else "refused"
-            console.note(f"  {said}  {plain(request.method)} {plain(request.uri[:200])}: {message}")
+            decision = "allowed" if allow else "refused"
+            console.note(
+                f"  {decision}  {plain(request.method)} {plain(request.uri[:200])}: {message}"
+            )
         return allow, message
 
     return decide

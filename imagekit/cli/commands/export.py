@@ -103,26 +103,26 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _summary(done: "Export") -> str:
-    found, record = done.closure, done.record
-    if found is None or record is None:
+    closure, record = done.closure, done.record
+    if closure is None or record is None:
         return ""
-    platforms = len(found.manifests)
+    platforms = len(closure.manifests)
     return (
-        f"would hold {len(record.members)} files, {found.size / 1e6:.1f} MB: "
-        f"{platforms} manifests, {len(found.attached)} attached, {len(found.tags)} legacy tags"
+        f"would hold {len(record.members)} files, {closure.size / 1e6:.1f} MB: "
+        f"{platforms} manifests, {len(closure.attached)} attached, {len(closure.tags)} legacy tags"
     )
 
 
 def _document(done: "Export", file: str) -> dict[str, object]:
-    found, record = done.closure, done.record
-    if found is None or record is None:
+    closure, record = done.closure, done.record
+    if closure is None or record is None:
         return {}
     return {
         "file": file,
         "written": done.new,
         "bytes": sum(member.size for member in record.members.values()),
-        "manifests": [str(raw.digest) for raw in found.manifests],
-        "attached": [str(raw.digest) for raw in found.attached],
-        "tags": [tag for tag, _ in found.tags],
-        "left_out": list(found.left_out),
+        "manifests": [str(raw.digest) for raw in closure.manifests],
+        "attached": [str(raw.digest) for raw in closure.attached],
+        "tags": [tag for tag, _ in closure.tags],
+        "left_out": list(closure.left_out),
     }

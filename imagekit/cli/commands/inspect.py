@@ -36,36 +36,38 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     wanted = parse_located(arguments.reference)
     options = registry_of(arguments)
-    found = inspect(connect.reader(wanted.location, options), wanted.reference)
-    shown = wanted.location.shown(str(found.reference))
-    console.result("\n".join(_lines(found, shown)), document(found, shown))
+    inspection = inspect(connect.reader(wanted.location, options), wanted.reference)
+    shown = wanted.location.shown(str(inspection.reference))
+    console.result("\n".join(_lines(inspection, shown)), document(inspection, shown))
     return 0
 
 
-def document(found: Inspection, image: str) -> dict[str, object]:
+def document(inspection: Inspection, image: str) -> dict[str, object]:
     """Return what ``--json`` prints of an image that is so called."""
-    config = found.config
+    config = inspection.config
     return {
         "schema": 1,
         "reference": image,
-        "digest": str(found.reference.digest),
-        "media_type": found.media_type,
-        "platforms": [{"platform": name, "digest": str(d)} for name, d in found.platforms],
-        "layers": [{"digest": str(one.digest), "size": one.size} for one in found.layers],
+        "digest": str(inspection.reference.digest),
+        "media_type": inspection.media_type,
+        "platforms": [{"platform": name, "digest": str(d)} for name, d in inspection.platforms],
+        "layers": [
+            {"digest": str(layer.digest), "size": layer.size} for layer in inspection.layers
+        ],
         "created": config.created if config else None,
         "labels": dict(config.labels) if config else {},
-        "signatures": [_claim(claim) for claim in found.signatures],
-        "attestations": [_claim(claim) for claim in found.attestations],
+        "signatures": [_claim(claim) for claim in inspection.signatures],
+        "attestations": [_claim(claim) for claim in inspection.attestations],
         "sboms": [
             {
-                "digest": str(one.digest),
-                "size": one.size,
-                "version": one.version,
-                "components": one.components,
+                "digest": str(sbom.digest),
+                "size": sbom.size,
+                "version": sbom.version,
+                "components": sbom.components,
             }
-            for one in found.sboms
+            for sbom in inspection.sboms
         ],
-        "notes": list(found.notes),
+        "notes": list(inspection.notes),
     }
 
 
@@ -80,43 +82,43 @@ def _claim(claim: Claim) -> dict[str, object]:
     }
 
 
-def _lines(found: Inspection, image: str) -> Iterator[str]:
-    for name, value in _rows(found, image):
+def _lines(inspection: Inspection, image: str) -> Iterator[str]:
+    for name, value in _rows(inspection, image):
         yield f"{name:<13} {_plain(value)}"
 
 
-def _rows(found: Inspection, image: str) -> Iterator[tuple[str, str]]:
+def _rows(inspection: Inspection, image: str) -> Iterator[tuple[str, str]]:
     yield "image", image
-    for name, digest in found.platforms:
+    for name, digest in inspection.platforms:
         yield "platform", f"{name}  {digest}"
-    if found.layers:
-        size = sum(layer.size for layer in found.layers)
-        yield "layers", f"{len(found.layers)}, {size / 1e6:.1f} MB"
-    for layer in found.layers:
+    if inspection.layers:
+        size = sum(layer.size for layer in inspection.layers)
+        yield "layers", f"{len(inspection.layers)}, {size / 1e6:.1f} MB"
+    for layer in inspection.layers:
         yield "", f"{layer.digest.short}  {layer.size / 1e6:.1f} MB"
-    if found.config is not None:
-        yield from _config_rows(found)
-    yield from _attached_rows(found)
+    if inspection.config is not None:
+        yield from _config_rows(inspection)
+    yield from _attached_rows(inspection)
 
 
-def _attached_rows(found: Inspection) -> Iterator[tuple[str, str]]:
-    if not found.signatures:
+def _attached_rows(inspection: Inspection) -> Iterator[tuple[str, str]]:
+    if not inspection.signatures:
         yield "signatures", "none"
-    name = found.reference.repository.name
-    for claim in found.signatures:
+    name = inspection.reference.repository.name
+    for claim in inspection.signatures:
         yield "signature", _shown(claim, name)
-    for claim in found.attestations:
+    for claim in inspection.attestations:
         yield "attestation", f"{claim.predicate_type}  {_shown(claim, name)}"
-    for sbom in found.sboms:
+    for sbom in inspection.sboms:
         yield "sbom", f"CycloneDX {sbom.version}, {sbom.components} components, {sbom.digest.short}"
-    for note in found.notes:
+    for note in inspection.notes:
         yield "note", note
-    if found.claims:
+    if inspection.claims:
         yield "", "signatures and attestations are shown unverified: imagekit verify judges them"
 
 
-def _config_rows(found: Inspection) -> Iterator[tuple[str, str]]:
-    config = found.config
+def _config_rows(inspection: Inspection) -> Iterator[tuple[str, str]]:
+    config = inspection.config
     if config is None:
         return
     if config.created:

@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     config = load_hook_config(arguments.config)
     with within(config.seconds):
-        allow, said = answer(config, stdin_bytes(MAX_STATE))
+        allow, reason = answer(config, stdin_bytes(MAX_STATE))
     if not allow:
-        console.note(said)
-    console.result("", {"schema": 1, "allow": allow, "reason": said})
+        console.note(reason)
+    console.result("", {"schema": 1, "allow": allow, "reason": reason})
     return 0 if allow else DeniedError.exit_code

@@ -56,12 +56,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     image = parse_located(arguments.reference)
     memory = ReadOnlyRollbackStore(memory_of(arguments))
     policy = policy_of(arguments, memory=memory)
-    told = explain(
+    account = explain(
         image,
         policy=policy,
         memory=memory,
         reader=saved_reader(arguments.evidence) if arguments.evidence else None,
         options=registry_of(arguments),
     )
-    console.result(account_text(told, policy), account_document(told, policy))
-    return 0 if told.verdict.allowed else DeniedError.exit_code
+    console.result(account_text(account, policy), account_document(account, policy))
+    return 0 if account.verdict.allowed else DeniedError.exit_code

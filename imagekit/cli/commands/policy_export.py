@@ -200,9 +200,11 @@ def _document(
         "target": export.target,
         "dry_run": arguments.dry_run,
         "folder": str(arguments.to) if files else None,
-        "documents": [{"name": one.name, "text": one.text} for one in export.documents],
+        "documents": [
+            {"name": document.name, "text": document.text} for document in export.documents
+        ],
         "losses": [
-            {"code": one.code, "effect": one.effect, "rule": one.rule, "message": one.message}
-            for one in export.losses
+            {"code": loss.code, "effect": loss.effect, "rule": loss.rule, "message": loss.message}
+            for loss in export.losses
         ],
     }

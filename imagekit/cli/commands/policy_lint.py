@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "policies": linted.policies,
         "errors": linted.errors,
         "warnings": linted.warnings,
-        "diagnostics": [diagnostic_document(each) for each in linted.diagnostics],
+        "diagnostics": [diagnostic_document(diagnostic) for diagnostic in linted.diagnostics],
     }
     policies = _count(linted.policies, "policy", "policies")
     if linted.errors:

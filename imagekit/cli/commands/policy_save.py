@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         options=registry_of(arguments),
     )
     console.note(f"  {saved.signatures} signatures and attestations in {arguments.to}")
-    for text in (*(one.message for one in saved.notes), *saved.unread):
+    for text in (*(note.message for note in saved.notes), *saved.unread):
         console.note(f"  {console.paint('!', 'warn')} not as it should be: {plain(text)}")
     shown = wanted.location.shown(str(saved.reference))
     console.result(

@@ -64,13 +64,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for table, policy in zip(tables, policies, strict=True):
         console.note(f"{table.file}: {policy.name} version {policy.version}")
         tested = []
-        for one in run_table(table, policy, options):
-            tested.append(one)
+        for result in run_table(table, policy, options):
+            tested.append(result)
             if not console.json:
-                console.result(_line(one, console), {})
+                console.result(_line(result, console), {})
         done.append((table, policy, tested))
     _finish(done, arguments.junit, console)
-    return 0 if all(one.passed for *_, tested in done for one in tested) else DeniedError.exit_code
+    return (
+        0
+        if all(result.passed for *_, tested in done for result in tested)
+        else DeniedError.exit_code
+    )
 
 
 def _finish(
@@ -80,29 +84,29 @@ def _finish(
         from imagekit.cli.junit import write
 
         write(junit, [(str(table.file), tested) for table, _, tested in done])
-    every = [one for *_, tested in done for one in tested]
-    failed = sum(not one.passed for one in every)
+    every = [result for *_, tested in done for result in tested]
+    failed = sum(not result.passed for result in every)
     if console.json:
         console.result("", _document(done, failed=failed, passed=len(every) - failed))
     else:
         console.result(f"{len(every) - failed} as expected, {failed} not", {})
 
 
-def _line(one: "Tested", console: Console) -> str:
+def _line(result: "Tested", console: Console) -> str:
     """Return the line of a case; where it failed, with all that was found."""
     from imagekit.policy.findings import plain
     from imagekit.verify.verdict_text import text
 
-    name = plain(one.case.name)
-    if one.passed:
-        code = f" {one.case.code}" if one.case.code else ""
-        return f"  {console.paint('✓', 'good')} {name}: {one.case.expect}{code}"
-    lines = [f"  {console.paint('✗', 'bad')} {name}: {one.why_not}"]
-    if one.verdict is not None:
-        lines += [f"      {line}" for line in text(one.verdict).splitlines()]
-    if one.error is not None:
-        lines.append(f"      {plain(one.error.message)}")
-        lines += [f"      {plain(one.error.hint)}"] if one.error.hint else []
+    name = plain(result.case.name)
+    if result.passed:
+        code = f" {result.case.code}" if result.case.code else ""
+        return f"  {console.paint('✓', 'good')} {name}: {result.case.expect}{code}"
+    lines = [f"  {console.paint('✗', 'bad')} {name}: {result.why_not}"]
+    if result.verdict is not None:
+        lines += [f"      {line}" for line in text(result.verdict).splitlines()]
+    if result.error is not None:
+        lines.append(f"      {plain(result.error.message)}")
+        lines += [f"      {plain(result.error.hint)}"] if result.error.hint else []
     return "\n".join(lines)
 
 
@@ -121,22 +125,22 @@ def _document(
                     "version": policy.version,
                     "digest": str(policy.digest),
                 },
-                "cases": [_case(one) for one in tested],
+                "cases": [_case(result) for result in tested],
             }
             for table, policy, tested in done
         ],
     }
 
 
-def _case(one: "Tested") -> dict[str, object]:
+def _case(result: "Tested") -> dict[str, object]:
     from imagekit.verify.verdict_text import document
 
-    error = one.error
+    error = result.error
     return {
-        "name": one.case.name,
-        "passed": one.passed,
-        "why_not": one.why_not,
-        "verdict": document(one.verdict) if one.verdict is not None else None,
+        "name": result.case.name,
+        "passed": result.passed,
+        "why_not": result.why_not,
+        "verdict": document(result.verdict) if result.verdict is not None else None,
         "error": {"code": error.code, "message": error.message, "hint": error.hint}
         if error
         else None,

@@ -62,16 +62,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         checked = (guard(arguments.path, policy=policy, asked=asked),)
     else:
         checked = check(arguments.path, policy=policy, asked=asked)
-    good = all(one.verdict.allowed for one in checked)
+    good = all(image.verdict.allowed for image in checked)
     console.result(
-        "\n".join(text(one.verdict) for one in checked),
+        "\n".join(text(image.verdict) for image in checked),
         {
             "schema": 1,
             "decision": "allow" if good else "deny",
             "path": str(arguments.path),
             "images": [
-                dict(document(one.verdict)) | {"kind": str(one.kind), "image": one.image}
-                for one in checked
+                dict(document(image.verdict)) | {"kind": str(image.kind), "image": image.image}
+                for image in checked
             ],
         },
     )

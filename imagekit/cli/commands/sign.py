@@ -75,11 +75,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "attached": [
                 {
                     "image": str(target.digest),
-                    "what": one.kind,
-                    "digest": str(one.reference.digest),
-                    "new": one.new,
+                    "what": artifact.kind,
+                    "digest": str(artifact.reference.digest),
+                    "new": artifact.new,
                 }
-                for target, one in done.attached
+                for target, artifact in done.attached
             ],
         },
     )

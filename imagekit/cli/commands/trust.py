@@ -223,11 +223,17 @@ def _document(done: "Installation") -> dict[str, object]:
     return {
         "schema": 1,
         "changes": [
-            {"path": str(one.path), "change": one.verb, "why": one.why, "diff": one.diff()}
-            for one in done.changes
+            {
+                "path": str(change.path),
+                "change": change.verb,
+                "why": change.why,
+                "diff": change.diff(),
+            }
+            for change in done.changes
         ],
         "remarks": [
-            {"code": one.code, "message": one.message, "hint": one.hint} for one in done.remarks
+            {"code": remark.code, "message": remark.message, "hint": remark.hint}
+            for remark in done.remarks
         ],
     }
 
@@ -236,36 +242,42 @@ def _show(files: "HostFiles", console: Console) -> int:
     from imagekit.hosts.engines.install import show
 
     states = show(files)
-    lines = [f"{one.state:<9} {one.file.path}" for one in states]
-    document = [{"path": str(one.file.path), "state": one.state} for one in states]
+    lines = [f"{installed.state:<9} {installed.file.path}" for installed in states]
+    document = [
+        {"path": str(installed.file.path), "state": installed.state} for installed in states
+    ]
     console.result("\n".join(lines or ["nothing is installed"]), {"schema": 1, "files": document})
-    return 0 if all(one.state == "installed" for one in states) else DeniedError.exit_code
+    return (
+        0 if all(installed.state == "installed" for installed in states) else DeniedError.exit_code
+    )
 
 
 def _test(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.hosts.engines.install import try_engines
     from imagekit.oci.reference import parse_reference
 
-    good, bad = (str(parse_reference(one)) for one in (arguments.good, arguments.bad))
+    good, bad = (str(parse_reference(reference)) for reference in (arguments.good, arguments.bad))
     tries = try_engines(good, bad)
     if not tries:
         raise InputError("no engine on this host can pull", code="NO_ENGINE")
     lines = [f"{'engine':<9} {'good image':<11} bad image"]
-    for one in tries:
+    for attempt in tries:
         pulled, refused = (
-            "pulled" if one.good.pulled else "REFUSED",
-            "PULLED" if one.bad.pulled else "refused",
+            "pulled" if attempt.good.pulled else "REFUSED",
+            "PULLED" if attempt.bad.pulled else "refused",
         )
-        lines.append(f"{one.engine:<9} {pulled:<11} {refused}")
-        lines += [f"          {said}" for said in (one.good.last_line, one.bad.last_line) if said]
+        lines.append(f"{attempt.engine:<9} {pulled:<11} {refused}")
+        lines += [
+            f"          {line}" for line in (attempt.good.last_line, attempt.bad.last_line) if line
+        ]
     document = [
         {
-            "engine": one.engine,
-            "good": {"pulled": one.good.pulled, "said": one.good.last_line},
-            "bad": {"pulled": one.bad.pulled, "said": one.bad.last_line},
-            "right": one.right,
+            "engine": attempt.engine,
+            "good": {"pulled": attempt.good.pulled, "said": attempt.good.last_line},
+            "bad": {"pulled": attempt.bad.pulled, "said": attempt.bad.last_line},
+            "right": attempt.right,
         }
-        for one in tries
+        for attempt in tries
     ]
     console.result("\n".join(lines), {"schema": 1, "engines": document})
-    return 0 if all(one.right for one in tries) else DeniedError.exit_code
+    return 0 if all(attempt.right for attempt in tries) else DeniedError.exit_code

@@ -43,12 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Answer; every error is a no with its reason."""
     try:
-        allowed, said = _answer(arguments)
+        allowed, reason = _answer(arguments)
     except ImagekitError as error:
-        said = f"imagekit: refused, as there is no verdict: {error.message}"
-        console.result(said, {"schema": 1, "allow": False, "reason": said})
+        reason = f"imagekit: refused, as there is no verdict: {error.message}"
+        console.result(reason, {"schema": 1, "allow": False, "reason": reason})
         return error.exit_code
-    console.result(said, {"schema": 1, "allow": allowed, "reason": said})
+    console.result(reason, {"schema": 1, "allow": allowed, "reason": reason})
     return 0 if allowed else DeniedError.exit_code
 
 

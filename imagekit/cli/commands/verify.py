@@ -127,8 +127,8 @@ def _elsewhere(references: Sequence[str], place: str, verifier: "Verifier") -> "
 def _many(judged: "Iterable[Judged]", console: Console, issue: "Issue | None") -> int:
     """Print each as it comes, the document of all at the end; return the worst exit code."""
     documents, worst = [], 0
-    for one in judged:
-        shown, shown_document, code = _told(one, issue, console)
+    for judgement in judged:
+        shown, shown_document, code = _told(judgement, issue, console)
         worst = max(worst, code)
         if console.json:
             documents.append(shown_document)
@@ -140,30 +140,34 @@ def _many(judged: "Iterable[Judged]", console: Console, issue: "Issue | None") -
 
 
 def _told(
-    one: "Judged", issue: "Issue | None", console: Console
+    judgement: "Judged", issue: "Issue | None", console: Console
 ) -> tuple[str, dict[str, object], int]:
     """Return text, document and exit code of a verdict, and of its summary if one is issued."""
-    shown, shown_document, code = _shown(one)
-    if one.verdict is not None and (one.verdict.digest is not None or issue is not None):
-        summary = issued(one.verdict, issue, console)
+    shown, shown_document, code = _shown(judgement)
+    if judgement.verdict is not None and (
+        judgement.verdict.digest is not None or issue is not None
+    ):
+        summary = issued(judgement.verdict, issue, console)
         shown = "\n".join(filter(None, (shown, summary.text)))
         shown_document |= summary.document
     return shown, shown_document, code
 
 
-def _shown(one: "Judged") -> tuple[str, dict[str, object], int]:
+def _shown(judgement: "Judged") -> tuple[str, dict[str, object], int]:
     from imagekit.policy.findings import plain
     from imagekit.verify.verdict_text import document, text
 
-    if one.verdict is not None:
-        code = 0 if one.verdict.allowed else DeniedError.exit_code
-        return text(one.verdict), document(one.verdict), code
-    fault = one.error
+    if judgement.verdict is not None:
+        code = 0 if judgement.verdict.allowed else DeniedError.exit_code
+        return text(judgement.verdict), document(judgement.verdict), code
+    fault = judgement.error
     message, hint = (plain(fault.message), plain(fault.hint)) if fault else ("", "")
     error = {"code": fault.code if fault else "", "message": message, "hint": hint}
-    lines = f"no verdict  {plain(one.reference)}\n  {message}" + (f"\n  {hint}" if hint else "")
+    lines = f"no verdict  {plain(judgement.reference)}\n  {message}" + (
+        f"\n  {hint}" if hint else ""
+    )
     code = fault.exit_code if fault else 1
-    return lines, {"schema": 1, "reference": one.reference, "error": error}, code
+    return lines, {"schema": 1, "reference": judgement.reference, "error": error}, code
 
 
 def _listed(file: Path | None) -> list[str]:
@@ -181,9 +185,9 @@ def _listed(file: Path | None) -> list[str]:
         lines = [line.strip() for line in raw.decode().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: {error}", code="BAD_LIST") from error
-    found = [line for line in lines if line and not line.startswith("#")]
-    if len(found) > MAX_REFERENCES:
+    references = [line for line in lines if line and not line.startswith("#")]
+    if len(references) > MAX_REFERENCES:
         raise InputError(
             f"{file} lists too many images; {MAX_REFERENCES} are the most", code="BAD_LIST"
         )
-    return found
+    return references
