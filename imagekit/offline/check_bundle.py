@@ -1,4 +1,4 @@
-"""The last look before a runtime starts a bundle: ``imagekit receipt guard``."""
+"""The last check before a runtime starts a bundle: ``imagekit receipt guard``."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from imagekit.policy.ruleset import OpenedPolicy
 
 
 def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:
-    """Check that a bundle is a staged one with a good receipt, and let it use that very version.
+    """Check that a bundle is a staged one with a valid receipt, and make it use the same version.
 
     The path of a staged bundle is a link, which may lead to a newer version a moment later: where
-    the verdict allows it, ``config.json`` is written anew with the path of what was checked.
+    the verdict allows it, ``config.json`` is rewritten with the path of what was checked.
 
     Args:
         bundle: what a workload manager made of a staged bundle for one job.

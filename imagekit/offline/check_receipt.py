@@ -35,7 +35,7 @@ class Checked(Struct, frozen=True, kw_only=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What is asked of staged images besides a good receipt."""
+    """What is required of staged images besides a valid receipt."""
 
     reference: Reference | None = None
     """The image that it must be; any that the policy allows by default."""
@@ -58,8 +58,8 @@ def check(
 
     Raises:
         NotFoundError: there is no receipt, or nothing is staged there.
-        DocumentError: what lies in its place is none.
-        IntegrityError: what is staged is no such thing.
+        DocumentError: the file in its place is no receipt.
+        IntegrityError: what is staged is of another kind.
     """
     context = ReceiptContext(
         policy=policy,
@@ -169,7 +169,7 @@ def _fault(receipt: Receipt, reference: Reference | None) -> Finding | None:
 
 
 def _place_fault(path: Path, owners: frozenset[int]) -> Finding | None:
-    """Return the finding that somebody else could exchange the bytes after they were checked."""
+    """Return the finding that another user could exchange the bytes after they were checked."""
     for place in (path, *path.parents):
         with storage_errors(f"the path {place}"):
             status = place.stat()
@@ -177,7 +177,7 @@ def _place_fault(path: Path, owners: frozenset[int]) -> Finding | None:
             return _not_ours(*_stranger(place, status.st_uid))
         writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if writable and not status.st_mode & stat.S_ISVTX:
-            return _not_ours(f"others may write to {place}", f"take that away: chmod go-w {place}")
+            return _not_ours(f"others may write to {place}", f"forbid it: chmod go-w {place}")
     return None
 
 
@@ -185,7 +185,7 @@ def _stranger(path: Path, owner: int) -> tuple[str, str]:
     """Return what is wrong with an owner who is neither root nor this user, and what to do."""
     if owner == unknown_owner():
         return (
-            f"this user namespace does not tell whose {path} is",
+            f"in this user namespace the owner of {path} is not known",
             "check it outside of the namespace",
         )
     return f"{path} belongs to user {owner}", "name who may own it: --owner USER"

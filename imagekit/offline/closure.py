@@ -2,9 +2,9 @@
 
 What must hold:
 
-1. The image itself is whole, or it is an error; a platform that an index lists and the registry
-   lacks is told, and so is one that was not asked for.
-2. What is attached may be junk by strangers: what cannot be read is left out and told, and what is
+1. The image itself is complete, or it is an error; a platform that an index lists and the registry
+   lacks is reported, and so is one that was not asked for.
+2. What is attached may come from anybody: what cannot be read is left out and reported, and what is
    read is bounded in number and bytes.
 """
 
@@ -32,11 +32,11 @@ MAX_ATTACHED = 1024
 MAX_ATTACHED_BYTES = 1 << 30
 _DEPTH = 3
 _TAGS = (".sig", ".att", ".sbom")
-"""What cosign writes tags of, beside an image, in its older formats."""
+"""The suffixes of cosign's tags beside an image (SIGNATURE_SPEC, "Tag-based Discovery")."""
 
 
 class Closure(Struct, frozen=True, kw_only=True):
-    """What belongs to one image, each thing once, in the order in which it can be written."""
+    """What belongs to one image, each document once, in the order in which it can be written."""
 
     image: PinnedReference
     manifests: tuple[RawManifest, ...]
@@ -48,11 +48,11 @@ class Closure(Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, RawManifest], ...]
     """The tags of the legacy forms."""
     left_out: tuple[str, ...]
-    """What was not taken, and why, for people."""
+    """What was not taken, and why, for messages."""
 
     @property
     def top(self) -> RawManifest:
-        """What the reference points to."""
+        """The manifest or index that the reference points to."""
         return self.manifests[-1]
 
     @property
@@ -77,7 +77,10 @@ class _Walk(Struct):
             self.blobs.setdefault(blob.digest, blob)
 
     def referrers(self, subject: RawManifest, *, depth: int = 0) -> None:
-        """Take what is attached to a manifest, and to that."""
+        """Take what is attached to a manifest, and to what is attached.
+
+        image-spec manifest.md, ``subject``: a referrer is a manifest, and may have referrers.
+        """
         if depth == _DEPTH:
             return
         for entry in self.reader.referrers(self.image.with_digest(subject.digest)):
@@ -105,8 +108,8 @@ class _Walk(Struct):
         """Return a manifest with all its blobs noted, or None with the reason noted."""
         if len(self.attached) + len(self.tags) >= MAX_ATTACHED:
             raise InputError(
-                f"more than {MAX_ATTACHED} things are attached to {self.image}",
-                hint="somebody flooded it; ask who may push there",
+                f"more than {MAX_ATTACHED} artifacts are attached to {self.image}",
+                hint="check who may push there",
                 code="TOO_MANY",
             )
         try:
@@ -152,8 +155,8 @@ def find_closure(
         reader: where it is.
         image: the image, by the digest that was judged.
         platforms: which manifests of an index are wanted, as ``linux/amd64``; all by default.
-        unread: what the index lists and the verdict does not speak for: it is left out, also where
-            the registry has it now.
+        unread: what the index lists and the verdict is not about: it is left out, also where the
+            registry has it now.
 
     Raises:
         RegistryError: the registry did not answer.
@@ -224,7 +227,7 @@ def _child(walk: _Walk, entry: Descriptor, platforms: Sequence[str]) -> RawManif
 
 
 def matches(platform: str, wanted: str) -> bool:
-    """Return whether a platform is what somebody asked for; a variant may be left out."""
+    """Return whether a platform is the wanted one, whose variant may be left out."""
     return platform == wanted or platform.startswith(f"{wanted}/")
 
 

@@ -19,7 +19,7 @@ MEGA = 1_000_000
 PutPieces = Callable[[Repository, Descriptor, Iterator[bytes]], None]
 """Stores a blob that comes in pieces, whole or not at all."""
 Name = Callable[[TaggedReference, RawManifest], None]
-"""Lets a tag point to an image."""
+"""Makes a tag point to an image."""
 
 
 class Copied(Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Copied(Struct, frozen=True, kw_only=True):
 
 
 def check_blobs(reader: RegistryReader, closure: Closure, *, progress: Progress) -> None:
-    """Read every blob once, so that nothing is copied of an image that is damaged anywhere.
+    """Read every blob once, so that no part of a damaged image is copied.
 
     Raises:
         IntegrityError: bytes differ from their digest.
@@ -45,7 +45,7 @@ def check_blobs(reader: RegistryReader, closure: Closure, *, progress: Progress)
             for piece in pieces:
                 done += len(piece)
                 progress(Advanced(stage="check", done=done, total=closure.size))
-    summary = f"{len(closure.blobs)} blobs, {done / MEGA:.1f} MB, as their digests say"
+    summary = f"{len(closure.blobs)} blobs, {done / MEGA:.1f} MB, digests correct"
     progress(Done(stage="check", summary=summary, seconds=time.monotonic() - began))
 
 
@@ -67,11 +67,11 @@ def copy(
         closure: what belongs to it.
         to: the repository that it gets into, and where that is.
         put: writes blobs.
-        progress: is told what happens.
-        name: lets the tag point to the image; where it is left out, a tag of another image moves.
+        progress: gets the events.
+        name: makes the tag point to the image; where it is left out, a tag of another image moves.
 
     Raises:
-        RegistryError: one of both sides refused or did not answer.
+        RegistryError: one of the two registries refused or did not answer.
         IntegrityError: bytes differ from their digest.
     """
     progress(Started(stage="copy", detail=str(to)))
@@ -85,6 +85,8 @@ def copy(
             sent += blob.size
         done += blob.size
         progress(Advanced(stage="copy", done=done, total=closure.size))
+    # distribution-spec, "Pushing Manifests": a registry may refuse one whose blobs it does not
+    # have, and an index before its manifests.
     for raw in (*closure.manifests, *closure.attached):
         writer.put_manifest(repository, raw.media_type, raw.raw)
     for tag, raw in closure.tags:
@@ -101,7 +103,7 @@ def copy(
 
 
 def _merged(writer: RegistryWriter, reference: TaggedReference, raw: RawManifest) -> bool:
-    """Write a tag of the legacy forms, unless that would take signatures of others away.
+    """Write a tag of the legacy forms, unless that would remove signatures of others.
 
     Returns:
         Whether all signatures are there now.
@@ -123,7 +125,7 @@ def _layers_of(reader: RegistryReader, reference: TaggedReference) -> frozenset[
 
 
 def _layers(raw: RawManifest) -> frozenset[object]:
-    """Return what tells the layers apart: several signatures may be of one payload."""
+    """Return what identifies the layers: several signatures may be of one payload."""
     parsed = parse_manifest(raw.raw, raw.media_type)
     if isinstance(parsed, Index):
         return frozenset({raw.digest})

@@ -1,4 +1,4 @@
-"""One file for the way to where no registry is: ``imagekit export``."""
+"""One file for a site without a registry: ``imagekit export``."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ class PolicyFiles(Struct, frozen=True, kw_only=True):
     files: Mapping[str, bytes]
     """The policy's own, its signature's where it has one, and those of keys and trusted roots."""
     name: str
-    """What the policy's file is called."""
+    """The name of the policy's file."""
 
 
 class Export(Struct, frozen=True, kw_only=True):
@@ -84,16 +84,16 @@ def export(
     options: ExportOptions | None = None,
     progress: Progress,
 ) -> Export:
-    """Verify an image, then write it with all that proves something about it into one file.
+    """Verify an image, then write it with everything that is attached to it into one file.
 
     Args:
         reference: the image.
         file: the archive, an OCI layout in a tar file; it appears whole or not at all.
         judge: judges the image by the policy.
         reader: where the image is.
-        policy: what is enclosed, so that the receiver can judge alike.
+        policy: is enclosed, so that the receiver can judge by the same one.
         options: what goes into the file.
-        progress: is told what happens.
+        progress: gets the events.
 
     Raises:
         PolicyError: the policy names files outside of its folder, which cannot be enclosed.
@@ -144,7 +144,7 @@ def _write(file: Path, contents: Sequence[MemberContent], *, progress: Progress)
 
 
 def enclose(path: Path, policy: OpenedPolicy) -> PolicyFiles:
-    """Read the files that go along with a policy that was loaded.
+    """Read the files that are enclosed with a policy that was loaded.
 
     Args:
         path: the policy's file.
@@ -164,7 +164,7 @@ def enclose(path: Path, policy: OpenedPolicy) -> PolicyFiles:
         pure = PurePosixPath(named)
         if pure.is_absolute() or ".." in pure.parts:
             raise PolicyError(
-                f"the policy names `{named}`, which is outside of its folder and cannot go along",
+                f"the policy names `{named}`, outside of its folder, which cannot be enclosed",
                 hint="move the file beside the policy, or write the key into the policy",
                 code="policy/outside",
             )
@@ -227,7 +227,12 @@ def _contents(
 
 
 def _listed(closure: Closure) -> Iterator[Descriptor]:
-    """Yield the entries of index.json: what has a name, and what is attached."""
+    """Yield the entries of index.json: what has a name, and what is attached.
+
+    image-spec image-layout.md, "index.json file": the annotation names a descriptor. Entries for
+    what is attached are like those of a registry's referrers (distribution-spec, "Listing
+    Referrers"), so that a reader finds them without reading every manifest.
+    """
     name = closure.image.repository.name
     named = {REF_NAME: f"{name}:{closure.image.tag}"} if closure.image.tag else NOTHING
     yield replace(closure.top.descriptor, annotations=named)

@@ -77,7 +77,7 @@ def parse_record(raw: bytes) -> Exported:
     """Read a record from its exact bytes.
 
     Raises:
-        DocumentError: it is none (code ``BAD_ARCHIVE``).
+        DocumentError: it is malformed (code ``BAD_ARCHIVE``).
     """
     document = strictjson.loads(raw, what="the export's record")
     fields = Fields.of(document, what="the export's record", code=BAD_ARCHIVE)
@@ -141,10 +141,10 @@ def _digest(fields: Fields, key: str) -> Digest:
 
 
 def check_path(path: str, *, what: str) -> None:
-    """Check a path that may stand in an archive: relative, printable, and leading nowhere else.
+    """Check that a path is one that an archive may have: relative, printable, without ``..``.
 
     Raises:
-        DocumentError: it is another (code ``BAD_ARCHIVE``).
+        DocumentError: it is not (code ``BAD_ARCHIVE``).
     """
     limit = 1024
     parts = path.split("/")

@@ -62,7 +62,7 @@ class ImageStore(Struct, frozen=True, kw_only=True):
         """Return the images in it.
 
         Raises:
-            DocumentError: its table is none.
+            DocumentError: its table is malformed.
             RegistryError: it cannot be read.
         """
         table = self.folder / f"{self.driver}-images" / "images.json"
@@ -73,7 +73,7 @@ class ImageStore(Struct, frozen=True, kw_only=True):
 
         Raises:
             NotFoundError: a layer is not there.
-            DocumentError: a table is none.
+            DocumentError: a table is malformed.
         """
         roots = [("image", self.folder / f"{self.driver}-images" / image.image)]
         for number, layer in enumerate(self._chain(image.layer)):
@@ -85,7 +85,7 @@ class ImageStore(Struct, frozen=True, kw_only=True):
 
         Raises:
             NotFoundError: a layer is not there.
-            DocumentError: a table is none.
+            DocumentError: a table is malformed.
         """
         below = ("vfs", "dir", "") if self.driver == "vfs" else ("overlay", "", "diff")
         base = self.folder / below[0] / below[1]
@@ -117,10 +117,10 @@ class ImageStore(Struct, frozen=True, kw_only=True):
                 raise NotFoundError(f"the store {self.folder} has no layer {layer[:12]}")
             yield layer
             layer = parents[layer]
-        raise DocumentError(f"the store {self.folder} has an image without an end")
+        raise DocumentError(f"the store {self.folder} has an image of over {_MAX_LAYERS} layers")
 
     def open_to_all(self) -> None:
-        """Let every user read the tables, as an additional store wants it; not the files in images.
+        """Let every user read the tables, as an additional store requires; not the images' files.
 
         Raises:
             RegistryError: it cannot be changed.
@@ -183,7 +183,7 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         return own.in_storage(self.folder, self.runroot, self.driver)
 
     def _forget(self) -> None:
-        """Remove Podman's record of containers, which holds paths of the last time; it has none.
+        """Remove Podman's record of containers: it has paths of the last run, and no containers.
 
         Raises:
             RegistryError: it cannot be removed.
@@ -218,11 +218,11 @@ def _image(entry: Mapping[str, Any]) -> StoredImage:
 
 
 def _hex(value: object, *, empty: bool = False) -> str:
-    """Return an id, which becomes a part of a path: nothing else may be in its place."""
+    """Return an id, which becomes a part of a path, so nothing else is accepted."""
     if empty and value == "":
         return ""
     if not isinstance(value, str) or len(value) != _ID or not _HEX.issuperset(value):
-        raise DocumentError("the store has an id that is none")
+        raise DocumentError("the store has a malformed id")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The other end of ``imagekit export``: verified again, then placed: ``imagekit import``."""
+"""Placing what ``imagekit export`` wrote, after verifying it again: ``imagekit import``."""
 
 import shutil
 import tempfile
@@ -53,7 +53,7 @@ Judge = Callable[[LocatedReference, RegistryReader], Verdict]
 
 
 class Imported(Struct, frozen=True, kw_only=True):
-    """The verdict, and where the image is now, if the verdict allowed that."""
+    """The verdict, and where the image is now, if the verdict allowed it."""
 
     verdict: Verdict
     record: Exported
@@ -71,7 +71,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
-    """How things are reached, and whether anything is written."""
+    """How registries are reached, and whether anything is written."""
 
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     dry_run: bool = False
@@ -81,10 +81,10 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def opened(file: Path) -> Iterator[tuple[Archive, Exported]]:
-    """Open an exported file; its record and its table of contents agree.
+    """Open an exported file, whose record must agree with its table of contents.
 
     Raises:
-        DocumentError: it is none (code ``BAD_ARCHIVE``).
+        DocumentError: it is not one (code ``BAD_ARCHIVE``).
         IntegrityError: a small file in it is not what the record says.
         RegistryError: it cannot be read.
     """
@@ -104,7 +104,7 @@ def opened(file: Path) -> Iterator[tuple[Archive, Exported]]:
 
 @contextmanager
 def enclosed_policy(archive: Archive, record: Exported) -> Iterator[Path]:
-    """Lay the enclosed policy and its files out in a folder that is gone afterwards.
+    """Write the enclosed policy and its files into a folder that is gone afterwards.
 
     Raises:
         DocumentError: there is none.
@@ -139,14 +139,14 @@ def import_archive(
         archive: the open file.
         record: its record.
         to: ``oci:FOLDER``, ``HOST[/PREFIX]`` or ``containers-storage``.
-        judge: judges a reference by a policy that the receiver trusts, reading as it is told.
+        judge: judges a reference by a policy that the receiver trusts, with the given reader.
         make_podman: makes Podman, where the image goes into its storage.
         options: how registries are reached.
-        progress: is told what happens.
+        progress: gets the events.
 
     Raises:
         IntegrityError: bytes differ from their digest; nothing was placed.
-        DocumentError: the archive holds what belongs to nothing; nothing was placed.
+        DocumentError: the archive has blobs that do not belong to the image; nothing was placed.
         InputError: the tag is another image's at the destination, and was not to be moved.
         ImagekitError: there was no verdict, or the destination failed.
     """
@@ -158,7 +158,7 @@ def import_archive(
         return Imported(verdict=verdict, record=record)
     if pinned.digest != record.digest:
         raise IntegrityError(
-            f"{archive.folder} says that it holds {record.digest}, and holds {pinned.digest}",
+            f"the record of {archive.folder} is for {record.digest}, and it holds {pinned.digest}",
             code="CONTENT_DIGEST_MISMATCH",
         )
     closure = find_closure(reader, pinned, unread=verdict.unread)
@@ -190,7 +190,8 @@ def _compare(archive: Archive, record: Exported) -> None:
         if archive.members[path].size != member.size:
             raise _altered(archive, path)
         if path.startswith(f"{BLOBS}/"):
-            # Their bytes are checked when they are read: the name is the digest.
+            # image-spec image-layout.md, Blobs: the path is the digest, by which the bytes are
+            # checked when they are read.
             if path != f"{BLOBS}/{member.digest.algorithm}/{member.digest.hex}":
                 raise _altered(archive, path)
         elif path in {INDEX_FILE, LAYOUT_FILE} or path.startswith(f"{POLICY_FOLDER}/"):
@@ -210,7 +211,7 @@ def _altered(archive: Archive, path: str) -> IntegrityError:
 
 
 def _no_more(archive: Archive, closure: Closure) -> None:
-    """Refuse blobs that belong to nothing: they would travel unseen."""
+    """Refuse blobs that do not belong to the image: they would be copied unchecked."""
     raws = (*closure.manifests, *closure.attached, *(raw for _, raw in closure.tags))
     known = {raw.digest for raw in raws} | {blob.digest for blob in closure.blobs}
     paths = {f"{BLOBS}/{digest.algorithm}/{digest.hex}" for digest in known}
@@ -307,10 +308,10 @@ def _claim(
     location: Location,
     progress: Progress,
 ) -> None:
-    """Let the tag point to the image, as a publish does: only if nobody else has written it.
+    """Make the tag point to the image, as a publish does: only if no other process wrote it.
 
     Raises:
-        InputError: it is another image's, or that cannot be told; it was not moved.
+        InputError: it is another image's, or that is not known; it was not moved.
     """
     del progress
     try:
@@ -323,13 +324,13 @@ def _claim(
 def _refuse_taken(
     held: PinnedReference | None, tag: TaggedReference, mine: Digest, *, location: Location
 ) -> None:
-    """Refuse to take a tag from another image: which tags are immutable, no file can tell."""
+    """Refuse to move a tag from another image: no file shows which tags are immutable."""
     if held is None or held.digest == mine:
         return
     raise InputError(
         f"{location.shown(str(tag))} is {held.digest.short} there, and not {mine.short}",
         hint="a tag of a version is never moved: import it elsewhere; if this one moves, as "
-        "`latest` does, say --move-tag",
+        "`latest` does, use --move-tag",
         code=TAG_TAKEN,
     )
 
@@ -341,7 +342,7 @@ def _into_storage(
     *,
     progress: Progress,
 ) -> Imported:
-    """Let Podman pull from a layout that is gone afterwards; its storage keeps no signatures."""
+    """Have Podman pull from a layout that is gone afterwards; its storage keeps no signatures."""
     closure = done.closure
     if closure is None:
         return done
@@ -362,7 +363,7 @@ def _into_storage(
 
 
 def spooled(put_blob: Callable[[Repository, Descriptor, Path], None]) -> PutPieces:
-    """Return what stores pieces by a temporary file: a registry wants to be sent one again."""
+    """Return what stores pieces by a temporary file: an upload may have to be sent again."""
 
     def put(repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]) -> None:
         with storage_errors("the temporary folder"), tempfile.NamedTemporaryFile() as file:
@@ -375,7 +376,7 @@ def spooled(put_blob: Callable[[Repository, Descriptor, Path], None]) -> PutPiec
 
 
 def _room(folder: Path, closure: Closure) -> None:
-    """Refuse before anything is written where the disk has no room for all of it."""
+    """Refuse to begin where the disk has no room for all of it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with storage_errors(f"the layout {folder}"):
         free = shutil.disk_usage(there).free

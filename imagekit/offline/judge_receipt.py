@@ -1,10 +1,10 @@
-"""Whether a receipt is good enough for a node to run what was staged: offline, by its policy.
+"""Whether a node may run what was staged, by its receipt: offline, by the node's policy.
 
-What must hold:
+What must hold (for summaries: SLSA VSA, "How to verify"):
 
-1. The policy speaks of the image, has not expired, and denies neither digest nor signer.
+1. The policy has a rule for the image, has not expired, and denies neither digest nor signer.
 2. The rule relies on verification summaries: ``proof: vsa``, or an attestation of type ``vsa``; it
-   says by which verifiers, and by whose signatures.
+   lists the verifiers, and whose signatures count.
 3. The receipt is signed by one of these, is about this image and its name, says PASSED, and is of
    a listed verifier and policy, with all levels, and young enough.
 4. The staged bytes are those that it was signed for.
@@ -42,7 +42,7 @@ _HINTS = {
     "REVOKED": "stage another version of the image",
 }
 _NO_SUMMARY = frozenset({"WRONG_PREDICATE_TYPE", "DIGEST_MISMATCH"})
-_HINT = "stage the image again, as the policy of nodes wants it: imagekit stage --verifier-id URI"
+_HINT = "stage the image again, as the policy of nodes has it: imagekit stage --verifier-id URI"
 
 
 class ReceiptContext(Struct, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ def _findings(
         yield error(
             "policy",
             "NO_VERIFIER",
-            f"the rule {rule.glob} relies on nobody's receipts",
+            f"the rule {rule.glob} relies on no verifier's receipts",
             hint="write for nodes: proof: vsa, vsa: {verifierIds: [URI], maxAge: 30d}, and as "
             "authorities the keys that sign receipts",
         )
@@ -125,7 +125,7 @@ def _findings(
 def demand_of(rule: ImageRule) -> Demand | None:
     """Return whose receipts the rule relies on; None where it relies on none."""
     if rule.proof is Proof.VSA and isinstance(rule.vsa, VsaCondition):
-        # Which one bundle cannot reach, it does not reach.
+        # One bundle is the signature of one signer, so it can meet no higher threshold.
         enough = rule.threshold <= 1
         return Demand(authorities=rule.authorities, condition=rule.vsa) if enough else None
     for required in rule.attestations:
@@ -135,9 +135,9 @@ def demand_of(rule: ImageRule) -> Demand | None:
 
 
 def _relied_on(evidence: ImageEvidence, receipt: Receipt, demand: Demand) -> Evidence | Refusal:
-    """Return the evidence that the receipt is, or why nobody relies on it.
+    """Return the receipt as evidence, or why it is not relied on.
 
-    Whose signature counts, and what a summary must say, is decided as for images in registries.
+    Whose signature counts, and what a summary must have, is decided as for images in registries.
     """
     (result,) = evidence.results
     if isinstance(result, Refusal):
@@ -156,7 +156,7 @@ def _relied_on(evidence: ImageEvidence, receipt: Receipt, demand: Demand) -> Evi
 def _evidence(
     raw: bytes, receipt: Receipt, rule: ImageRule, *, demand: Demand, context: ReceiptContext
 ) -> ImageEvidence:
-    """Return what the image is judged from: the receipt is all that lies beside it."""
+    """Return what the image is judged from: only the receipt is attached to it."""
     candidate = Candidate(form=Form.BUNDLE, source=Digest.of(raw), raw=raw)
     trusted = TrustedSigners(
         authorities=demand.authorities,
@@ -176,7 +176,7 @@ def _evidence(
 def _time_fault(receipt: Receipt, now: datetime) -> Refusal | None:
     """Refuse a receipt without a time, or of tomorrow, also where its age has no limit."""
     if receipt.time is None:
-        message = "it does not say when it was made"
+        message = "it has no time at which it was made"
         return Refusal(code="STALE_ATTESTATION", message=message, hint=_HINT)
     if receipt.time > now + CLOCK_SKEW:
         message = f"it is of {receipt.time.isoformat()}, and the clock says {now.isoformat()}"
@@ -191,7 +191,7 @@ def _bytes(receipt: Receipt, staged: Digest) -> Finding:
         "bytes",
         "CONTENT_DIGEST_MISMATCH",
         f"what lies there has the digest {staged}; the receipt is for {receipt.staged}",
-        hint="somebody altered it after it was staged: do not use it, and stage it again",
+        hint="it was altered after it was staged: do not use it, and stage it again",
     )
 
 

@@ -56,7 +56,7 @@ def receipt_statement(
 
 
 def claimed(envelope: Envelope) -> Receipt:
-    """Read what a receipt claims. Nothing of it may be believed before it is verified.
+    """Read what a receipt claims. None of it is trusted before the signature is verified.
 
     Raises:
         DocumentError: it is no receipt (code ``BAD_RECEIPT``).
@@ -69,6 +69,7 @@ def claimed(envelope: Envelope) -> Receipt:
     if not staged.name.startswith(STAGED) or kind not in set(StageKind):
         raise _bad("it does not bind what was staged")
     summary = parse_summary(statement.predicate)
+    # SLSA VSA, resourceUri: the resource that was verified is the one that the subject names.
     if summary.resource != image.name:
         raise _bad("its resourceUri is not the name of its subject")
     return Receipt(

@@ -1,8 +1,8 @@
-"""Whether a runtime's bundle is a staged one, but for what a job may choose itself.
+"""Whether a runtime's bundle is a staged one, except for what a job may choose itself.
 
-A workload manager copies config.json, puts the job's command and environment into it and hands that
-to the runtime. Everything else must be as it was staged: a mount more could put another program in
-the place of one of the image's.
+A workload manager copies config.json (runtime-spec config.md), puts the job's command and
+environment into it and hands that to the runtime. Everything else must be as it was staged: one
+more mount could replace a program of the image.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ CODE = "OTHER_BUNDLE"
 MAX_CONFIG = 4 << 20
 _ROOTFS = "rootfs"
 _JOBS_OWN = frozenset({"args", "env", "cwd", "terminal", "consoleSize", "rlimits"})
-"""What of ``process`` is the job's."""
+"""The members of ``process`` that a job chooses (runtime-spec config.md, Process)."""
 
 
 def staged_bundle(config: Mapping[str, Any]) -> Path:
     """Return the staged bundle whose root file system a configuration uses.
 
     Raises:
-        DocumentError: it uses none that has such a place.
+        DocumentError: its root file system is that of no staged bundle.
     """
     root = config.get("root")
     path = Path(str(root.get("path", ""))) if isinstance(root, dict) else Path()
@@ -47,18 +47,18 @@ def compare(config: Mapping[str, Any], staged: Mapping[str, Any]) -> None:
         if ours.get(key) != theirs.get(key):
             raise DocumentError(
                 f"the bundle differs from the staged one in {key[:80]!r}",
-                hint="mounts and the like are chosen when the image is staged",
+                hint="mounts and other settings are chosen when the image is staged",
                 code=CODE,
             )
 
 
 def with_root(config: Mapping[str, Any], root: Path) -> bytes:
-    """Return the configuration as bytes, with the root file system at its very path."""
+    """Return the configuration as bytes, with another path of the root file system."""
     return strictjson.dumps({**config, "root": {**config["root"], "path": str(root)}})
 
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, object]:
-    """Return what is not the job's, flat enough to name what differs."""
+    """Return the settings that are not the job's, by names for messages."""
     fixed: dict[str, object] = {
         key: value for key, value in config.items() if key not in {"process", "root"}
     }

@@ -1,7 +1,7 @@
 """config.json of an OCI bundle (runtime-spec v1.0.2), from an image's configuration.
 
-As conversion.md of the image-spec says, and otherwise as little as a program needs: no capability,
-no new privileges, a read-only root, and namespaces of its own but for the network.
+As in conversion.md of the image-spec, and otherwise as little as a program needs: no capability,
+no new privileges, a read-only root, and namespaces of its own except for the network.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from imagekit.oci.types import ImageConfig
 from imagekit.offline.stage_target import Bind
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# runtime-spec config-linux.md, Masked Paths and Readonly Paths: they show or set the host's state.
 _MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
 _READ_ONLY = (
     "/proc/asound",
@@ -37,9 +38,9 @@ def runtime_spec_bytes(
 
     Args:
         config: the image's configuration.
-        uid: who the process is, in the container.
-        gid: and its group.
-        root: the folder of the root file system, where it will lie.
+        uid: the user of the process, in the container.
+        gid: its group.
+        root: the path that the root file system will have.
         binds: folders of the nodes that the container sees.
     """
     namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
@@ -49,6 +50,8 @@ def runtime_spec_bytes(
         "process": {
             "terminal": False,
             "user": {"uid": uid, "gid": gid},
+            # conversion.md, Verbatim Fields: Cmd is appended to Entrypoint, and process.env gets
+            # no variable that Env has.
             "args": [*config.entrypoint, *config.cmd] or ["/bin/sh"],
             "env": list(config.env) if _has_path(config.env) else [_PATH, *config.env],
             "cwd": config.workdir or "/",
@@ -66,6 +69,7 @@ def _has_path(env: tuple[str, ...]) -> bool:
 
 
 def _mounts() -> list[dict[str, object]]:
+    # runtime-spec config-linux.md, Default Filesystems, and /tmp, as the root is read-only.
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": _SAFE},

@@ -1,11 +1,11 @@
-"""Verify, then lay out for nodes without a registry, with a signed receipt: ``imagekit stage``.
+"""Verify, then unpack for nodes without a registry, with a signed receipt: ``imagekit stage``.
 
 What must hold:
 
-1. Nothing appears under the path that was not verified; it appears whole, with its receipt.
-2. What is there already, as its receipt by the same signer says, is not made again; a receipt that
-   has grown old is renewed after the bytes were compared.
-3. A version that runs is not taken away but where ``keep`` says so.
+1. Nothing appears under the path that was not verified; it appears complete, with its receipt.
+2. What is there already, by its receipt of the same signer, is not made again; an old receipt is
+   renewed after the bytes were compared.
+3. A version that may be running is removed only where ``keep`` asks for it.
 """
 
 from imagekit.errors import InputError
@@ -24,7 +24,7 @@ __all__ = ["StageContext", "StageOptions", "Staged", "stage"]
 
 
 def stage(reference: Reference, target: Target, context: StageContext) -> Staged:
-    """Verify an image, and lay it out at a path with a signed receipt beside it.
+    """Verify an image, and write it to a path with a signed receipt beside it.
 
     Args:
         reference: the image.
@@ -60,7 +60,7 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
 
 
 def _check_judged(closure: Closure, verdict: Verdict) -> None:
-    """Refuse a platform that the verdict does not speak for, such as that of attachments."""
+    """Refuse a platform that the verdict is not about, such as that of attestations."""
     for raw in closure.manifests:
         if raw.media_type in MANIFEST_TYPES and raw.digest not in verdict.judged:
             raise InputError(

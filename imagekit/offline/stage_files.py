@@ -1,4 +1,4 @@
-"""Staging what lies under a path by itself: a layout, a bundle, squashfs or SIF."""
+"""Staging what has a path of its own: a layout, a bundle, squashfs or SIF."""
 
 import tempfile
 import time
@@ -28,13 +28,13 @@ _SHOWN = 24
 
 
 class FileStaging(Struct, frozen=True, kw_only=True):
-    """One image on its way into a directory of staged images."""
+    """Stages one image into a directory of versions."""
 
     work: Work
     directory: StageDirectory
 
     def done(self) -> Staged:
-        """Lay the image out, unless it is there, and let the path lead to it.
+        """Write the image, unless it is there, and make the path lead to it.
 
         Raises:
             ImagekitError: something could not be read or written, or a program failed.
@@ -51,7 +51,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
         return replace(done, path=self.work.target.path, removed=removed)
 
     def _name(self) -> str:
-        """Return what a version is called: by what is unpacked, or by all that is copied."""
+        """Return the name of a version: made of what is unpacked, or of all that is copied."""
         if self.work.target.kind is not StageKind.OCI:
             chosen = self.work.chosen.digest
             binds = repr(self.work.context.options.binds).encode()
@@ -68,7 +68,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
         return staged_digest(version, self.work.target.kind)
 
     def _make(self, version: Path) -> None:
-        """Lay the image out beside the versions, and let it take its place when it is whole."""
+        """Write the image beside the versions, and rename it when it is complete."""
         self.work.context.progress(Started(stage="stage", detail=str(self.work.target)))
         began = time.monotonic()
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=version.parent))
@@ -76,7 +76,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
             product = temporary / "product"
             self._product(product, temporary, home=version)
             if version.exists():
-                # What lies there is not what its receipt says; nobody can want it back.
+                # What is there does not agree with its receipt, so it is of no use.
                 version.rename(temporary / "altered")
             product.rename(version)
         finally:
@@ -123,7 +123,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
 
         config = self._config()
         uid, gid = user_of(config.user, rootfs)
-        # runc takes no relative root below a link, and the path of a bundle is one.
+        # runc accepts no relative root below a link, and the path of a bundle is one.
         root = home.parent.resolve() / home.name / "rootfs"
         binds = self.work.context.options.binds
         return runtime_spec_bytes(config, uid=uid, gid=gid, root=str(root), binds=binds)
@@ -136,7 +136,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
         others = [version for version in self.directory.versions() if version != current]
         gone = others[max(0, keep - 1) :]
         for version in gone:
-            # Without its receipt nobody accepts it any more: so that goes first.
+            # Without its receipt no node accepts it any more, so that is removed first.
             receipt_path(version).unlink()
             remove_tree(Runner(progress=self.work.context.progress), version)
         return tuple(version.name for version in gone)
@@ -145,7 +145,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
 def _mount_points(rootfs: Path, more: Iterable[str]) -> None:
     """Make the folders that config.json mounts over: a runtime would, and so alter the bytes.
 
-    What the image has there instead of a folder stays; the runtime says what it thinks of it.
+    What the image has there instead of a folder stays; the runtime decides whether to use it.
     """
     for name in (*MOUNT_POINTS, *more):
         with (

@@ -21,7 +21,7 @@ from imagekit.progress import Done, Started
 
 
 class StoreWork(Struct, frozen=True, kw_only=True):
-    """One image on its way into a store."""
+    """Stages one image into a store."""
 
     work: Work
 
@@ -65,7 +65,7 @@ class StoreWork(Struct, frozen=True, kw_only=True):
         self.work.context.progress(Done(stage="stage", summary=summary, seconds=seconds))
 
     def _remove_old(self, run: Path) -> None:
-        """Remove what is there of the image, since it is not what a receipt says."""
+        """Remove what is there of the image, as it does not agree with a receipt."""
         stored = self._in_store()
         if stored is not None:
             self._writer(run).remove(stored[1].image)
@@ -73,8 +73,8 @@ class StoreWork(Struct, frozen=True, kw_only=True):
     def _compare(self, image: PinnedReference, layout: Path, run: Path) -> None:
         """Compare the layers in the store with those of a fresh one.
 
-        Podman takes layers that are there already as they are, also where somebody altered them;
-        a receipt for these would make them good.
+        Podman uses layers that are there already as they are, also where they were altered; a
+        receipt would make altered layers valid.
         """
         writer = replace(self._writer(run), folder=layout.with_name("fresh"), runroot=run / "fresh")
         writer.folder.mkdir()
@@ -86,7 +86,7 @@ class StoreWork(Struct, frozen=True, kw_only=True):
             self._remove_old(run)
             raise IntegrityError(
                 f"layers in the store {self.work.target.path} were altered; no receipt was signed",
-                hint="stage all images of it into another folder, and find out who may write there",
+                hint="stage all images of it into another folder, and check who may write there",
                 code="CONTENT_DIGEST_MISMATCH",
             )
 

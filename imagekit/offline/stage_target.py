@@ -1,4 +1,4 @@
-"""Images staged for nodes without a registry, and the receipts that say what was staged."""
+"""Images staged for nodes without a registry, and the receipts of what was staged."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 
 STAGED = "staged:"
-"""What the name of the subject begins with that binds the staged bytes; its kind follows."""
+"""The prefix of the name of the subject that binds the staged bytes; its kind follows."""
 
 
 class StageKind(StrEnum):
@@ -81,7 +81,7 @@ class Bind(Struct, frozen=True, kw_only=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """What the one who staged an image says of it, as yet unverified."""
+    """What a receipt claims about a staged image, as yet unverified."""
 
     image: PinnedReference
     """The image, with the tag that it was asked for by, if any."""

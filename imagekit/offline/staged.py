@@ -1,4 +1,4 @@
-"""What is staged under a path: its versions, which one is meant, and their receipts."""
+"""What is staged under a path: its versions, which one is current, and their receipts."""
 
 import contextlib
 import fcntl
@@ -24,7 +24,7 @@ SUFFIX = ".receipt.json"
 
 
 class StageDirectory(Struct, frozen=True, kw_only=True):
-    """``PATH``, a link to the version that is meant, and ``PATH.d``, where all versions lie."""
+    """``PATH``, a link to the current version, and ``PATH.d``, where all versions lie."""
 
     path: Path
 
@@ -54,12 +54,12 @@ class StageDirectory(Struct, frozen=True, kw_only=True):
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def _is_ours(self) -> bool:
-        """Return whether the path is a link to one of the versions, and not one of somebody's."""
+        """Return whether the path is a link to one of the versions, and no other link."""
         return self.path.is_symlink() and self.path.readlink().parent.name == self.folder.name
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let nobody else stage here meanwhile."""
+        """Keep other processes from staging here meanwhile."""
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -68,7 +68,7 @@ class StageDirectory(Struct, frozen=True, kw_only=True):
             os.close(handle)
 
     def point(self, version: Path) -> None:
-        """Let the path lead to a version, from one moment to the next.
+        """Make the path lead to a version, atomically.
 
         Raises:
             RegistryError: it cannot be changed.
@@ -94,7 +94,7 @@ class StageDirectory(Struct, frozen=True, kw_only=True):
         return [path.with_name(path.name.removesuffix(SUFFIX)) for path in receipts]
 
     def current(self) -> Path | None:
-        """Return the version that is meant."""
+        """Return the version that the path leads to."""
         return self.folder / self.path.readlink().name if self.path.is_symlink() else None
 
 
@@ -108,7 +108,7 @@ def read_receipt(file: Path) -> tuple[bytes, Receipt]:
 
     Raises:
         NotFoundError: there is none.
-        DocumentError: it is none.
+        DocumentError: it is malformed.
     """
     try:
         raw = read_regular(file, limit=MAX_BUNDLE)
@@ -124,7 +124,7 @@ def read_receipt(file: Path) -> tuple[bytes, Receipt]:
 
 
 def write_receipt(file: Path, raw: bytes) -> None:
-    """Write a receipt, whole.
+    """Write a receipt atomically.
 
     Raises:
         RegistryError: it cannot be written.

@@ -1,8 +1,8 @@
 """One digest of staged bytes: of a file, or of everything in folders.
 
 A folder's digest is that of the list of its entries, sorted by their paths: type, permissions, path
-and the SHA-256 of the content or the target of a link. Owners and times take no part, since they
-differ where a folder is seen through a network file system; nothing is followed out of it.
+and the SHA-256 of the content or the target of a link. Owners and times are not included, as they
+differ where a folder is seen through a network file system; no link is followed.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ def file_digest(path: Path) -> Digest:
 
     Raises:
         RegistryError: it cannot be read.
-        IntegrityError: it is something else than a file.
+        IntegrityError: it is not a regular file.
     """
     with storage_errors(f"the staged file {path}"):
         return Digest("sha256", _content(os.open(path, _FLAGS), path))
@@ -84,7 +84,7 @@ def _line(path: bytes, place: bytes, status: os.stat_result) -> bytes:
     if stat.S_ISREG(mode):
         content = _content(os.open(place, _FLAGS), Path(os.fsdecode(place))).encode()
     elif stat.S_ISLNK(mode):
-        content = os.readlink(place)  # noqa: PTH115 - paths of a stranger, as bytes
+        content = os.readlink(place)  # noqa: PTH115 - paths of an image, as bytes
     elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         content = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
     return b"%o\0%b\0%b\0" % (mode, path, content)

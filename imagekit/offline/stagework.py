@@ -1,4 +1,4 @@
-"""What staging works with, whatever an image is staged as."""
+"""What staging needs, whatever an image is staged as."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,7 +32,7 @@ class StageOptions(Struct, frozen=True, kw_only=True):
     verifier: str
     """The URI that policies of nodes list, and receipts name."""
     platform: str = ""
-    """Of an image of several: this host's by default, and all in a layout."""
+    """Of an image of several platforms: this host's by default, and all in a layout."""
     keep: int | None = None
     """How many versions stay, the newest; all by default."""
     renew: timedelta = timedelta(hours=24)
@@ -47,7 +47,7 @@ class StageOptions(Struct, frozen=True, kw_only=True):
 
 
 class Staged(Struct, frozen=True, kw_only=True):
-    """The verdict, and what lies where, if the verdict allowed that."""
+    """The verdict, and what was staged where, if the verdict allowed it."""
 
     verdict: Verdict
     path: Path | None = None
@@ -55,15 +55,15 @@ class Staged(Struct, frozen=True, kw_only=True):
     digest: Digest | None = None
     """Of the staged bytes."""
     new: bool = False
-    """Whether the image was laid out now."""
+    """Whether the image was written now."""
     renewed: bool = False
     """Whether its receipt was signed now."""
     removed: tuple[str, ...] = ()
-    """Versions that were taken away."""
+    """Versions that were removed."""
 
 
 class StageContext(Struct, frozen=True, kw_only=True):
-    """Everything that staging works with."""
+    """Everything that staging needs."""
 
     judge: Judge
     reader: RegistryReader
@@ -74,7 +74,7 @@ class StageContext(Struct, frozen=True, kw_only=True):
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """One image on its way to one place."""
+    """One image that is staged at one place."""
 
     context: StageContext
     target: Target
@@ -93,7 +93,7 @@ class Work(Struct, frozen=True, kw_only=True):
         return f"{image.repository.name}:{tag}"
 
     def known(self, file: Path, measure: Callable[[], Digest]) -> Digest | None:
-        """Return the digest of what is staged, if it is what the signer's receipt says."""
+        """Return the digest of what is staged, if it agrees with the signer's receipt."""
         try:
             raw, receipt = read_receipt(file)
             if not self.context.signer.made(raw) or not self._is_for(receipt):
@@ -109,12 +109,12 @@ class Work(Struct, frozen=True, kw_only=True):
         )
 
     def signed(self, file: Path, staged: Digest, *, new: bool) -> Staged:
-        """Sign the receipt, unless the one that is there says the same and is young.
+        """Sign the receipt, unless the one that is there says the same and is new enough.
 
         Args:
             file: the receipt's.
             staged: of the staged bytes.
-            new: whether they were laid out now.
+            new: whether they were written now.
 
         Raises:
             SigningKeyError: the key refused.

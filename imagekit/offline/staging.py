@@ -1,8 +1,8 @@
 """Makes of an image in a layout what nodes can use: by Podman's own unpacking, and mksquashfs.
 
-A superuser keeps the owners of files. Anybody else works inside ``podman unshare`` and owns all of
-them, as root does in the container: so the folder can be read, moved and removed without it. None
-of these files lends its owner's rights: on the host that would be the user's, and not root's.
+A superuser keeps the owners of files. Any other user works inside ``podman unshare`` and owns all
+of them, as root does in the container: so the folder can be read, moved and removed without it.
+None of these files stays setuid or setgid: on the host it would run with the user's rights.
 """
 
 import os

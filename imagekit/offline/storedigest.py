@@ -1,6 +1,6 @@
-"""Digests of what lies in a store: a user's holds files of the user's subordinate ids.
+"""Digests of what lies in a store: a user's store has files of the user's subordinate ids.
 
-Which nobody may read but root, and the user from within their own user namespace. There
+Only root may read them, and the user within their own user namespace. There
 ``python -m imagekit.offline.storedigest`` runs: it reads the folders from stdin, as a JSON list of
 names and paths, and prints their digest.
 """

@@ -265,7 +265,7 @@ def test_a_user_namespace_that_hides_root_hides_strangers_too(site: Site) -> Non
     )
 
     assert ran.returncode == 3, ran.stderr
-    assert "NOT_OURS: this user namespace does not tell whose" in ran.stdout
+    assert "NOT_OURS: in this user namespace the owner of" in ran.stdout
 
 
 def test_a_receipt_reads_as_an_attestation_of_cosign(site: Site, bench: Path) -> None:
