@@ -1,4 +1,4 @@
-"""Looking at an image: what it is, what is attached to it, and what that claims.
+"""Inspecting an image: what it is, what is attached to it, and what that claims.
 
 Nothing is verified here but digests: what a signature claims is shown as a claim.
 """
@@ -31,7 +31,7 @@ _MAX_SBOM = 32 << 20
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """What a signature or attestation says about the image; nobody has verified it."""
+    """What a signature or attestation claims about the image; it is not verified."""
 
     form: str
     """``bundle`` or ``legacy``."""
@@ -40,7 +40,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     hint: str
     """The key that a bundle names; empty where there is none."""
     about: bool
-    """Whether it speaks of this digest at all."""
+    """Whether it is about this digest at all."""
 
 
 class SbomSummary(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class SbomSummary(Struct, frozen=True, kw_only=True):
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
-    """Everything that one screen shows."""
+    """Everything that ``imagekit inspect`` shows."""
 
     reference: PinnedReference
     media_type: str
@@ -108,7 +108,8 @@ def _config(
     reader: RegistryReader, image: PinnedReference, manifest: Manifest
 ) -> ImageConfig | None:
     if manifest.artifact_type:
-        return None  # an artifact, whose configuration is none of an image
+        # image-spec manifest.md, Guidelines for Artifact Usage: its configuration is no image's.
+        return None
     return parse_config(reader.blob(image.repository, manifest.config, limit=MAX_MANIFEST))
 
 

@@ -1,4 +1,4 @@
-"""What a registry has of a release already, looked at before anything is built."""
+"""What a registry has of a release already, read before anything is built."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def find_release(
             raise InputError(
                 f"{place}: the immutable tags {references[0].tag} and {other.tag} "
                 f"point to different images",
-                hint="raise `version` in the recipe; somebody wrote one of the tags by hand",
+                hint="raise `version` in the recipe; one of the tags was written by another tool",
                 code=IMMUTABLE_TAG,
             )
     return references[0] if references else None
@@ -61,7 +61,7 @@ def missing_tags(
 
     Those are the ones that are not there, and moving ones that an older release of this signer
     still has: a publish that was killed wrote the immutable tags, and had not moved them yet. One
-    that points to a newer release, or to somebody else's, was moved on.
+    that points to a newer release, or to another signer's, was moved since.
 
     Args:
         reader: where to look.
@@ -90,7 +90,7 @@ def refuse_other_recipe(
 
     Args:
         image: what the tag points to.
-        location: where it is, as people are told.
+        location: where it is, for messages.
         published: the recipe digest in its signed provenance, where that could be verified.
         recipe: the digest of the recipe at hand.
 

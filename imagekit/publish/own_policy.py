@@ -1,4 +1,4 @@
-"""The publisher's own policy: what it just published must hold by the rules that nodes use."""
+"""The publisher's own policy: what it just published must pass the checks that nodes make."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
 def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPolicy:
     """Return the strictest policy that the image must pass.
 
-    This very signer must have made signature, release, SBOM and provenance.
+    The same signer must have made signature, release, SBOM and provenance.
 
     Args:
         repository: the full name of the repository.
@@ -43,10 +43,10 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPo
 
 
 def require(verdict: Verdict) -> None:
-    """Refuse to go on where the verifier says no.
+    """Refuse to go on where the verdict is a refusal.
 
     Raises:
-        VerificationError: it does; no moving tag was written.
+        VerificationError: it is; no moving tag was written.
     """
     if verdict.allowed:
         return

@@ -1,24 +1,24 @@
 """From a recipe to a signed, attested and tagged image in a registry or layout.
 
-The order is what protects users: nothing is tagged before everything else is there and holds.
+The order protects users: nothing is tagged before everything else is there and verifies.
 
-1. The immutable tags are looked at. If they are there and belong to this very recipe, only what
-   is missing is completed; if they belong to something else, publish refuses.
+1. The immutable tags are read. If they are there and belong to the same recipe, only what is
+   missing is completed; if they belong to something else, publish refuses.
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
 4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms, and
    a release is signed, whose sequence is higher than that of any earlier one of these tags. All of
    it is signed first, and then written and listed at once.
 5. It is verified as a node would, for every tag.
-6. The immutable tags are written, each only if nobody else has written it meanwhile, and read back;
-   what they point to is verified again. Whoever lost stops here.
+6. The immutable tags are written, each only if no other process has written it meanwhile, and read
+   back; what they point to is verified again. Of two that publish one version, one stops here.
 7. The moving tags are written.
 
-Killed anywhere, the next run goes through the same steps and writes only what is missing.
+Wherever it is killed, the next run goes through the same steps and writes only what is missing.
 
-The registry is asked once: what was read holds until the next write. What is judged after a write
-is read anew, the list of referrers as it was read back. Only content that a digest names is kept
-from run to run, and it takes no part in judging what this run has written.
+The registry is asked once: what was read is used until the next write. What is judged after a write
+is read again, the list of referrers as it was read back. Only content that a digest names is kept
+from run to run, and it is not used to judge what this run has written.
 """
 
 import time
@@ -86,15 +86,15 @@ def publish(
     Args:
         recipe: what to publish.
         to: where; as text, ``HOST[:PORT]/PREFIX`` or ``oci:FOLDER``.
-        signer: signs; the same key is asked again by whoever verifies.
+        signer: signs; verifiers need its key or identity in their policies.
         progress: told of everything that happens.
         options: how it is done.
-        writer: the way to the registry; made for the destination where it is not given.
+        writer: writes to the registry; made for the destination where it is not given.
         clock: the time of signatures; the machine's where it is not given.
         memory: what was released before; the user's where it is not given.
 
     Raises:
-        InputError: an immutable tag belongs to something else, or somebody else wrote it meanwhile.
+        InputError: an immutable tag belongs to something else, or was written meanwhile.
         BuildError: a step or a test failed; nothing was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
@@ -131,7 +131,7 @@ def publish(
 
 
 class _Work(Struct, frozen=True, kw_only=True):
-    """One recipe on its way."""
+    """Publishes one recipe."""
 
     recipe: Recipe
     signer: Signer
@@ -151,7 +151,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         sbom = self._sbom(image)
         store = LayoutStore(image.layout)
         pushed = push(self.writer, store, image, place=self.place, progress=self.progress)
-        # The build took a while: what was seen before it is not relied upon.
+        # The build took a while: what was read before it may have changed.
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self._session(pushed.reference, pushed.manifest, look)
         self._attest(session, image, sbom=sbom)
@@ -161,7 +161,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
 
     def complete(self, existing: PinnedReference, look: RegistrySnapshot) -> PublishedImage:
-        """Write what is missing of a release that is there, if it is this recipe's."""
+        """Write what is missing of a release that is there, if it is of this recipe."""
         began = time.monotonic()
         image = PinnedReference(existing.repository, existing.digest)
         manifest = look.manifest(image)
@@ -182,7 +182,7 @@ class _Work(Struct, frozen=True, kw_only=True):
             return self._finish(session, manifest, written, tags=missing, status="completed")
         self._verify(image, look, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
-        summary = f"{name} is published already: same recipe, signatures good"
+        summary = f"{name} is published already: same recipe, signatures valid"
         self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
         return self._published(image, (), status="unchanged")
 
@@ -249,7 +249,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
 
     def _sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
-        """Sign image and release, and write all that is beside the image."""
+        """Sign image and release, and write all that is attached to the image."""
         began = time.monotonic()
         tags = self.recipe.tags.all
         session.sign(tags)
@@ -272,7 +272,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         status: Status,
     ) -> PublishedImage:
         image = session.image
-        # Nothing is remembered of tags that somebody else may still get.
+        # Nothing is recorded of tags that another publisher may still get.
         self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
         began = time.monotonic()
         claim_tags(
@@ -295,7 +295,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         return self._published(image, new, status=status)
 
     def _look_again(self, session: SigningSession | None = None) -> RegistrySnapshot:
-        """Return what the registry has after a write: of what was written before, nothing is left.
+        """Return a new snapshot of the registry, for after a write.
 
         Args:
             session: has the list of referrers, if it has just read it back.

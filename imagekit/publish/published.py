@@ -1,4 +1,4 @@
-"""Images that were published, as publish tells of them."""
+"""Images that were published, as values."""
 
 from typing import Literal
 
@@ -11,11 +11,11 @@ Status = Literal["published", "completed", "unchanged"]
 
 
 class PublishedImage(Struct, frozen=True, kw_only=True):
-    """An image that lies signed, attested and tagged in a registry or layout."""
+    """An image that is signed, attested and tagged in a registry or layout."""
 
     reference: PinnedReference
     location: Location
-    """Where it lies: ``LocatedReference(location, reference)`` is what can be verified."""
+    """Where it is: ``LocatedReference(location, reference)`` can be verified."""
     name: str
     version: str
     tags: tuple[str, ...]

@@ -36,6 +36,9 @@ def push(
 ) -> Pushed:
     """Send what the repository lacks of the image, the manifest last, and no tag.
 
+    distribution-spec, "Pushing Manifests": a manifest refers to blobs that are there, and one that
+    is pushed by its digest has no tag.
+
     Raises:
         RegistryError: the registry refused or did not answer.
         IntegrityError: the local store was altered.
@@ -74,17 +77,17 @@ def claim_tags(
     tags: Sequence[str],
     location: Location = REGISTRY,
 ) -> None:
-    """Let immutable tags point to the image, each only if it is not there.
+    """Make immutable tags point to the image, each only if it is not there.
 
     Args:
         writer: where it is.
         image: the image.
         manifest: its manifest.
         tags: the tags.
-        location: where the writer leads, as people are told.
+        location: where the writer writes, for messages.
 
     Raises:
-        InputError: one of them is somebody else's by now, or that cannot be told; moving tags were
+        InputError: one of them is another image's by now, or that is not known; moving tags were
             not touched.
         RegistryError: the registry refused or did not answer.
     """
@@ -97,7 +100,7 @@ def claim_tags(
         if held.digest != manifest.digest:
             raise InputError(
                 f"{location.shown(str(reference))} was published as {held.digest.short} by "
-                f"somebody else in the meantime, and not as {image.digest.short}",
+                f"another process in the meantime, and not as {image.digest.short}",
                 hint="an immutable tag is never moved: raise `version` in the recipe. What was "
                 "pushed is signed for this tag; withdraw it: imagekit withdraw "
                 f"{location.shown(str(image))}",
@@ -108,7 +111,7 @@ def claim_tags(
 def move_tags(
     writer: RegistryWriter, image: PinnedReference, *, manifest: RawManifest, tags: Sequence[str]
 ) -> None:
-    """Let moving tags point to the image.
+    """Make moving tags point to the image.
 
     Raises:
         RegistryError: the registry refused or did not answer.

@@ -1,4 +1,7 @@
-"""Artifacts beside an image: OCI 1.1 manifests that name it as their subject."""
+"""Artifacts that are attached to an image: OCI 1.1 manifests that name it as their subject.
+
+image-spec manifest.md, ``subject`` and "Guidelines for Artifact Usage".
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -22,7 +25,7 @@ from imagekit.oci.types import (
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
-    """Bytes that are to be put beside an image: the one layer of a manifest of their own."""
+    """Bytes to attach to an image: the one layer of a manifest of their own."""
 
     kind: str
     """See ``Attached``."""
@@ -35,13 +38,13 @@ class Artifact(Struct, frozen=True, kw_only=True):
 
 
 class Attached(Struct, frozen=True, kw_only=True):
-    """Something that is beside an image now."""
+    """An artifact that is attached to an image now."""
 
     kind: str
     """``signature``, ``legacy signature``, ``sbom`` or the predicate type of an attestation."""
     reference: PinnedReference
     new: bool
-    """Whether it was written now; else it was there already and is good."""
+    """Whether it was written now; else it was there already and is valid."""
 
 
 def sbom_artifact(sbom: bytes) -> Artifact:
@@ -86,8 +89,8 @@ def attach_all(
         before: what was listed before.
 
     Returns:
-        What is beside the image now, in the order of the artifacts; and all its referrers, as they
-        were read back.
+        What is attached to the image now, in the order of the artifacts; and all its referrers, as
+        they were read back.
 
     Raises:
         IntegrityError: the descriptor is of another image.
@@ -115,6 +118,8 @@ def _stored(
     writer: RegistryWriter, artifact: Artifact, *, repository: Repository, subject: Descriptor
 ) -> RawManifest:
     """Store the blobs of an artifact, and return its manifest, which is not stored yet."""
+    # Guidelines for Artifact Usage: without a configuration of its own an artifact has the empty
+    # descriptor, and then it must have an artifactType.
     config = writer.put_bytes(repository, EMPTY, EMPTY_JSON)
     layer = writer.put_bytes(repository, artifact.media_type, artifact.raw)
     raw = manifest_bytes(

@@ -28,12 +28,12 @@ from imagekit.verify.verdict import Verdict
 
 
 class SummaryOptions(Struct, frozen=True, kw_only=True):
-    """What a summary says besides the verdict, and where it goes."""
+    """What a summary has besides the verdict, and where it goes."""
 
     verifier: str = LOCAL_VERIFIER
     """URI of this verifier; policies list it as ``verifierIds``."""
     levels: tuple[str, ...] = ()
-    """What a passed verification means besides, such as ``SLSA_BUILD_LEVEL_3``."""
+    """What a passed verification also means, such as ``SLSA_BUILD_LEVEL_3``."""
     attach: bool = True
     """Whether to attach it to the image; one that says the same and is younger than an hour is
     kept instead."""
@@ -46,7 +46,7 @@ class IssuedSummary(Struct, frozen=True, kw_only=True):
 
     summary: Summary
     attached: Attached | None = None
-    """What is beside the image now, if it was attached."""
+    """What is attached to the image now, if it was attached."""
     file: Path | None = None
 
 
@@ -59,14 +59,14 @@ def issue_summary(
     writer: RegistryWriter | None = None,
     clock: Clock | None = None,
 ) -> IssuedSummary:
-    """Sign what a verdict says, so that nodes whose policy relies on this verifier need no more.
+    """Sign a verdict as a summary, which is enough for nodes whose policy relies on this verifier.
 
     Args:
-        verdict: what ``verify`` returned just now, be it yes or no.
-        signer: who signs.
-        options: what the summary says besides, and where it goes; attached where left out.
+        verdict: what ``verify`` returned just now, whether it allows the image or not.
+        signer: signs it.
+        options: what the summary also has, and where it goes; attached where left out.
         registry: how the registry is reached.
-        writer: the way to the registry; made from ``registry`` where it is left out.
+        writer: writes to the registry; made from ``registry`` where it is left out.
         clock: the time; the system's where it is left out.
 
     Raises:
@@ -89,7 +89,7 @@ def issue_summary(
         clock=time,
     )
     try:
-        # A file is asked for anew each time; what is attached stays for a while.
+        # A file is written each time; what is attached is used again for a while.
         known = None if chosen.file else place.known(signer, summary)
         if known is not None:
             return IssuedSummary(summary=summary, attached=known)
@@ -125,7 +125,7 @@ class _Place(Struct, frozen=True, kw_only=True):
 def _read_only(error: AuthError, image: str) -> RegistryError:
     return AuthError(
         f"the summary cannot be attached to {image}: {error.message}",
-        hint="log in as somebody who may push, or write it to a file: --vsa-out FILE",
+        hint="log in as a user who may push, or write it to a file: --vsa-out FILE",
         code=error.code,
         http_status=error.http_status,
         reason=error.reason,

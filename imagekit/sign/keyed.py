@@ -18,7 +18,7 @@ class KeySigner:
 
     Args:
         key: the holder of the key.
-        name: how findings call who signs.
+        name: of the signer, in findings.
     """
 
     def __init__(self, key: PrivateKey, *, name: str = "publisher") -> None:
@@ -32,16 +32,19 @@ class KeySigner:
 
     @property
     def authority(self) -> Authority:
-        """What a policy must list: the public key."""
+        """The authority that a policy must list: the public key."""
         return Authority(name=self._name, key=self.public_key)
 
     def bundle(self, statement: bytes) -> bytes:
-        """Sign a statement; the bundle has the key's hint and no log entry."""
+        """Sign a statement; the bundle has the key's hint and no log entry.
+
+        DSSE protocol.md, Signature Definition: the pre-authentication encoding is signed.
+        """
         signature = self._key.sign(pae(IN_TOTO, statement))
         return key_bundle_bytes(statement, signature, self.public_key)
 
     def legacy(self, payload: bytes) -> Mapping[str, str]:
-        """Sign a payload; the annotation is the signature."""
+        """Sign a payload; the annotation is the signature (cosign SIGNATURE_SPEC, Signature)."""
         return {SIGNATURE_ANNOTATION: base64_text(self._key.sign_legacy(payload))}
 
     def made(self, bundle: bytes) -> bool:

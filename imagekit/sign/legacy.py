@@ -1,7 +1,8 @@
-"""The legacy form: the tag ``sha256-HEX.sig``, one layer for each claim.
+"""The legacy form (cosign SIGNATURE_SPEC): the tag ``sha256-HEX.sig``, one layer for each claim.
 
-Podman, skopeo and CRI-O read nothing else. The tag holds everybody's signatures; those of others
-are kept. Registries know no lock: who wrote last wins, so that it is read back and merged.
+Podman, skopeo and CRI-O read nothing else. The tag holds the signatures of all signers; those of
+others are kept. Registries have no locks and the last write wins, so the tag is read back and
+merged.
 """
 
 import secrets
@@ -45,7 +46,7 @@ class Merged(Struct, frozen=True, kw_only=True):
 
 
 def legacy_tag(image: PinnedReference) -> TaggedReference:
-    """Return the tag under which legacy signatures of the image are found."""
+    """Return the tag of the image's legacy signatures (SIGNATURE_SPEC, Tag-based Discovery)."""
     return TaggedReference(image.repository, f"{image.digest.algorithm}-{image.digest.hex}.sig")
 
 
@@ -109,16 +110,16 @@ def merge(writer: RegistryWriter, image: PinnedReference, signed: SignedLayers) 
             return Merged(reference=tag.pin(current[0].digest), new=attempt > 0)
         if missing:
             wrote = _write(writer, tag, current, layers=(*there, *missing))
-            # Only the first write of all can be the only one.
+            # After another writer was met, one more read shows whether its write came later.
             calm = wrote and attempt == 0
         else:
             calm = True
         if not calm:
-            # Writers that met are sent apart, and the tag looked at again after they are done.
+            # Writers that met wait for different times, and read the tag again afterwards.
             time.sleep(_PAUSE * (1 + min(attempt, 4)) * secrets.SystemRandom().uniform(0.5, 1.5))
     raise RegistryError(
         f"{tag} did not keep our signature in {_ATTEMPTS} attempts",
-        hint="somebody else writes this tag all the time, or it is protected: look who does",
+        hint="another process writes this tag all the time, or it is protected: check which",
         code="SIGNATURE_LOST",
     )
 
@@ -136,7 +137,7 @@ def _new_layer(signer: Signer, payload: bytes, /) -> Descriptor | None:
 
 
 def _holds(layer: Descriptor, payload: bytes, signer: Signer, /) -> bool:
-    """Return whether the layer is this payload, by this signer; its bytes are known by digest."""
+    """Return whether the layer is this payload, by this signer; its digest identifies the bytes."""
     if layer.media_type != SIMPLE_SIGNING or layer.digest != Digest.of(payload):
         return False
     return signer.made_legacy(payload, layer.annotations)
@@ -174,7 +175,7 @@ def _write(
     *,
     layers: tuple[Descriptor, ...],
 ) -> bool:
-    """Write the tag unless somebody else did since it was read; tell whether it was written."""
+    """Write the tag unless it was written since it was read; return whether it was written."""
     if len(layers) > MAX_DESCRIPTORS:
         raise _unreadable(tag, f"it would hold {len(layers)} signatures")
     raw = _manifest(
@@ -182,14 +183,14 @@ def _write(
     )
     try:
         stored = writer.put_manifest(tag.repository, MANIFEST, raw)
-        # The manifest is there: between this look and the write of the tag lies one request.
+        # The manifest is stored: between this read and the write of the tag is one request only.
         now = _current(writer, tag)
         if _digest(now) != _digest(current):
             return False
         writer.tag(tag, RawManifest(media_type=MANIFEST, digest=stored.digest, raw=raw))
     except RegistryError as error:
-        # docker-registry's files are not written whole: of two that store the same bytes at the
-        # same moment, one can meet the other's empty link and be told that the digest is bad.
+        # docker-registry does not write its files atomically: of two that store the same bytes at
+        # the same moment, one can meet the other's empty link and get DIGEST_INVALID.
         if error.reason != "DIGEST_INVALID":
             raise
         return False
@@ -228,6 +229,6 @@ def _manifest(
 def _unreadable(tag: TaggedReference, why: str) -> DocumentError:
     return DocumentError(
         f"{tag} cannot take a signature: {why}",
-        hint="nothing there was changed; delete this tag if it is rubbish, and sign again",
+        hint="nothing there was changed; delete this tag if it is of no use, and sign again",
         code="BAD_SIGNATURE_TAG",
     )

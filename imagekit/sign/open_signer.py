@@ -27,7 +27,7 @@ class KeylessOptions(Struct, frozen=True, kw_only=True):
     trust_config: Path | None = None
     """Sigstore's ClientTrustConfig; None for the public good instance."""
     interactive: bool = False
-    """Whether somebody may be asked to log in by a browser."""
+    """Whether the user may be asked to log in by a browser."""
 
 
 def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
@@ -46,13 +46,13 @@ def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
 
 
 def keyless_signer(options: KeylessOptions) -> Signer:
-    """Return a signer whose keys live for minutes, certified for an identity.
+    """Return a signer with a short-lived key, certified for an identity.
 
     A token is looked for before anything is built: the one that is given, then that of the CI
-    that this runs in, then by a browser where somebody sits at a terminal.
+    that this runs in, then by a browser where there is a terminal.
 
     Raises:
-        InputError: the trust configuration is none.
+        InputError: the trust configuration is malformed.
         SigningKeyError: there is no token.
         ToolError: a service does not answer.
     """
@@ -70,7 +70,7 @@ def _token_source(options: KeylessOptions, config: "TrustConfig") -> Callable[[]
         given = _given(options.identity_token)
         return lambda: given
     if ambient_token() is not None:
-        # It is asked for again: a CI's token lives for minutes, and a build may take an hour.
+        # It is requested again: a CI's token is valid for minutes, and a build may take an hour.
         return lambda: ambient_token() or ""
     if options.interactive:
         return lambda: interactive_token(config)
@@ -85,7 +85,7 @@ def _token_source(options: KeylessOptions, config: "TrustConfig") -> Callable[[]
 
 def _given(text: str) -> str:
     """Return the token, or what the file of that name holds."""
-    # What every JWT begins with: `{"` in base64 (RFC 7519).
+    # RFC 7519, section 3: three parts with dots between them; the first begins with `{"` in base64.
     if text.startswith("eyJ") and text.count(".") == _JWT_DOTS:
         return text
     try:
@@ -106,7 +106,7 @@ def choose(
     options: KeylessOptions,
     password: Callable[[], str],
 ) -> Signer:
-    """Return the signer that a command line asks for; this process is then closed to others.
+    """Return the signer that a command line asks for; other processes cannot read this one then.
 
     Raises:
         UsageError: it asks for both or neither.
@@ -131,5 +131,5 @@ def choose(
 
 
 def at_terminal() -> bool:
-    """Return whether somebody sits there who can log in by a browser."""
+    """Return whether there is a user at a terminal, who can log in by a browser."""
     return sys.stdin.isatty() and sys.stderr.isatty()

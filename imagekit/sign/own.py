@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 _BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
 MAX_EXAMINED = 500
-"""Most referrers that are looked into: of a stuffed listing the rest counts as not there."""
+"""Most referrers that are read: of a longer listing the rest counts as not there."""
 
 
 class OwnStatement(Struct, frozen=True, kw_only=True):
@@ -33,8 +33,8 @@ def own_statements(
 ) -> tuple[OwnStatement, ...]:
     """Return the statements about the image whose bundle this signer made.
 
-    What others attached, and what cannot be read, is passed over: here it is only asked what need
-    not be written again.
+    What others attached, and what cannot be read, is skipped: this only finds what need not be
+    written again.
 
     Raises:
         RegistryError: the registry did not answer; a listing that fails is never an empty one.
@@ -72,6 +72,7 @@ def _bundle_layer(reader: RegistryReader, reference: PinnedReference) -> Descrip
     manifest = parse_manifest(raw.raw, raw.media_type)
     if not isinstance(manifest, Manifest) or len(manifest.layers) != 1:
         return None
+    # cosign BUNDLE_SPEC, Publishing: the manifest has a single layer, the bundle.
     layer = manifest.layers[0]
     fits = layer.media_type.startswith(_BUNDLE_PREFIX) and layer.size <= MAX_BUNDLE
     return layer if fits else None

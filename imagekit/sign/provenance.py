@@ -15,11 +15,11 @@ from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, StatementSubject
 
 BUILD_TYPE = "https://imagekit.dev/build/recipe/v1"
-"""What the parameters mean: an imagekit recipe of schema 1."""
+"""The buildType: the parameters are an imagekit recipe of schema 1."""
 STATED_TYPE = "https://imagekit.dev/build/stated/v1"
-"""What the parameters mean where imagekit did not build: the signer states them."""
+"""The buildType where imagekit did not build: the signer states the parameters."""
 LOCAL_BUILDER = "https://imagekit.dev/builder/local"
-"""The builder that is named where nobody says another: a machine that answers for itself."""
+"""The builder that is named by default: this machine, which vouches for itself only."""
 
 
 def provenance(
@@ -36,10 +36,10 @@ def provenance(
 
     Args:
         recipe: what was built.
-        built: what came of it.
+        built: the image.
         subjects: what the statement is about.
-        invocation: names this run.
-        builder: URI of the builder that answers for the truth of this.
+        invocation: identifies this run.
+        builder: URI of the builder, which is trusted for the truth of this.
     """
     return Statement(
         subjects=tuple(subjects),
@@ -63,7 +63,7 @@ def provenance(
 
 
 class Stated(Struct, frozen=True, kw_only=True):
-    """What a signer says of how an image was built that something else built."""
+    """What a signer states about the build of an image that something else built."""
 
     builder: str
     """URI of the builder."""
@@ -74,7 +74,7 @@ def stated_provenance(stated: Stated, *, subjects: Sequence[StatementSubject]) -
     """Return the provenance of an image that imagekit did not build, marked as that.
 
     Args:
-        stated: what the signer says; nothing of it was seen.
+        stated: what the signer states; imagekit observed none of it.
         subjects: what the statement is about.
     """
     return Statement(
@@ -115,11 +115,13 @@ def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
 
 
 def same_build(first: Statement, other: Statement) -> bool:
-    """Return whether two provenances differ in nothing but the run: its name and its times."""
+    """Return whether two provenances differ only in ``runDetails.metadata``: in the run."""
     return _without_run(first) == _without_run(other)
 
 
 def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:
+    # BuildDefinition: externalParameters are under the user's control and must be complete;
+    # internalParameters are the builder's.
     return {
         "buildType": BUILD_TYPE,
         "externalParameters": {

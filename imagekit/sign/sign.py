@@ -50,11 +50,11 @@ def sign_reference(
 
     Args:
         wanted: the image, and where it is.
-        signer: who signs.
+        signer: signs it.
         options: how the registry is reached.
         sbom: whether to make the SBOM, attach it and attest to it.
-        progress: is told what happens.
-        stated: what the signer says of how it was built; None for nothing.
+        progress: gets the events.
+        stated: what the signer states about its build; None for nothing.
 
     Raises:
         SigningKeyError: the key refuses, or there is no identity token.
@@ -99,19 +99,19 @@ def sign_image(
 ) -> SignedImage:
     """Sign what the reference points to now, in both forms, and attest its SBOM if wanted.
 
-    Of an index the index itself is signed, which cosign looks at, and every platform's manifest,
-    which Podman looks at. Where the reference has a tag, it is signed for that tag; where it has
+    Of an index the index itself is signed, which cosign verifies, and every platform's manifest,
+    which Podman verifies. Where the reference has a tag, it is signed for that tag; where it has
     none, for the repository.
 
     Args:
         writer: where the image is, and its signatures go.
-        signer: who signs.
+        signer: signs it.
         reference: the image.
-        location: where it is, as people are told.
+        location: where it is, for messages.
         clock: for the time in annotations.
-        progress: is told what happens.
+        progress: gets the events.
         make_sbom: makes the SBOM of each platform's image; None for none.
-        stated: what the signer says of how it was built; None for nothing.
+        stated: what the signer states about its build; None for nothing.
 
     Raises:
         RegistryError: the registry refused or did not answer.
@@ -130,7 +130,7 @@ def sign_image(
     for session in sessions:
         if make_sbom is not None and is_image(writer, session.image):
             sboms[session.image] = make_sbom(writer, session.image)
-    # All that may fail is done before the first write: no index is signed by half.
+    # All that may fail is done before the first write, so that no index is signed in part.
     for session in sessions:
         progress(Started(stage="sign", detail=location.shown(str(session.image))))
         _prepare(session, tags=tags, sbom=sboms.get(session.image), stated=stated)
@@ -162,8 +162,8 @@ def is_image(reader: RegistryReader, target: PinnedReference) -> bool:
     """Return whether an SBOM is made of it: it is neither an index nor an attestation.
 
     BuildKit puts a manifest of in-toto statements beside each image in an index. It has layers,
-    and none of them is one of a file system. Whatever is not known to be such a manifest counts as
-    an image, of which an SBOM must be made.
+    and none of them is one of a file system. What is not known to be such a manifest counts as an
+    image, of which an SBOM must be made.
     """
     raw = reader.manifest(target)
     parsed = parse_manifest(raw.raw, raw.media_type)
@@ -178,7 +178,7 @@ def _targets(
 ) -> Iterator[tuple[PinnedReference, RawManifest]]:
     """Yield what is to be signed: the manifest, or the index and each manifest in it.
 
-    All is read and judged before the first is yielded, so that no index is signed by half.
+    All is read and checked before the first is yielded, so that no index is signed in part.
     """
     parsed = parse_manifest(top.raw, top.media_type)
     targets = [(image, top)]
@@ -214,18 +214,18 @@ def _targets(
 def _check_sizes(
     image: PinnedReference, index: Index, read: Sequence[tuple[PinnedReference, RawManifest]]
 ) -> None:
-    """Refuse an index that no runtime could pull: it says another size than a manifest has.
+    """Refuse an index that no runtime could pull: with another size than a manifest has.
 
     Raises:
-        IntegrityError: it does (image-spec, descriptor.md, ``size``).
+        IntegrityError: it has one (image-spec descriptor.md, ``size``).
     """
     sizes = {child.digest: len(raw.raw) for child, raw in read}
     for entry in index.manifests:
         if entry.size != sizes[entry.digest]:
             raise IntegrityError(
-                f"{image} says that {entry.digest} has {entry.size} bytes; it has "
+                f"{image} lists {entry.digest} with {entry.size} bytes; it has "
                 f"{sizes[entry.digest]}",
-                hint="whoever made the index has to make it anew",
+                hint="the index has to be made again",
             )
 
 

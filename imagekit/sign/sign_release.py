@@ -1,7 +1,7 @@
 """Signing releases: statements with a sequence that only rises, one for each publish.
 
 The next sequence of a set of tags is one more than the highest that their images have in the
-registry, by releases of the same signer, or that the publisher remembers.
+registry, by releases of the same signer, or that the publisher has recorded.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackSto
     """Sign a release of the image under these tags, unless it has one that names them all.
 
     Args:
-        session: the image, and who signs.
+        session: the image and its signer.
         tags: the tags that get the image now.
-        memory: what this publisher has released before; one that cannot be read is passed over.
+        memory: what this publisher has released before; one that cannot be read is skipped.
 
     Raises:
         RegistryError: the registry refused or did not answer.
@@ -52,7 +52,7 @@ def release(session: SigningSession, *, tags: Sequence[str], memory: RollbackSto
 
 
 def withdrawal(image: PinnedReference, *, reason: str, time: datetime) -> Statement:
-    """Return the statement that withdraws an image: whoever verifies it is refused."""
+    """Return the statement that withdraws an image: verifiers refuse it then."""
     return Statement(
         subjects=(StatementSubject(name=image.repository.name, digest=image.digest),),
         predicate_type=WITHDRAWAL,

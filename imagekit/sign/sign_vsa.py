@@ -1,7 +1,7 @@
 """Signing verification summaries: a verdict as a statement that other nodes may rely on.
 
-What a summary says is what was proven, not what was let through: where an exception or a rule
-that only warns allowed the image, or an index lists what could not be read, it says ``FAILED``. A
+A summary has what was proven, not what was only allowed: where an exception or a rule that only
+warns allowed the image, or an index lists what could not be read, its result is ``FAILED``. A
 summary of an index is one of all that a runtime can choose from it.
 
 https://slsa.dev/spec/v1.1/verification_summary
@@ -23,41 +23,41 @@ from imagekit.signatures.vsa import ResourceDescriptor, Summary, parse_summary, 
 from imagekit.verify.verdict import Verdict
 
 LOCAL_VERIFIER = "https://imagekit.dev/verifier/local"
-"""The verifier that is named where nobody says another: a machine that answers for itself."""
+"""The verifier that is named by default: this machine, which vouches for itself only."""
 KEPT = timedelta(hours=1)
-"""How long a summary that says the same is not made anew: each one is read by every verifier."""
+"""How long the same summary is not made again: every verifier has to read each of them."""
 _UNPROVEN = frozenset({"EXCEPTION", "WOULD_DENY"})
 _MAX_INPUTS = 1000
 
 
 class VsaVerifier(Struct, frozen=True, kw_only=True):
-    """Who verified, as summaries name it."""
+    """The verifier, as summaries name it."""
 
     id: str = LOCAL_VERIFIER
     """A URI; policies of others list it."""
     version: str = ""
     """Of imagekit."""
     levels: tuple[str, ...] = ()
-    """What a passed verification by this policy means besides, such as ``SLSA_BUILD_LEVEL_3``."""
+    """What a passed verification by this policy also means, such as ``SLSA_BUILD_LEVEL_3``."""
 
 
 def passed(verdict: Verdict) -> bool:
-    """Return whether the image was proven to be what the policy wants, not only let through.
+    """Return whether the image was proven to be what the policy requires, not only allowed.
 
-    Of an index with an entry that was not read, part was not judged at all; whoever relies on the
-    summary may find that entry, and runs it.
+    Of an index with an entry that was not read, part was not judged at all; a runtime that relies
+    on the summary may find that entry, and run it.
     """
     let_through = any(finding.code in _UNPROVEN for finding in verdict.findings)
     return verdict.allowed and not let_through and not verdict.unread
 
 
 def summarize(verdict: Verdict, verifier: VsaVerifier, *, time: datetime) -> Summary:
-    """Return what the summary of a verdict says.
+    """Return the summary of a verdict.
 
     Args:
-        verdict: what was found.
-        verifier: who found it.
-        time: when.
+        verdict: the verdict.
+        verifier: the verifier that reached it.
+        time: when it did.
     """
     good = passed(verdict)
     versions = (("imagekit", verifier.version),) if verifier.version else ()
@@ -86,7 +86,7 @@ def judged_digest(verdict: Verdict) -> Digest:
     if verdict.digest is None:
         raise InputError(
             f"there is no summary of {verdict.located}: no digest was judged",
-            hint="the verdict says why; a summary is about bytes",
+            hint="the verdict has the reason; a summary is about bytes",
             code="NO_DIGEST",
         )
     return verdict.digest
@@ -116,11 +116,11 @@ def summary_bundle(verdict: Verdict, summary: Summary, signer: Signer) -> bytes:
 
 
 def young_summary(statements: Iterable[OwnStatement], summary: Summary) -> Attached | None:
-    """Return a summary that is there already, says the same and is young enough.
+    """Return a summary that is there already, says the same and is new enough.
 
     Args:
         statements: what the same signer has signed about the image.
-        summary: what it would say now.
+        summary: the one that would be made now.
     """
     for own in statements:
         if own.statement.predicate_type != VSA:
@@ -142,7 +142,10 @@ def _same(known: Summary, summary: Summary) -> bool:
 
 
 def _levels(verdict: Verdict, verifier: VsaVerifier) -> tuple[str, ...]:
-    """Return what the verdict proves of SLSA's build track, and what the verifier says besides."""
+    """Return the level of SLSA's build track that the verdict proves, and the verifier's own.
+
+    SLSA VSA, verifiedLevels: at most one level of each track, the highest that was verified.
+    """
     proven = any(
         finding.check == "provenance" and finding.code == "OK" for finding in verdict.findings
     )
@@ -152,7 +155,7 @@ def _levels(verdict: Verdict, verifier: VsaVerifier) -> tuple[str, ...]:
 
 
 def _resource(verdict: Verdict) -> str:
-    """Return the image as it was asked for: what a summary is good for."""
+    """Return the image as it was asked for (SLSA VSA, resourceUri)."""
     reference = verdict.reference
     if reference.tag is not None:
         return f"{reference.repository.name}:{reference.tag}"

@@ -1,10 +1,10 @@
 """Signing an image in both forms, and attesting to it.
 
-A session first looks at what is there: what verifies with the signer's own public key and says
-the same is kept, so that a publish that was killed completes without signing anything twice.
+A session first reads what is there: what verifies with the signer's own public key and says the
+same is kept, so that a publish that was killed completes without signing anything twice.
 
-What looks and signs, and so may fail, is apart from what writes: whoever signs several images at
-once has all signatures before the first of them is in the registry.
+Reading and signing, which may fail, are apart from writing: where several images are signed at
+once, all signatures are made before the first of them is in the registry.
 """
 
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ from imagekit.signatures.ports import Signer
 
 _SIGNATURE = "signature"
 LEGACY = "legacy signature"
-"""What the legacy form is called where it was attached."""
+"""The kind of what was attached in the legacy form."""
 _CREATED = "org.opencontainers.image.created"
 
 
 def identities(image: PinnedReference, tags: Sequence[str]) -> tuple[str, ...]:
-    """Return what signatures of the image are made for: ``HOST/PATH:TAG``, one for each tag.
+    """Return the names that the image is signed for: ``HOST/PATH:TAG``, one for each tag.
 
-    Without tags it is ``HOST/PATH``: good wherever the image is named by its digest.
+    Without tags it is ``HOST/PATH``: valid wherever the image is named by its digest.
     """
     name = image.repository.name
     return tuple(f"{name}:{tag}" for tag in dict.fromkeys(tags)) or (name,)
@@ -56,18 +56,17 @@ def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[StatementSubj
 
 
 class SigningSession:
-    """One image that is signed: what is beside it is read once, and what is added written at once.
+    """Signs one image: what is attached is read once, and what is added is written at once.
 
-    What looks and signs, and so may fail, is apart from what writes: ``sign``, ``attest`` and
-    ``attach_sbom`` write nothing.
+    ``sign``, ``attest`` and ``attach_sbom`` read and sign, which may fail, and write nothing.
 
     Args:
         writer: where the image is.
-        signer: who signs.
-        image: the image; a tag in the reference means nothing here.
+        signer: signs it.
+        image: the image; a tag in the reference is not used here.
         manifest: what points to the image's manifest or index.
         clock: for the time in annotations.
-        look: what was seen of the registry just now; a new look where it is left out.
+        look: what was read of the registry just now; a new snapshot where it is left out.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class SigningSession:
     def attest(self, statement: Statement) -> None:
         """Sign a statement about the image, unless one that says the same is there.
 
-        Two provenances say the same where they differ only in when and by which run.
+        Two provenances say the same where they differ only in the run and its times.
 
         Raises:
             RegistryError: the registry refused or did not answer.
@@ -144,7 +143,7 @@ class SigningSession:
         self._added.append(sbom_artifact(sbom))
 
     def keep(self, kind: str, reference: PinnedReference) -> None:
-        """Count something that is there already as what was to be added."""
+        """Count an artifact that is there already as one that was to be added."""
         self._added.append(Attached(kind=kind, reference=reference, new=False))
 
     def write(self) -> tuple[Attached, ...]:
@@ -173,7 +172,7 @@ class SigningSession:
     def _merged(self, legacy: SignedLayers, first: Merged | None) -> Attached:
         if first is None and legacy.there is not None:
             return Attached(kind=LEGACY, reference=legacy.there, new=False)
-        # Somebody who read the tag before our write may have overwritten it after our look.
+        # A process that read the tag before our write may have overwritten it after our read.
         second = merge(self._writer, self.image, replace(legacy, payloads=()))
         new = second.new or (first is not None and first.new)
         return Attached(kind=LEGACY, reference=second.reference, new=new)
@@ -248,7 +247,7 @@ def attach_bundle(
     predicate_type: str,
     clock: Clock,
 ) -> Attached:
-    """Attach a signed bundle to the image that it is about, as cosign does.
+    """Attach a signed bundle to the image that it is about (cosign BUNDLE_SPEC, Publishing).
 
     Raises:
         RegistryError: the registry refused or did not answer.
@@ -258,6 +257,7 @@ def attach_bundle(
 
 
 def _bundle_artifact(bundle: bytes, predicate_type: str, *, kind: str, clock: Clock) -> Artifact:
+    # cosign BUNDLE_SPEC, Annotations: they show readers of the listing which bundle is which.
     return Artifact(
         kind=kind,
         media_type=BUNDLE,

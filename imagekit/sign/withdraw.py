@@ -14,13 +14,13 @@ def withdraw(
 ) -> tuple[PinnedReference, Attached]:
     """Sign and attach a statement that an image must not be used any more.
 
-    A registry can hide it. Verifiers who cannot trust the registry to show it need the digest in
+    A registry can hide it. Verifiers that cannot trust the registry to show it need the digest in
     their policy's deny list.
 
     Args:
         wanted: the image, and where it is.
-        signer: who signs; verifiers heed those whom their policy trusts for the image.
-        reason: why, as people will read it.
+        signer: signs it; verifiers obey those that their policy trusts for the image.
+        reason: why, for people to read.
         options: how the registry is reached.
 
     Raises:
