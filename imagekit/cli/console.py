@@ -1,7 +1,7 @@
 """What the commands print with: results on stdout, narration on stderr.
 
-Under ``--json`` exactly one document goes to stdout, also where the command fails. Colour says
-nothing that the text does not say too; it is off under NO_COLOR and where stderr is no terminal.
+Under ``--json`` exactly one document goes to stdout, also where the command fails. Colour adds no
+information to the text; it is off under NO_COLOR and where stderr is no terminal.
 """
 
 import os
@@ -42,7 +42,7 @@ class Console(Struct, kw_only=True):
             self._write(shown.rstrip("\n"))
 
     def note(self, text: str) -> None:
-        """Say something on stderr, unless ``--quiet``."""
+        """Print a text on stderr, unless ``--quiet``."""
         self.settle()
         if not self.quiet:
             print(text, file=self.err, flush=True)
@@ -56,7 +56,7 @@ class Console(Struct, kw_only=True):
             print(frame(diagnostic, paint=self.paint), file=self.err)
 
     def error(self, error: ImagekitError) -> None:
-        """Say what went wrong and what to do about it; under ``--json`` also as the document."""
+        """Print what went wrong and the remedy; under ``--json`` also as the document."""
         self.settle()
         if isinstance(error, InputError) and error.diagnostics:
             self.diagnostics(error.diagnostics)
@@ -85,7 +85,7 @@ class Console(Struct, kw_only=True):
         return self._live.show
 
     def settle(self) -> None:
-        """End what is alive on the terminal, before something else is printed."""
+        """End the live display, before something else is printed."""
         if self._live is not None:
             self._live.stop()
 
@@ -103,7 +103,7 @@ class Console(Struct, kw_only=True):
         try:
             print(text, file=self.out, flush=True)
         except BrokenPipeError:
-            # What the command found is told by its exit code too, and that one stays.
+            # The exit code has the command's result too, and does not change.
             discard(self.out.fileno())
 
     def _last_lines(self, error: ToolError) -> None:

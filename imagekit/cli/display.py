@@ -1,4 +1,4 @@
-"""How events look: one line a stage, alive on a terminal, plain in a log."""
+"""How events are shown: one line for each stage, redrawn on a terminal, plain in a log."""
 
 import sys
 import threading
@@ -53,7 +53,7 @@ class Lines:
 
 
 class LiveLines:
-    """Keeps the line at work alive: its last output, bytes and seconds, redrawn in place."""
+    """Redraws the line of the running stage in place: its last output, bytes and seconds."""
 
     def __init__(self, stream: TextIO, *, paint: Paint, verbose: bool = False) -> None:
         self._lines = Lines(stream, paint=paint, verbose=verbose)
@@ -66,7 +66,7 @@ class LiveLines:
         self._last = 0.0
 
     def show(self, event: Event) -> None:
-        """Redraw the line at work, or print the one that is done."""
+        """Redraw the line of the running stage, or print that of one that is done."""
         with self._lock:
             match event:
                 case Started():
@@ -104,7 +104,7 @@ class LiveLines:
 
 
 def done_line(event: Done | Failed, mark: str) -> str:
-    """Return the line of a stage that ended: mark, name, what came of it, seconds."""
+    """Return the line of a stage that ended: mark, name, result, seconds."""
     summary = clean(event.summary)
     return (
         f"  {mark} {event.stage:<{_STAGE_WIDTH}} {summary:<{_SUMMARY_WIDTH}} {event.seconds:6.1f} s"
@@ -120,7 +120,7 @@ def advanced_text(event: Advanced) -> str:
 
 
 def clean(text: str) -> str:
-    """Replace control characters, so that a program's output cannot steer the terminal."""
+    """Replace control characters, so that a program's output cannot control the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -32,7 +32,7 @@ _EXTRAS = {
 _ANY_WIDTH = 80
 """While options are declared nothing is printed, and the width of the terminal is not asked for."""
 _LEFT_ALONE = 141
-"""As of a program that SIGPIPE ended."""
+"""The exit code that shells give a program that SIGPIPE ended."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,13 +85,13 @@ class _Parser(argparse.ArgumentParser):
         return {}
 
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
-        # argparse passes over what cannot be written.
+        # argparse ignores that it cannot be written.
         print(self.format_help(), file=file or sys.stdout, end="")
         sys.stdout.flush()
 
 
 def execute(words: list[str]) -> int:
-    """Run a command; every error ends here, told and as an exit code.
+    """Run a command; every error ends here, printed and as an exit code.
 
     Args:
         words: those after ``imagekit``.
@@ -109,7 +109,7 @@ def execute(words: list[str]) -> int:
         print("interrupted: nothing was left half done", file=console.err)
         return 130
     except BrokenPipeError:
-        # Whatever was not written may have been all of it.
+        # What was not written may have been the whole result.
         discard(sys.stdout.fileno())
         return _LEFT_ALONE
     except Exception as error:  # noqa: BLE001 - the outermost border: no user ever sees a traceback
@@ -201,7 +201,7 @@ def _unknown(words: list[str]) -> UsageError:
 
 
 def _of_this_machine(error: Exception) -> ImagekitError | None:
-    """Return what to say of a full disk, too little memory or a library that is not installed.
+    """Return the error for a full disk, too little memory or a library that is not installed.
 
     None where imagekit itself is at fault.
     """
@@ -229,7 +229,7 @@ def _of_this_machine(error: Exception) -> ImagekitError | None:
 
 
 def _fault(error: Exception, console: Console) -> int:
-    """Say what nobody expected; the traceback goes where --verbose asks for it."""
+    """Report an unexpected error; the traceback is printed with --verbose."""
     console.settle()
     if console.verbose:
         import traceback
@@ -244,14 +244,15 @@ def _fault(error: Exception, console: Console) -> int:
 
 
 def _told(error: ImagekitError, console: Console) -> int:
-    """Say what went wrong, where that can be said, and return the exit code, which says it anyway.
+    """Print an error, where it can be printed, and return its exit code.
 
-    A result that goes to a full disk is an error, and so is the document about that.
+    A result that cannot be written to a full disk is an error, and the document about that cannot
+    be written either.
     """
     try:
         console.error(error)
         sys.stdout.flush()
     except OSError:
-        # What is still buffered would be written at exit, in vain, and end Python with 120.
+        # What is still buffered would be written at exit, fail again, and end Python with 120.
         discard(sys.stdout.fileno())
     return error.exit_code

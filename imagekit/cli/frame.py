@@ -9,7 +9,7 @@ _WIDEST = 160
 
 
 def frame(diagnostic: Diagnostic, *, paint: Paint) -> str:
-    """Return the diagnostic as a person reads it.
+    """Return the diagnostic as text for a terminal.
 
     Args:
         diagnostic: the fault.

@@ -26,8 +26,8 @@ COMMANDS = {
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
     "schema": "print the JSON Schema of recipes, policies and their like",
-    "trust": "send this host's engines to the gate, and take that back",
-    "doctor": "tell what this host can do, and the remedy for what it cannot",
+    "trust": "send this host's engines to the gate, and undo that",
+    "doctor": "show what this host can do, and the remedy for what it cannot",
 }
 
 HELP_WORDS = frozenset({"--help", "-h"})
@@ -50,7 +50,7 @@ exit codes:
   1  fault of imagekit            5  bytes differ from their digest
   2  bad recipe, policy, key      6  a tool or registry failed
      or reference                64  wrong usage
-  3  denied by the policy         141  whoever read the output left before its end
+  3  denied by the policy         141  the output was closed before its end
 
 `imagekit help COMMAND` explains a command, with examples.
 """

@@ -1,4 +1,4 @@
-"""JUnit's XML, which CI systems show: what came of testing policies."""
+"""The results of testing policies as JUnit's XML, which CI systems show."""
 
 from collections.abc import Sequence
 from pathlib import Path

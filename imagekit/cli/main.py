@@ -13,8 +13,8 @@ from imagekit.cli.help import HELP_WORDS, print_help
 from imagekit.cli.streams import prepare_streams
 
 _GARBAGE = 50_000
-"""After how many new objects a process of ours looks for cycles; with Python's 700, imports alone
-make it look so often that it costs a tenth of a short command."""
+"""After how many new objects this process looks for cycles; with Python's 700, imports alone make
+it look so often that it costs a tenth of a short command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in HELP_WORDS:
-        # What cannot be written is told as for any command: by what is imported below.
+        # What cannot be written is reported as for any command, by what is imported below.
         with suppress(OSError):
             print_help()
             return 0

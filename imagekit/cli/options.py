@@ -21,7 +21,7 @@ POLICY_KEY = "IMAGEKIT_POLICY_KEY"
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how registries are reached; ``registry_of`` reads it."""
+    """Add the options of how registries are reached; ``registry_of`` reads them."""
     group = parser.add_argument_group("registry")
     group.add_argument(
         "--plain-http",
@@ -51,7 +51,7 @@ def registry_of(
 
     Args:
         arguments: of the command line.
-        plain_hosts: the registries that ``--plain-http`` speaks of, where it is not all.
+        plain_hosts: the registries that ``--plain-http`` is for, where it is not for all.
     """
     from imagekit.oci.registry.options import RegistryOptions
 
@@ -81,7 +81,7 @@ def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True)
         "--state",
         type=Path,
         metavar="FILE",
-        help="where it is remembered which releases and versions of policies were seen "
+        help="the record of which releases and versions of policies were seen "
         "(default: imagekit/seen.db in XDG_STATE_HOME)",
     )
 
@@ -95,7 +95,7 @@ def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no o
         action="append",
         metavar="PUBLIC",
         help="obey the policy only if this key signed it (imagekit policy sign); may be repeated, "
-        f"then any one of them (default: the files of {POLICY_KEY}, parted by `{os.pathsep}`)",
+        f"then any one of them (default: the files of {POLICY_KEY}, separated by `{os.pathsep}`)",
     )
     who.add_argument(
         "--policy-authority",
@@ -107,7 +107,7 @@ def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no o
 
 
 def memory_of(arguments: argparse.Namespace) -> "RollbackStore":
-    """Return where the command line says that seen releases are remembered."""
+    """Return the record of seen releases that the command line names."""
     from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
     return SqliteRollbackStore(arguments.state or default_path())
@@ -135,17 +135,17 @@ def policy_of(
 
 
 def names_policy_signers(arguments: argparse.Namespace) -> bool:
-    """Return whether the command line or the environment says who must have signed policies."""
+    """Return whether the command line or the environment names signers of policies."""
     named = arguments.policy_key or arguments.policy_authority
     return bool(named or os.environ.get(POLICY_KEY))
 
 
 def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
-    """Return who must have signed the policy, as the command line or the environment say.
+    """Return the signers, one of whom must have signed the policy; None where none are named.
 
     Raises:
-        PolicyError, SigningKeyError: they cannot be read: that is never as good as nobody.
-        UsageError: the environment names nobody.
+        PolicyError, SigningKeyError: they cannot be read, which never counts as none.
+        UsageError: the environment variable is set and names no file.
     """
     if arguments.policy_authority is not None:
         from imagekit.policy.signers import load_signers
@@ -169,7 +169,7 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
 
 
 def add_signer_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says who signs: a key, or an identity."""
+    """Add the options that choose the signer: a key, or an identity."""
     add_key_options(parser, required=False)
     group = parser.add_argument_group("keyless")
     group.add_argument(
@@ -233,7 +233,7 @@ def add_key_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def add_recipes(parser: argparse._ActionsContainer) -> None:
-    """Add the option that says where recipes look for each other."""
+    """Add the option for the folder in which recipes find each other."""
     parser.add_argument(
         "--recipes",
         type=Path,

@@ -15,11 +15,11 @@ _LONGEST = 4096
 
 
 def password_source(password_file: Path | None, *, new: bool = False) -> Callable[[], str]:
-    """Return what finds the password when a key asks for it.
+    """Return a function that returns the password when a key needs it.
 
     Args:
-        password_file: of ``--password-file``, for where no variable is set.
-        new: ask twice at a prompt, as nobody knows this password yet.
+        password_file: of ``--password-file``, used where no variable is set.
+        new: ask twice at a prompt, as the password is a new one.
     """
 
     def find() -> str:

@@ -1,8 +1,8 @@
-"""The standard streams of the process: whoever reads them changes no exit code by leaving.
+"""The standard streams of the process: a reader that closes them changes no exit code.
 
 ``imagekit verify IMAGE | head -1`` tells a script by its exit code whether the image may run. So a
-verdict that nobody reads any more is still the verdict, and narration that cannot be written (a log
-on a full disk) ends nothing. A result that cannot be written for another reason is an error.
+verdict whose output was closed is still the verdict, and narration that cannot be written (a log on
+a full disk) ends nothing. A result that cannot be written for another reason is an error.
 """
 
 import os
@@ -30,7 +30,7 @@ class Narration(TextIOWrapper):
 
 
 def prepare_streams() -> None:
-    """Let any text be printed, and let narration never fail.
+    """Make any text printable, and narration never fail.
 
     Results are UTF-8 in every locale, as JSON is (RFC 8259). What is no text, such as a file name
     of other bytes, is escaped as JSON escapes it.
@@ -45,7 +45,7 @@ def prepare_streams() -> None:
 
 
 def discard(handle: int) -> None:
-    """Let nothing more be written to a descriptor, and nothing fail for it."""
+    """Redirect a descriptor to /dev/null, so that writing to it no longer fails."""
     nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nothing, handle)
     os.close(nothing)

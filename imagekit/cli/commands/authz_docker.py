@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("--listen is unix:// and the absolute path of a socket")
     binds = frozenset(_folder(path) for path in arguments.bind)
     config = load_hook_config(arguments.config)
-    judge_of(config)  # a broken one is told now, and not at the first question
+    judge_of(config)  # a broken one is reported now, and not at the first question
     decide = _decider(config, binds, console)
     with AuthzServer(path, decide) as server:
         _stop_on_signal(server.shutdown)
@@ -106,7 +106,7 @@ def _stop_on_signal(stop: Callable[[], None]) -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         del number, frame
-        # It waits for the loop that this very thread runs.
+        # It waits for the loop that this thread runs.
         threading.Thread(target=stop, daemon=True).start()
 
     signal.signal(signal.SIGTERM, end)

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def bases_of(recipe: Recipe, recipes: "Recipes") -> list[dict[str, str]]:
-    """Return the recipes that a recipe stands on: each with its file and its digest.
+    """Return the recipes that a recipe builds on, each with its file and its digest.
 
     Raises:
         RecipeError: one is missing or faulty.
@@ -121,7 +121,7 @@ def bases_of(recipe: Recipe, recipes: "Recipes") -> list[dict[str, str]]:
 
 
 def tell_bases(bases: list[dict[str, str]], console: Console) -> None:
-    """Say which files the bases are made of, before they are built and signed."""
+    """Print which files the bases are made of, before they are built and signed."""
     for base in bases:
         console.note(f"  on {base['name']} {base['version']}: {base['recipe']}")
         console.note(f"     {base['recipe_digest']}")

@@ -1,6 +1,6 @@
-"""Return what this host can do for imagekit, and the remedy for what it cannot.
+"""Show what this host can do for imagekit, and the remedy for what it cannot.
 
-Ends with 0 where nothing is in the way, and with 6 where something is.
+Ends with 0 where there is no problem, and with 6 where there is one.
 """
 
 import argparse
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Look at the host and print what was found."""
+    """Check the host and print the result."""
     import os
     from pathlib import Path
 

@@ -6,9 +6,9 @@ r"""Serve only images that a policy allows: a registry gate in front of registri
   imagekit gate --policy site.yaml --config gate.yaml
 
 Clients pull from the gate instead of the registry; a mirror setting does not enforce, since
-clients go on to the origin after a refusal (docs/gate.md). A policy and a signature speak of the
-upstream's name: /v2/apps/x/manifests/1 is judged as HOST/apps/x:1. SIGHUP or a changed file loads
-the policy anew; SIGTERM ends the gate when running answers are finished. Decisions and refusals
+clients go on to the origin after a refusal (docs/gate.md). A policy and a signature have the
+upstream's name: /v2/apps/x/manifests/1 is judged as HOST/apps/x:1. SIGHUP or a changed file reloads
+the policy; SIGTERM ends the gate when running answers are finished. Decisions and refusals
 are written to standard output, a JSON document a line.
 """
 
@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--state",
         type=Path,
         metavar="FOLDER",
-        help="where decisions are remembered (default: $STATE_DIRECTORY, else "
+        help="where decisions are recorded (default: $STATE_DIRECTORY, else "
         "imagekit/gate in XDG_STATE_HOME)",
     )
     parser.add_argument(
@@ -127,16 +127,16 @@ def _config(arguments: argparse.Namespace) -> "Config":
         upstreams = tuple(Upstream.parse(text, options) for text in arguments.upstream)
         config = replace(config, upstreams=upstreams)
     if not config.upstreams:
-        raise UsageError("no upstream", hint="say --upstream HOST, or name some in --config")
+        raise UsageError("no upstream", hint="give --upstream HOST, or name some in --config")
     if arguments.listen:
         config = replace(config, listen=parse_address(arguments.listen))
     if arguments.redis:
         config = replace(config, redis=arguments.redis)
     if config.listen is None:
-        raise UsageError("where shall the gate listen?", hint="say --listen HOST:PORT")
+        raise UsageError("no address to listen on", hint="give --listen HOST:PORT")
     if bool(arguments.tls_cert) != bool(arguments.tls_key):
         raise UsageError(
-            "--tls-cert and --tls-key go together", hint="say both: --tls-cert FILE --tls-key FILE"
+            "--tls-cert and --tls-key go together", hint="give both: --tls-cert FILE --tls-key FILE"
         )
     if arguments.tls_cert:
         tls = Tls(certificate=arguments.tls_cert, key=arguments.tls_key)

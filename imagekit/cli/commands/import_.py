@@ -117,10 +117,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _one_policy(arguments: argparse.Namespace) -> None:
     own, trusted = arguments.policy is not None, arguments.trust_enclosed_policy
     if own and trusted:
-        raise UsageError("--policy and --trust-enclosed-policy: by which of them?")
+        raise UsageError("--policy and --trust-enclosed-policy: only one may be given")
     if not (own or trusted or names_policy_signers(arguments)):
         raise UsageError(
-            "by which policy?",
+            "no policy to judge by",
             hint="--policy FILE judges by yours, --policy-key PUBLIC by that of the file if the "
             "key signed it, --trust-enclosed-policy by that of the file whoever made it",
         )

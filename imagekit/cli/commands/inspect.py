@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def document(inspection: Inspection, image: str) -> dict[str, object]:
-    """Return what ``--json`` prints of an image that is so called."""
+    """Return what ``--json`` prints of an image with this name."""
     config = inspection.config
     return {
         "schema": 1,
@@ -143,5 +143,5 @@ def _shown(claim: Claim, repository: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Replace what would move the terminal's cursor: others wrote it."""
+    """Replace what would move the terminal's cursor: the text is untrusted."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:400])

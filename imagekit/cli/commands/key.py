@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"kind of the key (default: {KINDS[0]}, which every verifier takes)",
     )
     _add_common(generate)
-    show = verbs.add_parser("show", help="tell the kind and fingerprint of a key")
+    show = verbs.add_parser("show", help="show the kind and fingerprint of a key")
     show.add_argument(
         "file", metavar="FILE|URI", help="a public or private key, also one on a token or in a KMS"
     )

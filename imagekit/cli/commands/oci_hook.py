@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Answer by the exit code, and say why on stderr, which Podman shows."""
+    """Answer by the exit code, with the reason on stderr, which Podman shows."""
     from imagekit.hosts.hook import load_hook_config, stdin_bytes, within
     from imagekit.hosts.oci_hook import MAX_STATE, answer
 

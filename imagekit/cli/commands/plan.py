@@ -76,7 +76,7 @@ def _document(planned: "Planned") -> dict[str, object]:
 
 
 def _images(recipe: Recipe) -> list[str]:
-    """Return the images of registries that a recipe stands on."""
+    """Return the images of registries that a recipe builds on."""
     sources = (recipe.base,) if recipe.script is None else recipe.script.sources
     return [str(source) for source in sources if isinstance(source, ImageBase)]
 

@@ -3,11 +3,11 @@
   imagekit policy explain registry.example.org/apps/solver:2.1 --policy site.yaml
   imagekit policy explain registry.example.org/apps/solver:2.1 --policy site.yaml --evidence saved
 
-Shows which rule holds and why no other does; all checks, also those that passed without a word
+Shows which rule applies and why no other does; all checks, also those that passed without a finding
 (✓), that the rule does not ask for (-) and that were not reached (·); and of each signature and
-attestation beside the image who signed it, what it counts for, and why not.
+attestation of the image who signed it, what it counts for, and why not.
 
-Judges as `imagekit verify` does and ends as it does, with 0 or 3; nothing is remembered.
+Judges as `imagekit verify` does and ends as it does, with 0 or 3; nothing is recorded.
 """
 
 import argparse

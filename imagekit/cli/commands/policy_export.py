@@ -1,4 +1,4 @@
-"""Write a policy in the words of another tool, and say what these words cannot express.
+"""Write a policy in the format of another tool, and report what that format cannot express.
 
   imagekit policy export --policy site.yaml --format containers-policy --to etc-containers
   imagekit policy export --policy site.yaml --format containers-policy:5.4 --to out --dry-run
@@ -50,7 +50,7 @@ def configure(export: argparse.ArgumentParser) -> None:
         help="permit these losses, or all",
     )
     export.add_argument(
-        "--dry-run", action="store_true", help="say what would be written; nothing is"
+        "--dry-run", action="store_true", help="show what would be written; nothing is"
     )
     export.add_argument(
         "--force", action="store_true", help="replace files whose content is another"
@@ -58,7 +58,7 @@ def configure(export: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print or write the documents; tell every loss.
+    """Print or write the documents, and report every loss.
 
     Raises:
         PolicyError: the policy cannot be accepted, or something would be lost without permission.
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         names = " and ".join(document.name for document in export.documents)
         raise UsageError(
             f"{arguments.target} is more than one file: {names}",
-            hint="say where they belong: --to FOLDER; or --json for one document",
+            hint="give a folder: --to FOLDER; or --json for one document",
         )
     files = _written(export.documents, arguments) if arguments.to is not None else []
     for loss in export.losses:
@@ -100,7 +100,7 @@ def _permit(export: "PolicyExport", arguments: argparse.Namespace, console: Cons
     unknown = sorted(allowed - CODES - {"all"})
     if unknown:
         raise UsageError(
-            f"no loss is called {', '.join(unknown)}", hint=f"known are: {', '.join(sorted(CODES))}"
+            f"no loss has the code {', '.join(unknown)}", hint=f"known: {', '.join(sorted(CODES))}"
         )
     lost = {loss.code for loss in export.blocking}
     if not (lost <= allowed or "all" in allowed):
@@ -114,7 +114,7 @@ def _refusal(
 ) -> PolicyError:
     words = ",".join(sorted(lost | allowed))
     return PolicyError(
-        f"{export.target} cannot say all that the policy demands",
+        f"{export.target} cannot express all that the policy requires",
         hint=f"{export.target} would accept what the policy refuses, or lack a rule. If that is "
         f"meant: --format {arguments.target} --allow-loss {words}",
         code="export/loss",
@@ -180,7 +180,7 @@ def _state(file: Path, text: str, *, force: bool) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file whole or not at all: half a policy.json would stop every pull."""
+    """Write a file atomically: half a policy.json would stop every pull."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_output(file, text.encode())

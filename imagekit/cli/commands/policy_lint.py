@@ -1,7 +1,7 @@
 """Check policies and show every fault with its place; no registry is asked.
 
 A FILE is a policy, or a folder of policies. Besides what keeps a policy from loading, errors are a
-policy that has expired, and rules that nobody can meet any more. Warnings are what is easily
+policy that has expired, and rules that no image can pass any more. Warnings are what is easily
 overlooked: rules that may match one name equally well (every image of it is refused) or never hold,
 patterns that match too much, dates that end soon.
 

@@ -5,7 +5,7 @@ r"""Sign a policy, and with it every file that it names, for verifiers that obey
 
 Give nodes both files, and raise metadata.version with every change: a verifier remembers the
 highest version that it accepted, and denies everything by an older one, or by the same version with
-another content. Use another key than the one that signs images.
+other content. Use another key than the one that signs images.
 
 The signature is a Sigstore bundle over an in-toto statement; cosign reads it, too:
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     files = ", ".join(path for path, _ in policy.files)
     console.note(f"  {policy.name} version {policy.version}" + (f", with {files}" if files else ""))
     if not new:
-        console.note("  it was signed so already")
+        console.note("  it was already signed")
     if policy.expires <= datetime.now(UTC):
         console.note(f"  it expired at {policy.expires.isoformat()} and allows nothing")
     console.result(

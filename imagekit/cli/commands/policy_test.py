@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the verb."""
     parser.add_argument("tables", nargs="+", type=Path, metavar="CASES", help="tables of cases")
     parser.add_argument(
-        "--junit", type=Path, metavar="FILE", help="write what came of it as JUnit's XML, too"
+        "--junit", type=Path, metavar="FILE", help="write the results as JUnit's XML, too"
     )
     add_registry_options(parser)
 
@@ -93,7 +93,7 @@ def _finish(
 
 
 def _line(result: "Tested", console: Console) -> str:
-    """Return the line of a case; where it failed, with all that was found."""
+    """Return the line of a case; where it failed, with all findings."""
     from imagekit.policy.findings import plain
     from imagekit.verify.verdict_text import text
 

@@ -11,7 +11,7 @@ left out is completed. A version that was published from another state of the re
 so is the slower of two that publish it at the same time (exit 2): its image gets no tag.
 
 --ca-file is for the registries of base images, too. So is --plain-http where the destination needs
-no such word (oci:FOLDER, a registry on loopback); else it is for the destination's registry only.
+no such option (oci:FOLDER, a registry on loopback); else it is for the destination's registry only.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "signed for names there",
     )
     parser.add_argument(
-        "--builder", default="", metavar="URI", help="who the provenance names as the builder"
+        "--builder", default="", metavar="URI", help="the builder that the provenance names"
     )
     add_signer_options(parser)
     add_build_options(parser)
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         builder=arguments.builder,
     )
     done: list[dict[str, object]] = []
-    # Whatever ends this run: what was published before is published, and the document says so.
+    # Whatever ends this run: what was published before stays published, and is in the document.
     console.partial = {"published": done}
     for recipe in recipes:
         began = time.monotonic()
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _plain_hosts(destination: "Destination") -> frozenset[str] | None:
-    """Return the registries of base images that ``--plain-http`` speaks of; None for all."""
+    """Return the registries of base images that ``--plain-http`` is for; None for all."""
     needless = not destination.location.is_remote or is_loopback(destination.host)
     return None if needless else frozenset({destination.host})
 

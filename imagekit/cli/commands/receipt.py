@@ -1,4 +1,4 @@
-"""Check what was staged by its receipt: offline, in a moment, and before it runs.
+"""Check what was staged by its receipt: offline, and before it runs.
 
   imagekit receipt check /srv/images/solver --policy /etc/imagekit/nodes.yaml
   imagekit receipt check /srv/images/solver.sqsh --policy nodes.yaml --reference HOST/solver:2.1
@@ -14,7 +14,7 @@ The policy of nodes says whose receipts count:
       vsa: {verifierIds: ["urn:imagekit:stage"], maxAge: 30d}
 
 Ends with 0 where everything is in order, with 3 where it is not, and with 2, 5 or 6 where there is
-no receipt or it cannot be read: whoever asks lets nothing run then.
+no receipt or it cannot be read: nothing may run then.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="USER",
-        help="who else may own what is staged, besides root and whoever asks",
+        help="who else may own what is staged, besides root and the calling user",
     )
     add_policy_option(parser)
 

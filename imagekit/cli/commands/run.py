@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--network",
         default="host",
         metavar="MODE",
-        help="what the container sees of the network, in Podman's words: host (the default, as "
+        help="the container's network, as Podman's --network has it: host (the default, as "
         "Apptainer does, so that MPI reaches other nodes), none, ...",
     )
     add_policy_option(parser)
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
-        raise UsageError("which image?", hint="name a REFERENCE, or what is --staged")
+        raise UsageError("no image is named", hint="name a REFERENCE, or what is --staged")
     from imagekit.hosts.run import run as run_verified
     from imagekit.oci.location import parse_located
     from imagekit.verify.verdict_text import document, text

@@ -1,4 +1,4 @@
-"""Verify an image, then lay it out for nodes without a registry, with a signed receipt beside it.
+"""Verify an image, then write it out for nodes without a registry, with a signed receipt.
 
   imagekit stage registry.example.org/apps/solver:2.1 --policy policy.yaml --key staging.key \
     --to bundle:/srv/images/solver
@@ -6,10 +6,10 @@
   ... --to podman-store:/srv/images/store        (additionalimagestores of storage.conf)
   ... --to oci:/srv/images/solver                (imagekit verify REFERENCE --from oci:FOLDER)
 
-PATH is a link to the version that is meant; all versions lie in PATH.d, each with a receipt. The
-receipt is a verification summary (VSA) that binds the staged bytes as well. A node checks it
-offline: imagekit receipt check PATH --policy FILE. Again with the same image nothing is made anew;
-a receipt older than a day is renewed.
+PATH is a link to the current version; all versions lie in PATH.d, each with a receipt. The receipt
+is a verification summary (VSA) that binds the staged bytes as well. A node checks it offline:
+imagekit receipt check PATH --policy FILE. A second time with the same image makes nothing; a
+receipt older than a day is renewed.
 
 Ends with 3, and changes nothing, where the policy says no.
 """

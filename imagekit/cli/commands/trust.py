@@ -1,4 +1,4 @@
-"""Send this host's engines to the gate and nowhere else, and take that back.
+"""Send this host's engines to the gate and nowhere else, and undo that.
 
   imagekit trust install --gate https://gate.example.org:5443 --registry registry.example.org
   imagekit trust install --gate http://127.0.0.1:5443 --registry registry.example.org --dry-run
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tested = verbs.add_parser("test", help="let every engine pull a good and a bad image")
     tested.add_argument("--good", metavar="REFERENCE", required=True, help="an image to be pulled")
     tested.add_argument("--bad", metavar="REFERENCE", required=True, help="one to be refused")
-    removed = verbs.add_parser("remove", help="take back what was installed")
+    removed = verbs.add_parser("remove", help="undo what was installed")
     removed.add_argument("--force", action="store_true", help="also where a file was changed since")
     for verb in (removed, verbs.choices["install"]):
         verb.add_argument("--dry-run", action="store_true", help="only show what would change")
@@ -67,10 +67,10 @@ def _configure_install(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="[NAME=]HOST",
         help="a registry that is reached through the gate only; with NAME= where the gate stands "
-        "before several, as its --upstream says; may be repeated",
+        "before several, as its --upstream has it; may be repeated",
     )
     parser.add_argument(
-        "--gate-ca", type=Path, metavar="FILE", help="authorities (PEM) that vouch for the gate"
+        "--gate-ca", type=Path, metavar="FILE", help="certificate authorities (PEM) for the gate"
     )
     parser.add_argument(
         "--engine",
@@ -189,7 +189,7 @@ def _routes(words: Sequence[str]) -> "Sequence[Route]":
     if len(routes) > 1 and not all(route.below for route in routes):
         raise UsageError(
             "a gate before several registries has a name for each",
-            hint="write --registry NAME=HOST, as the gate's --upstream says",
+            hint="write --registry NAME=HOST, as the gate's --upstream has it",
         )
     return routes
 

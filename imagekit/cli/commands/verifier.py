@@ -11,8 +11,8 @@ or, where a gate runs (imagekit gate), let it judge: that is a small question to
 its policy and keys on this host. Images of other registries than these are refused:
 
   gate: https://gate.example.org:5443        # http:// on loopback only
-  gateCa: /etc/imagekit/gate-ca.pem          # optional: who vouches for it
-  registries: [registry.example.org]         # or [NAME=HOST, ...], as its --upstream says
+  gateCa: /etc/imagekit/gate-ca.pem          # optional: the only authorities for it
+  registries: [registry.example.org]         # or [NAME=HOST, ...], as its --upstream has it
 
 By hand, as containerd does it:
 
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Answer; every error is a no with its reason."""
+    """Answer; every error is a refusal with its reason."""
     try:
         allowed, reason = _answer(arguments)
     except ImagekitError as error:

@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from-file",
         type=Path,
         metavar="FILE",
-        help="a file with a reference in each line; empty lines and those with # are passed over",
+        help="a file with a reference in each line; empty lines and those with # are skipped",
     )
     where.add_argument(
         "--from",
@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     references = [*arguments.reference, *_listed(arguments.from_file)]
     if arguments.local == bool(references):
         raise UsageError(
-            "which image?", hint="name a REFERENCE, or a list with --from-file, or say --local"
+            "no image is named, or --local and a REFERENCE",
+            hint="name a REFERENCE, or a list with --from-file, or use --local",
         )
     several = len(references) != 1 or arguments.from_file is not None
     issue = issuer_of(arguments, several=several)

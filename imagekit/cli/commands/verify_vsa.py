@@ -24,7 +24,7 @@ _OTHERS = ("verifier_id", "level", "vsa_out", "attach")
 
 
 class Issued(Struct, frozen=True):
-    """What is told of a summary; nothing where none was asked for."""
+    """What is printed of a summary; nothing where none was asked for."""
 
     text: str = ""
     document: Mapping[str, object] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
         several: whether more than one image is judged.
 
     Raises:
-        UsageError: the words do not fit together.
+        UsageError: the options do not fit together.
         SigningKeyError: the key does not open, or there is no token.
     """
     if not arguments.vsa:
@@ -81,7 +81,7 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
         raise UsageError("--vsa-out is one file, and there are several images")
     if arguments.source and (arguments.attach or arguments.vsa_out is None):
         raise UsageError(
-            "what is read by --from has no registry to attach a summary in",
+            "an image read by --from has no registry to attach a summary in",
             hint="write it to a file: --vsa-out FILE",
         )
     from imagekit.sign.issue_vsa import SummaryOptions, issue_summary
@@ -101,7 +101,7 @@ def issuer_of(arguments: argparse.Namespace, *, several: bool) -> "Issue | None"
 
 
 def issued(verdict: "Verdict", issue: "Issue | None", console: Console) -> Issued:
-    """Issue the summary of a verdict; the verdict is told also where that fails.
+    """Issue the summary of a verdict; the verdict is printed also where that fails.
 
     Raises:
         ImagekitError: the key or the registry refused, or no digest was judged.

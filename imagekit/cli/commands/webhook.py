@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="how much a client may take, as connectionsPerClient=64 (docs/kubernetes.md)",
+        help="how much a client may use, as connectionsPerClient=64 (docs/kubernetes.md)",
     )
     parser.add_argument("--contact", default="", metavar="TEXT", help="whom users ask")
     add_policy_option(parser)

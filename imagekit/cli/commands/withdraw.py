@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Withdraw.
 
     Raises:
-        ImagekitError: the reason is none, the key does not open, or the registry refuses.
+        ImagekitError: the reason is empty, the key does not open, or the registry refuses.
     """
     from imagekit.errors import UsageError
     from imagekit.oci.location import parse_located
