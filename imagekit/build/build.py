@@ -56,7 +56,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     """How a build is done; none of it changes what is built."""
 
     test: bool = True
-    """Whether the images' own tests are run, by whoever tests what was built."""
+    """Whether the caller that tests what was built runs the images' own tests."""
     use_cache: bool = True
     isolation: IsolationWish = "auto"
     registry: RegistryOptions = field(default_factory=RegistryOptions)

@@ -57,7 +57,7 @@ class BuildahContainer(Struct):
     _root: Path | None = None
     """The working container's, once it is open."""
     _used: ExitStack = field(default_factory=ExitStack)
-    """Holds what this job reads of the storage, so that nobody sweeps it meanwhile."""
+    """Holds what this job reads of the storage, so that no other job removes it meanwhile."""
 
     def __enter__(self) -> Self:
         return self

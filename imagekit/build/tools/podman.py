@@ -242,7 +242,7 @@ class Podman(Struct, frozen=True, kw_only=True):
             ToolError: Podman is missing or the pull failed.
             IntegrityError: what it stored is not ``among`` what was judged.
         """
-        # By id: names in the storage can be moved by whoever owns it.
+        # By id: names in the storage can be moved by its owner.
         return self.start(self.pull(reference, among=among), arguments)
 
     def start(self, image: str, arguments: Sequence[str]) -> int:
