@@ -37,4 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
     from imagekit.cli.execute import execute
 
-    return execute(words)
+    code = execute(words)
+    if argv is None:
+        # Python looks for cycles once more when it ends, in all that was imported.
+        gc.freeze()
+    return code
