@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import socket
 import statistics
@@ -120,6 +121,18 @@ def imagekit(folder: Path, *words: str) -> str:
         text=True,
         check=True,
     ).stdout
+
+
+def matched(pattern: str, text: str) -> re.Match[str]:
+    """Return where a pattern matches.
+
+    Raises:
+        ValueError: nowhere; the program that wrote the text writes something else by now.
+    """
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"{pattern} is not in {text[:500]!r}")
+    return found
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -10,7 +10,6 @@ from all alike, so the ratios say more than the numbers.
 import http.client
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import matched
 
 from tests.e2e.gate.kit import GateProcess, Site
 from tests.support.servers import RegistryServer, free_port
@@ -84,7 +84,7 @@ def spent(pid: int) -> Spent:
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         status = Path(f"/proc/{one}/status").read_text()
-        rss = max(rss, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024)
+        rss = max(rss, int(matched(r"VmHWM:\s+(\d+)", status)[1]) // 1024)
     return Spent(cpu, rss)
 
 
@@ -122,8 +122,8 @@ def wrk(peer: Peer, path: str, *, clients: int, seconds: float) -> tuple[float, 
     if "Non-2xx" in out:
         raise RuntimeError(f"{peer.name}: {path}: {out}")
     unit = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-    rate = re.search(r"Transfer/sec:\s+([\d.]+)(\w+)", out)
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), float(rate[1]) * unit[rate[2]]
+    rate = matched(r"Transfer/sec:\s+([\d.]+)(\w+)", out)
+    return float(matched(r"Requests/sec:\s+([\d.]+)", out)[1]), float(rate[1]) * unit[rate[2]]
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)  # nginx reads files as nobody
         site, peers, _gates = start(stack, folder)
-        big = site.writer("apps/big").tags(site.repository("apps/big"))[0]
+        big = site.writer().tags(site.repository("apps/big"))[0]
         warm = "/v2/apps/big/manifests/" + big
         connection = http.client.HTTPConnection("127.0.0.1", peers[0].port)
         connection.request(

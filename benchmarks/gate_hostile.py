@@ -34,6 +34,7 @@ from pathlib import Path
 import bcrypt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import matched
 
 from tests.e2e.gate.kit import GateProcess, Site
 from tests.support.servers import RegistryServer, free_port
@@ -199,7 +200,7 @@ class Bench:
     def note_memory(self) -> None:
         """Note the resident memory."""
         text = Path(f"/proc/{self.gate.process.pid}/status").read_text()
-        self.rss = max(self.rss, int(re.search(r"VmRSS:\s+(\d+)", text)[1]) // 1024)
+        self.rss = max(self.rss, int(matched(r"VmRSS:\s+(\d+)", text)[1]) // 1024)
 
 
 def measure(bench: Bench, seconds: float) -> dict[str, float]:
@@ -341,7 +342,7 @@ def webhook(folder: Path, site: Site, connections: int, seconds: float) -> dict[
                         raise RuntimeError(answer.decode())
                     taken.append(time.perf_counter() - began)
             text = Path(f"/proc/{process.pid}/status").read_text()
-            memory = int(re.search(r"VmHWM:\s+(\d+)", text)[1]) // 1024
+            memory = int(matched(r"VmHWM:\s+(\d+)", text)[1]) // 1024
         finally:
             process.terminate()
     return {"new": max(taken), "memory": memory}

@@ -69,7 +69,7 @@ def prepare(site: Site) -> Load:
         raw = load.gate.get(f"/v2/{name}/blobs/{layer['digest']}").body
         load.blobs[name] = (layer["digest"], layer["size"], raw)
     bad = site.push("apps/evil", "1", content=b"evil", signed=False)
-    raw = site.writer("apps/evil").manifest(bad).raw
+    raw = site.writer().manifest(bad).raw
     load.evil = raw.decode().rpartition('"digest": "')[2].partition('"')[0]
     return load
 

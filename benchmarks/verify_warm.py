@@ -22,9 +22,9 @@ from common import publish, push_signed, registry, write_policy
 from msgspec.structs import replace
 
 from imagekit import Verifier, load_policy
-from imagekit.oci.registry.stdlib_transport import StdlibTransport
+from imagekit.oci.registry.stdlib_transport import StdlibResponse, StdlibTransport
 from imagekit.oci.registry.transport import Request
-from imagekit.policy.ruleset import Freshness, Policy
+from imagekit.policy.ruleset import Freshness, OpenedPolicy
 from imagekit.verify.rollback import SqliteRollbackStore
 
 
@@ -46,23 +46,23 @@ def main() -> int:
     return 0
 
 
-def one(policy: Policy, image: str, host: str, runs: int) -> None:
+def one(policy: OpenedPolicy, image: str, host: str, runs: int) -> None:
     """Compare the first and the second look with their requests alone."""
     asked: list[Request] = []
     send = StdlibTransport.send
 
-    def record(self: StdlibTransport, request: Request) -> object:
+    def record(self: StdlibTransport, request: Request) -> StdlibResponse:
         asked.append(request)
         return send(self, request)
 
     verifier = Verifier(policy)
-    StdlibTransport.send = record
+    StdlibTransport.send = record  # type: ignore[method-assign] # what it sends is noted
     looks = []
     for _ in range(2):
         asked.clear()
         verifier.verify(image)
         looks.append(list(asked))
-    StdlibTransport.send = send
+    StdlibTransport.send = send  # type: ignore[method-assign] # as it was
     connection = http.client.HTTPConnection(host)
     alone = [median(partial(requests, connection, host, each), runs) for each in looks]
     first = median(lambda: Verifier(policy).verify(image), runs)
@@ -96,7 +96,7 @@ def median(work: Callable[[], object], runs: int) -> tuple[float, float]:
     return statistics.median(times), min(times)
 
 
-def many(policy: Policy, images: list[str], what: str, folder: Path) -> None:
+def many(policy: OpenedPolicy, images: list[str], what: str, folder: Path) -> None:
     """Judge them by one verifier."""
     before, began = time.process_time(), time.perf_counter()
     verifier = Verifier(policy, memory=SqliteRollbackStore(folder / "seen.db"))
