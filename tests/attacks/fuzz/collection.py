@@ -33,10 +33,19 @@ def load(name: str) -> Target:
     Raises:
         KeyError: there is none of that name.
     """
-    module = next((module for module, names in _MODULES.items() if name in names), None)
-    if module is None:
-        raise KeyError(name)
     targets: dict[str, Target] = importlib.import_module(
-        f"tests.attacks.fuzz.targets.{module}"
+        f"tests.attacks.fuzz.targets.{module_of(name)}"
     ).TARGETS
     return targets[name]
+
+
+def module_of(name: str) -> str:
+    """Return the module that has a target.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    for module, names in _MODULES.items():
+        if name in names:
+            return module
+    raise KeyError(name)

@@ -1,12 +1,14 @@
 """Fuzzes targets for a given time each: what ``scripts/fuzz`` runs."""
 
 import argparse
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,6 @@ class Outcome:
     name: str
     runs: int
     rss: int
-    seconds: float
     found: tuple[Path, ...]
     said: str
     good: bool
@@ -59,13 +60,17 @@ def main() -> int:
     limits = Limits(seconds=arguments.seconds, runs=arguments.runs)
     began = time.monotonic()
 
-    def fuzz(name: str) -> Outcome:
-        if name == properties.NAME:
-            return _properties(limits.seconds)
-        return _fuzz(name, folder, limits)
+    def fuzz(names: Sequence[str]) -> list[Outcome]:
+        if names == [properties.NAME]:
+            return [_properties(limits.seconds)]
+        return _fuzz(names, folder, limits)
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = list(pool.map(fuzz, arguments.targets))
+        outcomes = [
+            outcome
+            for several in pool.map(fuzz, _groups(arguments.targets, limits))
+            for outcome in several
+        ]
     bad = [outcome for outcome in outcomes if not outcome.good]
     total = sum(outcome.runs for outcome in outcomes)
     print(
@@ -73,6 +78,16 @@ def main() -> int:
         f"{len(bad)} with findings"
     )
     return 1 if bad else 0
+
+
+def _groups(names: Sequence[str], limits: Limits) -> list[list[str]]:
+    """Return what one process fuzzes: few inputs of many targets, or one target for long."""
+    if not limits.runs:
+        return [[name] for name in names]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(collection.module_of(name), []).append(name)
+    return list(groups.values())
 
 
 def _arguments() -> argparse.Namespace:
@@ -114,13 +129,11 @@ def _replay(file: Path) -> int:
 
 def _properties(seconds: int) -> Outcome:
     """Run the property tests, at least once, with other examples each time."""
-    began = time.monotonic()
     rounds = properties.run(seconds)
     outcome = Outcome(
         name=properties.NAME,
         runs=rounds.passed,
         rss=0,
-        seconds=time.monotonic() - began,
         found=(),
         said=rounds.said,
         good=rounds.good,
@@ -129,53 +142,79 @@ def _properties(seconds: int) -> Outcome:
     return outcome
 
 
-def _fuzz(name: str, folder: Path, limits: Limits) -> Outcome:
+def _fuzz(names: Sequence[str], folder: Path, limits: Limits) -> list[Outcome]:
+    places = {name: (folder / "inputs" / name, folder / "found" / name) for name in names}
+    before, jobs = {}, []
+    for name, (corpus, found) in places.items():
+        for path in (corpus, found):
+            path.mkdir(parents=True, exist_ok=True)
+        before[name] = set(found.iterdir())
+        jobs.append([name, str(_log(folder, name)), _options(name, folder, limits)])
+        _log(folder, name).unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "tests.attacks.fuzz.one", json.dumps(jobs)]
+    _, said = _ran(argv, limit=len(names) * (limits.seconds + _GRACE))
+    outcomes = []
+    for name, (_, found) in places.items():
+        new = tuple(sorted(set(found.iterdir()) - before[name]))
+        outcomes.append(_outcome(name, _read(_log(folder, name)) or said, new))
+        _tell(outcomes[-1])
+    return outcomes
+
+
+def _options(name: str, folder: Path, limits: Limits) -> list[str]:
+    """Write the seeds of a target, and return libFuzzer's options."""
     corpus, found = folder / "inputs" / name, folder / "found" / name
-    for path in (corpus, found):
-        path.mkdir(parents=True, exist_ok=True)
-    before = set(found.iterdir())
-    chosen = collection.load(name)
-    for number, seed in enumerate(chosen.seeds):
+    seeds = collection.load(name).seeds
+    for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    argv = [
-        *(sys.executable, "-m", "tests.attacks.fuzz.one", name),
+    return [
         *limits.words(),
         f"-rss_limit_mb={_RSS_MIB}",
         f"-timeout={_STUCK}",
         f"-artifact_prefix={found}/",
-        f"-dict={_dictionary(folder / f'{name}.dict', chosen.seeds)}",
+        f"-dict={_dictionary(folder / f'{name}.dict', seeds)}",
         str(corpus),
     ]
-    began = time.monotonic()
-    status, said = _ran(argv, limit=limits.seconds + _GRACE)
-    new = tuple(sorted(set(found.iterdir()) - before))
-    outcome = Outcome(
+
+
+def _log(folder: Path, name: str) -> Path:
+    return folder / f"{name}.log"
+
+
+def _read(log: Path) -> str:
+    return log.read_bytes().decode("utf-8", "replace") if log.exists() else ""
+
+
+def _outcome(name: str, said: str, found: tuple[Path, ...]) -> Outcome:
+    return Outcome(
         name=name,
         runs=_largest(_RUNS, said),
         rss=_largest(_RSS, said),
-        seconds=time.monotonic() - began,
-        found=new,
+        found=found,
         said=said,
-        good=status == 0 and not new,
+        # What was not run to its end has no exit code, and found something by that.
+        good=said.rstrip().endswith("\nexit code 0") and not found,
     )
-    _tell(outcome)
-    return outcome
 
 
 def _ran(argv: list[str], *, limit: float) -> tuple[int, str]:
-    """Run a process to its end, or kill it; return its status and what it said."""
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        return -1, (error.stdout or b"").decode("utf-8", "replace") + "\nit did not end: killed"
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    """Run a process to its end, or kill it and its children; return its status and its output."""
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            said, _ = process.communicate()
+            return -1, said.decode("utf-8", "replace") + "\nit did not end: killed"
+    return process.returncode, said.decode("utf-8", "replace")
 
 
 def _dictionary(path: Path, seeds: Iterable[bytes]) -> Path:
@@ -192,9 +231,8 @@ def _largest(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _tell(outcome: Outcome) -> None:
-    rate = int(outcome.runs / outcome.seconds)
     word = "ok   " if outcome.good else "FOUND"
-    line = f"{word} {outcome.name:<14} {outcome.runs:>8} inputs {rate:>6}/s {outcome.rss:>5} MiB"
+    line = f"{word} {outcome.name:<14} {outcome.runs:>8} inputs {outcome.rss:>5} MiB"
     print(line, flush=True)
     if outcome.good:
         return
