@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from common import publish, push_signed, registry, write_policy
 from msgspec.structs import replace
@@ -56,13 +57,12 @@ def one(policy: OpenedPolicy, image: str, host: str, runs: int) -> None:
         return send(self, request)
 
     verifier = Verifier(policy)
-    StdlibTransport.send = record  # type: ignore[method-assign] # what it sends is noted
     looks = []
-    for _ in range(2):
-        asked.clear()
-        verifier.verify(image)
-        looks.append(list(asked))
-    StdlibTransport.send = send  # type: ignore[method-assign] # as it was
+    with patch.object(StdlibTransport, "send", record):
+        for _ in range(2):
+            asked.clear()
+            verifier.verify(image)
+            looks.append(list(asked))
     connection = http.client.HTTPConnection(host)
     alone = [median(partial(requests, connection, host, each), runs) for each in looks]
     first = median(lambda: Verifier(policy).verify(image), runs)

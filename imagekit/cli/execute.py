@@ -8,9 +8,9 @@ import functools
 import importlib
 import keyword
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from imagekit.cli.console import Console
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
@@ -39,6 +39,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
 
     _words: Sequence[str] = ()
+    _verb: argparse.Action | None = None
+
+    def add_subparsers(self, **words: Any) -> Any:
+        self._verb = super().add_subparsers(**words)
+        return self._verb
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = tuple(args or ())
@@ -47,42 +52,33 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse misses what is required before it looks at what it does not know, and one is
         # often the other, misspelt.
-        option, options = self._unknown_option(), self._options()
-        if option:
-            raise self._unknown(option, options, f"there is no option {option}")
-        verb, verbs = self._words[0] if self._words else "", [*self._verbs()]
-        if verbs and verb and not verb.startswith("-") and verb not in verbs:
-            raise self._unknown(verb, verbs, f"{verb!r} is none of: {', '.join(verbs)}")
-        raise UsageError(message, hint=f"see: {self.prog} --help")
+        from imagekit.documents.report import did_you_mean
 
-    def _unknown_option(self) -> str:
-        known = self._options()
-        for word in self._words:
-            name = word.partition("=")[0]
-            if name.startswith("--") and not any(option.startswith(name) for option in known):
-                return name
-        return ""
+        word, known = self._unknown()
+        guess = did_you_mean(word, known)
+        raise UsageError(
+            f"{self.prog} has no {word}" if word else message,
+            hint=f"{guess} see: {self.prog} --help".lstrip(),
+        )
 
-    def _unknown(self, word: str, known: list[str], message: str) -> UsageError:
-        import difflib
-
-        close = difflib.get_close_matches(word, known, n=1)
-        guess = f"did you mean {close[0]}? " if close else ""
-        return UsageError(message, hint=f"{guess}see: {self.prog} --help")
-
-    def _options(self) -> list[str]:
+    def options(self) -> list[str]:
         """Return the options of the command and of its own verbs."""
         options = [option for action in self._actions for option in action.option_strings]
-        for parser in self._verbs().values():
-            options += parser._options()  # noqa: SLF001 - of this class
-        return options
+        return options + [option for verb in self._verbs().values() for option in verb.options()]
 
-    def _verbs(self) -> "dict[str, _Parser]":
+    def _unknown(self) -> tuple[str, list[str]]:
+        """Return the first option or verb that is unknown, and the known ones; or none."""
+        options, verbs = self.options(), list(self._verbs())
+        for word in self._words:
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in options):
+                return name, options
+        verb = self._words[0] if self._words and verbs else ""
+        return (verb, verbs) if verb and verb[0] != "-" and verb not in verbs else ("", [])
+
+    def _verbs(self) -> "Mapping[str, _Parser]":
         """Return the parsers of the command's own verbs: ``new`` and ``lint`` of ``policy``."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no public name
-                return dict(action.choices)
-        return {}
+        return cast("Mapping[str, _Parser]", self._verb.choices) if self._verb is not None else {}
 
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
         # argparse ignores that it cannot be written.

@@ -157,29 +157,32 @@ def test_an_option_before_its_command_is_told_its_place(capsys: pytest.CaptureFi
     [
         pytest.param(
             ["verify", "x", "--polcy", "y"],
-            "there is no option --polcy",
-            "did you mean --policy? see: imagekit verify --help",
+            "imagekit verify has no --polcy",
+            "did you mean `--policy`? see: imagekit verify --help",
             id="in the place of what is required",
         ),
         pytest.param(
-            ["lint", "x", "--jsn"], "there is no option --jsn", "did you mean --json?", id="besides"
+            ["lint", "x", "--jsn"],
+            "imagekit lint has no --jsn",
+            "did you mean `--json`?",
+            id="besides",
         ),
         pytest.param(
             ["policy", "new", "--imge", "x"],
-            "there is no option --imge",
-            "did you mean --image? see: imagekit policy new --help",
+            "imagekit policy new has no --imge",
+            "did you mean `--image`? see: imagekit policy new --help",
             id="of a verb",
         ),
         pytest.param(
             ["policy", "lint", "x", "--jsno=1"],
-            "there is no option --jsno",
-            "did you mean --json?",
+            "imagekit policy has no --jsno",
+            "did you mean `--json`?",
             id="with a value, behind a verb",
         ),
         pytest.param(
             ["policy", "nwe", "--image", "x"],
-            "'nwe' is none of: new, ",
-            "did you mean new? see: imagekit policy --help",
+            "imagekit policy has no nwe",
+            "did you mean `new`? see: imagekit policy --help",
             id="a verb",
         ),
         pytest.param(["help", "verfy"], "'verfy' is not a command", "imagekit verify", id="help"),
