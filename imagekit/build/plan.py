@@ -45,25 +45,30 @@ def make_plan(
     # A step sees the environment of the base as much as its files.
     below = [str(layer.diff_id) for layer in base] + list(inherited.env if inherited else ())
 
-    def add(origin: Origin, title: str, made_of: object, **fields: object) -> None:
+    def next_key(made_of: object) -> Digest:
         previous = str(layers[-1].key) if layers else below
-        key = _key(previous, made_of, epoch=epoch, platform=platform)
-        layers.append(LayerPlan(origin=origin, title=title, key=key, **fields))  # type: ignore[arg-type]  # the fields are LayerPlan's own
+        return _key(previous, made_of, epoch=epoch, platform=platform)
 
     if isinstance(recipe.base, BootstrapBase):
         title = f"{recipe.base.distribution} {recipe.base.suite}"
         made_of = ["bootstrap", recipe.base.distribution, recipe.base.suite]
-        add(Origin.BASE, title, made_of, bootstrap=recipe.base)
+        key = next_key(made_of)
+        layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=recipe.base))
     if recipe.packages:
         wanted = [[entry.manager, *entry.install] for entry in recipe.packages]
-        add(Origin.PACKAGES, packages_title(recipe.packages), wanted, packages=recipe.packages)
+        title, key = packages_title(recipe.packages), next_key(wanted)
+        layers.append(
+            LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=recipe.packages)
+        )
     inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
     if recipe.steps:
-        add(Origin.RECIPE, steps_title(recipe.steps), inputs, steps=recipe.steps)
+        title, key = steps_title(recipe.steps), next_key(inputs)
+        layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, steps=recipe.steps))
     if recipe.containerfile:
         inputs += [to_document(replace(context, layers=())) for context in contexts]
         inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
-        add(Origin.RECIPE, recipe.containerfile, inputs, containerfile=recipe.containerfile)
+        title, key = recipe.containerfile, next_key(inputs)
+        layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, containerfile=title))
     return BuildPlan(
         recipe=recipe,
         platform=platform,

@@ -271,7 +271,7 @@ class OneKey(Struct, Generic[T], frozen=True):
         if value is INVALID or more is INVALID:
             return INVALID
         made = self.make(entry.key, value, report.place(entry.key_span))
-        return replace(made, **more) if more else made  # type: ignore[type-var]  # a struct
+        return replace(made, **more) if more else made  # type: ignore[type-var]  # what has keys beside it is a struct
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the mapping."""

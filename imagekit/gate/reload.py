@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from imagekit.errors import ImagekitError, InputError, PolicyError
+from imagekit.errors import ImagekitError, InputError
 from imagekit.gate.decisions.decide import ActivePolicy
 from imagekit.gate.decisions.decision import fingerprint
 from imagekit.gate.decisions.decision_store import DecisionStore
@@ -52,14 +52,11 @@ class PolicyInForce:
         self.fault = ""
         self._looks = 0
         self._stamp = self._look()
-        self._active: ActivePolicy | None = None
-        self._active = self._read()
+        self._active = self._read(None)
 
     @property
     def active(self) -> ActivePolicy:
         """The policy in force."""
-        if self._active is None:  # pragma: no cover - it was read when this was made
-            raise PolicyError("there is no policy")
         return self._active
 
     def refresh(self) -> None:
@@ -73,7 +70,7 @@ class PolicyInForce:
         with self._lock:
             self._stamp = self._look()
             try:
-                self._active = self._read()
+                self._active = self._read(self._active)
             except ImagekitError as error:
                 self._keep(_fault_text(error))
             except (OSError, sqlite3.Error) as error:
@@ -93,11 +90,11 @@ class PolicyInForce:
         _log.error("the new policy is broken, the old one stays in force: %s", fault)
         self._heard({"event": "policy-broken", "message": fault})
 
-    def _read(self) -> ActivePolicy:
+    def _read(self, before: ActivePolicy | None) -> ActivePolicy:
         policy = load_signed(self._file, self._signers)
         active = ActivePolicy(policy=policy, fingerprint=fingerprint(policy))
-        if self._active is not None and self._active.fingerprint == active.fingerprint:
-            return self._active
+        if before is not None and before.fingerprint == active.fingerprint:
+            return before
         warning = self._store.accept(policy)
         if warning:
             _log.warning("%s", warning)

@@ -241,22 +241,24 @@ def with_retries(
     Raises:
         ConnectionFaultError: no answer came.
     """
-    for left in reversed(range(options.attempts)):
+    attempt = 0
+    while True:
+        attempt += 1
+        last = attempt >= options.attempts
         # Four times as long at each attempt, and by chance: many clients must not come back
         # together.
-        pause = (0.1 + 0.2 * jitter()) * 4 ** (options.attempts - 1 - left)
+        pause = (0.1 + 0.2 * jitter()) * 4 ** (attempt - 1)
         answer: AnswerHead | ConnectionFaultError = yield Send(request, own)
         if isinstance(answer, ConnectionFaultError):
             # Who was too slow once is not waited for again.
-            if not left or answer.code == "TIMEOUT":
+            if last or answer.code == "TIMEOUT":
                 raise answer
-        elif not left or answer.status not in protocol.TRANSIENT:
+        elif last or answer.status not in protocol.TRANSIENT:
             return answer
         else:
             longest = min(_LONGEST_PAUSE, options.deadline_seconds)
             pause = min(_asked_pause(answer.header("Retry-After"), pause), longest)
         yield Pause(pause)
-    raise AssertionError  # pragma: no cover - the last attempt returned or raised
 
 
 def download(
