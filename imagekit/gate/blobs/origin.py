@@ -7,6 +7,7 @@ for the other transports; here are its asynchronous driver, and what an answer t
 import asyncio
 import random
 import socket
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ from imagekit.oci.registry.conversation import (
 )
 from imagekit.oci.registry.proxies import Proxies
 from imagekit.oci.registry.session import MAX_LOGINS, FindLogin
-from imagekit.oci.registry.stdlib_transport import tls_context
+from imagekit.oci.registry.stdlib_transport import inner_address, tls_context, untrusted
 from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 
 _BUFFER = 1 << 20
@@ -302,22 +303,14 @@ def _whole(body: Body) -> bytes:
 
 def _check_lasting(url: str, error: Exception) -> None:
     """Raise for what no second try makes better, as the other transports do."""
-    host = protocol.shown(urlsplit(url).netloc)
+    host = urlsplit(url).netloc
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = protocol.shown(str(error.certificate_error))
-        raise RegistryError(
-            f"the certificate of {host} is not trusted: {why}",
-            hint="--ca-file, or the upstream's caFile, names the authority that signed it",
-            code="TLS",
-        ) from error
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, _InnerAddressError
-    ):
-        raise RegistryError(
-            f"the registry sends its client to {host}, which is an address of this machine",
-            hint="blobs may lie on another server, but not on this machine's own addresses",
-            code="FOREIGN_REDIRECT",
-        ) from error
+        cause = error.certificate_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        raise untrusted(host, cause) from error
+    if isinstance(cause, _InnerAddressError):
+        raise inner_address(host, "an address of this machine") from error
 
 
 def _fault(url: str, error: Exception) -> ConnectionFaultError:

@@ -99,11 +99,7 @@ class StdlibTransport:
         peer = connection.sock.getpeername()[0] if proxy is None else host
         if outside and is_inner_address(peer):
             connection.close()
-            raise RegistryError(
-                f"the registry sends its client to {shown(shown_host)}, which is {peer}",
-                hint="blobs may lie on another server, but not on this machine's own addresses",
-                code="FOREIGN_REDIRECT",
-            )
+            raise inner_address(shown_host, peer)
         # A connection that broke must not be made again unnoticed, without the limit.
         connection.auto_open = 0
         connection.sock = DeadlineSocket(connection.sock)
@@ -274,8 +270,17 @@ def untrusted(host: str, error: ssl.SSLCertVerificationError) -> RegistryError:
     """Return the error for a certificate that no known authority vouches for."""
     return RegistryError(
         f"the certificate of {shown(host)} is not trusted: {error.verify_message}",
-        hint="--ca-file names the authority that signed it",
+        hint="--ca-file, or caFile in a gate's configuration, names the authority that signed it",
         code="TLS",
+    )
+
+
+def inner_address(host: str, address: str) -> RegistryError:
+    """Return the error for a host that a registry chose and that is this machine."""
+    return RegistryError(
+        f"the registry sends its client to {shown(host)}, which is {address}",
+        hint="blobs may lie on another server, but not on this machine's own addresses",
+        code="FOREIGN_REDIRECT",
     )
 
 
