@@ -10,7 +10,9 @@ single images, wants SBOM and provenance, which are bundles of their own. Measur
 - a hundred signed images in repositories of their own: one ``imagekit verify --from-file`` against
   a hundred cosigns, as many at once as there are processors (``xargs -P``): cosign takes one image;
 - one image signed keyless, where ``scripts/sigstore up`` runs;
-- the parts of our cold run: Python, imports, HTTP, cryptography, the rest.
+- the parts of our cold run: Python, imports, HTTP, cryptography, the rest;
+- what no code of ours can go below: a process that imports the modules of the standard library and
+  of other packages that a cold run imports, and does nothing.
 
 cosign is the one of ``tests/support/bench/setup cosign``.
 """
@@ -92,6 +94,21 @@ print(*[f"{part}={seconds}" for part, seconds in spent.items()], file=sys.stderr
 sys.exit(code)
 """
 
+MODULES = """
+import sys
+from imagekit.cli.main import main
+code = main(sys.argv[1:])
+print(*[name for name in sys.modules if not name.startswith(("imagekit", "__"))], file=sys.stderr)
+sys.exit(code)
+"""
+# Some names are built in by extension modules, and no import finds them.
+TRY_IMPORT = """\
+try:
+    import {name}
+except ImportError:
+    pass
+"""
+
 
 def main() -> int:
     """Measure and print."""
@@ -106,6 +123,7 @@ def main() -> int:
         policy = write_policy(folder, host, "cyclonedx", "slsaprovenance1")
         cold(folder, (image, policy), peer, runs, "one image, one signer")
         parts(folder, (image, policy), runs)
+        imports_alone(folder, (image, policy), peer, runs)
         for number in range(10):
             other = folder / f"other{number}"
             imagekit(folder, "key", "generate", "--out", str(other))
@@ -189,6 +207,26 @@ def parts(folder: Path, of: tuple[str, str], runs: int) -> None:
     print("where the time of a cold run goes, requests one after the other:")
     for part, seconds in least.items():
         print(f"  {part:<28} {seconds * 1e3:8.1f} ms   {seconds / whole:4.0%}", flush=True)
+
+
+def imports_alone(folder: Path, of: tuple[str, str], peer: Path, runs: int) -> None:
+    """Compare a process that only imports what is not ours with the whole of cosign's."""
+    names = subprocess.run(
+        [sys.executable, "-c", MODULES, "verify", of[0], "--policy", of[1]],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr.splitlines()[-1]
+    script = folder / "imports.py"
+    script.write_text("".join(TRY_IMPORT.format(name=name) for name in names.split()))
+    times = by_turns(
+        runs,
+        lambda: process(folder, [sys.executable, str(script)]),
+        lambda: process(folder, [*theirs(peer), of[0]]),
+    )
+    tell("imports of others' modules alone", *times, "the whole of cosign verify --key")
 
 
 def ours(*words: str) -> list[str]:
