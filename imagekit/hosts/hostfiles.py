@@ -6,30 +6,58 @@ import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
+
 from imagekit import rooted
 from imagekit.errors import InputError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.rooted import OpenPlace
 
 MAX_FILE = 1 << 20
-_KEPT = PurePosixPath("/var/lib/imagekit/trust")
 _MODE = 0o644
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDERS_REMOVED = 3
 """Most folders above a removed file that are removed with it, where they are empty."""
 
 
+class Places(Struct, frozen=True, kw_only=True):
+    """Where engines and imagekit look for their files, from the root of :class:`HostFiles`."""
+
+    containers: PurePosixPath
+    """The folder of containers-registries.conf(5) and containers-policy.json(5)."""
+    record: PurePosixPath
+    """What was installed."""
+    kept: PurePosixPath
+    """The folder of the bytes that were there before."""
+
+
+HOST = Places(
+    containers=PurePosixPath("/etc/containers"),
+    record=PurePosixPath("/etc/imagekit/trust.json"),
+    kept=PurePosixPath("/var/lib/imagekit/trust"),
+)
+"""Those of all users of a host."""
+HOME = Places(
+    containers=PurePosixPath("/.config/containers"),
+    record=PurePosixPath("/.config/imagekit/trust.json"),
+    kept=PurePosixPath("/.local/state/imagekit/trust"),
+)
+"""Those of one user, from the home folder: engines take ``$HOME/.config`` and no XDG folder."""
+
+
 class HostFiles:
-    """The files below a root: ``/``, or that of an image which nodes will boot.
+    """The files below a root: ``/``, that of an image which nodes will boot, or a home folder.
 
     Links in the tree are followed as they will be there: an absolute one starts at the root.
 
     Args:
         root: the folder that paths are taken from.
+        places: where files are looked for below it.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), places: Places = HOST) -> None:
         self._root = root
+        self.places = places
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's bytes, or None where there is none.
@@ -92,10 +120,10 @@ class HostFiles:
     def keep(self, content: bytes) -> Digest:
         """Keep the bytes of a file that is about to be replaced; return their digest.
 
-        Only root may read them: the file may have been one of root's own.
+        Only their owner may read them: the file may have been one of root's own.
         """
         digest = Digest.of(content)
-        self.write(_KEPT / digest.hex, content, mode=0o600)
+        self.write(self.places.kept / digest.hex, content, mode=0o600)
         return digest
 
     def kept(self, digest: Digest) -> bytes:
@@ -104,17 +132,17 @@ class HostFiles:
         Raises:
             InputError: they are gone, or other bytes.
         """
-        raw = self.read(_KEPT / digest.hex)
+        raw = self.read(self.places.kept / digest.hex)
         if raw is None or Digest.of(raw) != digest:
             raise InputError(
-                f"the copy {self._shown(_KEPT / digest.hex)} of a replaced file is gone",
+                f"the copy {self._shown(self.places.kept / digest.hex)} of a replaced file is gone",
                 code="BAD_FILE",
             )
         return raw
 
     def forget(self, digest: Digest) -> None:
         """Remove bytes that were kept."""
-        self.remove(_KEPT / digest.hex)
+        self.remove(self.places.kept / digest.hex)
 
     def _shown(self, path: PurePosixPath) -> Path:
         return self._root / _inner(path)

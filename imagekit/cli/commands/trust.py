@@ -2,6 +2,7 @@
 
   imagekit trust install --gate https://gate.example.org:5443 --registry registry.example.org
   imagekit trust install --gate http://127.0.0.1:5443 --registry registry.example.org --dry-run
+  imagekit trust install --user --gate https://gate.example.org --registry registry.example.org
   imagekit trust show
   imagekit trust test --good registry.example.org/apps/hello:1 --bad registry.example.org/apps/bad:1
   imagekit trust remove
@@ -9,9 +10,13 @@
 The files are shown before they are written (--dry-run shows only), what was there is kept, a second
 time changes nothing. `test` lets every engine that is installed pull both images and ends with 0
 where all of them pull the good one and refuse the bad one, else with 3.
+
+--user writes the files of the calling user, for rootless Podman, Buildah and Skopeo: it needs no
+root. It keeps that user from mistakes, and enforces nothing: the files are the user's to change.
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +47,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for verb in (removed, verbs.choices["install"]):
         verb.add_argument("--dry-run", action="store_true", help="only show what would change")
     for verb in (shown, removed, verbs.choices["install"]):
-        verb.add_argument(
+        whose = verb.add_mutually_exclusive_group()
+        whose.add_argument(
             "--root",
             type=Path,
             default=Path("/"),
             metavar="FOLDER",
             help="the host's files are below this folder, such as the image that nodes boot",
+        )
+        whose.add_argument(
+            "--user",
+            action="store_true",
+            help="the files of the calling user, in ~/.config, for rootless Podman",
         )
     # Meant behind the verb as well; without a default, which would overwrite what stood before.
     for verb in verbs.choices.values():
@@ -104,10 +115,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return _test(arguments, console)
     from imagekit.hosts.hostfiles import HostFiles
 
-    files = HostFiles(arguments.root)
+    files = _user_files() if arguments.user else HostFiles(arguments.root)
     if arguments.verb == "show":
         return _show(files, console)
     return _change(arguments, files, console)
+
+
+def _user_files() -> "HostFiles":
+    from imagekit.hosts.hostfiles import HOME, HostFiles
+    from imagekit.paths import home_of
+
+    return HostFiles(home_of(os.environ), HOME)
 
 
 def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console) -> int:
@@ -131,17 +149,24 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
         strictjson.loads_object(policy, what=str(arguments.policy_json))
     return Wish(
         gate=_gate(arguments),
-        engines=_engines(arguments.engine),
+        engines=_engines(arguments),
         authorization=arguments.docker_authorization,
         policy=policy,
     )
 
 
-def _engines(asked: Sequence[str] | None) -> "frozenset[Engine]":
+def _engines(arguments: argparse.Namespace) -> "frozenset[Engine]":
     from imagekit.hosts.engines.engine import Engine
     from imagekit.hosts.engines.pull import present
 
-    engines = frozenset(map(Engine, asked)) if asked else present()
+    engines = frozenset(map(Engine, arguments.engine)) if arguments.engine else present()
+    if arguments.user:
+        if (arguments.engine and engines != {Engine.CONTAINERS}) or arguments.docker_authorization:
+            raise UsageError(
+                "--user is for rootless Podman, Buildah and Skopeo: daemons read no files of users",
+                hint="leave --docker-authorization out, and of --engine all but containers",
+            )
+        engines &= {Engine.CONTAINERS}
     if not engines:
         raise InputError(
             "no engine is installed on this host",

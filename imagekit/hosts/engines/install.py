@@ -20,8 +20,6 @@ from imagekit.hosts.engines.pull import Pull
 from imagekit.hosts.hostfiles import HostFiles
 from imagekit.oci.digest import Digest
 
-RECORD = PurePosixPath("/etc/imagekit/trust.json")
-
 State = Literal["installed", "changed", "missing"]
 
 
@@ -76,7 +74,7 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
         ToolError: a file cannot be written.
     """
     recorded = _recorded(files)
-    planned = plan(wish, _originals(files, recorded))
+    planned = plan(wish, _originals(files, recorded), files.places)
     old = {file.path: file for file in recorded}
     wanted = {file.path: file for file in planned.files}
     changes = [
@@ -88,9 +86,9 @@ def install(wish: Wish, files: HostFiles, *, dry_run: bool = False) -> Installat
         entries = [_entry(files, file, old.get(file.path)) for file in planned.files]
         # Until all is done the record has also what is being undone.
         leaving = [file for file in recorded if file.path not in wanted]
-        files.write(RECORD, installed_bytes([*entries, *leaving]))
+        files.write(files.places.record, installed_bytes([*entries, *leaving]))
         _apply(files, real)
-        files.write(RECORD, installed_bytes(entries))
+        files.write(files.places.record, installed_bytes(entries))
     return Installation(changes=real, remarks=planned.remarks)
 
 
@@ -110,7 +108,7 @@ def remove(files: HostFiles, *, force: bool = False, dry_run: bool = False) -> I
     real = tuple(change for change in changes if change.before != change.after)
     if not dry_run and recorded:
         _apply(files, real)
-        files.remove(RECORD)
+        files.remove(files.places.record)
         for file in recorded:
             if file.before is not None:
                 files.forget(file.before)
@@ -130,8 +128,8 @@ def _state(files: HostFiles, file: Installed) -> State:
 
 
 def _recorded(files: HostFiles) -> tuple[Installed, ...]:
-    raw = files.read(RECORD)
-    return () if raw is None else parse_installed(raw, what=str(RECORD))
+    raw = files.read(files.places.record)
+    return () if raw is None else parse_installed(raw, what=str(files.places.record))
 
 
 def _originals(files: HostFiles, recorded: Iterable[Installed]) -> Mapping[PurePosixPath, bytes]:

@@ -21,15 +21,28 @@ from msgspec import Struct
 from imagekit.documents import strictjson
 from imagekit.errors import InputError
 from imagekit.hosts.engines.engine import Engine, GateAddress, PlanRemark, Route, SystemFile
+from imagekit.hosts.hostfiles import HOME, HOST, Places
 
-REGISTRIES = PurePosixPath("/etc/containers/registries.conf.d/99-imagekit.conf")
+REGISTRIES = PurePosixPath("registries.conf.d/99-imagekit.conf")
 """The last of the drop-ins (containers-registries.conf.d(5)): a later one would override it."""
-POLICY = PurePosixPath("/etc/containers/policy.json")
+POLICY = PurePosixPath("policy.json")
 DAEMON = PurePosixPath("/etc/docker/daemon.json")
 HOSTS = PurePosixPath("/etc/containerd/certs.d")
 DEFAULT = "_default"
 """The folder that containerd reads for a host that has none of its own. It compares names as they
 are written: ``REG.site`` or ``reg.site:443`` would be asked itself beside a folder ``reg.site``."""
+_OTHER_USERS = PlanRemark(
+    code="USERS_OVERRIDE",
+    message="a rootless user may have a registries.conf and a policy.json of their own, which "
+    "override these",
+    hint="find them with `imagekit doctor`, and let no other host answer on the network",
+)
+_ONE_USER = PlanRemark(
+    code="ONE_USER",
+    message="this keeps one user from mistakes and enforces nothing: who writes these files can "
+    "change them, and no other user, daemon or root reads them",
+    hint="for all users of the host, as root: the same without --user",
+)
 _HEAD = "# Written by `imagekit trust install`; `imagekit trust remove` takes it back.\n"
 
 
@@ -51,19 +64,20 @@ class Wish(Struct, frozen=True, kw_only=True):
     """A policy.json to use; empty for one that accepts only what the gate serves."""
 
 
-def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes]) -> Plan:
+def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes], places: Places = HOST) -> Plan:
     """Return the files for these engines.
 
     Args:
         wish: the gate, the engines that are present, and what else is wanted.
         existing: the shared files that are there already, by their path.
+        places: where the files go: those of the host, or of one user.
 
     Raises:
         InputError: a shared file cannot be read, so its settings could not be kept.
     """
     parts = []
     if Engine.CONTAINERS in wish.engines:
-        parts.append(_containers(wish))
+        parts.append(_containers(wish, places))
     if Engine.CONTAINERD in wish.engines:
         parts.append(_containerd(wish.gate))
     if Engine.DOCKER in wish.engines:
@@ -74,28 +88,22 @@ def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes]) -> Plan:
     )
 
 
-def _containers(wish: Wish) -> Plan:
-    gate = wish.gate
+def _containers(wish: Wish, places: Places) -> Plan:
+    gate, folder = wish.gate, places.containers
     files = [
         SystemFile(
-            path=REGISTRIES,
+            path=folder / REGISTRIES,
             content=_registries(gate).encode(),
             why="podman, buildah, skopeo and Apptainer: these registries are the gate",
         ),
         SystemFile(
-            path=POLICY,
+            path=folder / POLICY,
             content=wish.policy or _only_from(gate.routes),
             why="podman, buildah and skopeo: nothing else is pulled",
         ),
-        *_certificate(gate, PurePosixPath("/etc/containers/certs.d"), "podman, buildah, skopeo"),
+        *_certificate(gate, folder / "certs.d", "podman, buildah, skopeo"),
     ]
-    remark = PlanRemark(
-        code="USERS_OVERRIDE",
-        message="a rootless user may have a registries.conf and a policy.json of their own, which "
-        "override these",
-        hint="find them with `imagekit doctor`, and let no other host answer on the network",
-    )
-    return Plan(files=tuple(files), remarks=(remark,))
+    return Plan(files=tuple(files), remarks=(_ONE_USER if places == HOME else _OTHER_USERS,))
 
 
 def _registries(gate: GateAddress) -> str:

@@ -45,7 +45,12 @@ def present() -> frozenset[Engine]:
 def pullers() -> tuple[str, ...]:
     """Return the programs that can pull here now, also through daemons with a socket."""
     names = [name for name in ("podman", "buildah", "skopeo") if shutil.which(name)]
-    names += [name for name, path in _SOCKETS.items() if shutil.which(name) and Path(path).exists()]
+    # A daemon whose socket is not this user's pulls nothing for him.
+    names += [
+        name
+        for name, path in _SOCKETS.items()
+        if shutil.which(name) and os.access(path, os.R_OK | os.W_OK)
+    ]
     return tuple(names)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.clients.conftest import Site
+from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -65,3 +66,55 @@ def test_engines_pull_what_the_gate_gives_and_nothing_else(site: Site, root: Pat
 
     assert _imagekit(root, "trust", "remove", "--root", str(root))[0] == 0
     assert {p: p.read_bytes() for p in (root / "etc").rglob("*") if p.is_file()} == before
+
+
+def test_one_user_is_sent_to_the_gate_without_root(site: Site, tmp_path: Path) -> None:
+    """The files of this user alone: rootless engines obey them, and they can be overridden."""
+    if os.geteuid() != 0:
+        pytest.skip("making a user wants root")
+    with ordinary_user(f"ik-trust-{os.getpid()}") as user:
+        authority = Path(shutil.copy(site.gate.authority, user.home / "gate.pem"))
+        user.give(authority)
+        before = _files(user.home / ".config")
+        gate = ("--gate", f"https://{site.gate.host}", "--gate-ca", str(authority))
+
+        code, made = _as(user, "trust", "install", "--user", *gate, "--registry", site.registry)
+
+        assert code == 0, made
+        assert "ONE_USER" in str(made["remarks"])
+        assert set(_files(user.home / ".config")) > set(before)
+        sent = len(site.sent(site.bad))
+        code, tried = _as(
+            user,
+            *("trust", "test", "--good", f"{site.registry}/{site.good.name}:1.0.0"),
+            *("--bad", f"{site.registry}/{site.bad.name}:1.0.0"),
+        )
+        assert code == 0, tried
+        engines = {str(engine["engine"]): engine for engine in tried["engines"]}  # type: ignore[attr-defined]
+        assert {"podman", "buildah", "skopeo"} <= set(engines)
+        assert "UNTRUSTED_KEY" in str(engines["podman"]["bad"])
+        assert len(site.sent(site.bad)) == sent, "the origin was asked"
+
+        own = user.home / ".config/containers/registries.conf.d/zz-own.conf"
+        own.write_text(f'[[registry]]\nprefix = "{site.registry}"\nlocation = "{site.registry}"\n')
+        bad = f"docker://{site.registry}/{site.bad.name}:1.0.0"
+        copy = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", bad]
+        done = user.run([*copy, f"dir:{user.home}/another"], {})
+        assert done.returncode == 0, "the user's own files override it, as the remark says"
+        own.unlink()
+
+        assert _as(user, "trust", "remove", "--user")[0] == 0
+        assert _files(user.home / ".config") == before
+
+
+def _as(user: OrdinaryUser, *words: str) -> tuple[int, dict[str, object]]:
+    done = user.run([sys.executable, "-P", "-m", "imagekit", *words, "--json"], {})
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    """Return what is there of imagekit and of the engines' configuration."""
+    places = (folder / "containers", folder / "imagekit")
+    files = (path for place in places for path in place.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files}

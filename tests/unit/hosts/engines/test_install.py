@@ -6,9 +6,15 @@ import pytest
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.hosts.engines.engine import Engine, GateAddress, Route
-from imagekit.hosts.engines.install import RECORD, install, remove, show
-from imagekit.hosts.engines.plan_files import DAEMON, POLICY, REGISTRIES, Wish
-from imagekit.hosts.hostfiles import HostFiles
+from imagekit.hosts.engines.install import install, remove, show
+from imagekit.hosts.engines.plan_files import DAEMON, Wish
+from imagekit.hosts.engines.plan_files import POLICY as POLICY_NAME
+from imagekit.hosts.engines.plan_files import REGISTRIES as REGISTRIES_NAME
+from imagekit.hosts.hostfiles import HOME, HOST, HostFiles
+
+RECORD = HOST.record
+POLICY = HOST.containers / POLICY_NAME
+REGISTRIES = HOST.containers / REGISTRIES_NAME
 
 GATE = GateAddress(address="gate.site:5443", routes=(Route(registry="registry.site"),))
 WISH = Wish(gate=GATE, engines=frozenset(Engine), authorization="imagekit")
@@ -137,3 +143,24 @@ def test_a_broken_record_is_told_and_nothing_is_removed(host: HostFiles, record:
 
     with pytest.raises(InputError, match=r"trust\.json"):
         remove(host)
+
+
+def test_one_user_gets_the_files_in_the_home_folder_and_loses_none(tmp_path: Path) -> None:
+    """Engines read them below ``$HOME/.config``; what was there comes back byte by byte."""
+    files = HostFiles(tmp_path, HOME)
+    own = HOME.containers / POLICY_NAME
+    files.write(own, b'{"default": [{"type": "reject"}]}\n')
+    before = _tree(tmp_path)
+    wish = Wish(gate=GATE, engines=frozenset({Engine.CONTAINERS}))
+
+    done = install(wish, files)
+
+    assert [remark.code for remark in done.remarks] == ["ONE_USER"]
+    assert {change.path for change in done.changes} == {own, HOME.containers / REGISTRIES_NAME}
+    assert set(_tree(tmp_path)) - set(before) >= {
+        ".config/containers/registries.conf.d/99-imagekit.conf",
+        ".config/imagekit/trust.json",
+    }
+    assert install(wish, files).changes == ()
+    remove(files)
+    assert _tree(tmp_path) == before

@@ -8,7 +8,13 @@ import pytest
 
 from imagekit.errors import ImagekitError, InputError
 from imagekit.hosts.engines.engine import Engine, GateAddress, Route
-from imagekit.hosts.engines.plan_files import DAEMON, POLICY, REGISTRIES, Plan, Wish, plan
+from imagekit.hosts.engines.plan_files import DAEMON, Plan, Wish, plan
+from imagekit.hosts.engines.plan_files import POLICY as POLICY_NAME
+from imagekit.hosts.engines.plan_files import REGISTRIES as REGISTRIES_NAME
+from imagekit.hosts.hostfiles import HOST
+
+POLICY = HOST.containers / POLICY_NAME
+REGISTRIES = HOST.containers / REGISTRIES_NAME
 
 SITE = Route(registry="registry.site:5000")
 GATE = GateAddress(
