@@ -17,8 +17,8 @@ root. It keeps that user from mistakes, and enforces nothing: the files are the 
 
 import argparse
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
@@ -117,8 +117,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     files = _user_files() if arguments.user else HostFiles(arguments.root)
     if arguments.verb == "show":
-        return _show(files, console)
+        return _show(files, _shown_in(arguments), console)
     return _change(arguments, files, console)
+
+
+def _shown_in(arguments: argparse.Namespace) -> Callable[[PurePosixPath], str]:
+    """Return how paths are shown: a user's from the root, a host's as they are on that host."""
+    if not arguments.user:
+        return str
+    from imagekit.paths import home_of
+
+    home = home_of(os.environ)
+    return lambda path: f"{home}{path}"
 
 
 def _user_files() -> "HostFiles":
@@ -135,7 +145,8 @@ def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console)
         done = install(_wish(arguments), files, dry_run=arguments.dry_run)
     else:
         done = remove(files, force=arguments.force, dry_run=arguments.dry_run)
-    console.result(_text(done, dry_run=arguments.dry_run), _document(done))
+    shown = _shown_in(arguments)
+    console.result(_text(done, shown, dry_run=arguments.dry_run), _document(done, shown))
     return 0
 
 
@@ -229,10 +240,12 @@ def _file(path: Path) -> bytes:
     return raw
 
 
-def _text(done: "Installation", *, dry_run: bool) -> str:
+def _text(done: "Installation", shown: Callable[[PurePosixPath], str], *, dry_run: bool) -> str:
     lines = []
     for change in done.changes:
-        lines.append(f"{change.verb} {change.path}" + (f"  ({change.why})" if change.why else ""))
+        lines.append(
+            f"{change.verb} {shown(change.path)}" + (f"  ({change.why})" if change.why else "")
+        )
         if dry_run:
             lines.append(change.diff().rstrip("\n"))
     if not done.changes:
@@ -244,12 +257,12 @@ def _text(done: "Installation", *, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def _document(done: "Installation") -> dict[str, object]:
+def _document(done: "Installation", shown: Callable[[PurePosixPath], str]) -> dict[str, object]:
     return {
         "schema": 1,
         "changes": [
             {
-                "path": str(change.path),
+                "path": shown(change.path),
                 "change": change.verb,
                 "why": change.why,
                 "diff": change.diff(),
@@ -263,13 +276,13 @@ def _document(done: "Installation") -> dict[str, object]:
     }
 
 
-def _show(files: "HostFiles", console: Console) -> int:
+def _show(files: "HostFiles", shown: Callable[[PurePosixPath], str], console: Console) -> int:
     from imagekit.hosts.engines.install import show
 
     states = show(files)
-    lines = [f"{installed.state:<9} {installed.file.path}" for installed in states]
+    lines = [f"{installed.state:<9} {shown(installed.file.path)}" for installed in states]
     document = [
-        {"path": str(installed.file.path), "state": installed.state} for installed in states
+        {"path": shown(installed.file.path), "state": installed.state} for installed in states
     ]
     console.result("\n".join(lines or ["nothing is installed"]), {"schema": 1, "files": document})
     return (

@@ -51,6 +51,8 @@ class Site:
     """A registry with images, and the gate before it."""
 
     gate: Gate
+    policy: Path
+    """The gate's policy; its keys lie beside it."""
     registry: str
     good: Image
     bad: Image
@@ -107,6 +109,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield Site(
                 before=before,
                 gate=gate,
+                policy=policy,
                 registry=registry.host,
                 good=good,
                 bad=bad,
