@@ -1,6 +1,6 @@
 """What a host has to offer for building and running images, as values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -28,6 +28,22 @@ class EngineFile(Struct, frozen=True, kw_only=True):
     """Why it cannot be read; the document is empty then."""
 
 
+def last_text(files: Iterable[EngineFile], *keys: str) -> str:
+    """Return a setting as the last file has it that has one, where drop-ins override; else ``""``.
+
+    Args:
+        files: in the order in which they are read.
+        keys: the tables and the key, from the outside in.
+    """
+    last = ""
+    for file in files:
+        value: object = file.document
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        last = value if isinstance(value, str) else last
+    return last
+
+
 class EngineSetup(Struct, frozen=True, kw_only=True):
     """How the engines of a host are set up."""
 
@@ -37,6 +53,10 @@ class EngineSetup(Struct, frozen=True, kw_only=True):
     """registries.conf and its drop-ins, in the order in which they are read."""
     containerd: tuple[EngineFile, ...] = ()
     """The hosts.toml files."""
+    crio: tuple[EngineFile, ...] = ()
+    """crio.conf and its drop-ins, in the order in which they are read."""
+    crio_policies: tuple[Path, ...] = ()
+    """What CRI-O reads instead of policy.json for the pods of one namespace."""
     docker: EngineFile | None = None
     """daemon.json."""
     policy: EngineFile | None = None

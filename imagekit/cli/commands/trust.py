@@ -88,7 +88,7 @@ def _configure_install(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=("containers", "containerd", "docker"),
         help="only for these; all that are installed where it is left out; containers is Podman, "
-        "Buildah, Skopeo and Apptainer",
+        "Buildah, Skopeo, CRI-O and Apptainer",
     )
     parser.add_argument(
         "--policy-json",

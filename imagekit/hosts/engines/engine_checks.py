@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from imagekit.hosts.host import EngineFile, EngineSetup, HostCheck, Status
+from imagekit.hosts.host import EngineFile, EngineSetup, HostCheck, Status, last_text
 
 _ANYTHING = "insecureAcceptAnything"
 _OTHERS = "_default"
 """Containerd's folder for hosts that have none; it compares names as they are written."""
 REGISTRIES_FILE = "99-imagekit.conf"
 """The drop-in that ``imagekit trust install`` writes, which may override others."""
+POLICY_FILE = "/etc/containers/policy.json"
 _SHOWN = 5
 
 
@@ -21,6 +22,7 @@ def judge_engines(setup: EngineSetup) -> tuple[HostCheck, ...]:
         _mirrors(setup),
         _containerd(setup),
         _policy(setup),
+        _crio(setup),
         _engines(setup),
         _stores(setup),
     )
@@ -46,7 +48,9 @@ def _overrides(setup: EngineSetup) -> HostCheck:
 
 def _faults(setup: EngineSetup) -> HostCheck:
     single = [file for file in (setup.docker, setup.policy) if file is not None]
-    bad = [file for file in (*setup.registries, *setup.containerd, *single) if file.fault]
+    bad = [
+        file for file in (*setup.registries, *setup.containerd, *setup.crio, *single) if file.fault
+    ]
     if not bad:
         return _check("files", "ok", "the engines' files can be read")
     return _check(
@@ -147,6 +151,22 @@ def _policy(setup: EngineSetup) -> HostCheck:
             "imagekit trust install rejects everything but what the gate serves",
         )
     return _check("policy.json", "ok", "rejects what it does not name")
+
+
+def _crio(setup: EngineSetup) -> HostCheck:
+    """Return whether CRI-O reads the policy.json that all others read (crio.conf(5))."""
+    others = [str(path) for path in setup.crio_policies]
+    named = last_text(setup.crio, "crio", "image", "signature_policy")
+    if named and named != POLICY_FILE:
+        others.insert(0, named)
+    if not others:
+        return _check("crio", "ok", f"reads {POLICY_FILE}")
+    return _check(
+        "crio",
+        "problem",
+        f"{_listed(list(map(_text, others)))}: CRI-O pulls by that and not by {POLICY_FILE}",
+        "remove signature_policy from crio.conf, and the policies of namespaces",
+    )
 
 
 def _engines(setup: EngineSetup) -> HostCheck:

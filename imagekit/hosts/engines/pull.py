@@ -18,7 +18,7 @@ from imagekit.process import Runner
 _PULL_SECONDS = 600.0
 _SHOWN = 400
 _PRESENT = {
-    Engine.CONTAINERS: ("podman", "buildah", "skopeo", "apptainer"),
+    Engine.CONTAINERS: ("podman", "buildah", "skopeo", "apptainer", "crio"),
     Engine.CONTAINERD: ("containerd",),
     Engine.DOCKER: ("dockerd",),
 }

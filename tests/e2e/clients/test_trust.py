@@ -95,12 +95,14 @@ def test_one_user_is_sent_to_the_gate_without_root(site: Site, tmp_path: Path) -
         assert "UNTRUSTED_KEY" in str(engines["podman"]["bad"])
         assert len(site.sent(site.bad)) == sent, "the origin was asked"
 
+        assert _status_of_overrides(user) == "ok", "what was installed is no way around"
         own = user.home / ".config/containers/registries.conf.d/zz-own.conf"
         own.write_text(f'[[registry]]\nprefix = "{site.registry}"\nlocation = "{site.registry}"\n')
         bad = f"docker://{site.registry}/{site.bad.name}:1.0.0"
         copy = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", bad]
         done = user.run([*copy, f"dir:{user.home}/another"], {})
         assert done.returncode == 0, "the user's own files override it, as the remark says"
+        assert _status_of_overrides(user) == "problem"
         own.unlink()
 
         assert _as(user, "trust", "remove", "--user")[0] == 0
@@ -111,6 +113,12 @@ def _as(user: OrdinaryUser, *words: str) -> tuple[int, dict[str, object]]:
     done = user.run([sys.executable, "-P", "-m", "imagekit", *words, "--json"], {})
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
+
+
+def _status_of_overrides(user: OrdinaryUser) -> str:
+    checks = _as(user, "doctor")[1]["checks"]
+    assert isinstance(checks, list)
+    return str(next(check["status"] for check in checks if check["name"] == "policy"))
 
 
 def _files(folder: Path) -> dict[Path, bytes]:

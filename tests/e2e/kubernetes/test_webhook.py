@@ -92,11 +92,16 @@ def _certificates(folder: Path) -> None:
     _openssl(folder, "genrsa", "-out", "accounts.key", "2048")
 
 
+def _documents(project: Path) -> list[dict[str, Any]]:
+    """Return what the page has for the API server: the webhook, and Kata's class."""
+    page = (project / "docs/kubernetes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(block) for block in blocks]
+
+
 def _configuration(project: Path, folder: Path, port: int) -> dict[str, Any]:
     """Return the page's configuration, with the place of the webhook changed and nothing else."""
-    page = (project / "docs/kubernetes.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    document: dict[str, Any] = yaml.safe_load(text)
+    document, _ = _documents(project)
     bundle = base64.b64encode((folder / "tls.crt").read_bytes()).decode()
     url = f"https://127.0.0.1:{port}/validate"
     document["webhooks"][0]["clientConfig"] = {"url": url, "caBundle": bundle}
@@ -273,3 +278,18 @@ def test_nobody_passes_by_marking_an_object_as_deleted(
 
     assert cluster.ask("POST", PODS, marked)[0] == 403
     assert cluster.ask("GET", f"{PODS}/marked")[0] == 404
+
+
+def test_a_class_of_runtimes_changes_no_verdict(
+    cluster: Cluster, images: tuple[str, str], project: Path
+) -> None:
+    """A pod for Kata is judged like every other."""
+    good, bad = images
+    _, kata = _documents(project)
+    assert cluster.ask("POST", "/apis/node.k8s.io/v1/runtimeclasses", kata)[0] == 201
+    name = kata["metadata"]["name"]
+
+    kept, said = cluster.ask("POST", PODS, pod("kata-good", good, runtimeClassName=name))
+    refused, _ = cluster.ask("POST", PODS, pod("kata-bad", bad, runtimeClassName=name))
+
+    assert (kept, refused) == (201, 403), said

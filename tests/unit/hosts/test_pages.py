@@ -44,7 +44,7 @@ def test_the_verifiers_configurations_are_taken(project: Path) -> None:
 
 def test_the_webhooks_rules_name_what_is_understood(project: Path) -> None:
     """Another kind would be refused whatever its images; and each is asked about."""
-    (text,) = _blocks(project / "docs/kubernetes.md", "yaml")
+    text, _ = _blocks(project / "docs/kubernetes.md", "yaml")
     (hook,) = yaml.safe_load(text)["webhooks"]
     named = [each for rule in hook["rules"] for each in rule["resources"]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from imagekit.errors import ToolError
 from imagekit.hosts import probe
-from imagekit.hosts.host import EngineSetup
+from imagekit.hosts.host import EngineSetup, last_text
 
 
 class Broken:
@@ -69,3 +69,20 @@ def test_a_policy_of_this_user_is_seen(tmp_path: Path) -> None:
     found = probe.read(Broken(), {"HOME": str(tmp_path)}, tmp_path)
 
     assert policy in found.engines.overrides
+
+
+def test_files_of_crio_are_read_in_its_order(tmp_path: Path) -> None:
+    """The drop-ins by name, after crio.conf; the policies of the folder that the last one names."""
+    folder = tmp_path / "etc/crio"
+    (folder / "crio.conf.d").mkdir(parents=True)
+    (folder / "crio.conf").write_text('[crio.image]\nsignature_policy = "/first"\n')
+    for name in ("20-site", "10-distribution"):
+        text = f'[crio.image]\nsignature_policy = "/{name}"\nsignature_policy_dir = "/{name}"\n'
+        (folder / "crio.conf.d" / name).write_text(text)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "default.json").write_text("{}")
+
+    found = probe.read(Broken(), {"HOME": str(tmp_path)}, tmp_path).engines
+
+    assert last_text(found.crio, "crio", "image", "signature_policy") == "/20-site"
+    assert found.crio_policies == (tmp_path / "20-site/default.json",)

@@ -58,7 +58,11 @@ def _engines(raw: bytes) -> None:
         return
     if isinstance(document, dict):
         file = EngineFile(path=PurePosixPath("/x"), document=document)  # type: ignore[arg-type]
-        judge_engines(EngineSetup(registries=(file,), containerd=(file,), docker=file, policy=file))
+        judge_engines(
+            EngineSetup(
+                registries=(file,), containerd=(file,), crio=(file,), docker=file, policy=file
+            )
+        )
 
 
 TARGETS = {

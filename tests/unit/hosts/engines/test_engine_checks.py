@@ -36,6 +36,10 @@ def _hosts(server: object, *hosts: str, path: str = OTHERS) -> EngineFile:
     return _file(path, **document, host={name: {} for name in hosts})
 
 
+def _crio(policy: str) -> EngineFile:
+    return _file("/etc/crio/crio.conf", crio={"image": {"signature_policy": policy}})
+
+
 def test_a_safe_setup_has_nothing_to_tell() -> None:
     """What install writes is among it."""
     setup = replace(
@@ -45,6 +49,7 @@ def test_a_safe_setup_has_nothing_to_tell() -> None:
             _registry(OURS, "r.site"),
         ),
         containerd=(_hosts(GATE, GATE, path=HOSTS), _hosts(GATE, GATE)),
+        crio=(_crio("/mine.json"), _crio("/etc/containers/policy.json")),
     )
 
     assert {check.status for check in judge_engines(setup)} == {"ok"}
@@ -97,6 +102,15 @@ def test_a_safe_setup_has_nothing_to_tell() -> None:
             "policy.json",
             "remark",
         ),
+        (replace(SAFE, crio=(_crio("/mine.json"),)), "crio", "problem"),
+        # A later drop-in that says nothing of it changes nothing.
+        (
+            replace(SAFE, crio=(_crio("/mine.json"), _file("/etc/crio/crio.conf.d/9"))),
+            "crio",
+            "problem",
+        ),
+        (replace(SAFE, crio_policies=(Path("/etc/crio/policies/a.json"),)), "crio", "problem"),
+        (replace(SAFE, crio=(EngineFile(path=Path("/c"), fault="line 1"),)), "files", "problem"),
         (replace(SAFE, unverifying=("apptainer",)), "engines", "remark"),
         (replace(SAFE, network_stores=((Path("/home/a"), "nfs4"),)), "stores", "problem"),
     ],
@@ -116,6 +130,7 @@ def test_files_of_another_shape_are_no_crash(value: object) -> None:
         SAFE,
         registries=(_file("/a", registry=value), _file("/b", registry=[{"mirror": value}])),
         containerd=(_file("/c", server=value, host=value),),
+        crio=(_file("/e", crio=value), _file("/f", crio={"image": value})),
         policy=_file("/d", default=value),
     )
 
