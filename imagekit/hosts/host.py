@@ -64,7 +64,7 @@ class EngineSetup(Struct, frozen=True, kw_only=True):
     unverifying: tuple[str, ...] = ()
     """Engines that are installed and verify nothing."""
     network_stores: tuple[tuple[Path, str], ...] = ()
-    """Image stores on network file systems, with the type."""
+    """Image stores on network file systems, with the type; Podman's is where Podman says."""
 
 
 class Host(Struct, frozen=True, kw_only=True):
@@ -78,10 +78,14 @@ class Host(Struct, frozen=True, kw_only=True):
     """Version by name, for the programs that are installed."""
     driver: str = ""
     """Podman's storage driver; empty where Podman did not report it."""
+    noexec: tuple[Path, ...] = ()
+    """Of Podman's storage and the temporary folder, those on a mount that runs no programs."""
     namespaces: int = 0
     """How many user namespaces the kernel allows."""
     subuids: int = 0
     subgids: int = 0
+    local_user: bool = True
+    """Whether this user is in /etc/passwd, and not in a directory such as LDAP only."""
     runtime_dir: bool = False
     """Whether XDG_RUNTIME_DIR is a folder that this user may write to."""
     fuse: bool = False

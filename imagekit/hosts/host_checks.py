@@ -1,13 +1,22 @@
 """What this host can do and the remedy for what it cannot: values in, checks out."""
 
+import re
 from collections.abc import Callable
 
+from imagekit.build.tools.podman_faults import OVERLAY, STAGED
 from imagekit.hosts.engines.engine_checks import judge_engines
 from imagekit.hosts.host import Host, HostCheck, Status
 from imagekit.hosts.podman_options import container_options, runtime
 
 _ENOUGH_IDS = 65_536
-_STORAGE = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
+_LOCAL_IDS = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+# usermod(8) changes users of /etc/passwd only.
+_DIRECTORY_IDS = (
+    "echo USER:100000:65536 >> /etc/subuid and subgid, or `subid: sss` in nsswitch.conf where the "
+    "directory has them"
+)
+_ROOTLESS_OVERLAY = (5, 13)
+"""The kernel since which users may mount overlays."""
 
 
 def judge(host: Host) -> tuple[HostCheck, ...]:
@@ -64,7 +73,15 @@ def _isolation(host: Host) -> HostCheck:
 
 def _storage(host: Host) -> HostCheck:
     if host.driver == "vfs":
-        return _check("storage", "remark", "Podman uses vfs: every layer is copied whole", _STORAGE)
+        old = not host.root and _kernel(host) < _ROOTLESS_OVERLAY
+        return _check(
+            "storage",
+            "remark",
+            "Podman uses vfs: every layer is copied whole",
+            f"{STAGED}; or, on kernel {host.kernel}: apt-get install fuse-overlayfs"
+            if old
+            else OVERLAY,
+        )
     if not host.driver:
         return _check("storage", "problem", "Podman reports no storage", "see: podman info")
     return _check("storage", "ok", host.driver)
@@ -89,8 +106,25 @@ def _ids(host: Host) -> HostCheck:
         "subuids",
         "problem",
         f"{host.subuids} subuids and {host.subgids} subgids, images need {_ENOUGH_IDS}",
-        "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+        f"{STAGED}; or as root: {_LOCAL_IDS if host.local_user else _DIRECTORY_IDS}",
     )
+
+
+def _noexec(host: Host) -> HostCheck:
+    if host.driver != "vfs" or not host.noexec:
+        return _check("noexec", "ok", "programs of images can be run")
+    return _check(
+        "noexec",
+        "problem",
+        f"{host.noexec[0]} is mounted noexec: with vfs no program of an image runs there",
+        f"{STAGED}; or {OVERLAY}, or TMPDIR and graphroot elsewhere",
+    )
+
+
+def _kernel(host: Host) -> tuple[int, ...]:
+    """Return the first two numbers of the kernel's release; of one without them, zeros."""
+    first = re.match(r"(\d{1,4})\.(\d{1,4})", host.kernel)
+    return tuple(map(int, first.groups())) if first else (0, 0)
 
 
 def _network(host: Host) -> HostCheck:
@@ -164,6 +198,7 @@ _CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
     _storage,
     _namespaces,
     _ids,
+    _noexec,
     _network,
     _fuse,
     _runtime_dir,

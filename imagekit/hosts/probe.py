@@ -5,15 +5,18 @@ import os
 import platform
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, Programs
+from imagekit.build.tools.podman_output import LocalStorage
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.read_setup import read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
+from imagekit.hosts.mounts import mount_of, read_mounts
 from imagekit.inputs import read_regular
+from imagekit.paths import temporary_place
 
 _MAX_TEXT = 4 << 20
 _PROGRAMS = ("buildah", "podman", "skopeo", "runc", "crun", "mmdebstrap")
@@ -30,6 +33,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         root: where the host's files are.
     """
     installed = {name: _version(programs, name) for name in _PROGRAMS if shutil.which(name)}
+    storage = Podman(programs=programs).find_storage() if "podman" in installed else LocalStorage()
     superuser = os.geteuid() == 0
     runtime_dir = env.get("XDG_RUNTIME_DIR", "")
     return Host(
@@ -38,16 +42,18 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         kernel=platform.release(),
         cgroups=cgroups(root / "sys/fs/cgroup"),
         programs=installed,
-        driver=Podman(programs=programs).find_driver() if "podman" in installed else "",
+        driver=storage.driver,
+        noexec=tuple(_noexec((storage.root, temporary_place()), root)),
         namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
-        subuids=ids(root / "etc/subuid"),
-        subgids=ids(root / "etc/subgid"),
+        subuids=_ids(programs, root, "subuid"),
+        subgids=_ids(programs, root, "subgid"),
+        local_user=superuser or _is_local(root, user_name()),
         runtime_dir=runtime_dir.startswith("/") and os.access(runtime_dir, os.W_OK),
         fuse=os.access(root / "dev/fuse", os.R_OK | os.W_OK),
         network=_network(root, superuser=superuser),
         keyring=(root / _KEYRING).is_file(),
         without_sigstore=frozenset(n for n in ("podman", "skopeo") if _lacks_sigstore(n)),
-        engines=read_engines(env, root),
+        engines=read_engines(env, root, storage.root),
         open_files=_limits(resource.RLIMIT_NOFILE),
         processes=_limits(resource.RLIMIT_NPROC),
     )
@@ -64,11 +70,7 @@ def cgroups(folder: Path) -> Cgroups:
 
 def ids(file: Path) -> int:
     """Return how many ids a file gives this user (subuid(5), subgid(5))."""
-    names = {str(os.getuid())}
-    with suppress(KeyError):
-        import pwd
-
-        names.add(pwd.getpwuid(os.getuid()).pw_name)
+    names = {str(os.getuid()), user_name()} - {""}
     total = 0
     for line in _text(file).splitlines():
         name, _, rest = line.partition(":")
@@ -76,6 +78,49 @@ def ids(file: Path) -> int:
         if name in names and count.isdecimal():
             total += int(count)
     return total
+
+
+def directory_ids(shown: str) -> int:
+    """Return how many ids ``getsubids`` prints: lines of ``INDEX: OWNER FIRST COUNT``."""
+    counts = (line.split()[-1] for line in shown.splitlines() if line.strip())
+    return sum(int(count) for count in counts if count.isdecimal())
+
+
+def user_name() -> str:
+    """Return this user's name; empty where the system does not know it."""
+    with suppress(KeyError):
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    return ""
+
+
+def _ids(programs: Programs, root: Path, name: str) -> int:
+    """Count ids in the file, or in the directory that nsswitch.conf(5) names for them."""
+    user, sources = user_name(), _field(root / "etc/nsswitch.conf", "subid:")
+    if user and sources not in {"", "files"} and shutil.which("getsubids"):
+        more = ("-g",) if name == "subgid" else ()
+        with suppress(ToolError):
+            return directory_ids(programs.run(("getsubids", *more, user), limit=10.0).stdout)
+    return ids(root / "etc" / name)
+
+
+def _field(file: Path, key: str) -> str:
+    lines = (line.split("#")[0].split() for line in _text(file).splitlines())
+    return next((" ".join(words[1:]) for words in lines if words[:1] == [key]), "")
+
+
+def _is_local(root: Path, user: str) -> bool:
+    return any(line.startswith(f"{user}:") for line in _text(root / "etc/passwd").splitlines())
+
+
+def _noexec(folders: Iterable[Path | None], root: Path) -> Iterator[Path]:
+    """Yield the folders from which the kernel runs no programs (mount(8), ``noexec``)."""
+    mounts = read_mounts(root)
+    for folder in folders:
+        mount = mount_of(folder, mounts) if folder is not None else None
+        if folder is not None and mount is not None and "noexec" in mount.options:
+            yield folder
 
 
 def _version(programs: Programs, name: str) -> str:

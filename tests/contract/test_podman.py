@@ -6,16 +6,22 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from imagekit.build.tools.podman import ContainerOptions, Podman, RootFolder, run_folder
+from imagekit.build.tools.podman import (
+    ContainerOptions,
+    Podman,
+    RootFolder,
+    in_namespace,
+    run_folder,
+)
 from imagekit.errors import IntegrityError, ToolError
 from imagekit.hosts.podman_options import container_options
-from imagekit.hosts.probe import read
+from imagekit.hosts.probe import ids, read
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
@@ -52,10 +58,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PinnedReference]:
     """A layout with an image whose entrypoint is the shell."""
-    layout = tmp_path_factory.mktemp("layout")
+    return _layout(tmp_path_factory.mktemp("layout"), root, _of_root)
+
+
+def _layout(
+    layout: Path, root: Path, owned: Callable[[tarfile.TarInfo], tarfile.TarInfo]
+) -> tuple[Path, PinnedReference]:
     with io.BytesIO() as file:
         with tarfile.open(fileobj=file, mode="w") as tar:
-            tar.add(root, arcname=".", filter=_of_root)
+            tar.add(root, arcname=".", filter=owned)
         layer = file.getvalue()
     config = {
         "os": "linux",
@@ -78,6 +89,12 @@ def image(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
+    return entry
+
+
+def _of_others(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """As Debian has /etc/gshadow."""
+    entry.uid, entry.gid = 0, 42
     return entry
 
 
@@ -149,9 +166,13 @@ def test_a_removed_image_is_gone_with_all_of_its_names(host: Host) -> None:
         host.podman.name(pulled, NAME)
 
 
-def test_the_driver_of_a_storage_is_told(host: Host) -> None:
-    """That of its own storage, whatever this host's is."""
-    assert host.podman.find_driver() == "vfs"
+def test_a_storage_is_told(host: Host, tmp_path: Path) -> None:
+    """Its own driver and folder, whatever this host's are."""
+    storage = host.podman.find_storage()
+
+    assert storage.driver == "vfs"
+    assert storage.root is not None
+    assert storage.root.parent == tmp_path
 
 
 def test_an_image_runs_and_its_exit_code_is_returned(host: Host) -> None:
@@ -203,6 +224,23 @@ def test_a_product_is_made_of_an_images_files(host: Host, tmp_path: Path) -> Non
     assert (tmp_path / "made/sh").read_bytes() == (host.root / "usr/bin/sh").read_bytes()
 
 
+def test_files_of_others_need_ids_or_are_explained(root: Path, tmp_path: Path) -> None:
+    """Who has none is told what works without, and not of a failed lchown only."""
+    layout, image = _layout(tmp_path / "layout", root, _of_others)
+    has_ids = os.geteuid() == 0 or ids(Path("/etc/subuid")) > 0
+    with run_folder() as run:
+        podman = Podman(programs=Runner()).in_storage(tmp_path / "store", run, "vfs")
+        podman = podman.pulling(LayoutLocation(layout))
+        if has_ids:
+            assert podman.pull(image)
+            subprocess.run(in_namespace(("rm", "-rf", str(tmp_path / "store"))), check=True)
+        else:
+            with pytest.raises(ToolError, match="no subordinate ids") as caught:
+                podman.pull(image)
+            assert caught.value.code == "NO_SUBORDINATE_IDS"
+            assert "--staged" in caught.value.hint
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("subordinate", [True, False], ids=["ids", "no ids"])
 def test_an_ordinary_user_is_answered_the_same(project: Path, *, subordinate: bool) -> None:
@@ -215,7 +253,9 @@ def test_an_ordinary_user_is_answered_the_same(project: Path, *, subordinate: bo
             shutil.copy(project / file, user.home / file)
         user.give(user.home)
         # Without such ids there is no other user in a container.
-        some = "podman]" if subordinate else "podman] and not run_by_its_user"
+        some = "podman] or explained"
+        if not subordinate:
+            some = f"({some}) and not run_by_its_user"
         words = ["-p", "no:cacheprovider", "-q", "-k", some, "--basetemp", "t"]
         argv = ["/usr/bin/python3", "-m", "pytest", *words, "tests/contract/test_podman.py"]
         ran: subprocess.CompletedProcess[str] = user.run(argv, {}, seconds=600)

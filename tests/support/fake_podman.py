@@ -87,7 +87,8 @@ class FakePodman:
         match command:
             case "info":
                 driver = storage.get("--storage-driver", self.host_driver)
-                return 0, json.dumps({"store": {"graphDriverName": driver}})
+                root = storage.get("--root", "/var/lib/containers/storage")
+                return 0, json.dumps({"store": {"graphDriverName": driver, "graphRoot": root}})
             case "pull":
                 return 0, f"{self._pull(rest[-1], images)}\n"
             case "images":

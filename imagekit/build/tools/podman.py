@@ -16,12 +16,14 @@ from typing import Protocol, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from imagekit.build.tools.podman_faults import explained
 from imagekit.build.tools.podman_output import (
     LocalImage,
+    LocalStorage,
     inspected_digests,
     inspected_names,
+    local_storage,
     parse_local_images,
-    storage_driver,
 )
 from imagekit.errors import DocumentError, IntegrityError, ToolError
 from imagekit.files import storage_errors
@@ -176,12 +178,12 @@ class Podman(Struct, frozen=True, kw_only=True):
         more = ("--storage-opt", f"{self.driver}.imagestore={folder}")
         return replace(self, storage=(*self.storage, *more))
 
-    def find_driver(self) -> str:
-        """Return the driver of the storage; empty where Podman does not report it."""
+    def find_storage(self) -> LocalStorage:
+        """Return the storage; an empty value where Podman does not report it."""
         try:
-            return storage_driver(self._run("info", "--format", "json", limit=_INFO_SECONDS))
+            return local_storage(self._run("info", "--format", "json", limit=_INFO_SECONDS))
         except (ToolError, DocumentError):
-            return ""
+            return LocalStorage()
 
     def images(self) -> tuple[LocalImage, ...]:
         """Return the images of the storage; one of two names twice, each time with both.
@@ -350,7 +352,10 @@ class Podman(Struct, frozen=True, kw_only=True):
         return ("podman", *self.storage, *words)
 
     def _run(self, *words: str, limit: float = _QUICK) -> str:
-        return self.programs.run(self._argv(*words), limit=limit).stdout
+        try:
+            return self.programs.run(self._argv(*words), limit=limit).stdout
+        except ToolError as error:
+            raise explained(error) from error
 
     def _foreground(self, more: Sequence[str], root: str, arguments: Sequence[str]) -> int:
         terminal = ("--tty",) if self.terminal else ()

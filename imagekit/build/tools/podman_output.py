@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -63,14 +64,25 @@ def inspected_digests(shown: str) -> frozenset[str]:
         raise DocumentError("podman image inspect did not show an image") from error
 
 
-def storage_driver(shown: str) -> str:
-    """Return the storage's driver that ``podman info --format json`` prints.
+class LocalStorage(Struct, frozen=True, kw_only=True):
+    """Where Podman keeps images of this user."""
+
+    driver: str = ""
+    """Empty where Podman did not report it."""
+    root: Path | None = None
+
+
+def local_storage(shown: str) -> LocalStorage:
+    """Return the storage that ``podman info --format json`` prints.
 
     Raises:
         DocumentError: it prints none.
     """
     try:
-        return str(json.loads(shown)["store"]["graphDriverName"])
+        store = json.loads(shown)["store"]
+        return LocalStorage(
+            driver=str(store["graphDriverName"]), root=Path(str(store["graphRoot"]))
+        )
     except (ValueError, LookupError, TypeError) as error:
         raise DocumentError("podman info did not tell the driver of its storage") from error
 

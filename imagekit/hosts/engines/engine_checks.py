@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from imagekit.build.tools.podman_faults import LOCAL_STORAGE, STAGED
 from imagekit.hosts.host import EngineFile, EngineSetup, HostCheck, Status, last_text
 
 _ANYTHING = "insecureAcceptAnything"
@@ -188,7 +189,7 @@ def _stores(setup: EngineSetup) -> HostCheck:
         "stores",
         "problem",
         f"{path} is on {kind}: overlay does not work there, and ids of containers are refused",
-        "set graphroot in storage.conf to a local disk, or stage images read-only",
+        f"{STAGED}; {LOCAL_STORAGE}",
     )
 
 

@@ -13,6 +13,7 @@ from imagekit.errors import ImagekitError
 from imagekit.hosts.engines.install import show
 from imagekit.hosts.host import EngineFile, EngineSetup, last_text
 from imagekit.hosts.hostfiles import HOME, HostFiles
+from imagekit.hosts.mounts import NETWORK, mount_of, read_mounts
 from imagekit.inputs import read_regular
 from imagekit.paths import home_of
 
@@ -22,19 +23,21 @@ _MAX_POLICIES = 1000
 _FIRST_USER = 1000
 _NOBODY = 65_534
 _UNVERIFYING = ("apptainer", "singularity", "ch-image", "enroot", "shifter", "docker")
-_NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
-)
+_DAEMON_STORES = (Path("/var/lib/docker"), Path("/var/lib/containerd"))
 _OVERRIDES = ("policy.json", "registries.conf", "registries.conf.d", "registries.d")
 
 
-def read_engines(env: Mapping[str, str], root: Path = Path("/")) -> EngineSetup:
+def read_engines(
+    env: Mapping[str, str], root: Path = Path("/"), storage: Path | None = None
+) -> EngineSetup:
     """Return the files that engines read.
 
     Args:
         env: for HOME.
         root: where the host's files are.
+        storage: where Podman's storage of this user is, if Podman said so; else its default place.
     """
+    podman = storage or home_of(env) / ".local/share/containers"
     crio = tuple(_crio(root))
     return EngineSetup(
         overrides=tuple(_overrides(env)),
@@ -45,7 +48,7 @@ def read_engines(env: Mapping[str, str], root: Path = Path("/")) -> EngineSetup:
         docker=_json(root / "etc/docker/daemon.json"),
         policy=_json(root / "etc/containers/policy.json"),
         unverifying=tuple(name for name in _UNVERIFYING if shutil.which(name)),
-        network_stores=tuple(_network_stores(env, root)),
+        network_stores=tuple(_network_stores((*_DAEMON_STORES, podman), root)),
     )
 
 
@@ -155,21 +158,9 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _network_stores(env: Mapping[str, str], root: Path) -> Iterator[tuple[Path, str]]:
-    mounts = dict(_mounts(root / "proc/self/mounts"))
-    home = home_of(env)
-    stores = (Path("/var/lib/containers"), Path("/var/lib/docker"), Path("/var/lib/containerd"))
-    for store in (*stores, home / ".local/share/containers"):
-        kind = next(
-            (mounts[str(folder)] for folder in (store, *store.parents) if str(folder) in mounts), ""
-        )
-        if kind in _NETWORK or kind.startswith("fuse.sshfs"):
-            yield store, kind
-
-
-def _mounts(path: Path) -> Iterator[tuple[str, str]]:
-    raw = _bytes(path) or b""
-    for line in raw.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if len(words) > 2:  # noqa: PLR2004 - device, place, type: proc(5)
-            yield words[1].replace("\\040", " "), words[2]
+def _network_stores(stores: Iterable[Path], root: Path) -> Iterator[tuple[Path, str]]:
+    mounts = read_mounts(root)
+    for store in stores:
+        mount = mount_of(store, mounts)
+        if mount is not None and mount.kind in NETWORK:
+            yield store, mount.kind

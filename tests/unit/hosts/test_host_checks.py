@@ -97,3 +97,33 @@ def test_root_with_few_files_keeps_its_own_limits() -> None:
 
     words = container_options(host).words
     assert words == ("--ulimit", "nofile=10:20", "--ulimit", "nproc=32768:32768")
+
+
+def test_the_ways_out_are_those_that_work_for_this_user() -> None:
+    """What is staged comes first; a user of a directory is not told to call usermod."""
+    hints = {
+        name: next(check.hint for check in judge(host) if check.name == name)
+        for name, host in (
+            ("subuids", replace(GOOD, subuids=0, local_user=False)),
+            ("storage", replace(GOOD, driver="vfs", fuse=True, kernel="5.10.0-30-amd64")),
+        )
+    }
+    local = next(check.hint for check in judge(replace(GOOD, subuids=0)) if check.name == "subuids")
+
+    assert all("--staged" in hint for hint in (*hints.values(), local))
+    assert "usermod" in local
+    assert "usermod" not in hints["subuids"]
+    assert "subid: sss" in hints["subuids"]
+    assert "fuse-overlayfs" in hints["storage"]
+
+
+def test_on_overlay_a_folder_that_is_noexec_is_no_problem() -> None:
+    """An overlay does not take that option from what it lies on; vfs binds the folder itself."""
+    noexec = replace(GOOD, noexec=(Path("/mnt"),))
+
+    assert {check.status for check in judge(noexec)} == {"ok"}
+    problems = [
+        check for check in judge(replace(noexec, driver="vfs")) if check.status == "problem"
+    ]
+    assert [check.name for check in problems] == ["noexec"]
+    assert "--staged" in problems[0].hint

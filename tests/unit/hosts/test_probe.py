@@ -1,15 +1,17 @@
 """Reading a host from its files."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from imagekit.errors import ToolError
 from imagekit.hosts import probe
 from imagekit.hosts.host import EngineSetup, last_text
+from imagekit.process import Outcome
 
 
 class Broken:
@@ -86,3 +88,42 @@ def test_files_of_crio_are_read_in_its_order(tmp_path: Path) -> None:
 
     assert last_text(found.crio, "crio", "image", "signature_policy") == "/20-site"
     assert found.crio_policies == (tmp_path / "20-site/default.json",)
+
+
+@pytest.mark.parametrize(("place", "stores"), [("/home/a", 1), ("/local/a", 0)])
+def test_the_storage_is_where_podman_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, stores: int
+) -> None:
+    """Moved from a home on NFS to a local disk, it is no problem any more."""
+    monkeypatch.setattr("shutil.which", "/usr/bin/{}".format)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    table = "/dev/sda1 / ext4 rw 0 0\nserver:/homes /home nfs4 rw,noexec 0 0\n"
+    (tmp_path / "proc/self/mounts").write_text(table)
+
+    found = probe.read(_Says(f"{place}/storage"), {"HOME": "/home/a"}, tmp_path)
+
+    assert [str(path) for path, _ in found.engines.network_stores] == [f"{place}/storage"] * stores
+    assert [str(path) for path in found.noexec] == [f"{place}/storage"] * stores
+
+
+class _Says(Broken):
+    """A Podman whose storage is in a place, and nothing else."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def run(
+        self, argv: Sequence[str], *, stage: str = "", limit: float = 60.0, check: bool = True
+    ) -> Any:
+        """Tell the storage."""
+        if "info" not in argv:
+            super().run(argv, stage=stage, limit=limit, check=check)
+        shown = json.dumps({"store": {"graphDriverName": "vfs", "graphRoot": self.place}})
+        return Outcome(argv=tuple(argv), status=0, stdout=shown, stderr="", seconds=0.0)
+
+
+def test_ids_of_a_directory_are_those_that_getsubids_prints() -> None:
+    """The getsubids of shadow asks whom nsswitch.conf names."""
+    assert probe.directory_ids("0: a 100000 65536\n1: a 300000 10\n") == 65546
+    assert probe.directory_ids("Error fetching ranges\n") == 0
+    assert probe.directory_ids("\n") == 0
