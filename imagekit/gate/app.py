@@ -244,7 +244,8 @@ def _manifest_answer(served: Served) -> Answer:
         content_type=manifest.media_type,
         body=manifest.raw,
         headers={
-            # distribution-spec, "Pulling manifests": every answer with a manifest has it.
+            # distribution-spec v1.1, "Pulling manifests": every answer with a manifest should have
+            # it.
             "Docker-Content-Digest": str(manifest.digest),
             "ETag": f'"{manifest.digest}"',
             # A browser must not take for a page what somebody pushed.

@@ -108,7 +108,8 @@ def _registry(rest: str, fields: "_Fields") -> Ask:
     if kind not in {"manifests", "blobs", "referrers", "tags"}:
         raise no_such_path()
     _check_name(name)
-    # distribution-spec, "Registry Proxying": the host in the name that the client was given.
+    # distribution-spec, "Registry Proxying" (newer than v1.1): the host in the name that the client
+    # was given.
     namespace = fields.first("ns")
     match kind:
         case "manifests":

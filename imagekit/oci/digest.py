@@ -23,8 +23,8 @@ class Digest(Struct, frozen=True, order=True):
         Raises:
             InvalidReferenceError: unknown algorithm, wrong length or characters.
         """
-        # descriptor.md, "Registered algorithms": hexadecimal in lower case. Other algorithms may be
-        # passed on unread by its rules; here content is always verified, so that they are refused.
+        # descriptor.md, "SHA-256" and "SHA-512": hexadecimal in lower case. By "Digests", unknown
+        # algorithms should pass; here content is always verified, so that they are refused.
         length = _HEX_LENGTH.get(self.algorithm)
         if length is None or len(self.hex) != length or not _HEX.issuperset(self.hex):
             shown = f"{self.algorithm[:16]}:{self.hex[:140]}"

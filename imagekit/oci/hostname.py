@@ -46,7 +46,8 @@ _MAX_LABEL = 63
 _MAX_PORT = 65535
 _DIGITS = frozenset("0123456789")
 _HEX = _DIGITS | frozenset("abcdef")
-# RFC 1123 section 2.1: letters, digits and hyphens, the first and the last no hyphen.
+# RFC 952, with the first character as RFC 1123 section 2.1 has it: letters, digits and hyphens,
+# neither the first nor the last a hyphen.
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _HINT = (
     "a registry is HOST or HOST:PORT: letters, digits, '.' and '-', an address of IPv4 as four "

@@ -22,8 +22,8 @@ LAYOUT_HOST = LOCALHOST
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _TAG = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
-# distribution-spec, "Pulling manifests". Its note on names: many clients take at most 255
-# characters.
+# distribution-spec, "Pulling manifests". It sets no length for names; its note for implementers
+# says that many clients take 255 characters at most, the host and a slash included.
 _MAX_TAG = 128
 _ADDRESSES = ("docker://", "http://", "https://")
 _TRANSPORTS = frozenset(

@@ -42,7 +42,10 @@ LAYER_TYPES = frozenset({LAYER_GZIP, LAYER, LAYER_ZSTD, DOCKER_LAYER})
 EMPTY_JSON = b"{}"
 
 MAX_MANIFEST = 4 << 20
-"""Largest manifest, index or configuration that is read, in bytes (distribution-spec: 4 MiB)."""
+"""Largest manifest, index or configuration that is read, in bytes.
+
+distribution-spec, "Pushing Manifests", wants 4 megabytes to be possible; more need not be.
+"""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -189,8 +189,9 @@ def _envelope(fields: Fields) -> Envelope:
         raise fields.fault("has no signature")
     signature = Fields.of(signatures[0], what=f"{fields.what}: signature", code=BAD_BUNDLE)
     signature.only(("sig", "keyid"))
-    # Stricter than DSSE and ProtoJSON, whose readers take URL-safe base64 as well: signers of
-    # bundles write the standard alphabet, and an envelope has one spelling here.
+    # Stricter than ProtoJSON, and than DSSE, whose verifiers must take URL-safe base64 as well
+    # (protocol.md, Protocol): signers of bundles write the standard alphabet, and an envelope has
+    # one spelling here.
     return Envelope(
         payload=fields.base64("payload"),
         payload_type=fields.text("payloadType"),

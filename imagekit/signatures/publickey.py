@@ -22,7 +22,7 @@ KINDS = ("ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072")
 
 
 class PublicKey(Struct, frozen=True):
-    """A public key as its DER SubjectPublicKeyInfo (RFC 5280 section 4.1)."""
+    """A public key as its DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
 
     der: bytes
 

@@ -246,8 +246,8 @@ def _legacy_evidence(
     *,
     witnesses: tuple[TransparencyResult, ...] = (),
 ) -> Evidence:
-    # containers-signature(5): nothing of the payload is looked at before its signature was
-    # verified.
+    # containers-signature(5), "The cryptographic signature": nothing of the payload is parsed
+    # before its signature was verified.
     payload = parse_payload(candidate.raw)
     about = payload.digest == trusted.digest
     return Evidence(

@@ -329,7 +329,8 @@ def _by_tag(collector: _Collector, *, suffix: str) -> RawManifest | Fault | None
     """Read what the tag of the image's referrers, or with a suffix cosign's, points to, if any."""
     image = collector.image
     if suffix and image.digest.algorithm != Digest.of(b"").algorithm:
-        # cosign SIGNATURE_SPEC, "Tag-based Discovery": there is no room for a longer digest.
+        # cosign SIGNATURE_SPEC, "Tag-based Discovery": the tag has the whole digest in it. A longer
+        # one is no tag (distribution-spec, "Pulling manifests": at most 128 characters).
         return None
     tag = f"{fallback_tag(image.digest)}{suffix}"
     try:

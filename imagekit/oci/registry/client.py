@@ -119,9 +119,9 @@ class RegistryClient:
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
         """Return all that name the manifest as their subject.
 
-        Also what stands in the fallback tag of a registry that has the API: a registry that got it
-        later, or a proxy with an API of its own, need not list what was attached before
-        (distribution-spec, "Enabling the Referrers API").
+        Also what stands in the fallback tag of a registry that has the API. One that got it later
+        must list what was attached before (distribution-spec, "Enabling the Referrers API"), but
+        not every one does, nor does a proxy with an API of its own.
         """
         has_api, entries = self._listing(reference)
         if has_api:

@@ -54,7 +54,7 @@ _DOCKER_HUB_TOKENS = "auth.docker.io"
 
 
 class Challenge(Struct, frozen=True):
-    """What a registry wants to see (RFC 7235 section 4.1): ``basic`` or ``bearer``."""
+    """What a registry wants to see (RFC 9110 section 11.6.1): ``basic`` or ``bearer``."""
 
     scheme: str
     parameters: Mapping[str, str] = field(default_factory=dict)

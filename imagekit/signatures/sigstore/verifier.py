@@ -344,8 +344,9 @@ def _verify_digest(bundle: "Bundle", digest: bytes) -> None:
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    # sigstore_common.proto, MessageSignature: the signature is over the digest of the artifact,
-    # which is all that may be at hand.
+    # ECDSA signs the digest of the artifact, which is all that may be at hand. It is the caller's:
+    # by the bundle's own message_digest clients must not verify (sigstore_common.proto,
+    # MessageSignature).
     key = bundle.signing_certificate.public_key()
     if not isinstance(key, EllipticCurvePublicKey):
         raise _not_signed()
