@@ -27,6 +27,8 @@ from imagekit.oci.tar import BLOCK, EntryKind, TarEntry, entries
 from imagekit.oci.types import Descriptor
 
 BAD_ARCHIVE = "BAD_ARCHIVE"
+# The table is held in memory. Nearly all members are blobs, of which one document lists 1000 at
+# most: there is room for twenty such.
 MAX_MEMBERS = 20_000
 
 BLOBS = "blobs"
@@ -35,6 +37,7 @@ LAYOUT_FILE = "oci-layout"
 _PIECE = 1 << 20
 _RECORD = 20 * BLOCK
 """Tar writers fill up to a multiple of this."""
+# ``tar -b`` makes longer records than the usual ones, and zeros fill up the last of them.
 _MAX_TAIL = 1 << 20
 
 
@@ -145,6 +148,7 @@ def _table(handle: int, path: Path) -> dict[str, MemberPlace]:
         if len(members) + len(folders) > MAX_MEMBERS:
             raise source.broken(f"it holds more than {MAX_MEMBERS} files")
     source.end()
+    # Which of both is left after extraction depends on the order of the members.
     if folders & set(members):
         raise source.broken("a path in it is a file and a folder")
     return members
@@ -259,12 +263,14 @@ def _write(part: OutputFile, content: MemberContent, written: Callable[[int], No
     header = tarfile.TarInfo(content.path)
     # The defaults stay: owner 0 and time 0, so that the same contents give the same bytes.
     header.size, header.mode = content.size, 0o644
+    # ustar's size has eleven octal digits, 8 GiB; GNU's format goes on in base-256.
     part.write(header.tobuf(format=tarfile.GNU_FORMAT, errors="strict"))
     began = part.size
     with content.pieces() as pieces:
         for piece in pieces:
             part.write(piece)
             written(len(piece))
+    # The header is written by now, and standard output cannot be written again.
     if part.size - began != content.size:
         raise RegistryError(f"{content.path} changed its size while it was written")
     part.write(bytes(-content.size % BLOCK))

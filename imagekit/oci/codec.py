@@ -29,11 +29,15 @@ from imagekit.oci.types import (
     RawManifest,
 )
 
+# Engines mount far fewer layers (dockerd's overlay2: 128). What grows are lists of referrers.
 MAX_DESCRIPTORS = 1000
 """Most layers or manifests that one document may list."""
+# A thousand such sizes together are still an int64, which descriptor.md, "size", wants each to be.
 _MAX_SIZE = 1 << 50
+# Docker's times are Go's Duration: an int64.
 _MAX_NUMBER = 1 << 63
 _SCHEMA_VERSION = 2
+# RFC 6838 section 4.2: type and subtype have at most 127 characters each.
 _MAX_MEDIA_TYPE = 255
 # RFC 6838 section 4.2, with parameters, as Sigstore's older bundles have them.
 _MEDIA_TYPE = frozenset(
@@ -109,6 +113,7 @@ def as_referrer(manifest: RawManifest, parsed: Manifest | Index) -> Descriptor:
     configuration stands in its place, and all annotations are copied.
     """
     kind = parsed.artifact_type
+    # distribution-spec, "Listing Referrers": an index that states none has none.
     if not kind and isinstance(parsed, Manifest):
         kind = parsed.config.media_type
     return replace(manifest.descriptor, artifact_type=kind, annotations=parsed.annotations)
@@ -124,6 +129,7 @@ def parse_config(raw: bytes) -> ImageConfig:
     document = strictjson.loads_object(raw, what=what)
     inner = _object(document, "config", what=what)
     rootfs = _object(document, "rootfs", what=what)
+    # config.md, "Properties": fields that are not known must not be an error.
     return ImageConfig(
         platform=_platform(document, what=what),
         created=_text(document, "created", what=what, default=""),
@@ -149,6 +155,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """Write a manifest: the same value gives the same bytes."""
     document: dict[str, Any] = {
         "schemaVersion": _SCHEMA_VERSION,
+        # distribution-spec, "Pushing Manifests": it should be there, and is then the Content-Type.
         "mediaType": manifest.media_type,
         "config": descriptor_document(manifest.config),
         "layers": [descriptor_document(layer) for layer in manifest.layers],
@@ -244,6 +251,7 @@ def descriptor_document(descriptor: Descriptor) -> dict[str, Any]:
 
 def _manifest(document: dict[str, Any], media_type: str) -> Manifest:
     what = "the manifest"
+    # Go reads a missing list as an empty one, so that any object of this type would be an image.
     if "layers" not in document:
         raise DocumentError(f"{what} lists no layers", code="BAD_DOCUMENT")
     layers = _list(document, "layers", what=what)
@@ -262,6 +270,7 @@ def _manifest(document: dict[str, Any], media_type: str) -> Manifest:
 
 def _index(document: dict[str, Any], media_type: str) -> Index:
     what = "the index"
+    # image-index.md, "manifests": required, though it may be empty.
     if "manifests" not in document:
         raise DocumentError(f"{what} lists no manifests", code="BAD_DOCUMENT")
     entries = _list(document, "manifests", what=what)

@@ -92,6 +92,7 @@ def url_host(text: str) -> str:
     lower = text.lower()
     if ":" in lower:
         return _address_of_ipv6(f"[{lower}]", text).strip("[]")
+    # Hosts of buckets, to which registries redirect, are seen with it in spite of RFC 952.
     return _name(lower, text, letters=_LABEL | {"_"})
 
 

@@ -102,6 +102,7 @@ class Stream:
         while len(head) < len(_ZSTD) and (piece := next(pieces, None)) is not None:
             head += piece
         if head.startswith(_ZSTD):
+            # manifest.md, "layers": zstd should be supported. Python reads it from 3.14 on.
             raise DocumentError(
                 f"{self._where} is compressed with zstd, which imagekit cannot read",
                 hint="push the image with gzip layers",
@@ -118,8 +119,8 @@ class Stream:
 
     def _gunzip(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            # Members may follow each other, and zeros may fill up the last block; a member of
-            # twenty bytes costs next to nothing here.
+            # Members may follow each other (RFC 1952 section 2.2), and zeros may fill up the last
+            # block; a member of twenty bytes costs next to nothing here.
             file = igzip.IGzipFile(fileobj=_File(pieces))  # type: ignore[no-untyped-call]  # isal has no types
             with file:
                 while piece := file.read(_PIECE):

@@ -49,7 +49,9 @@ from imagekit.oci.types import (
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _PIECE = 1 << 20
 _MOST_NAMES = 5
+# More than a manifest's limit: all images and referrers of a folder stand in it.
 _MAX_INDEX = 64 << 20
+# As many as are read of a registry.
 _MAX_REFERRERS = 1000
 
 
@@ -143,6 +145,7 @@ class LayoutStore(Struct, frozen=True):
             RegistryError: the disk is full or cannot be written.
         """
         target = self.path(digest)
+        # Its bytes are not looked at here: whoever reads them compares them with the digest.
         if target.exists():
             return
         hasher = hashlib.new(digest.algorithm)
@@ -204,6 +207,8 @@ class LayoutReader(Struct, frozen=True):
         for entry in _read_index(self.store).manifests:
             if REF_NAME in entry.annotations or entry.media_type not in MANIFEST_TYPES:
                 continue
+            # image-layout.md has no list of referrers: what a manifest refers to stands in itself
+            # only.
             described = _referrer_of(self.store, entry, reference.digest)
             if described is not None:
                 referrers.append(described)
@@ -276,6 +281,8 @@ class LayoutRegistry(LayoutReader, frozen=True):
 
     def tag(self, reference: TaggedReference, manifest: RawManifest) -> None:
         """Let the tag point to the manifest."""
+        # annotations.md, "Pre-Defined Annotation Keys": its grammar has the colons and slashes of
+        # full names.
         tagged = replace(manifest.descriptor, annotations={REF_NAME: reference.identity})
 
         def move(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
@@ -435,6 +442,7 @@ def _change_index(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's own lock: other writers wait, and a killed one lets go of it."""
+    # Not of index.json: that is replaced, and a lock would stay on the old file.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from imagekit.errors import DocumentError
 
 BLOCK = 512
+# Extended attributes stand there, too (SCHILY.xattr), each with up to 64 KiB on Linux.
 _MAX_HEADER = 1 << 20
 """Most bytes of one extended header, and so of a path."""
 _MAX_RECORDS = 10_000_000
@@ -120,6 +121,7 @@ def normal_path(text: str, stream: Source) -> str:
     if "\0" in text:
         raise stream.broken(f"the path {text[:60]!r}... is none")
     parts = text.split("/")
+    # Also where it would stay inside: behind a link, what it leads to is known on a disk only.
     if ".." in parts:
         raise stream.broken(f"the path {text!r} leads out of the image")
     if "" in parts or "." in parts:
@@ -135,6 +137,8 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
         size = _decimal(pax["size"], stream)
     if any(key.startswith("GNU.sparse.") for key in pax):
         kind = EntryKind.SPARSE
+    # layer.md, "File Attributes": sparse files should not be used. Their holes are not filled here,
+    # but what follows them has to be found.
     if header[156:157] == b"S":
         _skip_sparse_map(header, stream)
     has_content = kind in {EntryKind.FILE, EntryKind.SPARSE}
@@ -166,6 +170,7 @@ def _name(header: bytes) -> str:
 
 
 def _text(field: bytes) -> str:
+    # To Linux names are bytes: those that are no UTF-8 keep them.
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 

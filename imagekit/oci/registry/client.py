@@ -33,8 +33,11 @@ from imagekit.oci.types import (
 )
 
 _PIECE = 1 << 20
+# A registry may name the least length (OCI-Chunk-Min-Length: distribution-spec, "Pushing a blob in
+# chunks"), which is not read: S3, the usual reason for one, takes parts from 5 MiB on.
 _CHUNK = 8 << 20
 _MANIFESTS = 16 << 20
+# Of twelve writers at once, the list had one without reading back, and all with it.
 _READ_BACK = 20
 _OCTETS = {"Content-Type": "application/octet-stream"}
 # RFC 9110 section 13.1.2: the request is carried out only where nothing is there.
@@ -144,6 +147,8 @@ class RegistryClient:
             if tags:
                 raise
             return ()
+        # distribution-spec, "Listing Tags": in lexical order, with or without regard to case. Here
+        # always with it, whatever the registry does.
         return tuple(sorted(set(tags)))
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
@@ -237,6 +242,7 @@ class RegistryClient:
 
     def _knows_conditions(self, repository: Repository, manifest: RawManifest) -> bool:
         """Return whether a manifest that is there is refused where it is sent on that condition."""
+        # A registry without conditions stores the same bytes once more, and nothing has changed.
         url = protocol.manifest_path(repository, str(manifest.digest))
         headers = {"Content-Type": manifest.media_type, **_IF_ABSENT}
         with self._session.send(
@@ -302,6 +308,8 @@ class RegistryClient:
         try:
             for page in self._pages(reference.repository, url, what=what, kind=INDEX):
                 for entry in _index(page, INDEX).manifests:
+                    # What is attached meanwhile moves the others: a page may repeat some of the one
+                    # before.
                     by_digest[entry.digest] = entry
                 _check_count(len(by_digest), what=what)
         except _NoApiError:
@@ -340,6 +348,7 @@ class RegistryClient:
             missing = [entry for entry in descriptors if entry.digest not in there]
             if not missing:
                 return entries
+            # A registry with the API lists it by itself, perhaps a little later.
             if not has_api:
                 self._put_index(subject, (*entries, *missing))
             took = time.monotonic() - began
@@ -455,6 +464,8 @@ def _check_claim(claimed: str, raw: bytes, *, what: str) -> None:
     """Compare the bytes with Docker-Content-Digest, where there is one."""
     if not claimed:
         return
+    # distribution-spec, "Pulling manifests": it may be by another algorithm than the digest asked
+    # for.
     try:
         digest = Digest.parse(claimed)
     except InvalidReferenceError as error:
@@ -477,6 +488,7 @@ def _checked(response: Response, descriptor: Descriptor) -> Iterator[bytes]:
     """Yield the body, the last piece held back until size and digest are known."""
     hasher = hashlib.new(descriptor.digest.algorithm)
     held, size = b"", 0
+    # What goes on behind the size is not read: it need not end.
     while size <= descriptor.size and (piece := response.read(_PIECE)):
         size += len(piece)
         hasher.update(piece)

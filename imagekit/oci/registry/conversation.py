@@ -23,9 +23,14 @@ from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.options import Credential, RegistryOptions
 from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 
+# Registries redirect once, to where their blobs are; who leads on and on holds the client up.
 MAX_REDIRECTS = 5
+# RFC 9110 section 15.4, without 300, which leaves a choice, and 304, which answers a conditional
+# GET: there is none here.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Bytes a second: half a megabit. Who sends less on purpose would keep a client for hours.
 _SLOWEST = 64 << 10
+# Retry-After could hold a client for days.
 _LONGEST_PAUSE = 30.0
 _UNAUTHORIZED = 401
 _OK = 200
@@ -248,6 +253,9 @@ def with_retries(
         # Four times as long at each attempt, and by chance: many clients must not come back
         # together.
         pause = (0.1 + 0.2 * jitter()) * 4 ** (attempt - 1)
+        # RFC 9110 section 9.2.2: what is not idempotent is repeated only where that is known to do
+        # no harm. By POST uploads are begun and tokens asked for: one too many is forgotten. A
+        # chunk that was taken already is refused by its range (416).
         answer: AnswerHead | ConnectionFaultError = yield Send(request, own)
         if isinstance(answer, ConnectionFaultError):
             # Who was too slow once is not waited for again.

@@ -77,6 +77,7 @@ class CredentialFinder:
         return next((credential for credential in answers if credential is not None), None)
 
     def _from_helper(self, name: str, host: str) -> Credential | None:
+        # A slash in the name would lead to any program at all.
         if not name or not _HELPER_NAME.issuperset(name):
             raise InputError(f"{name[:60]!r} is not the name of a credential helper")
         program = f"docker-credential-{name}"

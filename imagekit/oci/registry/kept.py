@@ -84,6 +84,7 @@ class KeptContent:
             written = self._store(repository).path(digest).stat().st_mtime
         except OSError:
             return False
+        # From the future is not young: a clock that was set back would keep it so.
         return 0 <= self._now() - written < MAX_AGE
 
     def _trim(self) -> None:

@@ -31,6 +31,7 @@ from imagekit.oci.types import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST
 ACCEPT = f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
 MAX_ERROR = 8 << 10
 MAX_TOKEN = 1 << 20
+# Pages that lead to each other do not end.
 MAX_PAGES = 64
 MAX_REFERRERS = 1000
 MAX_TAGS = 100_000
@@ -130,6 +131,7 @@ def scope(repository: Repository, *, push: bool) -> str:
 
 def media_type(content_type: str) -> str:
     """Return a Content-Type in small letters and without parameters (RFC 9110 section 8.3.1)."""
+    # distribution-spec, "Pulling manifests": clients should ignore parameters.
     return content_type.partition(";")[0].strip().lower()
 
 
@@ -202,6 +204,7 @@ def parse_token(raw: bytes) -> str:
         raise AuthError(error.message, code=_BAD) from error
     # Docker's token specification, "Token Response Fields": at least one of both is there, and
     # where both are they should be the same.
+    # ``expires_in`` is passed over: a token that has ended is answered by 401, and replaced then.
     token = document.get("token") or document.get("access_token")
     if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
         raise AuthError("the token server answered without a token", code=_BAD)
@@ -251,6 +254,7 @@ def redirected(url: str, location: str, *, may_leave_tls: bool = False) -> str:
         RegistryError: nowhere, to something else than HTTP, from TLS to none, or to an address
             of this machine or link (``FOREIGN_REDIRECT``).
     """
+    # RFC 9110 section 10.2.2: a relative one is meant from what was asked for.
     target = _joined(url, location)
     before, after = urlsplit(url), _split(target)
     # An ambiguous form of an address, 0.0.0.0 among them, is no host that anything is sent to.
@@ -275,6 +279,8 @@ def is_inner_address(address: str) -> bool:
         return False
     mapped = getattr(parsed, "ipv4_mapped", None)
     parsed = parsed if mapped is None else mapped
+    # Link-local is also 169.254.169.254, where clouds give credentials to whoever asks. Private
+    # networks (RFC 1918) are no part of it: a site's registry and its blobs are there.
     return (
         parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast
     )

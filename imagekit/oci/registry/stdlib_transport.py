@@ -95,6 +95,8 @@ class StdlibTransport:
             raise untrusted(shown_host, error) from error
         except OSError as error:
             raise unreachable(shown_host, scheme, error, proxy=proxy) from error
+        # The address that was connected to, and no second look-up of the name, which the owner of
+        # its domain could answer in another way (DNS rebinding).
         # Behind a proxy nobody reaches this machine's own addresses: those never go through it.
         peer = connection.sock.getpeername()[0] if proxy is None else host
         if outside and is_inner_address(peer):
@@ -131,6 +133,7 @@ class StdlibTransport:
         # RFC 9110 section 8.6: a method that may have content has a length, also where it is 0.
         elif request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = "0"
+        # A digest is that of the bytes as they are stored: http.client itself asks for no encoding.
         connection.request(request.method, target, body=request.body, headers=headers)
 
     def _tls(self) -> ssl.SSLContext:
