@@ -33,6 +33,8 @@ def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestati
         refusal for refusal in image_evidence.refusals if refusal.claim == required.predicate_type
     ]
     for evidence in image_evidence.evidence:
+        # Letter by letter (in-toto field_types.md, TypeURI). cosign once took an attestation of any
+        # type for the one that was asked for (CVE-2022-35929).
         if evidence.predicate_type != required.predicate_type:
             continue
         fault = _fault(image_evidence, evidence, required)
@@ -73,6 +75,7 @@ def _missing(
 def _fault(
     image_evidence: ImageEvidence, evidence: Evidence, required: RequiredAttestation
 ) -> Refusal | None:
+    # Who signed comes first: of a stranger's statement nothing else is worth a message.
     counts = image_evidence.counting(evidence, required.authorities)
     if isinstance(counts, Refusal):
         return counts

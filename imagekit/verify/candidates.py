@@ -206,8 +206,11 @@ def _legacy(candidate: Candidate, trusted: TrustedSigners) -> CandidateResult:
             code="BAD_PAYLOAD",
             message=f"{candidate.source.short}: the layer carries no signature in base64",
         )
+    # cosign SIGNATURE_SPEC, "Properties": where there is a certificate, its key is the one that
+    # verifies.
     if CERTIFICATE_ANNOTATION in candidate.annotations:
         return _legacy_certificate(candidate, trusted)
+    # cosign SIGNATURE_SPEC, "Signature Schemes": nothing beside it says by which key it was made.
     for key in trusted.keys:
         # cosign SIGNATURE_SPEC, "Properties": the signature is detached, over the payload as it is
         # stored.
@@ -259,6 +262,7 @@ def _legacy_evidence(
         # containers-policy.json(5) compares it with the reference that was asked for, and so does
         # ``identity``.
         identities=(payload.identity,) if about else (),
+        # Such a payload has no predicate: its ``critical.type``, which is checked, says the same.
         predicate_type=COSIGN_SIGN,
         predicate={},
         witnesses=witnesses,

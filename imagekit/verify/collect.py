@@ -45,11 +45,16 @@ from imagekit.signatures.simplesigning import MAX_PAYLOAD
 from imagekit.verify.evidence import Attachments, Candidate, Form
 from imagekit.verify.parallel import in_order
 
+# cosign once read as many signatures as there were (CVE-2023-46737). One takes 0.1 ms to verify
+# by a key and up to 4 ms under a certificate: with so many, a second is what an attacker can cost.
 MAX_CANDIDATES = 256
+# Attachments of any size once filled the memory of who verified (cosign: CVE-2024-29902, -29903).
 MAX_TOTAL = 128 << 20
 MAX_REFERRER = 64 << 10
 """Largest manifest of a referrer: usual ones have one kilobyte."""
 
+# cosign, too, takes every type that begins so; which versions are read is up to the bundle's
+# parser.
 _BUNDLES = "application/vnd.dev.sigstore.bundle"
 _LIMITS = {Form.BUNDLE: MAX_BUNDLE, Form.LEGACY: MAX_PAYLOAD}
 Fault = NotFoundError | DocumentError | IntegrityError
@@ -108,6 +113,7 @@ class _Collector(Struct, kw_only=True):
                 unseen = isinstance(outcome, NotFoundError | IntegrityError)
                 if unseen and self.lost is None and entry.digest in self.suspects:
                     self.lost = entry.digest
+                # What came counts, since a list may state any size.
                 self.cost += (len(outcome) if isinstance(outcome, bytes) else 0) - entry.size
                 yield entry, outcome
 
@@ -134,6 +140,8 @@ def gather(reader: RegistryReader, image: PinnedReference, *, at_once: int = 1) 
     """
     remembers = reader.remembers if isinstance(reader, CachingReader) else _nothing
     collector = _Collector(reader=reader, image=image, at_once=at_once, remembers=remembers)
+    # Both forms are asked for in any case. cosign takes the older one where the list fails, which
+    # whoever answers for the registry can bring about.
     for _ in in_order(lambda look: look(collector), (_list, _look_for_legacy), at_once=at_once):
         pass
     candidates = _candidates(collector, [*_bundles(collector), *_signatures(collector)])
@@ -199,11 +207,14 @@ def _bundles(collector: _Collector) -> Iterator[_Wanted]:
     likely = [
         entry
         for entry in collector.listed
+        # An index may be a referrer, too (distribution-spec, "Listing Referrers"), and holds no
+        # bundle.
         if entry.media_type in MANIFEST_TYPES and entry.artifact_type not in DOCUMENT_TYPES
     ]
     collector.suspects |= {entry.digest for entry in likely if _may_withdraw(entry.annotations)}
     # Withdrawals first: what a bound cuts off is something else then.
     likely.sort(key=lambda entry: entry.annotations.get(PREDICATE_TYPE) != WITHDRAWAL)
+    # What a manifest calls its subject is not looked at: what was signed names the image itself.
     for manifest in _referrers(collector, _bounded(likely, collector, what="referrers")):
         # cosign BUNDLE_SPEC, "Publishing": the only layer is the bundle.
         if len(manifest.layers) == 1 and manifest.layers[0].media_type.startswith(_BUNDLES):

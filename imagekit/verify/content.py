@@ -165,6 +165,7 @@ def _part(
         return None
     try:
         raw = reader.manifest(image.with_digest(entry.digest))
+        # Readers promise as much; a verdict does not rest on promises.
         entry.digest.check(raw.raw, what=f"the manifest {entry.digest.short}")
         manifest = parse_manifest(raw.raw, entry.media_type)
         config = _config(reader, image, manifest)

@@ -78,6 +78,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
     def _waiver(self) -> tuple[Finding, ...]:
         """Return the finding that a dated exception allows the image, if one does."""
         for exception in self.policy.exceptions:
+            # For one digest only: a tag could be moved to anything while the exception lasts.
             same = exception.repository.name == self.image.repository.name
             if (
                 same
@@ -95,6 +96,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
         top = self._image_evidence(self.image, is_index=content.is_index)
         if isinstance(top, Finding):
             return (top,)
+        # Before signatures are counted: one of several signers is enough to withdraw.
         withdrawn = check_withdrawal(top) or self._withdrawn(content)
         if withdrawn:
             return withdrawn

@@ -25,6 +25,7 @@ from imagekit.verify.verdict import Verdict
 
 MAX_CASES = 1000
 _AREA = "policy-test"
+# Stands for any other image: no manifest is empty.
 _UNKNOWN = Digest.of(b"")
 _NOTHING: Mapping[str, HighWaterMark] = MappingProxyType({})
 

@@ -64,9 +64,11 @@ def _end(expression: Expression, variables: Mapping[str, object], now: Now) -> d
         except DocumentError:
             return None
 
+    # Without a horizon nobody keeps the verdict, so that its end need not be found.
     if now.horizon is None:
         return now.time
     present, good, bad = comes_to(now.time), now.time, now.horizon
+    # What changes and changes back before the horizon is taken for what stays as it is.
     if comes_to(bad - _STEP) == present:
         return bad
     while bad - good > _STEP:

@@ -40,6 +40,7 @@ from imagekit.verify.signatures import accepted
 from imagekit.verify.signer_trust import times_of
 
 _CHECK = "freshness"
+# Kept beside names of images, none of which begins so.
 _CLOCK = "@clock"
 
 
@@ -65,6 +66,7 @@ def check_withdrawal(image_evidence: ImageEvidence) -> tuple[Finding, ...]:
             withdrawal = parse_withdrawal(evidence.predicate)
             why = f"at {withdrawal.time.isoformat()}: {withdrawal.reason}"
         except DocumentError as fault:
+            # Who signed it meant to withdraw the image, whatever the reason should have been.
             why = f"in a statement that cannot be read: {fault.message}"
         return (
             error(
@@ -163,7 +165,10 @@ def _age(image_evidence: ImageEvidence, releases: Iterable[Release]) -> tuple[Fi
         for authority in authorities
         for time in times_of(evidence, authority)
     ]
+    # A release's time is its signer's word. Who may sign can sign anew at any time, so that a false
+    # one gains nothing.
     times = witnessed + [release.time for release in releases]
+    # What is signed again is young again, whatever old signatures lie beside.
     newest = max(times, default=None)
     if newest is not None and image_evidence.now.is_behind(newest):
         return (_clock(image_evidence, newest, "the newest release"),)

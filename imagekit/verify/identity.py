@@ -25,8 +25,11 @@ def accepts(rule: ImageRule, image: PinnedReference, names: Sequence[str]) -> bo
     names = [name for name in map(canonical_name, names) if name is not None]
     match rule.signed_identity:
         case SignedIdentity.DIGEST_ONLY:
+            # cosign's bundles name no repository, so that no other rule takes them.
             return True
         case SignedIdentity.MATCH_REPOSITORY:
+            # By this rule a tag may be moved to whatever image of the repository was ever signed
+            # (containers-policy.json(5), "sigstoreSigned").
             return _in_repository(repository, names)
         case SignedIdentity.MATCH_EXACT:
             return exact in names

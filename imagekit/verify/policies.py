@@ -51,6 +51,8 @@ def open_policy(
         PolicyError: the policy cannot be read or accepted, with the place of every fault.
     """
     file = Path(path)
+    # Before its signature is verified, which is over the files that it names as well. Until then
+    # nothing in it decides.
     policy = load_policy(file)
     clock = clock or SystemClock()
     now = clock.now()

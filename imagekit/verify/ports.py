@@ -15,6 +15,7 @@ class HighWaterMark(Struct, frozen=True, kw_only=True):
 
     def goes_back_from(self, highest: "HighWaterMark") -> bool:
         """Return whether this is older than the highest, or another thing of the same sequence."""
+        # Two images of one sequence could be exchanged for each other again and again.
         same = self.sequence == highest.sequence
         return self.sequence < highest.sequence or (same and self.digest != highest.digest)
 

@@ -22,6 +22,7 @@ from imagekit.verify.image_evidence import ORDINARY, SHOWN, ImageEvidence, neare
 def check_signature(image_evidence: ImageEvidence) -> Finding:
     """Return the finding on the image's signatures, or on its verification summaries."""
     good, refusals = accepted(image_evidence)
+    # DSSE protocol, "Multi-signature Verification": what counts are unique keys, not signatures.
     signers = distinct(good)
     # A threshold of 0 would allow what nobody has signed.
     if len(signers) >= max(1, image_evidence.rule.threshold):
@@ -126,6 +127,7 @@ def summary_fault(
         evidence: a statement by somebody for whom it counts.
         condition: whose summaries are relied on; None for nobody's.
     """
+    # SLSA VSA v1.1, "How to verify", step 3, and behind it step 2.
     if evidence.predicate_type != VSA:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",
@@ -148,6 +150,7 @@ def summary_fault(
 
 
 def _signed_fault(image_evidence: ImageEvidence, evidence: Evidence) -> Refusal | None:
+    # To ``cosign verify``, a bundle of any predicate is a signature, also that of an SBOM.
     if evidence.predicate_type != COSIGN_SIGN:
         return Refusal(
             code="WRONG_PREDICATE_TYPE",

@@ -138,6 +138,7 @@ def _refused(result: Evidence | Refusal, signers: PolicySigners, *, now: datetim
     """Return why the signature is none of the signers', or an empty text."""
     judged: object = result
     if isinstance(result, Evidence):
+        # Not by the policy's own deny list: nothing in it is believed yet.
         judged = counting(result, signers.authorities, deny=Deny(), now=Now(now))
     if not isinstance(judged, Refusal):
         return ""

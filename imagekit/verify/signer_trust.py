@@ -186,6 +186,7 @@ def _time_fault(times: Sequence[datetime], authority: Authority, now: Now) -> Re
             hint="set the clock",
         )
     # What is trusted does not change; what nobody testifies of is judged by the present time.
+    # The earliest: a later timestamp can be had for an old signature at any time.
     moment = min(times, default=None)
 
     def is_early(limit: datetime) -> bool:

@@ -50,6 +50,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     @property
     def allowed(self) -> bool:
         """Whether at least one check was made and none failed."""
+        # Of no findings at all, ``all`` would be true.
         return bool(self.findings) and all(f.severity != "error" for f in self.findings)
 
     @property

@@ -38,6 +38,7 @@ _SPDX = by_lower_case(
     "hasExtractedLicensingInfos", "licenseId", "documentDescribes", "relationships", "SPDXID",
     "spdxElementId", "relatedSpdxElement", "relationshipType",
 )  # fmt: skip
+# SPDX 2.3 clauses 8.6 and 9.6: what was found in the text of a file or a part of one.
 _FILE_LICENCES = (
     ("files", "licenseInfoInFiles"),
     ("snippets", "licenseInfoInSnippets"),
@@ -97,6 +98,7 @@ def _cyclonedx(document: Fields) -> Iterator[SbomComponent]:
         # metadata.component is what the document is about: it may be denied, and is no part of
         # itself.
         pending.append((subject, False))
+    # A list and no recursion: CycloneDX has components within components, to any depth.
     while pending:
         fields, part = pending.pop()
         component = _cyclonedx_component(exactly(fields, _CYCLONEDX), part=part)

@@ -37,6 +37,7 @@ def image_named(uri: str) -> NamedImage | None:
     Raises:
         DocumentError: it is meant to be an image, and its name cannot be read.
     """
+    # RFC 3986 section 6.2.2.1: a scheme is the same in any case.
     lowered = uri[:20].casefold()
     if lowered.startswith(("pkg:docker/", "pkg:oci/")):
         return _of_purl(uri)

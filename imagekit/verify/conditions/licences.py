@@ -31,6 +31,7 @@ _DEEPEST = 32
 
 def normal(identifier: str) -> str:
     """Return an identifier as it is compared."""
+    # SPDX 2.3 Annex D.2. The full stop is that of a sentence which names it.
     folded = identifier.casefold().rstrip(".")
     old = _GNU.fullmatch(folded)
     if old is None:
@@ -101,6 +102,8 @@ class _Expression(Struct):
     def _single(self) -> bool:
         if self._takes("("):
             self.depth += 1
+            # Each level is a few calls deep on the interpreter's stack, which brackets could
+            # exhaust.
             if self.depth > _DEEPEST:
                 raise _NoExpressionError
             inside = self.either()
@@ -119,6 +122,7 @@ class _Expression(Struct):
         return self.left.pop()
 
     def _takes(self, word: str) -> bool:
+        # Operators in any case, too. Annex D.2 wants capitals, and documents have both.
         is_next = bool(self.left) and self.left[-1].casefold() == word
         if is_next:
             self.left.pop()

@@ -23,6 +23,7 @@ from imagekit.verify.conditions.untrusted_json import (
     shown,
 )
 
+# A build that records every package which it fetched lists thousands.
 MAX_DEPENDENCIES = 50_000
 _NAMES = by_lower_case(
     "buildDefinition", "buildType", "resolvedDependencies", "runDetails", "builder", "id", "uri"
@@ -51,6 +52,8 @@ def check_provenance(
             f"{', '.join(condition.builder_ids)}",
             hint="build it where the policy wants it built",
         )
+    # SLSA v1.0, "Verifying artifacts", step 2. It wants ``externalParameters`` compared as well,
+    # which a rule can do by an expression.
     if condition.build_types and kind not in condition.build_types:
         return Refusal(
             code="BUILD_TYPE_NOT_ALLOWED",

@@ -40,6 +40,8 @@ def check_summary(
     Raises:
         DocumentError: it is none.
     """
+    # SLSA VSA v1.1, "How to verify", steps 1 to 3: whoever calls has verified the signature, and
+    # compared the subject and the type.
     summary = parse_summary(predicate)
     # SLSA VSA v1.1, "How to verify", step 4: verifier and signer have to belong together. The rule
     # has chosen the signers, and lists the verifiers that they speak for.
@@ -82,6 +84,7 @@ def _result_fault(summary: Summary, condition: VsaCondition) -> Refusal | None:
             message=f"{summary.verifier} verified the image, and it failed",
             hint="ask there why, or use another version of the image",
         )
+    # The optional step there: whatever else decides for the consumer.
     digests = condition.policy_digests
     if digests and str(summary.policy.digest) not in digests:
         return Refusal(

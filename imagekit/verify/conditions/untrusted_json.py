@@ -111,6 +111,7 @@ def age_fault(made: datetime, limit: timedelta, *, now: Now, what: str) -> Refus
         now: the present time.
         what: what it is, for the message.
     """
+    # What is from the future would stay young the longest.
     if now.is_behind(made):
         return Refusal(
             code="CLOCK",

@@ -33,6 +33,7 @@ _COMMON = by_lower_case("scanner", "result", "metadata", "scanFinishedOn")
 _TRIVY = by_lower_case("Results", "Vulnerabilities", "VulnerabilityID", "Severity", "FixedVersion")
 _GRYPE = by_lower_case("matches", "vulnerability", "id", "severity", "fix", "state")
 _INTOTO = by_lower_case("id", "severity", "method", "score")
+# Grype's states of a fix, all but ``fixed``. Trivy's reports name the version, or none.
 _UNFIXED = frozenset({"not-fixed", "wont-fix", "unknown"})
 _WORDS = {
     "none": Severity.NONE,
@@ -40,6 +41,7 @@ _WORDS = {
     "negligible": Severity.LOW,
     "low": Severity.LOW,
     "medium": Severity.MEDIUM,
+    # This one and ``important`` are Red Hat's.
     "moderate": Severity.MEDIUM,
     "high": Severity.HIGH,
     "important": Severity.HIGH,
@@ -138,6 +140,7 @@ def _trivy(report: Fields) -> Iterator[_Vulnerability]:
 
 
 def _grype(report: Fields) -> Iterator[_Vulnerability]:
+    # Grype names no targets: an empty list says that nothing was found.
     for match in objects(report, "matches", limit=MAX_FOUND):
         entry = exactly(exactly(match, _GRYPE).object("vulnerability"), _GRYPE)
         state = exactly(entry.optional_object("fix"), _GRYPE).get("state")
@@ -149,6 +152,7 @@ def _grype(report: Fields) -> Iterator[_Vulnerability]:
 
 
 def _intoto(scanner: Fields) -> Iterator[_Vulnerability]:
+    # in-toto vulns v0.2, "scanner.result": an empty list says that nothing was found.
     for entry in objects(scanner, "result", limit=MAX_FOUND):
         ratings = objects(exactly(entry, _INTOTO), "severity", limit=MAX_RATINGS)
         # in-toto vulns v0.2, "severity": one vulnerability is rated by several methods. The worst
@@ -171,4 +175,5 @@ def _severity(stated: object) -> Severity:
         return Severity.UNKNOWN
     if score < 0:
         return Severity.UNKNOWN
+    # Not a number is below none of these, and so of no known severity.
     return next((severity for top, severity in _SCORES if score <= top), Severity.UNKNOWN)
