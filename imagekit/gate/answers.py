@@ -87,6 +87,7 @@ def not_allowed() -> RequestRefusedError:
 
 def unknown_blob(digest: Digest) -> RequestRefusedError:
     """Return the refusal of a blob that no allowed manifest consists of."""
+    # The same whether the upstream has it or not: who is not served learns nothing of it.
     message = f"imagekit gate: no image that is allowed here consists of {digest}"
     return RequestRefusedError(404, "BLOB_UNKNOWN", message)
 
@@ -101,6 +102,7 @@ def unavailable(message: str, *, seconds: int = 5) -> RequestRefusedError:
     # RFC 9110 section 15.6.4: Retry-After says when another try makes sense.
     return RequestRefusedError(
         503,
+        # distribution's own code: the specification has some for statuses of 4xx only.
         "UNAVAILABLE",
         f"imagekit gate: {message}",
         headers={"Retry-After": str(seconds)},

@@ -49,6 +49,7 @@ from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 _log = logging.getLogger(__name__)
 _HOT_BYTES = 64 << 20
 _OVERHEAD = 2048
+# distribution-spec, "Determining Support": the status says it all; docker-registry sends this body.
 _PING = Answer(body=b"{}")
 _ALIVE = "/healthz"
 _UNAUTHORIZED = 401
@@ -109,6 +110,7 @@ class Gate(Struct, kw_only=True):
             hot = self._hot.get(request.raw_path)
             # What is no request is refused before a password is looked at.
             ask = None if hot is not None else parse(request.raw_path)
+            # Without a login: it says that the process runs, and whoever watches that has none.
             if request.raw_path == _ALIVE:
                 return self._plain(request, self._probe(AskHealth("healthz")))
             client = NOBODY if self.access.open else await self.access.client(request, address)
@@ -136,6 +138,7 @@ class Gate(Struct, kw_only=True):
             return self._plain(request, fault.answer)
 
     def _is_hot(self, hot: _CachedResponse, client: Client) -> bool:
+        # The rights of this client are looked up all the same: others have brought the answer here.
         good = hot.policy == self.policy() and time.monotonic() < hot.until
         return good and self.access.allows(client, hot.path)
 
@@ -241,6 +244,8 @@ class Gate(Struct, kw_only=True):
 def _manifest_answer(served: Served) -> Answer:
     manifest = served.manifest
     return Answer(
+        # As it is, whatever Accept says, which a server may disregard (RFC 9110 section 12.5.1):
+        # another form of the image would have another digest.
         content_type=manifest.media_type,
         body=manifest.raw,
         headers={

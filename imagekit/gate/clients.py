@@ -58,6 +58,7 @@ class Clients:
         peer = request.remote or ""
         if not self.is_proxy(peer):
             return peer
+        # Balancers write this unless they are told otherwise; RFC 7239's Forwarded is not read.
         text = ",".join(request.headers.getall("X-Forwarded-For", []))
         for hop in reversed(text.split(",")[-_MOST_HOPS:]):
             address = hop.strip()

@@ -109,6 +109,8 @@ class Connection(socket.socket):
         if not waiting + self.buffered():
             self._taken_at = None
             return False
+        # By what the client has acknowledged: the kernel's buffers take megabytes of an answer at
+        # once, so that of what was written nothing can be concluded about who reads.
         info = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
         taken: int = struct.unpack_from("Q", info, _BYTES_ACKED)[0]
         if self._taken_at is None or taken - self._taken >= _LEAST_TAKEN:
@@ -159,6 +161,7 @@ class Connections:
             self._ended("client")
             return False
         if len(self._all) >= limits.connections:
+            # Who has the most takes no place from others.
             most = max(self._of.values(), key=len, default=own)
             if len(most) <= len(own) or not self._make_room(most):
                 self._ended("full")

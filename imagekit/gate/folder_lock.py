@@ -23,6 +23,8 @@ def hold(folder: Path, *, option: str) -> int:
     """
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        # The kernel lets go of it when the process ends, also by kill -9: a file that says who is
+        # there would stay.
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)

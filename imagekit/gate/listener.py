@@ -30,7 +30,9 @@ from imagekit.policy.findings import plain
 _log = logging.getLogger(__name__)
 _END_SECONDS = 30.0
 _SWEEP_SECONDS = 1.0
+# RFC 9112 section 3: 8000 octets should be taken.
 _MAX_LINE = 8190
+# As Apache and http.client have it.
 _MAX_HEADERS = 100
 _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 16
@@ -105,6 +107,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         InputError: it cannot be used.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # RFC 8996: older ones must not be used.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(tls.certificate, tls.key)
@@ -133,6 +136,7 @@ async def _bound(address: Address, table: Connections) -> list[Listening]:
             bound = Listening(family, kind, protocol)
             sockets.append(bound)
             bound.table = table
+            # A restart does not wait for what is left of the last run's connections.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 # Else it would take the port for IPv4, too, for which there is a socket of its own.
@@ -209,6 +213,7 @@ class _Server(web.Server):
             # What is compressed could become anything.
             "auto_decompress": False,
         }
+        # A client that goes away ends what is done for it: a blob would be fetched for nobody.
         super().__init__(_phased(handler), handler_cancellation=True)
         self._table = table
         self._options = options

@@ -71,6 +71,8 @@ class Listings(Struct, frozen=True, kw_only=True):
         listed = [
             referrer for referrer in referrers if not wanted or referrer.artifact_type in wanted
         ]
+        # distribution-spec, "Listing Referrers": where there are none, the list is empty and no
+        # 404.
         document = {
             "schemaVersion": 2,
             "mediaType": INDEX,
@@ -101,6 +103,7 @@ def _page(
     headers = {}
     # With n=0 the list is empty, and there is no Link.
     if page and len(rest) > len(page):
+        # Relative (RFC 8288 section 3.1): what clients call this host, the gate need not know.
         headers["Link"] = f'<{path}?n={limit}&last={quote(page[-1], safe="")}>; rel="next"'
     return Answer(body=json.dumps(document).encode(), headers=headers)
 

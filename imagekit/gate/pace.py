@@ -7,6 +7,7 @@ from imagekit.gate.limits import ListenerLimits
 from imagekit.gate.rate import RateLimit
 
 _LONGEST_DELAY = 5.0
+# So many seconds' worth at once: clients look for tags and referrers that are not there.
 _BURST = 5
 
 

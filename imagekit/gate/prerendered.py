@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 from imagekit.gate.answers import Answer
 
 _PRODUCT = "imagekit"
+# distribution-spec, "Legacy Docker support HTTP headers": optional, and no client should need it.
 API = {"Docker-Distribution-API-Version": "registry/2.0", "Server": _PRODUCT}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 
 from cachetools import LRUCache
 
+# To be forgotten before the time, one client would need as many addresses.
 _KEPT = 20_000
 
 
@@ -31,6 +32,7 @@ class RateLimit:
 
     def charge(self, key: Hashable) -> float:
         """Count once more, and return the seconds by which that is too early."""
+        # Bounded below: who went on while it was too early waits no longer than for a whole burst.
         level = max(self._level(key) - 1.0, -self._burst)
         self._levels[key] = (level, self._clock())
         return max(0.0, -level / self._rate)

@@ -68,6 +68,7 @@ class PolicyInForce:
     def reload(self) -> None:
         """Read the policy again; a broken one leaves the old one in force, and is logged."""
         with self._lock:
+            # Before it is read: what changes meanwhile is seen at the next look.
             self._stamp = self._look()
             try:
                 self._active = self._read(self._active)

@@ -14,6 +14,7 @@ from imagekit.gate.answers import RequestRefusedError, bad_digest, bad_name, no_
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import check_path, check_tag
 
+# Names have 255 characters at most and digests 135; the rest is for what is queried.
 MAX_TARGET = 4096
 MAX_PAGE = 1000
 _PREFIX = "/v2/"
@@ -90,6 +91,7 @@ def parse(target: str) -> Ask:
         raise bad_name("the path has characters that no name has, or is too long")
     if path in {"/healthz", "/readyz", "/metrics"}:
         return AskHealth(path[1:])
+    # distribution-spec, "Endpoints", has the slash at the end; not all clients write it.
     if path in {"/v2", _PREFIX}:
         return Ping()
     if not path.startswith(_PREFIX):
@@ -166,6 +168,7 @@ class _Fields:
         if not text:
             return None
         if not _DIGITS.issuperset(text):
+            # distribution's own code: the specification has none for this.
             raise RequestRefusedError(400, "PAGINATION_NUMBER_INVALID", "n is not a number")
         # Nobody reads longer pages, and a long number is no better than a large one.
         return min(int(text[:9]), MAX_PAGE) if len(text) <= 9 else MAX_PAGE  # noqa: PLR2004

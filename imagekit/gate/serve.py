@@ -205,6 +205,8 @@ def _assemble(parts: _Parts) -> Gate:
 def _probes(policy: PolicyInForce, metrics: Metrics, stop: asyncio.Event) -> Probes:
     def ready() -> Answer:
         expired = policy.active.policy.expires <= datetime.now(UTC)
+        # Not ready while the last answers are finished, so that a balancer sends new requests
+        # elsewhere. A new policy that is broken changes nothing: the old one is in force.
         good = not expired and not stop.is_set()
         document = {
             "ready": good,
@@ -224,6 +226,7 @@ def _probes(policy: PolicyInForce, metrics: Metrics, stop: asyncio.Event) -> Pro
 
 def _probe_handler(probes: Probes) -> Handler:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        # Without a login: this address is for whoever runs the gate, who decides what reaches it.
         probe = probes.get(request.raw_path.removeprefix("/"))
         answer = Answer(status=404) if probe is None else probe()
         return web.Response(

@@ -329,5 +329,7 @@ class Readers:
         entry = self._made.get(upstream.name)
         if entry is None or now - entry[0] > _READER_SECONDS:
             entry = (now, connect.reader(upstream.location, upstream.options))
+            # Two threads may make one each at the same time: the later one stays, and both are
+            # good.
             self._made[upstream.name] = entry
         return entry[1]

@@ -28,6 +28,7 @@ _CHECKS = 2
 """Passwords that are checked at once, in threads of their own."""
 _WAIT_SECONDS = 30.0
 _MINUTE = 60.0
+# A whole site may be behind one address.
 _ACCOUNTS = 10
 
 
@@ -138,6 +139,7 @@ class Authenticator:
             return
         if client.name == ANONYMOUS:
             raise self._unauthorized(f"log in to see {path}")
+        # RFC 9110 section 15.5.4: who asked is known, and another login of the same would not help.
         raise RequestRefusedError(
             403, "DENIED", f"imagekit gate: {client.name} has no right to pull from {path}"
         )
@@ -194,6 +196,7 @@ class Authenticator:
         return Client(refused=True) if name is None else Client(name)
 
     async def _by_pair(self, text: str, address: str) -> Client:
+        # RFC 7617 section 2.1 leaves the charset to those who agree on one; clients send UTF-8.
         try:
             # RFC 7617 section 2: a name has no colon, and a password may have some.
             user, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
@@ -250,6 +253,7 @@ class _Passwords:
         if not self._decoy:
             return False
         account = hashlib.sha256(user.encode()).digest()
+        # Behind an account of fixed length: no other name and password make the same text.
         pair = hashlib.sha256(account + password.encode()).digest()
         if self._right.get(pair):
             return True

@@ -50,6 +50,7 @@ def _tokens(file: Path) -> dict[bytes, str]:
     for number, line in _lines(file):
         name, _, digest = line.partition(":sha256:")
         try:
+            # Tokens are to be random and long: unlike passwords they need no salt and no slow hash.
             raw = bytes.fromhex(digest)
         except ValueError:
             raw = b""

@@ -56,6 +56,7 @@ class BlobCache:
         self._total = 0
         try:
             self._parts = folder / "parts"
+            # Not everybody on this machine may see every repository.
             self._parts.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._held = hold(folder, option="--cache")
             self._sweep()
@@ -126,6 +127,7 @@ class BlobCache:
         """
         place = self._path(digest)
         place.parent.mkdir(exist_ok=True, mode=0o700)
+        # Without fsync: what a crash of the machine left is hashed before its end is sent.
         part.path.rename(place)
         self._reserved -= part.size
         self._drop(digest)
@@ -176,6 +178,7 @@ class BlobCache:
 
     def _list(self) -> None:
         files = []
+        # descriptor.md, "Registered algorithms": those that a digest of ours may have.
         for folder in self.folder.iterdir():
             if folder.name in {"sha256", "sha512"}:
                 files += [(path.stat(follow_symlinks=False), path) for path in folder.iterdir()]

@@ -193,9 +193,12 @@ class Downloads:
 
         async with aclosing(resumed(wanted)) as pieces, _Worker(self._pool) as worker:
             async for piece in pieces:
+                # descriptor.md, "size": what has another length is not trusted. No more than that
+                # is written, whatever an upstream sends.
                 if at + len(piece) > wanted.size:
                     raise _mismatch(wanted, "at the upstream")
                 await worker.ready()
+                # What is in the file by now: not yet the piece that came last.
                 download.advance(at)
                 worker.start(add, piece, at)
                 at += len(piece)

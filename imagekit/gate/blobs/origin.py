@@ -41,6 +41,7 @@ from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 _BUFFER = 1 << 20
 _PIECE = 1 << 20
 _MAX_HEADER = 64 << 10
+# As many as there are places for answers of one upstream (``blob_server``).
 _CONNECTIONS = 256
 _OK, _PARTIAL = 200, 206
 
@@ -153,6 +154,8 @@ class RegistryOrigin:
         answer.close()
         if answer.status not in REDIRECTS:
             return None
+        # As if the gate went there itself: clients are within the network, and go where they are
+        # sent.
         return protocol.redirected(answer.url, answer.header("Location"))
 
     async def close(self) -> None:
@@ -249,6 +252,7 @@ class _Answer:
         return self._answer.status
 
     def header(self, name: str) -> str:
+        # RFC 9110 section 5.3: several lines of one name are one list.
         return ", ".join(self._answer.headers.getall(name, ()))
 
     def close(self) -> None:
@@ -331,6 +335,8 @@ async def _check(answer: _Answer, digest: Digest, *, start: int, size: int) -> N
     # RFC 9110 section 14.2: a server may pass over Range and send everything.
     if (answer.status == _PARTIAL) != bool(start):
         raise RegistryError(f"the registry does not resume {digest}", code="NO_RANGE")
+    # Here an error can still be the answer: as soon as bytes were sent, cutting is all that is
+    # left.
     length = answer.header("Content-Length")
     if length and length != str(size - start):
         raise IntegrityError(

@@ -46,8 +46,10 @@ def span_of(header: str | None, size: int) -> ByteRange:
     whole = ByteRange(0, size, size)
     if header is None:
         return whole
+    # If-Range (RFC 9110 section 13.1.5) is passed over: what has a digest for a name has one form.
     unit, _, text = header.partition("=")
     first, dash, last = text.strip().partition("-")
+    # No blob has a position of more digits, and int() of a long text takes its time.
     numbers = all(not bound or decimal(bound, most=18) is not None for bound in (first, last))
     if unit.strip() != "bytes" or not dash or not numbers or not (first or last):
         return whole
@@ -65,6 +67,7 @@ def span_of(header: str | None, size: int) -> ByteRange:
     if bad or start >= size:
         raise RequestRefusedError(
             416,
+            # distribution's own code: the specification has none for ranges.
             "RANGE_INVALID",
             f"imagekit gate: the blob has {size} bytes",
             # RFC 9110 section 15.5.17: how long the whole is.
@@ -83,6 +86,7 @@ def headers_of(digest: Digest, span: ByteRange) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         # What has a digest for a name never changes, but not everybody may have it.
+        # RFC 8246: with ``immutable`` no cache asks whether it has changed.
         "Cache-Control": "private, max-age=31536000, immutable",
     }
     if span.partial:
@@ -166,6 +170,7 @@ async def send_part(
 def _cut(request: web.BaseRequest, error: ImagekitError) -> None:
     """Cut the connection, so that what was sent is seen to be incomplete."""
     _log.warning("%s was cut off: %s", request.raw_path, error.message)
+    # RFC 9112 section 8: fewer bytes than Content-Length says are an incomplete answer.
     if request.transport is not None:
         request.transport.abort()
 

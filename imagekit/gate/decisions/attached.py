@@ -47,10 +47,12 @@ MAX_LAYERS = 64
 PROOFS = {
     **dict.fromkeys(MEDIA_TYPES, "mediaType"),
     SIMPLE_SIGNING: "critical",
+    # cosign ATTESTATION_SPEC, "Overall Layout": the layers of ``.att`` images.
     "application/vnd.dsse.envelope.v1+json": "payloadType",
     IN_TOTO: "_type",
     CYCLONEDX: "bomFormat",
     "application/spdx+json": "spdxVersion",
+    # So by ``cosign attach sbom``; the specification of SBOMs has no word for JSON.
     "text/spdx+json": "spdxVersion",
 }
 """What is served as a proof, and the key that every document of the type has."""

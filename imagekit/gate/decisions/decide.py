@@ -92,6 +92,7 @@ def decide(
         # A date in the policy may change what it says, though no check of this image named it.
         until = min(longest, verdict.until or longest, *times)
     else:
+        # Nothing is served by it, so that it is never stale.
         fresh = until = now + lifetimes.denied
     return Decision(
         reference=reference,

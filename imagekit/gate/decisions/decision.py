@@ -82,6 +82,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     def is_fresh(self, policy: str, now: datetime) -> bool:
         """Return whether it may be used without another look."""
+        # Also not before it was made: a clock that was set back would let it hold for longer.
         return self.policy == policy and self.made <= now < min(self.fresh, self.until)
 
     def holds(self, policy: str, now: datetime) -> bool:
@@ -160,6 +161,7 @@ def _canonical(value: object) -> Iterator[str]:
         yield f"{len(value)}:"
         for element in value:
             yield from _canonical(element)
+    # Sorted: each process has an order of its own for a set of texts.
     elif isinstance(value, (set, frozenset)):
         yield from sorted("\n".join(_canonical(element)) for element in value)
     elif isinstance(value, Mapping):

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _KEPT_BYTES = 64 << 20
 _KEPT_MEMBERS = 100_000
+# Thousands of images may consist of one layer: the latest are the likeliest to be allowed now.
 _MOST_ROOTS = 4
 _OVERHEAD = 4096
 

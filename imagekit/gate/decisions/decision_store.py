@@ -187,6 +187,7 @@ class DecisionStore:
             )
 
     def _open(self) -> sqlite3.Connection:
+        # Threads take turns by a lock here, where SQLite would have one connection for each.
         database = sqlite3.connect(
             self.folder / "gate.db", timeout=_SECONDS, check_same_thread=False
         )

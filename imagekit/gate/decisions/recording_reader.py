@@ -40,6 +40,8 @@ class RecordingReader:
         """Return a manifest; the same bytes whenever it is asked for again."""
         if isinstance(reference, TaggedReference):
             manifest = self._once(("tag", reference), lambda: self._inner.manifest(reference))
+            # A second GET of the tag could bring other bytes than those that are judged (Kyverno:
+            # CVE-2022-47633).
             self._known.setdefault(("digest", reference.repository, manifest.digest), manifest)
             return manifest
         key = ("digest", reference.repository, reference.digest)

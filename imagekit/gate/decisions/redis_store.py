@@ -19,6 +19,7 @@ from imagekit.oci.types import RawManifest
 
 _log = logging.getLogger(__name__)
 _PREFIX = "imagekit:gate:1:"
+# A judgement of our own takes hardly longer.
 _SECONDS = 0.5
 _KEPT = 30 * 24 * 3600
 _MOST_ROOTS = 8

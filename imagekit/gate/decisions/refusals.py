@@ -12,6 +12,9 @@ from imagekit.gate.decisions.decision import Decision
 from imagekit.oci.registry.protocol import TRANSIENT
 from imagekit.policy.findings import Finding, plain
 
+# podman, skopeo and docker show the message of this status, and containerd asks once more to show
+# it. After 404 older containerd looks for the manifest among the blobs; 5xx is asked again, and its
+# text is hidden.
 _FORBIDDEN = 403
 
 

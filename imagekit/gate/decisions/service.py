@@ -155,6 +155,7 @@ class DecisionService:
         if isinstance(reference, TaggedReference):
             decision, until = await self._by_tag(request, reference)
         else:
+            # First: what an index lists is seldom signed itself, and is allowed by the index.
             part = await self._as_part(request, reference.digest)
             if part is not None:
                 return part
@@ -184,6 +185,7 @@ class DecisionService:
         )
         async for root in self._decision_cache.roots(request.place, digest):
             decision = await self._confirmed(request, root)
+            # Never a manifest: containerd 1.6 looks for refused ones among blobs, and unpacks them.
             if decision is not None and digest in decision.closure.blobs:
                 return Blob(digest, decision.closure.blobs[digest])
         raise unknown_blob(digest)
@@ -231,6 +233,8 @@ class DecisionService:
         self, request: _JudgementRequest, reference: TaggedReference
     ) -> tuple[Decision, datetime]:
         key = (request.place, reference.tag)
+        # One pull asks several times: Charliecloud twice for the tag, docker and containerd by HEAD
+        # first.
         pin = self._pins.get(key)
         if pin is not None and self._now() < pin.until:
             cached = await self._decision_cache.find(
@@ -239,6 +243,8 @@ class DecisionService:
             if cached is not None and self._is_fresh(request, cached):
                 return cached, min(pin.until, cached.fresh)
         decision = await self._verifying.once(
+            # With the policy: what is judged by the old one is no answer to who asks under the new
+            # one.
             ("tag", reference, request.active.fingerprint),
             lambda: self._resolve(request, reference),
             upstream=request.upstream,
@@ -342,6 +348,8 @@ class DecisionService:
         if cached is not None and self._is_fresh(request, cached):
             return cached if cached.allowed else None
         pinned = PinnedReference(root.place.repository, root.digest, tag=root.tag or None)
+        # A tag may have gone on to a newer release: by its digest the image is still what was
+        # begun.
         tries = [pinned] if pinned.tag is None else [pinned, pinned.with_digest(root.digest)]
         for reference in tries:
             try:
@@ -392,6 +400,7 @@ class DecisionService:
             if not genuine:
                 return None
         except RequestRefusedError:
+            # Then the refusal of the reference itself is the answer.
             return None
         decision = served_with(raw, proof, image, now=self._now())
         self._decision_cache.learn(decision)

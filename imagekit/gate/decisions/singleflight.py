@@ -10,6 +10,7 @@ from imagekit.gate.threads import FairThreads
 from imagekit.gate.upstreams import Upstream
 
 T = TypeVar("T")
+# Judgements of one upstream at once; each may have several requests under way.
 _THREADS = 8
 
 
