@@ -20,6 +20,8 @@ from imagekit.verify.image_evidence import ImageEvidence, counted
 
 _CHECK = "expressions"
 _STEP = timedelta(seconds=1)
+_LOOKS = 60
+"""Later times that are tried of one expression: what is true by day may be false at night only."""
 
 
 def check_expressions(
@@ -54,7 +56,8 @@ def check_expressions(
 def _end(expression: Expression, variables: Mapping[str, object], now: Now) -> datetime:
     """Return until when an expression that speaks of the time comes to what it comes to now.
 
-    That is found out by later times, up to the horizon; to the second.
+    That is found out by later times, up to the horizon: a change that lasts for a sixtieth of the
+    way is found, to the second.
     """
     from imagekit.policy.cel import evaluate
 
@@ -67,10 +70,16 @@ def _end(expression: Expression, variables: Mapping[str, object], now: Now) -> d
     # Without a horizon nobody keeps the verdict, so that its end need not be found.
     if now.horizon is None:
         return now.time
-    present, good, bad = comes_to(now.time), now.time, now.horizon
-    # What changes and changes back before the horizon is taken for what stays as it is.
-    if comes_to(bad - _STEP) == present:
-        return bad
+    present, last = comes_to(now.time), now.horizon - _STEP
+    way = max(last - now.time, timedelta(0)) / _LOOKS
+    looks = [now.time + way * step for step in range(1, _LOOKS)]
+    good = now.time
+    for bad in (*looks, last):
+        if comes_to(bad) != present:
+            break
+        good = bad
+    else:
+        return now.horizon
     while bad - good > _STEP:
         middle = good + (bad - good) / 2
         good, bad = (middle, bad) if comes_to(middle) == present else (good, middle)

@@ -239,6 +239,18 @@ def test_range(
     assert answer.headers["Content-Range"] == f"bytes {first}-{first + len(answer.body) - 1}/{size}"
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=99999999-"])
+def test_a_range_is_one_of_get_only(gate: GateProcess, image: PinnedReference, asked: str) -> None:
+    """RFC 9110: with HEAD it is passed over, also one that lies outside."""
+    digest, size = layer(gate, image)
+
+    answer = gate.get(f"/v2/apps/solver/blobs/{digest}", method="HEAD", headers={"Range": asked})
+
+    assert answer.status == 200
+    assert answer.headers["Content-Length"] == str(size)
+    assert "Content-Range" not in answer.headers
+
+
 def test_range_outside(gate: GateProcess, image: PinnedReference) -> None:
     """A range behind the end is 416, and says how long the blob is."""
     digest, size = layer(gate, image)

@@ -12,7 +12,7 @@ from imagekit.gate.decisions.recording_reader import RecordingReader
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.types import Descriptor
-from imagekit.policy.ruleset import Deny, Freshness, OpenedPolicy, PolicyException
+from imagekit.policy.ruleset import Deny, Expression, Freshness, OpenedPolicy, PolicyException
 from imagekit.signatures.release import RELEASE, Release, release_predicate
 from imagekit.verify.ports import HighWaterMark
 from imagekit.verify.rollback import NoRollbackStore
@@ -115,6 +115,26 @@ def test_holds_until_the_exception_ends() -> None:
 
     assert decision.allowed
     assert decision.until == end
+
+
+@pytest.mark.parametrize(
+    ("cel", "minutes"),
+    [
+        ("now < timestamp('2026-11-23T00:20:00Z')", 20),
+        # It comes back before the hour is over, and is false in between.
+        ("now.getMinutes() < 20 || now.getMinutes() > 40", 20),
+        ("now.getMinutes() < 58 || now.getMinutes() > 59", 58),
+    ],
+)
+def test_holds_until_an_expression_changes(cel: str, minutes: int) -> None:
+    """Also where it changes back later; to the second."""
+    made = world()
+
+    decision = decided(made, made.policy(expressions=(Expression(cel=cel),)))
+
+    assert decision.allowed
+    end = NOW + timedelta(minutes=minutes)
+    assert end - timedelta(seconds=2) <= decision.until <= end
 
 
 def test_holds_until_the_key_expires() -> None:
