@@ -151,7 +151,8 @@ def _command_parser(name: str, module: ModuleType) -> _Parser:
     shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
     shared.add_argument(
         "--verbose",
-        "-v",
+        # To run, -v is what it is to Podman.
+        *(() if "-v" in parser.options() else ("-v",)),
         action="store_true",
         help="show the commands that are run, and their output",
     )

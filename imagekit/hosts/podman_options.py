@@ -1,7 +1,13 @@
 """What Podman needs on this host, so that a container starts at all."""
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
 from imagekit.build.tools.podman import ContainerOptions
 from imagekit.hosts.host import Host, ResourceLimits
+from imagekit.hosts.podman_args import checked
+from imagekit.hosts.run_options import RunOptions
 
 _PODMAN_OPEN_FILES = 1_048_576
 # Seen with Podman 4.3: 32768 was allowed under a hard limit of 96365, 65536 was refused.
@@ -28,6 +34,29 @@ def container_options(host: Host, *, network: str = "") -> ContainerOptions:
         # Podman gives root's containers its own limits, which this root may not raise.
         limits += [_limit("nofile", host.open_files), _limit("nproc", _bounded(host.processes))]
     return ContainerOptions(runtime=runtime(host), limits=tuple(limits), network=network)
+
+
+def with_choices(
+    container: ContainerOptions, options: RunOptions, more: Sequence[str]
+) -> ContainerOptions:
+    """Return the options of containers, with what the caller chose.
+
+    Args:
+        container: what this host needs.
+        options: what was chosen.
+        more: options of Podman's own.
+
+    Raises:
+        UsageError: what was chosen would undo the verdict, or is malformed.
+        InputError: Podman would take a path for something else.
+    """
+    options.check()
+    words = [f"--volume={volume}" for volume in options.all_volumes]
+    words += [f"--env={variable}" for variable in options.all_env]
+    words += [f"--device={device}" for device in options.all_devices]
+    single = {"workdir": options.workdir, "user": options.user, "userns": options.userns}
+    words += [f"--{name}={value}" for name, value in single.items() if value]
+    return replace(container, chosen=(*words, *checked(more)), entrypoint=options.entrypoint)
 
 
 def _limit(name: str, limits: ResourceLimits) -> tuple[str, int, int]:

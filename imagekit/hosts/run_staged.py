@@ -80,4 +80,6 @@ def _bundle(path: Path, arguments: Sequence[str], podman: Podman) -> int:
         env=tuple(process["env"]),
         binds=tuple((Path(mount["source"]), Path(mount["destination"])) for mount in binds),
     )
-    return podman.start_folder(root, list(arguments) or process["args"])
+    # As with an image: what replaces the entrypoint replaces the image's command too.
+    command = process["args"] if podman.container.entrypoint is None else ()
+    return podman.start_folder(root, list(arguments) or command)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman import (
     ContainerOptions,
@@ -20,8 +21,9 @@ from imagekit.build.tools.podman import (
     run_folder,
 )
 from imagekit.errors import IntegrityError, ToolError
-from imagekit.hosts.podman_options import container_options
+from imagekit.hosts.podman_options import container_options, with_choices
 from imagekit.hosts.probe import ids, read
+from imagekit.hosts.run_options import RunOptions
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
@@ -212,6 +214,33 @@ def test_images_of_another_store_run_from_this_storage(host: Host, tmp_path: Pat
 
     assert host.podman.with_images_of(store).start(pulled, ["exit 2"]) == 2
     assert host.podman.start(pulled, ["exit 2"]) == 125
+
+
+@pytest.mark.parametrize("host", ["podman"], indirect=True)
+def test_what_the_caller_chose_is_what_the_container_has(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an image and of an unpacked one, whatever that says itself; the fake has no container."""
+    (tmp_path / "given").mkdir(mode=0o755)
+    (tmp_path / "given/file").touch()
+    options = RunOptions(
+        volumes=(f"{tmp_path}/given:/given:ro",),
+        env=("A=5", "B=-x y"),
+        workdir="/given",
+        user="0:0",
+        entrypoint='["/bin/sh", "-c"]',
+        home=tmp_path / "given",
+    )
+    chosen = with_choices(host.podman.container, options, ["--hostname=n1", "--umask=0027"])
+    podman = replace(host.podman, container=chosen)
+    monkeypatch.setenv("http_proxy", "http://proxy.site")
+    seen = 'test "$A,$B,$PWD,$HOME,$http_proxy,$(umask)"'
+    seen += f" = '5,-x y,/given,{tmp_path}/given,,0027' && test -f $HOME/file -a -f /given/file"
+    seen += " && test ! -w /given -a ! -w /"
+    folder = RootFolder(path=host.root, uid=0, gid=0, cwd="/", env=("A=4",))
+
+    assert podman.run(host.image, [seen]) == 0
+    assert podman.start_folder(folder, [seen]) == 0
 
 
 @pytest.mark.parametrize("host", ["podman"], indirect=True)

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
@@ -76,7 +76,7 @@ class Programs(Protocol):
 
 
 class ContainerOptions(Struct, frozen=True, kw_only=True):
-    """What a host needs so that a container starts, and what network its caller chose."""
+    """What a host needs so that a container starts, and what its caller chose."""
 
     runtime: str = ""
     """The OCI runtime; empty for Podman's own choice."""
@@ -84,15 +84,25 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
     """Name (``nofile``, ``nproc``), soft and hard limit, where Podman's own are not allowed."""
     network: str = ""
     """The value of Podman's option ``--network``; empty for Podman's own choice."""
+    chosen: tuple[str, ...] = ()
+    """What the caller chose besides, as ``podman run`` has it: each option in one word."""
+    entrypoint: str | None = None
+    """What takes the place of the image's entrypoint: empty for none."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The options of ``podman run``."""
+        """The options of ``podman run`` that every container gets."""
         options: list[str] = ["--runtime", self.runtime] if self.runtime else []
         for name, soft, hard in self.limits:
             options += ["--ulimit", f"{name}={soft}:{hard}"]
         options += ["--network", self.network] if self.network else []
         return tuple(options)
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """The options that the caller chose; they override others by standing behind them."""
+        replaced = () if self.entrypoint is None else (f"--entrypoint={self.entrypoint}",)
+        return (*self.chosen, *replaced)
 
 
 class RootFolder(Struct, frozen=True, kw_only=True):
@@ -122,6 +132,8 @@ class Podman(Struct, frozen=True, kw_only=True):
     """The options that choose another storage than this user's."""
     driver: str = ""
     """Of the storage; empty where that is not known."""
+    show: Callable[[Sequence[str]], None] | None = None
+    """Gets the command of a container in the place of running it; nothing is pulled for it then."""
 
     def in_storage(self, root: Path, run: Path, driver: str) -> Self:
         """Return Podman with a storage of its own, whatever others do on this host meanwhile.
@@ -244,6 +256,8 @@ class Podman(Struct, frozen=True, kw_only=True):
             ToolError: Podman is missing or the pull failed.
             IntegrityError: what it stored is not ``among`` what was judged.
         """
+        if self.show is not None:
+            return self.start(self._shown(reference), arguments)
         # By id: names in the storage can be moved by its owner.
         return self.start(self.pull(reference, among=among), arguments)
 
@@ -361,8 +375,14 @@ class Podman(Struct, frozen=True, kw_only=True):
         terminal = ("--tty",) if self.terminal else ()
         # Podman may pull nothing itself: only what was judged is run.
         fixed = ("--rm", "--interactive", *terminal, "--read-only", "--pull", "never")
-        options = (*fixed, *self.container.words, *more)
-        return self.programs.foreground(self._argv("run", *options, root, *arguments))
+        # Else what a container sees would depend on who starts it.
+        fixed = (*fixed, "--http-proxy=false")
+        options = (*fixed, *self.container.words, *more, *self.container.last_words)
+        argv = self._argv("run", *options, root, *arguments)
+        if self.show is None:
+            return self.programs.foreground(argv)
+        self.show(argv)
+        return 0
 
     def _pulled(self, reference: PinnedReference) -> str:
         match self.location:

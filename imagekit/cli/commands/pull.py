@@ -6,7 +6,6 @@ Ends with 3, and pulls nothing, where the policy says no.
 """
 
 import argparse
-from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
@@ -20,9 +19,6 @@ from imagekit.errors import DeniedError
 from imagekit.oci.location import LocatedReference, Location
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Judge, Verdict
-
-if TYPE_CHECKING:
-    from imagekit.build.tools.podman import Podman
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and pull."""
+    from imagekit.hosts.podman_setup import podman
     from imagekit.hosts.run import pull
     from imagekit.oci.location import parse_located
     from imagekit.verify.verdict_text import document, text
@@ -46,7 +43,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     pulled = pull(
         wanted.reference,
         judge=make_judge(arguments, wanted.location),
-        podman=make_podman(arguments, console, wanted.location),
+        podman=podman(
+            registry_of(arguments), location=wanted.location, network="", progress=console.progress
+        ),
     )
     report = dict(document(pulled.verdict))
     if pulled.reference is None:
@@ -74,13 +73,3 @@ def make_judge(arguments: argparse.Namespace, location: Location) -> Judge:
         return verify(located, policy=policy, options=options, memory=memory)
 
     return judge
-
-
-def make_podman(
-    arguments: argparse.Namespace, console: Console, location: Location, *, network: str = ""
-) -> "Podman":
-    """Return Podman, with what this host needs, to pull from the location."""
-    from imagekit.hosts.podman_setup import podman
-
-    options = registry_of(arguments)
-    return podman(options, location=location, network=network, progress=console.progress)

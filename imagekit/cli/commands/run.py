@@ -1,25 +1,36 @@
-"""Verify an image, then run it by its digest with Podman.
+"""Verify an image, then run it by its digest.
 
   imagekit run registry.example.org/apps/solver:2.1 --policy /etc/imagekit/policy.yaml
   imagekit run oci:images:hello-mpi:1.2.0 --policy policy.yaml -- -n 4 hello-mpi
+  imagekit run -v /data/sets:/sets:ro -e OMP_NUM_THREADS=4 IMAGE --policy p.yaml -- /sets/a.in
+  imagekit run --gpus all --home -w /home/me/project IMAGE --policy p.yaml
+  imagekit run --podman-arg=--shm-size=1g IMAGE --policy p.yaml
   imagekit run --staged /srv/images/solver --policy /etc/imagekit/nodes.yaml
 
 What stands behind `--` goes to the image's entrypoint. The root of the container is read-only and
-/tmp is its own; it is gone when it ends. With --staged the receipt is checked, offline, and what
-was staged there runs. Ends with 3, and starts nothing, where the policy says no; else with the
-container's own exit code. One of several tasks of srun or mpirun is refused: MPI could not find
-the others.
+/tmp is its own; it is gone when it ends. Nothing of the caller's environment, home or folders is
+in it unless an option says so. With --staged the receipt is checked,
+offline, and what was staged there runs. Ends with 3, and starts nothing, where the policy says no;
+else with the container's own exit code. One of several tasks of srun or mpirun is refused: MPI
+could not find the others.
 """
 
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from imagekit.cli.commands.pull import make_judge, make_podman
+from imagekit.cli.commands.pull import make_judge
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, policy_of
+from imagekit.cli.options import add_policy_option, add_registry_options, policy_of, registry_of
 from imagekit.errors import DeniedError, UsageError
 from imagekit.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from imagekit.build.tools.podman import Podman
+    from imagekit.hosts.run_options import RunOptions
+    from imagekit.oci.location import Location
+    from imagekit.oci.registry.options import RegistryOptions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +50,81 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "which image it must be, and is needed where a store has several",
     )
     parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="verify, then print the engine's command; nothing is pulled or run",
+    )
+    _add_container_options(parser)
+    add_policy_option(parser)
+    add_registry_options(parser)
+
+
+def _add_container_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("container", "in Podman's words; many may be repeated")
+    repeated: dict[str, Any] = {"action": "append", "default": []}
+    group.add_argument(
+        "--volume",
+        "-v",
+        **repeated,
+        metavar="HOST:CONTAINER[:OPTIONS]",
+        help="mount a folder or file of this host; ro among the options for reading only",
+    )
+    group.add_argument(
+        "--env",
+        "-e",
+        **repeated,
+        metavar="NAME[=VALUE]",
+        help="set a variable; without a value, to the one that it has here",
+    )
+    group.add_argument(
+        "--home",
+        action="store_true",
+        help="mount your home under its own path, and set HOME (default: no home is mounted)",
+    )
+    group.add_argument("--workdir", "-w", default="", metavar="FOLDER", help="where it starts")
+    group.add_argument(
+        "--user",
+        "-u",
+        default="",
+        metavar="USER[:GROUP]",
+        help="who it runs as, in the container's own numbers (default: as the image says)",
+    )
+    group.add_argument(
+        "--userns",
+        default="",
+        metavar="MODE",
+        help="its user namespace: keep-id has it run with your own user id",
+    )
+    group.add_argument(
+        "--entrypoint",
+        metavar="COMMAND",
+        help="start this program of the image in the place of its entrypoint; '' for none",
+    )
+    group.add_argument(
         "--network",
         default="host",
         metavar="MODE",
-        help="the container's network, as Podman's --network has it: host (the default, as "
-        "Apptainer does, so that MPI reaches other nodes), none, ...",
+        help="host (the default, as Apptainer does, so that MPI reaches other nodes), none, ...",
     )
-    add_policy_option(parser)
-    add_registry_options(parser)
+    group.add_argument(
+        "--device",
+        **repeated,
+        metavar="DEVICE",
+        help="/dev/NAME, or a device of CDI: VENDOR/CLASS=NAME",
+    )
+    group.add_argument(
+        "--gpus",
+        **repeated,
+        metavar="all|NAME,...",
+        help="NVIDIA's GPUs by CDI: all, or by number or name (nvidia-ctk cdi generate)",
+    )
+    group.add_argument(
+        "--podman-arg",
+        **repeated,
+        metavar="--OPTION[=VALUE]",
+        help="one more option of podman run, in one word: --podman-arg=--shm-size=1g; "
+        "what would run other bytes than those that were verified is refused",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -57,36 +135,34 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
-        raise UsageError("no image is named", hint="name a REFERENCE, or what is --staged")
+        raise UsageError(
+            "no image is named",
+            hint="name a REFERENCE, or what is --staged; -v is --volume here, and has a value",
+        )
     from imagekit.hosts.run import run as run_verified
     from imagekit.oci.location import parse_located
-    from imagekit.verify.verdict_text import document, text
-
-    def show(verdict: Verdict) -> None:
-        if not verdict.allowed:
-            console.result(text(verdict), document(verdict))
-        elif console.verbose:
-            console.note(text(verdict))
 
     wanted = parse_located(arguments.reference)
+    judge = make_judge(arguments, wanted.location)
+    commands = _Commands(arguments, console)
     ran = run_verified(
         wanted.reference,
         arguments.passed,
-        judge=make_judge(arguments, wanted.location),
-        podman=make_podman(arguments, console, wanted.location, network=arguments.network),
-        show=show,
+        judge=judge,
+        podman=commands.podman(registry_of(arguments), wanted.location),
+        show=commands.judged,
     )
-    return DeniedError.exit_code if ran.status is None else ran.status
+    return commands.end(ran.status)
 
 
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.hosts.podman_setup import podman
     from imagekit.hosts.run_staged import run_staged
-    from imagekit.oci.location import parse_located
+    from imagekit.oci.location import REGISTRY, parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, check
-    from imagekit.verify.verdict_text import document, text
 
+    commands = _Commands(arguments, console)
+    runtime = commands.podman(RegistryOptions(), REGISTRY)
     # What is staged is compared by name, wherever it came from.
     wanted = parse_located(arguments.reference).reference if arguments.reference else None
     policy = policy_of(arguments)
@@ -97,10 +173,85 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
             hint=f"say which: imagekit run REFERENCE --staged {arguments.staged} ...",
         )
     verdict = checked[0].verdict
+    commands.judged(verdict)
     if not verdict.allowed:
-        console.result(text(verdict), document(verdict))
-        return DeniedError.exit_code
-    if console.verbose:
-        console.note(text(verdict))
-    runtime = podman(RegistryOptions(), network=arguments.network, progress=console.progress)
-    return run_staged(checked[0], arguments.passed, podman=runtime)
+        return commands.end(None)
+    return commands.end(run_staged(checked[0], arguments.passed, podman=runtime))
+
+
+class _Commands:
+    """What is said of one run, and the commands of a dry one."""
+
+    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+        self._arguments, self._console = arguments, console
+        self._shown: list[str] = []
+        self._verdict: Verdict | None = None
+
+    def podman(self, registry: "RegistryOptions", location: "Location") -> "Podman":
+        """Return Podman, as this host needs it and as the caller chose.
+
+        Raises:
+            UsageError: what was chosen would undo the verdict, or is malformed.
+        """
+        from msgspec.structs import replace
+
+        from imagekit.hosts import podman_args
+        from imagekit.hosts.podman_options import with_choices
+        from imagekit.hosts.podman_setup import podman
+
+        arguments = self._arguments
+        options = _options(arguments)
+        made = podman(
+            registry,
+            network=arguments.network,
+            progress=self._console.progress,
+            location=location,
+        )
+        container = with_choices(made.container, options, arguments.podman_arg)
+        if options.home is None:
+            self._console.note("no home is mounted in the container: --home mounts yours")
+        for remark in (*options.remarks(), *podman_args.remarks(arguments.podman_arg)):
+            self._console.note(remark)
+        return replace(
+            made, container=container, show=self._shown.extend if arguments.dry_run else None
+        )
+
+    def judged(self, verdict: Verdict) -> None:
+        """Show the verdict, where it says no or all is to be shown."""
+        from imagekit.verify.verdict_text import document, text
+
+        self._verdict = verdict
+        if not verdict.allowed:
+            self._console.result(text(verdict), document(verdict))
+        elif self._console.verbose:
+            self._console.note(text(verdict))
+
+    def end(self, status: int | None) -> int:
+        """Return the exit code: the container's own, or that of a denial; show a dry run."""
+        import shlex
+
+        from imagekit.verify.verdict_text import document
+
+        if status is None or self._verdict is None:
+            return DeniedError.exit_code
+        if self._arguments.dry_run:
+            report = {**document(self._verdict), "command": self._shown}
+            self._console.result(shlex.join(self._shown), report)
+        return status
+
+
+def _options(arguments: argparse.Namespace) -> "RunOptions":
+    from imagekit.hosts.run_options import RunOptions
+    from imagekit.paths import home_of
+
+    return RunOptions(
+        volumes=tuple(arguments.volume),
+        env=tuple(arguments.env),
+        workdir=arguments.workdir,
+        devices=tuple(arguments.device),
+        gpus=tuple(name for text in arguments.gpus for name in text.split(",")),
+        user=arguments.user,
+        entrypoint=arguments.entrypoint,
+        userns=arguments.userns,
+        home=home_of(os.environ) if arguments.home else None,
+    )

@@ -1,10 +1,12 @@
 """A store is read by a storage of its own driver, whatever this user's Podman has."""
 
+import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from imagekit.build.tools.podman import Podman
+from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.errors import InputError
 from imagekit.hosts.run_staged import run_staged
 from imagekit.oci.digest import Digest
@@ -77,3 +79,28 @@ def test_what_was_not_allowed_does_not_run(tmp_path: Path) -> None:
             _checked(tmp_path / "store", "vfs", good=False), [], podman=Podman(programs=programs)
         )
     assert programs.asked == []
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "arguments", "command"),
+    [
+        (None, [], ["/bin/solver"]),
+        (None, ["/bin/sh"], ["/bin/sh"]),
+        ("/bin/ls", [], []),
+        ("", ["/bin/sh"], ["/bin/sh"]),
+    ],
+)
+def test_a_bundle_runs_its_command_unless_another_is_named(
+    tmp_path: Path, entrypoint: str | None, arguments: list[str], command: list[str]
+) -> None:
+    """What replaces the entrypoint replaces what the image would start."""
+    process = {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": [], "args": ["/bin/solver"]}
+    (tmp_path / "config.json").write_text(json.dumps({"process": process, "mounts": []}))
+    bundle = replace(_checked(tmp_path / "s", "vfs"), path=tmp_path, kind=StageKind.BUNDLE)
+    programs = FakePodman()
+    podman = Podman(programs=programs, container=ContainerOptions(entrypoint=entrypoint))
+
+    run_staged(bundle, arguments, podman=podman)
+
+    (ran,) = programs.asked
+    assert list(ran[ran.index(f"{tmp_path}/rootfs:O") + 1 :]) == command

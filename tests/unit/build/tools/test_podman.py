@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.tools.podman import ContainerOptions, Podman
+from imagekit.build.tools.podman import ContainerOptions, Podman, RootFolder
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
@@ -92,7 +92,45 @@ def test_runs_by_id_without_another_pull_and_passes_the_exit_code() -> None:
     command = programs.asked[-1]
     assert command[-4:] == ("--network", "none", IMAGE, "-x")
     assert command[command.index("--pull") + 1] == "never"
-    assert {"--rm", "--read-only"} < set(command)
+    assert {"--rm", "--read-only", "--http-proxy=false"} < set(command)
+
+
+def test_what_the_caller_chose_stands_last() -> None:
+    """Podman takes the last of an option: its caller's, and not the image's or this host's."""
+    programs = FakePodman(image=IMAGE)
+    options = ContainerOptions(network="host", chosen=("--user=5", "--env=A=2"), entrypoint="")
+    podman = Podman(programs=programs, container=options)
+    root = RootFolder(path=Path("/srv/x"), uid=0, gid=0, cwd="/", env=("A=1",))
+
+    podman.run(LOCAL, ["-x"])
+    podman.start_folder(root, ["/bin/sh"])
+
+    chosen = ("--user=5", "--env=A=2", "--entrypoint=")
+    assert programs.asked[-2][-5:] == (*chosen, IMAGE, "-x")
+    assert programs.asked[-1][-5:] == (*chosen, "/srv/x:O", "/bin/sh")
+
+
+def test_a_test_gets_nothing_that_a_caller_chose() -> None:
+    """It runs as it would anywhere."""
+    programs = FakePodman(image=IMAGE, container=lambda _: 0)
+    options = ContainerOptions(chosen=("--privileged",), entrypoint="/bin/sh")
+    podman = Podman(programs=programs, container=options)
+    image = podman.pull(LOCAL)
+
+    podman.run_test(image, [], name="t", uid=5, around_entrypoint=False, limit=9.0)
+
+    assert not {"--privileged", "--entrypoint=/bin/sh"} & set(programs.asked[-1])
+
+
+def test_a_command_that_is_only_shown_pulls_and_runs_nothing() -> None:
+    """It names the image by its digest."""
+    programs, shown = FakePodman(image=IMAGE), list[str]()
+
+    assert Podman(programs=programs, show=shown.extend).run(LOCAL, ["-x"]) == 0
+
+    assert programs.asked == []
+    assert shown[:2] == ["podman", "run"]
+    assert shown[-2:] == [str(LOCAL.with_digest(DIGEST)), "-x"]
 
 
 def test_what_is_in_a_layout_is_pulled_from_there(tmp_path: Path) -> None:
