@@ -43,6 +43,8 @@ _VALUES = frozenset(
         *("--stop-signal", "--stop-timeout"),
     }
 )
+KNOWN = _FLAGS | _VALUES
+"""All that is handed on; docs/run.md lists them."""
 _OWN = frozenset(
     {
         *("--device", "--entrypoint", "--env", "--gpus", "--network", "--user", "--userns"),

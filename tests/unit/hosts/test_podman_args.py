@@ -1,9 +1,12 @@
 """Options that are handed on to Podman: those of a list, in one form."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from imagekit.errors import UsageError
-from imagekit.hosts.podman_args import checked, remarks
+from imagekit.hosts.podman_args import KNOWN, checked, remarks
 
 UNDOING = [
     *("--rootfs", "--rootfs=true", "--pull=always", "--arch=arm64", "--platform=linux/arm64"),
@@ -94,3 +97,11 @@ def test_less_isolation_is_the_callers_and_is_said() -> None:
 
     assert lax.startswith("--pid, --privileged:")
     assert "/usr/lib/x" in covered
+
+
+def test_the_page_lists_what_is_handed_on(project: Path) -> None:
+    """All of it, and nothing else."""
+    page = (project / "docs/run.md").read_text(encoding="utf-8")
+    listed = page.partition("all others are refused:")[2].partition("##")[0]
+
+    assert re.findall(r"`(--[a-z0-9-]+)`", listed) == sorted(KNOWN)
