@@ -1,12 +1,30 @@
 """Verify first, then pull or run exactly what was verified: ``imagekit pull``, ``imagekit run``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman
+from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.verify.verdict import Judge, Verdict, allowed
+
+
+class Engine(Protocol):
+    """What pulls and runs containers."""
+
+    def run(
+        self, reference: PinnedReference, arguments: Sequence[str], *, among: Collection[Digest]
+    ) -> int:
+        """Run the image by its digest in the foreground, and return the container's exit code.
+
+        Args:
+            reference: the image or index that was judged.
+            arguments: what goes to the entrypoint.
+            among: the manifests that were judged, one of which it must be.
+        """
+        ...
 
 
 class PullResult(Struct, frozen=True, kw_only=True):
@@ -44,7 +62,7 @@ def run(
     arguments: Sequence[str],
     *,
     judge: Judge,
-    podman: Podman,
+    engine: Engine,
     show: Callable[[Verdict], None],
 ) -> RunResult:
     """Run the image by the digest that was judged, if the verdict allows it.
@@ -52,12 +70,12 @@ def run(
     ``show`` gets the verdict before the container starts.
 
     Raises:
-        ImagekitError: no verdict was reached, or Podman failed.
+        ImagekitError: no verdict was reached, or the engine failed.
     """
     verdict = judge(reference)
     show(verdict)
     pinned = allowed(reference, verdict)
     if pinned is None:
         return RunResult(verdict=verdict)
-    status = podman.run(pinned, arguments, among=verdict.judged)
+    status = engine.run(pinned, arguments, among=verdict.judged)
     return RunResult(verdict=verdict, status=status)

@@ -17,6 +17,7 @@ could not find the others.
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,16 @@ from imagekit.errors import DeniedError, UsageError
 from imagekit.verify.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
     from imagekit.build.tools.podman import Podman
+    from imagekit.hosts.run import Engine
     from imagekit.hosts.run_options import RunOptions
+    from imagekit.oci.digest import Digest
     from imagekit.oci.location import Location
+    from imagekit.oci.reference import PinnedReference
     from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.process import Runner
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="run what imagekit stage wrote there: podman-store, oci or bundle; REFERENCE says "
         "which image it must be, and is needed where a store has several",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=["podman", "docker"],
+        default="podman",
+        help="what runs it, after the same verdict and by digest (default: podman)",
     )
     parser.add_argument(
         "--dry-run",
@@ -149,7 +162,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         wanted.reference,
         arguments.passed,
         judge=judge,
-        podman=commands.podman(registry_of(arguments), wanted.location),
+        engine=commands.engine(registry_of(arguments), wanted.location),
         show=commands.judged,
     )
     return commands.end(ran.status)
@@ -161,7 +174,13 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, check
 
+    if arguments.engine != "podman":
+        raise UsageError(
+            f"what is staged is run by Podman, and not by {arguments.engine}",
+            hint="leave --engine out; imagekit receipt check says whether a file may be run",
+        )
     commands = _Commands(arguments, console)
+    commands.remark()
     runtime = commands.podman(RegistryOptions(), REGISTRY)
     # What is staged is compared by name, wherever it came from.
     wanted = parse_located(arguments.reference).reference if arguments.reference else None
@@ -184,8 +203,32 @@ class _Commands:
 
     def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
         self._arguments, self._console = arguments, console
+        self._options = _options(arguments)
         self._shown: list[str] = []
         self._verdict: Verdict | None = None
+
+    def engine(self, registry: "RegistryOptions", location: "Location") -> "Engine":
+        """Return the engine that the caller chose, with what it chose for the container.
+
+        Raises:
+            UsageError: what was chosen would undo the verdict, or the engine does not have it.
+        """
+        self.remark()
+        match self._arguments.engine:
+            case "docker":
+                return self._docker(registry, location)
+            case _:
+                return self.podman(registry, location)
+
+    def remark(self) -> None:
+        """Say what the caller should know of the options."""
+        from imagekit.hosts import podman_args
+
+        if self._options.home is None:
+            self._console.note("no home is mounted in the container: --home mounts yours")
+        more = podman_args.remarks(self._arguments.podman_arg)
+        for remark in (*self._options.remarks(), *more):
+            self._console.note(remark)
 
     def podman(self, registry: "RegistryOptions", location: "Location") -> "Podman":
         """Return Podman, as this host needs it and as the caller chose.
@@ -195,26 +238,56 @@ class _Commands:
         """
         from msgspec.structs import replace
 
-        from imagekit.hosts import podman_args
         from imagekit.hosts.podman_options import with_choices
         from imagekit.hosts.podman_setup import podman
 
-        arguments = self._arguments
-        options = _options(arguments)
         made = podman(
             registry,
-            network=arguments.network,
+            network=self._arguments.network,
             progress=self._console.progress,
             location=location,
         )
-        container = with_choices(made.container, options, arguments.podman_arg)
-        if options.home is None:
-            self._console.note("no home is mounted in the container: --home mounts yours")
-        for remark in (*options.remarks(), *podman_args.remarks(arguments.podman_arg)):
-            self._console.note(remark)
-        return replace(
-            made, container=container, show=self._shown.extend if arguments.dry_run else None
+        container = with_choices(made.container, self._options, self._arguments.podman_arg)
+        return replace(made, container=container, show=self._show)
+
+    def _docker(self, registry: "RegistryOptions", location: "Location") -> "Engine":
+        from imagekit.hosts.docker_run import Docker, check
+
+        self._without_podman_args()
+        check(self._options, location=location, registry=registry)
+        return Docker(
+            programs=self._runner(),
+            choose=self._chooser(registry, location),
+            network=self._arguments.network,
+            options=self._options,
+            terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+            show=self._show,
         )
+
+    def _without_podman_args(self) -> None:
+        if self._arguments.podman_arg:
+            raise UsageError(
+                f"--podman-arg is for Podman, and not for {self._arguments.engine}",
+                hint="leave it out, or --engine podman",
+            )
+
+    def _runner(self) -> "Runner":
+        from imagekit.process import Runner
+
+        return Runner(progress=self._console.progress)
+
+    def _chooser(
+        self, registry: "RegistryOptions", location: "Location"
+    ) -> "Callable[[PinnedReference, Collection[Digest]], PinnedReference]":
+        from imagekit.hosts.engine_choice import image_for_host
+        from imagekit.oci.registry.connect import reader
+
+        source = reader(location, registry)
+        return lambda image, among: image_for_host(image, among=among, reader=source)
+
+    @property
+    def _show(self) -> "Callable[[Sequence[str]], None] | None":
+        return self._shown.extend if self._arguments.dry_run else None
 
     def judged(self, verdict: Verdict) -> None:
         """Show the verdict, where it says no or all is to be shown."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.hosts.daemons import Daemon, environment, said
+from tests.support.command import tiny_recipe
+from tests.support.container_probe import PROBE, documented, seen
 from tests.support.offline_site import Site
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -93,6 +95,43 @@ def test_by_digest_it_is_pulled_and_run(site: Site, docker: Docker) -> None:
     code, out = docker("run", "--rm", "--network", "none", _pinned(site))
 
     assert (code, out.startswith("ldconfig (")) == (0, True), out
+
+
+def test_imagekit_runs_by_docker_what_it_verified(
+    site: Site, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By tag, which only imagekit looks up: the plugin sees a digest, and judges that again."""
+    monkeypatch.setenv("DOCKER_HOST", docker.host)
+    words = ("run", site.image, "--engine", "docker", "--network", "none", "--policy")
+
+    ran = site.run(*words, "policy.yaml", "-w", "/tmp", "-e", "A=1", "-u", "5:5")
+    denied = site.run(*words, "nodes.yaml")
+    host = site.run(*words, "policy.yaml", "-v", "/etc:/data")
+
+    assert (ran.returncode, ran.stdout.startswith("ldconfig (")) == (0, True), ran.stderr
+    assert denied.returncode == 3
+    assert host.returncode not in {0, 3}
+    assert "docker run" not in host.stdout
+    assert "Binds" in host.stderr
+
+
+def test_a_container_of_docker_sees_what_the_page_says(
+    site: Site, docker: Docker, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as with Podman; but the plugin gives no container the host's network."""
+    monkeypatch.setenv("DOCKER_HOST", docker.host)
+    monkeypatch.setenv("http_proxy", "http://proxy.site")
+    with (tiny_recipe(site.home / "recipes/tiny") / "recipe.yaml").open("a") as file:
+        file.write("entrypoint: [/usr/bin/perl, -e]\n")
+    to = site.image.partition("/")[0] + "/site"
+    words = ("recipes/tiny", "--to", to, "--key", "imagekit.key", "--no-test")
+    site.done("publish", *words)
+    run = ("run", f"{to}/tiny:1.0.0", "--engine", "docker", "--network", "none")
+
+    found = seen(site.done(*run, "--policy", "policy.yaml", "--", PROBE))
+
+    own = {"namespaces of this host": "", "namespaces of its own": "ipc mnt net pid"}
+    assert found == documented(project, engine="Docker") | own
 
 
 def test_by_tag_the_digest_is_told(site: Site, docker: Docker) -> None:

@@ -45,7 +45,7 @@ def test_without_a_verdict_for_it_nothing_is_touched(
         return _verdict(asked, digest, good=good)
 
     assert pull(reference, judge=judge, podman=podman).reference is None
-    ran = run(reference, ["x"], judge=judge, podman=podman, show=lambda _: None)
+    ran = run(reference, ["x"], judge=judge, engine=podman, show=lambda _: None)
     assert ran.status is None
     assert programs.asked == []
 
@@ -59,7 +59,7 @@ def test_what_was_judged_is_what_runs() -> None:
         TAGGED,
         ["--flag", "7"],
         judge=lambda asked: replace(_verdict(asked, GOOD, good=True), judged=(GOOD,)),
-        podman=Podman(programs=programs),
+        engine=Podman(programs=programs),
         show=shown.append,
     )
 
@@ -80,7 +80,7 @@ def test_of_an_index_only_what_was_judged_may_be_chosen(command: str) -> None:
         podman = Podman(programs=FakePodman(chosen=(str(chosen),)))
         if command == "pull":
             return pull(TAGGED, judge=judge, podman=podman).image
-        return run(TAGGED, [], judge=judge, podman=podman, show=lambda _: None).status
+        return run(TAGGED, [], judge=judge, engine=podman, show=lambda _: None).status
 
     assert do(OTHER)
     with pytest.raises(IntegrityError, match="was not judged"):
