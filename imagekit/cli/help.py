@@ -12,7 +12,7 @@ COMMANDS = {
     "withdraw": "sign that an image must not be used any more",
     "verify": "judge an image by a policy",
     "pull": "verify, then pull by digest into Podman's storage",
-    "run": "verify, then run by digest, with Podman or Docker",
+    "run": "verify, then run by digest, by Podman, Docker, Apptainer",
     "gate": "serve only images that a policy allows, in front of a registry",
     "webhook": "answer Kubernetes whether an object's images may run",
     "export": "verify, then write image, proofs and policy into one file",

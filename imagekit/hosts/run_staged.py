@@ -7,6 +7,7 @@ from pathlib import Path
 from imagekit.build.tools.podman import Podman, RootFolder
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
+from imagekit.hosts.apptainer_run import Apptainer
 from imagekit.inputs import read_regular
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
@@ -42,8 +43,30 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
         case StageKind.SQUASHFS | StageKind.SIF:
             raise InputError(
                 f"{checked.path} is {checked.kind}, which Podman does not run",
-                hint="its receipt is valid: apptainer run FILE, or mount it",
+                hint="its receipt is valid: --engine apptainer runs a sif, or mount it",
             )
+
+
+def run_file(checked: Checked, arguments: Sequence[str], *, apptainer: Apptainer) -> int:
+    """Run a staged file of Apptainer's in the foreground and return the container's exit code.
+
+    Args:
+        checked: what was checked, and allowed.
+        arguments: what goes to the entrypoint.
+        apptainer: runs it.
+
+    Raises:
+        InputError: what is staged there is not for Apptainer, or was not allowed.
+        ToolError: Apptainer is missing.
+    """
+    if not checked.verdict.allowed:
+        raise InputError(f"{checked.path} was not allowed to run")
+    if checked.kind is not StageKind.SIF:
+        raise InputError(
+            f"{checked.path} is {checked.kind}, which Apptainer is not given",
+            hint="stage it as sif:, or leave --engine out",
+        )
+    return apptainer.start(checked.path, arguments)
 
 
 def _image(checked: Checked) -> PinnedReference:

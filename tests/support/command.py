@@ -62,6 +62,23 @@ def tiny_recipe(folder: Path, *steps: str) -> Path:
     return recipe(folder, "tiny", "\n".join([*lines, *(f"  - {step}" for step in steps)]) + "\n")
 
 
+def signed_image(folder: Path, *lines: str) -> None:
+    """Publish a tiny image into the layout ``out``, and write the policy ``p.yaml`` for it.
+
+    Args:
+        folder: where its recipe, key, layout and policy are.
+        lines: of the recipe.
+    """
+    with (tiny_recipe(folder / "recipe") / "recipe.yaml").open("a") as file:
+        file.write("\n".join([*lines, ""]))
+    assert imagekit(folder, "key", "generate").returncode == 0
+    words = ("recipe", "--to", "oci:out", "--key", "imagekit.key", "--no-test")
+    made = imagekit(folder, "publish", *words)
+    assert made.returncode == 0, made.stderr
+    new = imagekit(folder, "policy", "new", "--image", "**", "--key", "imagekit.pub")
+    (folder / "p.yaml").write_text(new.stdout)
+
+
 def members(layout: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the names in the layers of an OCI layout, each with what the file holds."""
     for blob in sorted((layout / "blobs/sha256").iterdir()):

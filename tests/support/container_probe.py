@@ -26,10 +26,11 @@ says 'of this host', sort grep { !m{^/$|^/(proc|sys|dev)/} }
   map { $_->[4] } grep { kind($_) !~ $memory } @mounts;
 says "namespace $_", readlink "/proc/self/ns/$_" for qw(ipc mnt net pid);
 says 'devices', sort map { m{([^/]+)$} } glob '/dev/*';
-says 'size of /dev/shm', map { $_->[-1] =~ /size=(\w+)/ } grep { $_->[4] eq '/dev/shm' } @mounts;
+my ($shm) = grep { $_->[4] eq '/dev/shm' } @mounts;
+says 'size of /dev/shm', $shm->[-1] =~ /size=(\w+)/ ? $1 : 'half of the memory';
 says 'file mode mask', sprintf '%04o', umask;
 my $held = hex $status{CapEff};
-says 'capabilities', map { $bits[$_] } grep { $held >> $_ & 1 } 0 .. $#bits;
+says 'capabilities', $held ? map { $bits[$_] } grep { $held >> $_ & 1 } 0 .. $#bits : 'none';
 says 'system calls', $status{Seccomp} == 2 ? 'filtered' : 'free';
 my %limits = map { /^Max (open files|processes)\s+(\S+)/ } lines('/proc/self/limits');
 says 'limit files', $limits{'open files'};
@@ -59,8 +60,8 @@ def seen(printed: str) -> dict[str, str]:
 
 
 def _limits(found: dict[str, str]) -> str:
-    """Take the limits out of what was seen; return whose they are."""
+    """Take the limits out of what was seen; return whether they are at most Podman's."""
     files, processes = found.pop("limit files"), found.pop("limit processes")
     bounded = [(files, OPEN_FILES), (processes, PROCESSES)]
     below = all(text.isdigit() and int(text) <= most for text, most in bounded)
-    return "yours" if below else "the engine's"
+    return "bounded" if below else f"{files} files, {processes} processes"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 _DRIVER = "imagekit/build/tools/podman.py"
 # What lists of programs name beside Podman; a command has other words behind it.
-_PROGRAMS = {"podman", "buildah", "skopeo", "apptainer", "docker"}
+_PROGRAMS = {"podman", "buildah", "skopeo", "apptainer", "crio", "docker"}
 
 
 def _commands(file: Path) -> Iterator[int]:

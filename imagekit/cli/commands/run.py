@@ -5,6 +5,7 @@
   imagekit run -v /data/sets:/sets:ro -e OMP_NUM_THREADS=4 IMAGE --policy p.yaml -- /sets/a.in
   imagekit run --gpus all --home -w /home/me/project IMAGE --policy p.yaml
   imagekit run --podman-arg=--shm-size=1g IMAGE --policy p.yaml
+  imagekit run --engine apptainer IMAGE --policy p.yaml
   imagekit run --staged /srv/images/solver --policy /etc/imagekit/nodes.yaml
 
 What stands behind `--` goes to the image's entrypoint. The root of the container is read-only and
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from imagekit.build.tools.podman import Podman
+    from imagekit.hosts.apptainer_run import Apptainer
     from imagekit.hosts.run import Engine
     from imagekit.hosts.run_options import RunOptions
     from imagekit.oci.digest import Digest
@@ -53,12 +55,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--staged",
         type=Path,
         metavar="PATH",
-        help="run what imagekit stage wrote there: podman-store, oci or bundle; REFERENCE says "
-        "which image it must be, and is needed where a store has several",
+        help="run what imagekit stage wrote there: podman-store, oci or bundle, or a sif by "
+        "--engine apptainer; REFERENCE says which image it must be, and is needed where a store "
+        "has several",
     )
     parser.add_argument(
         "--engine",
-        choices=["podman", "docker"],
+        choices=["podman", "docker", "apptainer"],
         default="podman",
         help="what runs it, after the same verdict and by digest (default: podman)",
     )
@@ -169,19 +172,25 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
-    from imagekit.hosts.run_staged import run_staged
+    from functools import partial
+
+    from imagekit.hosts.run_staged import run_file, run_staged
     from imagekit.oci.location import REGISTRY, parse_located
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.offline.check_receipt import Asked, check
+    from imagekit.offline.check_receipt import Asked, Checked, check
 
-    if arguments.engine != "podman":
+    if arguments.engine == "docker":
         raise UsageError(
-            f"what is staged is run by Podman, and not by {arguments.engine}",
-            hint="leave --engine out; imagekit receipt check says whether a file may be run",
+            "Docker runs nothing that was staged",
+            hint="leave --engine out; a sif: is run by --engine apptainer",
         )
     commands = _Commands(arguments, console)
     commands.remark()
-    runtime = commands.podman(RegistryOptions(), REGISTRY)
+    start: Callable[[Checked, Sequence[str]], int]
+    if arguments.engine == "apptainer":
+        start = partial(run_file, apptainer=commands.apptainer(RegistryOptions(), REGISTRY))
+    else:
+        start = partial(run_staged, podman=commands.podman(RegistryOptions(), REGISTRY))
     # What is staged is compared by name, wherever it came from.
     wanted = parse_located(arguments.reference).reference if arguments.reference else None
     policy = policy_of(arguments)
@@ -195,7 +204,7 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     commands.judged(verdict)
     if not verdict.allowed:
         return commands.end(None)
-    return commands.end(run_staged(checked[0], arguments.passed, podman=runtime))
+    return commands.end(start(checked[0], arguments.passed))
 
 
 class _Commands:
@@ -217,6 +226,8 @@ class _Commands:
         match self._arguments.engine:
             case "docker":
                 return self._docker(registry, location)
+            case "apptainer":
+                return self.apptainer(registry, location)
             case _:
                 return self.podman(registry, location)
 
@@ -261,6 +272,28 @@ class _Commands:
             network=self._arguments.network,
             options=self._options,
             terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+            show=self._show,
+        )
+
+    def apptainer(self, registry: "RegistryOptions", location: "Location") -> "Apptainer":
+        """Return Apptainer, as the caller chose.
+
+        Raises:
+            UsageError: what was chosen would undo the verdict, or Apptainer does not have it.
+        """
+        from msgspec.structs import replace
+
+        from imagekit.hosts.apptainer_run import Apptainer, check, environment
+
+        self._without_podman_args()
+        network = self._arguments.network
+        check(self._options, network=network, location=location, registry=registry)
+        return Apptainer(
+            programs=replace(self._runner(), env=environment(os.environ, self._options)),
+            choose=self._chooser(registry, location),
+            options=self._options,
+            network=network,
+            plain_http=registry.plain_http,
             show=self._show,
         )
 

@@ -52,6 +52,7 @@ CASES = {
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],
     "verify": ["verify", IMAGE, "--policy", "policy.yaml"],
+    "run --dry-run": ["run", IMAGE, "--policy", "policy.yaml", "--dry-run"],
     "inspect": ["inspect", IMAGE],
     "key generate": ["key", "generate", "--out", "new"],
     "key show": ["key", "show", "imagekit.pub"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import imagekit, tiny_recipe
+from tests.support.command import imagekit, signed_image
 
 pytestmark = pytest.mark.real
 
@@ -17,15 +17,7 @@ IMAGE = ("oci:out:tiny:1.0.0", "--policy", "p.yaml")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a signed image, whose entrypoint is the shell, and its policy."""
     folder = tmp_path_factory.mktemp("site")
-    with (tiny_recipe(folder / "recipe") / "recipe.yaml").open("a") as file:
-        file.write("entrypoint: [/bin/sh, -c]\n")
-    assert imagekit(folder, "key", "generate").returncode == 0
-    made = imagekit(
-        folder, "publish", "recipe", "--to", "oci:out", "--key", "imagekit.key", "--no-test"
-    )
-    assert made.returncode == 0, made.stderr
-    new = imagekit(folder, "policy", "new", "--image", "**", "--key", "imagekit.pub")
-    (folder / "p.yaml").write_text(new.stdout)
+    signed_image(folder, "entrypoint: [/bin/sh, -c]")
     return folder
 
 

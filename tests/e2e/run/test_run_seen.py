@@ -3,14 +3,18 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import imagekit, tiny_recipe
+from tests.support.command import imagekit, signed_image
 from tests.support.container_probe import PROBE, documented, seen
 from tests.support.users import OrdinaryUser, ordinary_user
+
+CANNOT_START = (125, 126)
+Start = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.root]
 
@@ -19,42 +23,77 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.root]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a signed image, whose entrypoint is Perl, and its policy."""
     folder = tmp_path_factory.mktemp("site")
-    with (tiny_recipe(folder / "recipe") / "recipe.yaml").open("a") as file:
-        file.write("entrypoint: [/usr/bin/perl, -e]\n")
-    assert imagekit(folder, "key", "generate").returncode == 0
-    words = ("recipe", "--to", "oci:out", "--key", "imagekit.key", "--no-test")
-    made = imagekit(folder, "publish", *words)
-    assert made.returncode == 0, made.stderr
-    new = imagekit(folder, "policy", "new", "--image", "**", "--key", "imagekit.pub")
-    (folder / "p.yaml").write_text(new.stdout)
+    signed_image(folder, "entrypoint: [/usr/bin/perl, -e]")
     return folder
 
 
-def run(start: Callable[[list[str]], "subprocess.CompletedProcess[str]"]) -> dict[str, str]:
-    """Start the probe, and return what it saw."""
-    words = ("run", "oci:out:tiny:1.0.0", "--policy", "p.yaml", "--", PROBE)
-    ran = start([*words])
+def run(start: Start, *options: str, script: str = PROBE) -> str:
+    """Start a container, and return what it printed."""
+    words = ("run", *options, "oci:out:tiny:1.0.0", "--policy", "p.yaml", "--", script)
+    ran = start(list(words))
     assert ran.returncode == 0, ran.stderr
-    return seen(ran.stdout)
+    return ran.stdout
 
 
-def as_user(user: OrdinaryUser, site: Path) -> dict[str, str]:
-    """Run it as a user, who has an environment and a home that it must not see."""
-    shutil.copytree(site / "out", user.home / "out")
-    shutil.copy(site / "p.yaml", user.home)
-    user.give(user.home)
-    own = {"http_proxy": "http://proxy.site", "LD_LIBRARY_PATH": "/opt", "TZ": "Asia/Tokyo"}
-    return run(lambda words: user.run(["/usr/bin/python3", "-m", "imagekit", *words], own))
+@contextmanager
+def started_by(site: Path, *, subordinate: bool) -> Iterator[tuple[OrdinaryUser, Start]]:
+    """Make a user, who has an environment and a home that a container must not see."""
+    name = f"imagekit-seen-{os.getpid()}-{int(subordinate)}"
+    with ordinary_user(name, subordinate_ids=subordinate) as user:
+        shutil.copytree(site / "out", user.home / "out")
+        shutil.copy(site / "p.yaml", user.home)
+        user.give(user.home)
+        own = {"http_proxy": "http://proxy.site", "LD_LIBRARY_PATH": "/opt", "TZ": "Asia/Tokyo"}
+        before = ["/usr/bin/python3", "-m", "imagekit"]
+        yield user, lambda words: user.run([*before, *words], own)
 
 
 def test_root_sees_what_the_page_says(site: Path, project: Path) -> None:
     """Each row of the table."""
-    assert run(lambda words: imagekit(site, *words)) == documented(project)
+    assert seen(run(lambda words: imagekit(site, *words))) == documented(project)
 
 
 @pytest.mark.parametrize("subordinate", [True, False], ids=["ids", "no ids"])
 def test_users_see_what_the_page_says(site: Path, project: Path, *, subordinate: bool) -> None:
-    """The same as root does."""
-    name = f"imagekit-seen-{os.getpid()}-{int(subordinate)}"
-    with ordinary_user(name, subordinate_ids=subordinate) as user:
-        assert as_user(user, site) == documented(project)
+    """The same as root does; and with --home their own home, in which files are theirs."""
+    write = 'open my $file, ">", "$ENV{HOME}/made" or die $!; print $ENV{HOME}'
+    with started_by(site, subordinate=subordinate) as (user, start):
+        assert seen(run(start)) == documented(project)
+
+        assert run(start, "--home", script=write) == str(user.home)
+        assert (user.home / "made").stat().st_uid == user.uid
+
+
+def test_with_keep_id_a_user_is_the_same_inside(site: Path) -> None:
+    """By a user who has ids for it."""
+    with started_by(site, subordinate=True) as (user, start):
+        assert run(start, "--userns", "keep-id", script="print $<") == str(user.uid)
+
+
+# /etc as it is, and a file of CDI in it, for the program behind it alone.
+WITH_GPU = """
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work"
+mount -t overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" none /etc
+mkdir -p /etc/cdi
+cat > /etc/cdi/imagekit-test.json <<'END'
+{"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu",
+ "devices": [{"name": "all", "containerEdits": {"env": ["GPU=seen"]}}]}
+END
+shift
+exec "$@"
+"""
+
+
+def test_gpus_are_devices_of_cdi(site: Path, tmp_path: Path) -> None:
+    """As this host's files say what belongs to one; what they do not name is an error."""
+    before = ("unshare", "--mount", "sh", "-ec", WITH_GPU, "sh", str(tmp_path))
+    script = "print $ENV{GPU} // 'none'"
+
+    def start(words: list[str]) -> "subprocess.CompletedProcess[str]":
+        return imagekit(site, *words, before=before)
+
+    assert run(start, "--gpus", "all", script=script) == "seen"
+    assert run(start, script=script) == "none"
+    missing = ("--gpus", "all,7", "oci:out:tiny:1.0.0", "--policy", "p.yaml", "--", script)
+    assert start(["run", *missing]).returncode in CANNOT_START

@@ -4,21 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import imagekit, tiny_recipe
+from tests.support.command import imagekit, signed_image
 
 pytestmark = pytest.mark.real
 
 
 def test_run_starts_no_task_of_several(tmp_path: Path) -> None:
     """Each would be rank 0 of 1, and end with 0; one task alone is run."""
-    folder = tiny_recipe(tmp_path / "recipe")
-    with (folder / "recipe.yaml").open("a") as file:
-        file.write("entrypoint: [/bin/sh, -c, 'echo rank 0 of 1']\n")
-    assert imagekit(tmp_path, "key", "generate").returncode == 0
-    made = imagekit(tmp_path, "publish", "recipe", "--to", "oci:out", "--key", "imagekit.key")
-    assert made.returncode == 0, made.stderr
-    new = imagekit(tmp_path, "policy", "new", "--image", "**", "--key", "imagekit.pub")
-    (tmp_path / "p.yaml").write_text(new.stdout)
+    signed_image(tmp_path, "entrypoint: [/bin/sh, -c, 'echo rank 0 of 1']")
     words = ("run", "oci:out:tiny:1.0.0", "--policy", "p.yaml")
 
     alone = imagekit(tmp_path, *words, SLURM_NTASKS="1")

@@ -1,8 +1,6 @@
 """Docker pulls and runs one manifest by its digest, with the options that it has."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,37 +12,15 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, LayoutLocation, Location
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.process import Outcome
+from tests.support.fake_engine import FakeEngine
 
 INDEX, DIGEST = Digest.of(b"index"), Digest.of(b"image")
 APP = PinnedReference(Repository("r.site", "app"), INDEX, tag="1")
 IMAGE = f"r.site/app@{DIGEST}"
+INSPECTED = json.dumps([{"RepoDigests": [IMAGE]}])
 
 
-@dataclass
-class FakeDocker:
-    """Docker's client: what it was asked, and what its daemon says of an image."""
-
-    inspected: str = field(default_factory=lambda: json.dumps([{"RepoDigests": [IMAGE]}]))
-    asked: list[tuple[str, ...]] = field(default_factory=list)
-
-    def run(
-        self, argv: Sequence[str], *, stage: str = "", limit: float = 60.0, check: bool = True
-    ) -> Outcome:
-        """Answer what is inspected."""
-        del stage, check
-        assert limit > 0
-        self.asked.append(tuple(argv))
-        stdout = self.inspected if "inspect" in argv else ""
-        return Outcome(argv=tuple(argv), status=0, stdout=stdout, stderr="", seconds=0.0)
-
-    def foreground(self, argv: Sequence[str]) -> int:
-        """Run a container."""
-        self.asked.append(tuple(argv))
-        return 7
-
-
-def _docker(programs: FakeDocker, options: RunOptions | None = None) -> Docker:
+def _docker(programs: FakeEngine, options: RunOptions | None = None) -> Docker:
     return Docker(
         programs=programs,
         choose=lambda reference, among: reference.with_digest(*among),
@@ -55,7 +31,7 @@ def _docker(programs: FakeDocker, options: RunOptions | None = None) -> Docker:
 
 def test_what_is_pulled_and_run_is_the_chosen_manifest() -> None:
     """By its digest in each command; the tag is never shown, and nothing else is pulled."""
-    programs = FakeDocker()
+    programs = FakeEngine(INSPECTED)
 
     assert _docker(programs).run(APP, ["-x"], among=(DIGEST,)) == 7
 
@@ -68,7 +44,7 @@ def test_what_is_pulled_and_run_is_the_chosen_manifest() -> None:
 
 def test_the_options_are_one_word_each() -> None:
     """And what Podman has in memory is in memory, but where a volume lies there."""
-    programs = FakeDocker()
+    programs = FakeEngine(INSPECTED)
     options = RunOptions(
         volumes=("/scratch:/tmp/",),
         env=("A=1",),
@@ -94,7 +70,7 @@ def test_the_options_are_one_word_each() -> None:
 @pytest.mark.parametrize("names", [[], None, [f"r.site/app@{INDEX}"]])
 def test_another_image_in_the_daemon_is_not_run(names: list[str] | None) -> None:
     """What it says it stored is compared."""
-    programs = FakeDocker(json.dumps([{"RepoDigests": names}]))
+    programs = FakeEngine(json.dumps([{"RepoDigests": names}]))
 
     with pytest.raises(IntegrityError, match="another image"):
         _docker(programs).run(APP, [], among=(DIGEST,))
@@ -106,7 +82,7 @@ def test_another_image_in_the_daemon_is_not_run(names: list[str] | None) -> None
 def test_an_answer_that_shows_no_image_is_an_error(shown: str) -> None:
     """Nothing runs on a guess."""
     with pytest.raises(DocumentError):
-        _docker(FakeDocker(shown)).run(APP, [], among=(DIGEST,))
+        _docker(FakeEngine(shown)).run(APP, [], among=(DIGEST,))
 
 
 @pytest.mark.parametrize(
