@@ -118,7 +118,8 @@ def remarks(words: Sequence[str]) -> Iterator[str]:
 
 def _check(word: str) -> None:
     name, equals, value = word.partition("=")
-    if not name.startswith("--") or name == "--" or not name.isascii() or " " in name:
+    plain = name.isascii() and " " not in name and word.isprintable()
+    if not plain or not name.startswith("--") or name == "--":
         raise UsageError(
             f"--podman-arg {word!a} is no whole option",
             hint="one long option with its value in one word: --podman-arg=--shm-size=1g",
@@ -154,8 +155,9 @@ def _mounted(word: str, value: str) -> str:
     kinds = [text for key, _, text in parts if key == "type"]
     targets = [text for key, _, text in parts if key in _TARGETS]
     unknown = {key for key, _, _ in parts} - _MOUNT_KEYS
-    # Newer versions of Podman read the value as CSV, in which a quotation hides commas.
-    if unknown or '"' in value or len(kinds) != 1 or len(targets) != 1:
+    # Newer versions of Podman read the value as CSV: a quotation mark that hides a comma begins a
+    # part, whose key is unknown then.
+    if unknown or len(kinds) != 1 or len(targets) != 1:
         reason = f"{min(unknown)!a} is not known" if unknown else "it has one type and one target"
         _refuse(word, reason, "--podman-arg=--mount=type=bind,source=HOST,target=CONTAINER")
     if kinds[0] not in _MOUNTS:

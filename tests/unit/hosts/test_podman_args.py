@@ -16,21 +16,10 @@ UNDOING = [
     *("--pod=other", "--detach", "--module=/tmp/x", "--decryption-key=/tmp/x", "--rm=false"),
 ]
 SEVERAL_WAYS = [
-    *(
-        "-v/:/x",
-        "-v",
-        "-it",
-        "-dit",
-        "-e=A",
-        "",
-        "-",
-        "--",
-        "image",
-        "volume=/:/x",
-        "--cap-drop all",
-    ),
-    *("--privileged=maybe", "--shm-size", "--cap-ad=all", "--PULL=always", "---cap-add=all"),
-    *("--cap-add\t=x", "--cap\u2010add=x", "--rootf", "--pul=always", "=x"),
+    *("-v/:/x", "-v", "-it", "-dit", "-e=A", "", "-", "--", "image", "volume=/:/x", "=x"),
+    *("--cap-drop all", "--mount", "--privileged=maybe", "--shm-size", "--cap-ad=all"),
+    *("--PULL=always", "---cap-add=all", "--rootf", "--pul=always", "--label=a\nb"),
+    *("--mount=type=tmpfs,target=/x\ntype=image", "--cap-add\t=x", "--cap\u2010add=x"),
 ]
 
 
@@ -60,6 +49,7 @@ def test_what_is_an_option_of_ours_is_read_there_only(name: str) -> None:
         *("type=image,source=evil,target=/opt", "type=glob,source=/*,target=/x"),
         *("source=/tmp,target=/x", "type=bind,type=image,source=x,target=/x", "type=bind,src=/x"),
         *('"type=image",source=x,target=/x', "type=bind,target=/x,dst=/y", "", "Type=bind,dst=/x"),
+        *('type=bind,"src=/x,target=/x,type=image"', 'type=bind,src=/x,"dst=/y",target=/x'),
         *("type=tmpfs,target=/x,volume-driver=image", "type=bind,src=/x,target=/x, type=image"),
     ],
 )

@@ -8,13 +8,16 @@ from msgspec.structs import replace
 
 from imagekit.build.tools.podman import ContainerOptions, Podman
 from imagekit.errors import InputError
-from imagekit.hosts.run_staged import run_staged
+from imagekit.hosts.apptainer_run import Apptainer
+from imagekit.hosts.run_options import RunOptions
+from imagekit.hosts.run_staged import run_file, run_staged
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import parse_reference
 from imagekit.offline.check_receipt import Checked
 from imagekit.offline.stage_target import StageKind
 from imagekit.policy.findings import Finding
 from imagekit.verify.verdict import Verdict
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_podman import FakePodman, StoredFake
 
 IMAGE = "a" * 64
@@ -104,3 +107,20 @@ def test_a_bundle_runs_its_command_unless_another_is_named(
 
     (ran,) = programs.asked
     assert list(ran[ran.index(f"{tmp_path}/rootfs:O") + 1 :]) == command
+
+
+def test_a_sif_is_run_by_apptainer_where_it_was_allowed(tmp_path: Path) -> None:
+    """And nothing else is given to it."""
+    programs = FakeEngine()
+    apptainer = Apptainer(programs=programs, choose=lambda image, _: image, options=RunOptions())
+    sif = replace(_checked(tmp_path / "s", "vfs"), path=tmp_path / "x.sif", kind=StageKind.SIF)
+    denied = _checked(tmp_path / "d", "vfs", good=False)
+
+    assert run_file(sif, ["-x"], apptainer=apptainer) == 7
+    with pytest.raises(InputError, match="not allowed"):
+        run_file(replace(denied, kind=StageKind.SIF), [], apptainer=apptainer)
+    with pytest.raises(InputError, match="Apptainer is not given"):
+        run_file(replace(sif, kind=StageKind.SQUASHFS), [], apptainer=apptainer)
+
+    (ran,) = programs.asked
+    assert ran[-2:] == (str(tmp_path / "x.sif"), "-x")
