@@ -20,7 +20,7 @@ _FOLDERS_REMOVED = 3
 """Most folders above a removed file that are removed with it, where they are empty."""
 
 
-class Places(Struct, frozen=True, kw_only=True):
+class FilePlaces(Struct, frozen=True, kw_only=True):
     """Where engines and imagekit look for their files, from the root of :class:`HostFiles`."""
 
     containers: PurePosixPath
@@ -31,13 +31,13 @@ class Places(Struct, frozen=True, kw_only=True):
     """The folder of the bytes that were there before."""
 
 
-HOST = Places(
+HOST = FilePlaces(
     containers=PurePosixPath("/etc/containers"),
     record=PurePosixPath("/etc/imagekit/trust.json"),
     kept=PurePosixPath("/var/lib/imagekit/trust"),
 )
 """Those of all users of a host."""
-HOME = Places(
+HOME = FilePlaces(
     containers=PurePosixPath("/.config/containers"),
     record=PurePosixPath("/.config/imagekit/trust.json"),
     kept=PurePosixPath("/.local/state/imagekit/trust"),
@@ -55,7 +55,7 @@ class HostFiles:
         places: where files are looked for below it.
     """
 
-    def __init__(self, root: Path = Path("/"), places: Places = HOST) -> None:
+    def __init__(self, root: Path = Path("/"), places: FilePlaces = HOST) -> None:
         self._root = root
         self.places = places
 

@@ -14,7 +14,7 @@ from imagekit.build.tools.podman_output import LocalStorage
 from imagekit.errors import ToolError
 from imagekit.hosts.engines.read_setup import read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
-from imagekit.hosts.mounts import mount_of, read_mounts
+from imagekit.hosts.mount_table import mount_of, read_mounts
 from imagekit.inputs import read_regular
 from imagekit.paths import temporary_place
 

@@ -11,7 +11,7 @@ from imagekit.oci.reference import PinnedReference, Reference
 from imagekit.verify.verdict import Judge, Verdict, allowed
 
 
-class Engine(Protocol):
+class ContainerEngine(Protocol):
     """What pulls and runs containers."""
 
     def run(
@@ -62,7 +62,7 @@ def run(
     arguments: Sequence[str],
     *,
     judge: Judge,
-    engine: Engine,
+    engine: ContainerEngine,
     show: Callable[[Verdict], None],
 ) -> RunResult:
     """Run the image by the digest that was judged, if the verdict allows it.

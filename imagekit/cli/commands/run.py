@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from imagekit.build.tools.podman import Podman
     from imagekit.hosts.apptainer_run import Apptainer
-    from imagekit.hosts.run import Engine
+    from imagekit.hosts.run import ContainerEngine
     from imagekit.hosts.run_options import RunOptions
     from imagekit.oci.digest import Digest
     from imagekit.oci.location import Location
@@ -216,7 +216,7 @@ class _Commands:
         self._shown: list[str] = []
         self._verdict: Verdict | None = None
 
-    def engine(self, registry: "RegistryOptions", location: "Location") -> "Engine":
+    def engine(self, registry: "RegistryOptions", location: "Location") -> "ContainerEngine":
         """Return the engine that the caller chose, with what it chose for the container.
 
         Raises:
@@ -261,7 +261,7 @@ class _Commands:
         container = with_choices(made.container, self._options, self._arguments.podman_arg)
         return replace(made, container=container, show=self._show)
 
-    def _docker(self, registry: "RegistryOptions", location: "Location") -> "Engine":
+    def _docker(self, registry: "RegistryOptions", location: "Location") -> "ContainerEngine":
         from imagekit.hosts.docker_run import Docker, check
 
         self._without_podman_args()

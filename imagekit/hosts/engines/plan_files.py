@@ -21,7 +21,7 @@ from msgspec import Struct
 from imagekit.documents import strictjson
 from imagekit.errors import InputError
 from imagekit.hosts.engines.engine import Engine, GateAddress, PlanRemark, Route, SystemFile
-from imagekit.hosts.hostfiles import HOME, HOST, Places
+from imagekit.hosts.hostfiles import HOME, HOST, FilePlaces
 
 REGISTRIES = PurePosixPath("registries.conf.d/99-imagekit.conf")
 """The last of the drop-ins (containers-registries.conf.d(5)): a later one would override it."""
@@ -64,7 +64,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     """A policy.json to use; empty for one that accepts only what the gate serves."""
 
 
-def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes], places: Places = HOST) -> Plan:
+def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes], places: FilePlaces = HOST) -> Plan:
     """Return the files for these engines.
 
     Args:
@@ -88,7 +88,7 @@ def plan(wish: Wish, existing: Mapping[PurePosixPath, bytes], places: Places = H
     )
 
 
-def _containers(wish: Wish, places: Places) -> Plan:
+def _containers(wish: Wish, places: FilePlaces) -> Plan:
     gate, folder = wish.gate, places.containers
     files = [
         SystemFile(

@@ -13,7 +13,7 @@ from imagekit.errors import ImagekitError
 from imagekit.hosts.engines.install import show
 from imagekit.hosts.host import EngineFile, EngineSetup, last_text
 from imagekit.hosts.hostfiles import HOME, HostFiles
-from imagekit.hosts.mounts import NETWORK, mount_of, read_mounts
+from imagekit.hosts.mount_table import NETWORK, mount_of, read_mounts
 from imagekit.inputs import read_regular
 from imagekit.paths import home_of
 

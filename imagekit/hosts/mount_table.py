@@ -16,7 +16,7 @@ _MAX = 4 << 20
 _FIELDS = 4
 
 
-class Mount(Struct, frozen=True, kw_only=True):
+class MountedPlace(Struct, frozen=True, kw_only=True):
     """One mount."""
 
     place: Path
@@ -25,7 +25,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     options: frozenset[str] = frozenset()
 
 
-def read_mounts(root: Path = Path("/")) -> tuple[Mount, ...]:
+def read_mounts(root: Path = Path("/")) -> tuple[MountedPlace, ...]:
     """Return the mounts in the order in which they were made; nothing where they are not told."""
     try:
         raw = read_regular(root / "proc/self/mounts", limit=_MAX)
@@ -33,7 +33,7 @@ def read_mounts(root: Path = Path("/")) -> tuple[Mount, ...]:
         return ()
     fields = (line.split(" ") for line in raw.decode("utf-8", "replace").splitlines())
     return tuple(
-        Mount(
+        MountedPlace(
             place=Path(words[1].replace("\\040", " ")),
             kind=words[2],
             options=frozenset(words[3].split(",")),
@@ -43,7 +43,7 @@ def read_mounts(root: Path = Path("/")) -> tuple[Mount, ...]:
     )
 
 
-def mount_of(path: Path, mounts: Sequence[Mount]) -> Mount | None:
+def mount_of(path: Path, mounts: Sequence[MountedPlace]) -> MountedPlace | None:
     """Return the mount that a path is on, or would be on where it is not there yet.
 
     Args:

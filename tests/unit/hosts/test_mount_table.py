@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from imagekit.hosts.mounts import mount_of, read_mounts
+from imagekit.hosts.mount_table import mount_of, read_mounts
 
 _MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
