@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from imagekit.build.image import BuiltLayer
 from imagekit.build.job import BuildPlan, BuildResult
 from imagekit.errors import RecipeError
+from imagekit.needs.compatibility import annotations
 from imagekit.oci.types import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from imagekit.recipe.recipe import Recipe
 
@@ -92,7 +93,7 @@ def image_manifest(config: Descriptor, layers: tuple[BuiltLayer, ...]) -> Manife
 
 
 def labels(recipe: Recipe, created: str) -> dict[str, str]:
-    """Return the labels: OCI's own from the recipe's fields, and the recipe's labels."""
+    """Return the labels: OCI's own from the recipe's fields, its needs, and its own labels."""
     standard = {
         "title": recipe.title or recipe.name,
         "description": recipe.description,
@@ -102,7 +103,8 @@ def labels(recipe: Recipe, created: str) -> dict[str, str]:
         "created": created,
     }
     standard_labels = {f"{_OCI}{key}": value for key, value in standard.items() if value}
-    return standard_labels | dict(recipe.labels)
+    needed = {} if recipe.needs is None else annotations(recipe.needs.needs)
+    return standard_labels | needed | dict(recipe.labels)
 
 
 def _all_labels(

@@ -114,7 +114,9 @@ def _build(
 ) -> BuiltImage:
     """Build one recipe on the ones that were built."""
     started = time.time()
-    below = {need.name: built[options.recipes.base(recipe, need).file] for need in recipe.needs}
+    below = {
+        need.name: built[options.recipes.base(recipe, need).file] for need in recipe.recipes_below
+    }
     base = _base(
         recipe,
         below,

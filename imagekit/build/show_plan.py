@@ -41,7 +41,8 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
         cached = frozenset(
             str(layer.key)
             for layer in made.layers
-            if not entry.needs and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
+            if not entry.recipes_below
+            and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
         )
         plans.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
     return tuple(plans)

@@ -105,7 +105,7 @@ def _needs(recipe: Recipe, buildah: Callable[[], str]) -> list[Diagnostic]:
 
 def _faulty_base(recipe: Recipe, error: RecipeError) -> tuple[Diagnostic, ...]:
     message = f"a recipe that this one stands on is faulty: {error.message}"
-    return (recipe.needs[0].place.diagnostic("recipe/bad-base", message),)
+    return (recipe.recipes_below[0].place.diagnostic("recipe/bad-base", message),)
 
 
 def _remark(recipe: Recipe, report: Report) -> None:

@@ -15,6 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import NOTHING, Platform
+from imagekit.recipe.stated_needs import StatedNeeds
 
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
 
@@ -246,6 +247,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] = ()
     """Empty: the platform of the host."""
     tests: tuple[ImageTest, ...] = ()
+    needs: StatedNeeds | None = None
+    """What the image needs of its node; None where the recipe says nothing about it."""
     tags: Tags
     date: int | None = None
     """Seconds since 1970 that the recipe gives as the image's time, if it does."""
@@ -253,7 +256,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     """Seconds that one step may take."""
 
     @property
-    def needs(self) -> tuple[RecipeBase, ...]:
+    def recipes_below(self) -> tuple[RecipeBase, ...]:
         """The other recipes that have to be built before this one."""
         if isinstance(self.base, RecipeBase):
             return (self.base,)

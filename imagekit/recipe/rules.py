@@ -7,6 +7,7 @@ from imagekit.documents.report import Report
 from imagekit.documents.scalars import Found
 from imagekit.documents.shape import Values
 from imagekit.errors import InputError
+from imagekit.needs.compatibility import ANNOTATIONS
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.recipe.recipe import Tags, is_excluded
 from imagekit.recipe.values import package
@@ -26,6 +27,7 @@ RESERVED = frozenset(
         "org.opencontainers.image.base.name",
         "org.opencontainers.image.base.digest",
         "org.opencontainers.image.ref.name",
+        *ANNOTATIONS,
     }
 )
 """Labels that imagekit sets itself."""
@@ -51,10 +53,21 @@ def labels_are_free(values: Values, report: Report) -> None:
     """Refuse labels that imagekit sets."""
     for name in values.get("labels") or ():
         if name in RESERVED:
-            key = SET_BY_KEYS.get(name)
+            key = "needs" if name in ANNOTATIONS else SET_BY_KEYS.get(name)
             hint = f"write `{key}:` at the top of the recipe" if key else "take it out"
             message = f"the label {name} is set by imagekit"
             report.error(values.key("labels"), "reserved-label", message, hint=hint)
+
+
+def cpu_is_of_a_platform(values: Values, report: Report) -> None:
+    """Refuse a level of x86-64 for an image of another architecture."""
+    needs, platforms = values.get("needs"), values.get("platforms")
+    if needs is None or not needs.needs.cpu:
+        return
+    for platform in platforms or ():
+        if platform.architecture != "amd64":
+            message = f"`{needs.needs.cpu}` is no processor of {platform}"
+            report.error(values.value("needs"), "cpu-of-platform", message, hint="take `cpu` out")
 
 
 def run_or_args(values: Values, report: Report) -> None:

@@ -108,7 +108,7 @@ class Recipes(Struct):
         if here in done:
             return
         chain = (*chain, recipe)
-        for need in recipe.needs:
+        for need in recipe.recipes_below:
             file = self._locate(recipe, need)
             if any(file.resolve() == above.file.resolve() for above in chain):
                 circle = " > ".join([*(above.name for above in chain), need.name])

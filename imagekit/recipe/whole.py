@@ -11,6 +11,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import items, rules
 from imagekit.recipe.recipe import Base, Containerfile, Recipe, ScratchBase
+from imagekit.recipe.stated_needs import NEEDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "imagekit recipe, schema 1"
@@ -52,6 +53,9 @@ FIELDS: dict[str, Field[Any]] = {
     "platforms": item(
         ListOf(items.PLATFORM), "platforms to build for; that of the host by default", default=()
     ),
+    "needs": item(
+        NEEDS, "what the image needs of its node, completed by what its files show; may be empty"
+    ),
     "tests": item(ListOf(items.TEST), "what must hold before anything is published", default=()),
     "tags": item(items.TAGS, "tags of a release; `{version}` by default"),
     "date": item(items.DATE, "the image's time, instead of the last commit's"),
@@ -75,6 +79,7 @@ ALIASES = {
     "ports": "expose",
     "args": "build_args",
     "working_dir": "workdir",
+    "requires": "needs",
     "timeout": "time_limit",
     "schema_version": "schema",
 }
@@ -100,6 +105,7 @@ RECIPE: Record[Values] = Record(
     rules=(
         rules.base_or_containerfile,
         rules.containerfile_is_inside,
+        rules.cpu_is_of_a_platform,
         rules.labels_are_free,
         rules.tags_are_tags,
     ),

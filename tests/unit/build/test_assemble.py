@@ -7,9 +7,11 @@ from imagekit.build.assemble import image_config
 from imagekit.build.job import BaseContext, BuildPlan, BuildResult
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
+from imagekit.needs.needs import Mpi, Needs
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.types import Healthcheck, ImageConfig, Platform
 from imagekit.recipe.recipe import Recipe
+from imagekit.recipe.stated_needs import StatedNeeds
 
 AMD64 = Platform(os="linux", architecture="amd64")
 TITLE = "org.opencontainers.image.title"
@@ -42,6 +44,17 @@ def test_a_base_is_inherited_whole(recipe: Recipe) -> None:
         assert getattr(config, name) == getattr(BASE, name), name
     assert config.labels["com.example.hooks"] == "true"
     assert config.labels[VENDOR] == "a site"
+
+
+def test_what_the_image_needs_is_written_as_labels(recipe: Recipe) -> None:
+    """In the words that others know, for whoever has the image and asks no registry."""
+    needs = Needs(mpi=Mpi(implementation="mpich"), cpu="x86-64-v3")
+    stated = StatedNeeds(needs=needs, place=recipe.place)
+
+    found = image_config(plan(replace(recipe, needs=stated)), NOTHING).labels
+
+    assert found["org.supercontainers.mpi.implementation"] == "mpich"
+    assert found["io.archspec.cpu.target"] == "x86_64_v3"
 
 
 def test_what_a_base_is_called_is_not_inherited(recipe: Recipe) -> None:

@@ -15,6 +15,7 @@ from imagekit.documents import strictyaml
 from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID, STRUCTURAL
 from imagekit.errors import RecipeError
+from imagekit.needs.needs import Needs
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe import load
@@ -22,6 +23,7 @@ from imagekit.recipe.recipe import CopyStep, FetchStep, ImageBase, RunStep, Scra
 from imagekit.recipe.schema import FILE
 from imagekit.recipe.values import package
 from imagekit.recipe.whole import RECIPE, recipe_schema
+from tests.support.needs import ALL
 
 HEX = "ab" * 32
 
@@ -130,6 +132,22 @@ FAULTS = {
     "volume": ("volumes: [data]\n", "not-matching", ""),
     "source": ("source: ftp://x\n", "not-matching", ""),
     "duplicate": ("name: y\n", "duplicate-key", "the first is in line 2"),
+    "label of needs": (
+        "labels: {io.archspec.cpu.target: zen2}\n",
+        "reserved-label",
+        "write `needs:` at the top of the recipe",
+    ),
+    "unknown need": ("needs: {gpu: '12'}\n", "unknown-key", "did you mean `cuda`?"),
+    "unknown MPI": ("needs: {mpi: {implementation: lam}}\n", "not-matching", ""),
+    "MPI without a name": ("needs: {mpi: {version: '4'}}\n", "missing-key", ""),
+    "unknown PMI": ("needs: {pmi: [pmi1]}\n", "not-matching", ""),
+    "PMI twice": ("needs: {pmi: [pmix, pmix]}\n", "twice", ""),
+    "unknown level": ("needs: {cpu: x86-64-v5}\n", "not-matching", "did you mean"),
+    "CUDA as number": ("needs: {cuda: 12.10}\n", "wrong-kind", 'in quotes: "12.10"'),
+    "version with letters": ("needs: {kernel: {minimum: 5.15-rc1}}\n", "not-matching", ""),
+    "option with prefix": ("needs: {kernel: {config: [config_user_ns]}}\n", "not-matching", ""),
+    "device as path": ("needs: {devices: [/dev/nvidia0]}\n", "not-matching", "nvidia.com/gpu=all"),
+    "too many devices": (f"needs: {{devices: {['a.org/b'] * 65}}}\n", "out-of-range", ""),
 }
 
 
@@ -306,6 +324,46 @@ time_limit: 2h
     assert recipe.tags.all == ("1.2.3", "1.2", "x-latest")
     assert (recipe.date, recipe.time_limit) == (86400, 7200)
     assert recipe.folder == folder
+
+
+def test_reads_needs_with_their_places(make_recipe: Any) -> None:
+    """Each key is found again when something else in the image contradicts it."""
+    recipe = load(
+        make_recipe("""\
+needs:
+  mpi: {implementation: openmpi, version: "4.1"}
+  pmi: [pmix]
+  cpu: x86-64-v3
+  glibc: "2.31"
+  cuda: "12.2"
+  kernel: {minimum: "5.15", config: [USER_NS]}
+  devices: [nvidia.com/gpu=all, example.org/nic]
+""")
+    )
+
+    assert recipe.needs is not None
+    assert recipe.needs.needs == ALL
+    assert recipe.needs.place_of("cpu").line == 8
+    assert recipe.needs.place_of("absent").line == 6
+
+
+def test_empty_needs_are_not_none(make_recipe: Any) -> None:
+    """They ask for what the image's files show."""
+    recipe = load(make_recipe("needs: {}\n"))
+
+    assert recipe.needs is not None
+    assert recipe.needs.needs == Needs()
+
+
+def test_a_level_of_x86_64_is_of_no_other_platform(make_recipe: Any) -> None:
+    """No arm64 processor has one."""
+    folder = make_recipe("platforms: [linux/amd64, linux/arm64]\nneeds: {cpu: x86-64-v2}\n")
+
+    with pytest.raises(RecipeError) as caught:
+        load(folder)
+
+    (fault,) = caught.value.diagnostics
+    assert (fault.code, fault.line) == ("recipe/cpu-of-platform", 6)
 
 
 def test_has_defaults(make_recipe: Any) -> None:
