@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from imagekit.needs.needs import Needs, flags_of, numbers
 
-ARTIFACT = "application/vnd.nfd.image-compatibility.v1alpha1"
 SPEC = "application/vnd.nfd.image-compatibility.spec.v1alpha1+yaml"
-"""Media type of the artifact's only layer."""
+"""Media type of the only layer of the artifact, whose type is ``COMPATIBILITY``."""
 _MPI = "org.supercontainers.mpi.implementation"
 _MPI_VERSION = "org.supercontainers.mpi.version"
 _GPU = "org.supercontainers.hardware.gpu.available"

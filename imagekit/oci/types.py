@@ -25,7 +25,9 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
-DOCUMENT_TYPES = frozenset({CYCLONEDX, "application/spdx+json"})
+COMPATIBILITY = "application/vnd.nfd.image-compatibility.v1alpha1"
+"""What an image needs of its node, in the words of Node Feature Discovery."""
+DOCUMENT_TYPES = frozenset({CYCLONEDX, "application/spdx+json", COMPATIBILITY})
 """Artifacts that are documents themselves and hold no bundle.
 
 No other filter by type is right: cosign lists its bundles under the type of their empty config.

@@ -6,9 +6,10 @@ The order protects users: nothing is tagged before everything else is there and 
    missing is completed; if they belong to something else, publish refuses.
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
-4. The SBOM is attached, SBOM and provenance are attested, the image is signed in both forms, and
-   a release is signed, whose sequence is higher than that of any earlier one of these tags. All of
-   it is signed first, and then written and listed at once.
+4. The SBOM, and what a recipe says of its needs, are attached; both and the provenance are
+   attested, the image is signed in both forms, and a release is signed, whose sequence is higher
+   than that of any earlier one of these tags. All of it is signed first, and then written and
+   listed at once.
 5. It is verified as a node would, for every tag.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
    back; what they point to is verified again. Of two that publish one version, one stops here.
@@ -34,6 +35,8 @@ from imagekit.build.image import BuiltImage
 from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
+from imagekit.needs.needs import Needs
+from imagekit.needs.predicate import NEEDS
 from imagekit.oci.destination import Destination
 from imagekit.oci.location import LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
@@ -47,6 +50,7 @@ from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.publish.push import claim_tags, move_tags, push
 from imagekit.recipe.recipe import Recipe, Tags
+from imagekit.sbom.complete_needs import complete_needs
 from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence
@@ -59,6 +63,7 @@ from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.kept import KeptContent
+    from imagekit.sbom.contents import Sbom
 
 
 class PublishOptions(Struct, frozen=True, kw_only=True):
@@ -96,6 +101,7 @@ def publish(
     Raises:
         InputError: an immutable tag belongs to something else, or was written meanwhile.
         BuildError: a step or a test failed; nothing was pushed.
+        RecipeError: the image contradicts what the recipe says of its needs; nothing was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
@@ -149,12 +155,14 @@ class _Work(Struct, frozen=True, kw_only=True):
 
         image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
         sbom = self._sbom(image)
+        # Before anything is pushed: a recipe that its image contradicts is not published.
+        needs = complete_needs(self.recipe, sbom)
         store = LayoutStore(image.layout)
         pushed = push(self.writer, store, image, place=self.place, progress=self.progress)
         # The build took a while: what was read before it may have changed.
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self._session(pushed.reference, pushed.manifest, look)
-        self._attest(session, image, sbom=sbom)
+        self._attest(session, image, sbom=sbom, needs=needs)
         written = self._sign(session)
         return self._finish(
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
@@ -171,6 +179,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         published = own if own in digests else next(iter(digests), None)
         refuse_other_recipe(existing, self.place.location, published=published, recipe=own)
         self._sbom_again(session)
+        self._needs_again(session)
         written = self._sign(session, quiet=True)
         missing = missing_tags(
             look,
@@ -198,15 +207,14 @@ class _Work(Struct, frozen=True, kw_only=True):
             look=look,
         )
 
-    def _sbom(self, image: BuiltImage) -> bytes:
-        from imagekit.sbom.sbom import catalogue_image, render
+    def _sbom(self, image: BuiltImage) -> "Sbom":
+        from imagekit.sbom.sbom import catalogue_image
 
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
         sbom = catalogue_image(image, self.recipe)
-        raw = render(sbom)
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
-        return raw
+        return sbom
 
     def _sbom_again(self, session: SigningSession) -> None:
         """Attach the SBOM again where it or its attestation was lost."""
@@ -216,10 +224,27 @@ class _Work(Struct, frozen=True, kw_only=True):
 
         self._attest_sbom(session, sbom_of_reference(session.look, session.image))
 
-    def _attest(self, session: SigningSession, built: BuiltImage, *, sbom: bytes) -> None:
+    def _needs_again(self, session: SigningSession) -> None:
+        """Attach what the image needs where it was lost, or was never said."""
+        attested = any(own.statement.predicate_type == NEEDS for own in session.own)
+        if self.recipe.needs is None or attested:
+            return
+        from imagekit.sbom.sbom import catalogue_reference
+
+        needs = complete_needs(self.recipe, catalogue_reference(session.look, session.image))
+        if needs is not None:
+            session.attach_needs(needs)
+
+    def _attest(
+        self, session: SigningSession, built: BuiltImage, *, sbom: "Sbom", needs: Needs | None
+    ) -> None:
+        from imagekit.sbom.sbom import render
+
         self.progress(Started(stage="attest"))
         began = time.monotonic()
-        self._attest_sbom(session, sbom)
+        self._attest_sbom(session, render(sbom))
+        if needs is not None:
+            session.attach_needs(needs)
         statement = provenance(
             self.recipe,
             built,
@@ -231,7 +256,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         self.progress(
             Done(
                 stage="attest",
-                summary="CycloneDX SBOM, SLSA provenance",
+                summary="CycloneDX SBOM, SLSA provenance" + (", needs" if needs else ""),
                 seconds=time.monotonic() - began,
             )
         )

@@ -15,6 +15,7 @@ from imagekit.recipe.recipe import Recipe
 from imagekit.sbom import dpkg, python, system, unmanaged
 from imagekit.sbom.contents import Component, LayerFiles, Sbom, Subject
 from imagekit.sbom.overlay import Resolver, Root, lay_over
+from imagekit.sbom.programs import programs
 
 
 def owned_files(files: LayerFiles) -> Callable[[str], bool]:
@@ -58,13 +59,13 @@ def catalogue(
     )
     fetched = unmanaged.fetched_components(sources)
     recorded = python.owned(pythons, root, resolver, wanted=root.files.keys() | foreign.keys())
-    programs, program_notes = unmanaged.program_components(
+    unowned_programs, program_notes = unmanaged.program_components(
         root,
         owned=lambda path: path in owner or path in recorded,
         fetched=frozenset(value for component in fetched for _, value in component.hashes),
     )
     unowned = {p: kind for p, kind in foreign.items() if p not in owner and p not in recorded}
-    all_components = (*system.component(os), *packages, *distributions, *fetched, *programs)
+    all_components = (*system.component(os), *packages, *distributions, *fetched, *unowned_programs)
     components = tuple(root.bounds.listed(_distinct(all_components)))
     notes = Notes()
     for note in (
@@ -76,7 +77,9 @@ def catalogue(
         *(note for layer in layers for note in layer.notes),
     ):
         notes.add(note)
-    return Sbom(subject=subject, components=components, notes=notes.all())
+    return Sbom(
+        subject=subject, components=components, notes=notes.all(), programs=programs(root.elf)
+    )
 
 
 def _not_catalogued(root: Root, foreign: Mapping[str, str]) -> list[str]:

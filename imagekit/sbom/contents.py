@@ -10,6 +10,8 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from imagekit.build.image import Origin
+from imagekit.needs.elf import ElfNotes
+from imagekit.sbom.programs import ElfNeeds
 
 
 class RegularFile(Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class LayerFiles(Struct, frozen=True, kw_only=True):
     """Folders that hide what lower layers have in them (``.wh..wh..opq``)."""
     files: Mapping[str, RegularFile] = field(default_factory=dict)
     """All regular files, where they were asked for."""
+    elf: Mapping[str, ElfNotes] = field(default_factory=dict)
+    """What ELF files say that they need, of all layers of an image."""
     notes: tuple[str, ...] = ()
     """What could not be read, for a person."""
 
@@ -125,6 +129,8 @@ class Sbom(Struct, frozen=True, kw_only=True):
     components: tuple[Component, ...]
     notes: tuple[str, ...] = ()
     """What was seen and not catalogued: an SBOM must not be silent about it."""
+    programs: ElfNeeds = ElfNeeds()
+    """What its programs need of a node."""
 
     def count(self, *kinds: Kind) -> int:
         """Return how many components are of one of the kinds."""

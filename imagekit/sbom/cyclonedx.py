@@ -66,7 +66,9 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
         DocumentError: the library refuses what the image states.
     """
     subject = _subject(sbom.subject)
-    content = hashlib.sha256(repr((tool_version, sbom)).encode("utf-8", "backslashreplace"))
+    # What the image needs of a node is no part of the document.
+    said = (tool_version, sbom.subject, sbom.components, sbom.notes)
+    content = hashlib.sha256(repr(said).encode("utf-8", "backslashreplace"))
     bom = Bom(
         serial_number=uuid5(_NAMESPACE, content.hexdigest()),
         metadata=BomMetaData(

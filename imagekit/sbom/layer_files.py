@@ -17,13 +17,13 @@ from imagekit.build.catalogued import (
     shown,
 )
 from imagekit.build.image import Origin
+from imagekit.needs.elf import HEAD, MAGIC, ElfNotes, elf_notes
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
 from imagekit.oci.tar import EntryKind, TarEntry, entries, normal_path
 from imagekit.sbom.contents import LayerFiles, RegularFile
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-_ELF = b"\x7fELF"
 _PIECE = 1 << 20
 
 
@@ -76,6 +76,7 @@ class _Reader:
         self._removed: set[str] = set()
         self._emptied: set[str] = set()
         self._files: dict[str, RegularFile] = {}
+        self._elf: dict[str, ElfNotes] = {}
 
     def take(self, entry: TarEntry) -> None:
         path = entry.path
@@ -109,6 +110,7 @@ class _Reader:
             removed=frozenset(self._removed),
             emptied=frozenset(self._emptied),
             files=MappingProxyType(self._files),
+            elf=MappingProxyType(self._elf),
             notes=(*self._notes.all(), *self._budget.notes()),
         )
 
@@ -146,6 +148,7 @@ class _Reader:
         self._documents.pop(path, None)
         self._links.pop(path, None)
         self._files.pop(path, None)
+        self._elf.pop(path, None)
 
     def _file(self, entry: TarEntry) -> None:
         rule = rule_for(entry.path)
@@ -161,8 +164,9 @@ class _Reader:
             if kept < entry.size:
                 self._notes.add(f"only the first {kept} bytes of {shown(entry.path)} were read")
             raw = self._stream.exactly(kept) if kept else b""
+            self._note_elf(entry.path, raw[:HEAD])
             self._documents[entry.path] = rule.whole(raw) if kept < entry.size else raw
-            if self._list_files and raw.startswith(_ELF) and self._budget.path(entry.path):
+            if self._list_files and raw.startswith(MAGIC) and self._budget.path(entry.path):
                 # A program is one under any name.
                 self._files[entry.path] = self._digested(entry, raw, elf=True)
             else:
@@ -173,20 +177,34 @@ class _Reader:
     def _other(self, entry: TarEntry) -> None:
         """Take a file that is no document: a program, or a sign of another package manager."""
         self._mark(entry.path)
+        head = self._head(entry)
         if self._list_files and self._budget.path(entry.path):
-            self._files[sys.intern(entry.path)] = self._listed(entry)
+            self._files[sys.intern(entry.path)] = self._listed(entry, head)
         else:
-            self._stream.skip(entry.size)
+            self._stream.skip(entry.size - len(head))
+
+    def _head(self, entry: TarEntry) -> bytes:
+        """Return the first bytes of a file: those with the notes of an ELF file."""
+        first = self._stream.exactly(min(entry.size, len(MAGIC))) if entry.size else b""
+        if first != MAGIC:
+            return first
+        head = first + self._stream.exactly(min(entry.size, HEAD) - len(first))
+        self._note_elf(entry.path, head)
+        return head
+
+    def _note_elf(self, path: str, head: bytes) -> None:
+        if head.startswith(MAGIC) and self._budget.path(path):
+            self._elf[sys.intern(path)] = elf_notes(head)
 
     def _mark(self, path: str) -> None:
         if foreign_database(path) and self._budget.marks.take() and self._budget.path(path):
             self._documents[path] = b""
 
-    def _listed(self, entry: TarEntry) -> RegularFile:
-        first = self._stream.exactly(min(entry.size, len(_ELF))) if entry.size else b""
-        if first == _ELF or entry.executable:
-            return self._digested(entry, first, elf=first == _ELF)
-        self._stream.skip(entry.size - len(first))
+    def _listed(self, entry: TarEntry, head: bytes) -> RegularFile:
+        elf = head.startswith(MAGIC)
+        if elf or entry.executable:
+            return self._digested(entry, head, elf=elf)
+        self._stream.skip(entry.size - len(head))
         return RegularFile(path=entry.path, size=entry.size)
 
     def _digested(self, entry: TarEntry, first: bytes, *, elf: bool) -> RegularFile:
@@ -211,6 +229,8 @@ class _Reader:
             self._mark(path)
             if file is not None and self._budget.path(path):
                 self._files[path] = replace(file, path=path)
+            if target in self._elf and self._budget.path(path):
+                self._elf[path] = self._elf[target]
         elif document is None or rule_for(target) is None:
             self._unreadable(path, f"a hard link to {shown(target)}")
         elif self._budget.document(path, len(document)):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
+from imagekit.needs.elf import ElfNotes
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.contents import LayerFiles, RegularFile
 
@@ -19,6 +20,7 @@ class Root(Struct, frozen=True):
     documents: dict[str, tuple[bytes, int]]
     links: dict[str, str]
     files: dict[str, tuple[RegularFile, int]]
+    elf: dict[str, ElfNotes] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
 
     def read(self, path: str) -> bytes | None:
@@ -85,6 +87,7 @@ def lay_over(layers: Sequence[LayerFiles]) -> Root:
         seen = above.below()
         root.documents.update((p, (v, number)) for p, v in layer.documents.items() if seen(p))
         root.files.update((p, (v, number)) for p, v in layer.files.items() if seen(p))
+        root.elf.update((p, v) for p, v in layer.elf.items() if seen(p))
         root.links.update((p, v) for p, v in layer.links.items() if seen(p))
         above.add(layer)
     return root
@@ -99,7 +102,7 @@ class _Above:
 
     def add(self, layer: LayerFiles) -> None:
         """Add the next layer below: what it has, a lower one does not show any more."""
-        for paths in (layer.removed, layer.links, layer.documents, layer.files):
+        for paths in (layer.removed, layer.links, layer.documents, layer.files, layer.elf):
             self._gone.update(paths)
         self._emptied |= layer.emptied
 

@@ -8,11 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct, field
 
 from imagekit.errors import IntegrityError
+from imagekit.needs.compatibility import SPEC, annotations, compatibility_yaml
+from imagekit.needs.needs import Needs
 from imagekit.oci.codec import manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import (
+    COMPATIBILITY,
     CYCLONEDX,
     EMPTY,
     EMPTY_JSON,
@@ -32,6 +35,8 @@ class Artifact(Struct, frozen=True, kw_only=True):
     media_type: str
     raw: bytes
     annotations: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    artifact_type: str = ""
+    """Empty: the media type."""
 
     def __repr__(self) -> str:
         return f"Artifact(kind={self.kind!r}, media_type={self.media_type!r})"
@@ -41,7 +46,8 @@ class Attached(Struct, frozen=True, kw_only=True):
     """An artifact that is attached to an image now."""
 
     kind: str
-    """``signature``, ``legacy signature``, ``sbom`` or the predicate type of an attestation."""
+    """``signature``, ``legacy signature``, ``sbom``, ``needs`` or the predicate type of an
+    attestation."""
     reference: PinnedReference
     new: bool
     """Whether it was written now; else it was there already and is valid."""
@@ -53,6 +59,21 @@ def sbom_artifact(sbom: bytes) -> Artifact:
     The same document gives the same manifest, so that a second time writes nothing.
     """
     return Artifact(kind="sbom", media_type=CYCLONEDX, raw=sbom)
+
+
+def needs_artifact(needs: Needs) -> Artifact:
+    """Return what an image needs of its node, where Node Feature Discovery looks for it.
+
+    Of several it takes the newest by a time in the annotations. This one states none, so that it is
+    the same for the same needs.
+    """
+    return Artifact(
+        kind="needs",
+        media_type=SPEC,
+        raw=compatibility_yaml(needs),
+        annotations=annotations(needs),
+        artifact_type=COMPATIBILITY,
+    )
 
 
 def attach(
@@ -127,7 +148,7 @@ def _stored(
             media_type=MANIFEST,
             config=_plain(config, EMPTY),
             layers=(_plain(layer, artifact.media_type),),
-            artifact_type=artifact.media_type,
+            artifact_type=artifact.artifact_type or artifact.media_type,
             subject=_plain(subject, subject.media_type),
             annotations=artifact.annotations,
         )

@@ -14,12 +14,21 @@ from msgspec.structs import replace
 
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError
+from imagekit.needs.needs import Needs
+from imagekit.needs.predicate import NEEDS, needs_predicate
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import BUNDLE, PREDICATE_TYPE, Descriptor
-from imagekit.sign.attach import Artifact, Attached, attach, attach_all, sbom_artifact
+from imagekit.sign.attach import (
+    Artifact,
+    Attached,
+    attach,
+    attach_all,
+    needs_artifact,
+    sbom_artifact,
+)
 from imagekit.sign.legacy import Merged, SignedLayers, merge, signed_layers
 from imagekit.sign.own import OwnStatement, own_statements
 from imagekit.sign.provenance import same_build
@@ -58,7 +67,7 @@ def subjects(image: PinnedReference, tags: Sequence[str]) -> tuple[StatementSubj
 class SigningSession:
     """Signs one image: what is attached is read once, and what is added is written at once.
 
-    ``sign``, ``attest`` and ``attach_sbom`` read and sign, which may fail, and write nothing.
+    ``sign``, ``attest`` and those that attach read and sign, which may fail, and write nothing.
 
     Args:
         writer: where the image is.
@@ -141,6 +150,21 @@ class SigningSession:
     def attach_sbom(self, sbom: bytes) -> None:
         """Attach a CycloneDX document as an artifact of its own."""
         self._added.append(sbom_artifact(sbom))
+
+    def attach_needs(self, needs: Needs) -> None:
+        """Attach what the image needs of its node, and attest to it.
+
+        Raises:
+            RegistryError: the registry refused or did not answer.
+        """
+        self._added.append(needs_artifact(needs))
+        self.attest(
+            Statement(
+                subjects=subjects(self.image, ()),
+                predicate_type=NEEDS,
+                predicate=needs_predicate(needs),
+            )
+        )
 
     def keep(self, kind: str, reference: PinnedReference) -> None:
         """Count an artifact that is there already as one that was to be added."""

@@ -75,11 +75,17 @@ tags: {{immutable: ["{{version}}"], moving: [latest]}}
 """
 
 
-def built_recipe(folder: Path, version: str) -> tuple[Recipe, BuiltImage]:
-    """Return a recipe of a version, and an image that stands for what is built of it."""
+def built_recipe(folder: Path, version: str, *, more: str = "") -> tuple[Recipe, BuiltImage]:
+    """Return a recipe of a version, and an image that stands for what is built of it.
+
+    Args:
+        folder: where both are made.
+        version: of both.
+        more: further lines of the recipe.
+    """
     place = folder / version
     place.mkdir(exist_ok=True)
-    (place / "recipe.yaml").write_text(RECIPE.format(version=version))
+    (place / "recipe.yaml").write_text(RECIPE.format(version=version) + more)
     (place / "hello.txt").write_text("hello\n")
     built = built_image(folder / "built" / version, version)
     return load(place), replace(built, version=version)

@@ -1,5 +1,7 @@
 """Build a recipe, run its tests, and put the image into the local image store.
 
+Where the image contradicts what the recipe says of its `needs`, that is an error, too.
+
 Prints the image's reference, which every other command takes:
 
   imagekit build recipes/hello-mpi
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
     from imagekit.check.check import build_tested
     from imagekit.recipe import Recipes
+    from imagekit.sbom.complete_needs import check_needs
 
     began = time.monotonic()
     recipes = Recipes(arguments.recipes)
@@ -75,6 +78,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     tell_bases(bases, console)
     options = build_options(arguments, recipes, registry_of(arguments))
     image = build_tested(recipe, progress=console.progress, options=options)
+    check_needs(image, recipe, progress=console.progress)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"
     console.result(
         reference,

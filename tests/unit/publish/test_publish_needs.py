@@ -1,0 +1,172 @@
+"""What an image needs of its node is published with it: for others to find, and signed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imagekit.errors import RecipeError
+from imagekit.needs.compatibility import SPEC, compatibility
+from imagekit.needs.needs import Kernel, Needs
+from imagekit.needs.predicate import NEEDS, parse_needs
+from imagekit.oci.codec import parse_manifest
+from imagekit.oci.destination import Destination
+from imagekit.oci.reference import Repository
+from imagekit.oci.types import COMPATIBILITY, EMPTY, Descriptor, Manifest
+from imagekit.publish.publish import publish
+from imagekit.publish.published import PublishedImage
+from imagekit.sbom.contents import Sbom
+from imagekit.sign.own import own_statements
+from tests.support.built import built_recipe
+from tests.support.counting import CountingRegistry
+from tests.support.fakes import FixedClock, MemorySigner
+
+REPOSITORY = Repository("r.site", "apps/hello")
+SAID = 'needs: {cpu: x86-64-v3, kernel: {minimum: "5.15"}}\n'
+WANTED = Needs(cpu="x86-64-v3", kernel=Kernel(minimum="5.15"))
+Publish = Callable[..., PublishedImage]
+
+
+@pytest.fixture
+def signer() -> MemorySigner:
+    """Who publishes."""
+    return MemorySigner()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
+    """Publishes a recipe with one key."""
+
+    def publish_it(registry: CountingRegistry, more: str = SAID) -> PublishedImage:
+        recipe, built = built_recipe(tmp_path, "1.0", more=more)
+        monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
+        return publish(
+            recipe,
+            to=Destination("r.site", "apps"),
+            signer=signer,
+            writer=registry,
+            clock=FixedClock(),
+        )
+
+    return publish_it
+
+
+def artifact(registry: CountingRegistry, image: PublishedImage) -> tuple[Descriptor, Manifest]:
+    """Return the artifact of Node Feature Discovery, as it is listed and as it is."""
+    (listed,) = [
+        entry
+        for entry in registry.referrers(image.reference)
+        if entry.artifact_type == COMPATIBILITY
+    ]
+    raw = registry.manifest(image.reference.with_digest(listed.digest))
+    manifest = parse_manifest(raw.raw, raw.media_type)
+    assert isinstance(manifest, Manifest)
+    return listed, manifest
+
+
+def test_the_artifact_is_that_of_node_feature_discovery(run: Publish) -> None:
+    """Its type, an empty configuration, one layer of YAML, and the image as its subject."""
+    registry = CountingRegistry()
+
+    image = run(registry)
+
+    _, manifest = artifact(registry, image)
+    (layer,) = manifest.layers
+    raw = registry.blob(REPOSITORY, layer, limit=1 << 20)
+    assert manifest.artifact_type == COMPATIBILITY
+    assert manifest.config.media_type == EMPTY
+    assert manifest.subject is not None
+    assert manifest.subject.digest == image.reference.digest
+    assert layer.media_type == SPEC
+    assert yaml.safe_load(raw) == compatibility(WANTED)
+    assert manifest.annotations == {"io.archspec.cpu.target": "x86_64_v3"}
+
+
+def test_it_is_signed_as_the_sbom_is(run: Publish, signer: MemorySigner) -> None:
+    """By a statement about the image."""
+    registry = CountingRegistry()
+
+    image = run(registry)
+
+    (signed,) = [
+        own.statement
+        for own in own_statements(registry, image.reference, signer)
+        if own.statement.predicate_type == NEEDS
+    ]
+    assert parse_needs(signed.predicate) == WANTED
+    assert "needs" in image.written
+
+
+def test_a_second_publish_writes_nothing(run: Publish) -> None:
+    """The same needs are the same bytes."""
+    registry = CountingRegistry()
+    run(registry)
+
+    assert run(registry).status == "unchanged"
+
+
+def test_what_was_lost_is_attached_again(run: Publish, signer: MemorySigner) -> None:
+    """It is made of the recipe and of the image that is there."""
+    registry = CountingRegistry()
+    image = run(registry)
+    listed, _ = artifact(registry, image)
+    (statement,) = [
+        own.reference
+        for own in own_statements(registry, image.reference, signer)
+        if own.statement.predicate_type == NEEDS
+    ]
+    for digest in (listed.digest, statement.digest):
+        del registry.manifests[REPOSITORY.name, digest]
+
+    assert run(registry).status == "completed"
+    artifact(registry, image)
+
+
+def test_a_recipe_without_needs_attaches_none(run: Publish) -> None:
+    """Nobody asked for it."""
+    registry = CountingRegistry()
+
+    image = run(registry, more="")
+
+    assert "needs" not in image.written
+    assert NEEDS not in image.written
+
+
+def test_a_contradiction_pushes_nothing(run: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found before the first byte is sent."""
+
+    def refuse(*_: object) -> Needs:
+        raise RecipeError("said otherwise", code="recipe/needs-contradiction")
+
+    monkeypatch.setattr("imagekit.publish.publish.complete_needs", refuse)
+    registry = CountingRegistry()
+
+    with pytest.raises(RecipeError):
+        run(registry)
+
+    assert registry.writes == []
+
+
+def test_the_statement_is_completed_by_the_image(
+    run: Publish, signer: MemorySigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is signed is what the recipe and the image's files say together."""
+    seen: list[Sbom] = []
+
+    def complete(_: object, sbom: Sbom) -> Needs:
+        seen.append(sbom)
+        return Needs(cuda="12.0")
+
+    monkeypatch.setattr("imagekit.publish.publish.complete_needs", complete)
+    registry = CountingRegistry()
+
+    image = run(registry, more="needs: {}\n")
+
+    signed = [
+        parse_needs(own.statement.predicate)
+        for own in own_statements(registry, image.reference, signer)
+        if own.statement.predicate_type == NEEDS
+    ]
+    assert signed == [Needs(cuda="12.0")]
+    assert [component.name for component in seen[0].components] == ["a"]
