@@ -26,6 +26,7 @@ COMMANDS = {
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
     "schema": "print the JSON Schema of recipes, policies and their like",
+    "node": "compare this node with what an image needs of it",
     "trust": "send this host's engines to the gate, and undo that",
     "doctor": "show what this host can do, and the remedy for what it cannot",
 }

@@ -1,6 +1,6 @@
 """A node as an image sees it, and what of an image's needs it lacks. Without I/O."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -27,10 +27,6 @@ class Node(Struct, frozen=True, kw_only=True):
     """How Slurm's srun wires ranks up; None where there is no Slurm."""
 
 
-ReadNode = Callable[[], Node]
-"""Looks at the node; called only where something is needed of it."""
-
-
 class Lack(Struct, frozen=True, kw_only=True):
     """One need that the node does not meet."""
 
@@ -38,6 +34,10 @@ class Lack(Struct, frozen=True, kw_only=True):
     """As the recipe has it: ``cpu``, ``kernel.minimum``."""
     message: str
     hint: str
+
+
+FindLacks = Callable[[Needs], Sequence[Lack]]
+"""Compares what a signed statement says with one node; called only where something asks for it."""
 
 
 def lacks(needs: Needs, node: Node) -> tuple[Lack, ...]:

@@ -6,6 +6,7 @@ v1alpha1). Only features and operators of every version of it are used. What it 
 stands in annotations: those of supercontainers' compspec and archspec, and CDI's.
 """
 
+import json
 from collections.abc import Iterator
 
 from imagekit.needs.needs import Needs, flags_of, numbers
@@ -33,11 +34,11 @@ def compatibility(needs: Needs) -> dict[str, object]:
 
 
 def compatibility_yaml(needs: Needs) -> bytes:
-    """Return the bytes of the document: the same for the same needs."""
-    import yaml
+    """Return the bytes of the document: the same for the same needs.
 
-    text: str = yaml.safe_dump(compatibility(needs), sort_keys=False, allow_unicode=False)
-    return text.encode()
+    They are JSON, which is YAML (YAML 1.2, section 1.2), so that every reader takes them alike.
+    """
+    return json.dumps(compatibility(needs), indent=1).encode() + b"\n"
 
 
 def annotations(needs: Needs) -> dict[str, str]:

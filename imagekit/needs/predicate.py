@@ -13,8 +13,6 @@ from imagekit.errors import DocumentError
 from imagekit.needs.compatibility import annotations, compatibility
 from imagekit.needs.needs import Needs
 
-NEEDS = "https://imagekit.dev/needs/v1"
-"""The predicate type; as of releases, a TypeURI that need not lead anywhere."""
 _SHOWN = 200
 
 

@@ -5,6 +5,7 @@ What must hold (for summaries: SLSA VSA, "How to verify"):
 1. The policy has a rule for the image, has not expired, and denies neither digest nor signer.
 2. The rule relies on verification summaries: ``proof: vsa``, or an attestation of type ``vsa``; it
    lists the verifiers, and whose signatures count.
+   It does not say ``needs: checked``, which no receipt answers.
 3. The receipt is signed by one of these, is about this image and its name, says PASSED, and is of
    a listed verifier and policy, with all levels, and young enough.
 4. The staged bytes are those that it was signed for.
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from imagekit.oci.digest import Digest
 from imagekit.offline.stage_target import Receipt
 from imagekit.policy.authorities import CLOCK_SKEW
-from imagekit.policy.condition import VsaCondition
+from imagekit.policy.condition import NeedsCondition, VsaCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.force import rule_in_force
 from imagekit.policy.now import Now
@@ -108,6 +109,17 @@ def _findings(
             f"the rule {rule.glob} relies on no verifier's receipts",
             hint="write for nodes: proof: vsa, vsa: {verifierIds: [URI], maxAge: 30d}, and as "
             "authorities the keys that sign receipts",
+        )
+        return
+    if any(isinstance(required.condition, NeedsCondition) for required in rule.attestations):
+        # Skipped in silence, the rule would promise what nobody does.
+        yield error(
+            "needs",
+            "MISSING_ATTESTATION",
+            f"the rule {rule.glob} says needs: checked, and a receipt does not say what the image "
+            "needs of this node",
+            hint="take it out of the rule for staged images, and compare the image where its "
+            "statement is: imagekit node check REFERENCE",
         )
         return
     evidence = _evidence(raw, receipt, rule, demand=demand, context=context)

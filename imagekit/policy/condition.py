@@ -71,4 +71,13 @@ class VsaCondition(Struct, frozen=True, kw_only=True):
     max_age: timedelta | None = None
 
 
-Condition = SbomCondition | ProvenanceCondition | VulnerabilityCondition | VsaCondition
+class NeedsCondition(Struct, frozen=True, kw_only=True):
+    """The node that is to run the image has what the image needs of it.
+
+    Where a verdict is for no node, as a gate's, what the image needs must be said all the same.
+    """
+
+
+Condition = (
+    SbomCondition | ProvenanceCondition | VulnerabilityCondition | VsaCondition | NeedsCondition
+)

@@ -36,7 +36,6 @@ from imagekit.check.check import build_tested
 from imagekit.clock import Clock
 from imagekit.errors import InputError
 from imagekit.needs.needs import Needs
-from imagekit.needs.predicate import NEEDS
 from imagekit.oci.destination import Destination
 from imagekit.oci.location import LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
@@ -55,7 +54,7 @@ from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence
 from imagekit.sign.signing import LEGACY, SigningSession, subjects
-from imagekit.signatures.intoto import CYCLONEDX, Statement
+from imagekit.signatures.intoto import CYCLONEDX, NEEDS, Statement
 from imagekit.signatures.ports import Signer
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.ports import RollbackStore

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from imagekit.clock import Clock
 from imagekit.errors import DocumentError
 from imagekit.needs.needs import Needs
-from imagekit.needs.predicate import NEEDS, needs_predicate
+from imagekit.needs.predicate import needs_predicate
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryWriter
@@ -35,6 +35,7 @@ from imagekit.sign.provenance import same_build
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import (
     COSIGN_SIGN,
+    NEEDS,
     SLSA_PROVENANCE,
     Statement,
     StatementSubject,

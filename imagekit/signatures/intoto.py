@@ -18,6 +18,8 @@ COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 CYCLONEDX = "https://cyclonedx.org/bom"
 SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 VSA = "https://slsa.dev/verification_summary/v1"
+NEEDS = "https://imagekit.dev/needs/v1"
+"""What an image needs of its node; a TypeURI that need not lead anywhere, as those of releases."""
 SHORT_TYPES: Mapping[str, str] = MappingProxyType(
     {
         "cyclonedx": CYCLONEDX,

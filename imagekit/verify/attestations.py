@@ -9,10 +9,10 @@ An older one that does not meet a condition denies nothing, since a registry tha
 hide it: what is hidden must not make an image acceptable.
 """
 
-from imagekit.policy.condition import Condition
+from imagekit.policy.condition import Condition, NeedsCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.ruleset import Proof, RequiredAttestation
-from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.intoto import CYCLONEDX, NEEDS, SLSA_PROVENANCE
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.evidence import Evidence
@@ -21,7 +21,7 @@ from imagekit.verify.signatures import name_fault
 
 _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
 """What makes ``imagekit sign`` attest each type; of others imagekit makes none."""
-_CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance"}
+_CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance", NEEDS: "needs"}
 
 
 def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestation) -> Finding:
@@ -39,9 +39,18 @@ def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestati
             continue
         fault = _fault(image_evidence, evidence, required)
         if fault is None:
-            return ok(check, f"{required.type}, signed by {image_evidence.signer(evidence)}")
+            passed = _passed(image_evidence, required)
+            return ok(check, f"{passed}, signed by {image_evidence.signer(evidence)}")
         refusals.append(fault)
     return _missing(image_evidence, required, refusals, check=check)
+
+
+def _passed(image_evidence: ImageEvidence, required: RequiredAttestation) -> str:
+    if not isinstance(required.condition, NeedsCondition):
+        return required.type
+    if image_evidence.find_lacks is None:
+        return "what the image needs of a node, which is compared where it runs"
+    return "what the image needs, and this node has it"
 
 
 def _missing(
@@ -54,9 +63,12 @@ def _missing(
     names = ", ".join(authority.name for authority in required.authorities)
     wants = f"the policy wants an attestation of type {required.type} signed by {names}"
     makes = _MAKES.get(required.predicate_type)
+    published = required.predicate_type == NEEDS
     hint = (
         f"publish again with imagekit, or: {image_evidence.remedy}{makes}"
         if makes is not None
+        else "add `needs: {}` to its recipe, or what it needs there, and publish it again"
+        if published
         else f"let one of them attest it, for example by: cosign attest --type {required.type}"
     )
     if image_evidence.is_index and required.predicate_type == CYCLONEDX:
@@ -97,7 +109,10 @@ def _condition_fault(
     if condition is None:
         return None
     question = ConditionContext(
-        image=image_evidence.image, rule=image_evidence.rule, now=image_evidence.now
+        image=image_evidence.image,
+        rule=image_evidence.rule,
+        now=image_evidence.now,
+        find_lacks=image_evidence.find_lacks,
     )
     return condition_fault(condition, evidence.predicate, question)
 

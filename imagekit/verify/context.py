@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -11,6 +12,9 @@ from imagekit.signatures.ports import CertificateVerifier
 from imagekit.verify.image_evidence import ImageEvidence
 from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import NoRollbackStore
+
+if TYPE_CHECKING:
+    from imagekit.needs.compare import FindLacks
 
 
 class VerifyContext(Struct, frozen=True, kw_only=True):
@@ -28,6 +32,9 @@ class VerifyContext(Struct, frozen=True, kw_only=True):
     """What was seen before; without it a rule that wants ``monotonic`` says so."""
     watch: Callable[[ImageEvidence], None] | None = None
     """Is shown each manifest or index with what was found beside it: see ``account``."""
+    find_lacks: "FindLacks | None" = None
+    """Compares the node that is to run the image with what it needs; None where there is none, as
+    at a gate."""
     horizon: datetime | None = None
     """How far ahead the end of the verdict is looked for: see ``Now``."""
     at_once: int = 1

@@ -217,6 +217,7 @@ class ImageEvaluation(Struct, frozen=True, kw_only=True):
             attachments=attachments,
             results=verify_candidates(attachments.candidates, trusted),
             now=self.now,
+            find_lacks=self.context.find_lacks,
         )
 
     def _warned(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -1,6 +1,7 @@
 """All that a decision is made from, and the words that findings share."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,6 +16,9 @@ from imagekit.verify.candidates import CandidateResult
 from imagekit.verify.evidence import Attachments, Evidence, Form
 from imagekit.verify.signer_trust import counting, name_of
 
+if TYPE_CHECKING:
+    from imagekit.needs.compare import FindLacks
+
 SHOWN = 3
 """How many of many things a message names."""
 
@@ -27,6 +31,7 @@ _NEAREST = (
     "NO_TLOG_ENTRY",
     # What a predicate says and a condition does not allow: it was signed by the right ones.
     "VERIFICATION_FAILED",
+    "NODE_LACKS",
     "PACKAGE_DENIED",
     "LICENSE_DENIED",
     "LICENSE_NOT_ALLOWED",
@@ -70,6 +75,8 @@ class ImageEvidence(Struct, frozen=True, kw_only=True):
     results: tuple[CandidateResult, ...]
     now: Now
     is_index: bool = False
+    find_lacks: "FindLacks | None" = None
+    """See ``VerifyContext``."""
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -21,6 +22,9 @@ from imagekit.verify.parallel import in_order
 from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import users_store
 from imagekit.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from imagekit.needs.compare import FindLacks
 
 MAX_REFERENCES = 10_000
 _IMAGES = 16
@@ -51,6 +55,7 @@ class Verifier:
         clock: the time; the system's where it is left out.
         memory: what was seen before; the user's where it is left out.
         certificates: verifies keyless signatures; one of its own where it is left out.
+        find_lacks: compares the node that is to run the images; none is where it is left out.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Verifier:
         clock: Clock | None = None,
         memory: RollbackStore | None = None,
         certificates: CertificateVerifier | None = None,
+        find_lacks: "FindLacks | None" = None,
     ) -> None:
         self._policy = policy
         self._options = options or RegistryOptions()
@@ -71,6 +77,7 @@ class Verifier:
         self._clock = clock or SystemClock()
         self._memory = memory or users_store()
         self._certificates = certificates or _certificates(policy, self._clock)
+        self._find_lacks = find_lacks
 
     def reading(self, reader: RegistryReader) -> "Verifier":
         """Return a verifier that judges alike, and reads images elsewhere."""
@@ -80,6 +87,7 @@ class Verifier:
             clock=self._clock,
             memory=self._memory,
             certificates=self._certificates,
+            find_lacks=self._find_lacks,
         )
 
     def verify(self, reference: LocatedReference | Reference | str) -> Verdict:
@@ -115,6 +123,7 @@ class Verifier:
             location=wanted.location,
             certificates=self._certificates,
             memory=self._memory,
+            find_lacks=self._find_lacks,
             # A layout answers at once; threads would only cost.
             at_once=at_once if wanted.location.is_remote else 1,
         )
@@ -141,6 +150,7 @@ def verify(
     clock: Clock | None = None,
     memory: RollbackStore | None = None,
     certificates: CertificateVerifier | None = None,
+    find_lacks: "FindLacks | None" = None,
 ) -> Verdict:
     """Judge an image by a policy. Nothing is pulled, and no signature service is asked.
 
@@ -155,6 +165,7 @@ def verify(
         memory: what was seen before; the user's where it is left out.
         certificates: verifies keyless signatures; who judges often keeps one, as each reads its
             trust roots anew.
+        find_lacks: compares the node that is to run the image; none is where it is left out.
 
     Returns:
         The verdict. Use ``verdict.digest`` and not the tag for all that follows.
@@ -170,6 +181,7 @@ def verify(
         clock=clock,
         memory=memory,
         certificates=certificates,
+        find_lacks=find_lacks,
     )
     return verifier.verify(reference)
 

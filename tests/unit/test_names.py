@@ -9,6 +9,7 @@ _NEEDED = {
     "authority",
     # A module of verify/conditions is called by the word of the policy that it judges.
     "licences",
+    "needs",
     "packages",
     "provenance",
     "sbom",

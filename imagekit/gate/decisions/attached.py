@@ -23,11 +23,13 @@ from msgspec import Struct
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError
 from imagekit.gate.decisions.decision import Decision, DecisionClosure
+from imagekit.needs.compatibility import SPEC
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LocatedReference
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import (
+    COMPATIBILITY,
     CYCLONEDX,
     EMPTY,
     EMPTY_JSON,
@@ -54,14 +56,18 @@ PROOFS = {
     "application/spdx+json": "spdxVersion",
     # So by ``cosign attach sbom``; the specification of SBOMs has no word for JSON.
     "text/spdx+json": "spdxVersion",
+    # As imagekit writes it: JSON, which is YAML.
+    SPEC: "compatibilities",
 }
 """What is served as a proof, and the key that every document of the type has."""
-# Types that cosign gives to the whole artifact only; its configuration may be of them, too.
+# Types that cosign and Node Feature Discovery give to the whole artifact only; its configuration
+# may be of them, too.
 _ARTIFACTS = frozenset(
     {
         "application/vnd.dev.cosign.artifact.sig.v1+json",
         "application/vnd.dev.cosign.artifact.att.v1+json",
         "application/vnd.dev.cosign.artifact.sbom.v1+json",
+        COMPATIBILITY,
     }
 )
 _SUM = slice(148, 156)

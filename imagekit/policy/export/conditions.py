@@ -6,6 +6,7 @@ from typing import assert_never
 
 from imagekit.policy.condition import (
     Condition,
+    NeedsCondition,
     ProvenanceCondition,
     SbomCondition,
     VsaCondition,
@@ -24,6 +25,8 @@ def say(condition: Condition) -> tuple[str, ...]:
             return tuple(_vulnerabilities(condition))
         case VsaCondition():
             return tuple(_summary(condition))
+        case NeedsCondition():
+            return ("the node that is to run the image has what it says that it needs",)
     assert_never(condition)
 
 

@@ -8,7 +8,7 @@ from imagekit.documents.report import Report, did_you_mean, shown
 from imagekit.documents.scalars import LINES, Boolean, ByKind, Choice, Integer, ListOf, Text
 from imagekit.documents.shape import Record, Values, item
 from imagekit.errors import PolicyError
-from imagekit.policy.condition import VsaCondition
+from imagekit.policy.condition import NeedsCondition, VsaCondition
 from imagekit.policy.glob import host_fault
 from imagekit.policy.ruleset import (
     Expression,
@@ -33,7 +33,7 @@ from imagekit.policy.schema.single_values import (
     repeated,
 )
 from imagekit.signatures.authority import Authority, Need
-from imagekit.signatures.intoto import full_type
+from imagekit.signatures.intoto import NEEDS, full_type
 
 _MAX_EXPRESSION = 4096
 _MODES = ("enforce", "warn")
@@ -348,7 +348,10 @@ def _rule(values: Values) -> RuleDraft:
         expressions=values["expressions"],
         warn_until=until,
     )
-    return RuleDraft(rule, values["authorities"], values["attestations"], values.value("match"))
+    attestations = values["attestations"]
+    if values["needs"] is not None:
+        attestations += (AttestationDraft(NEEDS, None, NeedsCondition()),)
+    return RuleDraft(rule, values["authorities"], attestations, values.value("match"))
 
 
 IMAGE: Record[RuleDraft] = Record(
@@ -384,6 +387,11 @@ IMAGE: Record[RuleDraft] = Record(
             ListOf(ATTESTATION, min_items=1, max_items=MAX_AUTHORITIES),
             "what else must be there, signed: SBOM, provenance, ...",
             default=(),
+        ),
+        "needs": item(
+            Choice("whether", ("checked",)),
+            "checked: the image must say, signed, what it needs of its node, and a node that lacks "
+            "some of it does not run it",
         ),
         "freshness": item(_FRESHNESS, "how old an image may be, and whether its tag may go back"),
         "platforms": item(_PLATFORMS, "which platforms there must be, and what is signed of them"),

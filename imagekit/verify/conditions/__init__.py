@@ -11,7 +11,7 @@ None. What must hold of all of them:
 """
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.reference import PinnedReference
 from imagekit.policy.condition import (
     Condition,
+    NeedsCondition,
     ProvenanceCondition,
     SbomCondition,
     VsaCondition,
@@ -28,13 +29,18 @@ from imagekit.policy.now import Now
 from imagekit.policy.ruleset import ImageRule
 from imagekit.signatures.results import Refusal
 
+if TYPE_CHECKING:
+    from imagekit.needs.compare import FindLacks
+
 
 class ConditionContext(Struct, frozen=True, kw_only=True):
-    """What a condition is judged for: the image, the rule and the time."""
+    """What a condition is judged for: the image, the rule, the time and the node."""
 
     image: PinnedReference
     rule: ImageRule
     now: Now
+    find_lacks: "FindLacks | None" = None
+    """Compares the node that is to run the image; None where the verdict is for none."""
 
 
 def condition_fault(
@@ -76,4 +82,8 @@ def _check(
             return check_summary(
                 predicate, condition, image=question.image, rule=question.rule, now=question.now
             )
+        case NeedsCondition():
+            from imagekit.verify.conditions.needs import check_needs
+
+            return check_needs(predicate, question.find_lacks)
     assert_never(condition)

@@ -19,6 +19,7 @@ version: 1.0.0
 base: scratch
 steps:
   - copy: {from: hello.txt, to: /hello.txt}
+needs: {kernel: {minimum: "3.2"}}
 tags: {immutable: ["{version}"], moving: [latest]}
 """
 IMAGE = "oci:images:hello:1.0.0"
@@ -53,6 +54,7 @@ CASES = {
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],
     "verify": ["verify", IMAGE, "--policy", "policy.yaml"],
     "run --dry-run": ["run", IMAGE, "--policy", "policy.yaml", "--dry-run"],
+    "node check": ["node", "check", IMAGE, "--policy", "policy.yaml"],
     "inspect": ["inspect", IMAGE],
     "key generate": ["key", "generate", "--out", "new"],
     "key show": ["key", "show", "imagekit.pub"],

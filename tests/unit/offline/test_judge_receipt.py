@@ -12,7 +12,7 @@ from imagekit.oci.reference import PinnedReference, Reference, parse_reference
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.receipt import claimed, receipt_statement
 from imagekit.offline.stage_target import STAGED, StageKind
-from imagekit.policy.condition import VsaCondition
+from imagekit.policy.condition import NeedsCondition, VsaCondition
 from imagekit.policy.findings import Finding
 from imagekit.policy.ruleset import (
     Deny,
@@ -26,6 +26,7 @@ from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import parse_bundle
 from imagekit.signatures.intoto import (
     COSIGN_SIGN,
+    NEEDS,
     VSA,
     Statement,
     StatementSubject,
@@ -241,6 +242,16 @@ def test_a_rule_that_relies_on_nobody_allows_nothing() -> None:
 def test_a_threshold_that_one_receipt_cannot_reach_allows_nothing() -> None:
     """One bundle has one signer."""
     assert _codes(_judged(policy=_policy(threshold=2))) == ["NO_VERIFIER"]
+
+
+def test_a_rule_that_compares_nodes_allows_nothing() -> None:
+    """A receipt does not say what the image needs, and the rule is not skipped in silence."""
+    authority = Authority(name="staging", key=SIGNER.public_key)
+    wanted = RequiredAttestation(
+        type=NEEDS, predicate_type=NEEDS, authorities=(authority,), condition=NeedsCondition()
+    )
+
+    assert _codes(_judged(policy=_policy(attestations=(wanted,)))) == ["MISSING_ATTESTATION"]
 
 
 def test_receipts_may_be_wanted_as_attestations() -> None:

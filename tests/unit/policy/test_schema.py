@@ -14,6 +14,7 @@ from imagekit.documents.shape import STRUCTURAL
 from imagekit.errors import PolicyError
 from imagekit.oci.digest import Digest
 from imagekit.policy.condition import (
+    NeedsCondition,
     PackageRange,
     ProvenanceCondition,
     SbomCondition,
@@ -34,6 +35,7 @@ from imagekit.policy.ruleset import (
 )
 from imagekit.policy.schema import policy_schema
 from imagekit.signatures.authority import Identity, Need, Pattern
+from imagekit.signatures.intoto import NEEDS
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
 
@@ -79,6 +81,21 @@ def _faults(document: object, folder: Path | None = None) -> list[str]:
         assert each.source, each
         assert each.hint or each.code.removeprefix("policy/") in STRUCTURAL, each
     return [each.code.removeprefix("policy/") for each in caught.value.diagnostics]
+
+
+def test_needs_are_an_attestation_by_the_rules_authorities() -> None:
+    """The word asks for the statement, and for the comparison."""
+    (rule,) = _parse(_document(needs="checked")).images
+
+    (required,) = rule.attestations
+    assert (required.type, required.authorities) == (NEEDS, rule.authorities)
+    assert isinstance(required.condition, NeedsCondition)
+
+
+@pytest.mark.parametrize("word", ["stated", "required", True])
+def test_needs_are_checked_or_not_named(word: object) -> None:
+    """There is one word."""
+    assert len(_faults(_document(needs=word))) == 1
 
 
 def test_keyless_authority(folder: Path) -> None:

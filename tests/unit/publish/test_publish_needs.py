@@ -9,7 +9,7 @@ import yaml
 from imagekit.errors import RecipeError
 from imagekit.needs.compatibility import SPEC, compatibility
 from imagekit.needs.needs import Kernel, Needs
-from imagekit.needs.predicate import NEEDS, parse_needs
+from imagekit.needs.predicate import parse_needs
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import Repository
@@ -18,6 +18,7 @@ from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.sbom.contents import Sbom
 from imagekit.sign.own import own_statements
+from imagekit.signatures.intoto import NEEDS
 from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
 from tests.support.fakes import FixedClock, MemorySigner

@@ -4,6 +4,8 @@ import gzip
 import io
 import tarfile
 
+from imagekit.needs.elf import HEAD, elf_notes
+from imagekit.needs.needs import CPU_LEVELS
 from imagekit.oci.layer_stream import Stream
 from imagekit.oci.tar import EntryKind, entries
 from imagekit.sbom.catalogue import catalogue, owned_files
@@ -11,6 +13,7 @@ from imagekit.sbom.contents import LayerFiles, Subject
 from imagekit.sbom.cyclonedx import cyclonedx_json
 from imagekit.sbom.layer_files import read_layer
 from tests.attacks.fuzz.target import BrokenRuleError, Target, same
+from tests.support.elf import abi_tag, elf, isa_needed
 
 _LIMIT = 8 << 20
 _STATUS = b"""\
@@ -76,6 +79,11 @@ def _layer(raw: bytes) -> None:
     whole = read_layer([raw], layer="sha256:x", list_files=True, limit=_LIMIT)
     same(read_layer(pieces, layer="sha256:x", list_files=True, limit=_LIMIT), whole)
     _sbom(whole)
+
+
+def _elf(raw: bytes) -> None:
+    if not 0 <= elf_notes(raw[:HEAD]).level <= len(CPU_LEVELS):
+        raise BrokenRuleError("a level that there is not")
 
 
 def _gzip(raw: bytes) -> None:
@@ -169,6 +177,9 @@ TARGETS = {
             gzip.compress(_ARCHIVES[0][:700]) + gzip.compress(_ARCHIVES[0][700:]) + bytes(100),
             _ARCHIVES[0],
         ),
+    ),
+    "elf": Target(
+        check=_elf, seeds=(elf(isa_needed(7), abi_tag(5, 10, 0)), elf(abi_tag(3, 2, 0), machine=3))
     ),
     "dpkg": Target(
         check=_dpkg,

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, PolicyError
+from imagekit.needs.compare import Node, lacks
+from imagekit.needs.predicate import needs_predicate, parse_needs
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.policy.cel import compiled, evaluate
@@ -24,6 +26,7 @@ from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.conditions.images import image_named
 from imagekit.verify.conditions.licences import covered, named_in
 from tests.attacks.fuzz.target import Target, documents, same, texts
+from tests.support.needs import ALL
 from tests.support.signed import NOW
 
 _PURL = "pkg:deb/debian/openssl@3.0.14-1?arch=amd64&upstream=openssl%403.0"
@@ -104,6 +107,13 @@ def _condition(condition: Condition) -> Callable[[bytes], None]:
     return check
 
 
+def _needs(raw: bytes) -> None:
+    """Hold that what was read can be written again, and compared without an error."""
+    needs = parse_needs(strictjson.loads_object(raw, what="the predicate"))
+    same(parse_needs(needs_predicate(needs)), needs)
+    lacks(needs, Node(machine="x86_64", kernel="6.1"))
+
+
 def _summary(raw: bytes) -> None:
     summary = parse_summary(strictjson.loads_object(raw, what="the predicate"))
     same(parse_summary(summary_predicate(summary)), summary)
@@ -172,6 +182,7 @@ TARGETS = {
         seeds=documents(_VSA),
         json=True,
     ),
+    "needs": Target(check=_needs, seeds=documents(needs_predicate(ALL)), json=True),
     "summary": Target(check=_summary, seeds=documents(_VSA), json=True),
     "licence": Target(check=_licence, seeds=texts("MIT OR (Zlib AND X WITH Y)", "GPL-2.0+", "(((")),
     "image-uri": Target(

@@ -5,7 +5,17 @@ from pathlib import Path
 from imagekit.gate.decisions import attached
 from imagekit.gate.decisions.attached import ClaimedProof, is_genuine, proof_of
 from imagekit.oci.digest import Digest
-from imagekit.oci.types import CYCLONEDX, EMPTY, EMPTY_JSON, MANIFEST, Descriptor, RawManifest
+from imagekit.oci.types import (
+    COMPATIBILITY,
+    CYCLONEDX,
+    EMPTY,
+    EMPTY_JSON,
+    MANIFEST,
+    Descriptor,
+    RawManifest,
+)
+from imagekit.sign.attach import attach, needs_artifact
+from tests.support.needs import ALL
 from tests.support.signed import signed_world
 
 _DOCS = Path(__file__).parents[4] / "docs" / "gate.md"
@@ -26,6 +36,27 @@ def test_own_proofs_are_genuine() -> None:
         assert is_genuine(
             proof, lambda one: world.registry.blob(world.repository, one, limit=1 << 20)
         )
+
+
+def test_needs_for_other_programs_are_a_proof() -> None:
+    """Node Feature Discovery asks the gate for them as it asks a registry."""
+    world = signed_world()
+    attach(
+        world.registry,
+        world.image,
+        manifest=world.registry.manifest(world.image).descriptor,
+        artifact=needs_artifact(ALL),
+    )
+    (listed,) = [
+        each
+        for each in world.registry.referrers(world.image)
+        if each.artifact_type == COMPATIBILITY
+    ]
+
+    proof = proof_of(world.registry.manifest(world.image.with_digest(listed.digest)))
+
+    assert proof is not None
+    assert is_genuine(proof, lambda one: world.registry.blob(world.repository, one, limit=1 << 20))
 
 
 def test_image_is_no_proof() -> None:
