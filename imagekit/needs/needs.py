@@ -21,14 +21,14 @@ MAX_LISTED = 64
 
 MpiName = Literal["openmpi", "mpich", "intel-mpi"]
 PmiName = Literal["pmix", "pmi2"]
-CpuLevel = Literal["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+CpuLevel = Literal["", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
 MPI_NAMES: tuple[MpiName, ...] = get_args(MpiName)
 PMI_NAMES: tuple[PmiName, ...] = get_args(PmiName)
-CPU_LEVELS: tuple[CpuLevel, ...] = get_args(CpuLevel)
+CPU_LEVELS: tuple[CpuLevel, ...] = get_args(CpuLevel)[1:]
 """The levels of the x86-64 psABI, in their order; each includes those before it."""
 
 # The same bounds hold for recipes and for what was signed, whoever signed it.
-_Version = Annotated[str, Meta(pattern=rf"\A{VERSION}\Z", max_length=17)]
+_Version = Annotated[str, Meta(pattern=rf"\A(?:{VERSION})?\Z", max_length=17)]
 _Config = Annotated[str, Meta(pattern=rf"\A{CONFIG}\Z")]
 _Device = Annotated[str, Meta(pattern=rf"\A{DEVICE}\Z", max_length=300)]
 
@@ -37,14 +37,14 @@ class Mpi(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     """The MPI that the image's programs are linked to."""
 
     implementation: MpiName
-    version: _Version | Literal[""] = ""
+    version: _Version = ""
     """As many of its numbers as matter; empty for any."""
 
 
 class Kernel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the node's kernel must be."""
 
-    minimum: _Version | Literal[""] = ""
+    minimum: _Version = ""
     config: Annotated[tuple[_Config, ...], Meta(max_length=MAX_LISTED)] = ()
     """Options that are built in or modules, without ``CONFIG_`` in front."""
 
@@ -55,10 +55,10 @@ class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     mpi: Mpi | None = None
     pmi: Annotated[tuple[PmiName, ...], Meta(max_length=len(PMI_NAMES))] = ()
     """How its ranks find each other where a launcher starts them; any one of these suffices."""
-    cpu: CpuLevel | Literal[""] = ""
-    glibc: _Version | Literal[""] = ""
+    cpu: CpuLevel = ""
+    glibc: _Version = ""
     """Minimum of the node's C library, for what of the image runs outside of the container."""
-    cuda: _Version | Literal[""] = ""
+    cuda: _Version = ""
     """Minimum of what the node's driver supports."""
     kernel: Kernel = field(default_factory=Kernel)
     devices: Annotated[tuple[_Device, ...], Meta(max_length=MAX_LISTED)] = ()

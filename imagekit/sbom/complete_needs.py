@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from imagekit.build.catalogued import shown
 from imagekit.build.image import BuiltImage
 from imagekit.errors import Diagnostic, RecipeError
-from imagekit.needs.needs import CPU_LEVELS, Kernel, Mpi, Needs, PmiName, reaches
+from imagekit.needs.needs import CPU_LEVELS, CpuLevel, Kernel, Mpi, Needs, PmiName, reaches
 from imagekit.progress import Progress, silent
 from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.stated_needs import StatedNeeds
@@ -41,7 +41,7 @@ class _Completion(Struct):
     def cpu(self) -> Needs:
         """Return the needs with the level that programs demand."""
         needs, shows = self.stated.needs, self.programs
-        demanded = CPU_LEVELS[shows.level - 1] if shows.level > 1 else ""
+        demanded: CpuLevel = CPU_LEVELS[shows.level - 1] if shows.level > 1 else ""
         if needs.cpu and demanded and CPU_LEVELS.index(needs.cpu) < CPU_LEVELS.index(demanded):
             message = f"`cpu` is {needs.cpu}, and {shown(shows.level_file)} demands {demanded}"
             hint = f"write cpu: {demanded}, or compile it for {needs.cpu}"

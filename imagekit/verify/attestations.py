@@ -74,6 +74,9 @@ def _missing(
     if image_evidence.is_index and required.predicate_type == CYCLONEDX:
         hint += "; an SBOM is of one platform, so let the rule look there: platforms: {verify: all}"
     reason = nearest(refusals)
+    if reason is not None and reason.code == "NODE_LACKS":
+        # The statement is there and counts: only the node is to blame.
+        return error(check, reason.code, reason.message, hint=reason.hint)
     if reason is not None:
         return error(check, reason.code, f"{wants}; {reason.message}", hint=reason.hint or hint)
     gone = lost(image_evidence)

@@ -40,6 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_policy_option(check)
     add_registry_options(check)
+    # Meant behind the verb as well; without a default, which would overwrite what stood before.
+    for option in ("--json", "--quiet", "--verbose"):
+        check.add_argument(
+            option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -68,8 +73,8 @@ def _text(checked: "CheckedNode") -> str:
     from imagekit.verify.verdict_text import text
 
     if not checked.verdict.allowed or checked.needs is None:
-        lines = [f"  {lack.need}: {lack.message}\n    {lack.hint}" for lack in checked.lacks]
-        return "\n".join([text(checked.verdict), *lines])
+        remedies = [f"  {lack.need}: {lack.hint}" for lack in checked.lacks]
+        return "\n".join([text(checked.verdict), *remedies])
     said = ", ".join(_words(checked.needs)) or "nothing"
     return f"this node has what {checked.verdict.located} needs: {said}"
 

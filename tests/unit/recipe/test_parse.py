@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit.documents import strictyaml
+from imagekit.documents.record import from_document, to_document
 from imagekit.documents.report import Report
 from imagekit.documents.shape import INVALID, STRUCTURAL
 from imagekit.errors import RecipeError
@@ -21,6 +22,7 @@ from imagekit.oci.types import Platform
 from imagekit.recipe import load
 from imagekit.recipe.recipe import CopyStep, FetchStep, ImageBase, RunStep, ScratchBase
 from imagekit.recipe.schema import FILE
+from imagekit.recipe.stated_needs import StatedNeeds
 from imagekit.recipe.values import package
 from imagekit.recipe.whole import RECIPE, recipe_schema
 from tests.support.needs import ALL
@@ -345,6 +347,16 @@ needs:
     assert recipe.needs.needs == ALL
     assert recipe.needs.place_of("cpu").line == 8
     assert recipe.needs.place_of("absent").line == 6
+
+
+@pytest.mark.parametrize(
+    "said", ["{}", "{cpu: x86-64-v3, mpi: {implementation: mpich}}", "{kernel: {minimum: '5.1'}}"]
+)
+def test_needs_reach_the_process_that_builds(make_recipe: Any, said: str) -> None:
+    """The recipe is sent to it."""
+    needs = load(make_recipe(f"needs: {said}\n")).needs
+
+    assert from_document(StatedNeeds, json.loads(json.dumps(to_document(needs)))) == needs
 
 
 def test_empty_needs_are_not_none(make_recipe: Any) -> None:
