@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
 VERSION = r"(?:0|[1-9][0-9]{0,4})(?:\.(?:0|[1-9][0-9]{0,4})){0,2}"
 CONFIG = r"[A-Z0-9][A-Z0-9_]{0,99}"
@@ -60,7 +60,7 @@ class Needs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Minimum of the node's C library, for what of the image runs outside of the container."""
     cuda: _Version = ""
     """Minimum of what the node's driver supports."""
-    kernel: Kernel = field(default_factory=Kernel)
+    kernel: Kernel = Kernel()
     devices: Annotated[tuple[_Device, ...], Meta(max_length=MAX_LISTED)] = ()
     """By their CDI names."""
 

@@ -87,10 +87,9 @@ def _stated_once(values: Values, report: Report) -> None:
 
 
 def _make(values: Values) -> StatedNeeds:
-    kernel: Kernel | None = values["kernel"]
-    known: dict[str, Any] = {key: values[key] for key in _FIELDS if key != "kernel"}
+    said: dict[str, Any] = {key: values[key] for key in _FIELDS if key in values}
     return StatedNeeds(
-        needs=Needs(kernel=kernel or Kernel(), **known),
+        needs=Needs(**said),
         place=values.place,
         places=tuple(
             (key, values.report.place(values.key(key))) for key in _FIELDS if key in values

@@ -6,6 +6,7 @@ Ends with 3, and pulls nothing, where the policy says no.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
@@ -19,6 +20,9 @@ from imagekit.errors import DeniedError
 from imagekit.oci.location import LocatedReference, Location
 from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Judge, Verdict
+
+if TYPE_CHECKING:
+    from imagekit.needs.compare import FindLacks
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +60,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def make_judge(arguments: argparse.Namespace, location: Location) -> Judge:
+def make_judge(
+    arguments: argparse.Namespace, location: Location, *, find_lacks: "FindLacks | None" = None
+) -> Judge:
     """Return what judges an image of the location by the policy of the command line.
+
+    Args:
+        arguments: of the command line.
+        location: where the image is.
+        find_lacks: compares this node, where it is to run the image.
 
     Raises:
         PolicyError: the policy cannot be accepted.
@@ -70,6 +81,6 @@ def make_judge(arguments: argparse.Namespace, location: Location) -> Judge:
 
     def judge(reference: Reference) -> Verdict:
         located = LocatedReference(location, reference)
-        return verify(located, policy=policy, options=options, memory=memory)
+        return verify(located, policy=policy, options=options, memory=memory, find_lacks=find_lacks)
 
     return judge

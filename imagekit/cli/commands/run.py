@@ -155,11 +155,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "no image is named",
             hint="name a REFERENCE, or what is --staged; -v is --volume here, and has a value",
         )
+    from imagekit.hosts.read_node import find_lacks_here
     from imagekit.hosts.run import run as run_verified
     from imagekit.oci.location import parse_located
 
     wanted = parse_located(arguments.reference)
-    judge = make_judge(arguments, wanted.location)
+    judge = make_judge(arguments, wanted.location, find_lacks=find_lacks_here)
     commands = _Commands(arguments, console)
     ran = run_verified(
         wanted.reference,
