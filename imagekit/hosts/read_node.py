@@ -153,7 +153,7 @@ def _launches(programs: Programs, env: Mapping[str, str]) -> frozenset[str] | No
         return frozenset()
     if outcome.status != 0 and "SLURM_JOB_ID" not in env:
         return None
-    # 22.05 writes the list to stderr.
+    # 22.05 writes the list to stdout, older versions to stderr.
     listed = f"{outcome.stdout}\n{outcome.stderr}" if outcome.status == 0 else ""
     return frozenset(_PLUGIN.findall(listed))
 

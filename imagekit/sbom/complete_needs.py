@@ -106,7 +106,9 @@ class _Completion(Struct):
             return needs
         own: PmiName = _WIRE_UP.get(needs.mpi.implementation, "pmi2")
         there = self.programs.libraries
-        spoken = {own, *(name for name in _WIRE_UP.values() if name in there)}
+        # Where Open MPI is there as well, PMIx may be its own, and MPICH would not know of it.
+        others = {"pmi2"} if "openmpi" in there else {"pmi2", "pmix"}
+        spoken = {own, *(others & there.keys())}
         silent = [name for name in needs.pmi if name not in spoken]
         # Of an MPI whose libraries are not known nobody can say what it speaks.
         if silent and there.keys() & _WIRE_UP.keys():

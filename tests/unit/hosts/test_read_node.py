@@ -13,15 +13,25 @@ from imagekit.hosts.read_node import read_node
 from imagekit.needs.compare import Node
 from imagekit.process import Outcome
 
-_LIST = "MPI plugin types are...\n\tpmix\n\tcray_shasta\n\tnone\n\tpmi2\nspecific: pmix_v4\n"
+# As srun 22.05.8 writes it.
+_LIST = """\
+MPI plugin types are...
+\tpmix
+\tnone
+\tcray_shasta
+\tpmi2
+specific pmix plugin versions available: pmix_v4
+"""
 
 
 class Srun:
     """Slurm's srun, which says this."""
 
-    def __init__(self, stderr: str = _LIST, status: int = 0, *, hangs: bool = False) -> None:
+    def __init__(
+        self, stdout: str = _LIST, status: int = 0, *, stderr: str = "", hangs: bool = False
+    ) -> None:
         """Say it."""
-        self.stderr, self.status, self.hangs = stderr, status, hangs
+        self.stdout, self.stderr, self.status, self.hangs = stdout, stderr, status, hangs
 
     def run(self, argv: Sequence[str], **how: object) -> Outcome:
         """Answer."""
@@ -29,7 +39,7 @@ class Srun:
         if self.hangs:
             raise ToolTimeoutError("srun took too long")
         return Outcome(
-            argv=tuple(argv), status=self.status, stdout="", stderr=self.stderr, seconds=0
+            argv=tuple(argv), status=self.status, stdout=self.stdout, stderr=self.stderr, seconds=0
         )
 
     def foreground(self, argv: Sequence[str]) -> int:
@@ -149,6 +159,9 @@ def test_a_kind_without_devices_is_none(root: Path) -> None:
 def test_srun_says_how_it_wires_up(root: Path) -> None:
     """Versions of a plugin are the plugin."""
     assert read(root).launches == frozenset({"pmix", "pmi2"})
+    assert read(
+        root, Srun("", stderr="srun: MPI types are...\nsrun: pmi2\n")
+    ).launches == frozenset({"pmi2"})
     assert read(root, Srun("MPI plugin types are...\n\tnone\n\tpmix_v4\n")).launches == frozenset(
         {"pmix"}
     )

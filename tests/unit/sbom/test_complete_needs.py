@@ -151,6 +151,12 @@ CONTRADICTIONS = {
     "another MPI": (Needs(mpi=mpi("mpich")), libraries(OPENMPI), "mpi", "holds only openmpi"),
     "Intel's and Open MPI": (Needs(mpi=mpi("intel-mpi")), libraries(OPENMPI), "mpi", "holds only"),
     "MPICH without PMIx": (Needs(pmi=("pmix",)), libraries(MPICH), "pmi", "would be alone"),
+    "PMIx that is Open MPI's": (
+        Needs(mpi=mpi("mpich"), pmi=("pmix",)),
+        libraries(OPENMPI, MPICH),
+        "pmi",
+        "would be alone",
+    ),
     "Open MPI without PMI-2": (Needs(pmi=("pmi2",)), libraries(OPENMPI), "pmi", "libpmi2.so"),
 }
 
