@@ -217,3 +217,72 @@ def test_an_altered_image_does_not_run(cluster: Cluster) -> None:
 
     assert "ldconfig (" not in altered
     assert cluster.srun(BUNDLE, "--version")[0] == 0
+
+
+NEEDY = """\
+schema: 1
+name: apps/needy
+version: 1.0.0
+base: scratch
+steps:
+  - copy: {from: hello, to: /usr/bin/hello}
+needs: NEEDS
+tags: {immutable: ["{version}"]}
+"""
+
+
+def _published(site: Site, needs: str, version: str) -> str:
+    """Publish an image that says what it needs, and return its name."""
+    folder = site.home / "recipes/needy"
+    folder.mkdir(exist_ok=True)
+    text = NEEDY.replace("NEEDS", needs).replace("1.0.0", version)
+    (folder / "recipe.yaml").write_text(text)
+    shutil.copy("/sbin/ldconfig", folder / "hello")
+    host = site.image.partition("/")[0]
+    site.done("publish", "recipes/needy", "--to", f"{host}/site", "--key", "imagekit.key")
+    return f"{host}/site/apps/needy:{version}"
+
+
+def _after_prolog(cluster: Cluster, site: Site, project: Path, comment: str) -> str:
+    """Return what Slurm says of a job that waits, after the prolog for it."""
+    for name in ("policy.yaml", "imagekit.pub"):
+        cluster.said("cp", str(site.home / name), "/etc/imagekit/")
+    code, told = cluster.said("sbatch", "--hold", f"--comment={comment}", "--wrap=true")
+    job = told.split()[-1]
+    assert code == 0, told
+    script = str(project / "scripts/slurm/imagekit-prolog-needs")
+    code, told = cluster.said("env", f"SLURM_JOB_ID={job}", script)
+    assert code == 0, told
+    shown = cluster.said("scontrol", "--oneliner", "show", "job", job)[1]
+    cluster.said("scancel", job)
+    return shown
+
+
+def test_a_job_is_cancelled_where_the_node_lacks_what_its_image_needs(
+    cluster: Cluster, site: Site, project: Path
+) -> None:
+    """The user reads why in the job's record."""
+    image = _published(site, '{cuda: "99.1"}', "1.0.0")
+
+    shown = _after_prolog(cluster, site, project, f"image:{image}")
+
+    assert "JobState=CANCELLED" in shown
+    assert "the image needs CUDA 99.1" in shown
+
+
+def test_a_job_waits_on_where_the_node_has_everything(
+    cluster: Cluster, site: Site, project: Path
+) -> None:
+    """Also one that names no image."""
+    image = _published(site, "{}", "1.0.1")
+
+    for comment in (f"image:{image}", "something else"):
+        assert "JobState=PENDING" in _after_prolog(cluster, site, project, comment)
+
+
+@pytest.mark.parametrize("image", ["$(id)", "-h", "127.0.0.1:1/site/apps/none:1"])
+def test_a_job_is_cancelled_where_there_is_no_verdict(
+    cluster: Cluster, site: Site, project: Path, image: str
+) -> None:
+    """What is no name is given to no program, and silence of a registry is no consent."""
+    assert "JobState=CANCELLED" in _after_prolog(cluster, site, project, f"image:{image}")
