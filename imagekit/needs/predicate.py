@@ -1,8 +1,10 @@
 """The statement that is signed: ``{"needs", "compatibility", "annotations"}``.
 
 ``needs`` is what decides. The other two are what lies beside the image for other programs (see
-``compatibility``), so that it is signed, too. Nothing that is not known is passed over, other than
-in-toto's statements in general: a need that is not understood might be one that the node lacks.
+``compatibility``), so that it is signed, too; a later version may write them in other words.
+
+A key that is not known is refused, other than in in-toto's statements in general: it might be a
+need that the node lacks.
 """
 
 from collections.abc import Mapping
@@ -46,12 +48,4 @@ def parse_needs(predicate: Mapping[str, object]) -> Needs:
             hint="publish it again, or check it with the version of imagekit that published it",
             code="BAD_STATEMENT",
         ) from fault
-    if read.compatibility != compatibility(read.needs) or read.annotations != annotations(
-        read.needs
-    ):
-        raise DocumentError(
-            "what the image needs of its node is said in two ways that differ",
-            hint="publish it again with this version of imagekit",
-            code="BAD_STATEMENT",
-        )
     return read.needs

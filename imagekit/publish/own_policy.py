@@ -4,16 +4,19 @@ from datetime import datetime, timedelta
 
 from imagekit.errors import VerificationError
 from imagekit.oci.digest import Digest
+from imagekit.policy.condition import NeedsCondition
 from imagekit.policy.ruleset import Freshness, ImageRule, OpenedPolicy, RequiredAttestation
 from imagekit.signatures.authority import Authority
-from imagekit.signatures.intoto import CYCLONEDX, SLSA_PROVENANCE
+from imagekit.signatures.intoto import CYCLONEDX, NEEDS, SLSA_PROVENANCE
 from imagekit.verify.verdict import Verdict
 
 _NAME = "published-by-this-key"
 _REQUIRED = (("cyclonedx", CYCLONEDX), ("slsaprovenance1", SLSA_PROVENANCE))
 
 
-def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPolicy:
+def own_policy(
+    repository: str, authority: Authority, now: datetime, *, needs: bool = False
+) -> OpenedPolicy:
     """Return the strictest policy that the image must pass.
 
     The same signer must have made signature, release, SBOM and provenance.
@@ -22,7 +25,11 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPo
         repository: the full name of the repository.
         authority: the publisher's.
         now: the present time, with its zone.
+        needs: whether the image says what it needs of its node.
     """
+    said = RequiredAttestation(
+        type=NEEDS, predicate_type=NEEDS, authorities=(authority,), condition=NeedsCondition()
+    )
     rule = ImageRule(
         glob=repository,
         authorities=(authority,),
@@ -30,7 +37,8 @@ def own_policy(repository: str, authority: Authority, now: datetime) -> OpenedPo
         attestations=tuple(
             RequiredAttestation(type=word, predicate_type=kind, authorities=(authority,))
             for word, kind in _REQUIRED
-        ),
+        )
+        + ((said,) if needs else ()),
     )
     return OpenedPolicy(
         name=_NAME,

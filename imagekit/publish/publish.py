@@ -352,7 +352,8 @@ class _Work(Struct, frozen=True, kw_only=True):
         context = self._context(look, memory)
         for reference in references:
             name = reference.repository.name
-            policy = own_policy(name, self.signer.authority, context.now)
+            needs = self.recipe.needs is not None
+            policy = own_policy(name, self.signer.authority, context.now, needs=needs)
             require(judge(reference, policy, context))
 
     def _context(self, look: RegistrySnapshot, memory: RollbackStore) -> VerifyContext:

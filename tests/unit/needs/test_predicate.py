@@ -44,8 +44,8 @@ FAULTS: dict[str, Change] = {
     "a device that is a path": lambda p: p["needs"].update(devices=["/dev/sda"]),
     "no needs": lambda p: p.pop("needs"),
     "no rules": lambda p: p.pop("compatibility"),
-    "other rules": lambda p: p["compatibility"].update(compatibilities=[]),
-    "other annotations": lambda p: p["annotations"].update(a="b"),
+    "rules that are text": lambda p: p.update(compatibility="none"),
+    "an annotation that is a number": lambda p: p["annotations"].update(a=1),
     "no object": lambda p: p.update(needs=[]),
 }
 
@@ -60,6 +60,13 @@ def test_what_is_not_understood_is_refused(change: Change) -> None:
         parse_needs(predicate)
 
     assert caught.value.code == "BAD_STATEMENT"
+
+
+def test_needs_alone_decide() -> None:
+    """What other programs read may be said in other words by another version."""
+    predicate = needs_predicate(ALL) | {"compatibility": {}, "annotations": {}}
+
+    assert parse_needs(predicate) == ALL
 
 
 def test_an_empty_predicate_says_nothing() -> None:

@@ -1,19 +1,20 @@
 """What an image needs of its node is published with it: for others to find, and signed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from imagekit.errors import RecipeError
+from imagekit.errors import RecipeError, VerificationError
 from imagekit.needs.compatibility import SPEC, compatibility
 from imagekit.needs.needs import Kernel, Needs
 from imagekit.needs.predicate import parse_needs
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.destination import Destination
-from imagekit.oci.reference import Repository
-from imagekit.oci.types import COMPATIBILITY, EMPTY, Descriptor, Manifest
+from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.oci.types import COMPATIBILITY, EMPTY, Descriptor, Manifest, RawManifest
 from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.sbom.contents import Sbom
@@ -122,6 +123,31 @@ def test_what_was_lost_is_attached_again(run: Publish, signer: MemorySigner) -> 
 
     assert run(registry).status == "completed"
     artifact(registry, image)
+
+
+@dataclass
+class _Losing(CountingRegistry):
+    """A registry that loses the statement of needs, after it has listed it once."""
+
+    def put_referrers(
+        self, subject: PinnedReference, manifests: Sequence[RawManifest]
+    ) -> tuple[Descriptor, ...]:
+        """List them, and lose that one."""
+        listed = super().put_referrers(subject, manifests)
+        for manifest in manifests:
+            if NEEDS.encode() in manifest.raw:
+                del self.manifests[REPOSITORY.name, manifest.digest]
+        return listed
+
+
+def test_nothing_is_tagged_without_it(run: Publish) -> None:
+    """It is read back as a node would read it."""
+    registry = _Losing()
+
+    with pytest.raises(VerificationError, match="needs"):
+        run(registry)
+
+    assert not set(registry.tags(REPOSITORY)) & {"1.0", "latest"}
 
 
 def test_a_recipe_without_needs_attaches_none(run: Publish) -> None:

@@ -130,7 +130,7 @@ MALFORMED: dict[str, Mapping[str, object]] = {
         **needs_predicate(Needs()),
         "needs": {"fpga": "yes"},
     },
-    "other rules than needs": {**needs_predicate(ALL), "needs": {}},
+    "needs that are a list": {**needs_predicate(ALL), "needs": []},
 }
 
 
