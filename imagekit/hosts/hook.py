@@ -85,6 +85,7 @@ def judge_of(config: HookConfig) -> "ImageJudge":
 
 
 def _by_policy(config: HookConfig) -> "ImageJudge":
+    from imagekit.hosts.read_node import find_lacks_here
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.verify.rollback import SqliteRollbackStore
     from imagekit.verify.verify import verify
@@ -102,7 +103,14 @@ def _by_policy(config: HookConfig) -> "ImageJudge":
 
     def judge(reference: Reference) -> HookDecision:
         memory = SqliteRollbackStore(config.state)
-        verdict = verify(reference, policy=policy, options=options, memory=memory)
+        verdict = verify(
+            reference,
+            policy=policy,
+            options=options,
+            memory=memory,
+            # The runtime that asks runs the image on this node.
+            find_lacks=find_lacks_here,
+        )
         # The runtime chooses a manifest of an index later, by itself.
         whole = verdict.allowed and not verdict.unread
         return HookDecision(allowed=whole, digest=verdict.digest, reason=reason(verdict))

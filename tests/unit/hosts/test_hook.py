@@ -12,8 +12,12 @@ from imagekit.hosts.docker.request import DockerRequest
 from imagekit.hosts.hook import judge_of, load_hook_config, policy_of, within
 from imagekit.hosts.hook_config import VARIABLE, parse_config
 from imagekit.hosts.hook_types import GateConfig, HookConfig
+from imagekit.needs.compare import Lack
+from imagekit.needs.needs import Needs
+from imagekit.needs.predicate import needs_predicate
 from imagekit.oci.digest import Digest
 from imagekit.policy.new import new_policy
+from imagekit.signatures.intoto import NEEDS
 from tests.support.attacks_kit import Liar
 from tests.support.hostile import Answer, HostileRegistry
 from tests.support.signed import sparse_index
@@ -97,6 +101,34 @@ def test_an_index_that_could_not_be_read_whole_is_refused(tmp_path: Path) -> Non
 
     assert (whole.allowed, sparse.allowed) == (True, False)
     assert "MISSING_MANIFEST" in sparse.reason
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("lacking", [False, True])
+def test_a_runtime_is_told_what_its_node_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lacking: bool
+) -> None:
+    """Where the policy says that needs are checked: it runs the image on this node."""
+    lack = Lack(need="cuda", message="the image needs X, and the node has none", hint="elsewhere")
+    found = (lack,) if lacking else ()
+    monkeypatch.setattr("imagekit.hosts.read_node.find_lacks_here", lambda _: found)
+    server = Liar()
+    try:
+        world = server.world
+        world.attach(NEEDS, needs_predicate(Needs(cuda="12")))
+        text = new_policy(
+            f"{world.repository.host}/apps/**", world.signer.public_key, now=datetime.now(UTC)
+        )
+        asking = text.replace("    authorities:", "    needs: checked\n    authorities:")
+        (tmp_path / "policy.yaml").write_text(asking)
+        judge = judge_of(HookConfig(policy=tmp_path / "policy.yaml", state=tmp_path / "seen.db"))
+
+        decision = judge(world.reference)
+    finally:
+        server.close()
+
+    assert decision.allowed is not lacking
+    assert ("NODE_LACKS" in decision.reason) is lacking
 
 
 def test_what_takes_too_long_ends() -> None:

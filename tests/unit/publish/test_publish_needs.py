@@ -14,7 +14,7 @@ from imagekit.needs.predicate import parse_needs
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference, Repository
-from imagekit.oci.types import COMPATIBILITY, EMPTY, Descriptor, Manifest, RawManifest
+from imagekit.oci.types import BUNDLE, COMPATIBILITY, EMPTY, Descriptor, Manifest, RawManifest
 from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.sbom.contents import Sbom
@@ -83,6 +83,19 @@ def test_the_artifact_is_that_of_node_feature_discovery(run: Publish) -> None:
     assert layer.media_type == SPEC
     assert yaml.safe_load(raw) == compatibility(WANTED)
     assert manifest.annotations == {"io.archspec.cpu.target": "x86_64_v3"}
+
+
+def test_the_artifact_is_not_looked_at_for_signatures(run: Publish, signer: MemorySigner) -> None:
+    """It is a document, as the SBOM is: whoever verifies asks for bundles only."""
+    registry = CountingRegistry()
+    image = run(registry)
+    listed = registry.referrers(image.reference)
+    registry.asked.clear()
+
+    own_statements(registry, image.reference, signer)
+
+    bundles = [entry for entry in listed if entry.artifact_type == BUNDLE]
+    assert registry.asked["manifests"] == len(bundles) == len(listed) - 2
 
 
 def test_it_is_signed_as_the_sbom_is(run: Publish, signer: MemorySigner) -> None:
