@@ -11,17 +11,17 @@ _MODULES = {
         "envelope", "payload", "record",
     ),
     "predicates": (
-        "sbom", "provenance", "vulnerabilities", "vsa", "summary", "licence", "image-uri",
-        "expression",
+        "sbom", "provenance", "vulnerabilities", "vsa", "needs", "summary", "licence",
+        "image-uri", "expression",
     ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
-    "keys": ("public-key", "private-key", "cosign-key", "signature"),
+    "keys": ("public-key", "private-key", "cosign-key", "signature", "key-uri"),
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
     "hosts": ("review", "installed", "local-images", "gate-path", "gate-config", "engines"),
-    "layers": ("tar", "layer", "gzip", "dpkg", "python", "os-release"),
+    "layers": ("tar", "layer", "gzip", "elf", "dpkg", "python", "os-release"),
 }  # fmt: skip
 
 NAMES = tuple(name for names in _MODULES.values() for name in names)

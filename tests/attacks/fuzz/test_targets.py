@@ -3,6 +3,7 @@
 The fuzzer itself runs by ``scripts/fuzz``.
 """
 
+import importlib
 import random
 import time
 from collections.abc import Callable
@@ -76,3 +77,10 @@ def test_document_seeds_are_altered_as_documents(name: str) -> None:
 def _altered(seed: bytes, chance: random.Random) -> bytes:
     at = chance.randrange(len(seed) + 1)
     return seed[:at] + chance.randbytes(chance.randrange(4)) + seed[at + chance.randrange(9) :]
+
+
+def test_every_target_of_a_module_is_in_the_collection() -> None:
+    """One that is not named there is never run."""
+    for name in collection.NAMES:
+        module = importlib.import_module(f"tests.attacks.fuzz.targets.{collection.module_of(name)}")
+        assert module.TARGETS.keys() <= set(collection.NAMES)
