@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from imagekit.build.tools.podman import Podman, Programs
+from imagekit.build.tools.podman import Podman, Programs, in_namespace
 from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError
 from imagekit.files import storage_errors
@@ -27,6 +27,7 @@ RECEIPTS = "imagekit"
 _MAX_TABLE = 64 << 20
 _MAX_NAME = 4096
 _MAX_LAYERS = 512
+_FILES_SECONDS = 4 * 3600.0
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
@@ -167,7 +168,21 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         podman = self._podman().pulling(LayoutLocation(layout))
         stored = podman.pull(image)
         podman.name(stored, name)
+        self._open(stored)
         return stored
+
+    def _open(self, stored: str) -> None:
+        """Let everybody read the files of an image, so that they can check what they run.
+
+        None lends its owner's rights.
+        """
+        store = ImageStore.find(self.folder)
+        if store is None:
+            raise IntegrityError(f"podman left no store in {self.folder}")
+        (image,) = (image for image in store.images() if image.image == stored)
+        layers = [str(path.absolute()) for path in store.layers(image)]
+        words = ("chmod", "-R", "a+rX,ug-s", "--", *layers)
+        self.programs.run(in_namespace(words), limit=_FILES_SECONDS)
 
     def remove(self, image: str) -> None:
         """Remove an image.

@@ -14,6 +14,7 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
 from imagekit.offline.closure import Closure, find_closure
 from imagekit.offline.stage_files import FileStaging
+from imagekit.offline.stage_folder import below_folder
 from imagekit.offline.stage_store import StoreWork
 from imagekit.offline.stage_target import StageKind, Target
 from imagekit.offline.staged import StageDirectory
@@ -50,10 +51,11 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
     )
     if platform:
         _check_judged(closure, verdict)
-    work = Work(context=context, target=target, verdict=verdict, closure=closure)
-    if target.kind is StageKind.STORE:
+    placed = below_folder(target, pinned.repository)
+    work = Work(context=context, target=placed, verdict=verdict, closure=closure)
+    if placed.kind is StageKind.STORE:
         return StoreWork(work=work).done()
-    directory = StageDirectory(path=target.path)
+    directory = StageDirectory(path=placed.path)
     directory.prepare()
     with directory.locked():
         return FileStaging(work=work, directory=directory).done()

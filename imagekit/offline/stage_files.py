@@ -14,7 +14,7 @@ from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
-from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Manifest
+from imagekit.oci.types import MAX_MANIFEST, Manifest
 from imagekit.offline.runtimespec import MOUNT_POINTS, runtime_spec_bytes
 from imagekit.offline.stage_target import StageKind
 from imagekit.offline.staged import StageDirectory, receipt_path, staged_digest
@@ -98,7 +98,7 @@ class FileStaging(Struct, frozen=True, kw_only=True):
             compression=self.work.context.options.compression,
         )
         if kind is StageKind.SQUASHFS:
-            stager.squashfs(image, product)
+            stager.squashfs(image, product, configuration=self._configuration())
             product.chmod(0o644)
         elif kind is StageKind.SIF:
             stager.sif(image, product)
@@ -109,19 +109,18 @@ class FileStaging(Struct, frozen=True, kw_only=True):
             _mount_points(product / "rootfs", [bind.destination for bind in binds])
             (product / "config.json").write_bytes(self._spec(product / "rootfs", home))
 
-    def _config(self) -> ImageConfig:
+    def _configuration(self) -> bytes:
         manifest = parse_manifest(self.work.chosen.raw, self.work.chosen.media_type)
         if not isinstance(manifest, Manifest):
             raise IntegrityError(f"{self.work.chosen.digest} is no manifest")
-        raw = self.work.context.reader.blob(
+        return self.work.context.reader.blob(
             self.work.closure.image.repository, manifest.config, limit=MAX_MANIFEST
         )
-        return parse_config(raw)
 
     def _spec(self, rootfs: Path, home: Path) -> bytes:
         from imagekit.build.passwd import user_of
 
-        config = self._config()
+        config = parse_config(self._configuration())
         uid, gid = user_of(config.user, rootfs)
         # runc accepts no relative root below a link, and the path of a bundle is one.
         root = home.parent.resolve() / home.name / "rootfs"

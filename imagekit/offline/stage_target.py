@@ -10,6 +10,10 @@ from imagekit.errors import InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference
 
+INSIDE = "/.imagekit"
+"""The folder of a squashfs file that says what the image's configuration is."""
+CONFIGURATION = "image.json"
+"""The configuration in it, as it is in the registry."""
 STAGED = "staged:"
 """The prefix of the name of the subject that binds the staged bytes; its kind follows."""
 
@@ -34,19 +38,25 @@ class Target(Struct, frozen=True, kw_only=True):
 
     kind: StageKind
     path: Path
+    folder: bool = False
+    """Whether the path is certainly the folder that images are staged into."""
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """Read ``KIND:PATH``.
+        """Read ``KIND:PATH``, or the path of a folder for squashfs files.
 
         Raises:
             InvalidReferenceError: it is not of this form.
         """
         kind, colon, path = text.partition(":")
+        # A word before a colon, or the name of a kind, is not taken for a folder's name.
+        if text and "\0" not in text and ("/" in kind or not colon) and kind not in set(StageKind):
+            return cls(kind=StageKind.SQUASHFS, path=Path(text), folder=True)
         if not colon or not path or "\0" in path or kind not in set(StageKind):
             kinds = ", ".join(f"{name}:PATH" for name in StageKind)
             raise InvalidReferenceError(
-                f"{text[:120]!r} is no place to stage to", hint=f"write one of {kinds}"
+                f"{text[:120]!r} is no place to stage to",
+                hint=f"write a FOLDER (for squashfs), or one of {kinds}",
             )
         return cls(kind=StageKind(kind), path=Path(path))
 

@@ -1,11 +1,10 @@
 """Makes of an image in a layout what nodes can use: by Podman's own unpacking, and mksquashfs.
 
-A superuser keeps the owners of files. Any other user works inside ``podman unshare`` and owns all
-of them, as root does in the container: so the folder can be read, moved and removed without it.
-None of these files stays setuid or setgid: on the host it would run with the user's rights.
+Whoever runs an image must be able to check all of it: so whatever is written belongs to whoever
+stages it, and everybody may read it. No file stays setuid or setgid or keeps extended attributes,
+such as capabilities: on the host it would lend somebody's rights. Nobody else may write to it.
 """
 
-import os
 import shlex
 from pathlib import Path
 
@@ -13,17 +12,28 @@ from msgspec import Struct
 
 from imagekit.build.tools.podman import Podman, Programs, one_image
 from imagekit.errors import ToolNotFoundError
+from imagekit.files import storage_errors
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.runtimespec import MOUNT_POINTS
+from imagekit.offline.stage_target import CONFIGURATION, INSIDE
 
 _SECONDS = 4 * 3600.0
 
 # "$1" is the mounted root file system, "$2" the product.
-_COPY = {
-    True: 'cp -a -- "$1" "$2"',
-    False: 'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2" && chmod -R u+rwX,ug-s -- "$2"',
-}
-_SQUASH = 'mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} {owner}'
+_COPY = (
+    'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2" '
+    '&& chmod -R u+rwX,go+rX,go-w,ug-s -- "$2"'
+)
+# mksquashfs leaves what a pseudo file names as it is where the image has it: so what the image has
+# in the place of its configuration is left out.
+_SQUASH = """
+export configuration="$2{suffix}"
+mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} \\
+  -all-root -root-mode 0755 -no-xattrs -action 'chmod(a+rX,ug-s)@true' {points} \\
+  -p '{inside} D 0 755 0 0' -p '{inside}/{name} F 0 644 0 0 cat "$configuration"' -e '{left_out}'
+""".strip()
+_SUFFIX = ".config.json"
 
 
 class Stager(Struct, frozen=True, kw_only=True):
@@ -41,18 +51,34 @@ class Stager(Struct, frozen=True, kw_only=True):
         Raises:
             ToolError: a program failed.
         """
-        self._made(image, product, _COPY[_superuser()])
+        self._made(image, product, _COPY)
 
-    def squashfs(self, image: PinnedReference, product: Path) -> None:
-        """Write the image's root file system as squashfs.
+    def squashfs(self, image: PinnedReference, product: Path, *, configuration: bytes) -> None:
+        """Write the image's root file system as squashfs, with its configuration in it.
+
+        Args:
+            image: the image.
+            product: the file.
+            configuration: the image's, as it is in the registry (image-spec config.md).
 
         Raises:
             ToolNotFoundError: mksquashfs is not installed.
             ToolError: a program failed.
+            RegistryError: a file cannot be written.
         """
         self._wants("mksquashfs", "squashfs-tools")
-        owner = "" if _superuser() else "-all-root"
-        self._made(image, product, _SQUASH.format(comp=shlex.quote(self.compression), owner=owner))
+        beside = product.with_name(product.name + _SUFFIX)
+        with storage_errors(f"the file {beside}"):
+            beside.write_bytes(configuration)
+        make = _SQUASH.format(
+            suffix=_SUFFIX,
+            comp=shlex.quote(self.compression),
+            points=" ".join(f"-p '{point} D 0 755 0 0'" for point in MOUNT_POINTS),
+            inside=INSIDE,
+            name=CONFIGURATION,
+            left_out=INSIDE.lstrip("/"),
+        )
+        self._made(image, product, make)
 
     def sif(self, image: PinnedReference, product: Path) -> None:
         """Write an image as SIF, by Apptainer.
@@ -91,10 +117,6 @@ def remove_tree(programs: Programs, path: Path) -> None:
     """
     script = '[ ! -d "$1" ] || chmod -R u+rwX -- "$1"; rm -rf -- "$1"'
     programs.run(("sh", "-c", script, "remove", str(path.absolute())), limit=_SECONDS)
-
-
-def _superuser() -> bool:
-    return os.geteuid() == 0
 
 
 def _which(program: str) -> Path | None:

@@ -1,13 +1,15 @@
 """Verify an image, then write it out for nodes without a registry, with a signed receipt.
 
   imagekit stage registry.example.org/apps/solver:2.1 --policy policy.yaml --key staging.key \
-    --to bundle:/srv/images/solver
-  ... --to squashfs:/srv/images/solver.sqsh
+    --to /srv/images                             (makes /srv/images/solver.sqsh)
+  ... --to squashfs:/srv/images/big.sqsh
+  ... --to bundle:/srv/images/solver
   ... --to podman-store:/srv/images/store        (additionalimagestores of storage.conf)
   ... --to oci:/srv/images/solver                (imagekit verify REFERENCE --from oci:FOLDER)
 
-PATH is a link to the current version; all versions lie in PATH.d, each with a receipt. The receipt
-is a verification summary (VSA) that binds the staged bytes as well. A node checks it offline:
+For nodes that share a file system a squashfs file is best: every user can check and run it. PATH
+is a link to the current version; all versions lie in PATH.d, each with a receipt. The receipt is
+a verification summary (VSA) that binds the staged bytes as well. A node checks it offline:
 imagekit receipt check PATH --policy FILE. A second time with the same image makes nothing; a
 receipt older than a day is renewed.
 
@@ -40,8 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
-        metavar="KIND:PATH",
-        help="oci:, bundle:, squashfs:, sif: (needs apptainer) or podman-store:",
+        metavar="[KIND:]PATH",
+        help="a folder, which gets a squashfs file; or oci:, bundle:, squashfs:, sif: (needs "
+        "apptainer) or podman-store: with a path",
     )
     parser.add_argument(
         "--verifier-id",

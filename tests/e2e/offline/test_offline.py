@@ -235,8 +235,30 @@ def test_what_a_user_stages_they_can_check_and_run(
     assert good.returncode == 0, good.stdout + good.stderr
     assert kind == "squashfs" or ran.stdout.startswith(SAID), ran.stderr
     assert after.returncode == 0, after.stdout + after.stderr
-    assert kind != "bundle" or lent == []
+    assert lent == []
     assert bad.returncode == 3, bad.stdout + bad.stderr
+
+
+@pytest.mark.parametrize("kind", ["squashfs", "bundle", "podman-store"])
+def test_everybody_may_read_all_that_is_staged(site: Site, mixed: str, kind: str) -> None:
+    """So they can check what they run; no file lends its owner's rights."""
+    place = site.home / f"all-{kind}/it"
+    place.parent.mkdir()
+    by = ("--policy", "policy.yaml", "--key", "staging/imagekit.key")
+    site.done("stage", mixed, *by, "--to", f"{kind}:{place}")
+    tree = place
+    if kind == "squashfs":
+        tree = place.parent / "unpacked"
+        subprocess.run(["unsquashfs", "-q", "-n", "-d", tree, place], check=True)
+
+    entries = tree.glob("overlay/*/diff/**/*") if kind == "podman-store" else tree.rglob("*")
+    found = [path for path in entries if not path.is_symlink()]
+    closed = [path for path in found if not path.stat().st_mode & stat.S_IROTH]
+    closed += [path for path in found if path.is_dir() and not path.stat().st_mode & stat.S_IXOTH]
+
+    assert closed == []
+    assert [path for path in found if _lends_rights(path)] == []
+    assert {"lent", "shadow"} <= {path.name for path in found}
 
 
 def _lends_rights(path: Path) -> bool:

@@ -272,8 +272,14 @@ def test_another_images_receipt_is_refused(yard: Yard) -> None:
     assert _codes(yard.check()) == ["CONTENT_DIGEST_MISMATCH"]
 
 
-@pytest.mark.parametrize("text", ["", "oci", "oci:", "tar:x", "OCI:x", "oci:\0", "/path"])
+@pytest.mark.parametrize("text", ["", "oci", "oci:", "tar:x", "OCI:x", "oci:\0", "/a\0", "x:/y"])
 def test_what_is_no_target_is_refused(text: str) -> None:
-    """Kind and path are both wanted."""
+    """A misspelt kind is not taken for a folder."""
     with pytest.raises(InvalidReferenceError):
         Target.parse(text)
+
+
+@pytest.mark.parametrize("text", ["srv", "/srv/images", "./oci", "/srv/a:b"])
+def test_without_a_kind_it_is_a_folder_for_squashfs(text: str) -> None:
+    """That is what nodes of a cluster read best."""
+    assert Target.parse(text) == Target(kind=StageKind.SQUASHFS, path=Path(text), folder=True)
