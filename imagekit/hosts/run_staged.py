@@ -1,6 +1,7 @@
 """Running what was staged, after its receipt was checked: ``imagekit run --staged``."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from imagekit.build.tools.podman import Podman, RootFolder
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.hosts.apptainer_run import Apptainer
+from imagekit.hosts.user_container import Container, Foreground, Tree, run_as_user
 from imagekit.inputs import read_regular
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
@@ -30,8 +32,7 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
         InputError: what is staged there is not for Podman, or was not allowed.
         ToolError: Podman failed.
     """
-    if not checked.verdict.allowed:
-        raise InputError(f"{checked.path} was not allowed to run")
+    _refuse(checked)
     match checked.kind:
         case StageKind.OCI:
             layout = LayoutLocation(checked.path)
@@ -43,8 +44,43 @@ def run_staged(checked: Checked, arguments: Sequence[str], *, podman: Podman) ->
         case StageKind.SQUASHFS | StageKind.SIF:
             raise InputError(
                 f"{checked.path} is {checked.kind}, which Podman does not run",
-                hint="its receipt is valid: --engine apptainer runs a sif, or mount it",
+                hint="its receipt is valid: --engine apptainer runs a sif",
             )
+
+
+def starts_alone(checked: Checked) -> bool:
+    """Return whether what is staged starts without an engine, the same for every user.
+
+    Root's bundles are started by Podman, with the user that the image says.
+    """
+    ours = checked.kind is StageKind.BUNDLE and os.geteuid() != 0
+    return ours or checked.kind is StageKind.SQUASHFS
+
+
+def run_alone(
+    checked: Checked, arguments: Sequence[str], *, container: Container, programs: Foreground
+) -> int:
+    """Run it in the foreground without an engine, and return the container's exit code.
+
+    Args:
+        checked: what was checked, and allowed.
+        arguments: what goes to the entrypoint; to a bundle, the whole command.
+        container: what it is started with.
+        programs: runs programs.
+
+    Raises:
+        InputError: it was not allowed, or cannot be had without an engine.
+        IntegrityError: it is another file than the one that was checked.
+        ToolNotFoundError: a program is missing.
+    """
+    _refuse(checked)
+    tree = Tree(path=checked.path, identity=checked.file)
+    return run_as_user(tree, arguments, container=container, programs=programs)
+
+
+def _refuse(checked: Checked) -> None:
+    if not checked.verdict.allowed:
+        raise InputError(f"{checked.path} was not allowed to run")
 
 
 def run_file(checked: Checked, arguments: Sequence[str], *, apptainer: Apptainer) -> int:
@@ -59,8 +95,7 @@ def run_file(checked: Checked, arguments: Sequence[str], *, apptainer: Apptainer
         InputError: what is staged there is not for Apptainer, or was not allowed.
         ToolError: Apptainer is missing.
     """
-    if not checked.verdict.allowed:
-        raise InputError(f"{checked.path} was not allowed to run")
+    _refuse(checked)
     if checked.kind is not StageKind.SIF:
         raise InputError(
             f"{checked.path} is {checked.kind}, which Apptainer is not given",

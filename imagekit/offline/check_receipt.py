@@ -15,7 +15,8 @@ from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.stage_target import Receipt, StageKind
-from imagekit.offline.staged import SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.offline.staged import ONE_FILE, SUFFIX, read_receipt, receipt_path, staged_digest
+from imagekit.offline.stagedigest import FileIdentity, measured
 from imagekit.offline.storedigest import store_digest
 from imagekit.owners import known, unknown_owner
 from imagekit.policy.findings import Finding, error
@@ -32,6 +33,8 @@ class Checked(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     image: str = ""
     """Its id in a store."""
+    file: FileIdentity | None = None
+    """Which file was read, where it is one."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -72,8 +75,12 @@ def check(
     if store is not None:
         return _store(store, context, asked or Asked())
     raw, receipt = read_receipt(receipt_path(real))
-    digest = staged_digest(real, receipt.kind)
-    return (_checked(real, (raw, receipt), digest, context=context, asked=asked or Asked()),)
+    if receipt.kind not in ONE_FILE:
+        digest = staged_digest(real, receipt.kind)
+        return (_checked(real, (raw, receipt), digest, context=context, asked=asked or Asked()),)
+    digest, file = measured(real)
+    done = _checked(real, (raw, receipt), digest, context=context, asked=asked or Asked())
+    return (replace(done, file=file),)
 
 
 def _store(store: ImageStore, context: ReceiptContext, asked: Asked) -> tuple[Checked, ...]:

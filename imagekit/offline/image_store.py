@@ -21,6 +21,7 @@ from imagekit.inputs import read_regular
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
+from imagekit.offline.mount_stubs import STUBS
 
 DRIVERS = ("overlay", "vfs")
 RECEIPTS = "imagekit"
@@ -28,6 +29,8 @@ _MAX_TABLE = 64 << 20
 _MAX_NAME = 4096
 _MAX_LAYERS = 512
 _FILES_SECONDS = 4 * 3600.0
+_STUBS = f'{STUBS}\nfor layer; do stubs "$layer"; done'
+_OPEN = 'find "$@" "(" -type d -o -type f ")" -exec chmod a+rX,ug-s {} +'
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
@@ -172,17 +175,20 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         return stored
 
     def _open(self, stored: str) -> None:
-        """Let everybody read the files of an image, so that they can check what they run.
+        """Let everybody read the files of an image, and Podman of every user start it.
 
-        None lends its owner's rights.
+        No file lends its owner's rights; devices stay as they are.
         """
         store = ImageStore.find(self.folder)
         if store is None:
             raise IntegrityError(f"podman left no store in {self.folder}")
         (image,) = (image for image in store.images() if image.image == stored)
         layers = [str(path.absolute()) for path in store.layers(image)]
-        words = ("chmod", "-R", "a+rX,ug-s", "--", *layers)
-        self.programs.run(in_namespace(words), limit=_FILES_SECONDS)
+        # What is in the lowest layer of an overlay yields to that of all others.
+        bare = layers[-1:] if self.driver == "overlay" else layers
+        for script, folders in ((_STUBS, bare), (_OPEN, layers)):
+            words = ("sh", "-euc", script, "open", *folders)
+            self.programs.run(in_namespace(words), limit=_FILES_SECONDS)
 
     def remove(self, image: str) -> None:
         """Remove an image.

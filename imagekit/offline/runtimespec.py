@@ -4,7 +4,10 @@ As in conversion.md of the image-spec, and otherwise as little as a program need
 no new privileges, a read-only root, and namespaces of its own except for the network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
 
 from imagekit.documents import strictjson
 from imagekit.oci.types import ImageConfig
@@ -24,6 +27,16 @@ _READ_ONLY = (
 MOUNT_POINTS = ("/proc", "/dev", "/sys", "/tmp")  # noqa: S108 - within the container
 """The folders of the root file system that something is mounted on."""
 _SAFE = ["nosuid", "noexec", "nodev"]
+_TERMINALS_GROUP = "gid=5"
+
+
+class Mapped(Struct, frozen=True, kw_only=True):
+    """The one user and group of a container, and who they are outside of it."""
+
+    uid: int
+    gid: int
+    outer_uid: int
+    outer_gid: int
 
 
 def runtime_spec_bytes(
@@ -64,13 +77,49 @@ def runtime_spec_bytes(
     return strictjson.dumps(document)
 
 
+def for_user(document: Mapping[str, Any], mapped: Mapped) -> dict[str, Any]:
+    """Return config.json for an ordinary user: with a user namespace of one user and group.
+
+    Args:
+        document: as it was staged.
+        mapped: who the process is.
+    """
+    process, linux = document["process"], document["linux"]
+    return {
+        **document,
+        "process": {**process, "user": {"uid": mapped.uid, "gid": mapped.gid}},
+        "mounts": [_for_user(mount) for mount in document["mounts"]],
+        "linux": {
+            **linux,
+            "namespaces": [*linux["namespaces"], {"type": "user"}],
+            # runtime-spec config-linux.md, User namespace mappings
+            "uidMappings": [_mapping(mapped.uid, mapped.outer_uid)],
+            "gidMappings": [_mapping(mapped.gid, mapped.outer_gid)],
+        },
+    }
+
+
+def _mapping(inside: int, outside: int) -> dict[str, int]:
+    return {"containerID": inside, "hostID": outside, "size": 1}
+
+
+def _for_user(mount: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mount as a user may have it: the host's network has a /sys that is not theirs."""
+    if mount["type"] == "sysfs":
+        options = ["rbind", *_SAFE, "ro"]
+        return {**mount, "type": "bind", "source": "/sys", "options": options}
+    # The group of terminals is not mapped.
+    options = [option for option in mount["options"] if option != _TERMINALS_GROUP]
+    return {**mount, "options": options}
+
+
 def _has_path(env: tuple[str, ...]) -> bool:
     return any(variable.startswith("PATH=") for variable in env)
 
 
 def _mounts() -> list[dict[str, object]]:
     # runtime-spec config-linux.md, Default Filesystems, and /tmp, as the root is read-only.
-    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", _TERMINALS_GROUP]
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": _SAFE},
         _tmpfs("/dev", "nosuid", "strictatime", "mode=755", "size=65536k"),

@@ -134,6 +134,10 @@ def write_receipt(file: Path, raw: bytes) -> None:
         write_whole(file, raw)
 
 
+ONE_FILE = frozenset({StageKind.SQUASHFS, StageKind.SIF})
+"""The kinds that are one file."""
+
+
 def staged_digest(path: Path, kind: StageKind) -> Digest:
     """Return the digest of what lies at a path.
 
@@ -141,6 +145,6 @@ def staged_digest(path: Path, kind: StageKind) -> Digest:
         RegistryError: it cannot be read.
         IntegrityError: it is of another kind.
     """
-    if kind in {StageKind.SQUASHFS, StageKind.SIF}:
+    if kind in ONE_FILE:
         return file_digest(path)
     return tree_digest([("", path)])

@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
@@ -20,6 +22,53 @@ _PIECE = 1 << 20
 _DEEPEST = 512
 
 
+class FileIdentity(Struct, frozen=True, kw_only=True):
+    """Which file it is, and that its content was not changed: the kernel alone sets ``ctime``."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, handle: int) -> "FileIdentity":
+        """Return that of an open file.
+
+        Raises:
+            OSError: it cannot be looked at.
+        """
+        return cls._from(os.fstat(handle))
+
+    @classmethod
+    def at(cls, path: Path) -> "FileIdentity":
+        """Return that of the file at a path.
+
+        Raises:
+            OSError: there is none.
+        """
+        return cls._from(path.stat())
+
+    @classmethod
+    def _from(cls, status: os.stat_result) -> "FileIdentity":
+        return cls(
+            device=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+
+def open_file(path: Path) -> int:
+    """Open a file for reading and return its handle; a link is not followed.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, _FLAGS)
+
+
 def file_digest(path: Path) -> Digest:
     """Return the digest of a regular file.
 
@@ -27,8 +76,23 @@ def file_digest(path: Path) -> Digest:
         RegistryError: it cannot be read.
         IntegrityError: it is not a regular file.
     """
+    return measured(path)[0]
+
+
+def measured(path: Path) -> tuple[Digest, FileIdentity]:
+    """Return the digest of a regular file, and which file that is.
+
+    Raises:
+        RegistryError: it cannot be read.
+        IntegrityError: it is not a regular file, or was changed meanwhile.
+    """
     with storage_errors(f"the staged file {path}"):
-        return Digest("sha256", _content(os.open(path, _FLAGS), path))
+        handle = open_file(path)
+        before = FileIdentity.of(handle)
+        digest = Digest("sha256", _content(handle, path))
+        if FileIdentity.at(path) != before:
+            raise IntegrityError(f"{path} was changed while it was read", hint="check it again")
+    return digest, before
 
 
 def tree_digest(roots: Sequence[tuple[str, Path]]) -> Digest:

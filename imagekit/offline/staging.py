@@ -1,8 +1,9 @@
 """Makes of an image in a layout what nodes can use: by Podman's own unpacking, and mksquashfs.
 
 Whoever runs an image must be able to check all of it: so whatever is written belongs to whoever
-stages it, and everybody may read it. No file stays setuid or setgid or keeps extended attributes,
-such as capabilities: on the host it would lend somebody's rights. Nobody else may write to it.
+stages it, and everybody may read it. No file stays setuid or setgid, is a device, or keeps
+extended attributes such as capabilities: on the host it would lend somebody's rights. Nobody else
+may write to a folder.
 """
 
 import shlex
@@ -15,22 +16,27 @@ from imagekit.errors import ToolNotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference
-from imagekit.offline.runtimespec import MOUNT_POINTS
+from imagekit.offline.mount_stubs import STUBS, pseudo_files
 from imagekit.offline.stage_target import CONFIGURATION, INSIDE
 
 _SECONDS = 4 * 3600.0
 
 # "$1" is the mounted root file system, "$2" the product.
-_COPY = (
-    'cp -R -P --preserve=mode,timestamps,links -- "$1" "$2" '
-    '&& chmod -R u+rwX,go+rX,go-w,ug-s -- "$2"'
-)
+# A device of the image would be one of the host that everybody may read.
+_COPY = f"""
+{STUBS}
+cp -R -P --preserve=mode,timestamps,links -- "$1" "$2"
+find "$2" "(" -type b -o -type c ")" -delete
+stubs "$2"
+chmod -R u+rwX,go+rX,go-w,ug-s -- "$2"
+""".strip()
 # mksquashfs leaves what a pseudo file names as it is where the image has it: so what the image has
 # in the place of its configuration is left out.
 _SQUASH = """
 export configuration="$2{suffix}"
 mksquashfs "$1" "$2" -noappend -no-progress -quiet -mkfs-time 0 -comp {comp} \\
-  -all-root -root-mode 0755 -no-xattrs -action 'chmod(a+rX,ug-s)@true' {points} \\
+  -all-root -root-mode 0755 -no-xattrs {points} \\
+  -action 'exclude@type(b)||type(c)' -action 'chmod(a+rX,ug-s)@true' \\
   -p '{inside} D 0 755 0 0' -p '{inside}/{name} F 0 644 0 0 cat "$configuration"' -e '{left_out}'
 """.strip()
 _SUFFIX = ".config.json"
@@ -73,7 +79,7 @@ class Stager(Struct, frozen=True, kw_only=True):
         make = _SQUASH.format(
             suffix=_SUFFIX,
             comp=shlex.quote(self.compression),
-            points=" ".join(f"-p '{point} D 0 755 0 0'" for point in MOUNT_POINTS),
+            points=pseudo_files(),
             inside=INSIDE,
             name=CONFIGURATION,
             left_out=INSIDE.lstrip("/"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imagekit.hosts.apptainer_run import Apptainer
     from imagekit.hosts.run import ContainerEngine
     from imagekit.hosts.run_options import RunOptions
+    from imagekit.hosts.user_container import Container, Foreground
     from imagekit.oci.digest import Digest
     from imagekit.oci.location import Location
     from imagekit.oci.reference import PinnedReference
@@ -55,9 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--staged",
         type=Path,
         metavar="PATH",
-        help="run what imagekit stage wrote there: podman-store, oci or bundle, or a sif by "
-        "--engine apptainer; REFERENCE says which image it must be, and is needed where a store "
-        "has several",
+        help="run what imagekit stage wrote there (a sif by --engine apptainer); REFERENCE says "
+        "which image it must be, and is needed where a store has several",
     )
     parser.add_argument(
         "--engine",
@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from functools import partial
 
-    from imagekit.hosts.run_staged import run_file, run_staged
+    from imagekit.hosts.run_staged import run_alone, run_file, run_staged, starts_alone
     from imagekit.oci.location import REGISTRY, parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, Checked, check
@@ -187,11 +187,11 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
         )
     commands = _Commands(arguments, console)
     commands.remark()
-    start: Callable[[Checked, Sequence[str]], int]
+    start: Callable[[Checked, Sequence[str]], int] | None = None
     if arguments.engine == "apptainer":
         start = partial(run_file, apptainer=commands.apptainer(RegistryOptions(), REGISTRY))
     else:
-        start = partial(run_staged, podman=commands.podman(RegistryOptions(), REGISTRY))
+        commands.check()
     # What is staged is compared by name, wherever it came from.
     wanted = parse_located(arguments.reference).reference if arguments.reference else None
     policy = policy_of(arguments)
@@ -205,6 +205,11 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     commands.judged(verdict)
     if not verdict.allowed:
         return commands.end(None)
+    if start is None and starts_alone(checked[0]):
+        # Podman would be asked for its storage, which takes longer than all else.
+        start = partial(run_alone, container=commands.alone(), programs=commands.starter())
+    if start is None:
+        start = partial(run_staged, podman=commands.podman(RegistryOptions(), REGISTRY))
     return commands.end(start(checked[0], arguments.passed))
 
 
@@ -241,6 +246,38 @@ class _Commands:
         more = podman_args.remarks(self._arguments.podman_arg)
         for remark in (*self._options.remarks(), *more):
             self._console.note(remark)
+
+    def check(self) -> None:
+        """Refuse options that no engine is given.
+
+        Raises:
+            UsageError: what was chosen would undo the verdict, or is malformed.
+        """
+        from imagekit.hosts import podman_args
+
+        self._options.check()
+        podman_args.checked(self._arguments.podman_arg)
+
+    def alone(self) -> "Container":
+        """Return what a container without an engine is started with.
+
+        Raises:
+            UsageError: what was chosen needs an engine.
+        """
+        from imagekit.hosts.user_options import without_engine
+
+        return without_engine(
+            self._options,
+            more=self._arguments.podman_arg,
+            network=self._arguments.network,
+            terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+        )
+
+    def starter(self) -> "Foreground":
+        """Return what starts a container without an engine, or shows how."""
+        from imagekit.hosts.user_container import Shown
+
+        return self._runner() if self._show is None else Shown(show=self._show)
 
     def podman(self, registry: "RegistryOptions", location: "Location") -> "Podman":
         """Return Podman, as this host needs it and as the caller chose.

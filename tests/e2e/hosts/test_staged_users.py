@@ -1,0 +1,155 @@
+"""What root staged of a Debian image, checked and run by ordinary users of every kind."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.offline_site import Site
+from tests.support.users import OrdinaryUser, ordinary_user
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+RECIPE = """\
+schema: 1
+name: apps/debian
+version: 1.0.0
+base: {recipe: base/debian}
+entrypoint: [/bin/sh, -c]
+cmd: ["id -u; id -un; cat /etc/shadow | wc -l; touch /x; touch /tmp/x && echo wrote"]
+tags: {immutable: ["{version}"]}
+"""
+# udev lets every user open it; where there is none, a node in a mount namespace stands for it.
+DEVICE = """
+if [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+  mount -t tmpfs tmpfs /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse
+fi
+exec "$@"
+"""
+KINDS = ("squashfs", "bundle", "podman-store")
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A folder that all users see, with what root staged, and two of these users."""
+
+    folder: Path
+    image: str
+    users: dict[str, OrdinaryUser]
+
+    def run(self, who: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run imagekit there as a user."""
+        return self.started(who, "/usr/bin/python3", "-m", "imagekit", *words)
+
+    def started(self, who: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a program there as a user."""
+        user = self.users[who]
+        own = (f"HOME={user.home}", f"USER={user.name}", f"PYTHONPATH={user.packages}")
+        path = f"PATH={os.environ['PATH']}:/usr/sbin"
+        ids = ("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
+        apart = ("unshare", "--mount", "--propagation", "slave", "sh", "-euc", DEVICE, "sh")
+        return subprocess.run(
+            [*apart, *ids, "env", "-i", path, *own, *words],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def nodes(site: Site, project: Path) -> Iterator[Nodes]:
+    """Stage one image as every kind."""
+    host = site.image.partition("/")[0]
+    shutil.copytree(project / "recipes/base", site.home / "recipes/base")
+    (site.home / "recipes/imagekit.toml").touch()
+    (site.home / "recipes/debian").mkdir()
+    (site.home / "recipes/debian/recipe.yaml").write_text(RECIPE)
+    site.done("publish", "recipes/debian", "--to", f"{host}/site", "--key", "imagekit.key")
+    image = f"{host}/site/apps/debian:1.0.0"
+    folder = Path(f"/var/tmp/imagekit-test-{os.getpid()}")
+    try:
+        folder.mkdir(mode=0o755)
+        shutil.copy(site.home / "nodes.yaml", folder)
+        (folder / "staging").mkdir()
+        shutil.copy(site.home / "staging/imagekit.pub", folder / "staging")
+        for kind in KINDS:
+            by = ("--policy", "policy.yaml", "--key", "staging/imagekit.key")
+            site.done("stage", image, *by, "--to", f"{kind}:{folder}/{kind}")
+        with (
+            ordinary_user(f"ik-with-{os.getpid()}") as rich,
+            ordinary_user(f"ik-none-{os.getpid()}", subordinate_ids=False) as poor,
+        ):
+            yield Nodes(folder, image, {"with": rich, "without": poor})
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("who", ["with", "without"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_user_can_check_everything(nodes: Nodes, kind: str, who: str) -> None:
+    """Files that only root may read in the image included."""
+    checked = nodes.run(who, "receipt", "check", kind, "--policy", "nodes.yaml")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("who", ["with", "without"])
+@pytest.mark.parametrize("kind", ["squashfs", "bundle"])
+def test_every_user_runs_it_as_oneself(nodes: Nodes, kind: str, who: str) -> None:
+    """With a name, a read-only root and a /tmp of one's own; nothing stays."""
+    ran = nodes.run(who, "run", nodes.image, "--staged", kind, "--policy", "nodes.yaml")
+
+    user = nodes.users[who]
+    said = ran.stdout.splitlines()
+    assert said[:2] == [str(user.uid), user.name], ran.stderr
+    assert said[3:] == ["wrote"]
+    assert "Read-only file system" in ran.stderr
+    assert _left(user) == []
+
+
+@pytest.mark.parametrize("kind", ["squashfs", "bundle"])
+def test_the_programs_exit_code_and_arguments_are_its_own(nodes: Nodes, kind: str) -> None:
+    """Those of a bundle are the whole command."""
+    whole = ("/bin/sh", "-c") if kind == "bundle" else ()
+    by = ("--staged", kind, "--policy", "nodes.yaml", "--network", "none")
+    ran = nodes.run("without", "run", *by, "--", *whole, "cat /proc/net/dev | wc -l; exit 42")
+
+    assert (ran.returncode, ran.stdout) == (42, "3\n"), ran.stderr
+
+
+def test_podmans_additional_store_works_for_users(nodes: Nodes) -> None:
+    """Rootless Podman makes no mount points in it."""
+    by = ("--staged", "podman-store", "--policy", "nodes.yaml")
+    ran = nodes.run("with", "run", nodes.image, *by, "--", "echo started")
+
+    assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
+
+
+def test_an_altered_file_is_not_mounted(nodes: Nodes) -> None:
+    """The receipt is checked before anything starts."""
+    copy = nodes.folder / "altered"
+    shutil.copytree(nodes.folder / "squashfs.d", copy)
+    (file,) = (each for each in copy.iterdir() if not each.name.endswith(".json"))
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+
+    ran = nodes.run("without", "run", "--staged", str(file), "--policy", "nodes.yaml")
+
+    assert ran.returncode == 3, ran.stderr
+    assert "CONTENT_DIGEST_MISMATCH" in ran.stdout
+
+
+def _left(user: OrdinaryUser) -> list[str]:
+    listed = subprocess.run(
+        ["ps", "-u", str(user.uid), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    # Podman's own pause process stays, by its design.
+    return [line for line in listed.stdout.splitlines() if "catatonit" not in line]
