@@ -1,5 +1,6 @@
 """The last check before a runtime starts a bundle: ``imagekit receipt guard``."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from imagekit.inputs import read_regular
 from imagekit.oci.layout import write_whole
 from imagekit.offline.check_receipt import Asked, Checked, check
 from imagekit.offline.runtime_bundle import CODE, MAX_CONFIG, compare, staged_bundle, with_root
+from imagekit.offline.runtimespec import Mapped, for_user
 from imagekit.offline.stage_target import StageKind
 from imagekit.policy.ruleset import OpenedPolicy
 
@@ -18,7 +20,8 @@ def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:
     """Check that a bundle is a staged one with a valid receipt, and make it use the same version.
 
     The path of a staged bundle is a link, which may lead to a newer version a moment later: where
-    the verdict allows it, ``config.json`` is rewritten with the path of what was checked.
+    the verdict allows it, ``config.json`` is rewritten with the path of what was checked. For an
+    ordinary user it gets a user namespace in which this user is root, as runc requires.
 
     Args:
         bundle: what a workload manager made of a staged bundle for one job.
@@ -39,8 +42,16 @@ def guard(bundle: Path, *, policy: OpenedPolicy, asked: Asked) -> Checked:
     if checked.verdict.allowed:
         compare(config, _read(version / "config.json"))
         with storage_errors(f"the bundle {bundle}"):
-            write_whole(bundle / "config.json", with_root(config, version / "rootfs"))
+            write_whole(bundle / "config.json", with_root(_own(config), version / "rootfs"))
     return checked
+
+
+def _own(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration for this user; root's containers have whom the image says."""
+    if os.geteuid() == 0:
+        return config
+    own = Mapped(uid=0, gid=0, outer_uid=os.geteuid(), outer_gid=os.getegid())
+    return for_user(config, own)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from imagekit.errors import IntegrityError, NotFoundError
 from imagekit.files import storage_errors
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.offline.checked_files import CheckedFiles
 from imagekit.offline.image_store import RECEIPTS, ImageStore, StoredImage
 from imagekit.offline.judge_receipt import ReceiptContext, judge_receipt
 from imagekit.offline.stage_target import Receipt, StageKind
@@ -46,6 +47,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Of a store: only the image with this id."""
     owners: frozenset[int] = frozenset()
     """User ids that may own what is staged, besides root and this user."""
+    files: CheckedFiles | None = None
+    """What was read already; None to read every byte."""
 
 
 def check(
@@ -69,17 +72,18 @@ def check(
         now=(clock or SystemClock()).now(),
         certificates=SigstoreVerifier(),
     )
+    asked = asked or Asked()
     with storage_errors(f"the path {path}"):
         real = path.resolve(strict=True)
     store = ImageStore.find(real)
     if store is not None:
-        return _store(store, context, asked or Asked())
+        return _store(store, context, asked)
     raw, receipt = read_receipt(receipt_path(real))
     if receipt.kind not in ONE_FILE:
         digest = staged_digest(real, receipt.kind)
-        return (_checked(real, (raw, receipt), digest, context=context, asked=asked or Asked()),)
-    digest, file = measured(real)
-    done = _checked(real, (raw, receipt), digest, context=context, asked=asked or Asked())
+        return (_checked(real, (raw, receipt), digest, context=context, asked=asked),)
+    digest, file = measured(real) if asked.files is None else asked.files.measured(real)
+    done = _checked(real, (raw, receipt), digest, context=context, asked=asked)
     return (replace(done, file=file),)
 
 

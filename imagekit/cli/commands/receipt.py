@@ -43,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="USER",
         help="who else may own what is staged, besides root and the calling user",
     )
+    parser.add_argument(
+        "--read-all",
+        action="store_true",
+        help="read a squashfs or SIF file also where this node has read it, as it is, before",
+    )
     add_policy_option(parser)
 
 
@@ -51,12 +56,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.location import parse_located
     from imagekit.offline.check_bundle import guard
     from imagekit.offline.check_receipt import Asked, Checked, check
+    from imagekit.offline.checked_files import CheckedFiles
     from imagekit.verify.verdict_text import document, text
 
     policy = policy_of(arguments)
     reference = parse_located(arguments.reference).reference if arguments.reference else None
     owners = frozenset(_user(name) for name in arguments.owner)
-    asked = Asked(reference=reference, owners=owners)
+    files = None if arguments.read_all else CheckedFiles.of_this_user()
+    asked = Asked(reference=reference, owners=owners, files=files)
     checked: tuple[Checked, ...]
     if arguments.action == "guard":
         checked = (guard(arguments.path, policy=policy, asked=asked),)

@@ -179,6 +179,7 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.location import REGISTRY, parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, Checked, check
+    from imagekit.offline.checked_files import CheckedFiles
 
     if arguments.engine == "docker":
         raise UsageError(
@@ -195,7 +196,8 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
     # What is staged is compared by name, wherever it came from.
     wanted = parse_located(arguments.reference).reference if arguments.reference else None
     policy = policy_of(arguments)
-    checked = check(arguments.staged, policy=policy, asked=Asked(reference=wanted))
+    asked = Asked(reference=wanted, files=CheckedFiles.of_this_user())
+    checked = check(arguments.staged, policy=policy, asked=asked)
     if len(checked) != 1:
         raise UsageError(
             f"{arguments.staged} holds {len(checked)} images",

@@ -1,5 +1,6 @@
 """What root staged of a Debian image, checked and run by ordinary users of every kind."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -130,6 +131,26 @@ def test_podmans_additional_store_works_for_users(nodes: Nodes) -> None:
     ran = nodes.run("with", "run", nodes.image, *by, "--", "echo started")
 
     assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
+
+
+@pytest.mark.parametrize("who", ["with", "without"])
+def test_runc_runs_the_bundle_for_users(nodes: Nodes, who: str) -> None:
+    """As a workload manager does: a copy of config.json, which the guard makes this user's."""
+    user = nodes.users[who]
+    own = user.home / "job"
+    own.mkdir()
+    shutil.copy(nodes.folder / "bundle/config.json", own)
+    config = json.loads((own / "config.json").read_bytes())
+    config["root"]["path"] = str(nodes.folder / "bundle/rootfs")
+    config["process"]["args"] = ["/bin/sh", "-c", "id -u; cat /proc/self/uid_map"]
+    (own / "config.json").write_text(json.dumps(config))
+    user.give(own)
+
+    guarded = nodes.run(who, "receipt", "guard", str(own), "--policy", "nodes.yaml")
+    ran = nodes.started(who, "runc", "--root", f"{own}/state", "run", "-b", str(own), f"j-{who}")
+
+    assert guarded.returncode == 0, guarded.stdout + guarded.stderr
+    assert ran.stdout.split() == ["0", "0", str(user.uid), "1"], ran.stderr
 
 
 def test_an_altered_file_is_not_mounted(nodes: Nodes) -> None:

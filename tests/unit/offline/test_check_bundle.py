@@ -1,6 +1,7 @@
 """A bundle that a workload manager made for a job is the staged one, but for what is the job's."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,25 @@ def test_the_version_that_was_checked_is_the_one_that_runs(node: Node) -> None:
     config = json.loads((node.job / "config.json").read_bytes())
     assert config["root"]["path"] == str(node.version / "rootfs")
     assert config["process"]["args"] == ["tool", "-n", "4"]
+
+
+@pytest.mark.parametrize("uid", [0, 4321])
+def test_an_ordinary_user_gets_a_user_namespace(
+    node: Node, monkeypatch: pytest.MonkeyPatch, uid: int
+) -> None:
+    """In which this user is root; root's containers have whom the image says."""
+    policy = load_unsigned(node.folder / "nodes.yaml")
+    asked = Asked(owners=frozenset({os.getuid()}))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+
+    assert guard(node.job, policy=policy, asked=asked).verdict.allowed
+
+    config = json.loads((node.job / "config.json").read_bytes())
+    mapping = [{"containerID": 0, "hostID": uid, "size": 1}]
+    assert config["linux"].get("uidMappings") == (mapping if uid else None)
+    assert ({"type": "user"} in config["linux"]["namespaces"]) == bool(uid)
+    assert ({"type": "sysfs"}.items() <= config["mounts"][5].items()) == (not uid)
+    assert ("gid=5" in config["mounts"][2]["options"]) == (not uid)
 
 
 def test_altered_bytes_are_refused(node: Node) -> None:
