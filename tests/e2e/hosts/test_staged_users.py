@@ -88,6 +88,8 @@ def nodes(site: Site, project: Path) -> Iterator[Nodes]:
             ordinary_user(f"ik-none-{os.getpid()}", subordinate_ids=False) as poor,
         ):
             yield Nodes(folder, image, {"with": rich, "without": poor})
+            for user in (rich, poor):
+                shutil.rmtree(f"/tmp/imagekit-checked-{user.uid}", ignore_errors=True)
     finally:
         shutil.rmtree(folder)
 
