@@ -2,7 +2,9 @@
 
 A lock is a file that is held by flock(2), which the kernel takes back when its holder ends, by
 whatever it ends: on another host of a shared file system and in another PID namespace too, where
-a process number says nothing.
+a process number says nothing. Folders are not locked themselves: on NFS that would keep out nobody
+but this host, as a file that is not open for writing could not be locked at all (flock(2), "NFS
+details").
 """
 
 import errno
@@ -13,7 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagekit.errors import ToolError
+from imagekit.files import storage_errors
 
+_EVERYBODYS = 0o666
+"""Of a lock in a folder that several users may write to; what of it is given, their umask says."""
 _NONE_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -37,6 +42,27 @@ def held(file: Path, *, shared: bool = False, keep: bool = False) -> Iterator[No
     finally:
         if not keep:
             file.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def folder_held(folder: Path) -> Iterator[None]:
+    """Hold a folder against others who write to it, on other hosts too, waiting where one has it.
+
+    Args:
+        folder: it is there. A file is in it meanwhile.
+
+    Raises:
+        ToolError: the file system supports no locks.
+        RegistryError: the folder cannot be written.
+    """
+    file = folder / ".lock"
+    with storage_errors(f"the folder {folder}"):
+        handle = _taken(file, fcntl.LOCK_EX, mode=_EVERYBODYS)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
         os.close(handle)
 
 
@@ -68,20 +94,23 @@ def age(file: Path, now: float) -> float:
         return 0.0
 
 
-def _taken(file: Path, how: int) -> int:
+def _taken(file: Path, how: int, *, mode: int = 0o600) -> int:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
             fcntl.flock(handle, how)
             if _is_still(file, handle):
                 return handle
         except OSError as error:
             os.close(handle)
+            # What another host removed from NFS meanwhile.
+            if error.errno == errno.ESTALE:
+                continue
             if error.errno in _NONE_HERE:
                 raise ToolError(
                     f"the file system of {file.parent} supports no locks",
-                    hint="builds need them: set XDG_DATA_HOME to a folder of a local disk",
+                    hint="use a folder of another one; for builds, by XDG_DATA_HOME",
                 ) from error
             raise
         # The previous holder has removed the file meanwhile: a lock on it would keep nobody out.

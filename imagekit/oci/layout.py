@@ -6,7 +6,6 @@ writes them too. index.json is replaced whole, under a lock, so that a reader or
 never leaves half of it.
 """
 
-import fcntl
 import hashlib
 import os
 import stat
@@ -23,6 +22,7 @@ from imagekit.documents import strictjson
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, RegistryError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
+from imagekit.locks import folder_held
 from imagekit.oci.codec import as_referrer, index_bytes, parse_descriptor, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import (
@@ -431,24 +431,12 @@ def _read_index(store: ReadStore) -> Index:
 def _change_index(
     store: LayoutStore, change: Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
 ) -> None:
-    with storage_errors(f"the layout {store.folder}"), _locked(store.folder):
+    with storage_errors(f"the layout {store.folder}"), folder_held(store.folder):
         entries = _read_index(store).manifests
         changed = change(entries)
         if changed != entries:
             raw = index_bytes(Index(media_type=INDEX, manifests=changed))
             write_whole(store.folder / "index.json", raw)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's own lock: other writers wait, and a killed one lets go of it."""
-    # Not of index.json: that is replaced, and a lock would stay on the old file.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:

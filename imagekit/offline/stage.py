@@ -9,6 +9,7 @@ What must hold:
 """
 
 from imagekit.errors import InputError
+from imagekit.locks import folder_held
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import Reference
 from imagekit.oci.types import MANIFEST_TYPES
@@ -57,7 +58,7 @@ def stage(reference: Reference, target: Target, context: StageContext) -> Staged
         return StoreWork(work=work).done()
     directory = StageDirectory(path=placed.path)
     directory.prepare()
-    with directory.locked():
+    with folder_held(directory.folder):
         return FileStaging(work=work, directory=directory).done()
 
 

@@ -1,11 +1,8 @@
 """What is staged under a path: its versions, which one is current, and their receipts."""
 
 import contextlib
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -56,16 +53,6 @@ class StageDirectory(Struct, frozen=True, kw_only=True):
     def _is_ours(self) -> bool:
         """Return whether the path is a link to one of the versions, and no other link."""
         return self.path.is_symlink() and self.path.readlink().parent.name == self.folder.name
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from staging here meanwhile."""
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     def point(self, version: Path) -> None:
         """Make the path lead to a version, atomically.

@@ -3,12 +3,13 @@
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from imagekit.errors import ToolError
-from imagekit.locks import age, claimed, held
+from imagekit.errors import RegistryError, ToolError
+from imagekit.locks import age, claimed, folder_held, held
 
 
 def test_what_is_held_cannot_be_claimed(tmp_path: Path) -> None:
@@ -74,6 +75,54 @@ def test_a_file_system_without_locks_is_refused(
     monkeypatch.setattr(fcntl, "flock", flock)
 
     with pytest.raises(ToolError, match="supports no locks"), held(tmp_path / "job.lock"):
+        pass
+
+
+def test_a_lock_that_another_host_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On NFS whoever waited for it learns so by ESTALE, and takes the new file."""
+    real = fcntl.flock
+    stale = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))]
+
+    def flock(handle: int, how: int) -> None:
+        if stale:
+            raise stale.pop()
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with held(tmp_path / "job.lock"), claimed(tmp_path / "job.lock") as free:
+        assert not free
+
+
+def test_a_folder_is_held_by_a_file_that_nfs_can_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is open for writing; a lock on the folder itself would be this host's alone."""
+    real = fcntl.flock
+    locked: list[bool] = []
+
+    def flock(handle: int, how: int) -> None:
+        writable = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        locked.append(stat.S_ISREG(os.fstat(handle).st_mode) and writable)
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with folder_held(tmp_path), claimed(tmp_path / ".lock") as free:
+        assert not free
+
+    assert locked == [True, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_not_held() -> None:
+    """And it is said which."""
+    with (
+        pytest.raises(RegistryError, match="the folder /proc/self"),
+        folder_held(Path("/proc/self")),
+    ):
         pass
 
 

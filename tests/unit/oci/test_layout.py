@@ -1,10 +1,12 @@
 """Images that are not in a layout: what is said instead of them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from imagekit.errors import NotFoundError
+from imagekit.locks import folder_held
 from imagekit.oci.layout import LayoutReader, LayoutRegistry, LayoutStore
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.oci.types import INDEX, REF_NAME
@@ -63,3 +65,19 @@ def test_names_in_a_layout_move_no_cursor(tmp_path: Path) -> None:
     (folder / "index.json").write_text(f'{{"schemaVersion":2,"manifests":[{text}]}}')
 
     assert "\x1b" not in _resolve(folder).hint
+
+
+def test_a_writer_waits_for_others_of_the_folder(tmp_path: Path) -> None:
+    """On another node of an NFS home too, or one of two images that are published is lost."""
+    registry = LayoutRegistry(LayoutStore.create(tmp_path / "images"))
+    pinned = registry.put_manifest(_WANTED.repository, INDEX, _EMPTY)
+    raw = registry.manifest(pinned)
+
+    with ThreadPoolExecutor(1) as pool:
+        with folder_held(tmp_path / "images"):
+            tagged = pool.submit(registry.tag, _WANTED, raw)
+            with pytest.raises(TimeoutError):
+                tagged.result(0.3)
+        tagged.result(10)
+
+    assert registry.resolve(_WANTED).digest == pinned.digest

@@ -1,5 +1,6 @@
 """Staging: whole, once, with a receipt; and checking it as a node does."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError, NotFoundError
+from imagekit.locks import folder_held
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference, parse_reference
 from imagekit.offline.check_receipt import Asked, Checked, check
@@ -100,6 +102,18 @@ def test_staging_again_does_nothing(yard: Yard) -> None:
     again = yard.stage()
 
     assert (again.new, again.renewed, yard.signer.signed) == (False, False, signed)
+
+
+def test_one_process_stages_at_a_time(yard: Yard) -> None:
+    """On all nodes that share the folder, by NFS too."""
+    yard.path.with_name("image.d").mkdir(parents=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        with folder_held(yard.path.with_name("image.d")):
+            done = pool.submit(yard.stage)
+            with pytest.raises(TimeoutError):
+                done.result(1)
+        assert done.result(30).new
 
 
 def test_an_old_receipt_is_renewed(yard: Yard) -> None:
