@@ -80,6 +80,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """Podman's storage driver; empty where Podman did not report it."""
     noexec: tuple[Path, ...] = ()
     """Of Podman's storage and the temporary folder, those on a mount that runs no programs."""
+    network_builds: tuple[Path, str] | None = None
+    """The storage of builds and the type of its file system, where that is a network's."""
     namespaces: int = 0
     """How many user namespaces the kernel allows."""
     subuids: int = 0

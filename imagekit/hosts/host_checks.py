@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from imagekit.build.tools.podman_faults import OVERLAY, STAGED
+from imagekit.build.tools.podman_faults import LOCAL_BUILDS, LOCAL_STORAGE, OVERLAY, STAGED
 from imagekit.hosts.engines.engine_checks import judge_engines
 from imagekit.hosts.host import Host, HostCheck, Status
 from imagekit.hosts.podman_options import container_options, runtime
@@ -72,6 +72,13 @@ def _isolation(host: Host) -> HostCheck:
 
 
 def _storage(host: Host) -> HostCheck:
+    if host.driver == "vfs" and host.engines.network_stores:
+        return _check(
+            "storage",
+            "remark",
+            "Podman uses vfs on a network file system: every layer is copied whole",
+            f'{STAGED}; {LOCAL_STORAGE}, with driver = "overlay"',
+        )
     if host.driver == "vfs":
         old = not host.root and _kernel(host) < _ROOTLESS_OVERLAY
         return _check(
@@ -85,6 +92,18 @@ def _storage(host: Host) -> HostCheck:
     if not host.driver:
         return _check("storage", "problem", "Podman reports no storage", "see: podman info")
     return _check("storage", "ok", host.driver)
+
+
+def _builds(host: Host) -> HostCheck:
+    if host.network_builds is None:
+        return _check("builds", "ok", "their storage is on a local file system")
+    path, kind = host.network_builds
+    return _check(
+        "builds",
+        "remark",
+        f"{path} is on {kind}, which refuses what containers need: builds fail there",
+        LOCAL_BUILDS,
+    )
 
 
 def _namespaces(host: Host) -> HostCheck:
@@ -196,6 +215,7 @@ _CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
     _cgroups,
     _isolation,
     _storage,
+    _builds,
     _namespaces,
     _ids,
     _noexec,

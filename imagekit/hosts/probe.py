@@ -11,8 +11,9 @@ from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.build.tools.podman_output import LocalStorage
+from imagekit.build.tools.storage import Folders
 from imagekit.errors import ToolError
-from imagekit.hosts.engines.read_setup import read_engines
+from imagekit.hosts.engines.read_setup import on_network, read_engines
 from imagekit.hosts.host import Cgroups, Host, ResourceLimits
 from imagekit.hosts.mount_table import mount_of, read_mounts
 from imagekit.inputs import read_regular
@@ -44,6 +45,7 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
         programs=installed,
         driver=storage.driver,
         noexec=tuple(_noexec((storage.root, temporary_place()), root)),
+        network_builds=next(on_network((Folders.of(env).data,), root), None),
         namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
         subuids=_ids(programs, root, "subuid"),
         subgids=_ids(programs, root, "subgid"),

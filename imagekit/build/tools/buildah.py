@@ -15,6 +15,7 @@ from imagekit.build.catalogued import some_shown
 from imagekit.build.job import ContainerStore, Folder, Isolation
 from imagekit.build.tools.commits import CommitGuard
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, probe_tree, ways
+from imagekit.build.tools.podman_faults import explained_build
 from imagekit.build.tools.storage import tool_files
 from imagekit.errors import BuildError, ToolError
 from imagekit.process import Outcome, Runner, Stream, failure
@@ -321,7 +322,7 @@ class Buildah(Struct, frozen=True, kw_only=True):
                     status=error.status,
                     output=error.output,
                 ) from error
-            raise
+            raise explained_build(error) from error
 
 
 class _Reports:

@@ -1,4 +1,4 @@
-"""What Podman's raw errors mean for a user, and the ways out of them that work here."""
+"""What raw errors of Podman and Buildah mean for a user, and the ways out that work here."""
 
 from imagekit.errors import ToolError
 
@@ -8,10 +8,12 @@ OWN_IDS = (
     'or keep no owners: in storage.conf, [storage.options.overlay] ignore_chown_errors = "true"'
 )
 LOCAL_STORAGE = "or in ~/.config/containers/storage.conf: [storage] graphroot on a local disk"
+LOCAL_BUILDS = "set XDG_DATA_HOME to a folder of a local disk: images are built there, too"
 OVERLAY = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
 TRUST_FILES = (
     "policy.json takes images of the gate only: imagekit trust show (--user); pull it from there"
 )
+_NETWORK = "NETWORK_STORAGE"
 _ENDS = "invalid argument"
 _FAULTS = (
     # What is printed, in parts of one line; what it means; what to do; the code.
@@ -31,13 +33,27 @@ _FAULTS = (
         (".pivot_root", "permission denied"),
         "Podman's storage is on a network file system, which refuses the ids of containers",
         f"{STAGED}; {LOCAL_STORAGE}",
-        "NETWORK_STORAGE",
+        _NETWORK,
+    ),
+    (
+        # What fuse-overlayfs leaves, which ends on NFS.
+        ("/merged: transport endpoint is not connected",),
+        "Podman's storage is on a network file system, on which overlays do not work",
+        f"{STAGED}; {LOCAL_STORAGE}",
+        _NETWORK,
+    ),
+    (
+        # The kernel's overlay; the mount_program that it asks for ends as above.
+        ("a network file system with user namespaces is not supported",),
+        "Podman's storage is on a network file system, on which overlays do not work",
+        f"{STAGED}; {LOCAL_STORAGE}",
+        _NETWORK,
     ),
     (
         ("lchown", "operation not permitted"),
         "Podman's storage is on a file system that refuses the ids of containers",
         f"{STAGED}; {LOCAL_STORAGE}",
-        "NETWORK_STORAGE",
+        _NETWORK,
     ),
     (
         ("is rejected by policy",),
@@ -67,3 +83,17 @@ def explained(error: ToolError) -> ToolError:
                 output=error.output,
             )
     return error
+
+
+def explained_build(error: ToolError) -> ToolError:
+    """Return the error of Buildah with what it means and the way out, as ``explained`` does."""
+    if explained(error).code != _NETWORK:
+        return error
+    return ToolError(
+        "the storage of builds is on a network file system, which refuses what containers need",
+        hint=LOCAL_BUILDS,
+        code=_NETWORK,
+        argv=error.argv,
+        status=error.status,
+        output=error.output,
+    )

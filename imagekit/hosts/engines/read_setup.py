@@ -48,7 +48,7 @@ def read_engines(
         docker=_json(root / "etc/docker/daemon.json"),
         policy=_json(root / "etc/containers/policy.json"),
         unverifying=tuple(name for name in _UNVERIFYING if shutil.which(name)),
-        network_stores=tuple(_network_stores((*_DAEMON_STORES, podman), root)),
+        network_stores=tuple(on_network((*_DAEMON_STORES, podman), root)),
     )
 
 
@@ -158,7 +158,8 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _network_stores(stores: Iterable[Path], root: Path) -> Iterator[tuple[Path, str]]:
+def on_network(stores: Iterable[Path], root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the folders that are on a file system of a network, each with its type."""
     mounts = read_mounts(root)
     for store in stores:
         mount = mount_of(store, mounts)

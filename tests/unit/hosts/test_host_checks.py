@@ -53,6 +53,7 @@ def test_a_good_host_has_no_remark() -> None:
         (replace(GOOD, namespaces=0), "namespaces", "problem"),
         (replace(GOOD, subuids=0), "subuids", "problem"),
         (replace(GOOD, subgids=100), "subuids", "problem"),
+        (replace(GOOD, network_builds=(Path("/home/a"), "nfs4")), "builds", "remark"),
         (replace(GOOD, network=False), "network", "remark"),
         (replace(GOOD, runtime_dir=False), "runtime dir", "remark"),
         (replace(GOOD, keyring=False), "keyring", "problem"),
@@ -127,3 +128,12 @@ def test_on_overlay_a_folder_that_is_noexec_is_no_problem() -> None:
     ]
     assert [check.name for check in problems] == ["noexec"]
     assert "--staged" in problems[0].hint
+
+
+def test_on_a_network_file_system_an_overlay_alone_is_no_remedy() -> None:
+    """The storage has to be moved first."""
+    network = replace(SAFE, network_stores=((Path("/home/a"), "nfs4"),))
+
+    for check in judge(replace(GOOD, driver="vfs", engines=network)):
+        if check.name in {"storage", "stores"}:
+            assert "graphroot on a local disk" in check.hint

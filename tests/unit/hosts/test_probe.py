@@ -103,7 +103,17 @@ def test_the_storage_is_where_podman_says(
     found = probe.read(_Says(f"{place}/storage"), {"HOME": "/home/a"}, tmp_path)
 
     assert [str(path) for path, _ in found.engines.network_stores] == [f"{place}/storage"] * stores
+    assert found.network_builds == (Path("/home/a/.local/share/imagekit"), "nfs4")
     assert [str(path) for path in found.noexec] == [f"{place}/storage"] * stores
+
+
+def test_builds_have_their_storage_where_xdg_data_home_says(tmp_path: Path) -> None:
+    """Moved to a local disk, it is no problem any more."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mounts").write_text("/d / ext4 rw 0 0\ns:/h /home nfs4 rw 0 0\n")
+    env = {"HOME": "/home/a", "XDG_DATA_HOME": "/local/a"}
+
+    assert probe.read(Broken(), env, tmp_path).network_builds is None
 
 
 class _Says(Broken):
