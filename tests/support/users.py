@@ -64,7 +64,7 @@ def ordinary_user(name: str, *, subordinate_ids: bool = True) -> Iterator[Ordina
     home = Path(entry.pw_dir)
     user = OrdinaryUser(name, entry.pw_uid, entry.pw_gid, home, home / "site-packages")
     try:
-        _copy_packages(user.packages)
+        copy_packages(user.packages)
         user.give(home)
         yield user
     finally:
@@ -87,7 +87,7 @@ def _with_the_lock(argv: Sequence[str]) -> None:
     assert done.returncode == 0 or argv[0] == "userdel", done.stderr
 
 
-def _copy_packages(target: Path) -> None:
+def copy_packages(target: Path) -> None:
     """Copy imagekit and what it needs to where the user can read it."""
     ignore = shutil.ignore_patterns(
         "__pycache__", ".git", ".tox", "tests", "mypy*", "ruff*", "hypothesis*", "zizmor*"
