@@ -15,6 +15,8 @@ int main(int argc, char **argv)
     if (rank == 0)
         printf("sum of ranks is %d\n", sum);
 
+    /* MPICH 4.0 over UCX may wait in MPI_Finalize for a rank that is through with it. */
+    MPI_Barrier(MPI_COMM_WORLD);
     MPI_Finalize();
     return 0;
 }
