@@ -23,10 +23,13 @@ _ALLOWED = {
     "imagekit/build/tools/build_container.py",
     "imagekit/build/layer.py",
     "imagekit/gate/blobs/blob_cache.py",
+    "imagekit/hosts/user_config.py",
     "imagekit/offline/check_bundle.py",
+    "imagekit/offline/checked_files.py",
     "imagekit/offline/import_.py",
     "imagekit/offline/stage_files.py",
     "imagekit/offline/staged.py",
+    "imagekit/offline/staging.py",
     "imagekit/recipe/schema.py",
 }
 
