@@ -8,6 +8,7 @@ secrets are replaced before anything is shown or raised.
 import ctypes
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -36,6 +37,10 @@ _SHORTEST_SECRET_LINE = 4
 _SIGNALLED = 128
 _HELD_GRACE_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
+
+
+# In a process of its own: this one may have something else there.
+_AS_THIRD = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execvp(sys.argv[2], sys.argv[2:])"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -219,6 +224,19 @@ def _raise_faults(*readers: "_Reader") -> None:
     for reader in readers:
         if reader.fault is not None:
             raise reader.fault
+
+
+def as_third(argv: Sequence[str], descriptor: int | None) -> tuple[str, ...]:
+    """Return a command that has an inherited descriptor as its descriptor 3, the first beside std*.
+
+    Args:
+        argv: the command.
+        descriptor: one that this process inherited, and that programs inherit from it; None for a
+            command that is given none.
+    """
+    if descriptor is None:
+        return tuple(argv)
+    return (sys.executable, "-I", "-c", _AS_THIRD, str(descriptor), *argv)
 
 
 def failure(outcome: Outcome) -> ToolError:

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 
 from imagekit.errors import InputError
-from imagekit.oci.codec import parse_manifest
+from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.types import Index
+from imagekit.oci.types import MAX_MANIFEST, ImageConfig, Index
 
 
 def image_for_host(
@@ -49,3 +49,27 @@ def image_for_host(
             code="run/no-image-for-host",
         )
     return pinned.with_digest(fitting.pop())
+
+
+def config_for_host(
+    reference: PinnedReference, *, among: Collection[Digest], reader: RegistryReader
+) -> ImageConfig:
+    """Return the configuration of the image that this host runs.
+
+    Args:
+        reference: the image or index that was judged.
+        among: the manifests that were judged with it.
+        reader: reads both; their bytes are compared with their digests.
+
+    Raises:
+        InputError: not exactly one of the judged manifests is for this host.
+        RegistryError: they cannot be read.
+        IntegrityError: they are others.
+    """
+    pinned = image_for_host(reference, among=among, reader=reader)
+    raw = reader.manifest(pinned)
+    manifest = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(manifest, Index):
+        raise InputError(f"{pinned} is an index, and was judged as an image")
+    config = reader.blob(pinned.repository, manifest.config, limit=MAX_MANIFEST)
+    return parse_config(config)

@@ -56,7 +56,13 @@ def with_choices(
     words += [f"--device={device}" for device in options.all_devices]
     single = {"workdir": options.workdir, "user": options.user, "userns": options.userns}
     words += [f"--{name}={value}" for name, value in single.items() if value]
-    return replace(container, chosen=(*words, *checked(more)), entrypoint=options.entrypoint)
+    words += ["--pid=host"] if options.host_processes else []
+    return replace(
+        container,
+        chosen=(*words, *checked(more)),
+        entrypoint=options.entrypoint,
+        descriptor=options.descriptor,
+    )
 
 
 def _limit(name: str, limits: ResourceLimits) -> tuple[str, int, int]:

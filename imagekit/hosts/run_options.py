@@ -39,6 +39,10 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     entrypoint: str | None = None
     """What takes the place of the image's entrypoint; empty for none."""
     userns: str = ""
+    host_processes: bool = False
+    """Whether the container shares the host's process numbers."""
+    descriptor: int | None = None
+    """An open descriptor of this process, which is the container's descriptor 3."""
     home: Path | None = None
     """The folder that is mounted under its own path, and is HOME; None for none."""
 

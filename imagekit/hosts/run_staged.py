@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, RootFolder
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.hosts.apptainer_run import Apptainer
+from imagekit.hosts.mpi import Ranks
+from imagekit.hosts.run import ContainerEngine
 from imagekit.hosts.user_container import Container, Foreground, Tree, run_as_user
 from imagekit.inputs import read_regular
 from imagekit.oci.location import LayoutLocation
@@ -58,7 +60,12 @@ def starts_alone(checked: Checked) -> bool:
 
 
 def run_alone(
-    checked: Checked, arguments: Sequence[str], *, container: Container, programs: Foreground
+    checked: Checked,
+    arguments: Sequence[str],
+    *,
+    container: Container,
+    programs: Foreground,
+    ranks: Ranks | None = None,
 ) -> int:
     """Run it in the foreground without an engine, and return the container's exit code.
 
@@ -67,6 +74,7 @@ def run_alone(
         arguments: what goes to the entrypoint; to a bundle, the whole command.
         container: what it is started with.
         programs: runs programs.
+        ranks: what the image's MPI has to meet, where this may be one task of several.
 
     Raises:
         InputError: it was not allowed, or cannot be had without an engine.
@@ -75,12 +83,40 @@ def run_alone(
     """
     _refuse(checked)
     tree = Tree(path=checked.path, identity=checked.file)
-    return run_as_user(tree, arguments, container=container, programs=programs)
+    return run_as_user(tree, arguments, container=container, programs=programs, ranks=ranks)
 
 
 def _refuse(checked: Checked) -> None:
     if not checked.verdict.allowed:
         raise InputError(f"{checked.path} was not allowed to run")
+
+
+def run_rank(
+    checked: Checked,
+    arguments: Sequence[str],
+    *,
+    rank: Callable[[LayoutLocation], ContainerEngine],
+) -> int:
+    """Run one task of several in the foreground, and return the container's exit code.
+
+    Args:
+        checked: what was checked, and allowed.
+        arguments: what each rank runs.
+        rank: returns what runs it from a layout.
+
+    Raises:
+        InputError: what is staged there does not say what its MPI speaks, or was not allowed.
+        ToolError: Podman failed.
+    """
+    _refuse(checked)
+    if checked.kind is not StageKind.OCI:
+        raise InputError(
+            f"{checked.path} is {checked.kind}, which is not started as one task of several",
+            hint="stage it as squashfs: or oci:",
+            code="run/no-wire-up",
+        )
+    image = _image(checked)
+    return rank(LayoutLocation(checked.path)).run(image, arguments, among={image.digest})
 
 
 def run_file(checked: Checked, arguments: Sequence[str], *, apptainer: Apptainer) -> int:

@@ -5,6 +5,7 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,19 @@ import msgspec
 
 from imagekit import rooted
 from imagekit.documents import strictjson
-from imagekit.errors import IntegrityError
+from imagekit.errors import ImagekitError, IntegrityError
+from imagekit.hosts.mpi import ImageMpi, of_each_rank
 from imagekit.hosts.user_container import ConfigRequest, Volume
 from imagekit.inputs import read_regular
 from imagekit.oci.codec import parse_config
 from imagekit.oci.types import MAX_MANIFEST
 from imagekit.offline.runtime_bundle import MAX_CONFIG
-from imagekit.offline.runtimespec import Mapped, for_user, runtime_spec_bytes
+from imagekit.offline.runtimespec import (
+    Mapped,
+    for_user,
+    runtime_spec_bytes,
+    with_host_processes,
+)
 from imagekit.offline.stage_target import CONFIGURATION, INSIDE
 
 _MAX_PASSWD = 1 << 20
@@ -28,10 +35,17 @@ _HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
 _READ_ONLY = ["rbind", "ro", "nosuid", "nodev", "noexec"]
 
 
-def main() -> None:
-    """Write what was asked for as JSON by the first argument."""
+def main() -> int:
+    """Write what was asked for as JSON by the first argument; return the exit code."""
     asked = msgspec.json.decode(sys.argv[1], type=ConfigRequest)
-    (Path(asked.folder) / "config.json").write_bytes(_config(asked))
+    try:
+        (Path(asked.folder) / "config.json").write_bytes(_config(asked))
+    except ImagekitError as error:
+        code = f"[{error.code}]" if error.code else ""
+        hint = f"   = {error.hint}\n" if error.hint else ""
+        sys.stderr.write(f"error{code}: {error.message}\n{hint}")
+        return error.exit_code
+    return 0
 
 
 def _config(asked: ConfigRequest) -> bytes:
@@ -40,6 +54,8 @@ def _config(asked: ConfigRequest) -> bytes:
     # The namespace around this one has the user as its root.
     mapped = Mapped(uid=asked.uid, gid=asked.gid, outer_uid=0, outer_gid=0)
     config = for_user(_document(asked, image), mapped)
+    if container.host_processes:
+        config = with_host_processes(config)
     process, mounts = config["process"], config["mounts"]
     config["root"] = {"path": str(folder / "root"), "readonly": True}
     process["terminal"] = container.terminal
@@ -82,11 +98,10 @@ def _are_files(image: Path, file: str) -> bool:
 
 def _document(asked: ConfigRequest, image: Path) -> dict[str, Any]:
     """Return the configuration as the image or its bundle has it, with the command."""
-    entrypoint = asked.container.entrypoint
-    replaced = None if entrypoint is None else [*([entrypoint] if entrypoint else [])]
     if asked.bundle:
         raw = read_regular(Path(asked.bundle) / "config.json", limit=MAX_CONFIG)
         document = strictjson.loads_object(raw, what="config.json of the bundle")
+        replaced = _replaced(asked, document.get("annotations", {}), document["process"]["args"])
         whole = document["process"]["args"] if replaced is None else replaced
         document["process"]["args"] = [*(replaced or ()), *asked.arguments] or whole
         return document
@@ -97,6 +112,7 @@ def _document(asked: ConfigRequest, image: Path) -> dict[str, Any]:
             f"the file has no {INSIDE}/{CONFIGURATION}: {error.strerror}", hint="stage it again"
         ) from error
     config = parse_config(raw)
+    replaced = _replaced(asked, config.labels, config.entrypoint)
     document = strictjson.loads_object(
         runtime_spec_bytes(config, uid=0, gid=0, root="root"), what="config.json"
     )
@@ -105,6 +121,23 @@ def _document(asked: ConfigRequest, image: Path) -> dict[str, Any]:
         # As with an engine: what replaces the entrypoint replaces the image's command too.
         document["process"]["args"] = [*first, *asked.arguments]
     return document
+
+
+def _replaced(
+    asked: ConfigRequest, labels: Mapping[str, str], entrypoint: Sequence[str]
+) -> list[str] | None:
+    """Return what takes the place of the image's entrypoint; None for nothing.
+
+    Raises:
+        InputError: the tasks of a launcher would not find each other.
+        UsageError: nothing says what each rank is to run.
+    """
+    replaced = asked.container.entrypoint
+    if asked.ranks is not None:
+        image = ImageMpi.of(labels, entrypoint)
+        if asked.ranks.meets(image):
+            replaced = of_each_rank(replaced, image, asked.arguments)
+    return None if replaced is None else [replaced] if replaced else []
 
 
 def _with_user(image: Path, asked: ConfigRequest) -> bytes | None:
@@ -126,4 +159,4 @@ def _bound(source: str, target: str) -> dict[str, object]:
 
 if __name__ == "__main__":
     os.umask(0o022)
-    main()
+    sys.exit(main())

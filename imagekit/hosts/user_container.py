@@ -11,6 +11,7 @@ What must hold:
 4. Nothing stays: mounts and processes end with the namespaces, and those with this process.
 """
 
+import fcntl
 import os
 import pwd
 import sys
@@ -22,36 +23,40 @@ from typing import Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import InputError, IntegrityError, ToolNotFoundError
 from imagekit.files import storage_errors
 from imagekit.hosts.kernel_mounts import mounted_at
+from imagekit.hosts.mpi import Ranks
 from imagekit.offline.stagedigest import FileIdentity, open_file
 from imagekit.paths import temporary_place
-from imagekit.process import which
+from imagekit.process import as_third, which
 
 NETWORKS = ("host", "none")
 _FUSE = Path("/dev/fuse")
+_FIRST_FREE = 10
 _PACKAGES = {"unshare": "util-linux", "crun": "crun", "squashfuse": "squashfuse"}
 
 # A user owns no mounts but those of a namespace that the user made. Where the outermost process is
 # ended, so are all others, squashfuse included (--kill-child).
-_APART = (
-    *("unshare", "--user", "--map-root-user", "--mount", "--cgroup"),
-    *("--pid", "--mount-proc", "--fork", "--kill-child"),
-)
-# "$1" is the folder of this run, "$3" what is mounted and "$2" how; the rest writes config.json.
+_APART = ("unshare", "--user", "--map-root-user", "--mount", "--cgroup", "--fork", "--kill-child")
+_OWN_PROCESSES = ("--pid", "--mount-proc")
+# "$1" is the folder of this run, "$3" what is mounted and "$2" how, "$4" how many descriptors the
+# container gets besides; the rest writes config.json.
 # crun 1.8 refuses the hybrid cgroups of older systems, of which it is to use none.
-# It is not the first process of the namespace, whose children it would wait for: squashfuse is one.
+# All is unmounted in the end, since squashfuse goes on where the container shares the host's
+# process numbers. crun is not the first process of the namespace, whose children it would wait
+# for: squashfuse is one.
 # An upper layer in memory takes the mount points that an image lacks; kernels before 5.11 do not
 # let users have one.
 _START = """
 set -eu
-folder=$1 from=$2 what=$3
-shift 3
+folder=$1 from=$2 what=$3 kept=$4
+shift 4
 mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || :
 case $from in
-  file) squashfuse -o ro,nosuid,nodev "$what" "$folder/image" ;;
+  file) squashfuse -o ro,nosuid,nodev "$what" "$folder/image" 3>&- ;;
   folder) mount --rbind "$what" "$folder/image" ;;
 esac
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs "$folder/upper"
@@ -61,7 +66,9 @@ mount -t overlay -o "userxattr,nosuid,nodev,lowerdir=$folder/image,$upper" overl
   mount --rbind "$folder/image" "$folder/root"
 "$@"
 code=0
-crun --cgroup-manager=disabled --root "$folder/state" run --bundle "$folder" image || code=$?
+crun --cgroup-manager=disabled --root "$folder/state" \
+  run --preserve-fds "$kept" --bundle "$folder" image || code=$?
+umount -l "$folder/root" "$folder/image" || :
 exit "$code"
 """
 
@@ -102,6 +109,10 @@ class Container(Struct, frozen=True, kw_only=True):
     """Empty for the image's own."""
     entrypoint: str | None = None
     """What takes the place of the image's entrypoint and command; empty for none."""
+    host_processes: bool = False
+    """Whether it shares the host's process numbers."""
+    descriptor: int | None = None
+    """An open descriptor of this process, which is the container's descriptor 3."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -127,10 +138,17 @@ class ConfigRequest(Struct, frozen=True, kw_only=True):
     gid: int
     container: Container
     arguments: tuple[str, ...] = ()
+    ranks: Ranks | None = None
+    """What the image's MPI has to meet, where this may be one task of several."""
 
 
 def run_as_user(
-    tree: Tree, arguments: Sequence[str], *, container: Container, programs: Foreground
+    tree: Tree,
+    arguments: Sequence[str],
+    *,
+    container: Container,
+    programs: Foreground,
+    ranks: Ranks | None = None,
 ) -> int:
     """Run a checked image in the foreground and return the container's exit code.
 
@@ -139,6 +157,7 @@ def run_as_user(
         arguments: what goes to the entrypoint; to a bundle, the whole command.
         container: what it is started with.
         programs: runs programs.
+        ranks: what the image's MPI has to meet, where this may be one task of several.
 
     Raises:
         InputError: it cannot be had without an engine, or /dev/fuse cannot be used.
@@ -153,8 +172,17 @@ def run_as_user(
     with _source(tree) as (kind, what), _run_folder() as folder:
         _programs("unshare", "crun", *(["squashfuse"] if kind == "file" else []))
         asked = _asked(tree, folder, container=container, arguments=arguments)
-        words = (folder, kind, what, sys.executable, "-m", "imagekit.hosts.user_config", asked)
-        return programs.foreground((*_APART, "sh", "-c", _START, "imagekit", *words))
+        asked = replace(asked, ranks=ranks)
+        kept = "0" if container.descriptor is None else "1"
+        config = (sys.executable, "-m", "imagekit.hosts.user_config", encoded(asked))
+        apart = _APART if container.host_processes else (*_APART, *_OWN_PROCESSES)
+        argv = (*apart, "sh", "-c", _START, "imagekit", folder, kind, what, kept, *config)
+        return programs.foreground(as_third(argv, container.descriptor))
+
+
+def encoded(asked: ConfigRequest) -> str:
+    """Return it as one word for the program that writes config.json."""
+    return msgspec.json.encode(asked).decode()
 
 
 @contextmanager
@@ -165,11 +193,13 @@ def _run_folder() -> Iterator[str]:
         yield folder
 
 
-def _asked(tree: Tree, folder: str, *, container: Container, arguments: Sequence[str]) -> str:
+def _asked(
+    tree: Tree, folder: str, *, container: Container, arguments: Sequence[str]
+) -> ConfigRequest:
     name = f"user{os.getuid()}"
     with suppress(KeyError):
         name = pwd.getpwuid(os.getuid()).pw_name
-    asked = ConfigRequest(
+    return ConfigRequest(
         folder=folder,
         bundle=str(tree.path.absolute()) if tree.identity is None else "",
         name=name,
@@ -178,7 +208,6 @@ def _asked(tree: Tree, folder: str, *, container: Container, arguments: Sequence
         container=container,
         arguments=tuple(arguments),
     )
-    return msgspec.json.encode(asked).decode()
 
 
 @contextmanager
@@ -188,7 +217,10 @@ def _source(tree: Tree) -> Iterator[tuple[str, str]]:
         yield "folder", str(tree.path.absolute() / "rootfs")
         return
     with storage_errors(f"the staged file {tree.path}"):
-        handle = open_file(tree.path)
+        opened = open_file(tree.path)
+        # Apart from the descriptor that the container may get as its third.
+        handle = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        os.close(opened)
     try:
         if FileIdentity.of(handle) != tree.identity:
             raise IntegrityError(

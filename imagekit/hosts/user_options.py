@@ -47,6 +47,8 @@ def without_engine(
         env=tuple(_env(options.all_env, os.environ)),
         workdir=options.workdir,
         entrypoint=options.entrypoint,
+        host_processes=options.host_processes,
+        descriptor=options.descriptor,
     )
 
 

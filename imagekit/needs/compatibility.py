@@ -13,13 +13,14 @@ from imagekit.needs.needs import Needs, flags_of, numbers
 
 SPEC = "application/vnd.nfd.image-compatibility.spec.v1alpha1+yaml"
 """Media type of the only layer of the artifact, whose type is ``COMPATIBILITY``."""
-_MPI = "org.supercontainers.mpi.implementation"
+MPI_LABEL = "org.supercontainers.mpi.implementation"
+"""The name of the image's MPI: an annotation of the artifact, and a label of the image."""
 _MPI_VERSION = "org.supercontainers.mpi.version"
 _GPU = "org.supercontainers.hardware.gpu.available"
 _CPU = "io.archspec.cpu.target"
 # CDI specification, "Annotations": the prefix, and who asks for the devices.
 _DEVICES = "cdi.k8s.io/imagekit_needs"
-ANNOTATIONS = frozenset({_MPI, _MPI_VERSION, _GPU, _CPU, _DEVICES})
+ANNOTATIONS = frozenset({MPI_LABEL, _MPI_VERSION, _GPU, _CPU, _DEVICES})
 """Names of all annotations that ``annotations`` may return."""
 _NVIDIA = "10de"
 _DISPLAYS = ("0300", "0302")
@@ -44,7 +45,7 @@ def compatibility_yaml(needs: Needs) -> bytes:
 def annotations(needs: Needs) -> dict[str, str]:
     """Return the annotations of the artifact, which are labels of the image as well."""
     known = {
-        _MPI: needs.mpi.implementation if needs.mpi else "",
+        MPI_LABEL: needs.mpi.implementation if needs.mpi else "",
         _MPI_VERSION: needs.mpi.version if needs.mpi else "",
         _GPU: "yes" if needs.cuda else "",
         # archspec writes x86_64, x86_64_v2 and so on.

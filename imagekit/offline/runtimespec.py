@@ -74,7 +74,24 @@ def runtime_spec_bytes(
         "mounts": [*_mounts(), *(_bind(bind) for bind in binds)],
         "linux": linux | {"namespaces": namespaces},
     }
+    if config.labels:
+        # conversion.md, Annotation Fields: as they are.
+        document["annotations"] = dict(config.labels)
     return strictjson.dumps(document)
+
+
+def with_host_processes(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return config.json for a container that shares the process numbers of who starts it.
+
+    Args:
+        document: as it was staged, or made of that.
+    """
+    linux = document["linux"]
+    # A /proc of its own shows the numbers of a namespace of its own.
+    proc = {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", *_SAFE]}
+    mounts = [proc if mount["type"] == "proc" else mount for mount in document["mounts"]]
+    namespaces = [space for space in linux["namespaces"] if space["type"] != "pid"]
+    return {**document, "mounts": mounts, "linux": {**linux, "namespaces": namespaces}}
 
 
 def for_user(document: Mapping[str, Any], mapped: Mapped) -> dict[str, Any]:

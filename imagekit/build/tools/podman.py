@@ -36,7 +36,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
 from imagekit.paths import SHARED, plain, temporary_place
-from imagekit.process import Outcome
+from imagekit.process import Outcome, as_third
 
 _MAX_AUTHORITIES = 4 << 20
 _QUICK = 60.0
@@ -88,6 +88,8 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
     """What the caller chose besides, as ``podman run`` has it: each option in one word."""
     entrypoint: str | None = None
     """What takes the place of the image's entrypoint: empty for none."""
+    descriptor: int | None = None
+    """An open descriptor of this process, which is the container's descriptor 3."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -102,7 +104,8 @@ class ContainerOptions(Struct, frozen=True, kw_only=True):
     def last_words(self) -> tuple[str, ...]:
         """The options that the caller chose; they override others by standing behind them."""
         replaced = () if self.entrypoint is None else (f"--entrypoint={self.entrypoint}",)
-        return (*self.chosen, *replaced)
+        kept = () if self.descriptor is None else ("--preserve-fds=1",)
+        return (*self.chosen, *kept, *replaced)
 
 
 class RootFolder(Struct, frozen=True, kw_only=True):
@@ -378,7 +381,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         # Else what a container sees would depend on who starts it.
         fixed = (*fixed, "--http-proxy=false")
         options = (*fixed, *self.container.words, *more, *self.container.last_words)
-        argv = self._argv("run", *options, root, *arguments)
+        argv = as_third(self._argv("run", *options, root, *arguments), self.container.descriptor)
         if self.show is None:
             return self.programs.foreground(argv)
         self.show(argv)

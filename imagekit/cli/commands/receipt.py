@@ -3,7 +3,7 @@
   imagekit receipt check /srv/images/solver --policy /etc/imagekit/nodes.yaml
   imagekit receipt check /srv/images/solver.sqsh --policy nodes.yaml --reference HOST/solver:2.1
   imagekit receipt check /srv/images/store --policy nodes.yaml     (all images of a Podman store)
-  imagekit receipt guard BUNDLE --policy nodes.yaml     (in oci.conf of Slurm: docs/offline.md)
+  imagekit receipt guard BUNDLE --policy nodes.yaml     (in oci.conf of Slurm: docs/slurm.md)
 
 The policy of nodes says whose receipts count:
 

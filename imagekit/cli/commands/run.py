@@ -12,8 +12,12 @@ What stands behind `--` goes to the image's entrypoint. The root of the containe
 /tmp is its own; it is gone when it ends. Nothing of the caller's environment, home or folders is
 in it unless an option says so. With --staged the receipt is checked,
 offline, and what was staged there runs. Ends with 3, and starts nothing, where the policy says no;
-else with the container's own exit code. One of several tasks of srun or mpirun is refused: MPI
-could not find the others.
+else with the container's own exit code.
+
+Under srun each task is one container and one rank:
+srun --mpi=pmix -n 2 imagekit run IMAGE --policy p.yaml -- hello-mpi
+The containers share the user's id, process numbers, /tmp and /dev/shm then, and an entrypoint such
+as mpirun is left out. What would be ranks that cannot find each other is refused.
 """
 
 import argparse
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     from imagekit.build.tools.podman import Podman
     from imagekit.hosts.apptainer_run import Apptainer
+    from imagekit.hosts.mpi import ImageMpi, Ranks
     from imagekit.hosts.run import ContainerEngine
     from imagekit.hosts.run_options import RunOptions
     from imagekit.hosts.user_container import Container, Foreground
@@ -135,6 +140,13 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
         help="NVIDIA's GPUs by CDI: all, or by number or name (nvidia-ctk cdi generate)",
     )
     group.add_argument(
+        "--mpi",
+        choices=["auto", "pmix", "pmi2", "none"],
+        default="auto",
+        help="how the tasks of srun find each other: auto takes what srun offers where the image's "
+        "MPI speaks it, and refuses what would be ranks 0 of 1; none for tasks that do not talk",
+    )
+    group.add_argument(
         "--podman-arg",
         **repeated,
         metavar="--OPTION[=VALUE]",
@@ -145,9 +157,6 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
-    from imagekit.hosts.tasks import refuse_tasks
-
-    refuse_tasks(os.environ)
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
@@ -160,8 +169,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.location import parse_located
 
     wanted = parse_located(arguments.reference)
-    judge = make_judge(arguments, wanted.location, find_lacks=find_lacks_here)
     commands = _Commands(arguments, console)
+    judge = make_judge(arguments, wanted.location, find_lacks=find_lacks_here)
     ran = run_verified(
         wanted.reference,
         arguments.passed,
@@ -175,7 +184,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
     from functools import partial
 
-    from imagekit.hosts.run_staged import run_alone, run_file, run_staged, starts_alone
+    from imagekit.hosts.run_staged import (
+        run_alone,
+        run_file,
+        run_rank,
+        run_staged,
+        starts_alone,
+    )
     from imagekit.oci.location import REGISTRY, parse_located
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.offline.check_receipt import Asked, Checked, check
@@ -209,7 +224,14 @@ def _staged(arguments: argparse.Namespace, console: Console) -> int:
         return commands.end(None)
     if start is None and starts_alone(checked[0]):
         # Podman would be asked for its storage, which takes longer than all else.
-        start = partial(run_alone, container=commands.alone(), programs=commands.starter())
+        start = partial(
+            run_alone,
+            container=commands.alone(),
+            programs=commands.starter(),
+            ranks=commands.ranks if commands.ranks.several else None,
+        )
+    if start is None and commands.ranks.several:
+        start = partial(run_rank, rank=commands.rank_of)
     if start is None:
         start = partial(run_staged, podman=commands.podman(RegistryOptions(), REGISTRY))
     return commands.end(start(checked[0], arguments.passed))
@@ -221,6 +243,7 @@ class _Commands:
     def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
         self._arguments, self._console = arguments, console
         self._options = _options(arguments)
+        self.ranks = _ranks(arguments)
         self._shown: list[str] = []
         self._verdict: Verdict | None = None
 
@@ -236,6 +259,8 @@ class _Commands:
                 return self._docker(registry, location)
             case "apptainer":
                 return self.apptainer(registry, location)
+            case _ if self.ranks.several:
+                return _Rank(self, registry, location)
             case _:
                 return self.podman(registry, location)
 
@@ -269,7 +294,7 @@ class _Commands:
         from imagekit.hosts.user_options import without_engine
 
         return without_engine(
-            self._options,
+            self.ranks.wired(self._options),
             more=self._arguments.podman_arg,
             network=self._arguments.network,
             terminal=sys.stdin.isatty() and sys.stdout.isatty(),
@@ -281,7 +306,27 @@ class _Commands:
 
         return self._runner() if self._show is None else Shown(show=self._show)
 
-    def podman(self, registry: "RegistryOptions", location: "Location") -> "Podman":
+    def rank_of(self, location: "Location") -> "ContainerEngine":
+        """Return Podman for one task of several, whose image is read there."""
+        from imagekit.oci.registry.options import RegistryOptions
+
+        return _Rank(self, RegistryOptions(), location)
+
+    def rank(self, image: "ImageMpi") -> "RunOptions":
+        """Return the options of a container that is one rank of several.
+
+        Raises:
+            InputError: the ranks would not find each other.
+            UsageError: nothing says what each rank is to run.
+        """
+        return self.ranks.options(self._options, image, self._arguments.passed)
+
+    def podman(
+        self,
+        registry: "RegistryOptions",
+        location: "Location",
+        options: "RunOptions | None" = None,
+    ) -> "Podman":
         """Return Podman, as this host needs it and as the caller chose.
 
         Raises:
@@ -298,7 +343,9 @@ class _Commands:
             progress=self._console.progress,
             location=location,
         )
-        container = with_choices(made.container, self._options, self._arguments.podman_arg)
+        container = with_choices(
+            made.container, options or self._options, self._arguments.podman_arg
+        )
         return replace(made, container=container, show=self._show)
 
     def _docker(self, registry: "RegistryOptions", location: "Location") -> "ContainerEngine":
@@ -384,6 +431,48 @@ class _Commands:
             report = {**document(self._verdict), "command": self._shown}
             self._console.result(shlex.join(self._shown), report)
         return status
+
+
+class _Rank:
+    """Podman for one task of several, whose options depend on what its image says."""
+
+    def __init__(
+        self, commands: _Commands, registry: "RegistryOptions", location: "Location"
+    ) -> None:
+        self._commands, self._registry, self._location = commands, registry, location
+
+    def run(
+        self,
+        reference: "PinnedReference",
+        arguments: "Sequence[str]",
+        *,
+        among: "Collection[Digest]",
+    ) -> int:
+        """Read what the image says, and run it."""
+        from imagekit.hosts.engine_choice import config_for_host
+        from imagekit.hosts.mpi import ImageMpi
+        from imagekit.oci.registry.connect import reader
+
+        source = reader(self._location, self._registry)
+        config = config_for_host(reference, among=among, reader=source)
+        options = self._commands.rank(ImageMpi.of(config.labels, config.entrypoint))
+        podman = self._commands.podman(self._registry, self._location, options)
+        return podman.run(reference, arguments, among=among)
+
+
+def _ranks(arguments: argparse.Namespace) -> "Ranks":
+    """Return what a launcher made of this process; what cannot work is refused at once.
+
+    Raises:
+        InputError: the tasks would not find each other.
+    """
+    from imagekit.hosts.mpi import Ranks, find_launch, without_wiring
+
+    ranks = Ranks(mode=arguments.mpi, launch=find_launch(os.environ))
+    if arguments.engine != "podman":
+        without_wiring(ranks.mode, ranks.launch, arguments.engine)
+    ranks.refuse()
+    return ranks
 
 
 def _options(arguments: argparse.Namespace) -> "RunOptions":

@@ -9,7 +9,7 @@ KNOWN = set("%bejnprstu")
 
 def test_oci_conf_has_only_known_patterns(project: Path) -> None:
     """The whole example is run by the tests of hosts; this holds it where there is no Slurm."""
-    text = (project / "docs/offline.md").read_text(encoding="utf-8")
+    text = (project / "docs/slurm.md").read_text(encoding="utf-8")
     lines = re.findall(r'^RunTime\w+="(.*)"$', text, re.MULTILINE)
 
     assert len(lines) == 4

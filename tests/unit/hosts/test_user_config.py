@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.errors import IntegrityError
 from imagekit.hosts import user_config
@@ -36,12 +37,16 @@ class Run:
         (self.image / "etc").mkdir()
         (self.image / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
 
-    def config(self, **more: Any) -> dict[str, Any]:
-        """Write config.json, and return it."""
+    def ask(self, **more: Any) -> int:
+        """Ask for a config.json, and return the exit code."""
         asked: dict[str, Any] = {"folder": str(self.folder), "bundle": "", "name": "ann"}
         asked |= {"uid": 1000, "gid": 100, "container": {"network": "host"}} | more
         self.monkeypatch.setattr(sys, "argv", ["x", json.dumps(asked)])
-        user_config.main()
+        return user_config.main()
+
+    def config(self, **more: Any) -> dict[str, Any]:
+        """Write config.json, and return it."""
+        assert self.ask(**more) == 0
         read = json.loads((self.folder / "config.json").read_bytes())
         assert isinstance(read, dict)
         return read
@@ -112,13 +117,15 @@ def test_a_bundle_has_its_own_configuration(run: Run, tmp_path: Path) -> None:
     assert config["process"]["user"]["uid"] == 1000
 
 
-def test_what_the_image_calls_its_configuration_is_read_in_it(run: Run) -> None:
-    """A link to a file of the host is an error."""
+def test_what_the_image_calls_its_configuration_is_read_in_it(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link to a file of the host is an error, and no traceback."""
     (run.image / ".imagekit/image.json").unlink()
     (run.image / ".imagekit/image.json").symlink_to("/etc/hostname")
 
-    with pytest.raises(IntegrityError, match="has no"):
-        run.config()
+    assert run.ask() == IntegrityError.exit_code
+    assert "the file has no /.imagekit/image.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -146,3 +153,40 @@ def test_what_the_caller_chose_is_in_it(run: Run) -> None:
     assert {"A=2", "HOME=/h"} <= set(config["process"]["env"])
     assert not {"A=1", "HOME=/tmp"} & set(config["process"]["env"])
     assert config["process"]["cwd"] == "/data"
+
+
+RANKS = {"mode": "auto", "launch": {"tasks": 2, "counted": "SLURM_STEP_NUM_TASKS='2'"}}
+
+
+def _labelled(run: Run, implementation: str) -> None:
+    labels = {"org.supercontainers.mpi.implementation": implementation}
+    config = replace(CONFIG, entrypoint=("mpirun",), labels=labels)
+    (run.image / ".imagekit/image.json").write_bytes(config_bytes(config))
+
+
+def test_a_rank_runs_the_program_and_no_mpirun(run: Run) -> None:
+    """With the host's process numbers, by which ranks of one node know each other."""
+    _labelled(run, "openmpi")
+    ranks = {**RANKS, "launch": {**RANKS["launch"], "pmi": "pmix"}}  # type: ignore[dict-item]
+
+    config = run.config(
+        container={"network": "host", "host_processes": True}, arguments=["hello"], ranks=ranks
+    )
+
+    assert config["process"]["args"] == ["hello"]
+    assert "pid" not in {space["type"] for space in config["linux"]["namespaces"]}
+    proc = next(mount for mount in config["mounts"] if mount["destination"] == "/proc")
+    assert (proc["type"], proc["source"]) == ("bind", "/proc")
+
+
+@pytest.mark.parametrize("offered", ["pmix", ""])
+def test_ranks_that_would_be_alone_do_not_start(
+    run: Run, capsys: pytest.CaptureFixture[str], offered: str
+) -> None:
+    """MPICH by PMIx would be one rank in each container, and end with 0."""
+    _labelled(run, "mpich")
+    ranks = {**RANKS, "launch": {**RANKS["launch"], "pmi": offered}}  # type: ignore[dict-item]
+
+    assert run.ask(arguments=["hello"], ranks=ranks) == 2
+    assert not (run.folder / "config.json").exists()
+    assert "rank 0 of 1" in capsys.readouterr().err
