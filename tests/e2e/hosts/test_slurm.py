@@ -1,116 +1,15 @@
 """Slurm's own daemons let no container start without a good receipt."""
 
-import os
-import re
 import shutil
-import socket
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.hosts.daemons import Daemon, environment, said
+from tests.e2e.hosts.slurm import Cluster, started
 from tests.support.offline_site import Site
-from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-SLURM = """\
-ClusterName=t
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-SlurmctldPort={controller}
-SlurmdPort={node}
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/c.pid
-SlurmdPidFile={folder}/d.pid
-SlurmctldLogFile={folder}/c.log
-SlurmdLogFile={folder}/d.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-ReturnToService=2
-MailProg=/bin/true
-JobSubmitPlugins=lua
-Prolog=/usr/local/sbin/imagekit-prolog
-PrologFlags=Alloc
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=p Nodes=ALL Default=YES State=UP
-"""
-# Nothing of this machine is changed: the files lie where the page says in a mount namespace only.
-WORLD = """\
-set -eu
-mkdir -p {folder}/over
-mount -t tmpfs tmpfs {folder}/over
-for part in etc run srv usr/local; do
-  mkdir -p {folder}/over/$part/upper {folder}/over/$part/work
-  more=lowerdir=/$part,upperdir={folder}/over/$part/upper,workdir={folder}/over/$part/work
-  mount -t overlay overlay -o $more /$part
-done
-cp -a {folder}/files/. /
-mkdir -p /srv/images
-mount --bind {images} /srv/images
-touch {folder}/ready
-exec sleep infinity
-"""
-
-
-class Cluster:
-    """A cluster of this machine."""
-
-    def __init__(self, folder: Path, world: Daemon) -> None:
-        """Keep where its files are."""
-        self.folder = folder
-        self.inside = ["nsenter", f"--mount=/proc/{world.process.pid}/ns/mnt", "--"]
-        self.env = environment()
-
-    def said(self, *words: str) -> tuple[int, str]:
-        """Run a program where the cluster's files are."""
-        return said([*self.inside, *words], env=self.env)
-
-    def srun(self, container: str, *words: str) -> tuple[int, str]:
-        """Run a job in a container."""
-        return self.said(
-            "timeout", "90", "srun", f"--container={container}", "/usr/bin/hello", *words
-        )
-
-    def batch(self, script: str) -> str:
-        """Run a batch job to its end, and return what it wrote."""
-        file = self.folder / "job.sh"
-        file.write_text(f"#!/bin/sh\n{script}\n")
-        out = self.folder / "job.out"
-        code, told = self.said("timeout", "120", "sbatch", "--wait", "-o", str(out), str(file))
-        assert out.exists(), (code, told)
-        return out.read_text()
-
-    def node_state(self) -> str:
-        """Return whether the node is there."""
-        return self.said("sinfo", "-h", "-o", "%T")[1].strip()
-
-
-def _install(project: Path, folder: Path, site: Site) -> None:
-    """Lay the scripts and the page's oci.conf, as they stand there, where the page says."""
-    etc, local = folder / "files/etc", folder / "files/usr/local"
-    for each in (etc / "slurm", etc / "imagekit", local / "sbin", local / "bin"):
-        each.mkdir(parents=True)
-    page = (project / "docs/offline.md").read_text(encoding="utf-8")
-    (oci,) = re.findall(r"^```\n(RunTimeRun=.*?)^```", page, re.MULTILINE | re.DOTALL)
-    (etc / "slurm/oci.conf").write_text(oci)
-    shutil.copy(project / "scripts/slurm/job_submit.lua", etc / "slurm")
-    for name in ("imagekit-prolog", "imagekit-runtime"):
-        shutil.copy(project / "scripts/slurm" / name, local / "sbin")
-    shutil.copy(site.home / "nodes.yaml", etc / "imagekit")
-    shutil.copytree(site.home / "staging", etc / "imagekit/staging")
-    shim, path = local / "bin/imagekit", os.pathsep.join(sys.path)
-    shim.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" -m imagekit "$@"\n')
-    shim.chmod(0o755)
 
 
 @pytest.fixture(scope="module")
@@ -120,38 +19,12 @@ def cluster(
     program: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cluster]:
-    """Munge, the controller and one node's daemon."""
-    munged, controller, node = (program(x) for x in ("munged", "slurmctld", "slurmd"))
+    """A cluster of one node, which has a staged bundle."""
     program("runc")
     folder = tmp_path_factory.mktemp("s")
-    for name in ("state", "spool", "images"):
-        (folder / name).mkdir()
-    host = socket.gethostname().partition(".")[0]
-    ports = {"controller": free_port(), "node": free_port()}
-    _install(project, folder, site)
-    settings = SLURM.format(folder=folder, host=host, **ports)
-    (folder / "files/etc/slurm/slurm.conf").write_text(settings)
+    (folder / "images").mkdir()
     site.stage(f"bundle:{folder}/images/hello")
-    (folder / "key").write_bytes(os.urandom(64))
-    (folder / "key").chmod(0o400)
-    munge = [munged, "-F", "--force", f"--socket={folder}/munge.sock", f"--key-file={folder}/key"]
-    munge += [f"--pid-file={folder}/m.pid", f"--seed-file={folder}/seed"]
-    munge += [f"--log-file={folder}/m.log"]
-    world = WORLD.format(folder=folder, images=folder / "images")
-    apart = ["unshare", "--mount", "--propagation", "private", "sh", "-c", world]
-    with ExitStack() as running:
-        outer = running.enter_context(Daemon(apart, folder / "w.out"))
-        outer.wait_for(folder / "ready")
-        made = Cluster(folder, outer)
-        first = running.enter_context(Daemon(munge, folder / "m.out"))
-        first.wait_for(folder / "munge.sock")
-        running.enter_context(Daemon([*made.inside, controller, "-D"], folder / "c.out"))
-        slurmd = [*made.inside, node, "-D", "-N", host]
-        running.enter_context(Daemon(slurmd, folder / "d.out"))
-        end = time.monotonic() + 60
-        while made.node_state() != "idle":
-            assert time.monotonic() < end, (folder / "c.log").read_text()[-2000:]
-            time.sleep(0.5)
+    with started(project, site, folder, program) as made:
         yield made
 
 
