@@ -71,7 +71,6 @@ LEFTOVERS = Exclude(
             "etc/subuid-",
             "root/.bash_history",
             "root/.wget-hsts",
-            "run/.containerenv",
             "run/adduser",
             "var/cache/apt/pkgcache.bin",
             "var/cache/apt/srcpkgcache.bin",

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,6 +51,60 @@ def place(root: Path, name: str, text: str, *, mode: int = 0o644) -> None:
             hint="links of an image are followed inside it only; is the base what it should be?",
             code="build/odd-tree",
         ) from error
+
+
+def add_folder(root: Path, name: str) -> None:
+    """Make a folder that everybody may read, unless something has its path.
+
+    Raises:
+        OSError: the host's disk cannot be written.
+    """
+    _add(root, name, _make_folder)
+
+
+def add_file(root: Path, name: str) -> None:
+    """Make an empty file that everybody may read, unless something has its path.
+
+    Raises:
+        OSError: the host's disk cannot be written.
+    """
+    _add(root, name, _make_file)
+
+
+def add_link(root: Path, name: str, target: str) -> None:
+    """Make a link, unless something has its path.
+
+    Raises:
+        OSError: the host's disk cannot be written.
+    """
+    _add(root, name, lambda opened: os.symlink(target, opened.name, dir_fd=opened.folder))
+
+
+def _add(root: Path, name: str, make: Callable[[rooted.OpenPlace], None]) -> None:
+    """Make something; that the path is taken, or leads to no folder, is the image's own choice."""
+    try:
+        with rooted.place(root, name, follow=False) as opened:
+            make(opened)
+    except OSError as error:
+        if error.errno in _HOSTS_FAULT:
+            raise
+
+
+def _make_folder(opened: rooted.OpenPlace) -> None:
+    os.mkdir(opened.name, dir_fd=opened.folder)
+    handle = os.open(opened.name, rooted.FOLDER, dir_fd=opened.folder)
+    try:
+        os.fchmod(handle, 0o755)
+    finally:
+        os.close(handle)
+
+
+def _make_file(opened: rooted.OpenPlace) -> None:
+    handle = os.open(opened.name, _CREATE, dir_fd=opened.folder)
+    try:
+        os.fchmod(handle, 0o644)
+    finally:
+        os.close(handle)
 
 
 def remove(root: Path, name: str) -> None:

@@ -18,7 +18,7 @@ from imagekit.recipe.recipe import (
     Step,
 )
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever layers are written in another way, so that no layer of an older cache is used."""
 
 

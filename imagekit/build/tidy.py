@@ -9,6 +9,7 @@ from pathlib import Path
 from imagekit import rooted
 from imagekit.build import inside
 from imagekit.build.keystore import CACERTS, settled
+from imagekit.build.mount_points import add_mount_points
 from imagekit.build.tree_snapshot import Snapshot
 
 _MOUNT_POINTS = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv")
@@ -28,6 +29,8 @@ _MMDEBSTRAP = (
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 )
 _EMPTIED = (
+    # Podman writes into it what it is run by.
+    "run/.containerenv",
     # machine-id(5): the file of an image for many machines is missing or empty.
     "etc/machine-id",
     # Who logged in when: nobody did, and useradd makes them as long as the largest uid wants.
@@ -98,6 +101,8 @@ def tidy_bootstrap(root: Path) -> None:
 def tidy_layer(root: Path, before: Snapshot) -> None:
     """Remove what the build itself leaves in every layer: mount points, identities, logins.
 
+    The mount points of runtimes are made then, the same whatever made them before.
+
     Args:
         root: the mounted tree.
         before: its state before the layer.
@@ -105,12 +110,6 @@ def tidy_layer(root: Path, before: Snapshot) -> None:
     Raises:
         OSError: the tree cannot be written.
     """
-    for name in _mount_points(root):
-        if name not in before.entries and inside.is_empty_file(root, name):
-            inside.remove(root, name)
-    for name in _MOUNT_FOLDERS:
-        if name not in before.entries:
-            inside.remove_empty_folder(root, name)
     for name in _OF_APT:
         inside.give_to_root(root, name)
     for name in _LISTED:
@@ -120,6 +119,13 @@ def tidy_layer(root: Path, before: Snapshot) -> None:
     for name in _REMOVED:
         if inside.is_file(root, name):
             inside.remove(root, name)
+    for name in _mount_points(root):
+        if name not in before.entries and inside.is_empty_file(root, name):
+            inside.remove(root, name)
+    for name in _MOUNT_FOLDERS:
+        if name not in before.entries:
+            inside.remove_empty_folder(root, name)
+    add_mount_points(root)
 
 
 def remove_identities(root: Path, present: Iterable[str], *, packages: bool) -> tuple[str, ...]:

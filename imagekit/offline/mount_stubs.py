@@ -1,15 +1,10 @@
-"""What runtimes mount over in an image, made where the image lacks it.
+"""What runtimes mount over in an image, made where the image lacks it: ``build.mount_points``.
 
-A runtime makes what is missing, and fails where it cannot: rootless Podman on a store that is
-another user's ("creating /etc/mtab: permission denied"), and any on a read-only file system. What
-the image has is left as it is.
+Images that imagekit built have it; what any other one has is left as it is.
 """
 
+from imagekit.build.mount_points import FILES, FOLDERS, LINKS
 from imagekit.offline.runtimespec import MOUNT_POINTS
-
-_FOLDERS = ("etc", "run", "run/secrets")
-_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf", "run/.containerenv")
-_LINKS = {"etc/mtab": "/proc/mounts"}
 
 # "$1" is the root. Only its own folders are entered: the links of an image lead anywhere.
 STUBS = f"""
@@ -18,9 +13,9 @@ stubs() (
   cd -- "$1"
   there() {{ [ -e "$1" ] || [ -L "$1" ]; }}
   apart() {{ case $1 in */*) [ ! -d "${{1%/*}}" ] || [ -L "${{1%/*}}" ] ;; *) false ;; esac }}
-  for name in {" ".join(_FOLDERS)}; do apart $name || there $name || mkdir $name; done
-  for name in {" ".join(_FILES)}; do apart $name || there $name || : > $name; done
-  {"; ".join(f"apart {name} || there {name} || ln -s {to} {name}" for name, to in _LINKS.items())}
+  for name in {" ".join(FOLDERS)}; do apart $name || there $name || mkdir $name; done
+  for name in {" ".join(FILES)}; do apart $name || there $name || : > $name; done
+  {"; ".join(f"apart {name} || there {name} || ln -s {to} {name}" for name, to in LINKS.items())}
 )
 """
 """A function of the shell that makes them in a folder."""
@@ -28,10 +23,10 @@ stubs() (
 
 def pseudo_files() -> str:
     """Return the options of mksquashfs that make them; it leaves what a tree has as it is."""
-    folders = [*(point.lstrip("/") for point in MOUNT_POINTS), *_FOLDERS]
+    folders = [*(point.lstrip("/") for point in MOUNT_POINTS), *FOLDERS]
     made = [
         *(f"/{name} D 0 755 0 0" for name in folders),
-        *(f"/{name} F 0 644 0 0 true" for name in _FILES),
-        *(f"/{name} S 0 777 0 0 {to}" for name, to in _LINKS.items()),
+        *(f"/{name} F 0 644 0 0 true" for name in FILES),
+        *(f"/{name} S 0 777 0 0 {to}" for name, to in LINKS.items()),
     ]
     return " ".join(f"-p '{one}'" for one in made)

@@ -1,5 +1,6 @@
 """Files of a mounted image are reached without ever leaving it."""
 
+import errno
 import os
 import stat
 import struct
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from imagekit.build import attributes, inside, tree_snapshot
+from imagekit.build.mount_points import FILES, FOLDERS, LINKS, add_mount_points
 from imagekit.build.tidy import remove_identities, tidy_bootstrap, tidy_layer, varying
 from imagekit.build.tree_snapshot import EMPTY
 from imagekit.errors import BuildError
+
+STUBS = {*FILES, *FOLDERS, *LINKS}
 
 
 @pytest.fixture
@@ -118,25 +122,67 @@ def test_names_of_a_folder_are_sorted(root: Path) -> None:
     assert inside.files(root, "lists") == ("a", "b", "c")
 
 
-def test_mount_points_that_the_image_lacked_are_removed(tmp_path: Path) -> None:
-    """Buildah leaves empty files; what holds something is the image's own."""
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/hosts").touch()
+def test_mount_points_are_the_same_whatever_made_them(tmp_path: Path) -> None:
+    """Buildah leaves empty files, of its own modes; what holds something is the image's own."""
+    (tmp_path / "etc").mkdir(mode=0o700)
+    (tmp_path / "etc/hosts").touch(mode=0o600)
     (tmp_path / "etc/hostname").write_text("mine\n")
+    (tmp_path / "run/secrets").mkdir(parents=True, mode=0o700)
+    (tmp_path / "run/secrets/token").touch()
+    (tmp_path / "run/.containerenv").write_text('engine="buildah-1.28.2"\n')
+    (tmp_path / "run/imagekit").mkdir()
+    (tmp_path / "run/sshd").mkdir()
 
     tidy_layer(tmp_path, EMPTY)
 
-    assert [path.name for path in (tmp_path / "etc").iterdir()] == ["hostname"]
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {*STUBS, "run/sshd"}
+    assert (tmp_path / "etc/hostname").read_text() == "mine\n"
+    assert (tmp_path / "run/.containerenv").read_text() == ""
+    assert stat.S_IMODE((tmp_path / "etc/hosts").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "run/secrets").stat().st_mode) == 0o755
 
 
-def test_an_etc_of_mount_points_only_goes_too(tmp_path: Path) -> None:
-    """An image from scratch has no /etc unless it made one."""
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/resolv.conf").touch()
+def test_mount_points_are_made_whatever_the_umask_is(tmp_path: Path) -> None:
+    """An image from scratch has them too: rootless Podman makes none in a store of root's."""
+    previous = os.umask(0o077)
+    try:
+        tidy_layer(tmp_path, EMPTY)
+    finally:
+        os.umask(previous)
 
-    tidy_layer(tmp_path, EMPTY)
+    made = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*")}
+    assert set(made) == STUBS
+    assert made["etc/mtab"].readlink() == Path("/proc/mounts")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in made.values() if path.is_dir()}
+    assert modes == {0o755}
 
-    assert list(tmp_path.iterdir()) == []
+
+@pytest.mark.parametrize("name", sorted(STUBS))
+def test_what_stands_at_a_mount_point_is_left(tmp_path: Path, name: str) -> None:
+    """A link stays a link, and is not followed."""
+    path, elsewhere = tmp_path / "root" / name, tmp_path / "elsewhere"
+    path.parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+
+    add_mount_points(tmp_path / "root")
+
+    assert path.readlink() == elsewhere
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_full_disk_is_no_choice_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the layer would differ from that of another host."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(OSError, match="full"):
+        add_mount_points(tmp_path)
 
 
 def test_a_new_system_has_nothing_of_this_host(tmp_path: Path) -> None:
@@ -175,9 +221,10 @@ def test_no_layer_has_the_identity_of_a_machine(tmp_path: Path) -> None:
     files = {
         str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()
     }
-    assert set(files) == {"etc/machine-id", "var/log/wtmp", "var/log/lastlog"}
-    assert not any(path.read_text() for path in files.values())
-    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o664}
+    kept = {"etc/machine-id", "var/log/wtmp", "var/log/lastlog"}
+    assert set(files) - STUBS == kept
+    assert not any(files[name].read_text() for name in kept)
+    assert {stat.S_IMODE(files[name].stat().st_mode) for name in kept} == {0o664}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -199,18 +246,6 @@ def test_a_machine_id_is_not_emptied_through_a_link(root: Path, host: Path) -> N
     tidy_layer(root, EMPTY)
 
     assert (host / "machine-id").read_text() == "0123"
-
-
-def test_mount_points_of_secrets_and_wheels_are_removed(tmp_path: Path) -> None:
-    """A folder of the image that holds something stays."""
-    (tmp_path / "run/secrets").mkdir(parents=True)
-    (tmp_path / "run/secrets/token").touch()
-    (tmp_path / "run/imagekit").mkdir()
-    (tmp_path / "run/sshd").mkdir()
-
-    tidy_layer(tmp_path, EMPTY)
-
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["sshd"]
 
 
 MADE = (
