@@ -13,7 +13,8 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, Self
@@ -27,6 +28,7 @@ _SET_DUMPABLE = 4
 
 Stream = Literal["stdout", "stderr"]
 OnLine = Callable[[Stream, str], None]
+Ask = Callable[[int, int], None]
 
 _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
@@ -35,6 +37,8 @@ _LINE_COST = 64
 """What a kept line costs beside its text."""
 _SHORTEST_SECRET_LINE = 4
 _SIGNALLED = 128
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""What asks a program to end."""
 _HELD_GRACE_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
 
@@ -181,22 +185,44 @@ class Runner(Struct, frozen=True, kw_only=True):
             )
         return outcome
 
-    def foreground(self, argv: Sequence[str]) -> int:
+    def foreground(self, argv: Sequence[str], *, ask: Ask | None = None) -> int:
         """Run a program with this process's own terminal and streams; return its exit code.
+
+        What asks this process to end meanwhile is handed over to the program, whose end is waited
+        for: so nothing goes on behind the back of whoever asked.
+
+        Args:
+            argv: the program and its arguments.
+            ask: hands such a signal over: gets the program's id and the signal's number.
 
         Raises:
             ToolNotFoundError: the program is not installed.
+            ToolError: it cannot be started.
         """
-        argv = self.wrap(argv)
+        argv = tuple(self.wrap(argv))
         self.progress(Command(argv=tuple(self.redact(word) for word in argv)))
-        sh = _sh()
-        command = _command(argv[0])
+        path = which(argv[0])
+        if path is None:
+            raise _not_installed(argv[0])
+        with _held_back(_ENDINGS) as mask:
+            try:
+                pid = os.posix_spawn(
+                    path,
+                    argv,
+                    os.environ if self.env is None else self.env,
+                    setsigmask=mask,
+                    # Python ignores it, and so would the program.
+                    setsigdef=[signal.SIGPIPE],
+                )
+            except OSError as error:
+                raise ToolError(f"{argv[0]} cannot be started: {error.strerror}") from error
+            before = _handed_over(pid, ask or _ask)
         try:
-            command(*argv[1:], _fg=True, _env=dict(self.env) if self.env is not None else None)
-        except sh.ErrorReturnCode as error:
-            code = int(error.exit_code)
-            return code if code >= 0 else _SIGNALLED - code
-        return 0
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return status if status >= 0 else _SIGNALLED - status
 
     def redact(self, text: str) -> str:
         """Replace every secret in the text, and every line of a secret of several lines."""
@@ -272,9 +298,59 @@ def _command(program: str) -> Any:
     try:
         return sh.Command(program)
     except sh.CommandNotFound as error:
-        raise ToolNotFoundError(
-            f"{program} is not installed", hint=f"on Debian: apt-get install {Path(program).name}"
-        ) from error
+        raise _not_installed(program) from error
+
+
+def _not_installed(program: str) -> ToolNotFoundError:
+    return ToolNotFoundError(
+        f"{program} is not installed", hint=f"on Debian: apt-get install {Path(program).name}"
+    )
+
+
+def sent_by_terminal(number: int) -> bool:
+    """Return whether a signal is one that the terminal sends to all processes of the foreground."""
+    if number != signal.SIGINT:
+        return False
+    with suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        finally:
+            os.close(terminal)
+    return False
+
+
+def _ask(pid: int, number: int) -> None:
+    if not sent_by_terminal(number):
+        os.kill(pid, number)
+
+
+@contextmanager
+def _held_back(numbers: Collection[signal.Signals]) -> Iterator[set[signal.Signals | int]]:
+    """Hold signals back for a while; yield the mask of before."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _handed_over(pid: int, ask: Ask) -> dict[signal.Signals, Any]:
+    """Have requests to end handed over to a program; return the handlers of before.
+
+    What is ignored, as by nohup(1), stays so; only the main thread can change handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    ours = {
+        number: handler
+        for number, handler in before.items()
+        if handler is not None and handler != signal.SIG_IGN
+    }
+    for number in ours:
+        signal.signal(number, lambda number, _: ask(pid, number))
+    return ours
 
 
 class _Child:

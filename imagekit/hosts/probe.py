@@ -97,6 +97,16 @@ def user_name() -> str:
     return ""
 
 
+def maps_others(programs: Programs, root: Path = Path("/")) -> bool:
+    """Return whether this user's containers can have files of other users than this one.
+
+    Args:
+        programs: runs programs.
+        root: where the host's files are.
+    """
+    return os.geteuid() == 0 or all(_ids(programs, root, f"sub{kind}id") for kind in "ug")
+
+
 def _ids(programs: Programs, root: Path, name: str) -> int:
     """Count ids in the file, or in the directory that nsswitch.conf(5) names for them."""
     user, sources = user_name(), _field(root / "etc/nsswitch.conf", "subid:")

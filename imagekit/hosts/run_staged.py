@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imagekit.build.tools.podman import Podman, RootFolder
+from imagekit.build.tools.podman_faults import STAGED
 from imagekit.errors import InputError
 from imagekit.files import storage_errors
 from imagekit.hosts.apptainer_run import Apptainer
@@ -152,11 +153,29 @@ def _stored(checked: Checked, arguments: Sequence[str], podman: Podman) -> int:
     store = ImageStore.find(checked.path)
     if store is None:
         raise InputError(f"{checked.path} is no store any more")
+    _check_ids(checked.path, podman)
     if store.driver == podman.driver:
         return podman.with_images_of(checked.path).start(checked.image, arguments)
     # Podman reads no store of another driver than its own storage's.
     with podman.in_temporary_storage(temporary_place(), store.driver) as own:
         return own.with_images_of(checked.path).start(checked.image, arguments)
+
+
+def _check_ids(path: Path, podman: Podman) -> None:
+    """Refuse a store of others' for a user who can map no others; Podman says so less plainly."""
+    # It takes as long to import as a start without an engine may.
+    from imagekit.hosts.probe import maps_others
+
+    with storage_errors(f"the store {path}"):
+        own = path.stat().st_uid == os.geteuid()
+    if not own and not maps_others(podman.programs):
+        raise InputError(
+            f"the files in the store {path} are others', and this user has no subordinate ids for "
+            "them",
+            hint=f"{STAGED}, made by imagekit stage --to squashfs:FILE.sqsh; or get ids for this "
+            "user: imagekit doctor says how",
+            code="NO_SUBORDINATE_IDS",
+        )
 
 
 def _bundle(path: Path, arguments: Sequence[str], podman: Podman) -> int:

@@ -27,20 +27,29 @@ from msgspec.structs import replace
 
 from imagekit.errors import InputError, IntegrityError, ToolNotFoundError
 from imagekit.files import storage_errors
+from imagekit.hosts.end_container import EndContainer
 from imagekit.hosts.kernel_mounts import mounted_at
 from imagekit.hosts.mpi import Ranks
 from imagekit.offline.stagedigest import FileIdentity, open_file
 from imagekit.paths import temporary_place
-from imagekit.process import as_third, which
+from imagekit.process import Ask, as_third, which
 
 NETWORKS = ("host", "none")
 _FUSE = Path("/dev/fuse")
 _FIRST_FREE = 10
-_PACKAGES = {"unshare": "util-linux", "crun": "crun", "squashfuse": "squashfuse"}
+_PACKAGES = {
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "crun": "crun",
+    "squashfuse": "squashfuse",
+}
 
 # A user owns no mounts but those of a namespace that the user made. Where the outermost process is
-# ended, so are all others, squashfuse included (--kill-child).
-_APART = ("unshare", "--user", "--map-root-user", "--mount", "--cgroup", "--fork", "--kill-child")
+# ended, so are all others, squashfuse included (--kill-child); it ends with this one.
+_APART = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--user", "--map-root-user", "--mount", "--cgroup", "--fork", "--kill-child"),
+)
 _OWN_PROCESSES = ("--pid", "--mount-proc")
 # "$1" is the folder of this run, "$3" what is mounted and "$2" how, "$4" how many descriptors the
 # container gets besides; the rest writes config.json.
@@ -76,8 +85,8 @@ exit "$code"
 class Foreground(Protocol):
     """Runs a program with this process's own streams, as ``imagekit.process.Runner`` does."""
 
-    def foreground(self, argv: Sequence[str]) -> int:
-        """Run it, and return its exit code."""
+    def foreground(self, argv: Sequence[str], *, ask: Ask) -> int:
+        """Run it, and return its exit code; ``ask`` hands requests to end over to it."""
         ...
 
 
@@ -120,8 +129,9 @@ class Shown(Struct, frozen=True, kw_only=True):
 
     show: Callable[[Sequence[str]], None]
 
-    def foreground(self, argv: Sequence[str]) -> int:
+    def foreground(self, argv: Sequence[str], *, ask: Ask) -> int:
         """Show it."""
+        del ask
         self.show(argv)
         return 0
 
@@ -170,14 +180,18 @@ def run_as_user(
             hint="--network host or none; for others stage podman-store: or oci:",
         )
     with _source(tree) as (kind, what), _run_folder() as folder:
-        _programs("unshare", "crun", *(["squashfuse"] if kind == "file" else []))
+        _programs("setpriv", "unshare", "crun", *(["squashfuse"] if kind == "file" else []))
         asked = _asked(tree, folder, container=container, arguments=arguments)
         asked = replace(asked, ranks=ranks)
         kept = "0" if container.descriptor is None else "1"
         config = (sys.executable, "-m", "imagekit.hosts.user_config", encoded(asked))
         apart = _APART if container.host_processes else (*_APART, *_OWN_PROCESSES)
         argv = (*apart, "sh", "-c", _START, "imagekit", folder, kind, what, kept, *config)
-        return programs.foreground(as_third(argv, container.descriptor))
+        end = EndContainer()
+        try:
+            return programs.foreground(as_third(argv, container.descriptor), ask=end)
+        finally:
+            end.over()
 
 
 def encoded(asked: ConfigRequest) -> str:

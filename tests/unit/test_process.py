@@ -1,13 +1,16 @@
 """Programs are run to their end, with bounded memory and time, and without secrets in the open."""
 
 import os
+import pty
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from imagekit import process
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
 from imagekit.process import Outcome, Runner, Stream, failure, which
 from imagekit.progress import Command, Event, OutputLine
@@ -287,6 +290,81 @@ def test_foreground_gives_the_exit_code() -> None:
     assert Runner().foreground(_sh("exit 0")) == 0
     assert Runner().foreground(_sh("exit 5")) == 5
     assert Runner().foreground(_sh("kill -TERM $$")) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "INT"])
+def test_who_asks_to_end_asks_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is waited for; what is asked afterwards is for this process again."""
+    monkeypatch.setattr(process, "sent_by_terminal", lambda _: False)
+    number = getattr(signal, f"SIG{name}")
+    before = signal.getsignal(number)
+    script = f"trap 'exit 7' {name}; kill -{name} $PPID; for i in $(seq 100); do sleep 0.1; done"
+
+    assert Runner().foreground(_sh(script)) == 7
+    assert signal.getsignal(number) == before
+
+
+def test_what_the_terminal_sends_to_all_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program has it already."""
+    monkeypatch.setattr(process, "sent_by_terminal", lambda _: True)
+    script = "trap 'exit 7' INT; kill -INT $PPID; sleep 0.5; exit 3"
+
+    assert Runner().foreground(_sh(script)) == 3
+
+
+def test_what_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nohup wants it."""
+    monkeypatch.setattr(process, "sent_by_terminal", lambda _: False)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert Runner().foreground(_sh("kill -HUP $PPID; exit 3")) == 3
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_runs_programs_too() -> None:
+    """Only that nothing is handed over there."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(Runner().foreground, _sh("exit 4")).result() == 4
+
+
+def test_a_program_ends_where_nobody_reads_it_any_more() -> None:
+    """By SIGPIPE, which Python itself ignores."""
+    assert Runner().foreground(_sh("yes | head -n 1 >/dev/null; kill -PIPE $$")) == 128 + 13
+
+
+def test_what_is_no_program_is_told(tmp_path: Path) -> None:
+    """Neither is one that is not there."""
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+
+    with pytest.raises(ToolError, match="cannot be started"):
+        Runner().foreground([str(broken)])
+    with pytest.raises(ToolNotFoundError, match="no-such"):
+        Runner().foreground(["no-such"])
+
+
+def test_no_terminal_sends_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it never sends SIGTERM."""
+    assert not process.sent_by_terminal(signal.SIGTERM)
+
+    def none(*_: object) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "open", none)
+    assert not process.sent_by_terminal(signal.SIGINT)
+
+
+def test_the_foreground_of_a_terminal_has_it() -> None:
+    """In a session whose terminal this is."""
+    pid, handle = pty.fork()
+    if pid == 0:  # pragma: no cover - in the child
+        os._exit(42 if process.sent_by_terminal(signal.SIGINT) else 1)
+    status = os.waitpid(pid, 0)[1]
+    os.close(handle)
+
+    assert os.waitstatus_to_exitcode(status) == 42
 
 
 def test_every_command_is_wrapped() -> None:

@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,10 @@ if [ "$(stat -c %a /dev/fuse)" != 666 ]; then
 fi
 exec "$@"
 """
+_READABLE = """
+cd "$1" && chmod 755 . overlay overlay/l overlay/*/ overlay-images overlay-layers
+chmod -R a+rX overlay-images overlay-layers && chmod a+r overlay/*/l[io]*
+"""
 KINDS = ("squashfs", "bundle", "podman-store")
 
 
@@ -48,13 +55,8 @@ class Nodes:
 
     def started(self, who: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a program there as a user."""
-        user = self.users[who]
-        own = (f"HOME={user.home}", f"USER={user.name}", f"PYTHONPATH={user.packages}")
-        path = f"PATH={os.environ['PATH']}:/usr/sbin"
-        ids = ("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
-        apart = ("unshare", "--mount", "--propagation", "slave", "sh", "-euc", DEVICE, "sh")
         return subprocess.run(
-            [*apart, *ids, "env", "-i", path, *own, *words],
+            self.words(who, *words),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -62,6 +64,15 @@ class Nodes:
             timeout=120,
             check=False,
         )
+
+    def words(self, who: str, *words: str) -> list[str]:
+        """Return the command that runs a program as a user."""
+        user = self.users[who]
+        own = (f"HOME={user.home}", f"USER={user.name}", f"PYTHONPATH={user.packages}")
+        path = f"PATH={os.environ['PATH']}:/usr/sbin"
+        ids = ("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
+        apart = ("unshare", "--mount", "--propagation", "slave", "sh", "-euc", DEVICE, "sh")
+        return [*apart, *ids, "env", "-i", path, *own, *words]
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +146,94 @@ def test_podmans_additional_store_works_for_users(nodes: Nodes) -> None:
     assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
 
 
+def test_a_store_that_podman_filled_alone_works_for_users(nodes: Nodes) -> None:
+    """What runtimes mount over is in the layers, from the build on."""
+    store, user = nodes.folder / "plain", nodes.users["with"]
+    place = ("podman", "--root", str(store), "--runroot", "/run/ik-plain", "--storage-driver")
+    pull = (*place, "overlay", "pull", "--tls-verify=false", nodes.image)
+    subprocess.run(pull, check=True, capture_output=True)
+    # As its documentation asks for: every user reads the store, but not all files of the image.
+    subprocess.run(["sh", "-ec", _READABLE, "sh", store], check=True)
+    settings = user.home / "storage.conf"
+    settings.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{user.home}/graph"\n'
+        f'runroot = "{user.home}/run"\n[storage.options]\nadditionalimagestores = ["{store}"]\n'
+    )
+    by = ("env", f"CONTAINERS_STORAGE_CONF={settings}", "podman", *_hybrid(), "run", "--rm")
+    ran = nodes.started("with", *by, "--network=host", nodes.image, "echo started")
+
+    assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
+
+
+def test_a_store_is_not_for_users_without_ids(nodes: Nodes) -> None:
+    """Told before Podman is asked, with the way out."""
+    by = ("--staged", "podman-store", "--policy", "nodes.yaml")
+    ran = nodes.run("without", "run", nodes.image, *by)
+
+    assert ran.returncode == 2, ran.stderr
+    assert "NO_SUBORDINATE_IDS" in ran.stderr
+    assert "imagekit run --staged FILE.sqsh" in ran.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("kind", ["squashfs", "bundle"])
+def test_who_asks_it_to_end_ends_the_container(
+    nodes: Nodes, kind: str, number: signal.Signals
+) -> None:
+    """With the program's own exit code, and nothing left."""
+    script = "trap 'echo asked; exit 5' TERM INT HUP; echo ready; while :; do sleep 0.1; done"
+    with _going(nodes, kind, script) as process:
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[0]
+
+    assert (process.returncode, said) == (5, "asked\n")
+    assert _left(nodes.users["without"]) == []
+
+
+def test_a_program_that_does_not_hear_is_ended(nodes: Nodes) -> None:
+    """The kernel drops the signal for the first process of a container that has no handler."""
+    with _going(nodes, "squashfs", "echo ready; sleep 1000; :") as process:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    assert process.returncode == 128 + signal.SIGKILL
+    assert _left(nodes.users["without"]) == []
+
+
+def test_a_container_ends_with_what_started_it(nodes: Nodes) -> None:
+    """Also where that is killed, and can ask for nothing."""
+    user = nodes.users["without"]
+    with _going(nodes, "squashfs", "echo ready; sleep 1000; :") as process:
+        process.kill()
+        process.communicate(timeout=60)
+
+    for _ in range(100):
+        if not _left(user):
+            break
+        time.sleep(0.1)
+    assert _left(user) == []
+
+
+@contextmanager
+def _going(nodes: Nodes, kind: str, script: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script in a staged container, by the user without ids, until it said that it began."""
+    whole = ("/bin/sh", "-c") if kind == "bundle" else ()
+    by = ("run", "--staged", kind, "--policy", "nodes.yaml", "--", *whole, script)
+    with subprocess.Popen(
+        nodes.words("without", "/usr/bin/python3", "-m", "imagekit", *by),
+        cwd=nodes.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("who", ["with", "without"])
 def test_runc_runs_the_bundle_for_users(nodes: Nodes, who: str) -> None:
     """As a workload manager does: a copy of config.json, which the guard makes this user's."""
@@ -170,9 +269,15 @@ def test_an_altered_file_is_not_mounted(nodes: Nodes) -> None:
     assert "CONTENT_DIGEST_MISMATCH" in ran.stdout
 
 
+def _hybrid() -> tuple[str, ...]:
+    """Return the option of Podman that hybrid cgroups need, where this host has them."""
+    return ("--runtime=runc",) if Path("/sys/fs/cgroup/unified").is_dir() else ()
+
+
 def _left(user: OrdinaryUser) -> list[str]:
     listed = subprocess.run(
         ["ps", "-u", str(user.uid), "-o", "args="], capture_output=True, text=True, check=False
     )
-    # Podman's own pause process stays, by its design.
-    return [line for line in listed.stdout.splitlines() if "catatonit" not in line]
+    # Podman's own pause process stays, by its design; what ended is not always waited for at once.
+    words = ("catatonit", "<defunct>")
+    return [line for line in listed.stdout.splitlines() if not any(word in line for word in words)]

@@ -137,3 +137,22 @@ def test_ids_of_a_directory_are_those_that_getsubids_prints() -> None:
     assert probe.directory_ids("0: a 100000 65536\n1: a 300000 10\n") == 65546
     assert probe.directory_ids("Error fetching ranges\n") == 0
     assert probe.directory_ids("\n") == 0
+
+
+@pytest.mark.parametrize(("missing", "maps"), [("", True), ("subuid", False), ("subgid", False)])
+def test_containers_have_others_files_where_both_kinds_of_ids_are_there(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    maps: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """Root needs none."""
+    (tmp_path / "etc").mkdir()
+    for name in {"subuid", "subgid"} - {missing}:
+        (tmp_path / "etc" / name).write_text(f"{os.getuid()}:100000:65536\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+
+    assert probe.maps_others(Broken(), tmp_path) is maps
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert probe.maps_others(Broken(), tmp_path / "nothing")

@@ -1,6 +1,7 @@
 """A store is read by a storage of its own driver, whatever this user's Podman has."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,28 @@ def test_another_storage_is_made_for_another_driver(tmp_path: Path, own: str, dr
     assert ran[ran.index("--storage-driver") + 1] == driver
     assert f"{driver}.imagestore={store}" in ran
     assert not root.exists()
+
+
+def test_a_store_of_others_wants_ids_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before Podman starts; one's own store needs none."""
+    store, programs = tmp_path / "store", _holding(tmp_path / "store")
+    checked, podman = _checked(store, "vfs"), Podman(programs=programs, driver="vfs")
+    monkeypatch.setattr("imagekit.hosts.probe.maps_others", lambda _: False)
+
+    assert run_staged(checked, [], podman=podman) == 7
+
+    owner = store.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(InputError, match="no subordinate ids") as raised:
+        run_staged(checked, [], podman=podman)
+    assert raised.value.code == "NO_SUBORDINATE_IDS"
+    assert "imagekit run --staged FILE.sqsh" in raised.value.hint
+    assert len(programs.asked) == 1
+
+    monkeypatch.setattr("imagekit.hosts.probe.maps_others", lambda _: True)
+    assert run_staged(checked, [], podman=podman) == 7
 
 
 def test_what_was_not_allowed_does_not_run(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from imagekit.hosts import user_container
 from imagekit.hosts.kernel_mounts import mounted_at
 from imagekit.hosts.user_container import Container, Tree, run_as_user
 from imagekit.offline.stagedigest import FileIdentity, measured
+from imagekit.process import Ask
 
 
 class Programs:
@@ -22,8 +23,9 @@ class Programs:
         self.asked: list[tuple[str, ...]] = []
         self.mounted: bytes = b""
 
-    def foreground(self, argv: Sequence[str]) -> int:
+    def foreground(self, argv: Sequence[str], *, ask: Ask) -> int:
         """Keep the words, and read what is mounted."""
+        assert ask is not None
         self.asked.append(tuple(argv))
         what = Path(argv[argv.index("imagekit") + 3])
         self.mounted = what.read_bytes() if what.is_file() else b""
@@ -94,7 +96,7 @@ def test_without_fuse_the_ways_out_are_told(
 
 
 @pytest.mark.usefixtures("fuse")
-@pytest.mark.parametrize("name", ["crun", "squashfuse", "unshare"])
+@pytest.mark.parametrize("name", ["crun", "setpriv", "squashfuse", "unshare"])
 def test_a_missing_program_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """With its package."""
     monkeypatch.setattr(user_container, "which", lambda one: None if one == name else Path(one))
