@@ -10,12 +10,14 @@ What must hold:
 3. It is for files of root's and of the one who asks: another owner (``--owner``) could write by a
    memory map, which changes no time at once. An entry of root's counts for everybody, and a user's
    for that user alone.
-4. Whatever is wrong with an entry, the file is read.
+4. Whatever is wrong with an entry, the file is read; where many processes of a user want it at
+   once, by one of them.
 """
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import time_ns
 from typing import Self
@@ -25,6 +27,7 @@ from msgspec import Struct
 
 from imagekit.errors import ImagekitError
 from imagekit.inputs import read_regular
+from imagekit.locks import held
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import write_whole
 from imagekit.offline.stagedigest import FileIdentity, measured
@@ -75,13 +78,35 @@ class CheckedFiles(Struct, frozen=True, kw_only=True):
         with suppress(OSError):
             if path.stat().st_uid not in known(0, os.geteuid()):
                 return measured(path)
+        read = self._read_before(path)
+        if read is None:
+            with self._alone(path):
+                read = self._read_before(path) or self._read(path)
+        return read
+
+    def _read_before(self, path: Path) -> tuple[Digest, FileIdentity] | None:
+        with suppress(OSError):
             file = FileIdentity.at(path)
             digest = self._known(file)
             if digest is not None:
                 return digest, file
+        return None
+
+    def _read(self, path: Path) -> tuple[Digest, FileIdentity]:
         digest, file = measured(path)
         self._keep(file, digest)
         return digest, file
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """Wait for another process of this user that reads the file: all tasks start at once."""
+        with ExitStack() as until_read:
+            # What cannot be locked is read by each.
+            with suppress(OSError, ImagekitError):
+                if self._has_place():
+                    lock = self.own / f"{_name(FileIdentity.at(path))}.lock"
+                    until_read.enter_context(held(lock))
+            yield
 
     def _known(self, file: FileIdentity) -> Digest | None:
         if not self.boot:
@@ -100,11 +125,15 @@ class CheckedFiles(Struct, frozen=True, kw_only=True):
         if not self.boot or time_ns() - file.ctime_ns < _SETTLED_NS:
             return
         with suppress(OSError, ImagekitError):
-            mode = 0o755 if os.geteuid() == 0 else 0o700
-            self.own.mkdir(mode=mode, parents=os.geteuid() == 0, exist_ok=True)
-            if _is_of(self.own, os.geteuid()) and _count(self.own) < _MOST:
+            if self._has_place() and _count(self.own) < _MOST:
                 entry = _Entry(boot=self.boot, file=file, digest=str(digest))
                 write_whole(self.own / _name(file), msgspec.json.encode(entry))
+
+    def _has_place(self) -> bool:
+        """Return whether this user's folder is there, and nobody else's; make it if need be."""
+        mode = 0o755 if os.geteuid() == 0 else 0o700
+        self.own.mkdir(mode=mode, parents=os.geteuid() == 0, exist_ok=True)
+        return _is_of(self.own, os.geteuid())
 
 
 def _count(folder: Path) -> int:

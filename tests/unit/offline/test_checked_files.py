@@ -1,11 +1,15 @@
 """A file that was read is not read again, unless anything about it or its entry is odd."""
 
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from imagekit.errors import RegistryError, ToolError
 from imagekit.offline import checked_files
 from imagekit.offline.checked_files import CheckedFiles
 from imagekit.offline.stagedigest import FileIdentity, measured
@@ -80,7 +84,7 @@ def test_what_was_changed_just_now_is_not_kept(node: Node, monkeypatch: pytest.M
     node.later(monkeypatch, 1)
     node.files.measured(node.file)
 
-    assert not node.files.own.exists()
+    assert list(node.files.own.iterdir()) == []
 
 
 def _others_may_write(node: Node) -> None:
@@ -168,3 +172,50 @@ def test_roots_entry_is_an_answer_for_everybody(node: Node) -> None:
     node.files.measured(node.file)
 
     assert node.reads == 1
+
+
+def test_many_at_once_wait_for_the_one_that_reads(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tasks of a job start in the same moment."""
+    begun = Barrier(4)
+    reading = node._measured
+
+    def slow(path: Path) -> tuple[object, FileIdentity]:
+        time.sleep(0.3)
+        return reading(path)
+
+    monkeypatch.setattr(checked_files, "measured", slow)
+
+    def wanted(_: int) -> object:
+        begun.wait()
+        return node.files.measured(node.file)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(wanted, range(4)))
+
+    assert found == {measured(node.file)}
+    assert node.reads == 1
+    assert [path.suffix for path in node.files.own.iterdir()] == [".json"]
+
+
+def test_where_nothing_can_be_locked_each_reads(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing fails."""
+
+    def none(*_: object) -> None:
+        raise ToolError("the file system supports no locks")
+
+    monkeypatch.setattr(checked_files, "held", none)
+
+    assert node.files.measured(node.file) == measured(node.file)
+    assert node.reads == 1
+
+
+def test_a_file_that_goes_meanwhile_is_an_error(node: Node) -> None:
+    """As one that was never there."""
+    node.file.unlink()
+
+    with pytest.raises(RegistryError):
+        node.files.measured(node.file)
