@@ -5,12 +5,16 @@
 Makes an image of this host's shell and of bytes that do not compress, publishes and stages it; then
 ordinary users without subordinate ids start it by ``imagekit run --staged``, and one with them by
 ``podman pull`` and ``podman run``: cold (the caches of pages and of read files are empty) and warm,
-one alone and all at once. How much is read from the disk while four users read all of the image
-shows that they share one page cache; a kernel mount shares the unpacked pages as well.
+one alone and all at once, and many tasks of one user. The last lines are the ratios.
+
+How much is read while all users read all of the image shows that they share one page cache: of the
+file, from the disk; and where root mounted it, of its unpacked pages too, from the loop device, to
+which no other program reads.
 """
 
 import os
 import pwd
+import resource
 import shutil
 import statistics
 import subprocess
@@ -31,7 +35,7 @@ base: scratch
 steps:
   - copy: {from: root, to: /}
 entrypoint: [/usr/bin/sh, -c]
-cmd: ["cat /big/* | wc -c"]
+cmd: ["true"]
 """
 NODES = """\
 apiVersion: imagekit/v1
@@ -46,6 +50,7 @@ images:
 PLACE = Path("/srv/imagekit-bench")
 CHECKED = Path("/run/imagekit/checked")
 FILE = PLACE / "images/big.sqsh"
+READ_ALL = "cat /big/* | wc -c"
 # udev lets every user open it; where there is none, a node in a mount namespace stands for it.
 DEVICE = """
 if [ "$(stat -c %a /dev/fuse)" != 666 ]; then
@@ -64,9 +69,12 @@ def main() -> int:
         with registry() as (folder, host), users(count) as names:
             size = stage(folder, host, megabytes)
             print(f"image {megabytes} MB, squashfs file {size >> 20} MB, {count} users")
-            squashfuse(names)
+            cold, warm = squashfuse(names)
+            shared(names)
             kernel(names)
-            pulled(names[0], host)
+            pulled_cold, pulled_warm = pulled(names[0], host)
+            ratios = f"cold {pulled_cold / cold:.1f}, warm {pulled_warm / warm:.1f}"
+            print(f"pull and run takes, times as long as staged, 1 user: {ratios}")
     finally:
         shutil.rmtree(PLACE)
     return 0
@@ -100,53 +108,64 @@ def stage(folder: Path, host: str, megabytes: int) -> int:
     return FILE.stat().st_size
 
 
-def squashfuse(names: Sequence[str]) -> None:
-    """Time the starts that mount the file for each user."""
+def squashfuse(names: Sequence[str]) -> tuple[float, float]:
+    """Time the starts that mount the file for each user; return one user's, cold and warm."""
     forget(names)
-    show("staged, cold, 1 user", [start(names[0])])
-    show("staged, warm, 1 user", [start(names[0]) for _ in range(5)])
+    cold = show("staged, cold, 1 user", [start(names[0])])
+    warm = show("staged, warm, 1 user", [start(names[0]) for _ in range(5)])
+    many = [names[0]] * len(names)
+    forget(names)
+    show(f"staged, cold, 1 user, {len(many)} tasks at once", at_once(many))
+    show(f"staged, warm, 1 user, {len(many)} tasks at once", at_once(many))
     forget(names)
     show(f"staged, cold, {len(names)} users at once", at_once(names))
     show(f"staged, warm, {len(names)} users at once", at_once(names))
     forget(names)
     imagekit(PLACE, "receipt", "check", str(FILE), "--policy", "nodes.yaml")
     show(f"staged, read by root's prolog, {len(names)} users at once", at_once(names))
+    return cold, warm
+
+
+def shared(names: Sequence[str]) -> None:
+    """Print what is read from the disk while users read all, each by a mount of their own."""
+    for some in (names[:1], names):
+        forget(())
+        before = read_by_children()
+        at_once(some, READ_ALL)
+        what = f"from the disk, {len(some)} users read all, squashfuse"
+        print(f"{what:60}{read_by_children() - before:8.0f} MB", flush=True)
 
 
 def kernel(names: Sequence[str]) -> None:
-    """Time the starts on one mount of root's, and measure what users read from the disk."""
+    """Time the starts on one mount of root's, and print what users read through it."""
     place = PLACE / "mounted"
     place.mkdir()
     words = ["mount", "-t", "squashfs", "-o", "loop,ro,nosuid,nodev", str(FILE.resolve())]
-    whole = "cat /big/* | wc -c"
-    forget(())
-    before = read_from_disk()
-    at_once(names[:4], whole)
-    print(f"{'from the disk, 4 users read all, squashfuse':52}{read_from_disk() - before:8.0f} MB")
-    forget(())
     subprocess.run([*words, str(place)], check=True)
     try:
-        before = read_from_disk()
-        at_once(names[:4], whole)
-        print(
-            f"{'from the disk, 4 users read all, one mount':52}{read_from_disk() - before:8.0f} MB"
-        )
+        for some in (names[:1], names):
+            forget(())
+            before = read_from(place)
+            at_once(some, READ_ALL)
+            what = f"from the loop device, {len(some)} users read all, one mount"
+            print(f"{what:60}{read_from(place) - before:8.0f} MB", flush=True)
         show("kernel mount, warm, 1 user", [start(names[0]) for _ in range(5)])
         show(f"kernel mount, warm, {len(names)} users at once", at_once(names))
     finally:
         subprocess.run(["umount", place], check=True)
 
 
-def pulled(name: str, host: str) -> None:
-    """Time a pull and a run by rootless Podman."""
+def pulled(name: str, host: str) -> tuple[float, float]:
+    """Time a pull and a run by rootless Podman; return both, cold and warm."""
     image = f"{host}/big:1.0.0"
     forget(())
     began = time.monotonic()
     as_user(name, "podman", "pull", "-q", "--tls-verify=false", image)
     pull = time.monotonic() - began
     run = ("podman", "run", "--rm", "--network=host", "--pull=never", *runtime(), image, "true")
-    show("podman pull and run, cold, 1 user", [pull + timed(name, *run)])
-    show("podman run of what was pulled, warm, 1 user", [timed(name, *run) for _ in range(5)])
+    cold = show("podman pull and run, cold, 1 user", [pull + timed(name, *run)])
+    runs = [timed(name, *run) for _ in range(5)]
+    return cold, show("podman run of what was pulled, warm, 1 user", runs)
 
 
 def runtime() -> tuple[str, ...]:
@@ -216,10 +235,16 @@ def checked_by(name: str) -> Path:
     return Path(f"/tmp/imagekit-checked-{pwd.getpwnam(name).pw_uid}")
 
 
-def read_from_disk() -> float:
-    """Return the megabytes that this machine has read from block devices, loop devices not."""
-    lines = [line.split() for line in Path("/proc/diskstats").read_text().splitlines()]
-    return sum(int(line[5]) for line in lines if not line[2].startswith("loop")) / 2048
+def read_by_children() -> float:
+    """Return the megabytes that programs which were started here read from disks (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_inblock / 2048
+
+
+def read_from(place: Path) -> float:
+    """Return the megabytes that were read from the device that is mounted at a place."""
+    device = place.stat().st_dev
+    fields = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()
+    return int(fields[2]) / 2048
 
 
 def imagekit(folder: Path, *words: str) -> str:
@@ -235,10 +260,12 @@ def imagekit(folder: Path, *words: str) -> str:
     return ran.stdout
 
 
-def show(what: str, seconds: Sequence[float]) -> None:
-    """Print the median, the least and the most."""
+def show(what: str, seconds: Sequence[float]) -> float:
+    """Print the median, the least and the most, and the load of the machine; return the median."""
     middle = statistics.median(seconds)
-    print(f"{what:52}{middle:8.2f} s   ({min(seconds):.2f} to {max(seconds):.2f})", flush=True)
+    span = f"({min(seconds):.2f} to {max(seconds):.2f})"
+    print(f"{what:60}{middle:8.2f} s   {span:20} load {os.getloadavg()[0]:.1f}", flush=True)
+    return middle
 
 
 if __name__ == "__main__":
