@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,19 @@ exec "$@"
 _READABLE = """
 cd "$1" && chmod 755 . overlay overlay/l overlay/*/ overlay-images overlay-layers
 chmod -R a+rX overlay-images overlay-layers && chmod a+r overlay/*/l[io]*
+"""
+# The last argument is the layout, of which the folder of this test has the blobs.
+_BUILD = """\
+#!/bin/bash
+layout=${{@: -1}}
+BENCH_SHARE="{folder} ${{layout#oci:}}" exec {enter} env TMPDIR={folder}/stage apptainer "$@"
+"""
+# In the mount namespace of the other system, with this one's users.
+_AS_HERE = """
+for file in "$1"/etc/*; do mount --bind "$file" "/etc/${file##*/}"; done
+mknod -m 666 /tmp/fuse c 10 229 && mount --bind /tmp/fuse /dev/fuse
+shift
+exec "$@"
 """
 KINDS = ("squashfs", "bundle", "podman-store")
 
@@ -101,8 +115,103 @@ def nodes(site: Site, project: Path) -> Iterator[Nodes]:
             yield Nodes(folder, image, {"with": rich, "without": poor})
             for user in (rich, poor):
                 shutil.rmtree(f"/tmp/imagekit-checked-{user.uid}", ignore_errors=True)
+                for left in Path("/tmp").glob("ik-run-*"):
+                    # Of a run that was killed.
+                    if left.stat().st_uid == user.uid:
+                        shutil.rmtree(left)
     finally:
         shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class Sif:
+    """A system that has Apptainer, and a folder that it sees, with the image as a SIF file."""
+
+    folder: Path
+    enter: Path
+    nodes: Nodes
+
+    def run(self, who: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run imagekit there as a user."""
+        user, python = self.nodes.users[who], self.folder / "python"
+        own = (f"HOME={self.folder}/{who}", f"PYTHONPATH={self.folder}/site-packages")
+        env = ("env", "-i", *own, f"PYTHONHOME={python}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+        ids = ("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
+        program = (str(python / "bin/python"), "-m", "imagekit")
+        return subprocess.run(
+            [self.enter, "sh", "-euc", _AS_HERE, "sh", self.folder, *ids, *env, *program, *words],
+            env=os.environ | {"BENCH_SHARE": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def sif(nodes: Nodes, site: Site, bench: Path) -> Iterator[Sif]:
+    """Stage the image as SIF, by root and the real Apptainer."""
+    if not (bench / "enter-sid").exists():
+        pytest.skip("tests/support/bench/setup has not set up apptainer")
+    with tempfile.TemporaryDirectory(prefix="ik-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for below in ("bin", "etc", "python/bin", "python/lib", "stage"):
+            (folder / below).mkdir(parents=True)
+        _own_system(folder, nodes)
+        program = folder / "bin/apptainer"
+        program.write_text(_BUILD.format(folder=folder, enter=bench / "enter-sid"))
+        program.chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+            by = ("--policy", "policy.yaml", "--key", "staging/imagekit.key")
+            site.done("stage", nodes.image, *by, "--to", f"sif:{folder}/it.sif")
+        yield Sif(folder, bench / "enter-sid", nodes)
+
+
+def _own_system(folder: Path, nodes: Nodes) -> None:
+    """Copy this host's Python, imagekit, users and policy to where the other system sees them."""
+    shutil.copy("/usr/bin/python3", folder / "python/bin/python")
+    version = Path("/usr/bin/python3").resolve().name
+    skip = shutil.ignore_patterns("__pycache__", "test", "config-*")
+    shutil.copytree(Path("/usr/lib") / version, folder / "python/lib" / version, ignore=skip)
+    shutil.copytree(nodes.users["with"].packages, folder / "site-packages", symlinks=True)
+    for file in ("passwd", "group", "subuid", "subgid"):
+        shutil.copy(f"/etc/{file}", folder / "etc")
+    shutil.copy(nodes.folder / "nodes.yaml", folder)
+    shutil.copytree(nodes.folder / "staging", folder / "staging")
+    for who, user in nodes.users.items():
+        (folder / who).mkdir()
+        user.give(folder / who)
+
+
+@pytest.mark.parametrize("who", ["with", "without"])
+def test_every_user_runs_a_sif_by_apptainer(sif: Sif, who: str) -> None:
+    """As oneself, after its receipt was checked; the file is read once."""
+    by = (f"{sif.folder}/it.sif", "--policy", f"{sif.folder}/nodes.yaml")
+    checked = sif.run(who, "receipt", "check", *by)
+    ran = sif.run(who, "run", "--engine", "apptainer", "--staged", *by, "--", "id -u; touch /x")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert ran.stdout.split() == [str(sif.nodes.users[who].uid)], ran.stderr
+    assert "Read-only file system" in ran.stderr
+
+
+def test_an_altered_sif_is_not_given_to_apptainer(sif: Sif) -> None:
+    """Its receipt is for other bytes."""
+    copy = sif.folder / "altered"
+    shutil.copytree(sif.folder / "it.sif.d", copy)
+    (file,) = (each for each in copy.iterdir() if not each.name.endswith(".json"))
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(b"altered")
+
+    by = ("--engine", "apptainer", "--policy", f"{sif.folder}/nodes.yaml")
+    ran = sif.run("without", "run", "--staged", str(file), *by, "--", "id -u")
+
+    assert ran.returncode == 3, ran.stderr
+    assert "CONTENT_DIGEST_MISMATCH" in ran.stdout
 
 
 @pytest.mark.parametrize("who", ["with", "without"])
