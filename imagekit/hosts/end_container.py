@@ -59,13 +59,13 @@ class EndContainer:
 def _kill(pid: int) -> None:
     """End the processes of the container, for which all others wait; without one, all others."""
     runtime = _runtime(pid)
-    for one in (pid, *_below(pid)) if runtime is None else _below(runtime):
+    for process in (pid, *_below(pid)) if runtime is None else _below(runtime):
         with suppress(ProcessLookupError):
-            os.kill(one, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
 
 
 def _runtime(pid: int) -> int | None:
-    return next((one for one in _below(pid) if _name(one) == _RUNTIME), None)
+    return next((child for child in _below(pid) if _name(child) == _RUNTIME), None)
 
 
 def _below(pid: int) -> list[int]:
