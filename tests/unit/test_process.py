@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -292,34 +293,46 @@ def test_foreground_gives_the_exit_code() -> None:
     assert Runner().foreground(_sh("kill -TERM $$")) == 128 + signal.SIGTERM
 
 
+# What handles signals is a process of its own: the one that runs tests has workers and a terminal.
+_ALONE = """
+import signal, sys
+from imagekit import process
+
+process.sent_by_terminal = lambda _: {terminal}
+number = signal.SIG{name}
+signal.signal(number, {before})
+before = signal.getsignal(number)
+code = process.Runner().foreground(("sh", "-c", sys.argv[1]))
+sys.exit(code if signal.getsignal(number) == before else 99)
+"""
+
+
+def _foreground(script: str, name: str, *, terminal: bool = False, before: str = "") -> int:
+    """Run a script in the foreground of a process of its own; return what that returned."""
+    before = before or ("signal.default_int_handler" if name == "INT" else "signal.SIG_DFL")
+    program = _ALONE.format(terminal=terminal, name=name, before=before)
+    done = subprocess.run([sys.executable, "-c", program, script], timeout=60, check=False)
+    return done.returncode
+
+
 @pytest.mark.parametrize("name", ["TERM", "HUP", "INT"])
-def test_who_asks_to_end_asks_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_to_end_asks_the_program(name: str) -> None:
     """Its end is waited for; what is asked afterwards is for this process again."""
-    monkeypatch.setattr(process, "sent_by_terminal", lambda _: False)
-    number = getattr(signal, f"SIG{name}")
-    before = signal.getsignal(number)
     script = f"trap 'exit 7' {name}; kill -{name} $PPID; for i in $(seq 100); do sleep 0.1; done"
 
-    assert Runner().foreground(_sh(script)) == 7
-    assert signal.getsignal(number) == before
+    assert _foreground(script, name) == 7
 
 
-def test_what_the_terminal_sends_to_all_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_terminal_sends_to_all_is_sent_once() -> None:
     """The program has it already."""
-    monkeypatch.setattr(process, "sent_by_terminal", lambda _: True)
     script = "trap 'exit 7' INT; kill -INT $PPID; sleep 0.5; exit 3"
 
-    assert Runner().foreground(_sh(script)) == 3
+    assert _foreground(script, "INT", terminal=True) == 3
 
 
-def test_what_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_ignored_stays_so() -> None:
     """As nohup wants it."""
-    monkeypatch.setattr(process, "sent_by_terminal", lambda _: False)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert Runner().foreground(_sh("kill -HUP $PPID; exit 3")) == 3
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    assert _foreground("kill -HUP $PPID; exit 3", "HUP", before="signal.SIG_IGN") == 3
 
 
 def test_another_thread_runs_programs_too() -> None:
