@@ -61,13 +61,13 @@ class Place:
 
     def prefix(self, env: Mapping[str, str]) -> list[str | Path]:
         """Return what stands before a command there."""
+        inside: list[str | Path] = [] if self.enter is None else [self.enter]
+        own = {**self.trust(), **env}
         if self.user:
-            runtime = self.folder / "runtime"
-            own = {**self.environment(env), "USER": self.user, "XDG_RUNTIME_DIR": str(runtime)}
-            return ["runuser", "-u", self.user, "--", "env", *(f"{k}={v}" for k, v in own.items())]
-        if self.enter is None:
-            return []
-        return [self.enter, "env", *(f"{k}={v}" for k, v in {**self.trust(), **env}.items())]
+            runtime = str(self.folder / "runtime")
+            own |= {"HOME": str(self.folder), "USER": self.user, "XDG_RUNTIME_DIR": runtime}
+            inside += ["runuser", "-u", self.user, "--"]
+        return [*inside, "env", *(f"{k}={v}" for k, v in own.items())] if inside else []
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a command there."""

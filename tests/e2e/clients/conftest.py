@@ -30,8 +30,6 @@ steps:
   - copy: {{from: passwd, to: /etc/passwd}}
 tags: {{immutable: ["{{version}}"]}}
 """
-TABLE: dict[str, tuple[str, str, str]] = {}
-"""What each client did with the allowed image and the refused one, and what it said then."""
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\n"
 
 
@@ -74,16 +72,6 @@ class Site:
         lines = self.log.read_text(errors="replace").splitlines()[self.before :]
         wanted = f'"GET /v2/{image.name}/blobs/{Digest.of(image.layer)}'
         return [line for line in lines if wanted in line]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of client by outcome."""
-    if TABLE:
-        terminalreporter.section("clients through the gate")
-        terminalreporter.line("| client | allowed image | refused image | what its user sees |")
-        terminalreporter.line("|---|---|---|---|")
-    for name, cells in TABLE.items():
-        terminalreporter.line(f"| {name} | {' | '.join(cells)} |")
 
 
 @pytest.fixture(scope="session")

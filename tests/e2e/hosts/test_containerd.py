@@ -14,6 +14,7 @@ from tests.e2e.gate.kit import GateProcess
 from tests.e2e.gate.kit import Site as GateSite
 from tests.e2e.hosts.daemons import Daemon, said
 from tests.support.offline_site import Site
+from tests.support.outcomes import ROOT, noted
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -104,3 +105,4 @@ def test_an_unsigned_image_is_blocked_and_the_user_is_told(site: Site, pull: lis
     assert "imagekit" in out
     assert "refused by" in out
     assert "NO_SIGNATURE" in out
+    noted("containerd, its daemon asks the policy", ROOT, "pulls what is signed, and nothing else")

@@ -24,6 +24,7 @@ import yaml
 
 from tests.e2e.gate.kit import Site, wait_for
 from tests.e2e.hosts.daemons import Daemon
+from tests.support.outcomes import ROOT, noted
 from tests.support.programs import bench_program
 from tests.support.servers import free_port
 
@@ -204,6 +205,7 @@ def test_a_signed_image_is_kept_and_another_is_not(
     assert "NO_SIGNATURE" in said["message"]
     assert tagged[0] == 403
     assert good.partition("@")[2] in tagged[1]["message"]
+    noted("Kubernetes' API server asks the webhook", ROOT, "unsigned images and tags are refused")
 
 
 def test_after_a_withdrawal_objects_can_be_changed_and_removed(

@@ -11,9 +11,11 @@ import pytest
 
 from tests.support.command import imagekit, signed_image
 from tests.support.container_probe import PROBE, documented, seen
+from tests.support.outcomes import ROOT, WITH_IDS, WITHOUT_IDS, noted
 from tests.support.users import OrdinaryUser, ordinary_user
 
 CANNOT_START = (125, 126)
+SEEN = "runs, and sees what docs/run.md says"
 Start = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.root]
@@ -51,6 +53,7 @@ def started_by(site: Path, *, subordinate: bool) -> Iterator[tuple[OrdinaryUser,
 def test_root_sees_what_the_page_says(site: Path, project: Path) -> None:
     """Each row of the table."""
     assert seen(run(lambda words: imagekit(site, *words))) == documented(project)
+    noted("imagekit run, Podman", ROOT, SEEN)
 
 
 @pytest.mark.parametrize("subordinate", [True, False], ids=["ids", "no ids"])
@@ -62,6 +65,7 @@ def test_users_see_what_the_page_says(site: Path, project: Path, *, subordinate:
 
         assert run(start, "--home", script=write) == str(user.home)
         assert (user.home / "made").stat().st_uid == user.uid
+    noted("imagekit run, Podman", WITH_IDS if subordinate else WITHOUT_IDS, SEEN)
 
 
 def test_with_keep_id_a_user_is_the_same_inside(site: Path) -> None:
