@@ -1,6 +1,9 @@
 """Docker's own daemon asks the authorization plugin, and does as it says."""
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +14,8 @@ from tests.e2e.hosts.daemons import Daemon, environment, said
 from tests.support.command import tiny_recipe
 from tests.support.container_probe import PROBE, documented, seen
 from tests.support.offline_site import Site
+from tests.support.outcomes import USER, noted
+from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -27,15 +32,22 @@ address = "{folder}/c.sock"
 class Docker:
     """A client of the daemon."""
 
-    def __init__(self, program: str, folder: Path, plugin: Daemon) -> None:
-        """Keep where the daemon listens."""
+    def __init__(self, program: str, user: OrdinaryUser, plugin: Daemon) -> None:
+        """Keep where the daemon listens, and who asks it."""
         self.program = program
-        self.host = f"unix://{folder}/d.sock"
+        self.user = user
+        self.host = f"unix://{user.home}/d.sock"
         self.plugin = plugin
 
     def __call__(self, *words: str) -> tuple[int, str]:
         """Run a command of docker."""
-        return said([self.program, "--host", self.host, *words])
+        ran = self.user.run([self.program, "--host", self.host, *words], {})
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def imagekit(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run imagekit, which asks this daemon."""
+        python = ("/usr/bin/python3", "-m", "imagekit")
+        return self.user.run([*python, *words], {"DOCKER_HOST": self.host, **env})
 
     def post(self, path: str, *options: str, first: Sequence[str] = ()) -> str:
         """Post something that no honest client sends."""
@@ -46,8 +58,22 @@ class Docker:
 
 
 @pytest.fixture(scope="module")
+def user(site: Site) -> Iterator[OrdinaryUser]:
+    """A user who may ask the daemon, as those of the group docker may."""
+    with ordinary_user(f"ik-docker-{os.getpid()}", subordinate_ids=False) as one:
+        for name in ("policy.yaml", "imagekit.pub", "nodes.yaml"):
+            shutil.copy(site.home / name, one.home)
+        shutil.copytree(site.home / "staging", one.home / "staging")
+        one.give(one.home)
+        yield one
+
+
+@pytest.fixture(scope="module")
 def docker(
-    site: Site, program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    site: Site,
+    user: OrdinaryUser,
+    program: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Docker]:
     """Containerd, the plugin and dockerd, started in this order without systemd."""
     dockerd, containerd, client = (program(x) for x in ("dockerd", "containerd", "docker"))
@@ -61,7 +87,8 @@ def docker(
                 "data-root": f"{folder}/data",
                 "exec-root": f"{folder}/exec",
                 "pidfile": f"{folder}/pid",
-                "hosts": [f"unix://{folder}/d.sock"],
+                "hosts": [f"unix://{user.home}/d.sock"],
+                "group": str(user.gid),
                 "containerd": f"{folder}/c.sock",
                 "storage-driver": "vfs",
                 "iptables": False,
@@ -80,8 +107,8 @@ def docker(
         plugin.wait_for(PLUGINS / f"{name}.sock")
         daemon = [dockerd, "--config-file", f"{folder}/d.json"]
         with Daemon(daemon, folder / "d.log") as last:
-            last.wait_for(folder / "d.sock")
-            yield Docker(client, folder, plugin)
+            last.wait_for(user.home / "d.sock")
+            yield Docker(client, user, plugin)
 
 
 def _pinned(site: Site) -> str:
@@ -95,18 +122,16 @@ def test_by_digest_it_is_pulled_and_run(site: Site, docker: Docker) -> None:
     code, out = docker("run", "--rm", "--network", "none", _pinned(site))
 
     assert (code, out.startswith("ldconfig (")) == (0, True), out
+    noted("docker, its daemon asks the policy", USER, "pulls and runs what is allowed, by digest")
 
 
-def test_imagekit_runs_by_docker_what_it_verified(
-    site: Site, docker: Docker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imagekit_runs_by_docker_what_it_verified(site: Site, docker: Docker) -> None:
     """By tag, which only imagekit looks up: the plugin sees a digest, and judges that again."""
-    monkeypatch.setenv("DOCKER_HOST", docker.host)
     words = ("run", site.image, "--engine", "docker", "--network", "none", "--policy")
 
-    ran = site.run(*words, "policy.yaml", "-w", "/tmp", "-e", "A=1", "-u", "5:5")
-    denied = site.run(*words, "nodes.yaml")
-    host = site.run(*words, "policy.yaml", "-v", "/etc:/data")
+    ran = docker.imagekit(*words, "policy.yaml", "-w", "/tmp", "-e", "A=1", "-u", "5:5")
+    denied = docker.imagekit(*words, "nodes.yaml")
+    host = docker.imagekit(*words, "policy.yaml", "-v", "/etc:/data")
 
     assert (ran.returncode, ran.stdout.startswith("ldconfig (")) == (0, True), ran.stderr
     assert denied.returncode == 3
@@ -116,11 +141,9 @@ def test_imagekit_runs_by_docker_what_it_verified(
 
 
 def test_a_container_of_docker_sees_what_the_page_says(
-    site: Site, docker: Docker, project: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, docker: Docker, project: Path
 ) -> None:
     """The same as with Podman; but the plugin gives no container the host's network."""
-    monkeypatch.setenv("DOCKER_HOST", docker.host)
-    monkeypatch.setenv("http_proxy", "http://proxy.site")
     with (tiny_recipe(site.home / "recipes/tiny") / "recipe.yaml").open("a") as file:
         file.write("entrypoint: [/usr/bin/perl, -e]\n")
     to = site.image.partition("/")[0] + "/site"
@@ -128,13 +151,18 @@ def test_a_container_of_docker_sees_what_the_page_says(
     site.done("publish", *words)
     run = ("run", f"{to}/tiny:1.0.0", "--engine", "docker", "--network", "none")
 
-    found = seen(site.done(*run, "--policy", "policy.yaml", "--", PROBE))
+    own = {"http_proxy": "http://proxy.site"}
+    ran = docker.imagekit(*run, "--policy", "policy.yaml", "--", PROBE, **own)
+    assert ran.returncode == 0, ran.stderr
+
+    found = seen(ran.stdout)
     page = documented(project, engine="Docker")
     # Limits are the daemon's, whatever those are.
     del found["limits"], page["limits"]
 
-    own = {"namespaces of this host": "", "namespaces of its own": "ipc mnt net pid"}
-    assert found == page | own
+    apart = {"namespaces of this host": "", "namespaces of its own": "ipc mnt net pid"}
+    assert found == page | apart
+    noted("imagekit run --engine docker", USER, "runs, and sees what docs/run.md says")
 
 
 def test_by_tag_the_digest_is_told(site: Site, docker: Docker) -> None:
@@ -165,11 +193,11 @@ def test_images_from_elsewhere_are_refused(
     site: Site, docker: Docker, words: Sequence[str]
 ) -> None:
     """They were verified by nobody."""
-    site.done("export", site.image, "--policy", "policy.yaml", "--to", "hello.tar")
-    here = [str(site.home / word) if word.endswith(".tar") else word for word in words]
+    docker.imagekit("export", site.image, "--policy", "policy.yaml", "--to", "hello.tar")
 
-    code, out = docker(*here)
+    code, out = docker(*words)
 
+    assert (docker.user.home / "hello.tar").exists()
     assert code != 0
     assert "not allowed here" in out
 
@@ -187,19 +215,21 @@ networks: {default: {internal: true}}
 
 
 def test_compose_starts_and_removes_what_it_names_by_digest(
-    site: Site, docker: Docker, program: Callable[[str], str], tmp_path: Path
+    site: Site, docker: Docker, program: Callable[[str], str]
 ) -> None:
     """With a network and a volume of its own, and the image pulled where it is not there."""
     compose = program("docker-compose")
-    file = tmp_path / "compose.yaml"
+    file = docker.user.home / "compose.yaml"
     file.write_text(COMPOSE.replace("IMAGE", _pinned(site)))
     words = [compose, "--host", docker.host, "--file", str(file), "--project-name", "imagekit-t"]
     docker("rmi", "--force", _pinned(site))
 
-    up, down = said([*words, "up"]), said([*words, "down", "--volumes"])
+    # It is a Python program of Debian's, with packages of its own.
+    up = docker.user.run([*words, "up"], {"PYTHONPATH": ""})
+    down = docker.user.run([*words, "down", "--volumes"], {"PYTHONPATH": ""})
 
-    assert (up[0], down[0]) == (0, 0), up[1] + down[1]
-    assert "ldconfig (" in up[1]
+    assert (up.returncode, down.returncode) == (0, 0), up.stderr + down.stderr
+    assert "ldconfig (" in up.stdout
 
 
 def test_volumes_networks_and_logs_work(site: Site, docker: Docker) -> None:
