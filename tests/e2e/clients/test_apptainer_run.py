@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.command import imagekit, tiny_recipe
 from tests.support.container_probe import PROBE, documented, seen
+from tests.support.offline_site import NODES
+from tests.support.outcomes import USER, noted
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.root]
@@ -26,6 +28,11 @@ BENCH_SHARE="{folder}" exec "{enter}" sh -ec '
   exec setpriv --reuid={uid} --regid={uid} --clear-groups env HOME={folder}/home "$@"
 ' sh apptainer "$@"
 """
+# Of the administrator who stages.
+ROOTS = """\
+#!/bin/sh
+BENCH_SHARE="{folder}" exec "{enter}" env HOME={folder} apptainer "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,14 @@ class Site:
 
     def run(self, *words: str, **env: str) -> CompletedProcess[str]:
         """Run by Apptainer what the policy allows."""
-        path = f"{self.folder}/bin:{os.environ['PATH']}"
-        own = {"PATH": path, "APPTAINER_CACHEDIR": f"{self.folder}/home/cache"}
         run = ("run", self.image, "--engine", "apptainer", "--policy", "p.yaml", *words)
-        return imagekit(self.folder, *run, **own, **env)
+        return self.imagekit(*run, **env)
+
+    def imagekit(self, *words: str, programs: str = "bin", **env: str) -> CompletedProcess[str]:
+        """Run imagekit, which finds the user's Apptainer or, among other programs, root's."""
+        path = f"{self.folder}/{programs}:{os.environ['PATH']}"
+        own = {"PATH": path, "APPTAINER_CACHEDIR": f"{self.folder}/home/cache"}
+        return imagekit(self.folder, *words, **own, **env)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +61,15 @@ def site(bench: Path) -> Iterator[Site]:
         pytest.skip("tests/support/bench/setup has not set up apptainer")
     folder = Path(tempfile.mkdtemp(prefix="ik-", dir="/tmp"))
     folder.chmod(0o755)
-    for name in ("registry", "bin", "home"):
+    for name in ("registry", "bin", "sbin", "home"):
         (folder / name).mkdir()
     (folder / "home").chmod(0o777)
     program = folder / "bin/apptainer"
     program.write_text(APPTAINER.format(folder=folder, enter=bench / "enter-sid", uid=UID))
-    program.chmod(0o755)
+    roots = folder / "sbin/apptainer"
+    roots.write_text(ROOTS.format(folder=folder, enter=bench / "enter-sid"))
+    for each in (program, roots):
+        each.chmod(0o755)
     with (tiny_recipe(folder / "tiny") / "recipe.yaml").open("a") as file:
         file.write("entrypoint: [/usr/bin/perl, -e]\n")
     try:
@@ -92,6 +106,7 @@ def test_a_container_of_apptainer_sees_what_the_page_says(site: Site, project: P
     # Limits are the caller's own, whatever those are.
     del found["limits"], page["limits"]
     assert found == page
+    noted("imagekit run --engine apptainer, from a registry", USER, "runs, as docs/run.md says")
 
 
 def test_the_options_are_the_containers(site: Site) -> None:
@@ -118,3 +133,26 @@ def test_what_the_policy_refuses_is_not_started(site: Site) -> None:
     ran = site.run("--policy", "other.yaml", "--", "print 'ran'")
 
     assert (ran.returncode, "ran" in ran.stdout) == (3, False)
+
+
+def test_a_staged_file_of_apptainers_runs_by_its_receipt(site: Site) -> None:
+    """Which root's Apptainer made of what was verified; one byte more, and it does not start."""
+    assert imagekit(site.folder, "key", "generate", "--out", "staging").returncode == 0
+    (site.folder / "nodes.yaml").write_text(NODES.replace("GLOB", "**"))
+    for name in ("srv", "tmp"):
+        (site.folder / name).mkdir()
+    by = ("--policy", "p.yaml", "--key", "staging/imagekit.key", "--to", "sif:srv/tiny.sif")
+    # Its world has a /tmp of its own.
+    seen_by_it = {"TMPDIR": f"{site.folder}/tmp", "programs": "sbin"}
+    staged = site.imagekit("stage", site.image, *by, **seen_by_it)
+    assert staged.returncode == 0, staged.stderr
+    run = ("run", "--staged", "srv/tiny.sif", "--engine", "apptainer", "--policy", "nodes.yaml")
+
+    ran = site.imagekit(*run, "--", "print $<")
+    with (site.folder / "srv/tiny.sif").open("ab") as file:
+        file.write(b"x")
+    altered = site.imagekit(*run, "--", "print $<")
+
+    assert (ran.returncode, ran.stdout) == (0, str(UID)), ran.stderr
+    assert (altered.returncode, str(UID) in altered.stdout) == (3, False)
+    noted("imagekit run --staged --engine apptainer, sif", USER, "receipt good; runs as oneself")
