@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec import Struct
 
@@ -31,6 +31,7 @@ _MAX_LAYERS = 512
 _FILES_SECONDS = 4 * 3600.0
 _STUBS = f'{STUBS}\nfor layer; do stubs "$layer"; done'
 _OPEN = 'find "$@" "(" -type d -o -type f ")" -exec chmod a+rX,ug-s {} +'
+_OPAQUE, _USERS_OPAQUE = "trusted.overlay.opaque", "user.overlay.opaque"
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
@@ -189,6 +190,9 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         for script, folders in ((_STUBS, bare), (_OPEN, layers)):
             words = ("sh", "-euc", script, "open", *folders)
             self.programs.run(in_namespace(words), limit=_FILES_SECONDS)
+        if self.driver == "overlay" and os.geteuid() == 0:
+            for layer in layers:
+                _hide_from_users(layer)
 
     def remove(self, image: str) -> None:
         """Remove an image.
@@ -212,6 +216,25 @@ class StoreWriter(Struct, frozen=True, kw_only=True):
         with storage_errors(f"the store {self.folder}"):
             shutil.rmtree(self.folder / "libpod", ignore_errors=True)
             (self.folder / "db.sql").unlink(missing_ok=True)
+
+
+def _hide_from_users(layer: str) -> None:
+    """Have users' overlays hide what the folders of a layer hide of the layers below.
+
+    The kernel shows root's mark to root alone, and takes the other one where a user mounts (Linux,
+    Documentation/filesystems/overlayfs.rst, "User xattr"): deleted files came back without it.
+
+    Raises:
+        RegistryError: the marks cannot be read or written.
+    """
+    with storage_errors(f"the attributes of the layer {layer}"):
+        for _, _, _, handle in os.fwalk(layer, onerror=_raise):
+            if _OPAQUE in os.listxattr(handle):
+                os.setxattr(handle, _USERS_OPAQUE, b"y")
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _table(file: Path) -> list[Mapping[str, Any]]:
