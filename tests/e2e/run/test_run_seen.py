@@ -89,15 +89,39 @@ exec "$@"
 """
 
 
-def test_gpus_are_devices_of_cdi(site: Path, tmp_path: Path) -> None:
-    """As this host's files say what belongs to one; what they do not name is an error."""
-    before = ("unshare", "--mount", "sh", "-ec", WITH_GPU, "sh", str(tmp_path))
+def with_gpu(folder: Path) -> list[str]:
+    """Return what runs a program where there is a GPU."""
+    return ["unshare", "--mount", "sh", "-ec", WITH_GPU, "sh", str(folder)]
+
+
+def see_gpus(start: Start) -> None:
+    """Start containers with all that there are, with none, and with one that there is not."""
     script = "print $ENV{GPU} // 'none'"
-
-    def start(words: list[str]) -> "subprocess.CompletedProcess[str]":
-        return imagekit(site, *words, before=before)
-
     assert run(start, "--gpus", "all", script=script) == "seen"
     assert run(start, script=script) == "none"
     missing = ("--gpus", "all,7", "oci:out:tiny:1.0.0", "--policy", "p.yaml", "--", script)
     assert start(["run", *missing]).returncode in CANNOT_START
+
+
+def test_gpus_are_devices_of_cdi(site: Path, tmp_path: Path) -> None:
+    """As this host's files say what belongs to one; what they do not name is an error."""
+    see_gpus(lambda words: imagekit(site, *words, before=with_gpu(tmp_path)))
+
+
+def test_users_have_gpus_without_subordinate_ids(site: Path, tmp_path: Path) -> None:
+    """By the same files, which are root's."""
+    with started_by(site, subordinate=False) as (user, _):
+        ids = ("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
+        own = (f"HOME={user.home}", f"USER={user.name}", f"PYTHONPATH={user.packages}")
+        inside = (*ids, "env", "-i", f"PATH={os.environ['PATH']}", *own, "/usr/bin/python3")
+
+        see_gpus(
+            lambda words: subprocess.run(
+                [*with_gpu(tmp_path), *inside, "-m", "imagekit", *words],
+                cwd=user.home,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+        )
