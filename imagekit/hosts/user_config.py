@@ -32,6 +32,8 @@ from imagekit.offline.stage_target import CONFIGURATION, INSIDE
 _MAX_PASSWD = 1 << 20
 _HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
 """With the host's network come its names."""
+_IN_MEMORY = ("/run", "/var/tmp")  # noqa: S108 - within the container
+"""Writable as with Podman, where the image has them, besides those of runtime_spec_bytes."""
 _READ_ONLY = ["rbind", "ro", "nosuid", "nodev", "noexec"]
 
 
@@ -57,6 +59,8 @@ def _config(asked: ConfigRequest) -> bytes:
     if container.host_processes:
         config = with_host_processes(config)
     process, mounts = config["process"], config["mounts"]
+    # The first ones: a bundle's binds and volumes may lie in them.
+    mounts[:0] = [_tmpfs(folder) for folder in _IN_MEMORY if rooted.is_folder(image, folder)]
     config["root"] = {"path": str(folder / "root"), "readonly": True}
     process["terminal"] = container.terminal
     process["env"] = _environment(["HOME=/tmp", *process["env"], *container.env])
@@ -150,6 +154,11 @@ def _with_user(image: Path, asked: ConfigRequest) -> bytes | None:
         line = f"{asked.name}:x:{asked.uid}:{asked.gid}::/tmp:/bin/sh\n"
         return raw.rstrip(b"\n") + b"\n" + line.encode()
     return None
+
+
+def _tmpfs(target: str) -> dict[str, object]:
+    options = ["nosuid", "nodev", "mode=1777"]
+    return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
 
 
 def _bound(source: str, target: str) -> dict[str, object]:

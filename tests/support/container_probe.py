@@ -17,7 +17,8 @@ says 'further groups', $status{Groups} || 'none';
 says 'environment', sort keys %ENV;
 says 'HOME', $ENV{HOME};
 says 'working folder', readlink '/proc/self/cwd';
-says 'can be written', grep { -d && open my $file, '>', "$_/probe" }
+my %known;
+says 'can be written', grep { !$known{$_}++ && -d && open my $file, '>', "$_/probe" }
   sort '/', qw(/bin /dev/shm /etc /home /root /run /srv /tmp /usr /var/tmp), $ENV{HOME};
 my @mounts = map { [split] } lines('/proc/self/mountinfo');
 my $memory = qr/^(tmpfs|shm|proc|sysfs|mqueue|devpts)$/;

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.container_probe import PROBE, documented, seen
 from tests.support.offline_site import Site
+from tests.support.outcomes import USERS, WITH_IDS, WITHOUT_IDS, noted
 from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -214,7 +216,7 @@ def test_an_altered_sif_is_not_given_to_apptainer(sif: Sif) -> None:
     assert "CONTENT_DIGEST_MISMATCH" in ran.stdout
 
 
-@pytest.mark.parametrize("who", ["with", "without"])
+@pytest.mark.parametrize("who", USERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_user_can_check_everything(nodes: Nodes, kind: str, who: str) -> None:
     """Files that only root may read in the image included."""
@@ -223,7 +225,7 @@ def test_every_user_can_check_everything(nodes: Nodes, kind: str, who: str) -> N
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("who", ["with", "without"])
+@pytest.mark.parametrize("who", USERS)
 @pytest.mark.parametrize("kind", ["squashfs", "bundle"])
 def test_every_user_runs_it_as_oneself(nodes: Nodes, kind: str, who: str) -> None:
     """With a name, a read-only root and a /tmp of one's own; nothing stays."""
@@ -235,6 +237,24 @@ def test_every_user_runs_it_as_oneself(nodes: Nodes, kind: str, who: str) -> Non
     assert said[3:] == ["wrote"]
     assert "Read-only file system" in ran.stderr
     assert _left(user) == []
+    noted(f"imagekit run --staged, {kind}", USERS[who], "receipt good; runs as oneself, no engine")
+
+
+@pytest.mark.parametrize("who", USERS)
+@pytest.mark.parametrize("kind", ["squashfs", "bundle"])
+def test_users_see_what_the_page_says(nodes: Nodes, project: Path, kind: str, who: str) -> None:
+    """The same by a file and by a bundle, with subordinate ids and without."""
+    by = ("--staged", kind, "--policy", "nodes.yaml", "--entrypoint", "/usr/bin/perl")
+    ran = nodes.run(who, "run", nodes.image, *by, "--", "-e", PROBE)
+    assert ran.returncode == 0, ran.stderr
+
+    found, page = seen(ran.stdout), documented(project, engine="Without an engine")
+    user = nodes.users[who]
+    assert found.pop("user and group") == f"{user.uid}:{user.gid}"
+    assert page.pop("user and group") == "yours"
+    # Limits are the caller's own, whatever those are.
+    del found["limits"], page["limits"]
+    assert found == page
 
 
 @pytest.mark.parametrize("kind", ["squashfs", "bundle"])
@@ -247,12 +267,15 @@ def test_the_programs_exit_code_and_arguments_are_its_own(nodes: Nodes, kind: st
     assert (ran.returncode, ran.stdout) == (42, "3\n"), ran.stderr
 
 
+STORED = ("--staged", "podman-store", "--policy", "nodes.yaml", "--", "echo started")
+
+
 def test_podmans_additional_store_works_for_users(nodes: Nodes) -> None:
     """Rootless Podman makes no mount points in it."""
-    by = ("--staged", "podman-store", "--policy", "nodes.yaml")
-    ran = nodes.run("with", "run", nodes.image, *by, "--", "echo started")
+    ran = nodes.run("with", "run", nodes.image, *STORED)
 
     assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
+    noted("imagekit run --staged, podman-store", WITH_IDS, "receipt good; runs by Podman")
 
 
 def test_a_store_that_podman_filled_alone_works_for_users(nodes: Nodes) -> None:
@@ -343,7 +366,18 @@ def _going(nodes: Nodes, kind: str, script: str) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-@pytest.mark.parametrize("who", ["with", "without"])
+def test_without_subordinate_ids_the_store_is_refused_with_what_works(nodes: Nodes) -> None:
+    """Podman would only say that it has too few ids."""
+    ran = nodes.run("without", "run", nodes.image, *STORED)
+
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert "error[NO_SUBORDINATE_IDS]" in ran.stderr
+    assert "--staged FILE.sqsh" in ran.stderr
+    seen = "receipt good; refused before Podman is asked, which cannot: names squashfs"
+    noted("imagekit run --staged, podman-store", WITHOUT_IDS, seen)
+
+
+@pytest.mark.parametrize("who", USERS)
 def test_runc_runs_the_bundle_for_users(nodes: Nodes, who: str) -> None:
     """As a workload manager does: a copy of config.json, which the guard makes this user's."""
     user = nodes.users[who]
@@ -361,6 +395,7 @@ def test_runc_runs_the_bundle_for_users(nodes: Nodes, who: str) -> None:
 
     assert guarded.returncode == 0, guarded.stdout + guarded.stderr
     assert ran.stdout.split() == ["0", "0", str(user.uid), "1"], ran.stderr
+    noted("runc, staged bundle", USERS[who], "receipt good; runs as oneself")
 
 
 def test_an_altered_file_is_not_mounted(nodes: Nodes) -> None:

@@ -141,6 +141,19 @@ def test_the_entrypoint_can_be_replaced(
     assert config["process"]["args"] == run_as
 
 
+def test_what_podman_keeps_in_memory_is_so_here(run: Run) -> None:
+    """Where the image has the folder; a bundle's binds and volumes can lie in it."""
+    (run.image / "run").mkdir()
+    volume = {"source": "/srv", "target": "/run/munge"}
+
+    mounts = run.config(container={"volumes": [volume]})["mounts"]
+
+    places = [mount["destination"] for mount in mounts]
+    assert places.index("/run") < places.index("/run/munge")
+    assert mounts[places.index("/run")]["type"] == "tmpfs"
+    assert "/var/tmp" not in places
+
+
 def test_what_the_caller_chose_is_in_it(run: Run) -> None:
     """Volumes without their devices, variables of which the last counts, and a folder."""
     volume = {"source": "/srv", "target": "/data", "read_only": True}
