@@ -48,7 +48,7 @@ ROWS = (
 )
 OPTIONAL = {
     ("Kubernetes' API server asks the webhook", ROOT): "scripts/kubernetes",
-    ("home on NFS", USER): "scripts/nfs",
+    **{("home on NFS, a staged squashfs on it", who): "scripts/nfs" for who in USERS.values()},
 }
 """What scripts of their own make, since it takes long."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.nfs.conftest import IMAGE, KEY, NODES, POLICY, TABLE
 from tests.e2e.nfs.machine import Done, Machine
+from tests.support.outcomes import WITH_IDS, WITHOUT_IDS, noted
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -140,6 +141,8 @@ def test_what_was_staged_on_nfs_runs_for_everybody(homes: Machine, staged: str, 
     assert floor.status == 0, floor.said
     for done in (first, again):
         assert (done.status, done.stdout) == (0, "ran as x\n"), done.said
+    who = WITH_IDS if user == "alice" else WITHOUT_IDS
+    noted("home on NFS, a staged squashfs on it", who, "runs, and needs no storage")
 
 
 def test_a_moved_storage_is_healthy_and_its_user_pulls_and_runs(homes: Machine) -> None:
