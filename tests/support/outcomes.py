@@ -23,6 +23,7 @@ _BY_USERS = (
 _SLURM = (
     "srun pmix with Podman",
     "srun pmix with staged squashfs",
+    "srun pmi2 with staged squashfs",
     "sbatch with mpirun in one task",
     "--container with oci.conf",
 )
@@ -43,10 +44,10 @@ ROWS = (
     *((f"{client} through the gate", ROOT) for client in (*_BY_ROOT, *_BY_DAEMONS)),
     *((f"{client} through the gate", WITH_IDS) for client in ("podman-4.3", "buildah-1.28")),
     *((f"{client} through the gate", USER) for client in _BY_USERS),
-    *((f"slurm: {setup}", USER) for setup in _SLURM),
     ("laptop from an export, docs/laptop.md", WITH_IDS),
 )
 OPTIONAL = {
+    **{(f"slurm: {setup}", USER): "scripts/mpi" for setup in _SLURM},
     ("Kubernetes' API server asks the webhook", ROOT): "scripts/kubernetes",
     **{("home on NFS, a staged squashfs on it", who): "scripts/nfs" for who in USERS.values()},
 }

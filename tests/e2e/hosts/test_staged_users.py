@@ -297,16 +297,6 @@ def test_a_store_that_podman_filled_alone_works_for_users(nodes: Nodes) -> None:
     assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
 
 
-def test_a_store_is_not_for_users_without_ids(nodes: Nodes) -> None:
-    """Told before Podman is asked, with the way out."""
-    by = ("--staged", "podman-store", "--policy", "nodes.yaml")
-    ran = nodes.run("without", "run", nodes.image, *by)
-
-    assert ran.returncode == 2, ran.stderr
-    assert "NO_SUBORDINATE_IDS" in ran.stderr
-    assert "imagekit run --staged FILE.sqsh" in ran.stderr
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("kind", ["squashfs", "bundle"])
 def test_who_asks_it_to_end_ends_the_container(

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.hosts.slurm import Cluster, started
 from tests.support.offline_site import Site
+from tests.support.outcomes import USER, noted
 from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -117,6 +118,12 @@ def test_every_setup_of_the_page_has_two_ranks(job: Job, project: Path) -> None:
             assert ran.returncode == 0, f"{command}\n{said}"
             if "sbatch" not in command:
                 assert _TWO in said, f"{command}\n{said}"
+    seen = "two ranks find each other"
+    for how in ("srun pmix", "srun pmi2"):
+        noted(f"slurm: {how} with staged squashfs", USER, seen)
+    noted("slurm: srun pmix with Podman", USER, seen)
+    noted("slurm: sbatch with mpirun in one task", USER, seen)
+    noted("slurm: --container with oci.conf", USER, f"{seen} in one task")
 
 
 def test_what_would_be_silently_wrong_is_refused(job: Job, project: Path) -> None:
