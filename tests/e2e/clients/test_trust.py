@@ -91,7 +91,8 @@ def test_one_user_is_sent_to_the_gate_without_root(site: Site, *, ids: bool) -> 
             *("--bad", f"{site.registry}/{site.bad.name}:1.0.0"),
         )
         assert code == 0, tried
-        engines = {str(engine["engine"]): engine for engine in tried["engines"]}  # type: ignore[attr-defined]
+        assert isinstance(tried["engines"], list)
+        engines = {str(engine["engine"]): engine for engine in tried["engines"]}
         assert {"podman", "buildah", "skopeo"} <= set(engines)
         assert "UNTRUSTED_KEY" in str(engines["podman"]["bad"])
         assert len(site.sent(site.bad)) == sent, "the origin was asked"

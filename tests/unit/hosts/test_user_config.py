@@ -168,7 +168,9 @@ def test_what_the_caller_chose_is_in_it(run: Run) -> None:
     assert config["process"]["cwd"] == "/data"
 
 
-RANKS = {"mode": "auto", "launch": {"tasks": 2, "counted": "SLURM_STEP_NUM_TASKS='2'"}}
+def _ranks(pmi: str) -> dict[str, object]:
+    launch = {"tasks": 2, "counted": "SLURM_STEP_NUM_TASKS='2'", "pmi": pmi}
+    return {"mode": "auto", "launch": launch}
 
 
 def _labelled(run: Run, implementation: str) -> None:
@@ -180,11 +182,9 @@ def _labelled(run: Run, implementation: str) -> None:
 def test_a_rank_runs_the_program_and_no_mpirun(run: Run) -> None:
     """With the host's process numbers, by which ranks of one node know each other."""
     _labelled(run, "openmpi")
-    ranks = {**RANKS, "launch": {**RANKS["launch"], "pmi": "pmix"}}  # type: ignore[dict-item]
+    container = {"network": "host", "host_processes": True}
 
-    config = run.config(
-        container={"network": "host", "host_processes": True}, arguments=["hello"], ranks=ranks
-    )
+    config = run.config(container=container, arguments=["hello"], ranks=_ranks("pmix"))
 
     assert config["process"]["args"] == ["hello"]
     assert "pid" not in {space["type"] for space in config["linux"]["namespaces"]}
@@ -198,8 +198,7 @@ def test_ranks_that_would_be_alone_do_not_start(
 ) -> None:
     """MPICH by PMIx would be one rank in each container, and end with 0."""
     _labelled(run, "mpich")
-    ranks = {**RANKS, "launch": {**RANKS["launch"], "pmi": offered}}  # type: ignore[dict-item]
 
-    assert run.ask(arguments=["hello"], ranks=ranks) == 2
+    assert run.ask(arguments=["hello"], ranks=_ranks(offered)) == 2
     assert not (run.folder / "config.json").exists()
     assert "rank 0 of 1" in capsys.readouterr().err
