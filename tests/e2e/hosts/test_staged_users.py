@@ -281,7 +281,7 @@ def test_podmans_additional_store_works_for_users(nodes: Nodes) -> None:
 def test_a_store_that_podman_filled_alone_works_for_users(nodes: Nodes) -> None:
     """What runtimes mount over is in the layers, from the build on."""
     store, user = nodes.folder / "plain", nodes.users["with"]
-    place = ("podman", "--root", str(store), "--runroot", "/run/ik-plain", "--storage-driver")
+    place = ("podman", "--root", str(store), "--runroot", f"{store}-run", "--storage-driver")
     pull = (*place, "overlay", "pull", "--tls-verify=false", nodes.image)
     subprocess.run(pull, check=True, capture_output=True)
     # As its documentation asks for: every user reads the store, but not all files of the image.
