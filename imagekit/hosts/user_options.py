@@ -24,9 +24,10 @@ def without_engine(
         terminal: whether it gets one.
 
     Raises:
-        UsageError: what was chosen needs an engine.
+        UsageError: what was chosen needs an engine, or would undo the verdict.
         InputError: the home's path is odd.
     """
+    options.check()
     refused = {
         "--device": options.devices,
         "--gpus": options.gpus,

@@ -52,3 +52,10 @@ def test_what_needs_an_engine_is_refused(chosen: dict[str, Any]) -> None:
     """It is never left out in silence."""
     with pytest.raises(UsageError):
         _made(**chosen)
+
+
+@pytest.mark.parametrize("folder", ["/", "//", "/x/.."])
+def test_nothing_covers_the_whole_image(folder: str) -> None:
+    """Also not what a launcher's variables name, which a caller can set."""
+    with pytest.raises(UsageError, match="covers the whole image"):
+        _made(volumes=(f"/:{folder}",))
