@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +91,7 @@ def _equip(cluster: Cluster, user: OrdinaryUser, site: Site) -> None:
     user.give(user.home)
     shim = cluster.folder / "imagekit"
     shim.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{user.packages}" exec "{sys.executable}" -P -m imagekit "$@"\n'
+        f'#!/bin/sh\nPYTHONPATH="{user.packages}" exec /usr/bin/python3 -P -m imagekit "$@"\n'
     )
     shim.chmod(0o755)
     cluster.said("cp", str(shim), "/usr/local/bin/imagekit")
