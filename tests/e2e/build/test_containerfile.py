@@ -80,7 +80,9 @@ def test_the_context_is_what_the_digest_covers(tmp_path: Path) -> None:
     images = [made(folder, umask=umask) for folder, umask in zip(folders, umasks, strict=True)]
 
     assert images[0].manifest.digest == images[1].manifest.digest
-    assert sorted(files_of(images[1])) == [
+    # What runtimes mount over is in every image.
+    files = [name for name in sorted(files_of(images[1])) if not name.startswith(("etc", "run"))]
+    assert files == [
         "app",
         *(f"app/{name}" for name in ("Containerfile", "app.conf", "recipe.yaml", "start")),
         "w",

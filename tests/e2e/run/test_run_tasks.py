@@ -15,7 +15,7 @@ def test_run_starts_no_task_of_several(tmp_path: Path) -> None:
     words = ("run", "oci:out:tiny:1.0.0", "--policy", "p.yaml")
 
     alone = imagekit(tmp_path, *words, SLURM_NTASKS="1")
-    several = imagekit(tmp_path, *words, SLURM_NTASKS="2")
+    several = imagekit(tmp_path, *words, SLURM_STEP_ID="0", SLURM_NTASKS="2")
 
     assert (alone.returncode, alone.stdout) == (0, "rank 0 of 1\n"), alone.stderr
     assert (several.returncode, several.stdout) == (2, "")
