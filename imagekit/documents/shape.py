@@ -37,7 +37,6 @@ from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from imagekit.documents import strictyaml
 from imagekit.documents.place import SourcePlace
@@ -248,10 +247,11 @@ class OneKey(Struct, Generic[T], frozen=True):
 
     name: str
     options: Mapping[str, Field[Any]]
-    make: Callable[[str, Any, SourcePlace], T]
+    make: Callable[..., T]
+    """Gets the key, its value and the key's place; by name, what stands beside it."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, Mapping[str, Field[Any]]] = field(default_factory=dict)
-    """For an option, further keys that may stand beside it: fields of the struct made of it."""
+    """For an option, further keys that may stand beside it."""
 
     def read(self, node: Node, report: Report) -> T | Invalid:
         """Read the mapping; report an unknown key, several or none."""
@@ -270,8 +270,7 @@ class OneKey(Struct, Generic[T], frozen=True):
         more = self._read_beside(node, entry.key, report)
         if value is INVALID or more is INVALID:
             return INVALID
-        made = self.make(entry.key, value, report.place(entry.key_span))
-        return replace(made, **more) if more else made  # type: ignore[type-var]  # what has keys beside it is a struct
+        return self.make(entry.key, value, report.place(entry.key_span), **more)
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of the mapping."""

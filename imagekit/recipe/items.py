@@ -188,9 +188,9 @@ _FETCH = Record(
 )
 
 
-def _step(key: str, value: Any, place: SourcePlace) -> Step:
+def _step(key: str, value: Any, place: SourcePlace, *, network: bool = True) -> Step:
     if key == "run":
-        return RunStep(command=value, place=place)
+        return RunStep(command=value, place=place, network=network)
     step: Step = replace(value, place=place)
     return step
 

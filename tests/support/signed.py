@@ -5,11 +5,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self, cast
 
 from msgspec.structs import replace
 
 from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutRegistry
 from imagekit.oci.location import REGISTRY, LocatedReference
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import (
@@ -55,6 +56,11 @@ class World:
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     signer: MemorySigner = field(default_factory=MemorySigner)
     repository: Repository = field(default_factory=lambda: Repository.parse("r.site/apps/demo"))
+
+    @classmethod
+    def in_layout(cls, registry: LayoutRegistry, **more: Any) -> Self:
+        """Return one in a layout, which does all that is asked of a registry here."""
+        return cls(registry=cast("MemoryRegistry", registry), **more)
 
     def __post_init__(self) -> None:
         """Push the image and tag it."""

@@ -372,7 +372,7 @@ def test_no_terminal_sends_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_foreground_of_a_terminal_has_it() -> None:
     """In a session whose terminal this is."""
     pid, handle = pty.fork()
-    if pid == 0:  # pragma: no cover - in the child
+    if pid == 0:
         os._exit(42 if process.sent_by_terminal(signal.SIGINT) else 1)
     status = os.waitpid(pid, 0)[1]
     os.close(handle)

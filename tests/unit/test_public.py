@@ -107,7 +107,7 @@ def test_verify_by_key_in_a_layout_is_light(tmp_path: Path) -> None:
     """No network is asked, so nothing is loaded that could."""
     repository = Repository("localhost", "apps/demo")
     registry = LayoutRegistry(LayoutStore(tmp_path / "layout"))
-    world = World(registry=registry, repository=repository)  # type: ignore[arg-type] # alike
+    world = World.in_layout(registry, repository=repository)
     world.sign()
     words = ["verify", f"oci:{tmp_path}/layout:apps/demo:1", "--policy", _policy(tmp_path, world)]
 

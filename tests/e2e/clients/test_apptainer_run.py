@@ -14,6 +14,7 @@ from tests.support.command import imagekit, tiny_recipe
 from tests.support.container_probe import PROBE, documented, seen
 from tests.support.offline_site import NODES
 from tests.support.outcomes import USER, noted
+from tests.support.programs import bench_program
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.root]
@@ -57,17 +58,16 @@ class Site:
 @pytest.fixture(scope="module")
 def site(bench: Path) -> Iterator[Site]:
     """A site whose registry answers."""
-    if not (bench / "enter-sid").exists():
-        pytest.skip("tests/support/bench/setup has not set up apptainer")
+    enter = bench_program(bench, "enter-sid", part="clients-sid")
     folder = Path(tempfile.mkdtemp(prefix="ik-", dir="/tmp"))
     folder.chmod(0o755)
     for name in ("registry", "bin", "sbin", "home"):
         (folder / name).mkdir()
     (folder / "home").chmod(0o777)
     program = folder / "bin/apptainer"
-    program.write_text(APPTAINER.format(folder=folder, enter=bench / "enter-sid", uid=UID))
+    program.write_text(APPTAINER.format(folder=folder, enter=enter, uid=UID))
     roots = folder / "sbin/apptainer"
-    roots.write_text(ROOTS.format(folder=folder, enter=bench / "enter-sid"))
+    roots.write_text(ROOTS.format(folder=folder, enter=enter))
     for each in (program, roots):
         each.chmod(0o755)
     with (tiny_recipe(folder / "tiny") / "recipe.yaml").open("a") as file:

@@ -18,10 +18,9 @@ from tests.support.users import OrdinaryUser, ordinary_user
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
+@pytest.mark.root
 def test_every_console_command_of_the_page_works(site: Site, project: Path) -> None:
     """In their order, each ending with 0; by gate and by file it is the digest of the registry."""
-    if os.geteuid() != 0:
-        pytest.skip("making a user wants root")
     image = f"{site.registry}/{site.good.name}:1.0.0"
     digest = str(
         reader(REGISTRY, RegistryOptions()).manifest(parse_reference(image)).descriptor.digest

@@ -17,6 +17,7 @@ import pytest
 from tests.support.container_probe import PROBE, documented, seen
 from tests.support.offline_site import Site
 from tests.support.outcomes import USERS, WITH_IDS, WITHOUT_IDS, noted
+from tests.support.programs import bench_program
 from tests.support.users import OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -154,8 +155,7 @@ class Sif:
 @pytest.fixture(scope="module")
 def sif(nodes: Nodes, site: Site, bench: Path) -> Iterator[Sif]:
     """Stage the image as SIF, by root and the real Apptainer."""
-    if not (bench / "enter-sid").exists():
-        pytest.skip("tests/support/bench/setup has not set up apptainer")
+    enter = bench_program(bench, "enter-sid", part="clients-sid")
     with tempfile.TemporaryDirectory(prefix="ik-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -163,13 +163,13 @@ def sif(nodes: Nodes, site: Site, bench: Path) -> Iterator[Sif]:
             (folder / below).mkdir(parents=True)
         _own_system(folder, nodes)
         program = folder / "bin/apptainer"
-        program.write_text(_BUILD.format(folder=folder, enter=bench / "enter-sid"))
+        program.write_text(_BUILD.format(folder=folder, enter=enter))
         program.chmod(0o755)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
             by = ("--policy", "policy.yaml", "--key", "staging/imagekit.key")
             site.done("stage", nodes.image, *by, "--to", f"sif:{folder}/it.sif")
-        yield Sif(folder, bench / "enter-sid", nodes)
+        yield Sif(folder, enter, nodes)
 
 
 def _own_system(folder: Path, nodes: Nodes) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.nfs.machine import Machine, machine
 from tests.support.command import imagekit, recipe
+from tests.support.programs import bench_program
 from tests.support.tinyroot import tiny_root
 
 IMAGE = "oci:/payload/images:tiny:1.0.0"
@@ -46,9 +47,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory, bench: Path) -> Iterator[Machine]:
     """The machine: alice has subordinate ids, bob has none, both have their homes on NFS."""
-    parts = bench.parent / "nfs"
-    if not parts.is_dir():
-        pytest.skip("tests/support/bench/setup nfs has not been run on this machine")
+    parts = bench_program(bench.parent, "nfs")
     files = tmp_path_factory.mktemp("nfs") / "payload"
     _publish(files)
     # Sockets have short paths.

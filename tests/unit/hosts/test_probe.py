@@ -144,7 +144,8 @@ def test_containers_have_others_files_where_both_kinds_of_ids_are_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     missing: str,
-    maps: bool,  # noqa: FBT001 - a row of the table
+    *,
+    maps: bool,
 ) -> None:
     """Root needs none."""
     (tmp_path / "etc").mkdir()

@@ -43,8 +43,8 @@ class Srun:
         )
 
     def foreground(self, argv: Sequence[str]) -> int:
-        """Not used."""
-        raise NotImplementedError
+        """Fail: a node is only asked."""
+        raise AssertionError(f"{argv} has no business in the foreground")
 
 
 @pytest.fixture

@@ -162,10 +162,12 @@ def test_a_third_owners_file_is_always_read(node: Node, monkeypatch: pytest.Monk
     assert node.reads == 2
 
 
-def test_roots_entry_is_an_answer_for_everybody(node: Node) -> None:
+def test_roots_entry_is_an_answer_for_everybody(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A prolog that checks spares the users of the node to read."""
-    if os.geteuid() != 0:
-        pytest.skip("only root makes root's entries")
+    # Whoever runs the tests stands for root.
+    monkeypatch.setattr(checked_files, "known", lambda *_: {os.geteuid()})
     roots = CheckedFiles(own=node.files.roots, roots=node.files.roots, boot="b1")
     roots.measured(node.file)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import RecipeError
-from imagekit.needs.needs import Kernel, Mpi, Needs
+from imagekit.needs.needs import Kernel, Mpi, MpiName, Needs
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Recipe, ScratchBase, Tags
 from imagekit.recipe.stated_needs import StatedNeeds
@@ -62,9 +62,9 @@ def libraries(*found: Mapping[str, str]) -> ElfNeeds:
     return ElfNeeds(libraries={word: path for some in found for word, path in some.items()})
 
 
-def mpi(implementation: str, version: str = "") -> Mpi:
+def mpi(implementation: MpiName, version: str = "") -> Mpi:
     """Return an MPI."""
-    return Mpi(implementation=implementation, version=version)  # type: ignore[arg-type]  # of the tests' own tables
+    return Mpi(implementation=implementation, version=version)
 
 
 COMPLETED = {

@@ -134,7 +134,7 @@ def test_many_are_answered_in_their_order(stage: Stage) -> None:
 
 def _in_layout(folder: Path) -> World:
     registry = LayoutRegistry(LayoutStore(folder))
-    return World(registry=registry)  # type: ignore[arg-type]  # alike
+    return World.in_layout(registry)
 
 
 def test_one_name_in_several_places(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SAID = Needs(mpi=Mpi(implementation="openmpi", version="4.1.4"), pmi=("pmix",), 
 def words(tmp_path: Path) -> list[str]:
     """A signed image that says what it needs, and a policy that does not ask for it."""
     registry = LayoutRegistry(LayoutStore(tmp_path / "layout"))
-    world = World(registry=registry, repository=Repository("localhost", "demo"))  # type: ignore[arg-type]  # alike
+    world = World.in_layout(registry, repository=Repository("localhost", "demo"))
     world.sign()
     world.attach(NEEDS, needs_predicate(SAID))
     (tmp_path / "signer.pub").write_bytes(public_key_pem(world.signer.public_key))

@@ -49,7 +49,7 @@ class _Room:
     def world(self, name: str) -> World:
         """Push the image into a layout of its own, always under the same name."""
         registry = LayoutRegistry(LayoutStore(self.folder / name))
-        return World(registry=registry)  # type: ignore[arg-type]  # alike
+        return World.in_layout(registry)
 
     def upstream(self, name: str) -> Upstream:
         """Return the upstream of a layout."""
