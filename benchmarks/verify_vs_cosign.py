@@ -193,14 +193,7 @@ def parts(folder: Path, of: tuple[str, str], runs: int) -> None:
         began = time.monotonic()
         subprocess.run([sys.executable, "-c", "pass"], env=environment(folder), check=True)
         spent = {"Python itself": time.monotonic() - began}
-        shown = subprocess.run(
-            [sys.executable, "-c", PROBE, "verify", of[0], "--policy", of[1]],
-            cwd=folder,
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stderr.splitlines()[-1]
+        shown = last_line(folder, PROBE, of)
         spent |= {part: float(value) for part, value in (each.split("=") for each in shown.split())}
         least = {part: min(value, least.get(part, value)) for part, value in spent.items()}
     whole = sum(least.values())
@@ -211,14 +204,7 @@ def parts(folder: Path, of: tuple[str, str], runs: int) -> None:
 
 def imports_alone(folder: Path, of: tuple[str, str], peer: Path, runs: int) -> None:
     """Compare a process that only imports what is not ours with the whole of cosign's."""
-    names = subprocess.run(
-        [sys.executable, "-c", MODULES, "verify", of[0], "--policy", of[1]],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr.splitlines()[-1]
+    names = last_line(folder, MODULES, of)
     script = folder / "imports.py"
     script.write_text("".join(TRY_IMPORT.format(name=name) for name in names.split()))
     times = by_turns(
@@ -227,6 +213,18 @@ def imports_alone(folder: Path, of: tuple[str, str], peer: Path, runs: int) -> N
         lambda: process(folder, [*theirs(peer), of[0]]),
     )
     tell("imports of others' modules alone", *times, "the whole of cosign verify --key")
+
+
+def last_line(folder: Path, program: str, of: tuple[str, str]) -> str:
+    """Return what a program that verifies by our command writes to stderr in the end."""
+    return subprocess.run(
+        [sys.executable, "-c", program, "verify", of[0], "--policy", of[1]],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr.splitlines()[-1]
 
 
 def ours(*words: str) -> list[str]:

@@ -65,7 +65,7 @@ class HostFiles:
         Raises:
             InputError: it is no plain file, too large, or cannot be read.
         """
-        shown = self._shown(path)
+        shown = self.shown(path)
         try:
             raw = rooted.read(self._root, _inner(path), limit=MAX_FILE + 1)
         except FileNotFoundError:
@@ -135,7 +135,7 @@ class HostFiles:
         raw = self.read(self.places.kept / digest.hex)
         if raw is None or Digest.of(raw) != digest:
             raise InputError(
-                f"the copy {self._shown(self.places.kept / digest.hex)} of a replaced file is gone",
+                f"the copy {self.shown(self.places.kept / digest.hex)} of a replaced file is gone",
                 code="BAD_FILE",
             )
         return raw
@@ -144,7 +144,8 @@ class HostFiles:
         """Remove bytes that were kept."""
         self.remove(self.places.kept / digest.hex)
 
-    def _shown(self, path: PurePosixPath) -> Path:
+    def shown(self, path: PurePosixPath) -> Path:
+        """Return where a file is, from this process's own root."""
         return self._root / _inner(path)
 
     def _unwritable(self, path: PurePosixPath, error: OSError) -> ToolError:
@@ -152,7 +153,7 @@ class HostFiles:
         if isinstance(error, FileNotFoundError):
             hint = f"a link above it leads to nothing below {self._root}: make what it leads to"
         return ToolError(
-            f"{self._shown(path)} cannot be written: {error.strerror or error}", hint=hint
+            f"{self.shown(path)} cannot be written: {error.strerror or error}", hint=hint
         )
 
 

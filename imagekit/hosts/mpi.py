@@ -18,7 +18,7 @@ from imagekit.documents.digits import decimal
 from imagekit.errors import InputError, UsageError
 from imagekit.hosts.run_options import RunOptions
 from imagekit.needs.compatibility import MPI_LABEL
-from imagekit.needs.needs import PmiName
+from imagekit.needs.needs import OWN_PMI, PmiName
 
 Mode = Literal["auto", "pmix", "pmi2", "none"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -31,12 +31,6 @@ _HANDED_ON = ("PMIX_", "PMI_", "SLURM_", "SLURMD_")
 """What begins so belongs to the launcher, and says nothing of this user."""
 _PMIX_FOLDERS = (*("PMIX_SERVER_TMPDIR", "PMIX_DSTORE_21_BASE_PATH", "PMIX_DSTORE_ESH_BASE_PATH"),)
 _SHARED = ("/tmp", "/dev/shm")  # noqa: S108 - the host's own, which ranks meet in
-_SPEAKS: Mapping[str, tuple[PmiName, ...]] = {
-    # As their own documentation and Debian's packages have it; seen at work with both.
-    "openmpi": ("pmix",),
-    "mpich": ("pmi2",),
-    "intel-mpi": ("pmi2",),
-}
 _STARTERS = frozenset({"mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun"})
 """Entrypoints that would start ranks of their own within each rank."""
 _ONE_CONTAINER = "one container whose own mpirun starts the ranks: srun -n 1 -c CORES"
@@ -77,9 +71,12 @@ class ImageMpi(Struct, frozen=True, kw_only=True):
     def of(cls, labels: Mapping[str, str], entrypoint: Sequence[str]) -> "ImageMpi":
         """Return what the image's labels say, which its recipe's ``needs`` wrote."""
         name = labels.get(MPI_LABEL, "")
+        spoken = OWN_PMI.get(name)
         first = entrypoint[0] if entrypoint else ""
         starts = first.rpartition("/")[2].removesuffix(".mpich") in _STARTERS
-        return cls(implementation=name, pmi=_SPEAKS.get(name, ()), starter=first if starts else "")
+        return cls(
+            implementation=name, pmi=(spoken,) if spoken else (), starter=first if starts else ""
+        )
 
     @property
     def shown(self) -> str:

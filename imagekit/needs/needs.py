@@ -41,6 +41,12 @@ class Mpi(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     """As many of its numbers as matter; empty for any."""
 
 
+OWN_PMI: Mapping[str, PmiName] = MappingProxyType(
+    {"openmpi": "pmix", "mpich": "pmi2", "intel-mpi": "pmi2"}
+)
+"""What each implementation speaks by itself; the other one only by a library beside it."""
+
+
 class Kernel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the node's kernel must be."""
 

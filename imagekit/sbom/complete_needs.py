@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from imagekit.build.catalogued import shown
 from imagekit.build.image import BuiltImage
 from imagekit.errors import Diagnostic, RecipeError
-from imagekit.needs.needs import CPU_LEVELS, CpuLevel, Kernel, Mpi, Needs, PmiName, reaches
+from imagekit.needs.needs import CPU_LEVELS, OWN_PMI, CpuLevel, Kernel, Mpi, Needs, reaches
 from imagekit.progress import Progress, silent
 from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.stated_needs import StatedNeeds
@@ -22,8 +22,6 @@ from imagekit.sbom.programs import ElfNeeds
 
 _MPI_PACKAGES = {"openmpi": ("libopenmpi", "openmpi-bin"), "mpich": ("libmpich", "mpich")}
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d{1,5}(?:\.\d{1,5}){0,2})")
-_WIRE_UP: dict[str, PmiName] = {"openmpi": "pmix", "mpich": "pmi2"}
-"""What each speaks by itself; the other one only by a library that is in the image as well."""
 
 
 class _Completion(Struct):
@@ -78,7 +76,7 @@ class _Completion(Struct):
 
     def mpi(self, needs: Needs) -> Needs:
         """Return the needs with the only MPI that is there."""
-        there = [name for name in _WIRE_UP if name in self.programs.libraries]
+        there = [name for name in OWN_PMI if name in self.programs.libraries]
         said = needs.mpi
         if said is None:
             if len(there) != 1:
@@ -104,14 +102,14 @@ class _Completion(Struct):
         """Return the needs with what the MPI speaks."""
         if needs.mpi is None:
             return needs
-        own: PmiName = _WIRE_UP.get(needs.mpi.implementation, "pmi2")
+        own = OWN_PMI[needs.mpi.implementation]
         there = self.programs.libraries
         # Where Open MPI is there as well, PMIx may be its own, and MPICH would not know of it.
         others = {"pmi2"} if "openmpi" in there else {"pmi2", "pmix"}
         spoken = {own, *(others & there.keys())}
         silent = [name for name in needs.pmi if name not in spoken]
         # Of an MPI whose libraries are not known nobody can say what it speaks.
-        if silent and there.keys() & _WIRE_UP.keys():
+        if silent and there.keys() & OWN_PMI.keys():
             message = (
                 f"`pmi` is {silent[0]}, which {needs.mpi.implementation} does not speak without "
                 f"lib{silent[0]}.so: each rank would be alone"

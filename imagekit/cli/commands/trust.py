@@ -117,18 +117,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     files = _user_files() if arguments.user else HostFiles(arguments.root)
     if arguments.verb == "show":
-        return _show(files, _shown_in(arguments), console)
+        return _show(files, _shown_in(files, arguments), console)
     return _change(arguments, files, console)
 
 
-def _shown_in(arguments: argparse.Namespace) -> Callable[[PurePosixPath], str]:
+def _shown_in(
+    files: "HostFiles", arguments: argparse.Namespace
+) -> Callable[[PurePosixPath], object]:
     """Return how paths are shown: a user's from the root, a host's as they are on that host."""
-    if not arguments.user:
-        return str
-    from imagekit.paths import home_of
-
-    home = home_of(os.environ)
-    return lambda path: f"{home}{path}"
+    return files.shown if arguments.user else str
 
 
 def _user_files() -> "HostFiles":
@@ -145,7 +142,7 @@ def _change(arguments: argparse.Namespace, files: "HostFiles", console: Console)
         done = install(_wish(arguments), files, dry_run=arguments.dry_run)
     else:
         done = remove(files, force=arguments.force, dry_run=arguments.dry_run)
-    shown = _shown_in(arguments)
+    shown = _shown_in(files, arguments)
     console.result(_text(done, shown, dry_run=arguments.dry_run), _document(done, shown))
     return 0
 
@@ -240,7 +237,7 @@ def _file(path: Path) -> bytes:
     return raw
 
 
-def _text(done: "Installation", shown: Callable[[PurePosixPath], str], *, dry_run: bool) -> str:
+def _text(done: "Installation", shown: Callable[[PurePosixPath], object], *, dry_run: bool) -> str:
     lines = []
     for change in done.changes:
         lines.append(
@@ -257,12 +254,12 @@ def _text(done: "Installation", shown: Callable[[PurePosixPath], str], *, dry_ru
     return "\n".join(lines)
 
 
-def _document(done: "Installation", shown: Callable[[PurePosixPath], str]) -> dict[str, object]:
+def _document(done: "Installation", shown: Callable[[PurePosixPath], object]) -> dict[str, object]:
     return {
         "schema": 1,
         "changes": [
             {
-                "path": shown(change.path),
+                "path": str(shown(change.path)),
                 "change": change.verb,
                 "why": change.why,
                 "diff": change.diff(),
@@ -276,13 +273,13 @@ def _document(done: "Installation", shown: Callable[[PurePosixPath], str]) -> di
     }
 
 
-def _show(files: "HostFiles", shown: Callable[[PurePosixPath], str], console: Console) -> int:
+def _show(files: "HostFiles", shown: Callable[[PurePosixPath], object], console: Console) -> int:
     from imagekit.hosts.engines.install import show
 
     states = show(files)
     lines = [f"{installed.state:<9} {shown(installed.file.path)}" for installed in states]
     document = [
-        {"path": shown(installed.file.path), "state": installed.state} for installed in states
+        {"path": str(shown(installed.file.path)), "state": installed.state} for installed in states
     ]
     console.result("\n".join(lines or ["nothing is installed"]), {"schema": 1, "files": document})
     return (

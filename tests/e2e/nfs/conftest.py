@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.nfs.machine import Machine, machine
+from tests.support import offline_site
 from tests.support.command import imagekit, recipe
 from tests.support.programs import bench_program
 from tests.support.tinyroot import tiny_root
@@ -22,16 +23,7 @@ TABLE: dict[str, tuple[str, str]] = {}
 _SHADOW = (
     "open F, '>/etc/gshadow'; print F 'x'; chown 0, 42, '/etc/gshadow'; chmod 0640, '/etc/gshadow'"
 )
-_NODES = """\
-apiVersion: imagekit/v1
-kind: ImagePolicy
-metadata: {name: nodes, version: 1, expires: 2999-01-01T00:00:00Z}
-images:
-  - match: {glob: "localhost/**"}
-    proof: vsa
-    authorities: [{name: staging, key: {path: imagekit.pub}}]
-    vsa: {verifierIds: ["urn:imagekit:stage"], maxAge: 30d}
-"""
+_NODES = offline_site.NODES.replace("GLOB", "localhost/**").replace("staging/", "")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
