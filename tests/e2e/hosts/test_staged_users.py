@@ -286,12 +286,17 @@ def test_a_store_that_podman_filled_alone_works_for_users(nodes: Nodes) -> None:
     subprocess.run(pull, check=True, capture_output=True)
     # As its documentation asks for: every user reads the store, but not all files of the image.
     subprocess.run(["sh", "-ec", _READABLE, "sh", store], check=True)
-    settings = user.home / "storage.conf"
+    # Podman keeps which driver a home has; other tests have started it in this user's.
+    home = user.home / "plain"
+    settings = home / "storage.conf"
+    home.mkdir()
     settings.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{user.home}/graph"\n'
-        f'runroot = "{user.home}/run"\n[storage.options]\nadditionalimagestores = ["{store}"]\n'
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{home}/graph"\n'
+        f'runroot = "{home}/run"\n[storage.options]\nadditionalimagestores = ["{store}"]\n'
     )
-    by = ("env", f"CONTAINERS_STORAGE_CONF={settings}", "podman", *_hybrid(), "run", "--rm")
+    user.give(home)
+    own = (f"HOME={home}", f"CONTAINERS_STORAGE_CONF={settings}")
+    by = ("env", *own, "podman", *_hybrid(), "run", "--rm")
     ran = nodes.started("with", *by, "--network=host", nodes.image, "echo started")
 
     assert (ran.returncode, ran.stdout) == (0, "started\n"), ran.stderr
