@@ -55,7 +55,11 @@ def make_plan(
         key = next_key(made_of)
         layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=recipe.base))
     if recipe.packages:
-        wanted = [[entry.manager, *entry.install] for entry in recipe.packages]
+        wanted = [
+            # The file's name is in the title, and so in the image.
+            [entry.manager, *entry.install, *([entry.requirements] if entry.requirements else [])]
+            for entry in recipe.packages
+        ]
         title, key = packages_title(recipe.packages), next_key(wanted)
         layers.append(
             LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=recipe.packages)
@@ -81,9 +85,11 @@ def make_plan(
 
 
 def packages_title(packages: tuple[Packages, ...]) -> str:
-    """Return what is installed, as a title: ``apt gcc, openmpi-bin; pip tabulate``."""
+    """Return what is installed, as a title: ``apt gcc; pip requirements.txt, 14 pins``."""
     return "; ".join(
-        f"{entry.manager} {', '.join(text.split()[0] for text in entry.install)}"
+        f"{entry.manager} {entry.requirements}, {len(entry.install)} pins"
+        if entry.requirements
+        else f"{entry.manager} {', '.join(text.split()[0] for text in entry.install)}"
         for entry in packages
     )
 

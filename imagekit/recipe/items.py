@@ -123,9 +123,26 @@ BASE: ByKind[Any] = ByKind(
 
 
 def _packages(mapping: Values) -> Packages:
-    manager = mapping["manager"]
-    install = tuple(values.package(manager, part.value) for part in mapping["install"])
-    return Packages(manager=manager, install=install, place=mapping.place)
+    manager, file = mapping["manager"], mapping["requirements"]
+    return Packages(
+        manager=manager,
+        install=(
+            _of_file(file, mapping)
+            if file
+            else tuple(values.package(manager, part.value) for part in mapping["install"])
+        ),
+        requirements=file,
+        place=mapping.place,
+    )
+
+
+def _of_file(name: str, mapping: Values) -> tuple[str, ...]:
+    """Return what a requirements file pins; nothing where the recipe's folder is not known."""
+    # Its library costs more to import than a recipe without such a file to read.
+    from imagekit.recipe.requirements import read_requirements
+
+    report, span = mapping.report, mapping.value("requirements")
+    return read_requirements(name, report, span) if report.folder is not None else ()
 
 
 PACKAGES = Record(
@@ -135,14 +152,21 @@ PACKAGES = Record(
             Choice("the package manager", ("apt", "pip")), "who installs", required=True
         ),
         "install": item(
-            ListOf(Located(plain("a package", pattern=LINES)), min_items=1),
+            ListOf(Located(plain("a package", pattern=LINES, max_length=65536)), min_items=1),
             "what is installed: NAME or NAME=VERSION for apt; "
             "NAME==VERSION[ ; MARKER] --hash=sha256:... for pip",
-            required=True,
+        ),
+        "requirements": item(
+            _RECIPE_PATH,
+            "for pip, instead of `install`: a file below the recipe's folder, as "
+            "`uv pip compile --generate-hashes` or `pip-compile --generate-hashes` writes it",
+            default="",
         ),
     },
     make=_packages,
-    rules=(rules.packages_are_named,),
+    rules=(rules.packages_are_named, rules.requirements_are_of_pip),
+    aliases={"file": "requirements", "requirement": "requirements", "names": "install"},
+    one_of=(("install", "requirements"),),
 )
 
 _COPY = Record(

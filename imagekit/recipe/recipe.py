@@ -129,6 +129,9 @@ class Packages(Struct, frozen=True, kw_only=True):
 
     manager: Literal["apt", "pip"]
     install: tuple[str, ...]
+    """What is installed; that of a requirements file is read when the recipe is."""
+    requirements: str = ""
+    """The path of that file below the recipe's folder."""
     place: SourcePlace
 
 

@@ -9,7 +9,8 @@ from imagekit.documents.shape import Values
 from imagekit.errors import InputError
 from imagekit.needs.compatibility import ANNOTATIONS
 from imagekit.oci.reference import Repository, TaggedReference
-from imagekit.recipe.recipe import Tags, is_excluded
+from imagekit.recipe.inside import path_inside
+from imagekit.recipe.recipe import Tags
 from imagekit.recipe.values import package
 
 SET_BY_KEYS = {
@@ -91,6 +92,14 @@ def packages_are_named(values: Values, report: Report) -> None:
             report.error(entry.span, "bad-package", error.message, hint=error.hint)
 
 
+def requirements_are_of_pip(values: Values, report: Report) -> None:
+    """Refuse a requirements file for a manager that cannot read one."""
+    if "requirements" in values and values.get("manager") not in {None, "pip"}:
+        message = f"{values['manager']} takes no requirements file"
+        hint = "list its packages under `install`"
+        report.error(values.key("requirements"), "bad-package", message, hint=hint)
+
+
 def source_is_inside(values: Values, report: Report) -> None:
     """Check that what a step copies lies in the recipe's folder."""
     _inside(values, report, name="from")
@@ -169,29 +178,6 @@ def _checked(
 def _inside(values: Values, report: Report, *, name: str) -> Path | None:
     """Return the real path below the folder; report one that is missing or lies elsewhere."""
     text: str | None = values.get(name)
-    folder = report.folder
-    if text is None or folder is None:
+    if text is None or report.folder is None:
         return None
-    span = values.value(name)
-    try:
-        root = folder.resolve(strict=True)
-        path = Path(root, text).resolve(strict=True)
-    except FileNotFoundError:
-        hint = f"it must lie in {folder}"
-        message = f"there is no `{text}` in the recipe's folder"
-        report.error(span, "no-such-file", message, hint=hint)
-        return None
-    except (OSError, RuntimeError, ValueError) as error:
-        report.error(span, "no-such-file", f"`{text}` cannot be read: {error}")
-        return None
-    if not path.is_relative_to(root):
-        message = f"`{text}` is a link that leads out of the recipe's folder"
-        hint = "put the file itself beside recipe.yaml"
-        report.error(span, "path-leaves-recipe", message, hint=hint)
-        return None
-    parts = (*Path(text).parts, *path.relative_to(root).parts)
-    if any(is_excluded(part) for part in parts):
-        message = f"`{text}` is left by version control or an editor, and no part of the recipe"
-        report.error(span, "excluded-file", message, hint="give it another name")
-        return None
-    return path
+    return path_inside(text, report.folder, report=report, span=values.value(name))

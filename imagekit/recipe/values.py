@@ -223,7 +223,7 @@ def _marker(text: str) -> str:
 
     try:
         return str(Marker(text))
-    except InvalidMarker as error:
+    except (InvalidMarker, RecursionError) as error:
         raise InputError(
             f"`{text[:60]}` is not a marker of the environment",
             hint="write it as in a requirements file: ; python_version < '3.12'",

@@ -219,7 +219,8 @@ class BuildahContainer(Struct):
         if outcome.status != 0:
             raise BuildError(
                 "pip cannot get the wheels that the recipe asks for",
-                hint="only wheels with the given hashes are taken; see what pip said",
+                hint=f"only wheels for Python {python.version} with these hashes are taken: see "
+                "what pip said (`uv pip compile --python-version ... --only-binary :all:`)",
                 code="build/packages-failed",
                 argv=outcome.argv,
                 status=outcome.status,

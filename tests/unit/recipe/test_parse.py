@@ -99,6 +99,26 @@ FAULTS = {
         "bad-package",
         "",
     ),
+    "install and requirements": (
+        f"packages: [{{manager: pip, install: ['a==1 --hash=sha256:{HEX}'], requirements: f}}]\n",
+        "one-key",
+        "",
+    ),
+    "neither install nor requirements": (
+        "packages: [{manager: pip}]\n",
+        "one-key",
+        "`install` or `requirements`",
+    ),
+    "requirements for apt": (
+        "packages: [{manager: apt, requirements: f}]\n",
+        "bad-package",
+        "`install`",
+    ),
+    "requirements above": (
+        "packages: [{manager: pip, requirements: ../f}]\n",
+        "path-leaves-recipe",
+        "",
+    ),
     "unknown manager": ("packages: [{manager: dnf, install: [a]}]\n", "not-matching", ""),
     "line end in env": ('env: {A: "b\\nc"}\n', "not-matching", ""),
     "NUL in env": ('env: {A: "b\\0"}\n', "not-matching", ""),
