@@ -1,5 +1,8 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
+from collections.abc import Iterator
+from itertools import groupby
+
 from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Origin
@@ -54,16 +57,14 @@ def make_plan(
         made_of = ["bootstrap", recipe.base.distribution, recipe.base.suite]
         key = next_key(made_of)
         layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=recipe.base))
-    if recipe.packages:
+    for group in package_layers(recipe.packages):
         wanted = [
             # The file's name is in the title, and so in the image.
             [entry.manager, *entry.install, *([entry.requirements] if entry.requirements else [])]
-            for entry in recipe.packages
+            for entry in group
         ]
-        title, key = packages_title(recipe.packages), next_key(wanted)
-        layers.append(
-            LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=recipe.packages)
-        )
+        title, key = packages_title(group), next_key(wanted)
+        layers.append(LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=group))
     inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
     if recipe.steps:
         title, key = steps_title(recipe.steps), next_key(inputs)
@@ -82,6 +83,15 @@ def make_plan(
         inherited=inherited,
         contexts=contexts,
     )
+
+
+def package_layers(packages: tuple[Packages, ...]) -> Iterator[tuple[Packages, ...]]:
+    """Yield the entries of each layer: those that want one of their own, and the runs of others."""
+    for alone, entries in groupby(packages, key=lambda entry: entry.own_layer):
+        if alone:
+            yield from ((entry,) for entry in entries)
+        else:
+            yield tuple(entries)
 
 
 def packages_title(packages: tuple[Packages, ...]) -> str:

@@ -132,6 +132,7 @@ def _packages(mapping: Values) -> Packages:
             else tuple(values.package(manager, part.value) for part in mapping["install"])
         ),
         requirements=file,
+        own_layer=mapping["layer"] == "own",
         place=mapping.place,
     )
 
@@ -160,6 +161,12 @@ PACKAGES = Record(
             _RECIPE_PATH,
             "for pip, instead of `install`: a file below the recipe's folder, as "
             "`uv pip compile --generate-hashes` or `pip-compile --generate-hashes` writes it",
+            default="",
+        ),
+        "layer": item(
+            Choice("whose layer it is", ("own",)),
+            "`own`: this entry is a layer of its own, which is made again only when it or one "
+            "before it changes; entries without it that stand together are one layer",
             default="",
         ),
     },

@@ -132,6 +132,8 @@ class Packages(Struct, frozen=True, kw_only=True):
     """What is installed; that of a requirements file is read when the recipe is."""
     requirements: str = ""
     """The path of that file below the recipe's folder."""
+    own_layer: bool = False
+    """Whether it is a layer of its own; else it is in one with the entries beside it."""
     place: SourcePlace
 
 

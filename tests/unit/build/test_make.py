@@ -241,3 +241,22 @@ def test_no_command_sees_the_name_of_the_host(workshop: FakeWorkshop, recipe: Re
     _make(_recipe(recipe, _step(), packages=packages), workshop)
 
     assert set(seen) == {"localhost"}
+
+
+def test_a_package_in_an_entry_of_its_own_is_a_layer_of_its_own(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """What was installed before is not installed again for it."""
+    many = Packages(manager="apt", install=("many",), place=PLACE)
+    forgotten = Packages(manager="apt", install=("forgotten",), own_layer=True, place=PLACE)
+    progress: list[Event] = []
+    plan = make_plan(_recipe(recipe, packages=(many,)), platform=PLATFORM, epoch=1)
+    before = make(plan, workshop, use_cache=True, progress=progress.append)
+    workshop.calls.clear()
+
+    plan = make_plan(_recipe(recipe, packages=(many, forgotten)), platform=PLATFORM, epoch=1)
+    made = make(plan, workshop, use_cache=True, progress=progress.append)
+
+    assert made.layers[:2] == before.layers
+    assert [layer.title for layer in made.layers[2:]] == ["apt forgotten: 0 more packages"]
+    assert not any("many" in call for call in workshop.calls)

@@ -119,6 +119,11 @@ FAULTS = {
         "path-leaves-recipe",
         "",
     ),
+    "layer of others": (
+        "packages: [{manager: apt, install: [gcc], layer: new}]\n",
+        "not-matching",
+        "",
+    ),
     "unknown manager": ("packages: [{manager: dnf, install: [a]}]\n", "not-matching", ""),
     "line end in env": ('env: {A: "b\\nc"}\n', "not-matching", ""),
     "NUL in env": ('env: {A: "b\\0"}\n', "not-matching", ""),
