@@ -5,6 +5,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +49,25 @@ class Job:
 
 
 @pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder that users come through, as they do not come through those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="ik-mpi-", dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def job(
     site: Site,
     project: Path,
     program: Callable[[str], str],
-    tmp_path_factory: pytest.TempPathFactory,
+    open_folder: Path,
 ) -> Iterator[Job]:
     """Both images, published and staged for two nodes; the user has subordinate ids."""
     for name in ("squashfuse", "crun", "runc", "mksquashfs"):
         program(name)
-    folder = tmp_path_factory.mktemp("m")
-    images = folder / "images"
+    images = open_folder / "images"
     images.mkdir()
     shutil.copytree(project / "recipes", site.home / "mpi")
     host = site.image.partition("/")[0]
@@ -66,15 +76,10 @@ def job(
         site.done("publish", f"mpi/{name}", "--to", f"{host}/site", *key)
         _stage(site, f"{host}/site/{name}", str(images))
     _stage(site, f"{host}/site/hello-mpi", f"bundle:{images}/hello-mpi")
-    # Folders of tests are their owner's only, and users come through them.
-    base = tmp_path_factory.getbasetemp()
-    for above in (folder, base, base.parent):
-        if above.stat().st_uid == os.getuid() and not above.stat().st_mode & 0o1000:
-            above.chmod(0o755)
     # The user first: the cluster's /etc is made of the host's.
     with (
         ordinary_user(f"ik-mpi-{os.getpid()}") as user,
-        started(project, site, folder, program, nodes=2) as cluster,
+        started(project, site, open_folder, program, nodes=2) as cluster,
     ):
         _equip(cluster, user, site)
         yield Job(cluster, user, f"{host}/site")
@@ -142,10 +147,23 @@ def test_what_would_be_silently_wrong_is_refused(job: Job, project: Path) -> Non
 def test_nothing_of_a_job_is_left(job: Job) -> None:
     """No process, mount or folder of it, also where it is cancelled."""
     image = "--staged /srv/images/hello-mpi.sqsh --policy /etc/imagekit/nodes.yaml"
-    waits = f"imagekit run {image} --entrypoint sleep -- 100"
-    job.run(f"sbatch -o x.out --wrap '{waits}' > id; sleep 8; scancel $(sed 's/.* //' id)")
+    waits = f"imagekit run {image} --entrypoint sleep -- 1000"
+    job.run(f"sbatch -o x.out --wrap '{waits}' > id")
+    _awaited(job, lambda seen: "sleep 1000" in seen)
 
-    left = job.run("sleep 6; pgrep -u $(id -u) -a 'squashfuse|crun|sleep' || :")
+    job.run("scancel $(sed 's/.* //' id)")
 
-    assert "squashfuse" not in left.stdout, left.stdout
-    assert "sleep 100" not in left.stdout, left.stdout
+    # What ignores SIGTERM, as the first process of a container does, gets SIGKILL after KillWait.
+    _awaited(job, lambda seen: not seen)
+
+
+def _awaited(job: Job, seems_right: Callable[[str], bool], *, seconds: float = 60.0) -> None:
+    """Wait until the user's processes of containers are what is wanted."""
+    ends = time.monotonic() + seconds
+    while not seems_right(seen := _processes(job)):
+        assert time.monotonic() < ends, seen
+        time.sleep(1)
+
+
+def _processes(job: Job) -> str:
+    return job.run("pgrep -u $(id -u) -a 'squashfuse|crun|sleep' || :").stdout
