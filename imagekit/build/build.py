@@ -18,6 +18,7 @@ from imagekit.build.bases import (
 )
 from imagekit.build.image import BuiltImage
 from imagekit.build.job import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
+from imagekit.build.local_store import digest_of, open_store, record_built, store_in_use
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
 from imagekit.build.tools.journal import journal
@@ -82,7 +83,7 @@ def build(
         options: how it is done.
 
     Returns:
-        The image, which lies in the local image store under its digest.
+        The image, which lies in the local image store under its digest and its name.
 
     Raises:
         BuildError: a step failed, or the check.
@@ -90,17 +91,20 @@ def build(
         RecipeError: a base or a secret is not there.
     """
     options = options or BuildOptions()
-    store = LayoutStore.create(Folders.of(options.env).images)
+    folders = Folders.of(options.env)
     built: dict[Path, BuiltImage] = {}
     # All are found before the first is built: a fault in the last one costs no hour.
     entries = tuple(options.recipes.with_bases(recipe))
     for entry in entries:
         _secrets(entry, options.env)
-    for entry in entries:
-        image = _build(entry, built, store, progress=progress, options=options)
-        if check is not None:
-            check(image, entry)
-        built[entry.file] = image
+    with store_in_use(folders):
+        store = open_store(folders)
+        for entry in entries:
+            image = _build(entry, built, store, progress=progress, options=options)
+            if check is not None:
+                check(image, entry)
+            record_built(store, image, recipes=digest_of(options.recipes.with_bases(entry)))
+            built[entry.file] = image
     return built[recipe.file]
 
 

@@ -25,7 +25,9 @@ from imagekit.inputs import read_regular
 from imagekit.locks import folder_held
 from imagekit.oci.codec import as_referrer, index_bytes, parse_descriptor, parse_manifest
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostname import names_host
 from imagekit.oci.reference import (
+    LAYOUT_HOST,
     PinnedReference,
     Reference,
     Repository,
@@ -268,7 +270,7 @@ class LayoutRegistry(LayoutReader, frozen=True):
             listed = any(entry.digest == descriptor.digest for entry in entries)
             return entries if listed else (*entries, descriptor)
 
-        _change_index(self.store, add)
+        change_index(self.store, add)
         return PinnedReference(repository, descriptor.digest)
 
     def put_referrers(
@@ -308,7 +310,7 @@ class LayoutRegistry(LayoutReader, frozen=True):
             digests = {entry.digest for entry in others}
             return (*others, *(entry for entry in lost if entry.digest not in digests), tagged)
 
-        _change_index(self.store, move)
+        change_index(self.store, move)
 
     def tag_once(self, reference: TaggedReference, manifest: RawManifest) -> PinnedReference:
         """Let the tag point to the manifest if it is not there, and return what it points to."""
@@ -325,7 +327,7 @@ class LayoutRegistry(LayoutReader, frozen=True):
             )
             return (*others, tagged)
 
-        _change_index(self.store, add)
+        change_index(self.store, add)
         return self.resolve(reference)
 
     def _made(self) -> LayoutStore:
@@ -340,6 +342,31 @@ def entries(folder: Path) -> tuple[Descriptor, ...]:
         DocumentError: it is none.
     """
     return _read_index(LayoutStore(folder)).manifests
+
+
+def change_index(
+    store: LayoutStore,
+    change: Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]],
+    *,
+    make: bool = False,
+) -> None:
+    """Replace index.json by what becomes of its entries; nobody else writes it meanwhile.
+
+    Args:
+        store: the layout.
+        change: returns the new entries of the ones that are there.
+        make: whether the file is written also where there is none and nothing changed.
+
+    Raises:
+        RegistryError: it cannot be read or written.
+        DocumentError: it is malformed.
+    """
+    with storage_errors(f"the layout {store.folder}"), folder_held(store.folder):
+        entries = _read_index(store).manifests
+        changed = change(entries)
+        if changed != entries or (make and store.index() is None):
+            raw = index_bytes(Index(media_type=INDEX, manifests=changed))
+            write_whole(store.folder / "index.json", raw)
 
 
 def write_whole(path: Path, raw: bytes) -> None:
@@ -362,10 +389,24 @@ def write_whole(path: Path, raw: bytes) -> None:
 
 def _tagged(store: ReadStore, reference: TaggedReference) -> Descriptor:
     entries = _read_index(store).manifests
-    for entry in entries:
-        if entry.annotations.get(REF_NAME) == reference.identity:
-            return entry
+    for name in _spellings(reference):
+        for entry in entries:
+            if entry.annotations.get(REF_NAME) == name:
+                return entry
     raise _not_there(store, reference, entries)
+
+
+def _spellings(reference: TaggedReference) -> Iterator[str]:
+    """Yield the names that an image may have in the list, the full one first.
+
+    Other tools write ``NAME:TAG``, and so does the local image store; it means ``localhost``, as in
+    what users type.
+    """
+    yield reference.identity
+    short = reference.identity.removeprefix(f"{LAYOUT_HOST}/")
+    first, slash, _ = short.partition("/")
+    if short != reference.identity and not (slash and names_host(first)):
+        yield short
 
 
 def _not_there(
@@ -426,17 +467,6 @@ def _read_index(store: ReadStore) -> Index:
         media_type=INDEX,
         manifests=tuple(parse_descriptor(entry, what=f"an entry of {path}") for entry in entries),
     )
-
-
-def _change_index(
-    store: LayoutStore, change: Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
-) -> None:
-    with storage_errors(f"the layout {store.folder}"), folder_held(store.folder):
-        entries = _read_index(store).manifests
-        changed = change(entries)
-        if changed != entries:
-            raw = index_bytes(Index(media_type=INDEX, manifests=changed))
-            write_whole(store.folder / "index.json", raw)
 
 
 def _checked(file: Readable, descriptor: Descriptor) -> Iterator[bytes]:

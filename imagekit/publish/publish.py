@@ -25,6 +25,7 @@ from run to run, and it is not used to judge what this run has written.
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -32,18 +33,20 @@ from msgspec.structs import replace
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage
+from imagekit.build.local_store import record_published, store_in_use
+from imagekit.build.tools.storage import Folders
 from imagekit.check.check import build_tested
 from imagekit.clock import Clock
-from imagekit.errors import InputError
+from imagekit.errors import ImagekitError, InputError
 from imagekit.needs.needs import Needs
 from imagekit.oci.destination import Destination
-from imagekit.oci.location import LocatedRepository
+from imagekit.oci.location import LocatedReference, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
-from imagekit.progress import Done, Progress, Started, silent
+from imagekit.progress import Done, Note, Progress, Started, silent
 from imagekit.publish.known_release import find_release, missing_tags, refuse_other_recipe
 from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
@@ -130,9 +133,9 @@ def publish(
         )
     look = RegistrySnapshot(work.writer, kept=work.kept)
     existing = find_release(look, place, recipe.tags)
-    if existing is not None:
-        return work.complete(existing, look)
-    return work.release()
+    published = work.release() if existing is None else work.complete(existing, look)
+    work.remember(published)
+    return published
 
 
 class _Work(Struct, frozen=True, kw_only=True):
@@ -150,6 +153,11 @@ class _Work(Struct, frozen=True, kw_only=True):
 
     def release(self) -> PublishedImage:
         """Build, push, attest, sign, verify and tag."""
+        # What was built is read until it is pushed.
+        with store_in_use(Folders.of(self.options.build.env)):
+            return self._release()
+
+    def _release(self) -> PublishedImage:
         from imagekit.oci.layout import LayoutStore
 
         image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
@@ -366,6 +374,17 @@ class _Work(Struct, frozen=True, kw_only=True):
             certificates=SigstoreVerifier(),
             memory=memory,
         )
+
+    def remember(self, published: PublishedImage) -> None:
+        """Note in the local image store where the image is; where it cannot, that ends nothing."""
+        folders = Folders.of(self.options.build.env)
+        name = TaggedReference(published.reference.repository, published.tags[0])
+        place = str(LocatedReference(published.location.below(Path.cwd()), name))
+        try:
+            record_published(folders, published.reference.digest, place)
+        except ImagekitError as error:
+            message = f"the local image store does not say where it was published: {error.message}"
+            self.progress(Note(message=message))
 
     def _published(
         self, image: PinnedReference, written: tuple[str, ...], *, status: Status

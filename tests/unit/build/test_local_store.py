@@ -1,0 +1,304 @@
+"""The local image store: a layout with names, and what is known of each image."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from imagekit.build.assemble import TITLE
+from imagekit.build.image import BuiltImage
+from imagekit.build.local_store import (
+    PUBLISHED,
+    digest_of,
+    image_of_recipe,
+    local_images,
+    open_store,
+    record_built,
+    record_published,
+)
+from imagekit.build.tools.storage import Folders
+from imagekit.errors import NotFoundError, RecipeError
+from imagekit.oci.codec import config_bytes, manifest_bytes, parse_config
+from imagekit.oci.digest import Digest
+from imagekit.oci.layout import LayoutReader, LayoutStore, entries
+from imagekit.oci.location import parse_located
+from imagekit.oci.types import CONFIG, MANIFEST, REF_NAME, Descriptor, History, Manifest
+from imagekit.recipe import load
+from tests.support.built import built_image
+
+NAMES = "org.opencontainers.image.version"
+
+
+def folders_in(path: Path) -> Folders:
+    """Return folders of a test."""
+    return Folders(path / "data", path / "cache", path / "state")
+
+
+def put(folders: Folders, name: str, version: str, *, mark: str = "") -> BuiltImage:
+    """Put an image into the store's blobs, as a build leaves it, without a name."""
+    store = LayoutStore.create(folders.images)
+    other = built_image(folders.data / "source")
+    below = LayoutStore(other.layout)
+    for blob in (other.layers[0].descriptor, other.config):
+        store.add(blob.digest, iter((below.path(blob.digest).read_bytes(),)))
+    labels = {TITLE: name, NAMES: version, "mark": mark}
+    base = parse_config(below.path(other.config.digest).read_bytes())
+    config = config_bytes(
+        replace(base, labels=labels, history=(History(created="", created_by="", comment=OURS),))
+    )
+    described = _add(store, CONFIG, config)
+    manifest = Manifest(media_type=MANIFEST, config=described, layers=(other.layers[0].descriptor,))
+    written = _add(store, MANIFEST, manifest_bytes(manifest))
+    return replace(
+        other,
+        layout=folders.images,
+        manifest=written,
+        config=described,
+        name=name,
+        version=version,
+    )
+
+
+OURS = "imagekit: base"
+
+
+def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
+    digest = Digest.of(raw)
+    store.add(digest, iter((raw,)))
+    return Descriptor(media_type=media_type, digest=digest, size=len(raw))
+
+
+def record(folders: Folders, image: BuiltImage, recipes: str = "recipes") -> None:
+    """Give an image its name."""
+    record_built(open_store(folders), image, recipes=Digest.of(recipes.encode()))
+
+
+def names(folders: Folders) -> list[str]:
+    """Return the names in the list."""
+    return [entry.annotations.get(REF_NAME, "") for entry in entries(folders.images)]
+
+
+def test_a_built_image_has_its_name(tmp_path: Path) -> None:
+    """Tools that read layouts find it: image-layout.md, "index.json file"."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "app", "1.0")
+
+    record(folders, image)
+
+    layout = json.loads((folders.images / "oci-layout").read_text())
+    index = json.loads((folders.images / "index.json").read_text())
+    (entry,) = index["manifests"]
+    assert layout == {"imageLayoutVersion": "1.0.0"}
+    assert index["schemaVersion"] == 2
+    assert entry["annotations"][REF_NAME] == "app:1.0"
+    assert entry["digest"] == str(image.manifest.digest)
+    assert (entry["mediaType"], entry["size"]) == (MANIFEST, image.manifest.size)
+
+
+def test_a_rebuilt_version_takes_the_name(tmp_path: Path) -> None:
+    """As tags move; the image of before can still be read by its digest."""
+    folders = folders_in(tmp_path)
+    old, new = put(folders, "app", "1", mark="old"), put(folders, "app", "1", mark="new")
+    record(folders, old)
+    record_published(folders, old.manifest.digest, "registry.site/app:1")
+
+    record(folders, new)
+
+    (image,) = local_images(folders)
+    assert image.digest == new.manifest.digest
+    assert image.published == ()
+    assert (folders.images / "blobs/sha256" / old.manifest.digest.hex).is_file()
+
+
+def test_the_same_image_again_keeps_where_it_was_published(tmp_path: Path) -> None:
+    """A build from the cache does not forget it."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "app", "1")
+    record(folders, image)
+    record_published(folders, image.manifest.digest, "registry.site/app:1")
+
+    record(folders, image)
+
+    assert local_images(folders)[0].published == ("registry.site/app:1",)
+
+
+def test_where_an_image_was_published_is_bounded(tmp_path: Path) -> None:
+    """Each place once, the newest last, and no more than twenty."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "app", "1")
+    record(folders, image)
+
+    for number in (*range(30), 15):
+        record_published(folders, image.manifest.digest, f"registry.site/{number}/app:1")
+
+    (found,) = local_images(folders)
+    assert len(found.published) == 20
+    assert found.published[-1] == "registry.site/15/app:1"
+    assert found.published.count("registry.site/15/app:1") == 1
+
+
+def test_what_is_not_here_is_not_noted(tmp_path: Path) -> None:
+    """Another host may have published it; no store is made for that."""
+    folders = folders_in(tmp_path)
+
+    record_published(folders, Digest.of(b"x"), "registry.site/app:1")
+
+    assert not folders.images.exists()
+    assert local_images(folders) == ()
+
+
+def test_a_store_of_an_older_version_gets_its_list(tmp_path: Path) -> None:
+    """On first use; what has a name is found by its labels, and the newest of a name wins."""
+    folders = folders_in(tmp_path)
+    old, new = put(folders, "app", "1", mark="old"), put(folders, "app", "1", mark="new")
+    put(folders, "A title of words", "1")
+    os_utime(folders, old, 1_000_000_000)
+    os_utime(folders, new, 1_100_000_000)
+
+    images = local_images(folders)
+
+    assert names(folders) == ["app:1"]
+    assert [(image.digest, image.built) for image in images] == [
+        (new.manifest.digest, 1_100_000_000.0)
+    ]
+
+
+def os_utime(folders: Folders, image: BuiltImage, seconds: int) -> None:
+    """Set when an image was written."""
+    import os
+
+    os.utime(folders.images / "blobs/sha256" / image.manifest.digest.hex, (seconds, seconds))
+
+
+def test_what_is_no_image_of_ours_is_not_listed(tmp_path: Path) -> None:
+    """A chain of layers, a base image and a damaged file lie in the same folder."""
+    folders = folders_in(tmp_path)
+    store = LayoutStore.create(folders.images)
+    built_image(folders.images, "2")
+    (folders.images / "index.json").unlink()
+    (folders.images / "blobs/sha256" / ("0" * 64)).write_bytes(b"{}")
+    (folders.images / "blobs/sha256" / ("1" * 64)).symlink_to("/etc/passwd")
+
+    assert local_images(folders) == ()
+    assert store.index() is not None
+
+
+def test_names_are_read_as_users_type_them(tmp_path: Path) -> None:
+    """``oci:FOLDER:NAME:VERSION`` is an image of localhost, however the list spells it."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "apps/solver", "1")
+    record(folders, image)
+    reader = LayoutReader(open_store(folders))
+
+    located = parse_located(f"oci:{folders.images}:apps/solver:1")
+
+    assert reader.manifest(located.reference).digest == image.manifest.digest
+
+
+def test_a_short_name_stands_for_no_host(tmp_path: Path) -> None:
+    """``localhost/HOST/PATH`` is another name than ``HOST/PATH``."""
+    folders = folders_in(tmp_path)
+    record(folders, put(folders, "registry.site/solver", "1"))
+    reader = LayoutReader(open_store(folders))
+    located = parse_located(f"oci:{folders.images}:localhost/registry.site/solver:1")
+
+    with pytest.raises(NotFoundError):
+        reader.manifest(located.reference)
+
+
+def _record_some(path: Path, begin: int) -> None:
+    folders = folders_in(path)
+    for number in range(begin, begin + 10):
+        record(folders, put(folders, "app", str(number)))
+
+
+def test_two_builds_at_once_lose_nothing(tmp_path: Path) -> None:
+    """The list is read and written under one lock."""
+    context = multiprocessing.get_context("spawn")
+    builds = [context.Process(target=_record_some, args=(tmp_path, n)) for n in (0, 100)]
+
+    for build in builds:
+        build.start()
+    for build in builds:
+        build.join(120)
+
+    expected = [f"app:{n}" for n in (*range(10), *range(100, 110))]
+    assert sorted(names(folders_in(tmp_path))) == sorted(expected)
+
+
+def test_images_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, and the newest first."""
+    folders = folders_in(tmp_path)
+    for number, (name, version) in enumerate([("b", "1"), ("a", "1"), ("a", "2")]):
+        monkeypatch.setattr("time.time", lambda number=number: 1_700_000_000.0 + number)
+        record(folders, put(folders, name, version))
+
+    listed = [(image.name, image.version, image.built) for image in local_images(folders)]
+
+    assert listed == [
+        ("a", "2", 1_700_000_002.0),
+        ("a", "1", 1_700_000_001.0),
+        ("b", "1", 1_700_000_000.0),
+    ]
+
+
+def test_an_image_removed_by_hand_is_no_image(tmp_path: Path) -> None:
+    """Its name in the list leads nowhere."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "app", "1")
+    record(folders, image)
+    (folders.images / "blobs/sha256" / image.manifest.digest.hex).unlink()
+
+    assert local_images(folders) == ()
+
+
+def test_the_image_of_a_recipe(tmp_path: Path) -> None:
+    """It is that of the recipe as it is now, with all recipes below."""
+    folders = folders_in(tmp_path)
+    (tmp_path / "recipe").mkdir()
+    file = tmp_path / "recipe/recipe.yaml"
+    file.write_text("schema: 1\nname: app\nversion: '1'\nbase: scratch\n")
+    recipe = load(file)
+    with pytest.raises(RecipeError, match="not in the local image store") as missing:
+        image_of_recipe(folders, recipe, recipes=digest_of([recipe]))
+    image = put(folders, "app", "1")
+    record_built(open_store(folders), image, recipes=digest_of([recipe]))
+
+    found = image_of_recipe(folders, recipe, recipes=digest_of([recipe]))
+
+    assert found.digest == image.manifest.digest
+    assert missing.value.hint == f"build it: imagekit build {recipe.folder}"
+    (tmp_path / "recipe/more.txt").touch()
+    changed = load(file)
+    with pytest.raises(RecipeError, match="another state") as refused:
+        image_of_recipe(folders, changed, recipes=digest_of([changed]))
+    assert refused.value.hint == missing.value.hint
+
+
+def test_the_digest_of_recipes_has_those_below(tmp_path: Path) -> None:
+    """A changed base makes another image of the same recipe."""
+    recipes = []
+    for name in ("base", "app", "other"):
+        (tmp_path / name).mkdir()
+        text = f"schema: 1\nname: {name}\nversion: '1'\nbase: scratch\n"
+        (tmp_path / name / "recipe.yaml").write_text(text)
+        recipes.append(load(tmp_path / name))
+    base, app, other = recipes
+
+    assert digest_of([base, app]) != digest_of([other, app])
+    assert digest_of([base, app]) != digest_of([app])
+
+
+def test_places_of_an_image_are_lines(tmp_path: Path) -> None:
+    """The annotation is a text (image-spec annotations.md, Rules)."""
+    folders = folders_in(tmp_path)
+    image = put(folders, "app", "1")
+    record(folders, image)
+    for place in ("a.example/app:1", "b.example/app:1"):
+        record_published(folders, image.manifest.digest, place)
+
+    (entry,) = entries(folders.images)
+
+    assert entry.annotations[PUBLISHED] == "a.example/app:1\nb.example/app:1"
