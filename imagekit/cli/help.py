@@ -6,6 +6,8 @@ COMMANDS = {
     "lint": "check recipes and show every fault with its place",
     "plan": "show what building a recipe would do; nothing is done",
     "build": "build a recipe into the local image store",
+    "logs": "show the log of the last build",
+    "images": "list the images of the local image store",
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
     "sign": "sign an image that something else built",

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from imagekit.errors import BuildError
+from imagekit.errors import ToolError
 from imagekit.files import storage_errors
-from imagekit.progress import Command, Event, OutputLine, Progress
+from imagekit.progress import Command, Event, Note, OutputLine, Progress
 
 _KEPT = 50
 _MOST = 64 << 20
@@ -27,13 +27,13 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
         progress: gets the events as well.
 
     Raises:
-        BuildError: what the work raised, with the path of the log in its hint.
-        ToolError: the folder cannot be written, or the disk is full.
+        ToolError: what the work raised, with the path of the log in its hint; or the folder cannot
+            be written, or the disk is full.
     """
     stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
     # Builds that begin in the same second have a log each.
     unique = secrets.token_hex(3)
-    path = folder / f"{stamp}-{unique}-{name.replace('/', '-')}.log"
+    path = folder / f"{stamp}-{unique}-{name_in_file(name)}.log"
     with storage_errors(f"the log {path}"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for old in sorted(folder.glob("*.log"))[: 1 - _KEPT]:
@@ -46,9 +46,10 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
             _write(file, event)
         progress(event)
 
+    progress(Note(message=f"the whole log: {path}"))
     try:
         yield tell
-    except BuildError as error:
+    except ToolError as error:
         error.hint = f"{error.hint}\n   = " if error.hint else ""
         error.hint += f"the whole log: {path}"
         raise
@@ -56,6 +57,12 @@ def journal(folder: Path, name: str, progress: Progress) -> Iterator[Progress]:
         # A full disk was reported already; closing would raise it once more.
         with suppress(OSError):
             file.close()
+
+
+def name_in_file(name: str) -> str:
+    """Return a recipe's name as a part of a file's name; no other recipe's becomes the same."""
+    # No name has a plus sign: see ``recipe.items``.
+    return name.replace("/", "+")
 
 
 def _write(file: TextIO, event: Event) -> None:

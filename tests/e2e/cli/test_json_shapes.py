@@ -49,6 +49,8 @@ CASES = {
     "lint": ["lint", "recipe"],
     "plan": ["plan", "recipe"],
     "build": ["build", "recipe"],
+    "images": ["images"],
+    "logs": ["logs"],
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],

@@ -5,9 +5,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from imagekit.build.assemble import TITLE
 from imagekit.build.image import BuiltImage
 from imagekit.build.local_store import (
     PUBLISHED,
@@ -20,54 +18,13 @@ from imagekit.build.local_store import (
 )
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import NotFoundError, RecipeError
-from imagekit.oci.codec import config_bytes, manifest_bytes, parse_config
 from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutReader, LayoutStore, entries
 from imagekit.oci.location import parse_located
-from imagekit.oci.types import CONFIG, MANIFEST, REF_NAME, Descriptor, History, Manifest
+from imagekit.oci.types import MANIFEST, REF_NAME
 from imagekit.recipe import load
 from tests.support.built import built_image
-
-NAMES = "org.opencontainers.image.version"
-
-
-def folders_in(path: Path) -> Folders:
-    """Return folders of a test."""
-    return Folders(path / "data", path / "cache", path / "state")
-
-
-def put(folders: Folders, name: str, version: str, *, mark: str = "") -> BuiltImage:
-    """Put an image into the store's blobs, as a build leaves it, without a name."""
-    store = LayoutStore.create(folders.images)
-    other = built_image(folders.data / "source")
-    below = LayoutStore(other.layout)
-    for blob in (other.layers[0].descriptor, other.config):
-        store.add(blob.digest, iter((below.path(blob.digest).read_bytes(),)))
-    labels = {TITLE: name, NAMES: version, "mark": mark}
-    base = parse_config(below.path(other.config.digest).read_bytes())
-    config = config_bytes(
-        replace(base, labels=labels, history=(History(created="", created_by="", comment=OURS),))
-    )
-    described = _add(store, CONFIG, config)
-    manifest = Manifest(media_type=MANIFEST, config=described, layers=(other.layers[0].descriptor,))
-    written = _add(store, MANIFEST, manifest_bytes(manifest))
-    return replace(
-        other,
-        layout=folders.images,
-        manifest=written,
-        config=described,
-        name=name,
-        version=version,
-    )
-
-
-OURS = "imagekit: base"
-
-
-def _add(store: LayoutStore, media_type: str, raw: bytes) -> Descriptor:
-    digest = Digest.of(raw)
-    store.add(digest, iter((raw,)))
-    return Descriptor(media_type=media_type, digest=digest, size=len(raw))
+from tests.support.local_store import folders_in, put
 
 
 def record(folders: Folders, image: BuiltImage, recipes: str = "recipes") -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.build.tools.journal import journal
 from imagekit.errors import BuildError, ToolError
-from imagekit.progress import Command, Event, OutputLine
+from imagekit.progress import Command, Event, Note, OutputLine
 
 
 def test_everything_is_written_and_passed_on(tmp_path: Path) -> None:
@@ -23,15 +23,16 @@ def test_everything_is_written_and_passed_on(tmp_path: Path) -> None:
             tell(event)
 
     (log,) = (tmp_path / "logs").iterdir()
-    assert told == events
-    assert log.name.endswith("-apps-solver.log")
+    assert told == [Note(message=f"the whole log: {log}"), *events]
+    assert log.name.endswith("-apps+solver.log")
     assert log.read_text() == "$ buildah run\nhello\n"
 
 
-def test_a_failed_build_names_its_log(tmp_path: Path) -> None:
-    """The last lines in the error are not all that there is."""
-    with pytest.raises(BuildError) as caught, journal(tmp_path, "x", lambda _: None):
-        raise BuildError("it failed", hint="mend it")
+@pytest.mark.parametrize("kind", [BuildError, ToolError])
+def test_a_failed_build_names_its_log(tmp_path: Path, kind: type[ToolError]) -> None:
+    """The last lines in the error are not all that there is, whatever failed."""
+    with pytest.raises(kind) as caught, journal(tmp_path, "x", lambda _: None):
+        raise kind("it failed", hint="mend it")
 
     (log,) = tmp_path.iterdir()
     assert caught.value.hint == f"mend it\n   = the whole log: {log}"
@@ -53,7 +54,8 @@ def test_a_full_disk_is_said_where_it_happens(tmp_path: Path) -> None:
     stamped: list[str] = []
 
     def link(event: Event) -> None:
-        stamped.append(str(event))
+        if not isinstance(event, Note):
+            stamped.append(str(event))
 
     (tmp_path / "logs").mkdir()
     log = journal(tmp_path / "logs", "x", link)
