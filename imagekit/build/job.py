@@ -142,6 +142,30 @@ class IsolationProbe(Struct, frozen=True, kw_only=True):
         return self.folder.real.name
 
 
+class StoragePrune(Struct, frozen=True, kw_only=True):
+    """What the worker gets where it only has to tidy the container storage."""
+
+    folder: Folder
+    store: ContainerStore
+    locks: Path
+    unused_for: float
+    """Seconds for which no job may have used what is removed."""
+    dry_run: bool
+
+    @property
+    def name(self) -> str:
+        """The name of this job, which no other job on any host has."""
+        return self.folder.real.name
+
+
+class StoragePruned(Struct, frozen=True, kw_only=True):
+    """What was removed of the container storage."""
+
+    images: int
+    size: int
+    """Bytes of the disk; of a dry run those of all of it, if any of it would go."""
+
+
 class BuildResult(Struct, frozen=True, kw_only=True):
     """What the worker made."""
 

@@ -18,7 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from imagekit.build.job import BuildResult, Isolation, IsolationProbe, Job
+from imagekit.build.job import (
+    BuildResult,
+    Isolation,
+    IsolationProbe,
+    Job,
+    StoragePrune,
+    StoragePruned,
+)
 from imagekit.build.make import make
 from imagekit.build.tools.build_container import BuildahContainer
 from imagekit.build.tools.buildah import PREFIX, Buildah
@@ -33,8 +40,11 @@ from imagekit.progress import Event
 from imagekit.recipe.recipe_digest import digest
 from imagekit.subreaper import adopt_orphans, end_orphans
 
+Request = Job | IsolationProbe | StoragePrune
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400
+_RESULT = f"localhost/{PREFIX}"
+"""How the names of what Containerfiles build begin; the name of the job follows."""
 _JOB = re.compile(r"job-[0-9a-f]{16}")
 
 
@@ -60,7 +70,7 @@ def main() -> int:
             os.environ["TMPDIR"] = str(job.folder.path)
             adopt_orphans()
             runner = Runner(progress=progress, secrets=_values(job), end_orphans=end_orphans)
-            made = _work(job, runner) if isinstance(job, Job) else _probe(job, runner)
+            made = _done(job, runner)
     except ImagekitError as error:
         tell("error", error_document(error))
     except Exception as error:  # noqa: BLE001 - this process's outermost border, reported as it is
@@ -70,11 +80,20 @@ def main() -> int:
     return 0
 
 
-def _request(document: dict[str, object]) -> Job | IsolationProbe:
-    kind: type[Job | IsolationProbe] = (
-        IsolationProbe if document.get("kind") == IsolationProbe.__name__ else Job
-    )
+def _request(document: dict[str, object]) -> Request:
+    kinds = {kind.__name__: kind for kind in (Job, IsolationProbe, StoragePrune)}
+    kind: type[Request] = kinds.get(str(document.get("kind")), Job)
     return from_document(kind, document)
+
+
+def _done(request: Request, runner: Runner) -> BuildResult | Isolation | StoragePruned:
+    match request:
+        case Job():
+            return _work(request, runner)
+        case IsolationProbe():
+            return _probe(request, runner)
+        case StoragePrune():
+            return _prune(request, runner)
 
 
 def _probe(probe: IsolationProbe, runner: Runner) -> Isolation:
@@ -84,6 +103,42 @@ def _probe(probe: IsolationProbe, runner: Runner) -> Isolation:
         return buildah.isolation(IsolationRecord(probe.record))
     finally:
         shutil.rmtree(probe.folder.real, ignore_errors=True)
+
+
+def _prune(request: StoragePrune, runner: Runner) -> StoragePruned:
+    try:
+        buildah = Buildah(runner=runner, store=request.store, folder=request.folder)
+        folders = (request.store.folder.real, request.folder.real.parent)
+        before = sum(_usage(folder) for folder in folders)
+        images = len(buildah.images())
+        if request.dry_run:
+            return StoragePruned(images=images, size=before if images else 0)
+        _sweep(buildah, request, unused_for=request.unused_for)
+        left = sum(_usage(folder) for folder in folders)
+        return StoragePruned(
+            images=images - len(buildah.images()),
+            # A job beside this one may have made more than was removed.
+            size=max(0, before - left),
+        )
+    finally:
+        shutil.rmtree(request.folder.real, ignore_errors=True)
+
+
+def _usage(folder: Path) -> int:
+    """Return the bytes that a folder takes of the disk, without what is mounted in it."""
+    total, device = 0, folder.lstat().st_dev
+    for _, folders, files, handle in os.fwalk(folder):
+        for name in files:
+            with suppress(OSError):
+                total += os.stat(name, dir_fd=handle, follow_symlinks=False).st_blocks * 512
+        folders[:] = [name for name in folders if _is_on(device, name, handle)]
+    return total
+
+
+def _is_on(device: int, name: str, handle: int) -> bool:
+    with suppress(OSError):
+        return os.stat(name, dir_fd=handle, follow_symlinks=False).st_dev == device
+    return False
 
 
 def error_document(error: ImagekitError) -> dict[str, object]:
@@ -122,15 +177,22 @@ def _work(job: Job, runner: Runner) -> BuildResult:
         shutil.rmtree(job.folder.real, ignore_errors=True)
 
 
-def _sweep(buildah: Buildah, job: Job) -> None:
+def _sweep(buildah: Buildah, job: Job | StoragePrune, *, unused_for: float = _KEEP_SECONDS) -> None:
     """Remove what builds left behind that were killed before they could do it themselves.
 
     A build has ended where its lock is free; nothing else shows it, see ``imagekit.locks``.
+
+    Args:
+        buildah: drives the storage.
+        job: this one, which is left alone.
+        unused_for: seconds after which images that builds start on are removed, too.
     """
     left = [name for name in buildah.containers() if name.startswith(PREFIX)]
+    results = [name for name in buildah.images() if name.startswith(_RESULT)]
     folders = [path.name for path in job.folder.real.parent.glob("job-*")]
     locks = [path.stem for path in job.locks.glob("job-*.lock")]
-    for owner in {*map(_owner, left), *folders, *locks} - {"", job.name}:
+    owners = {*map(_owner, left), *map(_owner_of_result, results), *folders, *locks}
+    for owner in owners - {"", job.name}:
         with claimed(_lock(owner, job)) as free:
             if not free:
                 continue
@@ -138,8 +200,12 @@ def _sweep(buildah: Buildah, job: Job) -> None:
                 if _owner(name) == owner:
                     with suppress(ToolError):
                         buildah.remove(name)
+            for name in results:
+                if _owner_of_result(name) == owner:
+                    with suppress(ToolError):
+                        buildah.remove_image(name)
             shutil.rmtree(job.folder.real.parent / owner, ignore_errors=True)
-    _sweep_images(buildah, job)
+    _sweep_images(buildah, job, unused_for)
 
 
 def _owner(container: str) -> str:
@@ -148,19 +214,25 @@ def _owner(container: str) -> str:
     return name if _JOB.fullmatch(name) else ""
 
 
-def _sweep_images(buildah: Buildah, job: Job) -> None:
-    """Remove images that were kept to start on and that no build has used for a week."""
+def _owner_of_result(image: str) -> str:
+    """Return the name of the job that built an image by a Containerfile, or nothing."""
+    name = image.removeprefix(_RESULT).partition(":")[0]
+    return name if _JOB.fullmatch(name) else ""
+
+
+def _sweep_images(buildah: Buildah, job: Job | StoragePrune, unused_for: float) -> None:
+    """Remove images that were kept to start on and that no build has used for a while."""
     mark = f"/{FOLDER}/"
     for name in buildah.images():
         if mark not in name:
             continue
         chain = name.rpartition(mark)[2].partition(":")[0]
         lock = lock_of(chain, job.locks)
-        if not lock.exists():
+        if unused_for and not lock.exists():
             # Its week begins now.
             with held(lock, shared=True, keep=True):
                 continue
-        if age(lock, time.time()) < _KEEP_SECONDS:
+        if age(lock, time.time()) < unused_for:
             continue
         with claimed(lock) as free:
             if free:
@@ -169,11 +241,11 @@ def _sweep_images(buildah: Buildah, job: Job) -> None:
                     buildah.remove_image(name)
 
 
-def _lock(owner: str, job: Job | IsolationProbe) -> Path:
+def _lock(owner: str, job: Request) -> Path:
     return job.locks / f"{owner}.lock"
 
 
-def _values(job: Job | IsolationProbe) -> tuple[str, ...]:
+def _values(job: Request) -> tuple[str, ...]:
     return tuple(secret.value for secret in job.secrets) if isinstance(job, Job) else ()
 
 

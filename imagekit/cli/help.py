@@ -8,6 +8,7 @@ COMMANDS = {
     "build": "build a recipe into the local image store",
     "logs": "show the log of the last build",
     "images": "list the images of the local image store",
+    "prune": "remove old images, layers, logs and downloads of builds",
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
     "sign": "sign an image that something else built",

@@ -27,8 +27,8 @@ def put(folders: Folders, name: str, version: str, *, mark: str = "") -> BuiltIm
     store = LayoutStore.create(folders.images)
     other = built_image(folders.data / "source")
     below = LayoutStore(other.layout)
-    for blob in (other.layers[0].descriptor, other.config):
-        store.add(blob.digest, iter((below.path(blob.digest).read_bytes(),)))
+    layer = other.layers[0].descriptor.digest
+    store.add(layer, iter((below.path(layer).read_bytes(),)))
     labels = {TITLE: name, VERSION: version, "mark": mark}
     base = parse_config(below.path(other.config.digest).read_bytes())
     config = config_bytes(

@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from imagekit import errors
-from imagekit.build.job import BuildResult, ContainerStore, Isolation, IsolationProbe, Job
+from imagekit.build.job import (
+    BuildResult,
+    ContainerStore,
+    Isolation,
+    IsolationProbe,
+    Job,
+    StoragePrune,
+    StoragePruned,
+)
 from imagekit.build.tools.storage import tool_files
 from imagekit.documents.record import from_document, to_document
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, ToolError
@@ -115,8 +123,18 @@ def find_isolation(probe: IsolationProbe) -> Isolation:
     return from_document(Isolation, _ask(probe, probe.store, progress=silent, secrets=()))
 
 
+def prune_storage(request: StoragePrune, *, progress: Progress) -> StoragePruned:
+    """Have the worker remove what no job uses of the container storage.
+
+    Raises:
+        ToolError: a tool failed, or this user has no user namespaces.
+    """
+    answer = _ask(request, request.store, progress=progress, secrets=())
+    return from_document(StoragePruned, answer)
+
+
 def _ask(
-    request: Job | IsolationProbe,
+    request: Job | IsolationProbe | StoragePrune,
     store: ContainerStore,
     *,
     progress: Progress,

@@ -51,6 +51,7 @@ CASES = {
     "build": ["build", "recipe"],
     "images": ["images"],
     "logs": ["logs"],
+    "prune": ["prune", "--keep", "1", "--dry-run"],
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],

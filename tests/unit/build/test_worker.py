@@ -73,9 +73,9 @@ def buildah(tmp_path: Path) -> FakeBuildah:
     return FakeBuildah(store, names, [f"localhost/run/{FOLDER}/{CHAIN}:1", "localhost/other:1"])
 
 
-def _swept(buildah: FakeBuildah, job: FakeJob) -> None:
+def _swept(buildah: FakeBuildah, job: FakeJob, **words: float) -> None:
     with held(job.locks / f"{OWN}.lock"):
-        _sweep(cast("Buildah", buildah), cast("Job", job))
+        _sweep(cast("Buildah", buildah), cast("Job", job), **words)
 
 
 @contextmanager
@@ -138,3 +138,38 @@ def test_a_chain_of_which_nothing_is_known_is_kept(buildah: FakeBuildah, job: Fa
     _swept(buildah, job)
 
     assert len(buildah.kept) == 2
+
+
+def test_what_a_dead_job_built_by_a_containerfile_is_removed(
+    buildah: FakeBuildah, job: FakeJob
+) -> None:
+    """Its image has the job's name; that of a living job stays."""
+    living = "job-00000000000000cc"
+    buildah.kept = [f"localhost/{PREFIX}{name}:latest" for name in (OTHER, living, OWN)]
+
+    with held(job.locks / f"{living}.lock"):
+        _swept(buildah, job)
+
+    assert buildah.kept == [f"localhost/{PREFIX}{name}:latest" for name in (living, OWN)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_prune_removes_a_chain_that_nobody_uses_now(
+    buildah: FakeBuildah, job: FakeJob, *, known: bool
+) -> None:
+    """However young; nothing need be known of when it was used."""
+    if known:
+        with held(lock_of(CHAIN, job.locks), shared=True, keep=True):
+            pass
+
+    _swept(buildah, job, unused_for=0.0)
+
+    assert buildah.kept == ["localhost/other:1"]
+
+
+def test_prune_leaves_a_chain_that_a_job_uses(buildah: FakeBuildah, job: FakeJob) -> None:
+    """Its lock is held."""
+    with held(lock_of(CHAIN, job.locks), shared=True, keep=True):
+        _swept(buildah, job, unused_for=0.0)
+
+    assert f"localhost/run/{FOLDER}/{CHAIN}:1" in buildah.kept
