@@ -124,8 +124,14 @@ def policy_of(
 
     Raises:
         PolicyError: the policy, or who may sign it, cannot be accepted.
+        UsageError: no policy is named, where the option may be left out.
     """
     from imagekit.verify.policies import open_policy
+
+    if arguments.policy is None:
+        raise UsageError(
+            "the following arguments are required: --policy", hint="without one there is no verdict"
+        )
 
     return open_policy(
         arguments.policy,

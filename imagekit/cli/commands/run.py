@@ -7,11 +7,13 @@
   imagekit run --podman-arg=--shm-size=1g IMAGE --policy p.yaml
   imagekit run --engine apptainer IMAGE --policy p.yaml
   imagekit run --staged /srv/images/solver --policy /etc/imagekit/nodes.yaml
+  imagekit run --local recipes/hello-mpi -- -n 4 hello-mpi
 
 What stands behind `--` goes to the image's entrypoint. The root of the container is read-only and
 /tmp is its own; it is gone when it ends. Nothing of the caller's environment, home or folders is
 in it unless an option says so. With --staged the receipt is checked,
-offline, and what was staged there runs. Ends with 3, and starts nothing, where the policy says no;
+offline, and what was staged there runs. With --local the image just built of a recipe runs, which
+nobody signed and no policy judges. Ends with 3, and starts nothing, where the policy says no;
 else with the container's own exit code.
 
 Under srun each task is one container and one rank:
@@ -28,12 +30,18 @@ from typing import TYPE_CHECKING, Any
 
 from imagekit.cli.commands.pull import make_judge
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_option, add_registry_options, policy_of, registry_of
+from imagekit.cli.options import (
+    add_policy_option,
+    add_recipes,
+    add_registry_options,
+    policy_of,
+    registry_of,
+)
 from imagekit.errors import DeniedError, UsageError
 from imagekit.verify.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from imagekit.build.tools.podman import Podman
     from imagekit.hosts.apptainer_run import Apptainer
@@ -65,6 +73,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "which image it must be, and is needed where a store has several",
     )
     parser.add_argument(
+        "--local",
+        action="store_true",
+        help="run what imagekit build made of a recipe, which is named in the place of REFERENCE: "
+        "unsigned and not verified; refused where the recipe was changed since",
+    )
+    add_recipes(parser)
+    parser.add_argument(
         "--engine",
         choices=["podman", "docker", "apptainer"],
         default="podman",
@@ -76,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="verify, then print the engine's command; nothing is pulled or run",
     )
     _add_container_options(parser)
-    add_policy_option(parser)
+    add_policy_option(parser, required=False)
     add_registry_options(parser)
 
 
@@ -157,6 +172,8 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
+    if arguments.local:
+        return _local(arguments, console)
     if arguments.staged is not None:
         return _staged(arguments, console)
     if not arguments.reference:
@@ -179,6 +196,37 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         show=commands.judged,
     )
     return commands.end(ran.status)
+
+
+def _local(arguments: argparse.Namespace, console: Console) -> int:
+    """Run what was built of a recipe and lies in the local image store."""
+    from imagekit.build.local_store import digest_of, image_of_recipe
+    from imagekit.build.tools.storage import Folders
+    from imagekit.oci.location import LayoutLocation
+    from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, Repository
+    from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.recipe import Recipes
+
+    if arguments.staged is not None or arguments.policy is not None:
+        raise UsageError(
+            "--local goes with neither --policy nor --staged: what was just built is not judged",
+            hint="publish it, and run what is published: imagekit run REFERENCE --policy FILE",
+        )
+    if not arguments.reference:
+        raise UsageError("no recipe is named", hint="imagekit run --local RECIPE")
+    recipes, folders = Recipes(arguments.recipes), Folders.of(os.environ)
+    recipe = recipes.load(Path(arguments.reference))
+    built = image_of_recipe(folders, recipe, recipes=digest_of(recipes.with_bases(recipe)))
+    console.note(
+        f"not verified: {built.name} {built.version} ({built.digest}) was built on this host; "
+        "nobody signed it, and no policy judged it"
+    )
+    commands = _Commands(arguments, console)
+    engine = commands.engine(RegistryOptions(), LayoutLocation(folders.images))
+    image = PinnedReference(Repository(LAYOUT_HOST, built.name), built.digest)
+    status = engine.run(image, arguments.passed, among={built.digest})
+    commands.show({"schema": 1, "verified": False, "digest": str(built.digest)})
+    return status
 
 
 def _staged(arguments: argparse.Namespace, console: Console) -> int:
@@ -421,16 +469,19 @@ class _Commands:
 
     def end(self, status: int | None) -> int:
         """Return the exit code: the container's own, or that of a denial; show a dry run."""
-        import shlex
-
         from imagekit.verify.verdict_text import document
 
         if status is None or self._verdict is None:
             return DeniedError.exit_code
-        if self._arguments.dry_run:
-            report = {**document(self._verdict), "command": self._shown}
-            self._console.result(shlex.join(self._shown), report)
+        self.show(document(self._verdict))
         return status
+
+    def show(self, report: "Mapping[str, object]") -> None:
+        """Print the command of a dry run, or the report with it."""
+        import shlex
+
+        if self._arguments.dry_run:
+            self._console.result(shlex.join(self._shown), {**report, "command": self._shown})
 
 
 class _Rank:
