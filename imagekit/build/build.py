@@ -33,13 +33,13 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.types import CONFIG, MANIFEST, Descriptor
+from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor
 from imagekit.paths import expanded
 from imagekit.process import Runner
 from imagekit.progress import Progress, silent
 from imagekit.recipe.git import MAX_TIME, commit_time
 from imagekit.recipe.owner import trusted_owners
-from imagekit.recipe.recipe import ImageBase, Recipe, RecipeBase, Secret
+from imagekit.recipe.recipe import BootstrapBase, ImageBase, Recipe, RecipeBase, Secret
 from imagekit.recipe.tree import Recipes
 
 LONG_AGO = 315532800
@@ -65,6 +65,8 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     recipes: Recipes = field(default_factory=Recipes)
     """Where bases are looked for, and what was read of them."""
+    mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Where distributions are got from, by the names of their archives; else by the host's apt."""
 
 
 def build(
@@ -127,14 +129,41 @@ def _build(
         store,
         bring=lambda image: image_below(image, store, registry=options.registry, progress=progress),
     )
-    plan = plan_of(recipe, base, env=options.env)
+    system = system_of(recipe, options.recipes)
+    plan = plan_of(recipe, base, env=options.env, system=system, mirrors=options.mirrors)
     made = _make(plan, Folders.of(options.env), progress=progress, options=options)
     image = _assemble(plan, made, base=base, store=store, started=started)
     return replace(image, recipe_file=options.recipes.shown(recipe))
 
 
-def plan_of(recipe: Recipe, base: BaseImage, *, env: Mapping[str, str]) -> BuildPlan:
+def system_of(recipe: Recipe, recipes: Recipes) -> BootstrapBase | None:
+    """Return the system that a recipe stands on in the end; None where no recipe says it.
+
+    Raises:
+        RecipeError: a base is missing or faulty.
+    """
+    # Not what os-release(5) says: Debian's testing and unstable have the same one.
+    while isinstance(recipe.base, RecipeBase):
+        recipe = recipes.base(recipe, recipe.base)
+    return recipe.base if isinstance(recipe.base, BootstrapBase) else None
+
+
+def plan_of(
+    recipe: Recipe,
+    base: BaseImage,
+    *,
+    env: Mapping[str, str],
+    system: BootstrapBase | None = None,
+    mirrors: Mapping[str, str] = NOTHING,
+) -> BuildPlan:
     """Return the plan of a recipe for this host; nothing is done.
+
+    Args:
+        recipe: the recipe.
+        base: what it builds on.
+        env: the environment, which may say the image's time.
+        system: what ``system_of`` returned.
+        mirrors: those of the command line, by the names of the archives.
 
     Raises:
         RecipeError: the recipe is for other platforms, or its time is not known.
@@ -147,6 +176,8 @@ def plan_of(recipe: Recipe, base: BaseImage, *, env: Mapping[str, str]) -> Build
             hint="build it on such a host, or add this platform to `platforms`",
         )
     epoch = _epoch(recipe, env)
+    if system is not None and system.mirror:
+        mirrors = {system.distribution: system.mirror, **mirrors}
     return make_plan(
         recipe,
         platform=platform,
@@ -154,6 +185,8 @@ def plan_of(recipe: Recipe, base: BaseImage, *, env: Mapping[str, str]) -> Build
         base=base.layers,
         inherited=base.config,
         contexts=base.contexts,
+        system=system,
+        mirrors=mirrors,
     )
 
 

@@ -58,8 +58,16 @@ class BuildContainer(Protocol):
         """Download, check and place a file, or unpack it."""
         ...
 
-    def apt_sources(self, suite: str, keyring: str) -> str:
-        """Return a sources.list of the host's mirrors for the suite."""
+    def apt_sources(self, distribution: str, suite: str, *, keyring: str) -> str:
+        """Return a sources.list of the distribution's mirrors for the suite.
+
+        Raises:
+            ToolError: no mirror is known.
+        """
+        ...
+
+    def given(self, files: Mapping[str, bytes]) -> Path:
+        """Write files, by their paths, into a folder that a command can have mounted."""
         ...
 
     def wheels(

@@ -1,13 +1,14 @@
 """What building a recipe means: its layers, what each is made from, and for whom."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
-from imagekit.oci.types import ImageConfig, Platform
+from imagekit.oci.types import NOTHING, ImageConfig, Platform
 from imagekit.recipe.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
@@ -49,6 +50,10 @@ class BuildPlan(Struct, frozen=True, kw_only=True):
     """The configuration of the base, which its children inherit where they say nothing else."""
     contexts: tuple[BaseContext, ...] = ()
     """The images that a Containerfile names."""
+    system: BootstrapBase | None = None
+    """The system that all else stands on, where a recipe says it."""
+    mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Where distributions are got from, where recipe or command line say it."""
 
 
 IsolationWish = Literal["auto", "oci", "chroot"]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from imagekit.build import layer, tree_snapshot
+from imagekit.build import apt_sources, layer, tree_snapshot
 from imagekit.build.catalogued import some_shown
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.build.job import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.build.marks import Marks
-from imagekit.build.packages import count_packages, install, lists_of
+from imagekit.build.packages import count_packages, install
 from imagekit.build.plan import step_title
 from imagekit.build.tidy import (
     private_keys,
@@ -253,7 +253,8 @@ def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Materi
     """Put the layer's content into the tree; return its title and what came from outside."""
     if wanted.bootstrap is not None:
         try:
-            materials = work.container.bootstrap(wanted.bootstrap, root) + lists_of(root)
+            materials = work.container.bootstrap(wanted.bootstrap, root)
+            materials += apt_sources.materials(root, wanted.bootstrap.distribution)
         except ToolError as error:
             raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
@@ -268,13 +269,7 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
     materials: list[Material] = []
     for entry in wanted.packages:
         try:
-            materials += install(
-                entry,
-                work.container,
-                root,
-                epoch=work.plan.epoch,
-                limit=work.plan.recipe.time_limit,
-            )
+            materials += install(entry, work.container, root, plan=work.plan)
         except ToolError as error:
             raise _failed(error, f"installing by {entry.manager}", entry.place) from error
     more = count_packages(root) - before

@@ -1,4 +1,4 @@
-"""Installing packages in the working container, from the host's mirrors and nothing else."""
+"""Installing packages in the working container, from mirrors and what the recipe names only."""
 
 import re
 import shlex
@@ -6,30 +6,29 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagekit.build import inside
+from imagekit.build import apt_sources, inside
 from imagekit.build.container import BuildContainer
 from imagekit.build.image import Material
-from imagekit.build.job import CommandResult
+from imagekit.build.job import BuildPlan, CommandResult
 from imagekit.build.wheels import PROBE, applying, image_python
-from imagekit.errors import BuildError
-from imagekit.oci.digest import Digest
+from imagekit.errors import BuildError, ToolError
 from imagekit.recipe.recipe import Packages
 
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_SOURCES = "etc/apt/sources.list.d/imagekit.list"
+_DISTRIBUTIONS = frozenset({"debian", "ubuntu"})
 _POLICY = "usr/sbin/policy-rc.d"
-_LISTS = "var/lib/apt/lists"
 _MAX_STATUS = 256 << 20
 _MAX_SMALL = 16 << 20
-_MAX_LISTS = 100
+_UPDATE_FAILED = 99
+"""What no apt-get ends with: its own errors are 100 (apt-get(8), Diagnostics)."""
 _APT = (
-    "apt-get -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "
+    f"apt-get {apt_sources.OPTIONS} "
+    "-o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "
     "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
 )
 
 
 def install(
-    packages: Packages, container: BuildContainer, root: Path, *, epoch: int, limit: float
+    packages: Packages, container: BuildContainer, root: Path, *, plan: BuildPlan
 ) -> tuple[Material, ...]:
     """Install the packages of one package manager.
 
@@ -37,8 +36,7 @@ def install(
         packages: the manager and what it installs.
         container: the working container.
         root: its mounted root.
-        epoch: the image's time.
-        limit: seconds that it may take.
+        plan: the recipe's: its repositories, its time and its limit of time.
 
     Returns:
         What came from outside.
@@ -46,9 +44,10 @@ def install(
     Raises:
         BuildError: the manager is missing or failed.
     """
+    env, limit = _env(plan.epoch), plan.recipe.time_limit
     if packages.manager == "apt":
-        return _apt(packages, container, root, env=_env(epoch), limit=limit)
-    return _pip(packages, container, env=_env(epoch), limit=limit)
+        return _apt(packages, container, root, plan=plan, env=env, limit=limit)
+    return _pip(packages, container, env=env, limit=limit)
 
 
 def count_packages(root: Path) -> int:
@@ -57,58 +56,86 @@ def count_packages(root: Path) -> int:
     return status.count(b"\nStatus: install ok installed\n")
 
 
-def lists_of(root: Path) -> tuple[Material, ...]:
-    """Return the state of the archive that packages came from: its signed InRelease files."""
-    materials = []
-    names = [name for name in inside.files(root, _LISTS) if name.endswith("_InRelease")]
-    for name in names[:_MAX_LISTS]:
-        raw = inside.read(root, f"{_LISTS}/{name}", limit=_MAX_SMALL)
-        if raw is not None:
-            suite = name.removesuffix("_InRelease").rpartition("_dists_")[2]
-            uri = f"pkg:generic/debian/{suite}"
-            materials.append(Material(uri=uri, name="InRelease", digest=Digest.of(raw)))
-    return tuple(materials)
-
-
 def _apt(
     packages: Packages,
     container: BuildContainer,
     root: Path,
     *,
+    plan: BuildPlan,
     env: Mapping[str, str],
     limit: float,
 ) -> tuple[Material, ...]:
-    suite = _suite(root)
+    sources, system = plan.recipe.apt, plan.system
+    distribution, suite = _release(root)
     if not suite:
         raise BuildError(
-            "the base has no apt of Debian",
-            hint="apt packages want a Debian base",
+            "the base has no apt of Debian or Ubuntu",
+            hint="on another distribution packages are installed by a step "
+            "(`run: dnf install --assumeyes NAME`), or by a Containerfile",
             code="build/no-apt",
         )
-    placed = {_SOURCES: container.apt_sources(suite, _KEYRING)}
+    if system is not None and system.distribution == distribution:
+        suite = system.suite
+    mirrors = _mirrors(container, root, distribution, suite=suite, optional=bool(sources))
+    folder = container.given(apt_sources.files(mirrors, sources))
     # Nothing that is installed may start a service in the build: with 101 invoke-rc.d(8) is told
     # that the action is forbidden. Some images have such a file themselves.
-    if not inside.is_file(root, _POLICY):
-        placed[_POLICY] = "#!/bin/sh\nexit 101\n"
+    own_policy = inside.is_file(root, _POLICY)
     try:
-        for name, text in placed.items():
-            inside.place(root, name, text, mode=0o755 if text.startswith("#!") else 0o644)
-        wanted = shlex.join(packages.install)
+        if not own_policy:
+            inside.place(root, _POLICY, "#!/bin/sh\nexit 101\n", mode=0o755)
         script = (
-            f"set -e; {_APT} update --error-on=any; "
-            f"{_APT} install --yes --no-install-recommends -- {wanted}"
+            f"{_APT} update --error-on=any || exit {_UPDATE_FAILED}; "
+            f"{_APT} install --yes --no-install-recommends -- {shlex.join(packages.install)}"
         )
-        ran = container.run(["/bin/sh", "-c", script], env=env, stage="packages", limit=limit)
-        check(ran, "apt-get", hint="is the name right, and does the mirror answer?")
-        materials = lists_of(root)
-        clean = "apt-get clean; find /var/lib/apt/lists -type f -delete"
-        check(
-            container.run(["/bin/sh", "-c", clean], env=env, stage="", limit=60.0), "apt-get clean"
+        ran = container.run(
+            ["/bin/sh", "-c", script],
+            env=env,
+            stage="packages",
+            limit=limit,
+            mounts=((folder, apt_sources.FOLDER),),
         )
+        if ran.status == _UPDATE_FAILED:
+            check(
+                ran,
+                "apt-get update",
+                hint="does each source answer, and is it signed by the key that the recipe, or the "
+                "distribution, has for it?",
+            )
+        check(ran, "apt-get install", hint="is the name right, and does a source have it?")
+        materials = apt_sources.materials(root, distribution, sources)
+        clean = ["/bin/sh", "-c", "apt-get clean; find /var/lib/apt/lists -type f -delete"]
+        check(container.run(clean, env=env, stage="", limit=60.0), "apt-get clean")
     finally:
-        for name in placed:
-            inside.remove(root, name)
+        if not own_policy:
+            inside.remove(root, _POLICY)
     return materials
+
+
+def _mirrors(
+    container: BuildContainer, root: Path, distribution: str, *, suite: str, optional: bool
+) -> str:
+    """Return a sources.list of the distribution's mirrors.
+
+    Args:
+        container: knows them.
+        root: the mounted root, which has the distribution's keys.
+        distribution: its name.
+        suite: its suite.
+        optional: whether there may be none, as the recipe names repositories of its own.
+
+    Raises:
+        ToolError: no mirror is known.
+    """
+    # Newer releases have the one name as a link to the other.
+    names = [f"usr/share/keyrings/{distribution}-archive-keyring.{end}" for end in ("pgp", "gpg")]
+    keyring = next((name for name in names if inside.is_file(root, name)), names[-1])
+    try:
+        return container.apt_sources(distribution, suite, keyring=f"/{keyring}")
+    except ToolError:
+        if not optional:
+            raise
+        return ""
 
 
 def _pip(
@@ -174,14 +201,14 @@ def _env(epoch: int) -> dict[str, str]:
     }
 
 
-def _suite(root: Path) -> str:
-    """Return the image's release of Debian, from os-release(5); empty where it is none."""
+def _release(root: Path) -> tuple[str, str]:
+    """Return the image's distribution and its suite, from os-release(5); empty without apt."""
     raw = inside.read(root, "usr/lib/os-release", limit=_MAX_SMALL)
     if raw is None or not inside.is_file(root, "usr/bin/apt-get"):
-        return ""
+        return "", ""
     lines = raw.decode("utf-8", "replace").splitlines()
     fields = dict(line.partition("=")[::2] for line in lines)
     values = {key: value.strip("\"'") for key, value in fields.items()}
-    suite = values.get("VERSION_CODENAME", "sid")
-    known = values.get("ID") == "debian" and re.fullmatch(r"[a-z][a-z0-9-]*", suite)
-    return suite if known else ""
+    distribution, suite = values.get("ID", ""), values.get("VERSION_CODENAME", "sid")
+    known = distribution in _DISTRIBUTIONS and re.fullmatch(r"[a-z][a-z0-9-]*", suite)
+    return (distribution, suite) if known else ("", "")

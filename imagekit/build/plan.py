@@ -1,6 +1,6 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from imagekit.build.job import BaseContext, BuildPlan, LayerPlan
 from imagekit.documents import strictjson
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest
-from imagekit.oci.types import ImageConfig, Platform
+from imagekit.oci.types import NOTHING, ImageConfig, Platform
 from imagekit.recipe.recipe import (
     BootstrapBase,
     CopyStep,
@@ -33,6 +33,8 @@ def make_plan(
     base: tuple[BuiltLayer, ...] = (),
     inherited: ImageConfig | None = None,
     contexts: tuple[BaseContext, ...] = (),
+    system: BootstrapBase | None = None,
+    mirrors: Mapping[str, str] = NOTHING,
 ) -> BuildPlan:
     """Return the plan of a recipe: the layers that building it makes, with their keys.
 
@@ -43,8 +45,11 @@ def make_plan(
         base: the layers of the base, where it is an image or another recipe.
         inherited: the configuration of that base.
         contexts: the images that a Containerfile names.
+        system: the system that all else stands on, where a recipe says it.
+        mirrors: where distributions are got from, where recipe or command line say it.
     """
     layers: list[LayerPlan] = []
+    stated = sorted(map(list, mirrors.items()))
     # A step sees the environment of the base as much as its files.
     below = [str(layer.diff_id) for layer in base] + list(inherited.env if inherited else ())
 
@@ -55,15 +60,16 @@ def make_plan(
     if isinstance(recipe.base, BootstrapBase):
         title = f"{recipe.base.distribution} {recipe.base.suite}"
         made_of = ["bootstrap", recipe.base.distribution, recipe.base.suite]
-        key = next_key(made_of)
+        key = next_key([*made_of, *stated])
         layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=recipe.base))
+    sources = [[entry.uri, entry.suite, entry.components, entry.key] for entry in recipe.apt]
     for group in package_layers(recipe.packages):
         wanted = [
             # The file's name is in the title, and so in the image.
             [entry.manager, *entry.install, *([entry.requirements] if entry.requirements else [])]
             for entry in group
         ]
-        title, key = packages_title(group), next_key(wanted)
+        title, key = packages_title(group), next_key([*wanted, *sources, *stated])
         layers.append(LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=group))
     inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
     if recipe.steps:
@@ -82,6 +88,8 @@ def make_plan(
         layers=tuple(layers),
         inherited=inherited,
         contexts=contexts,
+        system=system,
+        mirrors=mirrors,
     )
 
 

@@ -1,13 +1,15 @@
 """What building a recipe would do, and which layers of it the cache has."""
 
 import os
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from imagekit.build.bases import BaseImage
-from imagekit.build.build import plan_of
+from imagekit.build.build import plan_of, system_of
 from imagekit.build.job import BuildPlan
 from imagekit.build.tools.storage import Folders
+from imagekit.oci.types import NOTHING
 from imagekit.recipe.recipe import Recipe
 from imagekit.recipe.tree import Recipes
 
@@ -21,7 +23,9 @@ class Planned(Struct, frozen=True, kw_only=True):
     """The path of the recipe's file below the tree of recipes."""
 
 
-def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
+def plan(
+    recipe: Recipe, recipes: Recipes | None = None, *, mirrors: Mapping[str, str] = NOTHING
+) -> tuple[Planned, ...]:
     """Return the plans of a recipe and of those that it builds on, in the order of building.
 
     The keys of layers on top of a base are only known when the base is: they count as not cached.
@@ -29,6 +33,7 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
     Args:
         recipe: the recipe.
         recipes: where its bases are looked for.
+        mirrors: where distributions are got from, by the names of their archives.
 
     Raises:
         RecipeError: a base is missing, or the recipe is for another platform.
@@ -37,7 +42,8 @@ def plan(recipe: Recipe, recipes: Recipes | None = None) -> tuple[Planned, ...]:
     folders = Folders.of(os.environ)
     plans = []
     for entry in recipes.with_bases(recipe):
-        made = plan_of(entry, BaseImage(), env=os.environ)
+        system = system_of(entry, recipes)
+        made = plan_of(entry, BaseImage(), env=os.environ, system=system, mirrors=mirrors)
         cached = frozenset(
             str(layer.key)
             for layer in made.layers

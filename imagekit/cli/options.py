@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.errors import UsageError
+from imagekit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
@@ -236,6 +238,51 @@ def add_key_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     group.add_argument(
         "--password-file", type=Path, metavar="FILE", help="file whose first line is the password"
     )
+
+
+def add_mirrors(parser: argparse._ActionsContainer) -> None:
+    """Add the option for where distributions are got from; ``mirrors_of`` reads it."""
+    parser.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="where packages of debian, debian-security or ubuntu are got from, instead of the "
+        "mirror that a recipe or the host's apt configuration names; may be repeated",
+    )
+
+
+def mirrors_of(arguments: argparse.Namespace) -> "Mapping[str, str]":
+    """Return what ``add_mirrors`` declared: addresses by the names of the archives.
+
+    Raises:
+        UsageError: one has another name, no good address, or is there twice.
+    """
+    from imagekit.build.tools.mirrors import MIRROR_NAMES
+    from imagekit.recipe.items import REPOSITORY
+    from imagekit.recipe.values import url
+
+    mirrors: dict[str, str] = {}
+    for text in arguments.mirror:
+        name, _, address = text.partition("=")
+        if name not in MIRROR_NAMES or name in mirrors:
+            fault = "is there twice" if name in mirrors else "has no mirror"
+            raise UsageError(
+                f"--mirror: `{name[:60]}` {fault}",
+                hint=f"write NAME=URL, once for each of: {', '.join(MIRROR_NAMES)}",
+            )
+        if not REPOSITORY.matches(address):
+            raise UsageError(
+                f"--mirror: what stands behind `{name}=` is not {REPOSITORY.name}",
+                hint=f"for example: {name}={REPOSITORY.examples[0]}",
+            )
+        try:
+            mirrors[name] = url(address)
+        except InputError as error:
+            raise UsageError(
+                f"--mirror: {error.message}", hint="a mirror with a login is one of the host's apt"
+            ) from error
+    return mirrors
 
 
 def add_recipes(parser: argparse._ActionsContainer) -> None:

@@ -180,6 +180,8 @@ class Choice(Struct, frozen=True):
 
     name: str
     options: tuple[str, ...] | tuple[int, ...]
+    hint: str = ""
+    """The remedy where another word stands there, unless it is one of these misspelt."""
 
     def read(self, node: Node, report: Report) -> Any | Invalid:
         """Read the word."""
@@ -191,7 +193,7 @@ class Choice(Struct, frozen=True):
         if value in self.options:
             return value
         message = f"`{report.path}` is '{shown(str(value))}'; it must be one of: {words}"
-        hint = did_you_mean(str(value), (str(option) for option in self.options))
+        hint = did_you_mean(str(value), (str(option) for option in self.options)) or self.hint
         report.error(node.span, "not-matching", message, hint=hint)
         return INVALID
 

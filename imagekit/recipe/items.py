@@ -1,5 +1,6 @@
 """The shape of recipe.yaml, schema 1: every key, what it is for and what it may hold."""
 
+import base64
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from imagekit.documents.scalars import (
 from imagekit.documents.shape import OneKey, Record, Values, item
 from imagekit.recipe import rules, values
 from imagekit.recipe.recipe import (
+    AptSource,
     Base,
     BootstrapBase,
     CopyStep,
@@ -55,6 +57,15 @@ _WORD = plain("an argument", pattern=LINES, min_length=0, max_length=65536)
 _URL = Text(
     "a web address", pattern=r"https?://[^\x00-\x20\x7f]+", parse=values.url, max_length=2048
 )
+_PART = r"[A-Za-z0-9][A-Za-z0-9.+_-]*"
+_MAX_SOURCES = 16
+REPOSITORY = Text(
+    "the address of a repository: http or https, of plain characters",
+    pattern=r"https?://(?:[!-~]+@)?[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9.,~+=_-]+)*/?",
+    parse=values.url,
+    max_length=1000,
+    examples=("https://mirror.example.org/debian",),
+)
 _IMAGE_PATH = Text(
     "an absolute path in the image",
     pattern=r"/[^\x00-\x1f\x7f]*",
@@ -75,18 +86,33 @@ COMMAND: ByKind[Any] = ByKind(
 
 def _bootstrap(mapping: Values) -> BootstrapBase:
     return BootstrapBase(
-        distribution=mapping["distribution"], suite=mapping["suite"], place=mapping.place
+        distribution=mapping["distribution"],
+        suite=mapping["suite"],
+        mirror=mapping["mirror"],
+        place=mapping.place,
     )
 
 
 _BOOTSTRAP = Record(
     "a distribution to bootstrap",
     {
-        "distribution": item(Choice("the distribution", ("debian",)), "debian", required=True),
-        "suite": item(
-            plain("a suite's name", pattern="[a-z][a-z0-9-]*", max_length=40),
-            "the release, such as bookworm",
+        "distribution": item(
+            Choice(
+                "the distribution",
+                ("debian", "ubuntu"),
+                hint="for one of rpm packages write `base: {image: HOST/NAME@sha256:...}`, or "
+                "`containerfile:`, and install them by `run: dnf install --assumeyes NAME`",
+            ),
+            "debian, or ubuntu where the host has its keyring",
             required=True,
+        ),
+        "suite": item(
+            Text("a suite's name", pattern="[a-z][a-z0-9-]*", parse=values.suite, max_length=40),
+            "the release, such as bookworm, trixie, testing or noble",
+            required=True,
+        ),
+        "mirror": item(
+            REPOSITORY, "where it is got from, instead of the host's own mirror", default=""
         ),
     },
     make=_bootstrap,
@@ -99,7 +125,8 @@ def _base(key: str, value: Any, place: SourcePlace) -> Base:
         return ImageBase(reference=reference, location=location, place=place)
     if key == "recipe":
         return RecipeBase(name=value, place=place)
-    return BootstrapBase(distribution=value.distribution, suite=value.suite, place=place)
+    bootstrap: BootstrapBase = replace(value, place=place)
+    return bootstrap
 
 
 BASE: ByKind[Any] = ByKind(
@@ -112,9 +139,7 @@ BASE: ByKind[Any] = ByKind(
                 Text("a reference with its digest", parse=values.pinned, code="bad-reference"),
                 "an image of a registry, by digest: HOST/NAME[:TAG]@sha256:...",
             ),
-            "bootstrap": item(
-                _BOOTSTRAP, "a distribution's minimal system, made from the host's own mirror"
-            ),
+            "bootstrap": item(_BOOTSTRAP, "a distribution's minimal system, from its archive"),
             "recipe": item(NAME, "the `name` of another recipe of the same tree"),
         },
         make=_base,
@@ -150,7 +175,13 @@ PACKAGES = Record(
     "an entry of `packages`",
     {
         "manager": item(
-            Choice("the package manager", ("apt", "pip")), "who installs", required=True
+            Choice(
+                "the package manager",
+                ("apt", "pip"),
+                hint="what another one installs is a step: `run: dnf install --assumeyes NAME`",
+            ),
+            "who installs",
+            required=True,
         ),
         "install": item(
             ListOf(Located(plain("a package", pattern=LINES, max_length=65536)), min_items=1),
@@ -174,6 +205,68 @@ PACKAGES = Record(
     rules=(rules.packages_are_named, rules.requirements_are_of_pip),
     aliases={"file": "requirements", "requirement": "requirements", "names": "install"},
     one_of=(("install", "requirements"),),
+)
+
+
+def _source(mapping: Values) -> AptSource:
+    key = rules.public_key(mapping, mapping.report)
+    return AptSource(
+        uri=mapping["uri"],
+        suite=mapping["suite"],
+        components=mapping["components"],
+        signed_by=mapping["signed_by"],
+        key=base64.b64encode(key).decode(),
+        place=mapping.place,
+    )
+
+
+# sources.list(5). A blank would begin another word, a bracket the options, and $ a variable.
+_SOURCE = Record(
+    "a repository",
+    {
+        "uri": item(REPOSITORY, "where it is; without a login", required=True),
+        "suite": item(
+            plain(
+                "a suite, or a path that ends with '/'",
+                pattern=rf"\./|/|{_PART}(?:/{_PART})*/?",
+                max_length=200,
+                examples=("bookworm",),
+            ),
+            "its suite, or a path with '/' at its end where it has none (`/`)",
+            required=True,
+        ),
+        "components": item(
+            ListOf(plain("a component", pattern=rf"{_PART}(?:/{_PART})*", max_length=100)),
+            "the components of the suite, such as main; none where the suite is a path",
+            default=(),
+        ),
+        "signed_by": item(
+            _RECIPE_PATH,
+            "the public key that signs it: an OpenPGP file below the recipe's folder",
+            required=True,
+        ),
+    },
+    make=_source,
+    rules=(rules.components_are_of_a_suite, rules.key_is_public),
+    aliases={
+        "url": "uri",
+        "uris": "uri",
+        "suites": "suite",
+        "component": "components",
+        "signed-by": "signed_by",
+        "key": "signed_by",
+    },
+)
+APT: Record[tuple[AptSource, ...]] = Record(
+    "what apt is told",
+    {
+        "sources": item(
+            ListOf(_SOURCE, min_items=1, max_items=_MAX_SOURCES),
+            "repositories besides the distribution's own, while packages are installed only",
+            required=True,
+        )
+    },
+    make=lambda v: v["sources"],
 )
 
 _COPY = Record(

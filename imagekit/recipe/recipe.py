@@ -37,10 +37,12 @@ class ImageBase(Struct, frozen=True, kw_only=True):
 
 
 class BootstrapBase(Struct, frozen=True, kw_only=True):
-    """A distribution's minimal system, made by mmdebstrap from the host's own mirror."""
+    """A distribution's minimal system, made by mmdebstrap."""
 
-    distribution: Literal["debian"]
+    distribution: Literal["debian", "ubuntu"]
     suite: str
+    mirror: str = ""
+    """Where it is got from; empty for the host's own mirror."""
     place: SourcePlace
 
 
@@ -134,6 +136,23 @@ class Packages(Struct, frozen=True, kw_only=True):
     """The path of that file below the recipe's folder."""
     own_layer: bool = False
     """Whether it is a layer of its own; else it is in one with the entries beside it."""
+    place: SourcePlace
+
+
+class AptSource(Struct, frozen=True, kw_only=True):
+    """A repository of packages that is no mirror of the distribution, with the key that signs it.
+
+    It is there while apt entries of ``packages`` are installed, and no part of the image.
+    """
+
+    uri: str
+    suite: str
+    """As in sources.list(5): a suite with its components, or a path that ends with a slash."""
+    components: tuple[str, ...]
+    signed_by: str
+    """Path of the key below the recipe's folder."""
+    key: str
+    """What is in that file, as packets (RFC 9580) in base64."""
     place: SourcePlace
 
 
@@ -231,6 +250,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     packages: tuple[Packages, ...] = ()
+    apt: tuple[AptSource, ...] = ()
+    """Further repositories for what apt installs."""
     steps: tuple[Step, ...] = ()
     containerfile: str = ""
     """Path below the folder; it then stands instead of base, packages and steps.

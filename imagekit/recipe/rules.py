@@ -7,9 +7,11 @@ from imagekit.documents.report import Report
 from imagekit.documents.scalars import Found
 from imagekit.documents.shape import Values
 from imagekit.errors import InputError
+from imagekit.inputs import read_regular
 from imagekit.needs.compatibility import ANNOTATIONS
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.recipe.inside import path_inside
+from imagekit.recipe.openpgp import MAX_KEY, parse_public_keys
 from imagekit.recipe.recipe import Tags
 from imagekit.recipe.values import package
 
@@ -32,7 +34,7 @@ RESERVED = frozenset(
     }
 )
 """Labels that imagekit sets itself."""
-_INSTEAD = ("base", "packages", "steps")
+_INSTEAD = ("base", "packages", "apt", "steps")
 _NUMBERS = ("major", "minor", "patch")
 
 
@@ -98,6 +100,59 @@ def requirements_are_of_pip(values: Values, report: Report) -> None:
         message = f"{values['manager']} takes no requirements file"
         hint = "list its packages under `install`"
         report.error(values.key("requirements"), "bad-package", message, hint=hint)
+
+
+def apt_is_used(values: Values, report: Report) -> None:
+    """Require something that apt installs, where there are repositories for it."""
+    packages = values.get("packages")
+    if "apt" in values and (packages is not None or "packages" not in values):
+        if any(entry.manager == "apt" for entry in packages or ()):
+            return
+        message = "the recipe has repositories for apt, and nothing that apt installs"
+        hint = "add `packages: [{manager: apt, install: [NAME]}]`"
+        report.error(values.key("apt"), "unused-apt", message, hint=hint)
+
+
+def components_are_of_a_suite(values: Values, report: Report) -> None:
+    """Require components for a suite, and none for a path (sources.list(5))."""
+    suite, components = values.get("suite"), values.get("components")
+    if suite is None or (components is None and "components" in values):
+        return
+    if suite.endswith("/") is bool(components):
+        span = values.value("components" if components else "suite")
+        message = (
+            f"`{suite}` is a path, which has no components"
+            if components
+            else f"the suite `{suite}` has no components"
+        )
+        hint = (
+            "take `components` out, or write a suite"
+            if components
+            else "add `components: [main]`, or write a path with '/' at its end"
+        )
+        report.error(span, "bad-components", message, hint=hint)
+
+
+def key_is_public(values: Values, report: Report) -> None:
+    """Check that a repository's key is a public key in the recipe's folder."""
+    public_key(values, report)
+
+
+def public_key(values: Values, report: Report) -> bytes:
+    """Return the key of a repository; report one that is none, and return nothing then."""
+    path = _inside(values, report, name="signed_by")
+    if path is None:
+        return b""
+    span = values.value("signed_by")
+    try:
+        return parse_public_keys(read_regular(path, limit=MAX_KEY))
+    except OSError as error:
+        message = f"`{values['signed_by']}` cannot be read: {error.strerror}"
+        report.error(span, "bad-key", message, hint=f"at most {MAX_KEY} bytes are read of a key")
+    except InputError as error:
+        message = f"`{values['signed_by']}`: {error.message}"
+        report.error(span, "bad-key", message, hint=error.hint)
+    return b""
 
 
 def source_is_inside(values: Values, report: Report) -> None:

@@ -64,6 +64,23 @@ def url(text: str) -> str:
     return text
 
 
+def suite(text: str) -> str:
+    """Check the name of a suite that a system can be made of.
+
+    Raises:
+        TextRefusedError: it is one of those that only add to another one.
+    """
+    base, dash, _ = text.partition("-")
+    if dash or text == "experimental":
+        raise TextRefusedError(
+            f"{text} is no whole system, but adds packages to another one",
+            hint=f"write `suite: {base if dash else 'sid'}`; its updates and security fixes are in "
+            "it anyway",
+            code="bad-suite",
+        )
+    return text
+
+
 def licence(text: str) -> str:
     """Check the grammar of an SPDX licence expression (SPDX 2.3 annex D).
 

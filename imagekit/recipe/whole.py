@@ -35,6 +35,7 @@ FIELDS: dict[str, Field[Any]] = {
     "packages": item(
         ListOf(items.PACKAGES), "what package managers install, in this order", default=()
     ),
+    "apt": item(items.APT, "further repositories for what apt installs", default=()),
     "steps": item(ListOf(items.STEP), "what is done then, in this order", default=()),
     "containerfile": item(
         items.RECIPE_PATH, "a Containerfile, instead of base, packages and steps", default=""
@@ -103,6 +104,7 @@ RECIPE: Record[Values] = Record(
     FIELDS,
     make=_values,
     rules=(
+        rules.apt_is_used,
         rules.base_or_containerfile,
         rules.containerfile_is_inside,
         rules.cpu_is_of_a_platform,

@@ -9,7 +9,7 @@ from imagekit.build.job import CachedLayer, CommandResult
 from imagekit.build.marks import Mark
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import SourcePlace
-from imagekit.errors import BuildError
+from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
 from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
@@ -30,6 +30,11 @@ class FakeWorkshop:
     """The texts of the host that no layer may hold."""
     result: Callable[[Path], None] | None = None
     """What a Containerfile adds to a copy of nothing."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What was written for a mount last."""
+    mounts: list[str] = field(default_factory=list)
+    """Where something was mounted, of all commands."""
+    no_mirror: bool = False
 
     def __post_init__(self) -> None:
         self.blobs.mkdir(parents=True)
@@ -75,7 +80,8 @@ class FakeWorkshop:
         network: bool = True,
     ) -> CommandResult:
         """Do what the test says."""
-        del env, stage, limit, mounts
+        del env, stage, limit
+        self.mounts += [target for _, target in mounts]
         self.calls.append(f"run {' '.join(command)}" + ("" if network else " (no network)"))
         if self.runs is not None:
             return self.runs(" ".join(command), self.root)
@@ -92,9 +98,16 @@ class FakeWorkshop:
         (self.root / step.to.strip("/")).write_text(step.url)
         return Material(uri=step.url, digest=step.sha256, name="file")
 
-    def apt_sources(self, suite: str, keyring: str) -> str:
-        """Return one source."""
-        return f"deb [signed-by={keyring}] http://mirror.example/debian {suite} main\n"
+    def apt_sources(self, distribution: str, suite: str, *, keyring: str) -> str:
+        """Return one source, or fail where the test says so."""
+        if self.no_mirror:
+            raise ToolError("no mirror", hint="--mirror", code="build/no-mirror")
+        return f"deb [signed-by={keyring}] http://mirror.example/{distribution} {suite} main\n"
+
+    def given(self, files: Mapping[str, bytes]) -> Path:
+        """Remember the files."""
+        self.files = dict(files)
+        return self.folder
 
     def wheels(
         self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython

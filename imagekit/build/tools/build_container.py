@@ -24,7 +24,8 @@ from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.tools.mmdebstrap import bootstrap, host_mirrors
+from imagekit.build.tools.mirrors import mirrors_of
+from imagekit.build.tools.mmdebstrap import bootstrap
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import held
@@ -38,6 +39,10 @@ from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Needed, R
 from imagekit.recipe.render import BaseReference, reaches, render
 
 _LAST_LINES = 40
+_NO_FIXES = (
+    "no mirror of the security fixes is known, so that the image is without the newest ones: "
+    "give --mirror debian-security=URL"
+)
 _LESS_CONTAINED = (
     "steps are contained by chroot only: they share the host's network and user ids "
     "(imagekit doctor shows what an OCI runtime needs here)"
@@ -91,8 +96,11 @@ class BuildahContainer(Struct):
 
     def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
         """Fill the empty root by mmdebstrap."""
-        epoch = self.job.plan.epoch
-        bootstrap(self.runner, base.suite, root, epoch=epoch, work=self.job.work)
+        plan = self.job.plan
+        mirrors = mirrors_of(base.distribution, plan.mirrors)
+        if mirrors.lacks_fixes(base.distribution, base.suite):
+            self.runner.progress(Note(message=_NO_FIXES))
+        bootstrap(self.runner, base, mirrors, root=root, epoch=plan.epoch, work=self.job.work)
         return ()
 
     def run(
@@ -187,9 +195,20 @@ class BuildahContainer(Struct):
             )
         return target
 
-    def apt_sources(self, suite: str, keyring: str) -> str:
-        """Return the host's mirrors for the suite."""
-        return host_mirrors().lines(suite, keyring=Path(keyring))
+    def apt_sources(self, distribution: str, suite: str, *, keyring: str) -> str:
+        """Return the mirrors that were stated, else the host's, for the suite."""
+        mirrors = mirrors_of(distribution, self.job.plan.mirrors)
+        return mirrors.lines(distribution, suite, keyring=keyring)
+
+    def given(self, files: Mapping[str, bytes]) -> Path:
+        """Write files into a folder that a command can have mounted."""
+        folder = self.job.work / "given"
+        _clear(folder)
+        for name, raw in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(raw)
+        return folder
 
     def wheels(
         self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython

@@ -3,11 +3,12 @@
 import base64
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from imagekit.build.marks import Mark
-from imagekit.build.tools.mmdebstrap import host_mirrors
+from imagekit.build.tools.mirrors import DISTRIBUTIONS, host_mirrors
 from imagekit.errors import ToolError
 from imagekit.oci.hostname import is_loopback
 
@@ -29,13 +30,12 @@ def host_marks(env: Mapping[str, str], hosts: Path = Path("/etc/hosts")) -> tupl
     for name in ("no_proxy", "NO_PROXY"):
         marks += _exceptions(name, env.get(name, ""))
     marks += _names(hosts, os.uname().nodename)
-    try:
-        mirrors = host_mirrors()
-    except ToolError:
-        # No mirror, so no password of one.
-        return tuple(dict.fromkeys(marks))
-    for uri in (mirrors.main, mirrors.security):
-        marks += _login(uri, "the login of a mirror")
+    for distribution in DISTRIBUTIONS:
+        # Where there is no mirror, there is no password of one.
+        with suppress(ToolError):
+            mirrors = host_mirrors(distribution)
+            for uri in (mirrors.main, mirrors.security):
+                marks += _login(uri, "the login of a mirror")
     return tuple(dict.fromkeys(marks))
 
 

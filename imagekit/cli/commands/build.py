@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_recipes, add_registry_options, registry_of
+from imagekit.cli.options import (
+    add_mirrors,
+    add_recipes,
+    add_registry_options,
+    mirrors_of,
+    registry_of,
+)
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.recipe.recipe import Recipe
 
@@ -40,6 +46,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         "--no-cache", action="store_true", help="make every layer anew, whatever was made before"
     )
     add_recipes(group)
+    add_mirrors(group)
     group.add_argument(
         "--isolation",
         choices=("auto", "oci", "chroot"),
@@ -61,6 +68,7 @@ def build_options(
         isolation=arguments.isolation,
         registry=registry,
         recipes=recipes,
+        mirrors=mirrors_of(arguments),
     )
 
 

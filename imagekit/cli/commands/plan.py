@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_recipes
+from imagekit.cli.options import add_mirrors, add_recipes, mirrors_of
 from imagekit.recipe.recipe import ImageBase, Recipe
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe's folder or file")
     add_recipes(parser)
+    add_mirrors(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -28,7 +29,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.recipe import Recipes
 
     recipes = Recipes(arguments.recipes)
-    planned = plan(recipes.load(arguments.recipe), recipes)
+    recipe = recipes.load(arguments.recipe)
+    planned = plan(recipe, recipes, mirrors=mirrors_of(arguments))
     text = "\n".join(_text(entry) for entry in planned)
     console.result(text, {"schema": 1, "plans": [_document(entry) for entry in planned]})
     return 0

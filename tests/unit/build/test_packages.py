@@ -4,15 +4,37 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from imagekit.build import apt_sources
 from imagekit.build.image import Material
 from imagekit.build.job import CommandResult
-from imagekit.build.packages import count_packages, install, lists_of
-from imagekit.errors import BuildError
-from imagekit.recipe.recipe import Packages
-from tests.support.folder_container import PLACE, FakeWorkshop, debian, ends
+from imagekit.build.packages import count_packages, install
+from imagekit.build.plan import make_plan
+from imagekit.errors import BuildError, ToolError
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import Platform
+from imagekit.recipe.recipe import AptSource, BootstrapBase, Packages
+from tests.support.folder_container import PLACE, FakeWorkshop, debian, ends, small_recipe
 
 APT = Packages(manager="apt", install=("gcc", "make=4.3"), place=PLACE)
+MIRRORS = "sources/mirrors.list"
+SOURCE = AptSource(
+    uri="https://p.site/a_b",
+    suite="stable",
+    components=("main", "extra"),
+    signed_by="p.asc",
+    key="a2V5IG9uZQ==",
+    place=PLACE,
+)
+FLAT = AptSource(
+    uri="http://q.site/flat/",
+    suite="/",
+    components=(),
+    signed_by="q.asc",
+    key="a2V5IHR3bw==",
+    place=PLACE,
+)
 PIP = Packages(manager="pip", install=(f"humanize==4.12.3 --hash=sha256:{'a' * 64}",), place=PLACE)
 
 
@@ -36,15 +58,24 @@ def python(**changes: object) -> str:
     return f"{json.dumps(said | changes)}\nWARNING: of something else\n"
 
 
-def _install(packages: Packages, workshop: FakeWorkshop) -> tuple[Material, ...]:
-    return install(packages, workshop, workshop.root, epoch=1, limit=60.0)
+def _install(
+    packages: Packages,
+    workshop: FakeWorkshop,
+    *sources: AptSource,
+    system: BootstrapBase | None = None,
+) -> tuple[Material, ...]:
+    recipe = replace(small_recipe(workshop.folder), apt=sources)
+    platform = Platform(os="linux", architecture="amd64")
+    plan = make_plan(recipe, platform=platform, epoch=1, system=system)
+    return install(packages, workshop, workshop.root, plan=plan)
 
 
 def test_apt_wants_a_debian(workshop: FakeWorkshop) -> None:
     """An empty image has no apt, and that is said before anything runs."""
-    with pytest.raises(BuildError, match="no apt of Debian"):
+    with pytest.raises(BuildError, match="no apt of Debian") as caught:
         _install(APT, workshop)
 
+    assert "dnf install" in caught.value.hint
     assert workshop.calls == []
 
 
@@ -72,8 +103,8 @@ def test_an_image_whose_usr_is_the_hosts_gets_nothing(
     debian(workshop.root)
     outside = tmp_path / "outside"
     outside.mkdir()
-    (workshop.root / "etc/apt").rmdir()
-    (workshop.root / "etc/apt").symlink_to(outside)
+    (workshop.root / "usr/sbin").rmdir()
+    (workshop.root / "usr/sbin").symlink_to(outside)
 
     with pytest.raises(BuildError, match="cannot be written in the image"):
         _install(APT, workshop)
@@ -82,23 +113,25 @@ def test_an_image_whose_usr_is_the_hosts_gets_nothing(
 
 
 def test_apt_installs_with_its_sources_and_leaves_none(workshop: FakeWorkshop) -> None:
-    """While it runs, the sources are there and services are kept from starting."""
+    """They are mounted while it runs, and services are kept from starting."""
     debian(workshop.root)
     seen: list[str] = []
 
     def runs(command: str, root: Path) -> CommandResult:
-        seen.append((root / "etc/apt/sources.list.d/imagekit.list").read_text())
         seen.append((root / "usr/sbin/policy-rc.d").read_text())
         return ends(0)(command, root)
 
     workshop.runs = runs
     materials = _install(APT, workshop)
 
-    assert "bookworm main" in seen[0]
-    assert "exit 101" in seen[1]
+    assert b"debian bookworm main" in workshop.files["sources/mirrors.list"]
+    assert workshop.mounts == ["/run/imagekit"]
+    assert "Dir::Etc::sourceparts=/run/imagekit/sources " in workshop.calls[0]
+    assert "Dir::Etc::sourcelist=/dev/null " in workshop.calls[0]
+    assert "exit 101" in seen[0]
     assert "-- gcc make=4.3" in workshop.calls[0]
     assert [m.uri for m in materials] == ["pkg:generic/debian/bookworm"]
-    assert not list((workshop.root / "etc/apt/sources.list.d").iterdir())
+    assert not list((workshop.root / "etc/apt").iterdir())
     assert not (workshop.root / "usr/sbin/policy-rc.d").exists()
 
 
@@ -112,16 +145,117 @@ def test_the_images_own_service_policy_stays(workshop: FakeWorkshop) -> None:
     assert "mine" in (workshop.root / "usr/sbin/policy-rc.d").read_text()
 
 
-def test_a_failing_apt_is_told_and_leaves_no_sources(workshop: FakeWorkshop) -> None:
-    """The last lines come along; the sources are gone all the same."""
+@pytest.mark.parametrize(
+    ("status", "said"), [(100, "apt-get install ended"), (99, "apt-get update ended")]
+)
+def test_a_failing_apt_is_told(workshop: FakeWorkshop, status: int, said: str) -> None:
+    """The last lines come along; what keeps services from starting is gone all the same."""
     debian(workshop.root)
-    workshop.runs = ends(100, "E: Unable")
+    workshop.runs = ends(status, "E: Unable")
 
-    with pytest.raises(BuildError, match="apt-get ended with 100") as caught:
+    with pytest.raises(BuildError, match=said) as caught:
         _install(APT, workshop)
 
     assert caught.value.output == "E: Unable"
-    assert not list((workshop.root / "etc/apt/sources.list.d").iterdir())
+    assert not (workshop.root / "usr/sbin/policy-rc.d").exists()
+
+
+@pytest.mark.parametrize(
+    ("keyrings", "used"),
+    [
+        (["debian-archive-keyring.gpg"], "debian-archive-keyring.gpg"),
+        (["debian-archive-keyring.pgp"], "debian-archive-keyring.pgp"),
+        ([], "debian-archive-keyring.gpg"),
+    ],
+)
+def test_the_images_own_keys_are_used(
+    workshop: FakeWorkshop, keyrings: list[str], used: str
+) -> None:
+    """From Debian 13 on the file has another name, and the old one is a link to it."""
+    debian(workshop.root)
+    folder = workshop.root / "usr/share/keyrings"
+    folder.mkdir(parents=True)
+    for name in keyrings:
+        (folder / name).touch()
+    if keyrings == ["debian-archive-keyring.pgp"]:
+        (folder / "debian-archive-keyring.gpg").symlink_to("debian-archive-keyring.pgp")
+
+    _install(APT, workshop)
+
+    assert f"signed-by=/usr/share/keyrings/{used}]".encode() in workshop.files[MIRRORS]
+
+
+def test_an_ubuntu_gets_ubuntus_mirror(workshop: FakeWorkshop) -> None:
+    """By what os-release(5) says."""
+    debian(workshop.root)
+    (workshop.root / "usr/lib/os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
+
+    _install(APT, workshop)
+
+    assert b"http://mirror.example/ubuntu noble main" in workshop.files[MIRRORS]
+    assert b"ubuntu-archive-keyring.gpg" in workshop.files[MIRRORS]
+
+
+def test_the_suite_is_that_of_the_bootstrap(workshop: FakeWorkshop) -> None:
+    """Testing and unstable have the same os-release, and other packages."""
+    debian(workshop.root)
+    sid = BootstrapBase(distribution="debian", suite="sid", place=PLACE)
+
+    _install(APT, workshop, system=sid)
+
+    assert b"debian sid main" in workshop.files[MIRRORS]
+
+
+def test_repositories_of_others_are_there_while_apt_runs(workshop: FakeWorkshop) -> None:
+    """Each with its own key and no other; what it was becomes a material, by its address."""
+    debian(workshop.root)
+    lists = workshop.root / "var/lib/apt/lists"
+    (lists / "p.site_a%5fb_dists_stable_InRelease").write_text("signed too")
+    (lists / "q.site_flat_Release").write_text("signed beside it")
+
+    materials = _install(APT, workshop, SOURCE, FLAT)
+
+    assert workshop.files["sources/1.sources"].decode().splitlines() == [
+        "Types: deb",
+        "URIs: https://p.site/a_b",
+        "Suites: stable",
+        "Components: main extra",
+        "Signed-By: /run/imagekit/keys/1.gpg",
+    ]
+    assert workshop.files["sources/2.sources"].decode().splitlines() == [
+        "Types: deb",
+        "URIs: http://q.site/flat/",
+        "Suites: /",
+        "Signed-By: /run/imagekit/keys/2.gpg",
+    ]
+    assert workshop.files["keys/1.gpg"] == b"key one"
+    assert workshop.files["keys/2.gpg"] == b"key two"
+    assert [(m.uri, m.digest) for m in materials] == [
+        ("pkg:generic/debian/bookworm", Digest.of(b"signed")),
+        ("https://p.site/a_b/dists/stable/InRelease", Digest.of(b"signed too")),
+        ("http://q.site/flat/Release", Digest.of(b"signed beside it")),
+    ]
+
+
+def test_a_repository_without_a_signed_state_is_refused(workshop: FakeWorkshop) -> None:
+    """What apt does not keep cannot be named in the provenance."""
+    debian(workshop.root)
+
+    with pytest.raises(BuildError, match=r"no signed Release file of https://p\.site/a_b stable"):
+        _install(APT, workshop, SOURCE)
+
+
+def test_a_mirror_is_not_needed_beside_repositories_of_the_recipe(workshop: FakeWorkshop) -> None:
+    """Where an image is of a distribution that this host has no mirror of."""
+    debian(workshop.root)
+    workshop.no_mirror = True
+    with pytest.raises(ToolError, match="no mirror"):
+        _install(APT, workshop)
+    (workshop.root / "var/lib/apt/lists/q.site_flat_InRelease").touch()
+
+    _install(APT, workshop, FLAT)
+
+    assert workshop.files[MIRRORS] == b""
 
 
 @pytest.mark.parametrize(
@@ -192,4 +326,6 @@ def test_lists_are_signed_release_files_only(workshop: FakeWorkshop) -> None:
     (lists / "link_dists_x_InRelease").symlink_to("/etc/passwd")
     (lists / "folder_dists_x_InRelease").mkdir()
 
-    assert [m.uri for m in lists_of(workshop.root)] == ["pkg:generic/debian/bookworm"]
+    found = apt_sources.materials(workshop.root, "debian")
+
+    assert [m.uri for m in found] == ["pkg:generic/debian/bookworm"]

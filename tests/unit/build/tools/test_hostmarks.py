@@ -9,13 +9,13 @@ import pytest
 from imagekit.build.marks import Mark
 from imagekit.build.tools import hostmarks
 from imagekit.build.tools.hostmarks import host_marks
-from imagekit.build.tools.mmdebstrap import Mirrors
+from imagekit.build.tools.mirrors import Mirrors
 from imagekit.errors import ToolError
 
 
 @pytest.fixture(autouse=True)
 def _no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> Mirrors:
+    def missing(distribution: str) -> Mirrors:
         raise ToolError("no mirror")
 
     monkeypatch.setattr(hostmarks, "host_mirrors", missing)
@@ -73,12 +73,17 @@ def test_the_exceptions_of_a_proxy(value: str, marked: bool) -> None:  # noqa: F
 def test_the_login_of_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     """The address of a mirror stands in the documents of packages too, a login does not."""
     mirrors = Mirrors("http://site:s3cret@a.site/debian", "http://b.site/debian-security")
-    monkeypatch.setattr(hostmarks, "host_mirrors", lambda: mirrors)
+    other = Mirrors("http://own:hidden@c.site/ubuntu", "")
+    known = {"debian": mirrors, "ubuntu": other}
+    monkeypatch.setattr(hostmarks, "host_mirrors", lambda name: known[name])
 
     assert [mark.text for mark in _marks({})] == [
         b"site:s3cret@",
         b"c2l0ZTpzM2NyZXQ=",
         b"s3cret",
+        b"own:hidden@",
+        b"b3duOmhpZGRlbg==",
+        b"hidden",
     ]
 
 
@@ -86,10 +91,10 @@ def test_the_real_configuration_can_be_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Through apt's own files."""
-    from imagekit.build.tools.mmdebstrap import host_mirrors
+    from imagekit.build.tools.mirrors import host_mirrors
 
     (tmp_path / "sources.list").write_text("deb http://a:longer@m.site/debian bookworm main\n")
-    monkeypatch.setattr(hostmarks, "host_mirrors", lambda: host_mirrors(tmp_path))
+    monkeypatch.setattr(hostmarks, "host_mirrors", lambda name: host_mirrors(name, tmp_path))
 
     assert _marks({})[0].text == b"a:longer@"
 

@@ -1,29 +1,29 @@
 """mmdebstrap sees no more of this host than it needs."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+from msgspec.structs import replace
 
-from imagekit.build.tools import mmdebstrap as module
+from imagekit.build.tools import mirrors
+from imagekit.build.tools.mirrors import Mirrors
 from imagekit.build.tools.mmdebstrap import bootstrap
 from imagekit.errors import ToolError, ToolNotFoundError
 from imagekit.process import Runner
+from imagekit.recipe.recipe import BootstrapBase
+from tests.support.folder_container import PLACE
 
-MIRROR = "deb http://mirror.site/debian bookworm main\n"
+BASE = BootstrapBase(distribution="debian", suite="bookworm", place=PLACE)
+MIRRORS = Mirrors("http://me:s3cret@mirror.site/debian", "http://mirror.site/debian-security")
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A host with a mirror, and an mmdebstrap that writes down what it sees."""
-    (tmp_path / "apt").mkdir()
-    (tmp_path / "apt/sources.list").write_text(MIRROR)
-    mirrors = module.host_mirrors
-    monkeypatch.setattr(module, "host_mirrors", lambda: mirrors(tmp_path / "apt"))
+    """A host with a keyring, and an mmdebstrap that writes down what it sees."""
     (tmp_path / "keyring").touch()
-    monkeypatch.setattr(module, "KEYRING", tmp_path / "keyring")
+    known = replace(mirrors.DISTRIBUTIONS["debian"], keyring=tmp_path / "keyring")
+    monkeypatch.setitem(mirrors.DISTRIBUTIONS, "debian", known)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/mmdebstrap"
     program.write_text("#!/bin/sh\nset -e\nenv > /image/seen\nhostname > /image/hostname\n")
@@ -44,7 +44,7 @@ def _run(host: Path, path: str) -> dict[str, str]:
         "NO_PROXY": "site",
     }
     (host / "root").mkdir()
-    bootstrap(Runner(env=env), "bookworm", host / "root", epoch=7, work=host)
+    bootstrap(Runner(env=env), BASE, MIRRORS, root=host / "root", epoch=7, work=host)
     lines = (host / "root/seen").read_text().splitlines()
     return dict(
         line.split("=", 1) for line in lines if not line.startswith(("PWD=", "_=", "SHLVL="))
@@ -72,59 +72,33 @@ def test_scripts_of_packages_see_neither_user_nor_host(host: Path) -> None:
     assert (host / "root/hostname").read_text() == "localhost\n"
 
 
+def test_a_missing_keyring_is_named(host: Path) -> None:
+    """Before anything is started: nothing that comes could be checked."""
+    (host / "keyring").unlink()
+
+    with pytest.raises(ToolNotFoundError, match="Debian's keyring is not installed") as caught:
+        _run(host, f"{host}/bin")
+
+    assert "debian-archive-keyring" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
+def test_a_failing_bootstrap_names_the_mirror(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its login, as the message may be shown to others."""
+    (host / "bin/mmdebstrap").write_text("#!/bin/sh\nexit 25\n")
+    path = f"{host}/bin:/usr/bin:/bin"
+    monkeypatch.setenv("PATH", path)
+
+    with pytest.raises(ToolError, match="the bootstrap of debian bookworm failed") as caught:
+        _run(host, path)
+
+    assert "does http://mirror.site/debian answer" in caught.value.hint
+    assert "s3cret" not in caught.value.hint
+
+
 def test_a_missing_mmdebstrap_is_named(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not what starts it."""
     monkeypatch.setenv("PATH", str(host))
 
     with pytest.raises(ToolNotFoundError, match="mmdebstrap is not installed"):
         _run(host, str(host))
-
-
-UBUNTU = """\
-Types: deb
-URIs: http://archive.site/ubuntu/
-Suites: noble noble-updates noble-backports
-Components: main universe restricted multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
-
-Types: deb
-URIs: http://security.site/ubuntu/
-Suites: noble-security
-Components: main universe restricted multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
-"""
-
-
-@pytest.mark.parametrize("security", ["", "https://mirror.site/debian-security"])
-def test_the_workflow_names_debian_to_a_runner_of_ubuntu(
-    tmp_path: Path, project: Path, security: str
-) -> None:
-    """Ubuntu's own sources are no mirror of Debian, and what the workflow writes is one."""
-    parts = tmp_path / "etc/apt/sources.list.d"
-    parts.mkdir(parents=True)
-    (parts / "ubuntu.sources").write_text(UBUNTU)
-    with pytest.raises(ToolError, match="no mirror of Debian") as caught:
-        module.host_mirrors(parts.parent)
-    assert "sources.list.d/debian.list" in caught.value.hint
-    sudo = tmp_path / "sudo"
-    sudo.write_text(f'#!/bin/sh\nexec "$1" "{tmp_path}$2"\n')
-    sudo.chmod(0o755)
-
-    workflow = yaml.safe_load((project / ".github/workflows/publish.yml").read_text())
-    (script,) = (
-        step["run"]
-        for step in workflow["jobs"]["publish"]["steps"]
-        if step.get("name") == "Debian's sources"
-    )
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin",
-            "MIRROR": "https://mirror.site/debian",
-            "SECURITY": security,
-        },
-        check=True,
-    )
-
-    found = module.host_mirrors(parts.parent)
-    assert (found.main, found.security) == ("https://mirror.site/debian", security)
