@@ -3,6 +3,7 @@
 import sys
 
 COMMANDS = {
+    "new": "write a new recipe that builds, with a test",
     "lint": "check recipes and show every fault with its place",
     "plan": "show what building a recipe would do; nothing is done",
     "build": "build a recipe into the local image store",

@@ -100,7 +100,7 @@ class Recipes(Struct):
         """
         folder = recipe.folder.resolve()
         if folder not in self._roots:
-            self._roots[folder] = self.root.resolve() if self.root else _declared(folder)
+            self._roots[folder] = self.root.resolve() if self.root else declared(folder)
         return self._roots[folder]
 
     def _add(self, recipe: Recipe, done: dict[Path, Recipe], chain: tuple[Recipe, ...]) -> None:
@@ -169,7 +169,12 @@ def with_bases(recipe: Recipe) -> tuple[Recipe, ...]:
     return Recipes().with_bases(recipe)
 
 
-def _declared(folder: Path) -> Path:
+def declared(folder: Path) -> Path:
+    """Return the nearest folder, from this one upwards, that says that it holds recipes.
+
+    Raises:
+        RecipeError: there is none.
+    """
     owner = folder.stat().st_uid
     for ancestor in (folder, *folder.parents):
         if ancestor.stat().st_uid == owner and any(_marks(ancestor / name) for name in MARKERS):
