@@ -1,6 +1,6 @@
 """imagekit: recipes to self-contained OCI images, verified before any runtime pulls them.
 
-The pipeline, as a program calls it:
+The pipeline, as a program calls it::
 
     recipe = load_recipe("recipes/hello-mpi")                 read, every fault at its place
     image = build_recipe(recipe)                              built and tested, in a local layout

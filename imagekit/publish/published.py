@@ -15,7 +15,7 @@ class PublishedImage(Struct, frozen=True, kw_only=True):
 
     reference: PinnedReference
     location: Location
-    """Where it is: ``LocatedReference(location, reference)`` can be verified."""
+    """Where it is, so that ``LocatedReference(location, reference)`` can be verified."""
     name: str
     version: str
     tags: tuple[str, ...]

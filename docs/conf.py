@@ -1,0 +1,53 @@
+"""How Sphinx makes a site of these pages: ``tox -e docs``, where every warning is an error.
+
+The pages are read on GitHub too, so they link each other as files. What only the site has is made
+while it is built: the commands from their parsers, the library from its docstrings.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from imagekit.cli.execute import _command_parser, _module
+from imagekit.cli.help import COMMANDS
+
+# Help is printed for no terminal.
+os.environ["COLUMNS"] = "88"
+
+project = "imagekit"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = project
+myst_heading_anchors = 4
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+
+
+class Commands(SphinxDirective):
+    """The help of every command and of its verbs, each in a section of its own."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        return [self._section(parser) for name in COMMANDS for parser in _parsers(name)]
+
+    def _section(self, parser: argparse.ArgumentParser) -> nodes.Node:
+        section = nodes.section(names=[parser.prog])
+        section += nodes.title(text=parser.prog)
+        section += nodes.literal_block(text=parser.format_help(), language="text")
+        self.state.document.note_implicit_target(section, section)
+        return section
+
+
+def _parsers(name: str) -> Iterator[argparse.ArgumentParser]:
+    command = _command_parser(name, _module(name))
+    yield command
+    yield from command._verbs().values()  # noqa: SLF001 - argparse has no public way to them
+
+
+def setup(app: Sphinx) -> None:
+    """Add the directive, which docs/commands.md uses."""
+    app.add_directive("commands", Commands)
