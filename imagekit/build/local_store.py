@@ -47,7 +47,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class LocalImage(Struct, frozen=True, kw_only=True):
+class ListedImage(Struct, frozen=True, kw_only=True):
     """An image of the local store."""
 
     name: str
@@ -143,7 +143,7 @@ def record_published(folders: Folders, digest: Digest, place: str) -> None:
         change_index(open_store(folders), lambda listed: tuple(note(entry) for entry in listed))
 
 
-def local_images(folders: Folders) -> tuple[LocalImage, ...]:
+def local_images(folders: Folders) -> tuple[ListedImage, ...]:
     """Return the named images of the local store, by name and then the newest first.
 
     Raises:
@@ -169,7 +169,7 @@ def is_named(entry: Descriptor) -> bool:
     return named and entry.media_type == MANIFEST and BUILT in entry.annotations
 
 
-def image_of_recipe(folders: Folders, recipe: Recipe, *, recipes: Digest) -> LocalImage:
+def image_of_recipe(folders: Folders, recipe: Recipe, *, recipes: Digest) -> ListedImage:
     """Return the image that was built of a recipe as it is now.
 
     Args:
@@ -218,9 +218,9 @@ def blobs_of(store: LayoutStore, manifest: Descriptor) -> tuple[Descriptor, ...]
     return (manifest, parsed.config, *parsed.layers)
 
 
-def _image(store: LayoutStore, entry: Descriptor) -> LocalImage:
+def _image(store: LayoutStore, entry: Descriptor) -> ListedImage:
     name, _, version = entry.annotations[REF_NAME].rpartition(":")
-    return LocalImage(
+    return ListedImage(
         name=name,
         version=version,
         manifest=replace(entry, annotations={}),

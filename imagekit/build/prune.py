@@ -25,7 +25,7 @@ from msgspec import Struct, field
 
 from imagekit.build.build import CACHE_SECONDS
 from imagekit.build.job import StoragePrune
-from imagekit.build.local_store import LocalImage, is_named, local_images, open_store, store_lock
+from imagekit.build.local_store import ListedImage, is_named, local_images, open_store, store_lock
 from imagekit.build.logs import find_logs, logs_folder
 from imagekit.build.own_files import NotOwnFolderError, OwnFile, OwnFolder, own_folder
 from imagekit.build.tools.layer_cache import LayerCache
@@ -204,12 +204,12 @@ class _Work:
                 lambda listed: tuple(e for e in listed if not _goes(store, e, self.names)),
             )
 
-    def _doomed(self, images: Sequence[LocalImage]) -> list[LocalImage]:
+    def _doomed(self, images: Sequence[ListedImage]) -> list[ListedImage]:
         options = self._options
         if options.keep is None and options.older_than is None:
             return []
         keep = 1 if options.keep is None else options.keep
-        gone: list[LocalImage] = []
+        gone: list[ListedImage] = []
         # They are sorted by name, and of each name the newest is first.
         for _, group in groupby(images, key=lambda image: image.name):
             gone += [image for image in list(group)[keep:] if self._is_old(image.built)]

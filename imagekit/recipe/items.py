@@ -165,7 +165,7 @@ def _packages(mapping: Values) -> Packages:
 def _of_file(name: str, mapping: Values) -> tuple[str, ...]:
     """Return what a requirements file pins; nothing where the recipe's folder is not known."""
     # Its library costs more to import than a recipe without such a file to read.
-    from imagekit.recipe.requirements import read_requirements
+    from imagekit.recipe.requirements_file import read_requirements
 
     report, span = mapping.report, mapping.value("requirements")
     return read_requirements(name, report, span) if report.folder is not None else ()

@@ -10,8 +10,8 @@ from imagekit.errors import InputError
 from imagekit.inputs import read_regular
 from imagekit.needs.compatibility import ANNOTATIONS
 from imagekit.oci.reference import Repository, TaggedReference
-from imagekit.recipe.inside import path_inside
 from imagekit.recipe.openpgp import MAX_KEY, parse_public_keys
+from imagekit.recipe.path_inside import path_inside
 from imagekit.recipe.recipe import Tags
 from imagekit.recipe.values import package
 

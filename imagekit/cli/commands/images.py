@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imagekit.cli.console import Console
 
 if TYPE_CHECKING:
-    from imagekit.build.local_store import LocalImage
+    from imagekit.build.local_store import ListedImage
 
 _HEADS = ("NAME", "VERSION", "DIGEST", "SIZE", "BUILT", "PUBLISHED")
 _DIGITS = 12
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _row(image: "LocalImage", *, terminal: bool) -> tuple[str, ...]:
+def _row(image: "ListedImage", *, terminal: bool) -> tuple[str, ...]:
     from imagekit.cli.table import size_text, time_text
 
     digest, built = str(image.digest), time_text(image.built)
@@ -58,7 +58,7 @@ def _row(image: "LocalImage", *, terminal: bool) -> tuple[str, ...]:
     return (image.name, image.version, digest, size, built, ", ".join(image.published))
 
 
-def _document(image: "LocalImage") -> dict[str, object]:
+def _document(image: "ListedImage") -> dict[str, object]:
     from imagekit.cli.table import time_text
 
     return {

@@ -15,7 +15,7 @@ from imagekit.cli.console import Console
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    from imagekit.recipe.new import TEMPLATES
+    from imagekit.recipe.new_recipe import TEMPLATES
 
     parser.add_argument("name", metavar="NAME", help="the recipe's name: hello, or apps/solver")
     parser.add_argument(
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write the recipe and print its folder."""
-    from imagekit.recipe.new import new_recipe, write
+    from imagekit.recipe.new_recipe import new_recipe, write
 
     folder = arguments.to or Path(arguments.name)
     files = new_recipe(arguments.name, arguments.template, folder)

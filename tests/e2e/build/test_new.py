@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.recipe.new import TEMPLATES
+from imagekit.recipe.new_recipe import TEMPLATES
 from tests.support.command import imagekit
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

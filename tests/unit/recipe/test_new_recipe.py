@@ -9,7 +9,7 @@ import pytest
 from imagekit.cli.main import main
 from imagekit.recipe import Recipes
 from imagekit.recipe.lint import lint
-from imagekit.recipe.new import TEMPLATES
+from imagekit.recipe.new_recipe import TEMPLATES
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imagekit.errors import Diagnostic, RecipeError
 from imagekit.recipe import load
 from imagekit.recipe.parse import judge
-from imagekit.recipe.requirements import MAX_BYTES, MAX_FILES, MAX_HASHES, MAX_PINS
+from imagekit.recipe.requirements_file import MAX_BYTES, MAX_FILES, MAX_HASHES, MAX_PINS
 
 A, B, C = (f"--hash=sha256:{letter * 64}" for letter in "abc")
 ENTRY = "packages: [{manager: pip, requirements: requirements.txt}]\n"

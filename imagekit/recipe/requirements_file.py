@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from imagekit.documents.report import Report, SourceSpan, shown
 from imagekit.errors import InputError
 from imagekit.inputs import read_regular
-from imagekit.recipe.inside import path_inside
+from imagekit.recipe.path_inside import path_inside
 from imagekit.recipe.values import package, recipe_path
 
 MAX_BYTES = 4 << 20
