@@ -15,6 +15,7 @@ import os
 import select
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -23,13 +24,20 @@ _WAIT = 60.0
 _PIECE = 1 << 20
 
 
-def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
+def read_regular(
+    path: Path,
+    *,
+    limit: int,
+    follow: bool = True,
+    check: Callable[[Path, os.stat_result], None] | None = None,
+) -> bytes:
     """Return the bytes of a regular file.
 
     Args:
         path: the file.
         limit: the most bytes that it may have.
         follow: whether a link is followed.
+        check: refuses the file that was opened, by its owner or mode.
 
     Raises:
         OSError: it cannot be read, is no regular file (EINVAL), too large (EFBIG), or a link that
@@ -37,8 +45,11 @@ def read_regular(path: Path, *, limit: int, follow: bool = True) -> bytes:
     """
     handle = os.open(path, _FLAGS if follow else _FLAGS | os.O_NOFOLLOW)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+        if check is not None:
+            check(path, status)
         return _whole(handle, path, limit)
     finally:
         os.close(handle)

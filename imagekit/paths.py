@@ -84,3 +84,20 @@ def expanded(text: str, env: Mapping[str, str]) -> Path:
     """
     rest = text.removeprefix("~/")
     return Path(text) if rest == text else home_of(env) / rest
+
+
+def xdg_folder(variable: str, default: str, env: Mapping[str, str]) -> Path:
+    """Return imagekit's folder below one of the XDG Base Directory Specification.
+
+    Args:
+        variable: such as XDG_STATE_HOME.
+        default: below the user's home, where the variable does not say.
+        env: for the variable, and HOME.
+
+    Raises:
+        ToolError: the user's home is not known, and the folder depends on it.
+    """
+    given = env.get(variable, "")
+    # The specification: a relative path is invalid and ignored.
+    base = Path(given) if given.startswith("/") else home_of(env) / default
+    return base / "imagekit"

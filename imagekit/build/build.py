@@ -34,11 +34,11 @@ from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor
+from imagekit.owners import trusted_owners
 from imagekit.paths import expanded
 from imagekit.process import Runner
 from imagekit.progress import Progress, silent
 from imagekit.recipe.git import MAX_TIME, commit_time
-from imagekit.recipe.owner import trusted_owners
 from imagekit.recipe.recipe import BootstrapBase, ImageBase, Recipe, RecipeBase, Secret
 from imagekit.recipe.tree import Recipes
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "inspect": "show what an image is, who signed it and what it is made of",
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
+    "config": "show the settings that hold, and which variable or file says them",
     "schema": "print the JSON Schema of recipes, policies and their like",
     "node": "compare this node with what an image needs of it",
     "trust": "send this host's engines to the gate, and undo that",

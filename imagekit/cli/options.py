@@ -3,9 +3,11 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagekit.errors import InputError, UsageError
+from imagekit.settings.keys import BY_NAME, KEYS
+from imagekit.settings.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,13 +15,73 @@ if TYPE_CHECKING:
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
+    from imagekit.recipe import Recipes
     from imagekit.signatures.ports import Signer
     from imagekit.verify.ports import RollbackStore
 
-REALMS = "IMAGEKIT_REALMS"
-"""Variable that names token servers as ``--realm`` does, by commas."""
-POLICY_KEY = "IMAGEKIT_POLICY_KEY"
-"""Variable that names the public keys which must have signed policies."""
+_DESTS = {"as": "alias", "stage-to": "to", "realms": "realm"}
+"""Where an option's value is, if it is not called as the setting is."""
+
+
+def configured(arguments: argparse.Namespace, name: str) -> Any:
+    """Return what the option says, else the variable, else the nearest file that has it; or None.
+
+    Of settings that exclude each other the first of these that says any of them says all of them.
+
+    Args:
+        arguments: of the command line.
+        name: of a setting, ``imagekit.settings.keys``.
+
+    Raises:
+        InputError: the variable or the file that says it cannot be accepted.
+    """
+    group = BY_NAME[name].group
+    names = [key.name for key in KEYS if key.name == name or (group and key.group == group)]
+    if any(_given(arguments, other) for other in names):
+        return _given(arguments, name)
+    found = _settings(arguments).find(name)
+    return None if found is None else found.value
+
+
+def needed(arguments: argparse.Namespace, name: str, *, metavar: str, hint: str = "") -> Any:
+    """Return a setting that the command cannot do without.
+
+    Raises:
+        UsageError: neither an option nor a variable nor a file says it.
+        InputError: the variable or the file that says it cannot be accepted.
+    """
+    value = configured(arguments, name)
+    if value is None:
+        raise UsageError(missing(name), hint=hint + said_by(name, metavar=metavar))
+    return value
+
+
+def missing(name: str) -> str:
+    """Return the message for a setting that nothing says."""
+    return f"nothing names {BY_NAME[name].text}"
+
+
+def said_by(name: str, *, metavar: str) -> str:
+    """Return the three ways to say a setting: option, variable, file."""
+    option = "--to" if name == "stage-to" else f"--{name}"
+    return (
+        f'{option} {metavar}, or {BY_NAME[name].variable}, or `{name} = "{metavar}"` in '
+        "imagekit.toml (where: imagekit config files)"
+    )
+
+
+def _given(arguments: argparse.Namespace, name: str) -> Any:
+    """Return what the command line says of a setting; None where it says nothing."""
+    value = vars(arguments).get(_DESTS.get(name, name.replace("-", "_")))
+    return None if value in (None, False, "", []) else value
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """Return the settings of this command, whose files are read once."""
+    if "settings" not in arguments:
+        arguments.settings = Settings.here()
+    found: Settings = arguments.settings
+    return found
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +104,7 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="HOST",
         help="a token server that may see registry logins, besides a registry's own host and those "
-        f"below it; may be repeated (and: {REALMS}, by commas)",
+        "below it; may be repeated (and: {REALMS}, by commas)",
     )
 
 
@@ -55,29 +117,33 @@ def registry_of(
         arguments: of the command line.
         plain_hosts: the registries that ``--plain-http`` is for, where it is not for all.
     """
+    from imagekit.oci.hostname import realm_host
     from imagekit.oci.registry.options import RegistryOptions
 
+    # Hosts that a file names are meant one by one, besides those that the option is for.
+    named = frozenset(_found(arguments, "plain-http") or ())
+    if not arguments.plain_http:
+        plain_hosts = named or None
+    elif plain_hosts is not None:
+        plain_hosts |= named
     return RegistryOptions(
-        plain_http=arguments.plain_http,
+        plain_http=arguments.plain_http or bool(named),
         plain_hosts=plain_hosts,
-        ca_file=arguments.ca_file,
-        realms=_realms(arguments),
+        ca_file=configured(arguments, "ca-file"),
+        realms=(*map(realm_host, arguments.realm), *(_found(arguments, "realms") or ())),
     )
 
 
-def _realms(arguments: argparse.Namespace) -> tuple[str, ...]:
-    from imagekit.oci.hostname import realm_host
+def _found(arguments: argparse.Namespace, name: str) -> Any:
+    """Return a setting that is added to what an option says."""
+    found = _settings(arguments).find(name)
+    return None if found is None else found.value
 
-    named = [name.strip() for name in os.environ.get(REALMS, "").split(",")]
-    return tuple(realm_host(name) for name in (*arguments.realm, *named) if name)
 
-
-def add_policy_option(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_policy_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--policy FILE``, which has no default: no policy, no verdict."""
     group = parser.add_argument_group("policy")
-    group.add_argument(
-        "--policy", type=Path, required=required, metavar="FILE", help="the policy to judge by"
-    )
+    group.add_argument("--policy", type=Path, metavar="FILE", help="the policy to judge by")
     add_policy_signers(group)
     group.add_argument(
         "--state",
@@ -97,7 +163,8 @@ def add_policy_signers(group: "argparse._ActionsContainer") -> None:  # has no o
         action="append",
         metavar="PUBLIC",
         help="obey the policy only if this key signed it (imagekit policy sign); may be repeated, "
-        f"then any one of them (default: the files of {POLICY_KEY}, separated by `{os.pathsep}`)",
+        "then any one of them (default: the files of IMAGEKIT_POLICY_KEY, separated by "
+        f"`{os.pathsep}`)",
     )
     who.add_argument(
         "--policy-authority",
@@ -112,7 +179,17 @@ def memory_of(arguments: argparse.Namespace) -> "RollbackStore":
     """Return the record of seen releases that the command line names."""
     from imagekit.verify.rollback import SqliteRollbackStore, default_path
 
-    return SqliteRollbackStore(arguments.state or default_path())
+    return SqliteRollbackStore(configured(arguments, "state") or default_path())
+
+
+def policy_file(arguments: argparse.Namespace) -> Path:
+    """Return the policy's file.
+
+    Raises:
+        UsageError: nothing names one.
+    """
+    file: Path = needed(arguments, "policy", metavar="FILE")
+    return file
 
 
 def policy_of(
@@ -130,22 +207,16 @@ def policy_of(
     """
     from imagekit.verify.policies import open_policy
 
-    if arguments.policy is None:
-        raise UsageError(
-            "the following arguments are required: --policy", hint="without one there is no verdict"
-        )
-
     return open_policy(
-        arguments.policy,
+        policy_file(arguments),
         signers=policy_signers(arguments),
         memory=memory or memory_of(arguments),
     )
 
 
 def names_policy_signers(arguments: argparse.Namespace) -> bool:
-    """Return whether the command line or the environment names signers of policies."""
-    named = arguments.policy_key or arguments.policy_authority
-    return bool(named or os.environ.get(POLICY_KEY))
+    """Return whether the command line, the environment or a file names signers of policies."""
+    return any(configured(arguments, name) for name in ("policy-key", "policy-authority"))
 
 
 def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
@@ -153,18 +224,14 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
 
     Raises:
         PolicyError, SigningKeyError: they cannot be read, which never counts as none.
-        UsageError: the environment variable is set and names no file.
+        InputError: a variable is set and names no file.
     """
-    if arguments.policy_authority is not None:
+    authority = configured(arguments, "policy-authority")
+    if authority is not None:
         from imagekit.policy.signers import load_signers
 
-        return load_signers(arguments.policy_authority)
-    given = arguments.policy_key
-    if given is None:
-        named = os.environ.get(POLICY_KEY, "")
-        given = [Path(name) for name in named.split(os.pathsep) if name]
-        if named and not given:
-            raise UsageError(f"{POLICY_KEY} is set and names no file", hint="unset it, or name one")
+        return load_signers(authority)
+    given = configured(arguments, "policy-key")
     if not given:
         return None
     from imagekit.policy.signers import PolicySigners
@@ -178,7 +245,7 @@ def policy_signers(arguments: argparse.Namespace) -> "PolicySigners | None":
 
 def add_signer_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the signer: a key, or an identity."""
-    add_key_options(parser, required=False)
+    add_key_options(parser)
     group = parser.add_argument_group("keyless")
     group.add_argument(
         "--keyless",
@@ -211,25 +278,30 @@ def signer_of(arguments: argparse.Namespace) -> "Signer":
     from imagekit.cli.password import password_source
     from imagekit.sign.open_signer import KeylessOptions, at_terminal, choose
 
+    key, keyless = arguments.key, arguments.keyless
+    trust_config = arguments.trust_config
+    if not (key or keyless or arguments.identity_token or trust_config):
+        key, keyless = configured(arguments, "key"), bool(configured(arguments, "keyless"))
+    if keyless or arguments.identity_token:
+        trust_config = configured(arguments, "trust-config")
     return choose(
-        key=arguments.key,
-        keyless=arguments.keyless,
+        key=key,
+        keyless=keyless,
         options=KeylessOptions(
             identity_token=arguments.identity_token,
-            trust_config=arguments.trust_config,
+            trust_config=trust_config,
             interactive=at_terminal(),
         ),
-        password=password_source(arguments.password_file),
+        password=password_source(configured(arguments, "password-file")),
     )
 
 
-def add_key_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def add_key_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--key FILE|URI`` and ``--password-file FILE``."""
     group = parser.add_argument_group("key")
     group.add_argument(
         "--key",
         type=Path,
-        required=required,
         metavar="FILE|URI",
         help="private key: cosign's encrypted file or PEM, or hsm:, pkcs11:, awskms:, gcpkms:, "
         "azurekms:, hv: for one on a token or in a cloud (see: imagekit key --help); password and "
@@ -294,3 +366,10 @@ def add_recipes(parser: argparse._ActionsContainer) -> None:
         help="where bases are looked for by name; by default the nearest folder of your own above "
         "the recipe that holds imagekit.toml or .git",
     )
+
+
+def recipes_of(arguments: argparse.Namespace) -> "Recipes":
+    """Return the recipes of one command, in the tree that is named."""
+    from imagekit.recipe import Recipes
+
+    return Recipes(configured(arguments, "recipes"))

@@ -99,7 +99,7 @@ def compose(raw: bytes, report: Report) -> Node:
         The root. After a fault as much as could be read, so that further faults can be found; the
         caller asks the report whether there were any.
     """
-    text = _decode(raw, report)
+    text = decode(raw, report)
     if text is None:
         return Broken(span=SourceSpan())
     composer = _Composer(text, report)
@@ -127,7 +127,13 @@ def resolve(text: str) -> Value:
     return text
 
 
-def _decode(raw: bytes, report: Report) -> str | None:
+def decode(raw: bytes, report: Report) -> str | None:
+    """Return the text of a file that a person wrote; None where it is reported that it is none.
+
+    Args:
+        raw: UTF-8 without a byte order mark.
+        report: takes the faults, and the text for their code frames.
+    """
     if len(raw) > MAX_BYTES:
         report.error(
             SourceSpan(), "too-large", f"the file has {len(raw)} bytes; {MAX_BYTES} are allowed"

@@ -14,8 +14,9 @@ from msgspec import Struct, field
 from imagekit.documents.place import SourcePlace
 from imagekit.documents.report import Report
 from imagekit.errors import RecipeError
+from imagekit.owners import trusted_owners
 from imagekit.recipe.find import below, choose, name_of
-from imagekit.recipe.owner import check_owner, trusted_owners
+from imagekit.recipe.owner import check_owner
 from imagekit.recipe.parse import Composed, compose, judge_composed, recipe_file
 from imagekit.recipe.recipe import Recipe, RecipeBase
 

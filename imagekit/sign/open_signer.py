@@ -120,7 +120,8 @@ def choose(
         raise UsageError(
             "nothing says what to sign with",
             hint="--key FILE signs with a key (imagekit key generate makes one), --key URI with "
-            "one on a token or in a key service, and --keyless with an identity, such as a CI's",
+            "one on a token or in a key service, and --keyless with an identity, such as a CI's; "
+            "IMAGEKIT_KEY, or `key` in imagekit.toml, names a key for every call",
         )
     if key is not None and wants:
         raise UsageError(

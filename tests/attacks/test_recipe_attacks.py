@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from imagekit import owners
 from imagekit.errors import RecipeError
-from imagekit.recipe import Recipes, load, owner
+from imagekit.recipe import Recipes, load
 
 STRANGER = 12345
 
@@ -111,15 +112,15 @@ def test_a_shared_group_may_not_write(tmp_path: Path, monkeypatch: pytest.Monkey
     folder = write(tmp_path / "app", "app")
     (folder / "recipe.yaml").chmod(0o664)
 
-    monkeypatch.setattr(owner, "_is_private", lambda group, user: (group, user) is not None)
+    monkeypatch.setattr(owners, "_is_private", lambda group, user: (group, user) is not None)
     load(folder)
-    monkeypatch.setattr(owner, "_is_private", lambda group, user: (group, user) is None)
+    monkeypatch.setattr(owners, "_is_private", lambda group, user: (group, user) is None)
 
     assert refused(folder) == "recipe/writable-file"
 
 
 def test_a_private_group_has_the_users_name_and_no_members() -> None:
     """A group that all users have is not private, though nobody is listed in it."""
-    assert owner._is_private(0, 0)
-    assert not owner._is_private(4, 0)
-    assert not owner._is_private(STRANGER, STRANGER)
+    assert owners._is_private(0, 0)
+    assert not owners._is_private(4, 0)
+    assert not owners._is_private(STRANGER, STRANGER)

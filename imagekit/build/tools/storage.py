@@ -18,7 +18,7 @@ from imagekit.build.tools import sandbox
 from imagekit.errors import ToolError
 from imagekit.oci.layout import write_whole
 from imagekit.owners import is_own
-from imagekit.paths import SHARED, home_of, is_name, is_plain
+from imagekit.paths import SHARED, is_name, is_plain, xdg_folder
 
 # The capabilities of a step: those over files, users and processes of the image.
 _CAPABILITIES = (
@@ -57,17 +57,10 @@ class Folders(Struct, frozen=True):
         Raises:
             ToolError: the user's home is not known, and a folder depends on it.
         """
-
-        def folder(variable: str, default: str) -> Path:
-            given = env.get(variable, "")
-            # The specification: a relative path is invalid and ignored.
-            base = Path(given) if given.startswith("/") else home_of(env) / default
-            return base / "imagekit"
-
         return cls(
-            folder("XDG_DATA_HOME", ".local/share"),
-            folder("XDG_CACHE_HOME", ".cache"),
-            folder("XDG_STATE_HOME", ".local/state"),
+            xdg_folder("XDG_DATA_HOME", ".local/share", env),
+            xdg_folder("XDG_CACHE_HOME", ".cache", env),
+            xdg_folder("XDG_STATE_HOME", ".local/state", env),
         )
 
     @property

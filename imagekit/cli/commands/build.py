@@ -20,7 +20,9 @@ from imagekit.cli.options import (
     add_mirrors,
     add_recipes,
     add_registry_options,
+    configured,
     mirrors_of,
+    recipes_of,
     registry_of,
 )
 from imagekit.oci.registry.options import RegistryOptions
@@ -50,7 +52,6 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--isolation",
         choices=("auto", "oci", "chroot"),
-        default="auto",
         help="how steps are contained: by an OCI runtime, or by chroot, which contains less "
         "(default: auto, the best that works on this host)",
     )
@@ -65,7 +66,7 @@ def build_options(
     return BuildOptions(
         test=not arguments.no_test,
         use_cache=not arguments.no_cache,
-        isolation=arguments.isolation,
+        isolation=configured(arguments, "isolation") or "auto",
         registry=registry,
         recipes=recipes,
         mirrors=mirrors_of(arguments),
@@ -75,11 +76,10 @@ def build_options(
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build and print the reference."""
     from imagekit.check.check import build_tested
-    from imagekit.recipe import Recipes
     from imagekit.sbom.complete_needs import check_needs
 
     began = time.monotonic()
-    recipes = Recipes(arguments.recipes)
+    recipes = recipes_of(arguments)
     recipe = recipes.load(arguments.recipe)
     console.note(f"  {recipe.name} {recipe.version}")
     bases = bases_of(recipe, recipes)

@@ -21,6 +21,7 @@ from imagekit.cli.options import (
     add_policy_option,
     add_registry_options,
     memory_of,
+    policy_file,
     policy_of,
     registry_of,
 )
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         file,
         judge=judge,
         reader=source,
-        policy=enclose(arguments.policy, policy),
+        policy=enclose(policy_file(arguments), policy),
         options=ExportOptions(platforms=tuple(arguments.platform), dry_run=arguments.dry_run),
         progress=console.progress,
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_policy_signers, policy_signers
+from imagekit.cli.options import add_policy_signers, configured, policy_file, policy_signers
 from imagekit.errors import ToolNotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the words of the command."""
-    parser.add_argument(
-        "--policy", type=Path, required=True, metavar="FILE", help="the policy to judge by"
-    )
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="the policy to judge by")
     add_policy_signers(parser)
     parser.add_argument(
         "--upstream",
@@ -103,7 +101,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ) from error
     logging.basicConfig(level=logging.INFO, format="imagekit gate: %(message)s", stream=console.err)
     setting = Setting(
-        policy=arguments.policy,
+        policy=policy_file(arguments),
         signers=policy_signers(arguments),
         config=_config(arguments),
         state=arguments.state or _folder("STATE_DIRECTORY", "XDG_STATE_HOME", "~/.local/state"),
@@ -122,7 +120,7 @@ def _config(arguments: argparse.Namespace) -> "Config":
     config = load_config(arguments.config) if arguments.config else Config()
     if arguments.upstream:
         options = RegistryOptions(
-            ca_file=arguments.ca_file, connect_seconds=5, read_seconds=15, attempts=2
+            ca_file=configured(arguments, "ca-file"), connect_seconds=5, read_seconds=15, attempts=2
         )
         upstreams = tuple(Upstream.parse(text, options) for text in arguments.upstream)
         config = replace(config, upstreams=upstreams)

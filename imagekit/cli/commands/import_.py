@@ -25,10 +25,13 @@ from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_policy_option,
     add_registry_options,
+    configured,
     memory_of,
+    missing,
     names_policy_signers,
     policy_of,
     registry_of,
+    said_by,
 )
 from imagekit.errors import DeniedError, UsageError
 
@@ -60,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="move the image's tag where it is another image's at the destination",
     )
-    add_policy_option(parser, required=False)
+    add_policy_option(parser)
     add_registry_options(parser)
 
 
@@ -115,14 +118,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _one_policy(arguments: argparse.Namespace) -> None:
-    own, trusted = arguments.policy is not None, arguments.trust_enclosed_policy
-    if own and trusted:
-        raise UsageError("--policy and --trust-enclosed-policy: only one may be given")
-    if not (own or trusted or names_policy_signers(arguments)):
+    if arguments.trust_enclosed_policy:
+        if arguments.policy is not None:
+            raise UsageError("--policy and --trust-enclosed-policy: only one may be given")
+        return
+    arguments.policy = configured(arguments, "policy")
+    if arguments.policy is None and not names_policy_signers(arguments):
         raise UsageError(
-            "no policy to judge by",
-            hint="--policy FILE judges by yours, --policy-key PUBLIC by that of the file if the "
-            "key signed it, --trust-enclosed-policy by that of the file whoever made it",
+            missing("policy"),
+            hint=said_by("policy", metavar="FILE") + ", judges by yours; --policy-key PUBLIC by "
+            "that of the file if the key signed it, --trust-enclosed-policy by that of the file "
+            "whoever made it",
         )
 
 

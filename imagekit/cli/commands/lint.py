@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console, diagnostic_document
-from imagekit.cli.options import add_recipes
+from imagekit.cli.options import add_recipes, recipes_of
 from imagekit.errors import RecipeError
 
 
@@ -23,10 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    from imagekit.recipe import Recipes
     from imagekit.recipe.lint import lint
 
-    tree = Recipes(arguments.recipes)
+    tree = recipes_of(arguments)
     linted = lint(arguments.paths, recipes=tree, buildah=_buildah_version)
     console.diagnostics(linted.diagnostics)
     document = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_mirrors, add_recipes, mirrors_of
+from imagekit.cli.options import add_mirrors, add_recipes, mirrors_of, recipes_of
 from imagekit.recipe.recipe import ImageBase, Recipe
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the plan."""
     from imagekit.build.show_plan import plan
-    from imagekit.recipe import Recipes
 
-    recipes = Recipes(arguments.recipes)
+    recipes = recipes_of(arguments)
     recipe = recipes.load(arguments.recipe)
     planned = plan(recipe, recipes, mirrors=mirrors_of(arguments))
     text = "\n".join(_text(entry) for entry in planned)

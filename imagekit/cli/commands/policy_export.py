@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
+from imagekit.cli.options import policy_file
 from imagekit.errors import Diagnostic, InputError, PolicyError, UsageError
 from imagekit.files import write_output
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def configure(export: argparse.ArgumentParser) -> None:
     """Declare the words of the verb."""
-    export.add_argument("--policy", type=Path, required=True, metavar="FILE", help="the policy")
+    export.add_argument("--policy", type=Path, metavar="FILE", help="the policy")
     export.add_argument(
         "--format",
         dest="target",
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.policy.export import export_policy
     from imagekit.policy.load import load_policy
 
-    policy = load_policy(arguments.policy)
+    policy = load_policy(policy_file(arguments))
     export = export_policy(policy, arguments.target, now=datetime.now(UTC))
     _permit(export, arguments, console)
     if arguments.to is None and len(export.documents) > 1 and not console.json:
@@ -122,7 +123,7 @@ def _refusal(
             Diagnostic(
                 code=f"export/{loss.code}",
                 message=f"{loss.rule}: {loss.message}" if loss.rule else loss.message,
-                file=str(arguments.policy),
+                file=str(policy_file(arguments)),
             )
             for loss in export.blocking
             if loss.code not in allowed

@@ -24,6 +24,9 @@ from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_registry_options,
     add_signer_options,
+    configured,
+    needed,
+    recipes_of,
     registry_of,
     signer_of,
 )
@@ -39,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, nargs="+", metavar="RECIPE", help="folders or files")
     parser.add_argument(
         "--to",
-        required=True,
         metavar="DESTINATION",
         help="HOST[:PORT]/PREFIX, or oci:FOLDER for an OCI image layout on disk",
     )
@@ -63,11 +65,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Publish every recipe, in the order given."""
     from imagekit.oci.destination import Destination
     from imagekit.publish.publish import PublishOptions, publish
-    from imagekit.recipe import Recipes
 
-    destination = Destination.parse(arguments.to, alias=arguments.alias)
+    destination = Destination.parse(
+        needed(arguments, "to", metavar="DESTINATION"), alias=configured(arguments, "as") or ""
+    )
     # All recipes are read before the first is built: a fault in the last one costs no hour.
-    tree = Recipes(arguments.recipes)
+    tree = recipes_of(arguments)
     recipes = [tree.load(path) for path in arguments.recipe]
     bases = {recipe.file: bases_of(recipe, tree) for recipe in recipes}
     signer = signer_of(arguments)
@@ -76,7 +79,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         build=build_options(
             arguments, tree, registry_of(arguments, plain_hosts=_plain_hosts(destination))
         ),
-        builder=arguments.builder,
+        builder=configured(arguments, "builder") or "",
     )
     done: list[dict[str, object]] = []
     # Whatever ends this run: what was published before stays published, and is in the document.

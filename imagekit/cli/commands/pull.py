@@ -48,7 +48,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         wanted.reference,
         judge=make_judge(arguments, wanted.location),
         podman=podman(
-            registry_of(arguments), location=wanted.location, network="", progress=console.progress
+            registry_of(arguments).of(wanted.reference.repository.host),
+            location=wanted.location,
+            network="",
+            progress=console.progress,
         ),
     )
     report = dict(document(pulled.verdict))

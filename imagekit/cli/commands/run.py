@@ -34,7 +34,9 @@ from imagekit.cli.options import (
     add_policy_option,
     add_recipes,
     add_registry_options,
+    configured,
     policy_of,
+    recipes_of,
     registry_of,
 )
 from imagekit.errors import DeniedError, UsageError
@@ -82,7 +84,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=["podman", "docker", "apptainer"],
-        default="podman",
         help="what runs it, after the same verdict and by digest (default: podman)",
     )
     parser.add_argument(
@@ -91,7 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="verify, then print the engine's command; nothing is pulled or run",
     )
     _add_container_options(parser)
-    add_policy_option(parser, required=False)
+    add_policy_option(parser)
     add_registry_options(parser)
 
 
@@ -172,6 +173,7 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify and run."""
+    arguments.engine = configured(arguments, "engine") or "podman"
     if arguments.local:
         return _local(arguments, console)
     if arguments.staged is not None:
@@ -192,7 +194,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         wanted.reference,
         arguments.passed,
         judge=judge,
-        engine=commands.engine(registry_of(arguments), wanted.location),
+        engine=commands.engine(
+            registry_of(arguments).of(wanted.reference.repository.host), wanted.location
+        ),
         show=commands.judged,
     )
     return commands.end(ran.status)
@@ -205,7 +209,6 @@ def _local(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.oci.location import LayoutLocation
     from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, Repository
     from imagekit.oci.registry.options import RegistryOptions
-    from imagekit.recipe import Recipes
 
     if arguments.staged is not None or arguments.policy is not None:
         raise UsageError(
@@ -214,7 +217,7 @@ def _local(arguments: argparse.Namespace, console: Console) -> int:
         )
     if not arguments.reference:
         raise UsageError("no recipe is named", hint="imagekit run --local RECIPE")
-    recipes, folders = Recipes(arguments.recipes), Folders.of(os.environ)
+    recipes, folders = recipes_of(arguments), Folders.of(os.environ)
     recipe = recipes.load(Path(arguments.reference))
     built = image_of_recipe(folders, recipe, recipes=digest_of(recipes.with_bases(recipe)))
     console.note(
@@ -400,7 +403,7 @@ class _Commands:
         from imagekit.hosts.docker_run import Docker, check
 
         self._without_podman_args()
-        check(self._options, location=location, registry=registry)
+        check(self._options, location=location, registry=self._typed(registry))
         return Docker(
             programs=self._runner(),
             choose=self._chooser(registry, location),
@@ -422,7 +425,7 @@ class _Commands:
 
         self._without_podman_args()
         network = self._arguments.network
-        check(self._options, network=network, location=location, registry=registry)
+        check(self._options, network=network, location=location, registry=self._typed(registry))
         return Apptainer(
             programs=replace(self._runner(), env=environment(os.environ, self._options)),
             choose=self._chooser(registry, location),
@@ -431,6 +434,13 @@ class _Commands:
             plain_http=registry.plain_http,
             show=self._show,
         )
+
+    def _typed(self, registry: "RegistryOptions") -> "RegistryOptions":
+        """Return what was typed for this call; what is configured is for who verifies, first."""
+        from msgspec.structs import replace
+
+        typed = self._arguments
+        return replace(registry, plain_http=typed.plain_http, ca_file=typed.ca_file)
 
     def _without_podman_args(self) -> None:
         if self._arguments.podman_arg:

@@ -15,6 +15,7 @@ _MAKERS = {
     "policy": "imagekit.policy.schema:policy_schema",
     "policy-test": "imagekit.verify.expected:table_schema",
     "policy-authority": "imagekit.policy.signers:signers_schema",
+    "config": "imagekit.settings.document:settings_schema",
     "gate": "imagekit.gate.config:gate_schema",
 }
 """What makes the schema of each kind; only the one that is asked for is imported."""

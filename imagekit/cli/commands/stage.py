@@ -25,6 +25,7 @@ from imagekit.cli.options import (
     add_policy_option,
     add_registry_options,
     add_signer_options,
+    needed,
     registry_of,
     signer_of,
 )
@@ -41,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help="the image")
     parser.add_argument(
         "--to",
-        required=True,
         metavar="[KIND:]PATH",
         help="a folder, which gets a squashfs file; or oci:, bundle:, squashfs:, sif: (needs "
         "apptainer) or podman-store: with a path",
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.offline.stage_target import Target
     from imagekit.verify.verdict_text import document, text
 
-    target = Target.parse(arguments.to)
+    target = Target.parse(needed(arguments, "stage-to", metavar="[KIND:]PATH"))
     wanted = parse_located(arguments.reference)
     options = registry_of(arguments)
     done = stage(

@@ -177,10 +177,10 @@ def _listed(file: Path | None) -> list[str]:
     Raises:
         InputError: it cannot be read, or is too large.
     """
-    from imagekit.verify.verify import MAX_REFERENCES
-
     if file is None:
         return []
+    from imagekit.verify.verify import MAX_REFERENCES
+
     try:
         raw = read_input(file, limit=_MAX_LIST)
         lines = [line.strip() for line in raw.decode().splitlines()]

@@ -233,9 +233,8 @@ class Conversation:
 
 def base(repository: Repository, options: RegistryOptions) -> str:
     """Return scheme and host of a repository's registry."""
-    return protocol.base_url(
-        repository, plain_http=options.plain_http, has_ca=options.ca_file is not None
-    )
+    plain = options.of(repository.host).plain_http
+    return protocol.base_url(repository, plain_http=plain, has_ca=options.ca_file is not None)
 
 
 def with_retries(

@@ -100,7 +100,7 @@ class _Provider(oras.provider.Registry):  # type: ignore[misc] # oras carries no
     """oras' registry whose requests are single, timed and streamed."""
 
     def __init__(self, host: str, options: RegistryOptions) -> None:
-        super().__init__(hostname=host, insecure=options.plain_http)
+        super().__init__(hostname=host, insecure=options.of(host).plain_http)
         self._timeout = (options.connect_seconds, options.read_seconds)
         # Neither ~/.netrc nor a CA bundle of the environment decides here; proxies are chosen as
         # the other transport does.

@@ -76,6 +76,9 @@ CASES = {
     "receipt check": ["receipt", "check", "staged", "--policy", "nodes.yaml"],
     "trust install": ["trust", "install", *TRUST],
     "trust show": ["trust", "show", "--root", "root"],
+    "config": ["config"],
+    "config files": ["config", "files"],
+    "config trust": ["config", "trust"],
     "doctor": ["doctor"],
     # Last: nothing verifies what was withdrawn.
     "withdraw": ["withdraw", IMAGE, "--key", "imagekit.key", "--reason", "wrong results"],
@@ -123,6 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cases.yaml").write_text(TABLE)
     (folder / "nodes.yaml").write_text(NODES)
     (folder / "root").mkdir()
+    (folder / "imagekit.toml").write_text('recipes = "."\n')
     return folder
 
 

@@ -186,7 +186,8 @@ def test_an_option_before_its_command_is_told_its_place(capsys: pytest.CaptureFi
             id="a verb",
         ),
         pytest.param(["help", "verfy"], "'verfy' is not a command", "imagekit verify", id="help"),
-        pytest.param(["verify", "x"], "required: --policy", "imagekit verify --help", id="missing"),
+        pytest.param(["key"], "required: generate|show", "imagekit key --help", id="missing"),
+        pytest.param(["verify", "r.site/x:1"], "names the policy", "IMAGEKIT_POLICY", id="policy"),
     ],
 )
 def test_what_is_misspelt_is_named_with_what_is_close(
@@ -201,8 +202,8 @@ def test_what_is_misspelt_is_named_with_what_is_close(
 
 def test_words_of_a_container_are_no_options(capsys: pytest.CaptureFixture[str]) -> None:
     """What stands behind two dashes is the container's."""
-    assert cli.main(["run", "x", "--", "--polcy"]) == 64
-    assert "required: --policy" in capsys.readouterr().err
+    assert cli.main(["run", "r.site/x:1", "--", "--polcy"]) == 64
+    assert "names the policy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"]])

@@ -1,0 +1,1 @@
+"""What is typed on every call, written down once: ``imagekit.toml`` and IMAGEKIT_* variables."""
