@@ -14,7 +14,7 @@ _MODULES = {
         "sbom", "provenance", "vulnerabilities", "vsa", "needs", "summary", "licence",
         "image-uri", "expression",
     ),
-    "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile"),
+    "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile", "settings"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
     "wire": ("tags", "link", "redirect", "challenge", "token", "refusal", "credentials"),
     "keys": ("public-key", "private-key", "cosign-key", "signature", "key-uri"),

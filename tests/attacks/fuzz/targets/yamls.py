@@ -1,4 +1,4 @@
-"""Files that people write: policies, recipes and Containerfiles."""
+"""Files that people write: policies, recipes, Containerfiles and configurations."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from imagekit.policy.load import parse_policy
 from imagekit.policy.new import new_policy
 from imagekit.recipe.containerfile import read_containerfile
 from imagekit.recipe.whole import RECIPE, Where, make
+from imagekit.settings.document import KINDS, read_settings
 from imagekit.verify.expected import parse_table
 from tests.attacks.fuzz.target import Target, same, texts
 from tests.support.fakes import MemorySigner
@@ -107,7 +108,21 @@ def _containerfile(raw: bytes) -> None:
     report.check(RecipeError, what="the Containerfile")
 
 
+def _settings(raw: bytes) -> None:
+    for name, entry in read_settings(raw, Path("/folder/imagekit.toml")).items():
+        same(name in KINDS, second=True)
+        same(entry.line <= raw.count(b"\n") + 1, second=True)
+
+
 TARGETS = {
+    "settings": Target(
+        check=_settings,
+        seeds=texts(
+            'policy = "p.yaml"\nplain-http = ["r.site:5000"]\nkeyless = true\n',
+            "# none\n[a.b]\n'c d' = {e = 1979-05-27T07:32:00Z}\n",
+            'key = """\npkcs11:object=x"""\nrealms = [\n "a.site",\n]\n',
+        ),
+    ),
     "strictyaml": Target(check=_strictyaml, seeds=texts(_YAML, _POLICY, "[" * 40, "&a [*a]")),
     "policy": Target(
         check=_policy,
