@@ -12,8 +12,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from imagekit.cli.execute import _command_parser, _module
 from imagekit.cli.help import COMMANDS
+from imagekit.cli.parsers import command_parser
 
 # Help is printed for no terminal.
 os.environ["COLUMNS"] = "88"
@@ -43,9 +43,9 @@ class Commands(SphinxDirective):
 
 
 def _parsers(name: str) -> Iterator[argparse.ArgumentParser]:
-    command = _command_parser(name, _module(name))
+    command = command_parser(name)
     yield command
-    yield from command._verbs().values()  # noqa: SLF001 - argparse has no public way to them
+    yield from command.verbs().values()
 
 
 def setup(app: Sphinx) -> None:

@@ -3,22 +3,13 @@
 Only the module of the command that is asked for is imported.
 """
 
-import argparse
-import functools
-import importlib
-import keyword
 import sys
-from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from imagekit.cli.console import Console
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
+from imagekit.cli.parsers import command_module, command_parser
 from imagekit.cli.streams import discard
 from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
 
 _EXTRAS = {
     "aiohttp": "gate",
@@ -29,61 +20,8 @@ _EXTRAS = {
     "PyKCS11": "pkcs11",
 }
 """Packages that an extra of ours brings."""
-_ANY_WIDTH = 80
-"""While options are declared nothing is printed, and the width of the terminal is not asked for."""
 _LEFT_ALONE = 141
 """The exit code that shells give a program that SIGPIPE ended."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that ends with 64 (EX_USAGE), as 2 means bad input here."""
-
-    _words: Sequence[str] = ()
-    _verb: argparse.Action | None = None
-
-    def add_subparsers(self, **words: Any) -> Any:
-        self._verb = super().add_subparsers(**words)
-        return self._verb
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self._words = tuple(args or ())
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        # argparse misses what is required before it looks at what it does not know, and one is
-        # often the other, misspelt.
-        from imagekit.documents.report import did_you_mean
-
-        word, known = self._unknown()
-        guess = did_you_mean(word, known)
-        raise UsageError(
-            f"{self.prog} has no {word}" if word else message,
-            hint=f"{guess} see: {self.prog} --help".lstrip(),
-        )
-
-    def options(self) -> list[str]:
-        """Return the options of the command and of its own verbs."""
-        options = [option for action in self._actions for option in action.option_strings]
-        return options + [option for verb in self._verbs().values() for option in verb.options()]
-
-    def _unknown(self) -> tuple[str, list[str]]:
-        """Return the first option or verb that is unknown, and the known ones; or none."""
-        options, verbs = self.options(), list(self._verbs())
-        for word in self._words:
-            name = word.partition("=")[0]
-            if name.startswith("--") and not any(option.startswith(name) for option in options):
-                return name, options
-        verb = self._words[0] if self._words and verbs else ""
-        return (verb, verbs) if verb and verb[0] != "-" and verb not in verbs else ("", [])
-
-    def _verbs(self) -> "Mapping[str, _Parser]":
-        """Return the parsers of the command's own verbs: ``new`` and ``lint`` of ``policy``."""
-        return cast("Mapping[str, _Parser]", self._verb.choices) if self._verb is not None else {}
-
-    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
-        # argparse ignores that it cannot be written.
-        print(self.format_help(), file=file or sys.stdout, end="")
-        sys.stdout.flush()
 
 
 def execute(words: list[str]) -> int:
@@ -115,8 +53,8 @@ def execute(words: list[str]) -> int:
 def _dispatch(words: list[str], console: Console) -> int:
     if not words or words[0] not in COMMANDS:
         return _without_command(words, console)
-    module = _module(words[0])
-    command = _command_parser(words[0], module)
+    module = command_module(words[0])
+    command = command_parser(words[0])
     mine, passed = _split(words[1:])
     arguments = command.parse_args(mine)
     arguments.passed = passed
@@ -139,39 +77,12 @@ def _without_command(words: list[str], console: Console) -> int:
     return 0
 
 
-def _command_parser(name: str, module: ModuleType) -> _Parser:
-    parser = _Parser(
-        prog=f"imagekit {name}",
-        description=module.__doc__,
-        formatter_class=functools.partial(argparse.HelpFormatter, width=_ANY_WIDTH),
-    )
-    module.configure(parser)
-    shared = parser.add_argument_group("output")
-    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
-    shared.add_argument(
-        "--verbose",
-        # To run, -v is what it is to Podman.
-        *(() if "-v" in parser.options() else ("-v",)),
-        action="store_true",
-        help="show the commands that are run, and their output",
-    )
-    # Only what is printed needs the width of the terminal, for which argparse imports shutil.
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    return parser
-
-
 def _version() -> tuple[str, dict[str, object]]:
     # importlib.metadata costs more than all the rest of --help.
     from importlib.metadata import version
 
     number = version("imagekit")
     return f"imagekit {number}", {"schema": 1, "version": number}
-
-
-def _module(name: str) -> ModuleType:
-    own = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
-    return importlib.import_module(f"imagekit.cli.commands.{own}")
 
 
 def _own(words: list[str]) -> list[str]:

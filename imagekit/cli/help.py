@@ -30,6 +30,8 @@ COMMANDS = {
     "key": "generate and show signing keys",
     "policy": "write, check, test, explain and sign policies",
     "config": "show the settings that hold, and which variable or file says them",
+    "completion": "print the completion script of bash, zsh or fish",
+    "man": "print a man page, or write all of them",
     "schema": "print the JSON Schema of recipes, policies and their like",
     "node": "compare this node with what an image needs of it",
     "trust": "send this host's engines to the gate, and undo that",

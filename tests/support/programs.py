@@ -1,5 +1,6 @@
 """Other people's programs, as tests/support/bench/setup sets them up."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def bench_program(bench: Path, name: str, *, part: str = "") -> Path:
     if not program.exists():
         pytest.skip(f"tests/support/bench/setup {part or name} has not been run on this machine")
     return program
+
+
+def needs(name: str, *, part: str) -> None:
+    """Skip the test, as ``bench_program`` does, where a program of the system is not installed."""
+    if shutil.which(name) is None:
+        pytest.skip(f"tests/support/bench/setup {part} has not been run on this machine")

@@ -15,7 +15,18 @@ from imagekit.signatures.publickey import public_key_pem
 from tests.support.replay import Stage
 from tests.support.signed import World
 
-HEAVY = ("oras", "sigstore", "cyclonedx", "requests", "sh", "yaml", "cryptography", "rich", "json")
+HEAVY = (
+    "oras",
+    "sigstore",
+    "cyclonedx",
+    "requests",
+    "sh",
+    "shtab",
+    "yaml",
+    "cryptography",
+    "rich",
+    "json",
+)
 
 
 @pytest.mark.parametrize("name", imagekit.__all__)

@@ -1,4 +1,4 @@
-"""Verify an image, then write it with everything that is attached to it into one file.
+r"""Verify an image, then write it with everything that is attached to it into one file.
 
   imagekit export registry.example.org/apps/solver:2.1 --policy policy.yaml --to solver.tar
   imagekit export oci:images:solver:2.1 --policy policy.yaml --to oci-archive:solver.tar

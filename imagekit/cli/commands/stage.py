@@ -1,4 +1,4 @@
-"""Verify an image, then write it out for nodes without a registry, with a signed receipt.
+r"""Verify an image, then write it out for nodes without a registry, with a signed receipt.
 
   imagekit stage registry.example.org/apps/solver:2.1 --policy policy.yaml --key staging.key \
     --to /srv/images                             (makes /srv/images/solver.sqsh)

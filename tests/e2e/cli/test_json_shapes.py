@@ -79,6 +79,9 @@ CASES = {
     "config": ["config"],
     "config files": ["config", "files"],
     "config trust": ["config", "trust"],
+    "completion": ["completion", "bash"],
+    "man": ["man", "verify"],
+    "man --to": ["man", "--to", "man1"],
     "doctor": ["doctor"],
     # Last: nothing verifies what was withdrawn.
     "withdraw": ["withdraw", IMAGE, "--key", "imagekit.key", "--reason", "wrong results"],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.cli.execute import _command_parser, _module
 from imagekit.cli.main import main
+from imagekit.cli.parsers import command_parser
 from imagekit.oci.reference import Repository
 from imagekit.signatures.intoto import CYCLONEDX
 from imagekit.signatures.keys.key_files import generate
@@ -90,5 +90,5 @@ def test_other_commands_are_commands(project: Path) -> None:
     assert len(blocks) == 2
     for block in blocks:
         _, command, *words = shlex.split(block)
-        arguments = _command_parser(command, _module(command)).parse_args(words)
+        arguments = command_parser(command).parse_args(words)
         assert arguments.reference in (f"{_REPOSITORY}:2.1", [f"{_REPOSITORY}:2.1"])
