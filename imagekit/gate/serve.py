@@ -58,7 +58,7 @@ _FILES_OF_CONNECTION = 3
 class _Parts(Struct, frozen=True, kw_only=True):
     """What lives as long as the process."""
 
-    setting: "Setting"
+    setting: "GateOptions"
     store: DecisionStore
     metrics: Metrics
     audit: Audit
@@ -66,7 +66,7 @@ class _Parts(Struct, frozen=True, kw_only=True):
     shared: Shared | None = None
 
 
-class Setting(Struct, frozen=True, kw_only=True):
+class GateOptions(Struct, frozen=True, kw_only=True):
     """What a gate is run with."""
 
     policy: Path
@@ -78,7 +78,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     cache_size: int
 
 
-def run(setting: Setting, *, ready: Callable[[str], None]) -> None:
+def run(setting: GateOptions, *, ready: Callable[[str], None]) -> None:
     """Run a gate until SIGTERM or SIGINT.
 
     Args:

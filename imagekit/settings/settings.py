@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from imagekit.errors import InputError
-from imagekit.settings.find import NONE, VARIABLE, Place, places, read_place
+from imagekit.settings.config_files import NONE, VARIABLE, Place, places, read_place
 from imagekit.settings.keys import BY_NAME, KEYS
 
 if TYPE_CHECKING:

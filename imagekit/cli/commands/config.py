@@ -88,7 +88,7 @@ def _found(settings: "Settings", name: str) -> "tuple[Setting | None, str]":
 
 
 def _show_files(settings: "Settings", console: Console) -> None:
-    from imagekit.settings.find import places
+    from imagekit.settings.config_files import places
     from imagekit.settings.settings import read_file
 
     rows: list[tuple[str, str, str]] = []
@@ -109,8 +109,8 @@ def _show_files(settings: "Settings", console: Console) -> None:
 
 
 def _trust(file: Path | None, settings: "Settings", console: Console) -> None:
+    from imagekit.settings.config_files import Place, places, read_place
     from imagekit.settings.document import read_settings
-    from imagekit.settings.find import Place, places, read_place
     from imagekit.settings.keys import FILE_NAME
     from imagekit.settings.trust import trust
 

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     import logging
 
     try:
-        from imagekit.gate.serve import Setting, run
+        from imagekit.gate.serve import GateOptions, run
     except ImportError as error:
         raise ToolNotFoundError(
             f"the gate needs {error.name}, which is not installed",
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             code="gate/not-installed",
         ) from error
     logging.basicConfig(level=logging.INFO, format="imagekit gate: %(message)s", stream=console.err)
-    setting = Setting(
+    setting = GateOptions(
         policy=policy_file(arguments),
         signers=policy_signers(arguments),
         config=_config(arguments),

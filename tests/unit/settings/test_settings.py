@@ -10,8 +10,8 @@ import pytest
 
 from imagekit.cli.main import main
 from imagekit.errors import InputError
+from imagekit.settings.config_files import MAX_BYTES
 from imagekit.settings.document import KINDS, read_settings, settings_schema
-from imagekit.settings.find import MAX_BYTES
 from imagekit.settings.keys import KEYS
 from imagekit.settings.settings import Settings
 
