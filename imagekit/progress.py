@@ -20,11 +20,15 @@ class OutputLine(Struct, frozen=True, kw_only=True):
 
 
 class Advanced(Struct, frozen=True, kw_only=True):
-    """How far a stage is, in bytes or pieces; ``total`` 0 where it is not known."""
+    """How far a stage is; ``total`` 0 where it is not known."""
 
     stage: str
     done: int
     total: int = 0
+    unit: str = "byte"
+    """What is counted, in the singular."""
+    doing: str = ""
+    """What is being done to them, where a stage does several things one after the other."""
 
 
 class Done(Struct, frozen=True, kw_only=True):

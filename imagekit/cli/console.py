@@ -1,13 +1,14 @@
 """What the commands print with: results on stdout, narration on stderr.
 
-Under ``--json`` exactly one document goes to stdout, also where the command fails. Colour adds no
-information to the text; it is off under NO_COLOR and where stderr is no terminal.
+Under ``--json`` exactly one document goes to stdout, also where the command fails. Under
+``--progress json`` each line of stderr is a JSON object. Colour adds no information to the text; it
+is off under NO_COLOR and where stderr is no terminal. On a terminal long lines are wrapped.
 """
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from msgspec import Struct, field
 
@@ -15,8 +16,14 @@ from imagekit.cli.streams import discard
 from imagekit.errors import BuildError, Diagnostic, ImagekitError, InputError, ToolError
 
 if TYPE_CHECKING:
+    from imagekit.cli.display import Display
     from imagekit.progress import Event, Progress
 
+ProgressForm = Literal["auto", "plain", "json", "none"]
+PROGRESS_FORMS: tuple[ProgressForm, ...] = ("auto", "plain", "json", "none")
+"""How progress is shown: in the way that fits the stream, as a log, for programs, or not."""
+_LAST_LINES, _LONGEST_LINE = 12, 1000
+"""Of what a program printed before it failed."""
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\33[31m", "\33[33m", "\33[32m", "\33[1m", "\33[0m"
 
 
@@ -24,7 +31,7 @@ class Console(Struct, kw_only=True):
     """Where one run of a command prints to."""
 
     json: bool = False
-    quiet: bool = False
+    progress_form: ProgressForm = "auto"
     verbose: bool = False
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
@@ -33,19 +40,28 @@ class Console(Struct, kw_only=True):
     _live: "_Live | None" = None
     _answered: bool = False
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing but results and errors is printed."""
+        return self.progress_form == "none"
+
     def result(self, text: str, document: Mapping[str, object]) -> None:
         """Print the result of the command: the text, or the document under ``--json``."""
-        self.settle()
-        self._answered = True
-        shown = _json(document) if self.json else text
-        if shown:
-            self._write(shown.rstrip("\n"))
+        self._result(text if self.json else self._fit(text, self.out), document)
+
+    def copied(self, text: str, document: Mapping[str, object]) -> None:
+        """Print a result that is there to be copied, such as a file or a command: as it is."""
+        self._result(text, document)
 
     def note(self, text: str) -> None:
         """Print a text on stderr, unless ``--quiet``."""
-        self.settle()
         if not self.quiet:
-            print(text, file=self.err, flush=True)
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print a text on stderr, also where ``--quiet`` is given."""
+        self.settle()
+        self._narrate(text, "note", {"message": text})
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Show faults of files as code frames on stderr."""
@@ -53,25 +69,30 @@ class Console(Struct, kw_only=True):
 
         self.settle()
         for diagnostic in diagnostics:
-            print(frame(diagnostic, paint=self.paint), file=self.err)
+            shown = frame(diagnostic, paint=self.paint, width=_width(self.err))
+            self._narrate(shown, "diagnostic", diagnostic_document(diagnostic))
 
     def error(self, error: ImagekitError) -> None:
         """Print what went wrong and the remedy; under ``--json`` also as the document."""
         self.settle()
         if isinstance(error, InputError) and error.diagnostics:
             self.diagnostics(error.diagnostics)
+            lines = []
         elif isinstance(error, BuildError) and error.diagnostic is not None:
             self.diagnostics((error.diagnostic,))
-            self._last_lines(error)
+            lines = _last_lines(error)
         else:
             code = f"[{error.code}]" if error.code else ""
-            print(f"{self.paint('error', 'bad')}{code}: {error.message}", file=self.err)
+            lines = [f"{self.paint('error', 'bad')}{code}: {error.message}"]
             if isinstance(error, ToolError):
-                self._last_lines(error)
+                lines += _last_lines(error)
         if error.hint:
-            print(f"   = {error.hint}", file=self.err)
+            lines.append(f"   = {error.hint}")
+        document = _document(error)
+        if lines or self.progress_form == "json":
+            self._narrate("\n".join(lines), "error", {"error": document["error"]})
         if self.json and not self._answered:
-            self.result("", {**_document(error), **self.partial})
+            self.result("", {**document, **self.partial})
 
     @property
     def progress(self) -> "Progress":
@@ -99,6 +120,31 @@ class Console(Struct, kw_only=True):
         colour = {"good": _GREEN, "bad": _RED, "warn": _YELLOW, "bold": _BOLD}[kind]
         return f"{colour}{text}{_PLAIN}" if self.colours else text
 
+    def _result(self, text: str, document: Mapping[str, object]) -> None:
+        self.settle()
+        self._answered = True
+        shown = _json(document) if self.json else text
+        if shown:
+            self._write(shown.rstrip("\n"))
+
+    def _narrate(self, text: str, event: str, keys: dict[str, object]) -> None:
+        """Print on stderr: the text, or the event for programs that read it."""
+        if self.progress_form == "json":
+            from imagekit.cli.display import write_json
+
+            write_json(self.err, event, keys)
+        else:
+            print(self._fit(text, self.err), file=self.err, flush=True)
+
+    def _fit(self, text: str, stream: TextIO) -> str:
+        """Return the text as it fits the terminal, if it goes to one."""
+        width = _width(stream)
+        if not width:
+            return text
+        from imagekit.cli.wrap import wrapped
+
+        return wrapped(text, width)
+
     def _write(self, text: str) -> None:
         try:
             print(text, file=self.out, flush=True)
@@ -106,11 +152,28 @@ class Console(Struct, kw_only=True):
             # The exit code has the command's result too, and does not change.
             discard(self.out.fileno())
 
-    def _last_lines(self, error: ToolError) -> None:
-        if error.output:
-            print("   the last lines that it printed:", file=self.err)
-            for line in error.output.rstrip("\n").splitlines()[-12:]:
-                print(f"     {line}", file=self.err)
+
+def _last_lines(error: ToolError) -> list[str]:
+    if not error.output:
+        return []
+    last = error.output.rstrip("\n").splitlines()[-_LAST_LINES:]
+    return ["   the last lines that it printed:", *(f"     {_printable(line)}" for line in last)]
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of what a program printed, which must not control the terminal."""
+    text = text[:_LONGEST_LINE]
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _width(stream: TextIO) -> int:
+    """Return the columns of the terminal that the stream goes to; 0 for none."""
+    if not stream.isatty():
+        return 0
+    try:
+        return max(os.get_terminal_size(stream.fileno()).columns, 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def _json(document: Mapping[str, object]) -> str:
@@ -152,18 +215,26 @@ class _Live:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._display: Progress | None = None
+        self._display: Display | None = None
 
     def show(self, event: "Event") -> None:
         if self._display is None:
-            from imagekit.cli.display import Lines, LiveLines
-
-            console = self._console
-            terminal = console.err.isatty() and os.environ.get("TERM") != "dumb"
-            make = LiveLines if terminal and not console.verbose else Lines
-            self._display = make(console.err, paint=console.paint, verbose=console.verbose).show
-        self._display(event)
+            self._display = self._made()
+        self._display.show(event)
 
     def stop(self) -> None:
         if self._display is not None:
-            self._display = None
+            self._display.stop()
+
+    def _made(self) -> "Display":
+        from imagekit.cli.display import JsonLines, Lines
+
+        console = self._console
+        if console.progress_form == "json":
+            return JsonLines(console.err)
+        terminal = console.err.isatty() and os.environ.get("TERM") != "dumb"
+        if console.verbose or console.progress_form == "plain" or not terminal:
+            return Lines(console.err, paint=console.paint, verbose=console.verbose)
+        from imagekit.cli.live import LiveLines
+
+        return LiveLines(console.err, paint=console.paint)

@@ -1,122 +1,257 @@
-"""How events are shown: one line for each stage, redrawn on a terminal, plain in a log."""
+"""How events are shown: a live line on a terminal, lines in a log, JSON for programs."""
 
-import sys
+import json
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol, TextIO, assert_never
 
+from msgspec.structs import asdict
+
+from imagekit.cli.wrap import pieces, wrapped
+from imagekit.documents.quantity import count, size
 from imagekit.progress import Advanced, Command, Done, Event, Failed, Note, OutputLine, Started
 
 Paint = Callable[[str, str], str]
-_STAGE_WIDTH = 11
+LOG_SECONDS = 15.0
+"""How long a log is silent at most while a stage runs."""
+STAGE_WIDTH = 11
 _SUMMARY_WIDTH = 62
+_LONGEST_LINE = 400
+"""Characters of an output line that are looked at: no terminal shows more."""
+_ADVANCED_SECONDS = 0.2
+_NAMES: dict[type[Event], str] = {
+    Started: "started",
+    OutputLine: "output",
+    Advanced: "advanced",
+    Done: "done",
+    Failed: "failed",
+    Command: "command",
+    Note: "note",
+}
 
 
 class Display(Protocol):
     """Shows events."""
 
     def show(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event; events come from several threads."""
+        ...
+
+    def stop(self) -> None:
+        """Leave the stream to others; a later event begins anew."""
         ...
 
 
-class Lines:
-    """Prints each stage once, when it is done; for logs and ``--verbose``."""
+class Running:
+    """What is known of the stage at work."""
 
-    def __init__(self, stream: TextIO, *, paint: Paint, verbose: bool = False) -> None:
-        self._stream = stream
-        self._paint = paint
-        self._verbose = verbose
+    def __init__(self, stage: str) -> None:
+        self.stage, self.detail = stage, ""
+        self.began = time.monotonic()
+        self._line = ""
+        self._advanced: Advanced | None = None
+        self._counted_since = 0.0
+
+    def hear(self, event: Started | OutputLine | Advanced) -> None:
+        """Keep what an event of this stage says."""
+        match event:
+            case Started():
+                self.detail, self._line, self._advanced = clean(event.detail), "", None
+            case OutputLine():
+                self._line = event.line[:_LONGEST_LINE]
+            case Advanced():
+                known = self._advanced
+                if known is None or (known.doing, known.unit) != (event.doing, event.unit):
+                    self._counted_since = time.monotonic()
+                self._advanced = event
+            case _:
+                assert_never(event)
+
+    @property
+    def seconds(self) -> float:
+        """How long it runs."""
+        return time.monotonic() - self.began
+
+    @property
+    def line(self) -> str:
+        """The last line that a program printed in it."""
+        return clean(self._line)
+
+    @property
+    def now(self) -> str:
+        """What it does, in numbers where there are any."""
+        if self._advanced is None:
+            return self.detail
+        return advanced_text(self._advanced, seconds=time.monotonic() - self._counted_since)
+
+
+class Lines:
+    """Prints each stage once, when it is done, and what a long one does; for logs."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        paint: Paint,
+        verbose: bool = False,
+        every: float = LOG_SECONDS,
+    ) -> None:
+        self._stream, self._paint, self._verbose, self._every = stream, paint, verbose, every
+        self._running: Running | None = None
+        self._printed = time.monotonic()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._clock: threading.Thread | None = None
 
     def show(self, event: Event) -> None:
         """Print the event, if it is one for a log."""
-        line = self._line(event)
-        if line is not None:
-            print(line, file=self._stream, flush=True)
+        with self._lock:
+            self._running = running_after(self._running, event)
+            if isinstance(event, Started) and self._clock is None:
+                self._ended.clear()
+                self._printed = time.monotonic()
+                self._clock = threading.Thread(target=self._tick, daemon=True)
+                self._clock.start()
+            line = event_line(event, paint=self._paint, verbose=self._verbose)
+            if line is not None:
+                self._print(line)
 
-    def _line(self, event: Event) -> str | None:
-        match event:
-            case Done():
-                return done_line(event, self._paint("✓", "good"))
-            case Failed():
-                return done_line(event, self._paint("✗", "bad"))
-            case Note():
-                return f"  {self._paint('!', 'warn')} {clean(event.message)}"
-            case Command():
-                return f"  $ {shown(event.argv)}" if self._verbose else None
-            case OutputLine():
-                return f"    {clean(event.line)}" if self._verbose else None
-            case Started() | Advanced():
-                return None
-        assert_never(event)
+    def stop(self) -> None:
+        """End the clock."""
+        clock, self._clock, self._running = self._clock, None, None
+        if clock is not None:
+            self._ended.set()
+            clock.join()
+
+    def _tick(self) -> None:
+        wait = self._every
+        while not self._ended.wait(wait):
+            with self._lock:
+                wait = self._printed + self._every - time.monotonic()
+                if wait <= 0:
+                    wait = self._every
+                    self._beat()
+
+    def _beat(self) -> None:
+        self._printed = time.monotonic()
+        if self._running is not None:
+            what = self._running.now or self._running.line
+            self._print(
+                f"  … {self._running.stage} {self._running.seconds:.0f} s"
+                + (f", {what}" if what else "")
+            )
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        print(line, file=self._stream, flush=True)
 
 
-class LiveLines:
-    """Redraws the line of the running stage in place: its last output, bytes and seconds."""
+class JsonLines:
+    """Writes every event as one JSON object a line, for programs; docs/json.md has the keys."""
 
-    def __init__(self, stream: TextIO, *, paint: Paint, verbose: bool = False) -> None:
-        self._lines = Lines(stream, paint=paint, verbose=verbose)
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._stage = ""
-        self._detail = ""
-        self._began = 0.0
-        self._drawn = False
         self._lock = threading.Lock()
-        self._last = 0.0
+        self._advanced = 0.0
 
     def show(self, event: Event) -> None:
-        """Redraw the line of the running stage, or print that of one that is done."""
+        """Write the event; of what advances in small pieces, not every one."""
         with self._lock:
-            match event:
-                case Started():
-                    self._stage, self._detail = event.stage, event.detail
-                    self._began = time.monotonic()
-                    self._draw(force=True)
-                case OutputLine():
-                    self._detail = clean(event.line)
-                    self._draw()
-                case Advanced():
-                    self._detail = advanced_text(event)
-                    self._draw()
-                case Done() | Failed() | Note() | Command():
-                    self._erase()
-                    self._lines.show(event)
-                case _:
-                    assert_never(event)
+            if isinstance(event, Advanced) and event.done != event.total:
+                now = time.monotonic()
+                if now - self._advanced < _ADVANCED_SECONDS:
+                    return
+                self._advanced = now
+            write_json(self._stream, _NAMES[type(event)], asdict(event))
 
-    def _draw(self, *, force: bool = False) -> None:
-        now = time.monotonic()
-        redraw_seconds = 0.1
-        if not force and now - self._last < redraw_seconds:
-            return
-        self._last = now
-        width = _terminal_width(self._stream)
-        text = f"  … {self._stage:<{_STAGE_WIDTH}} {now - self._began:5.1f} s  {self._detail}"
-        self._stream.write("\r\33[2K" + text[: width - 1])
-        self._stream.flush()
-        self._drawn = True
-
-    def _erase(self) -> None:
-        if self._drawn:
-            self._stream.write("\r\33[2K")
-            self._drawn = False
+    def stop(self) -> None:
+        """Do nothing: each line stands for itself."""
 
 
-def done_line(event: Done | Failed, mark: str) -> str:
-    """Return the line of a stage that ended: mark, name, result, seconds."""
+def write_json(stream: TextIO, name: str, keys: dict[str, object]) -> None:
+    """Write one event as one line of JSON, in ASCII and so without control characters."""
+    print(json.dumps({"schema": 1, "event": name, **keys}), file=stream, flush=True)
+
+
+def event_line(event: Event, *, paint: Paint, verbose: bool = False, width: int = 0) -> str | None:
+    """Return the line that an event leaves, or None for one that leaves none.
+
+    Args:
+        event: the event.
+        paint: colours a mark.
+        verbose: whether commands and their output leave lines.
+        width: of the terminal; 0 for a log, whose lines are as long as they are.
+    """
+    match event:
+        case Done():
+            return done_line(event, paint("✓", "good"), width=width)
+        case Failed():
+            return done_line(event, paint("✗", "bad"), width=width)
+        case Note():
+            return wrapped(f"  {paint('!', 'warn')} {clean(event.message)}", width)
+        case Command():
+            return f"  $ {shown(event.argv)}" if verbose else None
+        case OutputLine():
+            return f"    {clean(event.line)}" if verbose else None
+        case Started() | Advanced():
+            return None
+    assert_never(event)
+
+
+def running_after(running: Running | None, event: Event) -> Running | None:
+    """Return the stage at work after an event, which it has taken note of; None for no stage."""
+    match event:
+        case Done() | Failed():
+            return None
+        case Started():
+            # A stage of several parts begins once for each.
+            if running is None or running.stage != event.stage:
+                running = Running(event.stage)
+            running.hear(event)
+        case OutputLine() | Advanced():
+            if running is not None:
+                running.hear(event)
+        case Note() | Command():
+            pass
+        case _:
+            assert_never(event)
+    return running
+
+
+def done_line(event: Done | Failed, mark: str, *, width: int = 0) -> str:
+    """Return the line of a stage that ended: mark, name, result, seconds.
+
+    Args:
+        event: how it ended.
+        mark: stands before it.
+        width: of the terminal, into which it is wrapped; 0 for a log.
+    """
+    seconds = f"{event.seconds:6.1f} s"
+    head = f"  {mark} {event.stage:<{STAGE_WIDTH}} "
+    indent = STAGE_WIDTH + 5
+    room = min(_SUMMARY_WIDTH, width - indent - len(seconds) - 1) if width else _SUMMARY_WIDTH
     summary = clean(event.summary)
-    return (
-        f"  {mark} {event.stage:<{_STAGE_WIDTH}} {summary:<{_SUMMARY_WIDTH}} {event.seconds:6.1f} s"
-    )
+    first, *rest = pieces(summary, room) if width else [summary]
+    return "\n".join([f"{head}{first:<{room}} {seconds}", *(" " * indent + line for line in rest)])
 
 
-def advanced_text(event: Advanced) -> str:
-    """Return how far a transfer is, in megabytes."""
-    mega = 1_000_000
-    if event.total:
-        return f"{event.done / mega:.1f} MB of {event.total / mega:.1f} MB"
-    return f"{event.done / mega:.1f} MB"
+def advanced_text(event: Advanced, *, seconds: float = 0.0) -> str:
+    """Return how far a stage is: ``setting up 61 of 145 packages``, ``3.1 MB of 9.8 MB, 2.0 MB/s``.
+
+    Args:
+        event: the newest of its events.
+        seconds: since the first, for the rate of bytes; 0 where that is not known.
+    """
+    doing = f"{clean(event.doing)} " if event.doing else ""
+    if event.unit != "byte":
+        if not event.total:
+            return doing + count(event.done, event.unit)
+        return f"{doing}{event.done} of {count(event.total, event.unit)}"
+    total = f" of {size(event.total)}" if event.total else ""
+    # A rate of the first moments says nothing.
+    rate = f", {size(int(event.done / seconds))}/s" if seconds >= 1 and event.done else ""
+    return f"{doing}{size(event.done)}{total}{rate}"
 
 
 def clean(text: str) -> str:
@@ -129,12 +264,3 @@ def shown(argv: tuple[str, ...]) -> str:
     import shlex
 
     return clean(shlex.join(argv))
-
-
-def _terminal_width(stream: TextIO) -> int:
-    import os
-
-    try:
-        return os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        return 80 if stream is sys.stderr else 120

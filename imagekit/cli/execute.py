@@ -4,8 +4,9 @@ Only the module of the command that is asked for is imported.
 """
 
 import sys
+from pathlib import Path
 
-from imagekit.cli.console import Console
+from imagekit.cli.console import PROGRESS_FORMS, Console, ProgressForm
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
 from imagekit.cli.parsers import command_module, command_parser
 from imagekit.cli.streams import discard
@@ -33,14 +34,15 @@ def execute(words: list[str]) -> int:
     Returns:
         The exit code.
     """
-    console = Console(json="--json" in _own(words))
+    # Before the words are parsed, which may fail and is to be reported as they say.
+    own = _own(words)
+    console = Console(json="--json" in own, progress_form=_progress_form(own))
     try:
         return _dispatch(words, console)
     except ImagekitError as error:
         return _told(error, console)
     except KeyboardInterrupt:
-        console.settle()
-        print("interrupted: nothing was left half done", file=console.err)
+        console.say("interrupted: nothing was left half done")
         return 130
     except BrokenPipeError:
         # What was not written may have been the whole result.
@@ -58,7 +60,7 @@ def _dispatch(words: list[str], console: Console) -> int:
     mine, passed = _split(words[1:])
     arguments = command.parse_args(mine)
     arguments.passed = passed
-    console.json, console.quiet = arguments.json, arguments.quiet
+    console.json, console.progress_form = arguments.json, arguments.progress
     console.verbose = arguments.verbose
     return int(module.run(arguments, console))
 
@@ -79,15 +81,38 @@ def _without_command(words: list[str], console: Console) -> int:
 
 def _version() -> tuple[str, dict[str, object]]:
     # importlib.metadata costs more than all the rest of --help.
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    number = version("imagekit")
+    try:
+        number = version("imagekit")
+    except PackageNotFoundError:
+        number = _checkout_version()
     return f"imagekit {number}", {"schema": 1, "version": number}
+
+
+def _checkout_version() -> str:
+    """Return the version of a checkout that runs without being installed."""
+    import tomllib
+
+    stated = Path(__file__).parents[2] / "pyproject.toml"
+    try:
+        return str(tomllib.loads(stated.read_text("utf-8"))["project"]["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "of unknown version"
 
 
 def _own(words: list[str]) -> list[str]:
     """Return the words before ``--``: those behind it belong to the container."""
     return words[: words.index("--")] if "--" in words else words
+
+
+def _progress_form(words: list[str]) -> ProgressForm:
+    """Return how progress is asked to be shown, as far as words tell that are not parsed yet."""
+    given = " ".join(words).replace("--progress=", "--progress ").split()
+    if not {"-q", "--quiet"}.isdisjoint(given):
+        return "none"
+    named = given[given.index("--progress") + 1 :][:1] if "--progress" in given else []
+    return next((form for form in PROGRESS_FORMS if [form] == named), "auto")
 
 
 def _split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:

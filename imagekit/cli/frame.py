@@ -8,18 +8,19 @@ Paint = Callable[[str, str], str]
 _WIDEST = 160
 
 
-def frame(diagnostic: Diagnostic, *, paint: Paint) -> str:
+def frame(diagnostic: Diagnostic, *, paint: Paint, width: int = 0) -> str:
     """Return the diagnostic as text for a terminal.
 
     Args:
         diagnostic: the fault.
         paint: colours a text as ``bad``, ``warn`` or ``bold``, or leaves it as it is.
+        width: of the terminal; 0 for none.
     """
     kind = "bad" if diagnostic.severity == "error" else "warn"
     head = f"{paint(diagnostic.severity, kind)}[{diagnostic.code}]: {diagnostic.message}"
     lines = [head, f"  --> {_place(diagnostic)}"]
     if diagnostic.line and diagnostic.source:
-        lines += _excerpt(diagnostic, paint=paint, kind=kind)
+        lines += _excerpt(diagnostic, paint=paint, kind=kind, width=width or _WIDEST)
     elif diagnostic.hint:
         lines.append(f"   = {diagnostic.hint}")
     return "\n".join(lines)
@@ -31,18 +32,23 @@ def _place(diagnostic: Diagnostic) -> str:
     return f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
 
 
-def _excerpt(diagnostic: Diagnostic, *, paint: Paint, kind: str) -> list[str]:
+def _excerpt(diagnostic: Diagnostic, *, paint: Paint, kind: str, width: int) -> list[str]:
     number = str(diagnostic.line)
     margin = " " * (len(number) + 1)
+    room = min(_WIDEST, width - len(margin) - 3)
     start = max(0, diagnostic.column - 1)
     # A long line is cut so that the caret stays on the screen.
-    cut = max(0, start - _WIDEST // 2)
-    source = _visible(diagnostic.source)[cut : cut + _WIDEST]
+    cut = max(0, start - room // 2)
+    source = _visible(diagnostic.source)[cut : cut + room]
     start -= cut
     length = max(1, min(diagnostic.length, len(source) - start))
     caret = " " * start + paint("^" * length, kind)
-    hint = f" {diagnostic.hint}" if diagnostic.hint else ""
-    return [f"{margin} |", f" {number} | {source}", f"{margin} | {caret}{hint}", f"{margin} |"]
+    lines = [f"{margin} |", f" {number} | {source}", f"{margin} | {caret}", f"{margin} |"]
+    if diagnostic.hint and start + length + len(diagnostic.hint) < room:
+        lines[2] += f" {diagnostic.hint}"
+    elif diagnostic.hint:
+        lines[3] = f"   = {diagnostic.hint}"
+    return lines
 
 
 def _visible(text: str) -> str:

@@ -1,6 +1,8 @@
 """The commands of ``imagekit``, and what ``imagekit --help`` prints."""
 
+import os
 import sys
+from contextlib import suppress
 
 COMMANDS = {
     "new": "write a new recipe that builds, with a test",
@@ -39,12 +41,13 @@ COMMANDS = {
 }
 
 HELP_WORDS = frozenset({"--help", "-h"})
+_WIDTH = 80
 _ROWS = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
 _HELP = f"""\
 usage: imagekit COMMAND [OPTIONS] ...
 
-Recipes to self-contained OCI images: built by Buildah, with SBOM and signatures,
-verified before any runtime pulls them.
+Recipes to self-contained OCI images: built by Buildah, with SBOM and
+signatures, verified before any runtime pulls them.
 
 commands:
 {_ROWS}
@@ -54,11 +57,16 @@ options:
   --version   print the version
 
 exit codes:
-  0  done                         4  published image failed its own verification
-  1  fault of imagekit            5  bytes differ from their digest
-  2  bad recipe, policy, key      6  a tool or registry failed
-     or reference                64  wrong usage
-  3  denied by the policy         141  the output was closed before its end
+  0    done
+  1    fault of imagekit
+  2    bad recipe, policy, key or reference
+  3    denied by the policy
+  4    published image failed its own verification
+  5    bytes differ from their digest
+  6    a tool or registry failed
+  64   wrong usage
+  130  interrupted
+  141  the output was closed before its end
 
 `imagekit help COMMAND` explains a command, with examples.
 """
@@ -70,5 +78,18 @@ def print_help() -> None:
     Raises:
         OSError: stdout cannot be written.
     """
-    sys.stdout.write(_HELP)
+    sys.stdout.write(_fit(_HELP))
     sys.stdout.flush()
+
+
+def _fit(text: str) -> str:
+    """Return the text as it fits the terminal, if it goes to one that is narrow."""
+    columns = 0
+    with suppress(OSError, ValueError):
+        # What is no terminal has no size.
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    if not 0 < columns < _WIDTH:
+        return text
+    from imagekit.cli.wrap import wrapped
+
+    return wrapped(text, columns)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from msgspec import Struct
 
+from imagekit.cli.console import PROGRESS_FORMS
 from imagekit.cli.help import COMMANDS
 from imagekit.errors import UsageError
 
@@ -88,7 +89,10 @@ class Parser(argparse.ArgumentParser):
         options, verbs = self.options(), list(self.verbs())
         for word in self._words:
             name = word.partition("=")[0]
-            if name.startswith("--") and not any(option.startswith(name) for option in options):
+            # The value of a short option may follow it in the same word; -4 is a value.
+            name = name if name.startswith("--") or not name[1:2].isalpha() else name[:2]
+            option = name[:1] == "-" and name.strip("-0123456789.") != ""
+            if option and not any(known.startswith(name) for known in options):
                 return name, options
         verb = self._words[0] if self._words and verbs else ""
         return (verb, verbs) if verb and verb[0] != "-" and verb not in verbs else ("", [])
@@ -116,9 +120,16 @@ def command_parser(name: str) -> Parser:
         formatter_class=functools.partial(argparse.HelpFormatter, width=_ANY_WIDTH),
     )
     _configure(parser, name)
-    # Only what is printed needs the width of the terminal, for which argparse imports shutil.
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    for each in (parser, *parser.verbs().values()):
+        # Only what is printed needs the width of the terminal, for which argparse imports shutil.
+        each.formatter_class = _help_format
     return parser
+
+
+def _help_format(prog: str) -> argparse.HelpFormatter:
+    from imagekit.cli.help_format import HelpFormat
+
+    return HelpFormat(prog)
 
 
 def whole_parser() -> Parser:
@@ -135,13 +146,44 @@ def _configure(parser: Parser, name: str) -> None:
     module = command_module(name)
     parser.description = module.__doc__
     module.configure(parser)
+    _add_output_options(parser)
+
+
+def _add_output_options(parser: Parser, *, verb: bool = False) -> None:
+    """Add the options that every command has, before its verbs and behind them."""
+    for each in parser.verbs().values():
+        _add_output_options(each, verb=True)
+
+    def absent(value: object) -> object:
+        # A default of a verb would overwrite what stood before it.
+        return argparse.SUPPRESS if verb else value
+
     shared = parser.add_argument_group("output")
-    shared.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    shared.add_argument("--quiet", "-q", action="store_true", help="no narration on stderr")
+    shared.add_argument(
+        "--json", action="store_true", default=absent(False), help="one JSON document on stdout"
+    )
+    told = shared.add_mutually_exclusive_group()
+    told.add_argument(
+        "--progress",
+        choices=PROGRESS_FORMS,
+        default=absent("auto"),
+        help="how progress is shown on stderr: auto (live on a terminal, else plain), plain (lines "
+        "for a log), json (an object a line), none",
+    )
+    told.add_argument(
+        "--quiet",
+        "-q",
+        action="store_const",
+        dest="progress",
+        const="none",
+        default=absent("auto"),
+        help="nothing but errors on stderr: --progress none",
+    )
     shared.add_argument(
         "--verbose",
         # To run, -v is what it is to Podman.
         *(() if "-v" in parser.options() else ("-v",)),
         action="store_true",
+        default=absent(False),
         help="show the commands that are run, and their output",
     )

@@ -1,7 +1,7 @@
 """Show what an image is, who signed it and what it is made of.
 
-imagekit inspect registry.example.org/apps/solver:2.1
-imagekit inspect oci:images:apps/solver:2.1 --json
+  imagekit inspect registry.example.org/apps/solver:2.1
+  imagekit inspect oci:images:apps/solver:2.1 --json
 
 Signatures are shown as they claim to be; `imagekit verify` judges them.
 """

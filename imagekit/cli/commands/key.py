@@ -124,9 +124,3 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE", help="file whose first line is the password"
     )
-    # What every command takes before the verb is meant behind it as well; without a default,
-    # since that would overwrite what stood before.
-    for option in ("--json", "--quiet", "--verbose"):
-        parser.add_argument(
-            option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )

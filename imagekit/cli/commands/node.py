@@ -40,11 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_policy_option(check)
     add_registry_options(check)
-    # Meant behind the verb as well; without a default, which would overwrite what stood before.
-    for option in ("--json", "--quiet", "--verbose"):
-        check.add_argument(
-            option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -48,11 +48,6 @@ def add_verbs(verbs: "Verbs") -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.configure(verb)
-        # Meant behind the verb as well; without a default, which would overwrite what stood before.
-        for option in ("--json", "--quiet", "--verbose"):
-            verb.add_argument(
-                option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-            )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

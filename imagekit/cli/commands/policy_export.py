@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for loss in export.losses:
         console.note(_line(loss, console))
     text = "" if files else export.documents[0].text
-    console.result(text or "\n".join(files), _document(export, arguments, files))
+    console.copied(text or "\n".join(files), _document(export, arguments, files))
     return 0
 
 

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         name=arguments.name,
     )
     policy = parse_policy(text.encode(), file="the new policy")
-    console.result(
+    console.copied(
         text,
         {
             "schema": 1,

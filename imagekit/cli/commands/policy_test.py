@@ -8,7 +8,7 @@ A table is a file of YAML (imagekit schema policy-test):
   apiVersion: imagekit/v1
   kind: PolicyTest
   policy: ../site.yaml                  # paths are relative to this file
-  now: 2026-11-25T12:00:00Z             # else the present: policies and signatures end some day
+  now: 2026-11-25T12:00:00Z             # else the present
   cases:
     - name: the release is allowed
       reference: registry.example.org/apps/solver:2.1
@@ -17,7 +17,8 @@ A table is a file of YAML (imagekit schema policy-test):
     - name: a tag that went back is refused
       reference: registry.example.org/apps/solver:2.1
       evidence: evidence
-      seen: {"registry.example.org/apps/solver:2.1": 9}     # a later release was seen here
+      # A later release was seen here.
+      seen: {"registry.example.org/apps/solver:2.1": 9}
       expect: deny
       code: ROLLBACK
 

@@ -17,7 +17,9 @@ nobody signed and no policy judges. Ends with 3, and starts nothing, where the p
 else with the container's own exit code.
 
 Under srun each task is one container and one rank:
-srun --mpi=pmix -n 2 imagekit run IMAGE --policy p.yaml -- hello-mpi
+
+  srun --mpi=pmix -n 2 imagekit run IMAGE --policy p.yaml -- hello-mpi
+
 The containers share the user's id, process numbers, /tmp and /dev/shm then, and an entrypoint such
 as mpirun is left out. What would be ranks that cannot find each other is refused.
 """
@@ -491,7 +493,7 @@ class _Commands:
         import shlex
 
         if self._arguments.dry_run:
-            self._console.result(shlex.join(self._shown), {**report, "command": self._shown})
+            self._console.copied(shlex.join(self._shown), {**report, "command": self._shown})
 
 
 class _Rank:

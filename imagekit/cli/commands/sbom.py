@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for note in sbom.notes:
         console.note(f"  ! {note}")
     if arguments.output is None or is_stdout(arguments.output):
-        console.result(raw.decode(), json.loads(raw))
+        console.copied(raw.decode(), json.loads(raw))
         return 0
     _write(arguments.output, raw)
     console.result(

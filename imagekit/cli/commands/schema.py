@@ -33,5 +33,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     module, _, name = _MAKERS[arguments.kind].partition(":")
     schema = getattr(importlib.import_module(module), name)()
-    console.result(dump(schema), schema)
+    console.copied(dump(schema), schema)
     return 0

@@ -60,12 +60,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
             action="store_true",
             help="the files of the calling user, in ~/.config, for rootless Podman",
         )
-    # Meant behind the verb as well; without a default, which would overwrite what stood before.
-    for verb in verbs.choices.values():
-        for option in ("--json", "--quiet", "--verbose"):
-            verb.add_argument(
-                option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-            )
 
 
 def _configure_install(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 
 from imagekit.cli import main as cli
 from imagekit.cli.console import Console
+from imagekit.cli.help import COMMANDS
+from imagekit.cli.parsers import command_parser
 from imagekit.errors import (
     DeniedError,
     ImagekitError,
@@ -185,6 +189,12 @@ def test_an_option_before_its_command_is_told_its_place(capsys: pytest.CaptureFi
             "did you mean `new`? see: imagekit policy --help",
             id="a verb",
         ),
+        pytest.param(
+            ["verify", "-Z", "x"],
+            "imagekit verify has no -Z",
+            "see: imagekit verify --help",
+            id="of one letter",
+        ),
         pytest.param(["help", "verfy"], "'verfy' is not a command", "imagekit verify", id="help"),
         pytest.param(["key"], "required: generate|show", "imagekit key --help", id="missing"),
         pytest.param(["verify", "r.site/x:1"], "names the policy", "IMAGEKIT_POLICY", id="policy"),
@@ -198,6 +208,77 @@ def test_what_is_misspelt_is_named_with_what_is_close(
     first, second = capsys.readouterr().err.splitlines()
     assert message in first
     assert hint in second
+
+
+def _commands() -> list[tuple[str, ...]]:
+    """Return every command, and every verb of those that have some."""
+    found: list[tuple[str, ...]] = []
+    for name in COMMANDS:
+        verbs = command_parser(name).verbs()
+        found += [(name, verb) for verb in verbs] or [(name,)]
+    return found
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+@pytest.mark.parametrize("option", ["--no-such-option", "--no-such=1", "-Z"])
+def test_an_unknown_option_is_named_by_every_command(
+    words: tuple[str, ...], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where words are missing that are required, as they mostly are."""
+    assert cli.main([*words, option]) == 64
+    assert f"has no {option.partition('=')[0]}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [
+        (["-q"], "none"),
+        (["--quiet"], "none"),
+        (["--progress", "none"], "none"),
+        (["--progress=json"], "json"),
+        (["--progress", "plain"], "plain"),
+        ([], "auto"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_can_be_silent(words: tuple[str, ...], given: list[str], form: str) -> None:
+    """``-q`` is one of the forms that progress has, before a verb and behind it."""
+    command = command_parser(words[0])
+    for parser in (command, *command.verbs().values()):
+        _ask_for_nothing(parser)
+
+    behind = command.parse_args([*words[1:], *given])
+    before = command.parse_args([*given, *words[1:]])
+
+    assert behind.progress == before.progress == form
+    assert behind.json is behind.verbose is False
+
+
+def _ask_for_nothing(parser: ArgumentParser) -> None:
+    for action in parser._actions:
+        action.required = False
+    for group in parser._mutually_exclusive_groups:
+        group.required = False
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--version", "--json"]])
+def test_a_checkout_has_a_version(
+    words: list[str],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where nothing is installed it is that of the checkout."""
+    monkeypatch.setattr("importlib.metadata.version", _not_installed)
+    stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
+
+    assert cli.main(words) == 0
+    assert stated in capsys.readouterr().out
+
+
+def _not_installed(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_words_of_a_container_are_no_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +351,7 @@ def test_result_goes_to_stdout_and_narration_to_stderr() -> None:
 
 def test_quiet_says_nothing_on_stderr() -> None:
     """--quiet leaves the result only."""
-    console = Console(quiet=True, out=io.StringIO(), err=io.StringIO())
+    console = Console(progress_form="none", out=io.StringIO(), err=io.StringIO())
 
     console.note("narration")
 
