@@ -1,6 +1,6 @@
 """Events of long work, passed as they happen to a callback that may show them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -66,3 +66,16 @@ Progress = Callable[[Event], None]
 def silent(event: Event) -> None:
     """Show nothing: for callers without a callback of their own."""
     del event
+
+
+Count = Callable[[int], None]
+"""Gets how many bytes of one thing were moved so far; less than before where it begins again."""
+
+
+def counted(pieces: Iterable[bytes], count: Count) -> Iterator[bytes]:
+    """Yield the pieces, and count them."""
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        count(done)
+        yield piece

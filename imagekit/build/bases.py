@@ -26,7 +26,7 @@ from imagekit.oci.types import (
     Manifest,
     Platform,
 )
-from imagekit.progress import Advanced, Progress, Started
+from imagekit.progress import Advanced, Progress, Started, counted
 from imagekit.recipe.containerfile import read_triggers
 from imagekit.recipe.recipe import (
     Containerfile,
@@ -165,11 +165,16 @@ def image_below(
         BuiltLayer(descriptor=_plain(layer), diff_id=diff_id, origin=Origin.BASE, title=str(base))
         for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     )
-    for number, layer in enumerate(layers, 1):
-        progress(Advanced(stage="base", done=number, total=len(layers)))
-        if not store.path(layer.descriptor.digest).exists():
-            with source.stream(reference.repository, layer.descriptor) as pieces:
-                store.add(layer.descriptor.digest, pieces)
+    missing = [layer for layer in layers if not store.path(layer.descriptor.digest).exists()]
+    total, before = sum(layer.descriptor.size for layer in missing), 0
+
+    def told(done: int) -> None:
+        progress(Advanced(stage="base", done=before + done, total=total, doing="downloading"))
+
+    for layer in missing:
+        with source.stream(reference.repository, layer.descriptor) as pieces:
+            store.add(layer.descriptor.digest, counted(pieces, told))
+        before += layer.descriptor.size
     material = Material(uri=str(base), name="base image", digest=base.reference.digest)
     return BaseImage(layers=layers, config=config, materials=(material,))
 

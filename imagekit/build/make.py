@@ -26,6 +26,7 @@ from imagekit.build.tidy import (
 )
 from imagekit.build.tree_snapshot import EMPTY, Changes, Snapshot
 from imagekit.documents.place import SourcePlace
+from imagekit.documents.quantity import count
 from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
@@ -258,7 +259,7 @@ def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Materi
         except ToolError as error:
             raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
-        return f"{wanted.title}, {count_packages(root)} packages", materials
+        return f"{wanted.title}, {count(count_packages(root), 'package')}", materials
     if wanted.packages:
         return _install(wanted, work, root)
     return _steps(wanted.steps, work)
@@ -273,7 +274,7 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
         except ToolError as error:
             raise _failed(error, f"installing by {entry.manager}", entry.place) from error
     more = count_packages(root) - before
-    return f"{wanted.title}: {more} more packages", tuple(dict.fromkeys(materials))
+    return f"{wanted.title}: {count(more, 'more package')}", tuple(dict.fromkeys(materials))
 
 
 def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...]]:

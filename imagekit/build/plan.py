@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from imagekit.build.image import BuiltLayer, Origin
 from imagekit.build.job import BaseContext, BuildPlan, LayerPlan
 from imagekit.documents import strictjson
+from imagekit.documents.quantity import count
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING, ImageConfig, Platform
@@ -105,7 +106,7 @@ def package_layers(packages: tuple[Packages, ...]) -> Iterator[tuple[Packages, .
 def packages_title(packages: tuple[Packages, ...]) -> str:
     """Return what is installed, as a title: ``apt gcc; pip requirements.txt, 14 pins``."""
     return "; ".join(
-        f"{entry.manager} {entry.requirements}, {len(entry.install)} pins"
+        f"{entry.manager} {entry.requirements}, {count(len(entry.install), 'pin')}"
         if entry.requirements
         else f"{entry.manager} {', '.join(text.split()[0] for text in entry.install)}"
         for entry in packages

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from imagekit.build.counted import counting
 from imagekit.build.job import (
     BuildResult,
     Isolation,
@@ -69,7 +70,9 @@ def main() -> int:
             threading.Thread(target=_watch, args=(source.fileno(),), daemon=True).start()
             os.environ["TMPDIR"] = str(job.folder.path)
             adopt_orphans()
-            runner = Runner(progress=progress, secrets=_values(job), end_orphans=end_orphans)
+            runner = Runner(
+                progress=counting(progress), secrets=_values(job), end_orphans=end_orphans
+            )
             made = _done(job, runner)
     except ImagekitError as error:
         tell("error", error_document(error))

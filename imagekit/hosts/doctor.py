@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from imagekit.build.job import IsolationProbe
+from imagekit.documents.quantity import count
 from imagekit.errors import ImagekitError, ToolError
 from imagekit.hosts.host import Host, HostCheck
 from imagekit.hosts.host_checks import judge
@@ -65,7 +66,7 @@ def text(diagnosis: Diagnosis) -> str:
         if check.hint:
             lines.append(" " * len(head) + check.hint)
     remarks, problems = _count(diagnosis.checks, "remark"), _count(diagnosis.checks, "problem")
-    lines.append(f"{_plural(remarks, 'remark')}, {_plural(problems, 'problem')}")
+    lines.append(f"{count(remarks, 'remark')}, {count(problems, 'problem')}")
     return "\n".join(lines)
 
 
@@ -87,7 +88,3 @@ def document(diagnosis: Diagnosis) -> Mapping[str, object]:
 
 def _count(checks: Sequence[HostCheck], status: str) -> int:
     return sum(check.status == status for check in checks)
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -46,6 +46,9 @@ from imagekit.oci.types import (
     Index,
     RawManifest,
 )
+
+if TYPE_CHECKING:
+    from imagekit.progress import Count
 
 # image-layout.md, "oci-layout file".
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
@@ -238,10 +241,22 @@ class LayoutRegistry(LayoutReader, frozen=True):
         path = self.store.path(descriptor.digest)
         return path.is_file() and path.stat().st_size == descriptor.size
 
-    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+    def put_blob(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        source: Path,
+        *,
+        count: "Count | None" = None,
+    ) -> None:
         """Store a file as a blob."""
         with source.open("rb") as file:
-            self.put_pieces(repository, descriptor, _checked(file, descriptor))
+            pieces = _checked(file, descriptor)
+            if count is not None:
+                from imagekit.progress import counted
+
+                pieces = counted(pieces, count)
+            self.put_pieces(repository, descriptor, pieces)
 
     def put_pieces(
         self, repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]

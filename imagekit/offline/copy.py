@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from imagekit.documents.quantity import count, size
 from imagekit.errors import NotFoundError
 from imagekit.oci.codec import parse_manifest
 from imagekit.oci.location import LocatedRepository
@@ -12,9 +13,7 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, Index, RawManifest
 from imagekit.offline.closure import Closure
-from imagekit.progress import Advanced, Done, Note, Progress, Started
-
-MEGA = 1_000_000
+from imagekit.progress import Advanced, Done, Note, Progress, Started, counted
 
 PutPieces = Callable[[Repository, Descriptor, Iterator[bytes]], None]
 """Stores a blob that comes in pieces, whole or not at all."""
@@ -37,7 +36,7 @@ def check_blobs(reader: RegistryReader, closure: Closure, *, progress: Progress)
         IntegrityError: bytes differ from their digest.
         RegistryError: something is not there.
     """
-    progress(Started(stage="check", detail=f"{len(closure.blobs)} blobs"))
+    progress(Started(stage="check", detail=count(len(closure.blobs), "blob")))
     began = time.monotonic()
     done = 0
     for blob in closure.blobs:
@@ -45,7 +44,7 @@ def check_blobs(reader: RegistryReader, closure: Closure, *, progress: Progress)
             for piece in pieces:
                 done += len(piece)
                 progress(Advanced(stage="check", done=done, total=closure.size))
-    summary = f"{len(closure.blobs)} blobs, {done / MEGA:.1f} MB, digests correct"
+    summary = f"{count(len(closure.blobs), 'blob')}, {size(done)}, digests correct"
     progress(Done(stage="check", summary=summary, seconds=time.monotonic() - began))
 
 
@@ -77,14 +76,18 @@ def copy(
     progress(Started(stage="copy", detail=str(to)))
     began = time.monotonic()
     repository = to.repository
-    sent = done = 0
+    sent = before = 0
+
+    def told(done: int) -> None:
+        progress(Advanced(stage="copy", done=before + done, total=closure.size))
+
     for blob in closure.blobs:
         if not writer.has_blob(repository, blob):
             with reader.stream(closure.image.repository, blob) as pieces:
-                put(repository, blob, pieces)
+                put(repository, blob, counted(pieces, told))
             sent += blob.size
-        done += blob.size
-        progress(Advanced(stage="copy", done=done, total=closure.size))
+        before += blob.size
+        told(0)
     # distribution-spec, "Pushing Manifests": a registry may refuse one whose blobs it does not
     # have, and an index before its manifests.
     for raw in (*closure.manifests, *closure.attached):
@@ -96,7 +99,7 @@ def copy(
             progress(Note(message=f"not replaced, as it holds other signatures: {shown}"))
     if closure.image.tag is not None:
         (name or writer.tag)(TaggedReference(repository, closure.image.tag), closure.top)
-    summary = f"{len(closure.blobs)} blobs, {sent / MEGA:.1f} of {closure.size / MEGA:.1f} MB sent"
+    summary = f"{count(len(closure.blobs), 'blob')}, {size(sent)} of {size(closure.size)} sent"
     progress(Done(stage="copy", summary=summary, seconds=time.monotonic() - began))
     pinned = PinnedReference(repository, closure.image.digest, tag=closure.image.tag)
     return Copied(reference=pinned, sent=sent)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct
 from msgspec.structs import replace
 
+from imagekit.documents.quantity import count, size
 from imagekit.errors import PolicyError
 from imagekit.files import storage_errors
 from imagekit.inputs import read_regular
@@ -25,7 +26,6 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import INDEX, NOTHING, REF_NAME, Descriptor, Index
 from imagekit.offline.closure import Closure, find_closure
-from imagekit.offline.copy import MEGA
 from imagekit.offline.exported import (
     POLICY_FOLDER,
     RECORD,
@@ -132,13 +132,13 @@ def _write(file: Path, contents: Sequence[MemberContent], *, progress: Progress)
     total = sum(content.size for content in contents)
     done = 0
 
-    def written(size: int) -> None:
+    def written(more: int) -> None:
         nonlocal done
-        done += size
+        done += more
         progress(Advanced(stage="export", done=done, total=total))
 
     new = write_archive(file, contents, written=written)
-    summary = f"{len(contents)} files, {total / MEGA:.1f} MB" if new else "the same file is there"
+    summary = f"{count(len(contents), 'file')}, {size(total)}" if new else "the same file is there"
     progress(Done(stage="export", summary=summary, seconds=time.monotonic() - began))
     return new
 

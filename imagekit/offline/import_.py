@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from imagekit.build.tools.podman import Podman
+from imagekit.documents.quantity import count, size
 from imagekit.errors import (
     DocumentError,
     InputError,
@@ -37,7 +38,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.offline.closure import Closure, find_closure
-from imagekit.offline.copy import MEGA, PutPieces, check_blobs, copy
+from imagekit.offline.copy import PutPieces, check_blobs, copy
 from imagekit.offline.exported import MAX_RECORD, POLICY_FOLDER, RECORD, Exported, parse_record
 from imagekit.progress import Note, Progress
 from imagekit.publish.known_release import look
@@ -218,7 +219,7 @@ def _no_more(archive: Archive, closure: Closure) -> None:
     more = {path for path in archive.members if path.startswith(f"{BLOBS}/")} - paths
     if more:
         raise DocumentError(
-            f"{archive.folder} holds {len(more)} blobs that do not belong to the image, "
+            f"{archive.folder} holds {count(len(more), 'blob')} beside those of the image, "
             f"such as {min(more)}",
             hint="export the image again",
             code=BAD_ARCHIVE,
@@ -382,6 +383,6 @@ def _room(folder: Path, closure: Closure) -> None:
         free = shutil.disk_usage(there).free
     if free < closure.size + _SPARE:
         raise RegistryError(
-            f"{there} has {free / MEGA:.0f} MB free; the image needs {closure.size / MEGA:.0f} MB",
+            f"{there} has {size(free)} free; the image needs {size(closure.size)}",
             hint="make room, or choose another folder; nothing was written",
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from imagekit.build.image import BuiltImage
+from imagekit.documents.quantity import count, size
 from imagekit.errors import InputError, TagRaceError
 from imagekit.oci.location import REGISTRY, LocatedRepository, Location
 from imagekit.oci.reference import PinnedReference, TaggedReference
@@ -14,7 +15,6 @@ from imagekit.oci.types import Descriptor, RawManifest
 from imagekit.progress import Advanced, Done, Progress, Started
 
 IMMUTABLE_TAG = "publish/immutable-tag"
-_MEGA = 1_000_000
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
@@ -48,21 +48,25 @@ def push(
     began = time.monotonic()
     blobs = [*(layer.descriptor for layer in image.layers), image.config]
     total = sum(blob.size for blob in blobs)
-    sent = new = done = 0
+    sent = new = before = 0
+
+    def told(done: int) -> None:
+        progress(Advanced(stage="push", done=before + done, total=total))
+
     for blob in blobs:
         if not writer.has_blob(repository, blob):
-            writer.put_blob(repository, blob, store.path(blob.digest))
+            writer.put_blob(repository, blob, store.path(blob.digest), count=told)
             sent += blob.size
             new += blob != image.config
-        done += blob.size
-        progress(Advanced(stage="push", done=done, total=total))
+        before += blob.size
+        told(0)
     manifest = _read_manifest(store, image.manifest)
     reference = writer.put_manifest(repository, manifest.media_type, manifest.raw)
     progress(
         Done(
             stage="push",
-            summary=f"{_count(len(image.layers), 'layer')}, {new} new: "
-            f"{sent / _MEGA:.1f} MB of {total / _MEGA:.1f} MB sent",
+            summary=f"{count(len(image.layers), 'layer')}, {new} new: "
+            f"{size(sent)} of {size(total)} sent",
             seconds=time.monotonic() - began,
         )
     )
@@ -124,7 +128,3 @@ def _read_manifest(store: BlobStore, descriptor: Descriptor) -> RawManifest:
     raw = store.path(descriptor.digest).read_bytes()
     descriptor.digest.check(raw, what="the manifest in the local store")
     return RawManifest(media_type=descriptor.media_type, digest=descriptor.digest, raw=raw)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,6 +11,7 @@ from imagekit.build.catalogued import (
     foreign_database,
     shown,
 )
+from imagekit.documents.quantity import count
 from imagekit.recipe.recipe import Recipe
 from imagekit.sbom import dpkg, python, system, unmanaged
 from imagekit.sbom.contents import Component, LayerFiles, Sbom, Subject
@@ -88,7 +89,7 @@ def _not_catalogued(root: Root, foreign: Mapping[str, str]) -> list[str]:
         kinds.setdefault(kind, []).append(path)
     notes = [
         f"the packages of its {kind} database are not catalogued: "
-        f"{len(paths)} files, such as {shown(paths[0])}"
+        f"{count(len(paths), 'file')}, such as {shown(paths[0])}"
         for kind, paths in sorted(kinds.items())
     ]
     if root.resolve(DPKG_STATUS) != DPKG_STATUS:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from imagekit.build.image import Origin
+from imagekit.documents.quantity import count
 from imagekit.needs.elf import ElfNotes
 from imagekit.sbom.programs import ElfNeeds
 
@@ -141,4 +142,4 @@ class Sbom(Struct, frozen=True, kw_only=True):
         """One line for a screen, such as ``139 packages, 2 components built here``."""
         packages = self.count(Kind.DEBIAN, Kind.PYTHON)
         own = self.count(Kind.FETCHED, Kind.PROGRAM)
-        return f"{packages} packages, {own} files that no package owns"
+        return f"{count(packages, 'package')}, {count(own, 'file')} that no package owns"

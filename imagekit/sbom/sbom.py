@@ -312,7 +312,7 @@ def _read(
 
 def _counted(items: Sequence[_Item], progress: Progress) -> Iterator[_Item]:
     for number, item in enumerate(items):
-        progress(Advanced(stage=STAGE, done=number, total=len(items)))
+        progress(Advanced(stage=STAGE, done=number, total=len(items), unit="layer"))
         yield item
 
 

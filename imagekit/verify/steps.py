@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from imagekit.documents.quantity import count
 from imagekit.policy.findings import Finding
 from imagekit.policy.glob import applicable
 from imagekit.policy.ruleset import ImageRule, Policy
@@ -95,9 +96,11 @@ def _deny(policy: Policy) -> str:
     deny = policy.deny
     if not (deny.digests or deny.keys or deny.identities):
         return "the policy denies nothing by name"
+    keys = count(len(deny.keys), "key")
+    identities = count(len(deny.identities), "identity", "identities")
     return (
         f"the digest is not among the {len(deny.digests)} that are denied; besides, "
-        f"{len(deny.keys)} keys and {len(deny.identities)} identities sign nothing"
+        f"{keys} and {identities} count for nothing"
     )
 
 

@@ -1,6 +1,7 @@
 """One suite for everything that claims to be a registry: a layout, and registries by both ways."""
 
 import hashlib
+import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,21 @@ def test_blob_round_trip(place: Place, tmp_path: Path) -> None:
 
         assert place.registry.has_blob(place.repository, descriptor)
         assert place.registry.blob(place.repository, descriptor, limit=len(raw)) == raw
+
+
+def test_an_upload_is_counted(place: Place, tmp_path: Path) -> None:
+    """Whoever waits for it sees how far it is: the bytes of a piece, then all."""
+    # Several places are one registry, which has what was uploaded at another.
+    raw = secrets.token_bytes(3_000_000)
+    source = tmp_path / "blob"
+    source.write_bytes(raw)
+    descriptor = Descriptor(media_type=LAYER, digest=Digest.of(raw), size=len(raw))
+    told: list[int] = []
+
+    place.registry.put_blob(place.repository, descriptor, source, count=told.append)
+
+    assert told == sorted(told)
+    assert told[-1] == len(raw)
 
 
 def test_tags_move(place: Place) -> None:

@@ -15,6 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, MAX_MANIFEST, Descriptor, RawManifest
+from imagekit.progress import Count
 from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.authority import Authority, TrustRoot
 from imagekit.signatures.publickey import PublicKey, public_key_of
@@ -179,10 +180,19 @@ class MemoryRegistry:
         """Return whether the blob is there."""
         return (repository.name, descriptor.digest) in self.blobs
 
-    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+    def put_blob(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        source: Path,
+        *,
+        count: Count | None = None,
+    ) -> None:
         """Store a file as a blob."""
         raw = source.read_bytes()
         descriptor.digest.check(raw, what=str(source))
+        if count is not None:
+            count(len(raw))
         self.put_bytes(repository, descriptor.media_type, raw)
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:

@@ -34,7 +34,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
-from imagekit.progress import Note
+from imagekit.progress import Advanced, Note
 from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
 from imagekit.recipe.render import BaseReference, reaches, render
 
@@ -229,11 +229,17 @@ class BuildahContainer(Struct):
     def _download(self, wanted: Sequence[str], python: ImagePython, folder: Path) -> None:
         listed = folder / "wanted.txt"
         listed.write_text("".join(f"{line}\n" for line in wanted))
-        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+        argv += ["--disable-pip-version-check", "--progress-bar=off"]
         argv += ["--only-binary=:all:", "--python-version", python.version]
         argv += ["--implementation", "cp", "--abi", python.abi]
         argv += [f"--platform={name}" for name in python.platforms]
         argv += ["--dest", str(folder / "wheels"), "--requirement", str(listed)]
+        self.runner.progress(
+            Advanced(
+                stage="packages", done=0, total=len(wanted), unit="package", doing="downloading"
+            )
+        )
         outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
         if outcome.status != 0:
             raise BuildError(

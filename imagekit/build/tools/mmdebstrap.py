@@ -46,7 +46,15 @@ def bootstrap(
     (given / "sources.list").write_text(lines)
     # The lists are needed for their digests, which name the state of the archive that was used.
     skip = "--skip=check/empty,cleanup/apt/lists"
-    argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", skip]
+    # By --verbose it shows the lines of apt and dpkg, which tell how far they are.
+    argv = [
+        "mmdebstrap",
+        "--verbose",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        skip,
+    ]
     # NOTE: mmdebstrap cannot mount there itself, and warns of that.
     argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
     own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}

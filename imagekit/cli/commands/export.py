@@ -25,6 +25,7 @@ from imagekit.cli.options import (
     policy_of,
     registry_of,
 )
+from imagekit.documents.quantity import count, size
 from imagekit.errors import DeniedError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _summary(done: "Export") -> str:
         return ""
     platforms = len(closure.manifests)
     return (
-        f"would hold {len(record.members)} files, {closure.size / 1e6:.1f} MB: "
+        f"would hold {count(len(record.members), 'file')}, {size(closure.size)}: "
         f"{platforms} manifests, {len(closure.attached)} attached, {len(closure.tags)} legacy tags"
     )
 

@@ -33,6 +33,7 @@ from imagekit.cli.options import (
     registry_of,
     said_by,
 )
+from imagekit.documents.quantity import size
 from imagekit.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(text(done.verdict))
     placed, name = done.placed, record.reference.full
     console.result(
-        placed or f"would import {name}, {done.closure.size / 1e6:.1f} MB",
+        placed or f"would import {name}, {size(done.closure.size)}",
         report | {"name": name, "placed": placed, "sent": done.sent, "image": done.image},
     )
     return 0

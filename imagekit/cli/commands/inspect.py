@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_registry_options, registry_of
+from imagekit.documents.quantity import size
 from imagekit.oci.location import parse_located
 from imagekit.publish.inspect import Claim, Inspection
 
@@ -92,10 +93,10 @@ def _rows(inspection: Inspection, image: str) -> Iterator[tuple[str, str]]:
     for name, digest in inspection.platforms:
         yield "platform", f"{name}  {digest}"
     if inspection.layers:
-        size = sum(layer.size for layer in inspection.layers)
-        yield "layers", f"{len(inspection.layers)}, {size / 1e6:.1f} MB"
+        total = sum(layer.size for layer in inspection.layers)
+        yield "layers", f"{len(inspection.layers)}, {size(total)}"
     for layer in inspection.layers:
-        yield "", f"{layer.digest.short}  {layer.size / 1e6:.1f} MB"
+        yield "", f"{layer.digest.short}  {size(layer.size)}"
     if inspection.config is not None:
         yield from _config_rows(inspection)
     yield from _attached_rows(inspection)

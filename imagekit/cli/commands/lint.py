@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imagekit.cli.console import Console, diagnostic_document
 from imagekit.cli.options import add_recipes, recipes_of
+from imagekit.documents.quantity import count
 from imagekit.errors import RecipeError
 
 
@@ -35,13 +36,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "warnings": linted.warnings,
         "diagnostics": [diagnostic_document(d) for d in linted.diagnostics],
     }
-    recipes = _count(linted.recipes, "recipe")
+    recipes = count(linted.recipes, "recipe")
     if linted.errors:
-        text = f"{_count(linted.errors, 'error')} in {linted.faulty} of {recipes}"
+        text = f"{count(linted.errors, 'error')} in {linted.faulty} of {recipes}"
     else:
         text = f"{recipes}, no errors"
     if linted.warnings:
-        text += f", {_count(linted.warnings, 'warning')}"
+        text += f", {count(linted.warnings, 'warning')}"
     console.result(text, document)
     return RecipeError.exit_code if linted.errors else 0
 
@@ -56,7 +57,3 @@ def _buildah_version() -> str:
         return version(Runner())
     except ToolError:
         return ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from imagekit.cli.console import Console, diagnostic_document
+from imagekit.documents.quantity import count
 from imagekit.errors import PolicyError
 
 
@@ -43,17 +44,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "warnings": linted.warnings,
         "diagnostics": [diagnostic_document(diagnostic) for diagnostic in linted.diagnostics],
     }
-    policies = _count(linted.policies, "policy", "policies")
+    policies = count(linted.policies, "policy", "policies")
     if linted.errors:
-        text = f"{_count(linted.errors, 'error')} in {linted.faulty} of {policies}"
+        text = f"{count(linted.errors, 'error')} in {linted.faulty} of {policies}"
     else:
         text = f"{policies}, no errors"
     if linted.warnings:
-        text += f", {_count(linted.warnings, 'warning')}"
+        text += f", {count(linted.warnings, 'warning')}"
     console.result(text, document)
     failed = linted.errors or (arguments.strict and linted.warnings)
     return PolicyError.exit_code if failed else 0
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

@@ -2,10 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.errors import IntegrityError
 from imagekit.files import storage_errors
 from imagekit.oci.types import Descriptor
+
+if TYPE_CHECKING:
+    from imagekit.progress import Count
 
 
 class BytesBody:
@@ -35,11 +39,12 @@ class BytesBody:
 class FileBody:
     """A file whose digest is checked while it is read, before its last piece is handed out."""
 
-    def __init__(self, path: Path, descriptor: Descriptor) -> None:
+    def __init__(self, path: Path, descriptor: Descriptor, *, count: "Count | None" = None) -> None:
         with storage_errors(str(path)):
             self._file = path.open("rb")
         self._path = path
         self._descriptor = descriptor
+        self._count = count
         self.rewind()
 
     @property
@@ -71,6 +76,8 @@ class FileBody:
                 hint="it was altered after it was built: build it again",
                 code="CONTENT_DIGEST_MISMATCH",
             )
+        if self._count is not None:
+            self._count(self.size - self._left)
         return piece
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagekit.errors import (
     DocumentError,
@@ -31,6 +32,9 @@ from imagekit.oci.types import (
     Index,
     RawManifest,
 )
+
+if TYPE_CHECKING:
+    from imagekit.progress import Count
 
 _PIECE = 1 << 20
 # A registry may name the least length (OCI-Chunk-Min-Length: distribution-spec, "Pushing a blob in
@@ -163,10 +167,17 @@ class RegistryClient:
             _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
             return True
 
-    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
+    def put_blob(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        source: Path,
+        *,
+        count: "Count | None" = None,
+    ) -> None:
         """Upload a file as a blob."""
         if not self.has_blob(repository, descriptor):
-            with closing(FileBody(source, descriptor)) as body:
+            with closing(FileBody(source, descriptor, count=count)) as body:
                 self._upload(repository, descriptor, body)
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, RawManifest
+
+if TYPE_CHECKING:
+    from imagekit.progress import Count
 
 
 class RegistryReader(Protocol):
@@ -64,8 +67,22 @@ class RegistryWriter(RegistryReader, Protocol):
         """Return whether the blob is there."""
         ...
 
-    def put_blob(self, repository: Repository, descriptor: Descriptor, source: Path) -> None:
-        """Upload a file as a blob in flat memory; the digest is checked on the way."""
+    def put_blob(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        source: Path,
+        *,
+        count: "Count | None" = None,
+    ) -> None:
+        """Upload a file as a blob in flat memory; the digest is checked on the way.
+
+        Args:
+            repository: where it is put.
+            descriptor: what it is.
+            source: the file.
+            count: gets how many of its bytes were read.
+        """
         ...
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:

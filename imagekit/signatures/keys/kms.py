@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagekit.documents.quantity import count
 from imagekit.errors import SigningKeyError
 from imagekit.signatures.keys.key_files import Password, read_key_file
 from imagekit.signatures.keys.remote import PinNeededError
@@ -113,7 +114,7 @@ class LibraryHolder:
         pin = self._of_file() or self._password()
         if not 0 < len(pin) <= _LONGEST_PIN:
             raise SigningKeyError(
-                f"a PIN of {len(pin)} characters opens no token",
+                f"a PIN of {count(len(pin), 'character')} opens no token",
                 hint="set IMAGEKIT_KEY_PASSWORD, or give --password-file",
                 code="WRONG_PASSWORD",
             )

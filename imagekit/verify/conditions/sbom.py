@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec import Struct, field
 
+from imagekit.documents.quantity import count
 from imagekit.policy.condition import SbomCondition
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions.components import SbomComponent, components_of
@@ -43,12 +44,12 @@ def check_sbom(predicate: Mapping[str, object], condition: SbomCondition) -> Ref
     return _too_small(len(parts), condition.min_components)
 
 
-def _too_small(count: int, least: int) -> Refusal | None:
-    if count >= least:
+def _too_small(number: int, least: int) -> Refusal | None:
+    if number >= least:
         return None
     return Refusal(
         code="SBOM_TOO_SMALL",
-        message=f"the SBOM names {count} components; the policy wants at least {least}",
+        message=f"the SBOM names {count(number, 'component')}; the policy wants at least {least}",
         hint="make it of the whole image: imagekit sign REFERENCE --sbom",
     )
 

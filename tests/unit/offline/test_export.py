@@ -299,7 +299,7 @@ def test_a_listed_blob_that_belongs_to_nothing_is_refused(site: Site) -> None:
 
     site.rewrite(lambda members: [*_record(lists)(members), member(path, b"x")])
 
-    with pytest.raises(DocumentError, match="do not belong"):
+    with pytest.raises(DocumentError, match="beside those of the image"):
         site.import_()
     assert _nothing_placed(site)
 
