@@ -24,7 +24,7 @@ from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.tools.mirrors import mirrors_of
+from imagekit.build.tools.mirrors import Mirrors, mirrors_of, takes_old_dates
 from imagekit.build.tools.mmdebstrap import bootstrap
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
@@ -42,6 +42,10 @@ _LAST_LINES = 40
 _NO_FIXES = (
     "no mirror of the security fixes is known, so that the image is without the newest ones: "
     "give --mirror debian-security=URL"
+)
+_FROZEN = (
+    "the mirror's state may be an old one: its date is not checked, as the mirror is that of a day "
+    "or this host's own apt does not either (Acquire::Check-Valid-Until)"
 )
 _LESS_CONTAINED = (
     "steps are contained by chroot only: they share the host's network and user ids "
@@ -97,7 +101,7 @@ class BuildahContainer(Struct):
     def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
         """Fill the empty root by mmdebstrap."""
         plan = self.job.plan
-        mirrors = mirrors_of(base.distribution, plan.mirrors)
+        mirrors = self._mirrors(base.distribution)
         if mirrors.lacks_fixes(base.distribution, base.suite):
             self.runner.progress(Note(message=_NO_FIXES))
         bootstrap(self.runner, base, mirrors, root=root, epoch=plan.epoch, work=self.job.work)
@@ -197,8 +201,16 @@ class BuildahContainer(Struct):
 
     def apt_sources(self, distribution: str, suite: str, *, keyring: str) -> str:
         """Return the mirrors that were stated, else the host's, for the suite."""
-        mirrors = mirrors_of(distribution, self.job.plan.mirrors)
-        return mirrors.lines(distribution, suite, keyring=keyring)
+        return self._mirrors(distribution).lines(distribution, suite, keyring=keyring)
+
+    def _mirrors(self, distribution: str) -> Mirrors:
+        stated = self.job.plan.mirrors
+        mirrors = mirrors_of(distribution, stated)
+        if distribution not in stated and takes_old_dates(self.runner):
+            mirrors = replace(mirrors, frozen=True)
+        if mirrors.frozen:
+            self.runner.progress(Note(message=_FROZEN))
+        return mirrors
 
     def given(self, files: Mapping[str, bytes]) -> Path:
         """Write files into a folder that a command can have mounted."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from imagekit.errors import ToolError, ToolNotFoundError
 from imagekit.inputs import read_regular
+from imagekit.process import Runner
 
 _APT = Path("/etc/apt")
 _MAX_SOURCES = 1 << 20
@@ -77,6 +78,8 @@ class Mirrors(Struct, frozen=True):
     main: str
     security: str = ""
     """Where its security fixes are; empty where no such mirror is known."""
+    frozen: bool = False
+    """Whether they stay as they were on some day, so that their dates may be over."""
 
     def lacks_fixes(self, distribution: str, suite: str) -> bool:
         """Return whether the suite has security fixes of which no mirror is known."""
@@ -85,13 +88,31 @@ class Mirrors(Struct, frozen=True):
     def lines(self, distribution: str, suite: str, *, keyring: str) -> str:
         """Return a sources.list for the suite, with its updates and security fixes."""
         known = DISTRIBUTIONS[distribution]
-        head = f"deb [signed-by={keyring}]"
+        # sources.list(5), Check-Valid-Until: of these sources only, and not of all that apt reads.
+        dates = " check-valid-until=no" if self.frozen else ""
+        head = f"deb [signed-by={keyring}{dates}]"
         lines = [f"{head} {self.main} {suite} {known.components}"]
         if suite not in known.rolling:
             lines.append(f"{head} {self.main} {suite}-updates {known.components}")
             if self.security:
                 lines.append(f"{head} {self.security} {suite}-security {known.components}")
         return "\n".join(lines) + "\n"
+
+
+def is_frozen(uri: str) -> bool:
+    """Return whether an address is that of an archive as it was at a time, by snapshot's form."""
+    return re.search(r"/\d{8}T\d{6}Z/?$", uri) is not None
+
+
+def takes_old_dates(runner: Runner) -> bool:
+    """Return whether the host's apt takes the state of its mirrors whatever its date is."""
+    name = "Acquire::Check-Valid-Until"
+    try:
+        said = runner.run(["apt-config", "shell", "STATED", name, "CHECKED", f"{name}/b"]).stdout
+    except ToolError:
+        return False
+    # What is not stated has no line of its own, and is false as well.
+    return "STATED=" in said and "CHECKED='false'" in said
 
 
 def mirrors_of(distribution: str, stated: Mapping[str, str], *, folder: Path = _APT) -> Mirrors:
@@ -115,8 +136,9 @@ def mirrors_of(distribution: str, stated: Mapping[str, str], *, folder: Path = _
         own = Mirrors(main)
     if main and not known.security:
         # One archive has the fixes too, so that a stated mirror is asked for everything.
-        return Mirrors(main, main)
-    return Mirrors(main or own.main, security or own.security)
+        return Mirrors(main, main, is_frozen(main))
+    main = main or own.main
+    return Mirrors(main, security or own.security, is_frozen(main))
 
 
 def host_mirrors(distribution: str, folder: Path = _APT) -> Mirrors:

@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imagekit.build.tools.mirrors import DISTRIBUTIONS, Mirrors, host_mirrors, mirrors_of
+from imagekit.build.tools.mirrors import (
+    DISTRIBUTIONS,
+    Mirrors,
+    host_mirrors,
+    mirrors_of,
+    takes_old_dates,
+)
 from imagekit.errors import ToolError, ToolNotFoundError
+from imagekit.process import Runner
 
 KEYS = "/keys.gpg"
 
@@ -88,6 +95,48 @@ def test_a_release_has_updates_and_fixes(suite: str) -> None:
         ["http://s/debian-security", f"{suite}-security"],
     ]
     assert Mirrors("http://m/debian").lacks_fixes("debian", suite)
+
+
+@pytest.mark.parametrize(
+    ("uri", "frozen"),
+    [
+        ("http://m.site/archive/debian/20261101T000000Z", True),
+        ("http://m.site/archive/debian/20261101T000000Z/", True),
+        ("http://m.site/20261101T000000Z/debian", False),
+        ("http://m.site/debian", False),
+    ],
+)
+def test_an_archive_of_a_day_may_be_old(apt: Path, uri: str, frozen: bool) -> None:  # noqa: FBT001 - the expected value
+    """Its dates are over soon, and nothing else is: it is signed as all others are."""
+    lines = mirrors_of("debian", {"debian": uri}, folder=apt).lines("debian", "sid", keyring=KEYS)
+
+    assert f"signed-by={KEYS}" in lines
+    assert ("check-valid-until=no" in lines) is frozen
+
+
+@pytest.mark.parametrize(
+    ("said", "takes"),
+    [
+        ("STATED='no'\nCHECKED='false'\n", True),
+        ("STATED='yes'\nCHECKED='true'\n", False),
+        ("CHECKED='false'\n", False),
+        ("", False),
+    ],
+)
+def test_the_hosts_apt_may_take_old_dates(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    takes: bool,  # noqa: FBT001 - the expected value
+) -> None:
+    """Only where it says so; a host without apt checks."""
+    (tmp_path / "said").write_text(said)
+    program = tmp_path / "apt-config"
+    program.write_text(f"#!/bin/sh\n[ -s {tmp_path}/said ] && exec cat {tmp_path}/said\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert takes_old_dates(Runner()) is takes
 
 
 @pytest.mark.parametrize("distribution", ["debian", "ubuntu"])
