@@ -3,8 +3,9 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -17,7 +18,14 @@ from imagekit.build.bases import (
     on_top_of,
 )
 from imagekit.build.image import BuiltImage
-from imagekit.build.job import BuildPlan, BuildResult, IsolationWish, Job, SecretValue
+from imagekit.build.job import (
+    Below,
+    BuildPlan,
+    BuildResult,
+    IsolationWish,
+    Job,
+    SecretValue,
+)
 from imagekit.build.local_store import digest_of, open_store, record_built, store_in_use
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
@@ -39,7 +47,14 @@ from imagekit.paths import expanded
 from imagekit.process import Runner
 from imagekit.progress import Progress, silent
 from imagekit.recipe.git import MAX_TIME, commit_time
-from imagekit.recipe.recipe import BootstrapBase, ImageBase, Recipe, RecipeBase, Secret
+from imagekit.recipe.recipe import (
+    Base,
+    BootstrapBase,
+    ImageBase,
+    Recipe,
+    RecipeBase,
+    Secret,
+)
 from imagekit.recipe.tree import Recipes
 
 LONG_AGO = 315532800
@@ -48,6 +63,8 @@ CACHE_SECONDS = 86400
 """How long a cached layer is used: after that the mirrors may have newer packages."""
 _MAX_SECRET = 1 << 20
 _DATE_DIGITS = 20
+_NO_STAGES: Mapping[str, BaseImage] = MappingProxyType({})
+_NO_SYSTEMS: Mapping[str, BootstrapBase | None] = MappingProxyType({})
 
 Check = Callable[[BuiltImage, Recipe], None]
 """Checks an image that was built of a recipe, and raises where it must not be used."""
@@ -123,46 +140,69 @@ def _build(
     below = {
         need.name: built[options.recipes.base(recipe, need).file] for need in recipe.recipes_below
     }
-    base = _base(
+
+    def bring(image: ImageBase) -> BaseImage:
+        return image_below(image, store, registry=options.registry, progress=progress)
+
+    base = _base(recipe, below, store, bring=bring)
+    stages = {
+        stage.name: _below(stage.base, below, store, bring=bring)
+        for stage in recipe.stages
+        if stage.base is not None
+    }
+    plan = plan_of(
         recipe,
-        below,
-        store,
-        bring=lambda image: image_below(image, store, registry=options.registry, progress=progress),
+        base,
+        stages,
+        env=options.env,
+        systems=systems_of(recipe, options.recipes),
+        mirrors=options.mirrors,
     )
-    system = system_of(recipe, options.recipes)
-    plan = plan_of(recipe, base, env=options.env, system=system, mirrors=options.mirrors)
     made = _make(plan, Folders.of(options.env), progress=progress, options=options)
-    image = _assemble(plan, made, base=base, store=store, started=started)
+    bases = (base, *stages.values())
+    image = _assemble(plan, made, bases=bases, store=store, started=started)
     return replace(image, recipe_file=options.recipes.shown(recipe))
 
 
-def system_of(recipe: Recipe, recipes: Recipes) -> BootstrapBase | None:
-    """Return the system that a recipe stands on in the end; None where no recipe says it.
+def systems_of(recipe: Recipe, recipes: Recipes) -> Mapping[str, BootstrapBase | None]:
+    """Return the systems that a recipe, by an empty name, and its stages stand on in the end.
+
+    None stands where no recipe says it, and nothing for stages without a base of their own.
 
     Raises:
         RecipeError: a base is missing or faulty.
     """
+    bases = {stage.name: stage.base for stage in recipe.stages if stage.base is not None}
+    return {
+        name: _system(base, recipe, recipes) for name, base in {"": recipe.base, **bases}.items()
+    }
+
+
+def _system(base: Base | None, recipe: Recipe, recipes: Recipes) -> BootstrapBase | None:
     # Not what os-release(5) says: Debian's testing and unstable have the same one.
-    while isinstance(recipe.base, RecipeBase):
-        recipe = recipes.base(recipe, recipe.base)
-    return recipe.base if isinstance(recipe.base, BootstrapBase) else None
+    while isinstance(base, RecipeBase):
+        recipe = recipes.base(recipe, base)
+        base = recipe.base
+    return base if isinstance(base, BootstrapBase) else None
 
 
 def plan_of(
     recipe: Recipe,
     base: BaseImage,
+    stages: Mapping[str, BaseImage] = _NO_STAGES,
     *,
     env: Mapping[str, str],
-    system: BootstrapBase | None = None,
+    systems: Mapping[str, BootstrapBase | None] = _NO_SYSTEMS,
     mirrors: Mapping[str, str] = NOTHING,
 ) -> BuildPlan:
     """Return the plan of a recipe for this host; nothing is done.
 
     Args:
         recipe: the recipe.
-        base: what it builds on.
+        base: what it stands on.
+        stages: what those of its stages stand on that say it themselves, by their names.
         env: the environment, which may say the image's time.
-        system: what ``system_of`` returned.
+        systems: what ``systems_of`` returned.
         mirrors: those of the command line, by the names of the archives.
 
     Raises:
@@ -176,17 +216,24 @@ def plan_of(
             hint="build it on such a host, or add this platform to `platforms`",
         )
     epoch = _epoch(recipe, env)
-    if system is not None and system.mirror:
-        mirrors = {system.distribution: system.mirror, **mirrors}
+
+    def below(name: str, image: BaseImage) -> Below:
+        system = systems.get(name)
+        own = {str(system.distribution): system.mirror} if system and system.mirror else {}
+        return Below(
+            layers=image.layers, config=image.config, system=system, mirrors={**own, **mirrors}
+        )
+
     return make_plan(
         recipe,
         platform=platform,
         epoch=epoch,
-        base=base.layers,
-        inherited=base.config,
+        below=below("", base),
         contexts=base.contexts,
-        system=system,
-        mirrors=mirrors,
+        stages={
+            stage.name: below(stage.name, stages.get(stage.name, BaseImage()))
+            for stage in recipe.stages
+        },
     )
 
 
@@ -219,11 +266,22 @@ def _base(
     bring: Callable[[ImageBase], BaseImage],
 ) -> BaseImage:
     """Return what the recipe builds on, fetched where it is an image of a registry."""
-    if isinstance(recipe.base, ImageBase):
-        return bring(recipe.base)
-    if isinstance(recipe.base, RecipeBase):
-        return on_top_of(built[recipe.base.name], store)
-    return named_by_containerfile(recipe, built, store, bring=bring)
+    if recipe.script is not None:
+        return named_by_containerfile(recipe, built, store, bring=bring)
+    return _below(recipe.base, built, store, bring=bring)
+
+
+def _below(
+    base: Base | None,
+    built: Mapping[str, BuiltImage],
+    store: LayoutStore,
+    *,
+    bring: Callable[[ImageBase], BaseImage],
+) -> BaseImage:
+    """Return the image that a base names; nothing where it names none."""
+    if isinstance(base, ImageBase):
+        return bring(base)
+    return on_top_of(built[base.name], store) if isinstance(base, RecipeBase) else BaseImage()
 
 
 def _make(
@@ -323,7 +381,12 @@ def _secret_fault(secret: Secret, message: str, *, hint: str) -> RecipeError:
 
 
 def _assemble(
-    plan: BuildPlan, made: BuildResult, *, base: BaseImage, store: LayoutStore, started: float
+    plan: BuildPlan,
+    made: BuildResult,
+    *,
+    bases: Sequence[BaseImage],
+    store: LayoutStore,
+    started: float,
 ) -> BuiltImage:
     config = image_config(plan, made)
     config_descriptor = _add(store, CONFIG, config_bytes(config))
@@ -338,7 +401,9 @@ def _assemble(
         version=plan.recipe.version,
         epoch=plan.epoch,
         recipe_digest=plan.recipe.digest,
-        materials=(*base.materials, *made.materials),
+        materials=tuple(
+            dict.fromkeys([*(m for base in bases for m in base.materials), *made.materials])
+        ),
         tools=made.tools,
         isolations=made.isolations,
         started=started,

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from imagekit.build.image import BuiltLayer, Material
-from imagekit.build.job import CachedLayer, CommandResult
+from imagekit.build.job import CachedLayer, CommandResult, StagePlan
 from imagekit.build.marks import Mark
 from imagekit.build.wheels import ImagePython
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
-from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep
+from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, StageCopy
 
 
 class BuildContainer(Protocol):
@@ -50,8 +50,16 @@ class BuildContainer(Protocol):
         """Run a command in the working container; without ``network`` it has loopback only."""
         ...
 
+    def beside(self, stage: StagePlan) -> "BuildContainer":
+        """Return another working container, of a stage; it ends with this one."""
+        ...
+
     def copy(self, step: CopyStep) -> None:
         """Copy from the recipe's folder."""
+        ...
+
+    def copy_from_stage(self, step: StageCopy) -> None:
+        """Copy from a stage, whose container is open."""
         ...
 
     def fetch(self, step: FetchStep) -> Material:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
@@ -23,6 +24,31 @@ class LayerPlan(Struct, frozen=True, kw_only=True):
     packages: tuple[Packages, ...] = ()
     steps: tuple[Step, ...] = ()
     containerfile: str = ""
+    of_stage: bool = False
+    """Whether no image has it: then its packages are materials of what is made by them."""
+
+
+class Below(Struct, frozen=True, kw_only=True):
+    """What a recipe, or a stage of it, stands on."""
+
+    layers: tuple[BuiltLayer, ...] = ()
+    """Those of an image or of another recipe."""
+    config: ImageConfig | None = None
+    """The configuration of that."""
+    system: BootstrapBase | None = None
+    """The system that all else stands on, where a recipe says it."""
+    mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Where distributions are got from, where recipe or command line say it."""
+
+
+class StagePlan(Struct, frozen=True, kw_only=True):
+    """A tree that is made only to be copied from."""
+
+    name: str
+    below: Below
+    layers: tuple[LayerPlan, ...]
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """The environment of its steps."""
 
 
 class BaseContext(Struct, frozen=True, kw_only=True):
@@ -54,6 +80,21 @@ class BuildPlan(Struct, frozen=True, kw_only=True):
     """The system that all else stands on, where a recipe says it."""
     mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Where distributions are got from, where recipe or command line say it."""
+    stages: tuple[StagePlan, ...] = ()
+    """What is made first, each behind those that it copies from."""
+
+    def of(self, stage: StagePlan) -> "BuildPlan":
+        """Return the plan of one of the stages."""
+        return replace(
+            self,
+            base=stage.below.layers,
+            layers=stage.layers,
+            inherited=stage.below.config,
+            system=stage.below.system,
+            mirrors=stage.below.mirrors,
+            contexts=(),
+            stages=(),
+        )
 
 
 IsolationWish = Literal["auto", "oci", "chroot"]

@@ -2,10 +2,11 @@
 
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from imagekit.build import apt_sources, layer, tree_snapshot
 from imagekit.build.catalogued import some_shown
@@ -14,7 +15,7 @@ from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.build.job import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
 from imagekit.build.marks import Marks
-from imagekit.build.packages import count_packages, install
+from imagekit.build.packages import count_packages, install, installed
 from imagekit.build.plan import step_title
 from imagekit.build.tidy import (
     private_keys,
@@ -31,18 +32,26 @@ from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
-from imagekit.recipe.recipe import CopyStep, FetchStep, RunStep, Step
+from imagekit.recipe.recipe import CopyStep, FetchStep, RunStep, StageCopy, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class _Work(Struct, frozen=True):
+class _Work(Struct, frozen=True, kw_only=True):
     """What is to be made, where, and what reports it."""
 
     plan: BuildPlan
     container: BuildContainer
     progress: Progress
+    env: Mapping[str, str]
+    """The environment of the steps."""
+    prefix: str = ""
+    """What stands before a layer's title where it is told of."""
+    stages: Mapping[str, "_Stage"] = field(default_factory=dict)
+    """What steps may copy from."""
+    done: dict[Digest, CachedLayer] = field(default_factory=dict)
+    """What was made or found in this build: stages may begin like the image does."""
 
 
 class _State(Struct):
@@ -57,6 +66,13 @@ class _State(Struct):
     def layers(self) -> list[BuiltLayer]:
         """All layers so far."""
         return [*self.base, *(entry.layer for entry in self.made)]
+
+
+class _Stage(Struct, frozen=True):
+    """A stage that was made, and where it is opened when somebody copies from it."""
+
+    work: _Work
+    state: _State
 
 
 def make(
@@ -77,22 +93,47 @@ def make(
         BuildError: a step failed; it says which, with its place in the recipe.
         ToolError: a tool failed otherwise, or the disk is full.
     """
-    work = _Work(plan, container, progress)
+    stages: dict[str, _Stage] = {}
+    main = _Work(
+        plan=plan, container=container, progress=progress, env=plan.recipe.env, stages=stages
+    )
+    for stage in plan.stages:
+        work = replace(
+            main,
+            plan=plan.of(stage),
+            container=container.beside(stage),
+            env=stage.env,
+            prefix=f"{stage.name}: ",
+        )
+        state = _State(list(stage.below.layers), [])
+        _make_all(stage.layers, work, state, use_cache=use_cache)
+        stages[stage.name] = _Stage(work, state)
     state = _State(list(plan.base), [])
-    for wanted in plan.layers:
-        stage = _STAGES[wanted.origin]
+    _make_all(plan.layers, main, state, use_cache=use_cache)
+    of_stages = [layer for stage in stages.values() for layer in stage.state.made]
+    return made_of(plan, state.made, of_stages)
+
+
+def _make_all(layers: Sequence[LayerPlan], work: _Work, state: _State, *, use_cache: bool) -> None:
+    for wanted in layers:
+        stage, title = _STAGES[wanted.origin], f"{work.prefix}{wanted.title}"
         began = time.monotonic()
-        progress(Started(stage=stage, detail=wanted.title))
-        cached = container.cached(wanted.key) if use_cache and state.root is None else None
+        work.progress(Started(stage=stage, detail=title))
+        cached = _found(wanted.key, work, use_cache=use_cache) if state.root is None else None
         try:
             made = cached or _make_layer(wanted, work, state)
         except ToolError as error:
-            progress(Failed(stage=stage, summary=error.message, seconds=time.monotonic() - began))
+            seconds = time.monotonic() - began
+            work.progress(Failed(stage=stage, summary=error.message, seconds=seconds))
             raise
         state.made.append(made)
-        summary = f"{made.layer.title} (from the cache)" if cached else made.layer.title
-        progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
-    return made_of(plan, state.made)
+        work.done[wanted.key] = made
+        summary = f"{work.prefix}{made.layer.title}{' (from the cache)' if cached else ''}"
+        work.progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
+
+
+def _found(key: Digest, work: _Work, *, use_cache: bool) -> CachedLayer | None:
+    return work.done.get(key) or (work.container.cached(key) if use_cache else None)
 
 
 def all_cached(
@@ -105,26 +146,44 @@ def all_cached(
         find: returns a layer of the cache by its key.
         progress: told of every layer, if all are there.
     """
-    layers = []
-    for wanted in plan.layers:
+    found: dict[str, list[CachedLayer]] = {}
+    for prefix, wanted in _all_layers(plan):
         cached = find(wanted.key)
         if cached is None:
             return None
-        layers.append(cached)
-    for cached in layers:
-        stage = _STAGES[cached.layer.origin]
-        progress(Done(stage=stage, summary=f"{cached.layer.title} (from the cache)", seconds=0.0))
-    return made_of(plan, layers)
+        found.setdefault(prefix, []).append(cached)
+    for prefix, layers in found.items():
+        for cached in layers:
+            summary = f"{prefix}{cached.layer.title} (from the cache)"
+            progress(Done(stage=_STAGES[cached.layer.origin], summary=summary, seconds=0.0))
+    of_stages = [layer for prefix, layers in found.items() if prefix for layer in layers]
+    return made_of(plan, found.get("", ()), of_stages)
 
 
-def made_of(plan: BuildPlan, made: Sequence[CachedLayer]) -> BuildResult:
-    """Return all layers of the image, with everything that they were made of and by."""
+def _all_layers(plan: BuildPlan) -> Iterator[tuple[str, LayerPlan]]:
+    """Yield every layer behind what stands before its title."""
+    for stage in plan.stages:
+        yield from ((f"{stage.name}: ", layer) for layer in stage.layers)
+    yield from (("", layer) for layer in plan.layers)
+
+
+def made_of(
+    plan: BuildPlan, made: Sequence[CachedLayer], of_stages: Sequence[CachedLayer] = ()
+) -> BuildResult:
+    """Return all layers of the image, with everything that they were made of and by.
+
+    Args:
+        plan: the plan.
+        made: the layers that it adds to its base.
+        of_stages: layers that are not in the image, and that what is in it was made with.
+    """
+    entries = (*of_stages, *made)
     return BuildResult(
         layers=(*plan.base, *(entry.layer for entry in made)),
-        materials=tuple(dict.fromkeys(m for entry in made for m in entry.materials)),
+        materials=tuple(dict.fromkeys(m for entry in entries for m in entry.materials)),
         config=made[-1].config if made else None,
-        tools=tuple(dict.fromkeys(tool for entry in made for tool in entry.tools)),
-        isolations=tuple(dict.fromkeys(entry.isolation for entry in made if entry.isolation)),
+        tools=tuple(dict.fromkeys(tool for entry in entries for tool in entry.tools)),
+        isolations=tuple(dict.fromkeys(entry.isolation for entry in entries if entry.isolation)),
     )
 
 
@@ -266,13 +325,16 @@ def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Materi
 
 
 def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
-    before = count_packages(root)
+    before, known = count_packages(root), frozenset(installed(root) if wanted.of_stage else ())
     materials: list[Material] = []
     for entry in wanted.packages:
         try:
             materials += install(entry, work.container, root, plan=work.plan)
         except ToolError as error:
             raise _failed(error, f"installing by {entry.manager}", entry.place) from error
+    if wanted.of_stage:
+        # Of an image, they are in its SBOM.
+        materials += [package for package in installed(root) if package not in known]
     more = count_packages(root) - before
     return f"{wanted.title}: {count(more, 'more package')}", tuple(dict.fromkeys(materials))
 
@@ -281,11 +343,11 @@ def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...
     materials: list[Material] = []
     for number, step in enumerate(steps, 1):
         detail = f"{number} of {len(steps)}: {step_title(step)}"
-        work.progress(Started(stage="steps", detail=detail))
+        work.progress(Started(stage="steps", detail=f"{work.prefix}{detail}"))
         try:
             materials += _step(step, work)
         except ToolError as error:
-            raise _failed(error, f"step {detail}", step.place) from error
+            raise _failed(error, f"{work.prefix}step {detail}", step.place) from error
     return f"{len(steps)} of {len(steps)}", tuple(materials)
 
 
@@ -301,6 +363,12 @@ def _step(step: Step, work: _Work) -> tuple[Material, ...]:
             return (material,)
         case RunStep():
             _run(step, work)
+            return ()
+        case StageCopy():
+            stage = work.stages[step.stage]
+            _opened(stage.work, stage.state)
+            work.container.copy_from_stage(step)
+            _say_volatile(step.to, step.source, work)
             return ()
 
 
@@ -322,7 +390,7 @@ def _run(step: RunStep, work: _Work) -> None:
             "HOSTNAME": "localhost",
             "PATH": _PATH,
             "SOURCE_DATE_EPOCH": str(work.plan.epoch),
-            **work.plan.recipe.env,
+            **work.env,
             **work.plan.recipe.build_args,
         },
         stage="steps",

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from packageurl import PackageURL
+
 from imagekit.build import apt_sources, inside
 from imagekit.build.container import BuildContainer
 from imagekit.build.image import Material
@@ -20,6 +22,8 @@ _MAX_STATUS = 256 << 20
 _MAX_SMALL = 16 << 20
 _UPDATE_FAILED = 99
 """What no apt-get ends with: its own errors are 100 (apt-get(8), Diagnostics)."""
+_MAX_PACKAGES = 20_000
+_WORD = re.compile(r"[A-Za-z0-9.+:~-]{1,200}")
 _APT = (
     f"apt-get {apt_sources.OPTIONS} "
     "-o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "
@@ -54,6 +58,30 @@ def count_packages(root: Path) -> int:
     """Return how many Debian packages the tree has."""
     status = inside.read(root, "var/lib/dpkg/status", limit=_MAX_STATUS) or b""
     return status.count(b"\nStatus: install ok installed\n")
+
+
+def installed(root: Path) -> tuple[Material, ...]:
+    """Return the Debian packages of the tree, with their versions (deb-control(5))."""
+    distribution, _ = _release(root)
+    status = inside.read(root, "var/lib/dpkg/status", limit=_MAX_STATUS) or b""
+    materials = []
+    for stanza in status.decode("utf-8", "replace").split("\n\n")[:_MAX_PACKAGES]:
+        fields = dict(line.partition(": ")[::2] for line in stanza.splitlines())
+        if fields.get("Status") != "install ok installed":
+            continue
+        name, version = fields.get("Package", ""), fields.get("Version", "")
+        if not _WORD.fullmatch(name) or not _WORD.fullmatch(version):
+            continue
+        # purl-spec, type deb.
+        uri = PackageURL(
+            type="deb",
+            namespace=distribution or "debian",
+            name=name,
+            version=version,
+            qualifiers={"arch": fields.get("Architecture", "")},
+        )
+        materials.append(Material(uri=uri.to_string(), name=name))
+    return tuple(materials)
 
 
 def _apt(

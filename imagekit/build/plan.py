@@ -1,29 +1,103 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from imagekit.build.image import BuiltLayer, Origin
-from imagekit.build.job import BaseContext, BuildPlan, LayerPlan
+from imagekit.build.image import Origin
+from imagekit.build.job import BaseContext, Below, BuildPlan, LayerPlan, StagePlan
 from imagekit.documents import strictjson
 from imagekit.documents.quantity import count
 from imagekit.documents.record import to_document
 from imagekit.oci.digest import Digest
-from imagekit.oci.types import NOTHING, ImageConfig, Platform
+from imagekit.oci.types import Platform
 from imagekit.recipe.recipe import (
+    Base,
     BootstrapBase,
     CopyStep,
     FetchStep,
     Packages,
     Recipe,
     RunStep,
+    StageCopy,
     Step,
+    stages_of,
 )
 
 FORMAT = 6
 """Raised whenever layers are written in another way, so that no layer of an older cache is used."""
+_NOTHING_BELOW = Below()
+_NO_STAGES: Mapping[str, Below] = MappingProxyType({})
+
+
+class _Chain(Struct):
+    """Layers on top of each other; the key of each depends on all below it."""
+
+    recipe: Recipe
+    below: Below
+    epoch: int
+    platform: Platform
+    of_stage: bool = False
+    layers: list[LayerPlan] = field(default_factory=list)
+
+    @property
+    def top(self) -> object:
+        """What stands for all layers so far."""
+        if self.layers:
+            return str(self.layers[-1].key)
+        # A step sees the environment of the base as much as its files.
+        env = self.below.config.env if self.below.config is not None else ()
+        return [str(layer.diff_id) for layer in self.below.layers] + list(env)
+
+    @property
+    def _mirrors(self) -> list[list[str]]:
+        return sorted(map(list, self.below.mirrors.items()))
+
+    def bootstrap(self, base: Base | None) -> None:
+        """Add the layer of a new system, if the base is one."""
+        if isinstance(base, BootstrapBase):
+            title = f"{base.distribution} {base.suite}"
+            key = self._key(["bootstrap", base.distribution, base.suite, *self._mirrors])
+            self.layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=base))
+
+    def packages(self, packages: tuple[Packages, ...]) -> None:
+        """Add the layers of package managers."""
+        for group in package_layers(packages):
+            wanted: list[object] = [
+                # The file's name is in the title, and so in the image.
+                [entry.manager, *entry.install, *filter(None, [entry.requirements])]
+                for entry in group
+            ]
+            sources = [[e.uri, e.suite, e.components, e.key] for e in self.recipe.apt]
+            more = ["stage"] if self.of_stage else []
+            key = self._key([*wanted, *sources, *self._mirrors, *more])
+            self.layers.append(
+                LayerPlan(
+                    origin=Origin.PACKAGES,
+                    title=packages_title(group),
+                    key=key,
+                    packages=group,
+                    of_stage=self.of_stage,
+                )
+            )
+
+    def steps(self, steps: tuple[Step, ...], inputs: Sequence[object]) -> None:
+        """Add the layer of the steps, if there are any."""
+        if steps:
+            title, key = steps_title(steps), self._key(inputs)
+            self.layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, steps=steps))
+
+    def containerfile(self, name: str, inputs: Sequence[object]) -> None:
+        """Add the layer of a Containerfile."""
+        key = self._key(inputs)
+        self.layers.append(LayerPlan(origin=Origin.RECIPE, title=name, key=key, containerfile=name))
+
+    def _key(self, made_of: object) -> Digest:
+        whole = [FORMAT, self.top, made_of, self.epoch, str(self.platform)]
+        return Digest.of(strictjson.dumps(whole))
 
 
 def make_plan(
@@ -31,11 +105,9 @@ def make_plan(
     *,
     platform: Platform,
     epoch: int,
-    base: tuple[BuiltLayer, ...] = (),
-    inherited: ImageConfig | None = None,
+    below: Below = _NOTHING_BELOW,
     contexts: tuple[BaseContext, ...] = (),
-    system: BootstrapBase | None = None,
-    mirrors: Mapping[str, str] = NOTHING,
+    stages: Mapping[str, Below] = _NO_STAGES,
 ) -> BuildPlan:
     """Return the plan of a recipe: the layers that building it makes, with their keys.
 
@@ -43,54 +115,46 @@ def make_plan(
         recipe: the recipe.
         platform: what it is built for.
         epoch: the image's time, in seconds since 1970.
-        base: the layers of the base, where it is an image or another recipe.
-        inherited: the configuration of that base.
+        below: what it stands on.
         contexts: the images that a Containerfile names.
-        system: the system that all else stands on, where a recipe says it.
-        mirrors: where distributions are got from, where recipe or command line say it.
+        stages: what those stages stand on that say it themselves, by their names.
     """
-    layers: list[LayerPlan] = []
-    stated = sorted(map(list, mirrors.items()))
-    # A step sees the environment of the base as much as its files.
-    below = [str(layer.diff_id) for layer in base] + list(inherited.env if inherited else ())
-
-    def next_key(made_of: object) -> Digest:
-        previous = str(layers[-1].key) if layers else below
-        return _key(previous, made_of, epoch=epoch, platform=platform)
-
-    if isinstance(recipe.base, BootstrapBase):
-        title = f"{recipe.base.distribution} {recipe.base.suite}"
-        made_of = ["bootstrap", recipe.base.distribution, recipe.base.suite]
-        key = next_key([*made_of, *stated])
-        layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=recipe.base))
-    sources = [[entry.uri, entry.suite, entry.components, entry.key] for entry in recipe.apt]
-    for group in package_layers(recipe.packages):
-        wanted = [
-            # The file's name is in the title, and so in the image.
-            [entry.manager, *entry.install, *([entry.requirements] if entry.requirements else [])]
-            for entry in group
-        ]
-        title, key = packages_title(group), next_key([*wanted, *sources, *stated])
-        layers.append(LayerPlan(origin=Origin.PACKAGES, title=title, key=key, packages=group))
     inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
-    if recipe.steps:
-        title, key = steps_title(recipe.steps), next_key(inputs)
-        layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, steps=recipe.steps))
+    tops: dict[str, object] = {}
+    planned: list[StagePlan] = []
+
+    def inputs_of(steps: tuple[Step, ...]) -> list[object]:
+        # The recipe's digest has the stages' own text, and nothing of what they stand on.
+        return inputs + [["stage", name, tops[name]] for name in stages_of(steps)]
+
+    for stage in recipe.stages:
+        own = below if stage.base is None else stages.get(stage.name, _NOTHING_BELOW)
+        chain = _Chain(recipe, own, epoch, platform, of_stage=True)
+        chain.bootstrap(recipe.base if stage.base is None else stage.base)
+        chain.packages(stage.packages)
+        chain.steps(stage.steps, [*inputs_of(stage.steps), "stage", stage.name])
+        tops[stage.name] = chain.top
+        layers = tuple(chain.layers)
+        planned.append(StagePlan(name=stage.name, below=own, layers=layers, env=stage.env))
+    chain = _Chain(recipe, below, epoch, platform)
+    chain.bootstrap(recipe.base)
+    chain.packages(recipe.packages)
+    chain.steps(recipe.steps, inputs_of(recipe.steps))
     if recipe.containerfile:
         inputs += [to_document(replace(context, layers=())) for context in contexts]
         inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
-        title, key = recipe.containerfile, next_key(inputs)
-        layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, containerfile=title))
+        chain.containerfile(recipe.containerfile, inputs)
     return BuildPlan(
         recipe=recipe,
         platform=platform,
         epoch=epoch,
-        base=base,
-        layers=tuple(layers),
-        inherited=inherited,
+        base=below.layers,
+        layers=tuple(chain.layers),
+        inherited=below.config,
         contexts=contexts,
-        system=system,
-        mirrors=mirrors,
+        system=below.system,
+        mirrors=below.mirrors,
+        stages=tuple(planned),
     )
 
 
@@ -127,7 +191,5 @@ def step_title(step: Step) -> str:
             return f"copy {step.source} to {step.to}"
         case FetchStep():
             return f"fetch {step.url} to {step.to}"
-
-
-def _key(previous: object, made_of: object, *, epoch: int, platform: Platform) -> Digest:
-    return Digest.of(strictjson.dumps([FORMAT, previous, made_of, epoch, str(platform)]))
+        case StageCopy():
+            return f"copy {step.source} of {step.stage} to {step.to}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from imagekit.build.bases import BaseImage
-from imagekit.build.build import plan_of, system_of
+from imagekit.build.build import plan_of, systems_of
 from imagekit.build.job import BuildPlan
 from imagekit.build.tools.storage import Folders
 from imagekit.oci.types import NOTHING
@@ -42,11 +42,11 @@ def plan(
     folders = Folders.of(os.environ)
     plans = []
     for entry in recipes.with_bases(recipe):
-        system = system_of(entry, recipes)
-        made = plan_of(entry, BaseImage(), env=os.environ, system=system, mirrors=mirrors)
+        systems = systems_of(entry, recipes)
+        made = plan_of(entry, BaseImage(), env=os.environ, systems=systems, mirrors=mirrors)
         cached = frozenset(
             str(layer.key)
-            for layer in made.layers
+            for layer in (*(own for stage in made.stages for own in stage.layers), *made.layers)
             if not entry.recipes_below
             and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
         )

@@ -19,11 +19,13 @@ from imagekit.documents.scalars import (
     plain,
 )
 from imagekit.documents.shape import OneKey, Record, Values, item
+from imagekit.oci.types import NOTHING
 from imagekit.recipe import rules, values
 from imagekit.recipe.recipe import (
     AptSource,
     Base,
     BootstrapBase,
+    BuildStage,
     CopyStep,
     FetchStep,
     ImageBase,
@@ -31,7 +33,9 @@ from imagekit.recipe.recipe import (
     Packages,
     RecipeBase,
     RunStep,
+    ScratchBase,
     Secret,
+    StageCopy,
     Step,
 )
 
@@ -269,24 +273,48 @@ APT: Record[tuple[AptSource, ...]] = Record(
     make=lambda v: v["sources"],
 )
 
-_COPY = Record(
+
+def _copy(mapping: Values) -> CopyStep | StageCopy:
+    where = {"source": mapping["from"], "to": mapping["to"], "owner": mapping["owner"]}
+    if mapping["from_stage"]:
+        named = mapping.report.place(mapping.value("from_stage"))
+        return StageCopy(stage=mapping["from_stage"], place=mapping.place, named=named, **where)
+    return CopyStep(mode=mapping["mode"], place=mapping.place, **where)
+
+
+_STAGE_NAME = plain("a stage's name", pattern=r"[a-z0-9][a-z0-9_-]*", max_length=60)
+_COPY: Record[CopyStep | StageCopy] = Record(
     "a `copy` step",
     {
         "from": item(
-            _RECIPE_PATH, "file or folder below the recipe's folder; links are kept", required=True
+            plain("a path"),
+            "file or folder below the recipe's folder, links are kept; with `from_stage` an "
+            "absolute path in that stage; of a folder, what is in it",
+            required=True,
+        ),
+        "from_stage": item(
+            _STAGE_NAME,
+            "the stage that it is copied from, with modes, links, capabilities and `user.*` "
+            "attributes as they are there",
+            default="",
         ),
         "to": item(_IMAGE_PATH, "where it goes in the image", required=True),
         "mode": item(
             Text("permissions in octal", pattern="[0-7]{3,4}", parse=lambda t: int(t, 8)),
-            'permissions in octal, in quotes: "0755"',
+            'permissions in octal, in quotes: "0755"; not with `from_stage`',
         ),
-        "owner": item(_OWNER, "USER or USER:GROUP", default="0:0"),
+        "owner": item(_OWNER, "whose all of it is: USER or USER:GROUP", default="0:0"),
     },
-    make=lambda v: CopyStep(
-        source=v["from"], to=v["to"], mode=v["mode"], owner=v["owner"], place=v.place
-    ),
+    make=_copy,
     rules=(rules.source_is_inside,),
-    aliases={"src": "from", "source": "from", "dest": "to", "destination": "to", "chmod": "mode"},
+    aliases={
+        "stage": "from_stage",
+        "src": "from",
+        "source": "from",
+        "dest": "to",
+        "destination": "to",
+        "chmod": "mode",
+    },
 )
 _FETCH = Record(
     "a `fetch` step",
@@ -326,7 +354,7 @@ STEP = OneKey(
     "a step",
     {
         "run": item(COMMAND, "a command, run in the image as root"),
-        "copy": item(_COPY, "a file or folder of the recipe's folder"),
+        "copy": item(_COPY, "a file or folder of the recipe's folder, or of a stage"),
         "fetch": item(_FETCH, "a file of the network, by its digest"),
     },
     make=_step,
@@ -340,6 +368,37 @@ STEP = OneKey(
         }
     },
 )
+
+
+def base_of(mapping: Values) -> Base | None:
+    """Return what `base` says; None where it does not stand there."""
+    base = mapping["base"]
+    if base == "scratch":
+        return ScratchBase(place=mapping.report.place(mapping.value("base")))
+    known: Base | None = base
+    return known
+
+
+ENV = MapOf(plain("a variable's name", pattern=_VARIABLE, max_length=200), _EMPTY_LINE)
+_STAGE = Record(
+    "a stage",
+    {
+        "base": item(BASE, "what the stage stands on; what the recipe stands on by default"),
+        "packages": item(ListOf(PACKAGES), "what package managers install in it", default=()),
+        "steps": item(ListOf(STEP), "what is done then; it may copy from other stages", default=()),
+        "env": item(ENV, "environment of its steps, instead of the recipe's", default=NOTHING),
+    },
+    make=lambda v: BuildStage(
+        name="",
+        base=base_of(v),
+        packages=v["packages"],
+        steps=v["steps"],
+        env=v["env"],
+        place=v.place,
+    ),
+    aliases={"from": "base", "environment": "env", "run": "steps", "install": "packages"},
+)
+STAGES = MapOf(_STAGE_NAME, _STAGE, max_items=20)
 
 SECRET = OneKey(
     "a secret's source",
@@ -396,7 +455,6 @@ TAGS: Record[Values] = Record(
 )
 _PORT = r"[1-9][0-9]{0,4}(?:/(?:tcp|udp|sctp))?"
 
-ENV = MapOf(plain("a variable's name", pattern=_VARIABLE, max_length=200), _EMPTY_LINE)
 LABELS = MapOf(
     plain("a label's name", pattern=r"[A-Za-z0-9][A-Za-z0-9._/-]*", max_length=200),
     plain("text", pattern=LINES, min_length=0),

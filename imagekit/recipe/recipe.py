@@ -187,7 +187,43 @@ class FetchStep(Struct, frozen=True, kw_only=True):
     extract: bool = False
 
 
-Step = RunStep | CopyStep | FetchStep
+class StageCopy(Struct, frozen=True, kw_only=True):
+    """A file, or the content of a folder, of another stage.
+
+    Links in it are kept and mean what they say in the image; one that leads to ``source`` is
+    followed in the stage. Modes, hard links, capabilities and ``user.*`` attributes are kept.
+    """
+
+    stage: str
+    source: str
+    """An absolute path in the stage."""
+    to: str
+    place: SourcePlace
+    named: SourcePlace
+    """Where the stage is named."""
+    owner: str = "0:0"
+    """Whose all of it is, whoever had it in the stage."""
+
+
+Step = RunStep | CopyStep | FetchStep | StageCopy
+
+
+class BuildStage(Struct, frozen=True, kw_only=True):
+    """A tree that is made only for others to copy from; it is no part of the image."""
+
+    name: str
+    base: Base | None = None
+    """None for what the recipe itself stands on."""
+    packages: tuple[Packages, ...] = ()
+    steps: tuple[Step, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """The environment of its steps; that of the recipe is the finished image's."""
+    place: SourcePlace
+
+
+def stages_of(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """Return the stages that steps copy from, each once."""
+    return tuple(dict.fromkeys(step.stage for step in steps if isinstance(step, StageCopy)))
 
 
 class Secret(Struct, frozen=True, kw_only=True):
@@ -253,6 +289,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     apt: tuple[AptSource, ...] = ()
     """Further repositories for what apt installs."""
     steps: tuple[Step, ...] = ()
+    stages: tuple[BuildStage, ...] = ()
+    """What steps copy from; each behind those that it copies from itself."""
     containerfile: str = ""
     """Path below the folder; it then stands instead of base, packages and steps.
 
@@ -284,7 +322,15 @@ class Recipe(Struct, frozen=True, kw_only=True):
     @property
     def recipes_below(self) -> tuple[RecipeBase, ...]:
         """The other recipes that have to be built before this one."""
-        if isinstance(self.base, RecipeBase):
-            return (self.base,)
-        sources = () if self.script is None else self.script.sources
-        return tuple(source for source in sources if isinstance(source, RecipeBase))
+        return tuple(source for source in self._sources if isinstance(source, RecipeBase))
+
+    @property
+    def images_below(self) -> tuple[ImageBase, ...]:
+        """The images that it builds on, those of its stages included."""
+        return tuple(source for source in self._sources if isinstance(source, ImageBase))
+
+    @property
+    def _sources(self) -> tuple[Base | None, ...]:
+        if self.script is not None:
+            return self.script.sources
+        return (self.base, *(stage.base for stage in self.stages))

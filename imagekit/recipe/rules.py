@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imagekit.documents.report import Report
-from imagekit.documents.scalars import Found
+from imagekit.documents.scalars import Found, TextRefusedError
 from imagekit.documents.shape import Values
 from imagekit.errors import InputError
 from imagekit.inputs import read_regular
@@ -13,7 +13,7 @@ from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.recipe.openpgp import MAX_KEY, parse_public_keys
 from imagekit.recipe.path_inside import path_inside
 from imagekit.recipe.recipe import Tags
-from imagekit.recipe.values import package
+from imagekit.recipe.values import package, recipe_path, stage_path
 
 SET_BY_KEYS = {
     "org.opencontainers.image.title": "title",
@@ -34,7 +34,7 @@ RESERVED = frozenset(
     }
 )
 """Labels that imagekit sets itself."""
-_INSTEAD = ("base", "packages", "apt", "steps")
+_INSTEAD = ("base", "packages", "apt", "steps", "stages")
 _NUMBERS = ("major", "minor", "patch")
 
 
@@ -104,9 +104,13 @@ def requirements_are_of_pip(values: Values, report: Report) -> None:
 
 def apt_is_used(values: Values, report: Report) -> None:
     """Require something that apt installs, where there are repositories for it."""
-    packages = values.get("packages")
-    if "apt" in values and (packages is not None or "packages" not in values):
-        if any(entry.manager == "apt" for entry in packages or ()):
+    packages, stages = values.get("packages"), values.get("stages")
+    whole = all(
+        name not in values or values.get(name) is not None for name in ("packages", "stages")
+    )
+    if "apt" in values and whole:
+        of_stages = [entry for stage in (stages or {}).values() for entry in stage.packages]
+        if any(entry.manager == "apt" for entry in (*(packages or ()), *of_stages)):
             return
         message = "the recipe has repositories for apt, and nothing that apt installs"
         hint = "add `packages: [{manager: apt, install: [NAME]}]`"
@@ -156,8 +160,23 @@ def public_key(values: Values, report: Report) -> bytes:
 
 
 def source_is_inside(values: Values, report: Report) -> None:
-    """Check that what a step copies lies in the recipe's folder."""
-    _inside(values, report, name="from")
+    """Check that what a step copies lies in the recipe's folder, or could lie in a stage."""
+    path: str | None = values.get("from")
+    if path is None:
+        return
+    try:
+        if "from_stage" in values:
+            stage_path(path)
+        else:
+            recipe_path(path)
+    except TextRefusedError as error:
+        report.error(values.value("from"), error.code, error.message, hint=error.hint)
+        return
+    if "from_stage" not in values:
+        _inside(values, report, name="from")
+    elif "mode" in values:
+        message = "`mode` and `from_stage` exclude each other: what a stage made keeps its modes"
+        report.error(values.key("mode"), "mode-of-stage", message, hint="set it in the stage")
 
 
 def containerfile_is_inside(values: Values, report: Report) -> None:

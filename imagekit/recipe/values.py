@@ -177,6 +177,21 @@ def image_path(text: str) -> str:
     return text
 
 
+def stage_path(text: str) -> str:
+    """Check an absolute path in a stage, which names one thing.
+
+    Raises:
+        TextRefusedError: it is relative, a part of it is ``..``, or Buildah would read a pattern.
+    """
+    if not text.startswith("/"):
+        hint = "write the absolute path in the stage, such as /opt/solver"
+        raise TextRefusedError(f"`{text}` is no absolute path", hint=hint, code="bad-path")
+    if any(character in text for character in "*?[\\"):
+        hint = "copy the folder, or give the file a plain name in the stage"
+        raise TextRefusedError(f"`{text}` would be read as a pattern", hint=hint, code="bad-path")
+    return image_path(text)
+
+
 def recipe_path(text: str) -> str:
     """Check a path below the recipe's folder, as far as its text shows.
 

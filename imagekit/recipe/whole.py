@@ -10,7 +10,8 @@ from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import items, rules
-from imagekit.recipe.recipe import Base, Containerfile, Recipe, ScratchBase
+from imagekit.recipe.recipe import Containerfile, Recipe
+from imagekit.recipe.stages import in_order, stages_fit
 from imagekit.recipe.stated_needs import NEEDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -37,8 +38,16 @@ FIELDS: dict[str, Field[Any]] = {
     ),
     "apt": item(items.APT, "further repositories for what apt installs", default=()),
     "steps": item(ListOf(items.STEP), "what is done then, in this order", default=()),
+    "stages": item(
+        items.STAGES,
+        "trees that are made only to copy from (`copy: {from_stage: NAME, ...}`), such as one with "
+        "compilers; none of them is in the image",
+        default=NOTHING,
+    ),
     "containerfile": item(
-        items.RECIPE_PATH, "a Containerfile, instead of base, packages and steps", default=""
+        items.RECIPE_PATH,
+        "a Containerfile, instead of base, packages, steps and stages",
+        default="",
     ),
     "env": item(items.ENV, "environment of the container", default=NOTHING),
     "workdir": item(items.IMAGE_PATH, "where the command starts", default=""),
@@ -110,6 +119,7 @@ RECIPE: Record[Values] = Record(
         rules.cpu_is_of_a_platform,
         rules.labels_are_free,
         rules.tags_are_tags,
+        stages_fit,
     ),
     aliases=ALIASES,
 )
@@ -128,7 +138,8 @@ def make(values: Values, where: Where) -> Recipe:
         digest=where.digest,
         script=where.script,
         place=values.place,
-        base=_base(values),
+        base=items.base_of(values),
+        stages=in_order(values["stages"]),
         tags=rules.tags(values.get("tags"), values["version"], values["name"]),
         secrets=tuple(replace(secret, id=name) for name, secret in values["secrets"].items()),
         expose=tuple(str(port) for port in values["expose"]),
@@ -136,12 +147,4 @@ def make(values: Values, where: Where) -> Recipe:
     )
 
 
-_AS_THEY_ARE = tuple(FIELDS.keys() - {"schema", "base", "tags", "secrets", "expose"})
-
-
-def _base(values: Values) -> Base | None:
-    base = values["base"]
-    if base == "scratch":
-        return ScratchBase(place=values.report.place(values.value("base")))
-    known: Base | None = base
-    return known
+_AS_THEY_ARE = tuple(FIELDS.keys() - {"schema", "base", "stages", "tags", "secrets", "expose"})

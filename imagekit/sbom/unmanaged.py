@@ -18,7 +18,8 @@ MAX_PROGRAMS = 5_000
 class Sources(Struct, frozen=True, kw_only=True):
     """What a recipe brought in by itself."""
 
-    fetched: tuple[FetchStep, ...] = ()
+    fetched: tuple[tuple[str, FetchStep], ...] = ()
+    """What was fetched, each behind the name of the stage that did; empty for the image itself."""
     archive_hashes: Mapping[tuple[str, str], str]
     """SHA-256 of Python archives by normal name and version."""
 
@@ -33,18 +34,25 @@ def sources(recipe: Recipe | None, normal: Callable[[str], str]) -> Sources:
     if recipe is None:
         return Sources(archive_hashes={})
     hashes: dict[tuple[str, str], str] = {}
-    for packages in recipe.packages:
+    of_stages = [packages for stage in recipe.stages for packages in stage.packages]
+    for packages in (*recipe.packages, *of_stages):
         if packages.manager == "pip":
             for line in packages.install:
                 hashes.update(_pinned(line, normal))
-    fetched = tuple(step for step in recipe.steps if isinstance(step, FetchStep))
+    steps = [("", step) for step in recipe.steps]
+    # What a program was compiled of is looked for when a fault in it becomes known.
+    steps += [(stage.name, step) for stage in recipe.stages for step in stage.steps]
+    fetched = tuple((name, step) for name, step in steps if isinstance(step, FetchStep))
     return Sources(fetched=fetched, archive_hashes=hashes)
 
 
 def fetched_components(sources: Sources) -> tuple[Component, ...]:
     """Return the fetched files as components, each once."""
-    unique = {(step.url, step.sha256, step.to): step for step in sources.fetched}
-    return tuple(_fetched(step) for _, step in sorted(unique.items(), key=lambda item: item[0]))
+    unique = {
+        (step.url, step.sha256, step.to, stage): _fetched(step, stage)
+        for stage, step in sources.fetched
+    }
+    return tuple(unique[key] for key in sorted(unique))
 
 
 def program_components(
@@ -89,7 +97,7 @@ def _program(path: str, root: Root) -> Component:
     )
 
 
-def _fetched(step: FetchStep) -> Component:
+def _fetched(step: FetchStep, stage: str) -> Component:
     name = clean(step.url.partition("?")[0].rstrip("/").rpartition("/")[2], 200) or "download"
     purl = PackageURL(
         type="generic",
@@ -97,7 +105,7 @@ def _fetched(step: FetchStep) -> Component:
         qualifiers={"checksum": str(step.sha256), "download_url": step.url},
     ).to_string()
     return Component(
-        ref=f"fetched:{step.url}#{step.to}",
+        ref=f"fetched:{step.url}#{stage and f'{stage}:'}{step.to}",
         kind=Kind.FETCHED,
         name=name,
         purl=purl,
@@ -106,6 +114,7 @@ def _fetched(step: FetchStep) -> Component:
         properties=(
             ("imagekit:fetched-to", step.to),
             ("imagekit:extracted", "true" if step.extract else "false"),
+            *((("imagekit:stage", stage),) if stage else ()),
         ),
         origin=Origin.RECIPE,
     )

@@ -1,18 +1,18 @@
 """A workshop whose container is a folder, and what to make in it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagekit.build.image import BuiltLayer, Material
-from imagekit.build.job import CachedLayer, CommandResult
+from imagekit.build.job import CachedLayer, CommandResult, StagePlan
 from imagekit.build.marks import Mark
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
-from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, Tags
+from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, StageCopy, Tags
 
 PLACE = SourcePlace("recipe.yaml", 7, 3)
 
@@ -35,15 +35,17 @@ class FakeWorkshop:
     mounts: list[str] = field(default_factory=list)
     """Where something was mounted, of all commands."""
     no_mirror: bool = False
+    role: str = "root"
+    """The name of the container's folder."""
 
     def __post_init__(self) -> None:
-        self.blobs.mkdir(parents=True)
+        self.blobs.mkdir(parents=True, exist_ok=True)
         self.root.mkdir()
 
     @property
     def root(self) -> Path:
         """The mounted tree."""
-        return self.folder / "root"
+        return self.folder / self.role
 
     @property
     def blobs(self) -> Path:
@@ -91,6 +93,17 @@ class FakeWorkshop:
         """Write a file where the step wants it."""
         self.calls.append(f"copy {step.source}")
         (self.root / step.to.strip("/")).write_text(step.source)
+
+    def beside(self, stage: StagePlan) -> "FakeWorkshop":
+        """Return a container in another folder, which writes to the same list."""
+        self.calls.append(f"beside {stage.name}")
+        return replace(self, role=f"stage {stage.name}")
+
+    def copy_from_stage(self, step: StageCopy) -> None:
+        """Copy a file of a stage that is open."""
+        self.calls.append(f"copy {step.source} of {step.stage}")
+        content = (self.folder / f"stage {step.stage}" / step.source.strip("/")).read_bytes()
+        (self.root / step.to.strip("/")).write_bytes(content)
 
     def fetch(self, step: FetchStep) -> Material:
         """Write a file where the step wants it."""

@@ -86,7 +86,8 @@ class Site:
             env=env,
             capture_output=True,
             text=True,
-            timeout=300,
+            # A build of several layers of packages, where other tests run beside it.
+            timeout=900,
             check=False,
         )
 

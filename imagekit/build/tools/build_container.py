@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from imagekit import rooted
 from imagekit.build.image import BuiltLayer, Material
-from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job
+from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job, StagePlan
 from imagekit.build.layer import refuse_whiteout
 from imagekit.build.marks import Mark
 from imagekit.build.tools.buildah import PREFIX, Buildah
@@ -35,7 +35,15 @@ from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
 from imagekit.progress import Advanced, Note
-from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Needed, Recipe, is_excluded
+from imagekit.recipe.recipe import (
+    BootstrapBase,
+    CopyStep,
+    FetchStep,
+    Needed,
+    Recipe,
+    StageCopy,
+    is_excluded,
+)
 from imagekit.recipe.render import BaseReference, reaches, render
 
 _LAST_LINES = 40
@@ -53,6 +61,24 @@ _LESS_CONTAINED = (
 )
 
 
+class _Opened(Struct, frozen=True):
+    """A working container that is mounted."""
+
+    name: str
+    root: Path
+
+
+class _Shared(Struct):
+    """What the working containers of one job have in common."""
+
+    containers: list[str] = field(default_factory=list)
+    stages: dict[str, _Opened] = field(default_factory=dict)
+    """Those of stages, by their names, once they are open."""
+    isolation: Isolation | None = None
+    used: ExitStack = field(default_factory=ExitStack)
+    """Holds what this job reads of the storage, so that no other job removes it meanwhile."""
+
+
 class BuildahContainer(Struct):
     """Works on one job; use it as a context, so that nothing stays behind."""
 
@@ -60,22 +86,21 @@ class BuildahContainer(Struct):
     runner: Runner
     digest_of: Callable[[Path], Digest]
     """Returns the digest of a recipe's folder."""
-    _containers: list[str] = field(default_factory=list)
+    stage: str = ""
+    """The name of the stage that is made in it; empty for the image itself."""
+    _shared: _Shared = field(default_factory=_Shared)
     _images_made: list[str] = field(default_factory=list)
-    _isolation: Isolation | None = None
-    _root: Path | None = None
-    """The working container's, once it is open."""
-    _used: ExitStack = field(default_factory=ExitStack)
-    """Holds what this job reads of the storage, so that no other job removes it meanwhile."""
+    _opened: _Opened = field(default_factory=lambda: _Opened("", Path()))
+    """The working container, once it is open."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         buildah = self._buildah()
-        with self._used:
+        with self._shared.used:
             with suppress(ImagekitError):
-                buildah.remove(*self._containers)
+                buildah.remove(*self._shared.containers)
             for image in self._images_made:
                 with suppress(ImagekitError):
                     buildah.remove_image(image)
@@ -95,8 +120,19 @@ class BuildahContainer(Struct):
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
         """Start the working container on these layers and mount it."""
-        self._root = self._open("main", self._chain(layers) if layers else "scratch")
-        return self._root
+        # Names of containers end with one word behind a dash: see imagekit.build.worker.
+        role = f"stage{len(self._shared.stages)}" if self.stage else "main"
+        self._opened = self._open(role, self._chain(layers) if layers else "scratch")
+        if self.stage:
+            self._shared.stages[self.stage] = self._opened
+        return self._opened.root
+
+    def beside(self, stage: StagePlan) -> "BuildahContainer":
+        """Return the working container of a stage, on the same job."""
+        job = replace(self.job, plan=self.job.plan.of(stage))
+        return BuildahContainer(
+            job, self.runner, self.digest_of, stage=stage.name, _shared=self._shared
+        )
 
     def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
         """Fill the empty root by mmdebstrap."""
@@ -119,9 +155,9 @@ class BuildahContainer(Struct):
     ) -> CommandResult:
         """Run a command in the working container by ``buildah run``."""
         targets = [target for _, target in mounts]
-        check_mount_points(self._root or Path(), targets, isolation=self._contained())
+        check_mount_points(self._opened.root, targets, isolation=self._contained())
         outcome = self._buildah().run(
-            self._containers[0],
+            self._opened.name,
             command,
             env=env,
             isolation=self._contained(),
@@ -146,7 +182,28 @@ class BuildahContainer(Struct):
             staged.chmod(source.stat().st_mode)
             target = self._target(step.to, source.name)
         _settle(staged, mode=step.mode, epoch=self.job.plan.epoch)
-        self._buildah().copy(self._containers[0], staged, target, owner=step.owner, extract=False)
+        self._buildah().copy(self._opened.name, staged, target, owner=step.owner, extract=False)
+
+    def copy_from_stage(self, step: StageCopy) -> None:
+        """Copy from a stage's container; a file gets its name where the target is a folder.
+
+        Raises:
+            BuildError: the stage has no such file or folder.
+        """
+        stage = self._shared.stages[step.stage]
+        if rooted.is_folder(stage.root, step.source):
+            target = step.to
+        elif _is_there(stage.root, step.source):
+            target = self._target(step.to, step.source.rstrip("/").rpartition("/")[2])
+        else:
+            raise BuildError(
+                f"the stage `{step.stage}` has no {step.source}",
+                hint="links are followed inside the stage only; is it made there, and spelled so?",
+                code="build/not-in-stage",
+            )
+        self._buildah().copy_from(
+            stage.name, step.source, into=self._opened.name, target=target, owner=step.owner
+        )
 
     def fetch(self, step: FetchStep) -> Material:
         """Download a file into the cache, check it, and place or unpack it."""
@@ -171,7 +228,7 @@ class BuildahContainer(Struct):
                 code="build/not-an-archive",
             )
         target = step.to if step.extract else self._target(step.to, name)
-        self._buildah().copy(self._containers[0], staged, target, owner="0:0", extract=step.extract)
+        self._buildah().copy(self._opened.name, staged, target, owner="0:0", extract=step.extract)
         return Material(uri=step.url, digest=step.sha256, name=name)
 
     def _staged(self, folder: str) -> Path:
@@ -187,7 +244,7 @@ class BuildahContainer(Struct):
         Raises:
             BuildError: a folder is there.
         """
-        root = self._root or Path()
+        root = self._opened.root
         if not to.endswith("/") and not rooted.is_folder(root, to):
             return to
         target = f"{to.rstrip('/')}/{name}"
@@ -305,7 +362,7 @@ class BuildahContainer(Struct):
         self._images_made.append(buildah.own)
         config = parse_config(buildah.config_of(image).encode())
         onbuild = tuple(step.text for step in recipe.script.stages[-1].onbuild)
-        return self._open("result", image), replace(config, onbuild=onbuild)
+        return self._open("result", image).root, replace(config, onbuild=onbuild)
 
     def _images(self, buildah: Buildah) -> dict[str, BaseReference]:
         """Bring the images that the Containerfile names into the storage."""
@@ -370,16 +427,17 @@ class BuildahContainer(Struct):
         return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)
 
     def _contained(self) -> Isolation:
-        if self._isolation is None:
-            self._isolation = self._buildah().isolation(IsolationRecord(self.job.record))
-            if self._isolation.how == "chroot":
+        shared = self._shared
+        if shared.isolation is None:
+            shared.isolation = self._buildah().isolation(IsolationRecord(self.job.record))
+            if shared.isolation.how == "chroot":
                 self.runner.progress(Note(message=_LESS_CONTAINED))
-        return self._isolation
+        return shared.isolation
 
-    def _open(self, role: str, source: str) -> Path:
+    def _open(self, role: str, source: str) -> _Opened:
         name = f"{PREFIX}{self.job.name}-{role}"
-        self._containers.append(name)
-        return self._buildah().create(name, source)
+        self._shared.containers.append(name)
+        return _Opened(name, self._buildah().create(name, source))
 
     def _cache(self) -> LayerCache:
         folder = self.job.cache / "layers"
@@ -405,7 +463,7 @@ class BuildahContainer(Struct):
 
     def _layout(self, layers: Sequence[BuiltLayer], config: ImageConfig) -> str:
         chain = Chain.of(config_bytes(config), layers, LayoutStore(self.job.layout))
-        self._used.enter_context(held(chain.lock(self.job.locks), shared=True, keep=True))
+        self._shared.used.enter_context(held(chain.lock(self.job.locks), shared=True, keep=True))
         return chain.place(self.job.store)
 
     def _bring_pip(self, target: Path) -> None:
@@ -415,6 +473,16 @@ class BuildahContainer(Struct):
         source = Path(pip.__file__).parent
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, target / "pip", ignore=ignore)
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Return whether a path, all its links followed inside the root, leads to something."""
+    try:
+        with rooted.place(root, path) as opened:
+            os.stat(opened.name, dir_fd=opened.folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _clear(path: Path) -> None:

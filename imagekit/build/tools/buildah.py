@@ -147,6 +147,24 @@ class Buildah(Struct, frozen=True, kw_only=True):
         verb = "add" if extract else "copy"
         self._run([verb, "--quiet", "--chown", owner, name, str(source), target], limit=3600.0)
 
+    def copy_from(self, name: str, source: str, *, into: str, target: str, owner: str) -> None:
+        """Copy a file or the content of a folder from one working container into another.
+
+        Buildah resolves links of either container inside that container, and reads no ignore file.
+
+        Args:
+            name: the container that it is copied from.
+            source: an absolute path in that, without characters of patterns.
+            into: the container that it is copied into.
+            target: where it goes there.
+            owner: whose it is then.
+
+        Raises:
+            ToolError: Buildah failed.
+        """
+        argv = ["copy", "--quiet", "--from", name, "--chown", owner, into, source, target]
+        self._run(argv, limit=3600.0)
+
     def bud(
         self,
         rendered: Rendered,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
 from imagekit.cli.options import add_mirrors, add_recipes, mirrors_of, recipes_of
-from imagekit.recipe.recipe import ImageBase, Recipe
+from imagekit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
+    from imagekit.build.job import BuildPlan, LayerPlan
     from imagekit.build.show_plan import Planned
 
 
@@ -41,9 +42,9 @@ def _text(planned: "Planned") -> str:
     lines = [f"{recipe.name} {recipe.version}  {plan.platform}, dated {_date(plan.epoch)}"]
     lines.append(f"  recipe                 {planned.file}, {recipe.digest}")
     lines += [f"  image                  {name}" for name in _images(recipe)]
-    for layer in plan.layers:
+    for prefix, layer in _layers(plan):
         state = "made before" if str(layer.key) in cached else "to be made"
-        lines.append(f"  {layer.origin:<9} {state:<11}  {layer.title}")
+        lines.append(f"  {layer.origin:<9} {state:<11}  {prefix and f'{prefix}: '}{layer.title}")
     for test in recipe.tests:
         command = test.args if test.args is not None else test.run
         words = command if isinstance(command, str) else " ".join(command or ())
@@ -65,21 +66,27 @@ def _document(planned: "Planned") -> dict[str, object]:
         "layers": [
             {
                 "origin": str(layer.origin),
+                "stage": stage,
                 "title": layer.title,
                 "key": str(layer.key),
                 "cached": str(layer.key) in cached,
             }
-            for layer in plan.layers
+            for stage, layer in _layers(plan)
         ],
         "tests": len(plan.recipe.tests),
         "tags": list(plan.recipe.tags.all),
     }
 
 
+def _layers(plan: "BuildPlan") -> list[tuple[str, "LayerPlan"]]:
+    """Return what is made, each behind the name of its stage; empty for the image itself."""
+    stages = [(stage.name, layer) for stage in plan.stages for layer in stage.layers]
+    return [*stages, *(("", layer) for layer in plan.layers)]
+
+
 def _images(recipe: Recipe) -> list[str]:
     """Return the images of registries that a recipe builds on."""
-    sources = (recipe.base,) if recipe.script is None else recipe.script.sources
-    return [str(source) for source in sources if isinstance(source, ImageBase)]
+    return [str(source) for source in recipe.images_below]
 
 
 def _date(epoch: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.build.assemble import image_config
-from imagekit.build.job import BaseContext, BuildPlan, BuildResult
+from imagekit.build.job import BaseContext, Below, BuildPlan, BuildResult
 from imagekit.build.plan import make_plan
 from imagekit.errors import RecipeError
 from imagekit.needs.needs import Mpi, Needs
@@ -33,7 +33,7 @@ NOTHING = BuildResult(layers=(), materials=(), tools=())
 
 def plan(recipe: Recipe, inherited: ImageConfig | None = BASE) -> BuildPlan:
     """Return the plan of a recipe on the base."""
-    return make_plan(recipe, platform=AMD64, epoch=0, inherited=inherited)
+    return make_plan(recipe, platform=AMD64, epoch=0, below=Below(config=inherited))
 
 
 def test_a_base_is_inherited_whole(recipe: Recipe) -> None:

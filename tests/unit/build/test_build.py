@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.build.bases import BaseImage
-from imagekit.build.build import LONG_AGO, plan_of, system_of
+from imagekit.build.build import LONG_AGO, plan_of, systems_of
 from imagekit.errors import RecipeError
 from imagekit.recipe import Recipes, load
 from imagekit.recipe.recipe import AptSource
@@ -85,11 +85,12 @@ def test_the_system_is_that_of_the_lowest_recipe(tree: Path) -> None:
     """So that packages of the highest come from the same suite and mirror."""
     top = load(tree / "c")
 
-    system = system_of(top, Recipes())
+    systems = systems_of(top, Recipes())
 
+    system = systems[""]
     assert system is not None
     assert system.suite == "sid"
-    plan = plan_of(top, BaseImage(), env={}, system=system)
+    plan = plan_of(top, BaseImage(), env={}, systems=systems)
     assert (plan.system, dict(plan.mirrors)) == (system, {"debian": "http://m.site/debian"})
 
 
@@ -98,7 +99,7 @@ def test_the_command_line_goes_before_the_recipe(tree: Path) -> None:
     low = load(tree / "a")
     mirrors = {"debian": "http://near.site/debian"}
 
-    plan = plan_of(low, BaseImage(), env={}, system=system_of(low, Recipes()), mirrors=mirrors)
+    plan = plan_of(low, BaseImage(), env={}, systems=systems_of(low, Recipes()), mirrors=mirrors)
 
     assert dict(plan.mirrors) == mirrors
 

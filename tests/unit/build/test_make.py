@@ -4,19 +4,30 @@ import io
 import os
 import tarfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from imagekit.build.image import BuiltLayer
 from imagekit.build.job import BuildResult, CommandResult
-from imagekit.build.make import make
+from imagekit.build.make import all_cached, make
 from imagekit.build.marks import Mark
 from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError
+from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note
-from imagekit.recipe.recipe import CopyStep, Packages, Recipe, RunStep, Step
+from imagekit.recipe.recipe import (
+    BuildStage,
+    CopyStep,
+    FetchStep,
+    Packages,
+    Recipe,
+    RunStep,
+    StageCopy,
+    Step,
+)
 from tests.support.folder_container import PLACE, FakeWorkshop, ends
 
 PLATFORM = Platform(os="linux", architecture="amd64")
@@ -260,3 +271,134 @@ def test_a_package_in_an_entry_of_its_own_is_a_layer_of_its_own(
     assert made.layers[:2] == before.layers
     assert [layer.title for layer in made.layers[2:]] == ["apt forgotten: 0 more packages"]
     assert not any("many" in call for call in workshop.calls)
+
+
+def _stage(name: str, *steps: Step, packages: tuple[Packages, ...] = ()) -> BuildStage:
+    return BuildStage(name=name, steps=steps, packages=packages, env={"IN": name}, place=PLACE)
+
+
+def _copy(stage: str, source: str, to: str) -> StageCopy:
+    return StageCopy(stage=stage, source=source, to=to, place=PLACE, named=PLACE)
+
+
+def _two_stages(recipe: Recipe) -> Recipe:
+    gcc = Packages(manager="apt", install=("gcc",), place=PLACE)
+    fetch = FetchStep(url="https://h/f", sha256=Digest.of(b"f"), to="/src", place=PLACE)
+    return _recipe(
+        recipe,
+        _copy("last", "/built", "/program"),
+        stages=(
+            _stage("first", fetch, packages=(gcc,)),
+            _stage("last", _copy("first", "/src", "/built"), _step("make")),
+        ),
+    )
+
+
+def _compiles(command: str, root: Path) -> CommandResult:
+    """Install or compile something."""
+    if "install" in command:
+        with (root / "var/lib/dpkg/status").open("a") as status:
+            status.write("\nPackage: gcc\nStatus: install ok installed\nVersion: 4:12+1\n")
+            status.write("Architecture: amd64\n")
+    return ends(0)(command, root)
+
+
+def test_only_what_is_copied_of_stages_is_in_the_image(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """And all that they were made of is among its materials."""
+    workshop.runs = _compiles
+    made, _ = _make(_two_stages(recipe), workshop)
+
+    content = [_content(workshop, layer) for layer in made.layers]
+    assert [layer.title for layer in made.layers] == ["debian bookworm, 1 package", "1 of 1"]
+    assert content[1]["program"] == b"https://h/f"
+    assert not {"src", "built"} & {name for layer in content for name in layer}
+    uris = [material.uri for material in made.materials]
+    assert uris.count("https://h/f") == 1
+    assert "pkg:deb/debian/gcc@4:12%2B1?arch=amd64" in uris
+    assert "pkg:generic/debian/bookworm" in uris
+    assert made.isolations == ("oci (fake)",)
+
+
+def test_a_system_that_all_stages_begin_with_is_made_once(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """Also where no layer of another build is used."""
+    workshop.runs = _compiles
+    _make(_two_stages(recipe), workshop)
+
+    assert workshop.calls.count("bootstrap bookworm") == 1
+
+
+def test_a_stage_has_its_own_environment(
+    workshop: FakeWorkshop, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the recipe is the finished image's."""
+    seen: list[Mapping[str, str]] = []
+
+    def run(*words: object, env: Mapping[str, str], **others: object) -> CommandResult:
+        del words, others
+        seen.append(env)
+        return CommandResult(status=0, output="", seconds=0.1)
+
+    monkeypatch.setattr(FakeWorkshop, "run", run)
+    stages = (_stage("build", _step()),)
+    _make(_recipe(recipe, _step(), stages=stages, env={"OWN": "x"}), workshop)
+
+    build, own = seen
+    assert (build["IN"], own["OWN"]) == ("build", "x")
+    assert "OWN" not in build
+    assert "IN" not in own
+
+
+def test_a_failing_step_of_a_stage_names_it(workshop: FakeWorkshop, recipe: Recipe) -> None:
+    """With its place."""
+    workshop.runs = ends(2)
+
+    with pytest.raises(BuildError, match="build: step 1 of 1: make: ended with 2") as caught:
+        _make(_recipe(recipe, stages=(_stage("build", _step("make")),)), workshop)
+
+    assert caught.value.diagnostic is not None
+
+
+def test_stages_of_the_cache_are_not_opened_unless_they_are_copied_from(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """What was made of them before is found as it is, with the same materials."""
+    workshop.runs = _compiles
+    plan = make_plan(_two_stages(recipe), platform=PLATFORM, epoch=1)
+    made = make(plan, workshop, use_cache=True, progress=lambda _: None)
+
+    found = all_cached(plan, workshop.cached, progress=lambda _: None)
+    del workshop.cache[plan.stages[0].layers[1].key]
+
+    assert found == made
+    # Without one of their layers, nobody could say what the image was made of.
+    assert all_cached(plan, workshop.cached, progress=lambda _: None) is None
+
+
+def test_a_stage_that_was_found_is_opened_to_copy_from_it(
+    workshop: FakeWorkshop, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On all of its layers."""
+    workshop.runs = _compiles
+    plan = make_plan(_two_stages(recipe), platform=PLATFORM, epoch=1)
+    make(plan, workshop, use_cache=True, progress=lambda _: None)
+    del workshop.cache[plan.layers[-1].key]
+    workshop.calls.clear()
+    workshop.root.rename(workshop.folder / "old")
+    workshop.root.mkdir()
+    for name in ("first", "last"):
+        (workshop.folder / f"stage {name}").rename(workshop.folder / f"old {name}")
+    opened: list[str] = []
+
+    def open_(self: FakeWorkshop, layers: Sequence[BuiltLayer]) -> Path:
+        opened.append(f"{self.role} on {len(layers)}")
+        (self.root / "built").write_text("built")
+        return self.root
+
+    monkeypatch.setattr(FakeWorkshop, "open", open_)
+    make(plan, workshop, use_cache=True, progress=lambda _: None)
+
+    assert opened == ["root on 1", "stage last on 2"]

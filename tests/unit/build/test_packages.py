@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from imagekit.build import apt_sources
 from imagekit.build.image import Material
-from imagekit.build.job import CommandResult
+from imagekit.build.job import Below, CommandResult
 from imagekit.build.packages import count_packages, install
 from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError, ToolError
@@ -66,7 +66,7 @@ def _install(
 ) -> tuple[Material, ...]:
     recipe = replace(small_recipe(workshop.folder), apt=sources)
     platform = Platform(os="linux", architecture="amd64")
-    plan = make_plan(recipe, platform=platform, epoch=1, system=system)
+    plan = make_plan(recipe, platform=platform, epoch=1, below=Below(system=system))
     return install(packages, workshop, workshop.root, plan=plan)
 
 

@@ -3,11 +3,21 @@
 import pytest
 from msgspec.structs import replace
 
-from imagekit.build.image import Origin
-from imagekit.build.job import LayerPlan
+from imagekit.build.image import BuiltLayer, Origin
+from imagekit.build.job import Below, BuildPlan, LayerPlan
 from imagekit.build.plan import make_plan
-from imagekit.oci.types import Platform
-from imagekit.recipe.recipe import Packages, Recipe
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import LAYER_GZIP, Descriptor, ImageConfig, Platform
+from imagekit.recipe.recipe import (
+    Base,
+    BuildStage,
+    Packages,
+    Recipe,
+    RunStep,
+    ScratchBase,
+    StageCopy,
+    Step,
+)
 from tests.support.folder_container import PLACE
 
 PLATFORM = Platform(os="linux", architecture="amd64")
@@ -70,3 +80,77 @@ def test_the_name_of_a_requirements_file_is_in_title_and_key(recipe: Recipe) -> 
         "pip two.txt, 2 pins",
     ]
     assert len({layer.key for layer in layers}) == len(layers)
+
+
+def _stage(name: str = "build", *steps: Step, base: Base | None = None) -> BuildStage:
+    return BuildStage(name=name, base=base, packages=(_entry("gcc"),), steps=steps, place=PLACE)
+
+
+def _copy(stage: str = "build") -> StageCopy:
+    return StageCopy(stage=stage, source="/opt/x", to="/opt/x", place=PLACE, named=PLACE)
+
+
+def _staged(recipe: Recipe, *stages: BuildStage, **below: Below) -> BuildPlan:
+    recipe = replace(recipe, stages=stages, steps=(_copy(stages[-1].name),))
+    return make_plan(recipe, platform=PLATFORM, epoch=1, stages=below)
+
+
+def test_a_stage_stands_on_what_the_recipe_stands_on(recipe: Recipe) -> None:
+    """Its first layer is that of the image, and is made once; its others are not the image's."""
+    plan = _staged(recipe, _stage())
+    (stage,) = plan.stages
+
+    assert [layer.title for layer in stage.layers] == ["debian bookworm", "apt gcc"]
+    assert [layer.title for layer in plan.layers] == [
+        "debian bookworm",
+        "copy /opt/x of build to /opt/x",
+    ]
+    assert stage.layers[0].key == plan.layers[0].key
+    assert [layer.of_stage for layer in stage.layers] == [False, True]
+
+
+def test_packages_of_a_stage_are_not_the_layer_of_an_image(recipe: Recipe) -> None:
+    """What is remembered of it is more: its packages are materials."""
+    plan = _staged(replace(recipe, packages=(_entry("gcc"),)), _stage())
+
+    assert plan.stages[0].layers[1].key != plan.layers[1].key
+
+
+def test_what_is_copied_depends_on_all_of_its_stage(recipe: Recipe) -> None:
+    """On its packages, on what it copies itself, and on a base that no digest of a recipe has."""
+    image = ScratchBase(place=PLACE)
+    layers = [Below(layers=(_layer(raw),)) for raw in (b"one", b"two")]
+    env = Below(layers=(_layer(b"one"),), config=_config("A=b"))
+    plans = [
+        _staged(recipe, _stage()),
+        _staged(recipe, replace(_stage(), packages=(_entry("clang"),))),
+        _staged(recipe, _stage("tools"), _stage("build", _copy("tools"))),
+        _staged(recipe, _stage("tools", base=image), _stage("build", _copy("tools"))),
+        *(_staged(recipe, _stage(base=image), build=below) for below in (*layers, env)),
+        *(
+            _staged(recipe, _stage("a", base=image), _stage("build", _copy("a")), a=below)
+            for below in (*layers, env)
+        ),
+    ]
+
+    assert len({plan.layers[-1].key for plan in plans}) == len(plans)
+
+
+def test_two_stages_of_the_same_steps_are_two(recipe: Recipe) -> None:
+    """Their environment may be another one, which only the recipe's digest knows."""
+    one = BuildStage(name="one", steps=(RunStep(command="make", place=PLACE),), place=PLACE)
+    plan = _staged(recipe, one, replace(one, name="two", env={"CC": "clang"}))
+
+    assert len({stage.layers[-1].key for stage in plan.stages}) == 2
+    assert [stage.env for stage in plan.stages] == [{}, {"CC": "clang"}]
+
+
+def _layer(raw: bytes) -> BuiltLayer:
+    descriptor = Descriptor(media_type=LAYER_GZIP, digest=Digest.of(raw), size=1)
+    return BuiltLayer(
+        descriptor=descriptor, diff_id=Digest.of(raw), origin=Origin.BASE, title="base"
+    )
+
+
+def _config(*env: str) -> ImageConfig:
+    return ImageConfig(platform=PLATFORM, created="", diff_ids=(), env=env)

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from imagekit.build.image import Origin
 from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
-from imagekit.recipe.recipe import FetchStep, Packages, Recipe, ScratchBase, Tags
+from imagekit.recipe.recipe import BuildStage, FetchStep, Packages, Recipe, ScratchBase, Tags
 from imagekit.sbom.catalogue import catalogue
 from imagekit.sbom.contents import Component, Kind, LayerFiles, License, Sbom, Subject
 from imagekit.sbom.layer_files import read_layer
+from imagekit.sbom.unmanaged import sources
 
 HERE = SourcePlace("recipe.yaml", 1, 1)
 SUBJECT = Subject(name="apps/solver", version="2.0", digest="sha256:" + "d" * 64)
@@ -86,6 +87,27 @@ def test_every_kind_is_found(sbom: Sbom) -> None:
         Kind.FETCHED: 1,
         Kind.PROGRAM: 1,
     }
+
+
+def test_what_a_stage_fetched_and_installed_is_known(base_files: Files, tar: Tar) -> None:
+    """It is not in the image as such: something was compiled of it, or it was copied."""
+    made_by = recipe()
+    (fetch,) = made_by.steps
+    assert isinstance(fetch, FetchStep)
+    stage = BuildStage(
+        name="build", packages=made_by.packages, steps=(replace(fetch, to="/src"),), place=HERE
+    )
+    made_by = replace(made_by, packages=(), stages=(stage,))
+
+    found = catalogue([layer(tar(base_files), 1, Origin.BASE)], subject=SUBJECT, made_by=made_by)
+
+    fetched = [one for one in found.components if one.kind is Kind.FETCHED]
+    assert [(one.ref.rpartition("#")[2], one.download) for one in fetched] == [
+        ("/opt/data.tgz", fetch.url),
+        ("build:/src", fetch.url),
+    ]
+    assert [dict(one.properties).get("imagekit:stage") for one in fetched] == [None, "build"]
+    assert len(sources(made_by, str.lower).archive_hashes) == 1
 
 
 def test_a_program_of_a_package_is_not_listed_again(sbom: Sbom) -> None:
