@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from imagekit.errors import ToolError, ToolNotFoundError, ToolTimeoutError
 from imagekit.progress import Command, OutputLine, Progress, silent
+from imagekit.relay import Relay, terminal_like, undrawn
 
 _SET_DUMPABLE = 4
 
@@ -89,6 +90,7 @@ class Runner(Struct, frozen=True, kw_only=True):
         limit: float = 60.0,
         cwd: Path | None = None,
         check: bool = True,
+        terminal: int | None = None,
     ) -> Outcome:
         """Run a program to its end.
 
@@ -99,6 +101,7 @@ class Runner(Struct, frozen=True, kw_only=True):
             limit: seconds that it may take.
             cwd: the folder that it runs in.
             check: whether another exit code than 0 is an error.
+            terminal: as for ``stream``.
 
         Returns:
             How it ended.
@@ -111,10 +114,12 @@ class Runner(Struct, frozen=True, kw_only=True):
 
         def show(stream: Stream, line: str) -> None:
             del stream
-            if stage:
+            if stage and terminal is None:
                 self.progress(OutputLine(stage=stage, line=line))
 
-        outcome = self.stream(argv, on_line=show, stdin=stdin, limit=limit, cwd=cwd)
+        outcome = self.stream(
+            argv, on_line=show, stdin=stdin, limit=limit, cwd=cwd, terminal=terminal
+        )
         if check and outcome.status != 0:
             raise failure(outcome)
         return outcome
@@ -129,6 +134,7 @@ class Runner(Struct, frozen=True, kw_only=True):
         cwd: Path | None = None,
         hold_stdin: bool = False,
         longest: int = _LONGEST_LINE,
+        terminal: int | None = None,
     ) -> Outcome:
         """Run a program and hand over its lines as they come, in this thread's place.
 
@@ -144,6 +150,8 @@ class Runner(Struct, frozen=True, kw_only=True):
             hold_stdin: leave its stdin open until it ended, so that it sees when this process is
                 gone; it is then asked to end by closing it, and given time to clean up.
             longest: characters after which a line is cut.
+            terminal: a descriptor of ours on which is shown what it writes to stderr: it gets a
+                terminal for that, and draws as if it were alone.
 
         Returns:
             How it ended, whatever its exit code.
@@ -153,13 +161,21 @@ class Runner(Struct, frozen=True, kw_only=True):
             ToolTimeoutError: it took longer than the limit.
         """
         argv = self.wrap(argv)
+        if self.secrets:
+            # They are found in lines, and what is drawn has none.
+            terminal = None
         shown = tuple(self.redact(word) for word in argv)
         self.progress(Command(argv=shown))
         began = time.monotonic()
-        with _Child(argv, self, cwd=cwd, stdin=stdin, hold_stdin=hold_stdin) as child:
+        with (
+            _shown_on(terminal) as relay,
+            _Child(
+                argv, self, cwd=cwd, stdin=stdin, hold_stdin=hold_stdin, terminal=terminal
+            ) as child,
+        ):
             lines = self._lines(on_line, longest)
             out = _Reader("stdout", child.stdout, lines, give_up=child.give_up)
-            err = _Reader("stderr", child.stderr, lines, give_up=child.give_up)
+            err = _Reader("stderr", child.stderr, lines, give_up=child.give_up, relay=relay)
             status = child.wait(limit)
             # Before the streams are read to their end: what still runs may hold them open.
             child.end()
@@ -233,6 +249,18 @@ class Runner(Struct, frozen=True, kw_only=True):
     def _lines(self, on_line: OnLine, longest: int) -> "_Lines":
         margin = max(map(len, _needles(self.secrets)), default=0)
         return _Lines(on_line, self.redact, max(longest, 2 * margin), margin)
+
+
+@contextmanager
+def _shown_on(terminal: int | None) -> Iterator[Relay | None]:
+    if terminal is None:
+        yield None
+        return
+    relay = Relay(terminal)
+    try:
+        yield relay
+    finally:
+        relay.close()
 
 
 @lru_cache
@@ -364,7 +392,9 @@ class _Child:
         cwd: Path | None,
         stdin: bytes,
         hold_stdin: bool,
+        terminal: int | None,
     ) -> None:
+        self._terminal = terminal
         self._argv, self._env, self._cwd, self._grace = argv, runner.env, cwd, runner.grace
         self._stdin, self._hold = stdin, hold_stdin
         self._process: Any = None
@@ -375,7 +405,7 @@ class _Child:
     def __enter__(self) -> Self:
         command = _command(self._argv[0])
         read_out, write_out = os.pipe()
-        read_err, write_err = os.pipe()
+        read_err, write_err = os.pipe() if self._terminal is None else terminal_like(self._terminal)
         self.stdout, self.stderr = os.fdopen(read_out, "rb"), os.fdopen(read_err, "rb")
         source = self._source()
         with os.fdopen(write_out, "wb") as out, os.fdopen(write_err, "wb") as err, source:
@@ -491,9 +521,16 @@ class _Reader(threading.Thread):
     _turn = threading.Lock()
 
     def __init__(
-        self, stream: Stream, file: IO[bytes], lines: _Lines, *, give_up: Callable[[], None]
+        self,
+        stream: Stream,
+        file: IO[bytes],
+        lines: _Lines,
+        *,
+        give_up: Callable[[], None],
+        relay: Relay | None = None,
     ) -> None:
         super().__init__(daemon=True)
+        self._relay = relay
         self._stream, self._file, self._lines, self._give_up = stream, file, lines, give_up
         self._kept: deque[str] = deque()
         self._cost = 0
@@ -518,6 +555,8 @@ class _Reader(threading.Thread):
     def _read_all(self) -> None:
         rest = bytearray()
         while piece := self._read():
+            if self._relay is not None:
+                self._relay.feed(piece)
             first, *lines = piece.split(b"\n")
             rest += first
             for line in lines:
@@ -542,7 +581,8 @@ class _Reader(threading.Thread):
         return bytearray(later.encode("utf-8", "surrogateescape"))
 
     def _take(self, raw: bytearray) -> None:
-        line = self._lines.redact(raw.decode("utf-8", "replace").rstrip("\r"))
+        text = raw.decode("utf-8", "replace").rstrip("\r")
+        line = self._lines.redact(text if self._relay is None else undrawn(text))
         self._kept.append(line)
         self._cost += len(line) + _LINE_COST
         while self._cost > _KEPT_OUTPUT and len(self._kept) > 1:

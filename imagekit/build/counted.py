@@ -7,7 +7,7 @@ import re
 
 from msgspec import Struct, field
 
-from imagekit.progress import Advanced, Event, OutputLine, Progress
+from imagekit.progress import Advanced, Event, OutputLine, Progress, Started
 
 _PACKAGE = "package"
 _TOTAL = re.compile(r"([0-9]{1,6}) upgraded, ([0-9]{1,6}) newly installed, ")
@@ -33,7 +33,9 @@ def counting(progress: Progress) -> Progress:
 
     def tell(event: Event) -> None:
         progress(event)
-        if isinstance(event, Advanced) and event.unit == _PACKAGE:
+        if isinstance(event, Started):
+            counter.total, counter.done = 0, {}
+        elif isinstance(event, Advanced) and event.unit == _PACKAGE:
             # Whoever runs the program may know better how many there are.
             counter.total, counter.done = event.total, {}
         elif isinstance(event, OutputLine):

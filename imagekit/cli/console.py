@@ -105,6 +105,17 @@ class Console(Struct, kw_only=True):
             self._live = _Live(self)
         return self._live.show
 
+    @property
+    def drawable(self) -> int | None:
+        """The descriptor of the terminal on which programs may draw progress; None for none."""
+        live = self.progress_form == "auto" and not self.verbose and self.on_terminal
+        return self.err.fileno() if live else None
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether stderr is a terminal that lines can be redrawn on."""
+        return self.err.isatty() and os.environ.get("TERM") != "dumb"
+
     def settle(self) -> None:
         """End the live display, before something else is printed."""
         if self._live is not None:
@@ -232,8 +243,7 @@ class _Live:
         console = self._console
         if console.progress_form == "json":
             return JsonLines(console.err)
-        terminal = console.err.isatty() and os.environ.get("TERM") != "dumb"
-        if console.verbose or console.progress_form == "plain" or not terminal:
+        if console.drawable is None:
             return Lines(console.err, paint=console.paint, verbose=console.verbose)
         from imagekit.cli.live import LiveLines
 

@@ -27,6 +27,18 @@ class ContainerEngine(Protocol):
         ...
 
 
+class EngineOnDemand(Struct, frozen=True, kw_only=True):
+    """An engine that is asked what it can only when it is to run something."""
+
+    make: Callable[[], ContainerEngine]
+
+    def run(
+        self, reference: PinnedReference, arguments: Sequence[str], *, among: Collection[Digest]
+    ) -> int:
+        """Make the engine, and run by it."""
+        return self.make().run(reference, arguments, among=among)
+
+
 class PullResult(Struct, frozen=True, kw_only=True):
     """The verdict, and what was pulled where it allowed that."""
 
@@ -43,17 +55,31 @@ class RunResult(Struct, frozen=True, kw_only=True):
     status: int | None = None
 
 
-def pull(reference: Reference, *, judge: Judge, podman: Podman) -> PullResult:
+def pull(
+    reference: Reference,
+    *,
+    judge: Judge,
+    make_podman: Callable[[], Podman],
+    show: Callable[[Verdict], None],
+) -> PullResult:
     """Pull the image by the digest that was judged, if the verdict allows it.
+
+    Args:
+        reference: the image.
+        judge: judges it.
+        make_podman: returns what pulls it; to ask Podman takes a while, in which the verdict is
+            shown already.
+        show: gets the verdict before anything is pulled.
 
     Raises:
         ImagekitError: no verdict was reached, or Podman failed.
     """
     verdict = judge(reference)
+    show(verdict)
     pinned = allowed(reference, verdict)
     if pinned is None:
         return PullResult(verdict=verdict)
-    image = podman.pull(pinned, among=verdict.judged)
+    image = make_podman().pull(pinned, among=verdict.judged)
     return PullResult(verdict=verdict, reference=pinned, image=image)
 
 

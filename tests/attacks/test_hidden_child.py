@@ -82,8 +82,15 @@ def test_46_podman_chooses_what_was_hidden(podman: Podman, *, hidden: bool) -> N
 
         if hidden:
             with pytest.raises(IntegrityError, match="was not judged"):
-                pull(origin.world.reference, judge=judge, podman=podman)
+                pull(
+                    origin.world.reference,
+                    judge=judge,
+                    make_podman=lambda: podman,
+                    show=lambda _: None,
+                )
         else:
-            assert pull(origin.world.reference, judge=judge, podman=podman).reference
+            assert pull(
+                origin.world.reference, judge=judge, make_podman=lambda: podman, show=lambda _: None
+            ).reference
 
     assert len(podman.images()) == (0 if hidden else 1)

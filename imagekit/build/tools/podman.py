@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,15 +38,17 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import INDEX, REF_NAME, Index
 from imagekit.paths import SHARED, plain, temporary_place
 from imagekit.process import Outcome, as_third
+from imagekit.progress import Done, Progress, Started, silent
 
 _MAX_AUTHORITIES = 4 << 20
 _QUICK = 60.0
 _INFO_SECONDS = 30.0
-_PULL_SECONDS = 3600.0
+PULL_SECONDS = 3600.0
 _REMOVE_SECONDS = 600.0
 _FILES_SECONDS = 4 * 3600.0
 _LONGEST_PLACE = 30
 """Podman takes no runroot of more than 50 characters."""
+_PULL = "pull"
 _ENGINE_FAILED = 125
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
@@ -137,6 +140,10 @@ class Podman(Struct, frozen=True, kw_only=True):
     """Of the storage; empty where that is not known."""
     show: Callable[[Sequence[str]], None] | None = None
     """Gets the command of a container in the place of running it; nothing is pulled for it then."""
+    progress: Progress = silent
+    """Told of pulls."""
+    draw: Callable[[Sequence[str]], Outcome] | None = None
+    """Runs a pull that draws how far it is on a terminal; None where its lines are told."""
 
     def in_storage(self, root: Path, run: Path, driver: str) -> Self:
         """Return Podman with a storage of its own, whatever others do on this host meanwhile.
@@ -227,10 +234,15 @@ class Podman(Struct, frozen=True, kw_only=True):
             ToolError: Podman failed.
             IntegrityError: what it stored has another digest.
         """
+        began = time.monotonic()
+        if self.draw is None:
+            self.progress(Started(stage=_PULL, detail=self._shown(reference)))
         image = self._pulled(reference).strip().rpartition("\n")[2].strip()
         if len(image) != _ID or not _HEX.issuperset(image):
             raise ToolError(f"podman pull did not tell the id of {self._shown(reference)}")
         self._check(image, reference, among)
+        took = time.monotonic() - began
+        self.progress(Done(stage=_PULL, summary=self._shown(reference), seconds=took))
         return image
 
     def name(self, image: str, name: str) -> None:
@@ -397,21 +409,31 @@ class Podman(Struct, frozen=True, kw_only=True):
     def _pull_registry(self, reference: PinnedReference) -> str:
         repository = reference.repository
         insecure = self.options.plain_http or repository.is_loopback
-        words = ["pull", "--quiet", f"--tls-verify={'false' if insecure else 'true'}"]
+        words = [f"--tls-verify={'false' if insecure else 'true'}"]
         pinned = f"{repository.name}@{reference.digest}"
         if self.options.ca_file is None:
-            return self._run(*words, pinned, limit=_PULL_SECONDS)
+            return self._pull(*words, pinned)
         with tempfile.TemporaryDirectory(prefix="imagekit-ca-") as folder:
             with storage_errors(f"the certificates {self.options.ca_file}"):
                 # containers-certs.d(5): a file that ends in .crt is an authority.
                 raw = read_input(self.options.ca_file, limit=_MAX_AUTHORITIES)
                 (Path(folder) / "ca.crt").write_bytes(raw)
             words += ["--cert-dir", folder]
-            return self._run(*words, pinned, limit=_PULL_SECONDS)
+            return self._pull(*words, pinned)
 
     def _pull_layout(self, layout: Path, reference: PinnedReference) -> str:
         with one_image(layout, reference) as folder:
-            return self._run("pull", "--quiet", f"oci:{folder}", limit=_PULL_SECONDS)
+            return self._pull(f"oci:{folder}")
+
+    def _pull(self, *words: str) -> str:
+        """Pull, show how far it is, and return what Podman prints: at its end, the image's id."""
+        argv = self._argv("pull", *words)
+        try:
+            if self.draw is not None:
+                return self.draw(argv).stdout
+            return self.programs.run(argv, stage=_PULL, limit=PULL_SECONDS).stdout
+        except ToolError as error:
+            raise explained(error) from error
 
     def _check(
         self, image: str, reference: PinnedReference, among: Collection[Digest] | None

@@ -22,6 +22,7 @@ from imagekit.oci.reference import Reference
 from imagekit.verify.verdict import Judge, Verdict
 
 if TYPE_CHECKING:
+    from imagekit.build.tools.podman import Podman
     from imagekit.needs.compare import FindLacks
 
 
@@ -44,21 +45,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.verify.verdict_text import document, text
 
     wanted = parse_located(arguments.reference)
-    pulled = pull(
-        wanted.reference,
-        judge=make_judge(arguments, wanted.location),
-        podman=podman(
-            registry_of(arguments).of(wanted.reference.repository.host),
+    registry = registry_of(arguments).of(wanted.reference.repository.host)
+
+    def show(verdict: Verdict) -> None:
+        if verdict.allowed:
+            console.note(text(verdict))
+
+    def make_podman() -> "Podman":
+        return podman(
+            registry,
             location=wanted.location,
             network="",
             progress=console.progress,
-        ),
-    )
+            draws_on=console.drawable,
+        )
+
+    judge = make_judge(arguments, wanted.location)
+    pulled = pull(wanted.reference, judge=judge, make_podman=make_podman, show=show)
     report = dict(document(pulled.verdict))
     if pulled.reference is None:
         console.result(text(pulled.verdict), report)
         return DeniedError.exit_code
-    console.note(text(pulled.verdict))
     console.result(wanted.location.shown(str(pulled.reference)), report | {"image": pulled.image})
     return 0
 

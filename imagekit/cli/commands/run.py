@@ -315,7 +315,12 @@ class _Commands:
             case _ if self.ranks.several:
                 return _Rank(self, registry, location)
             case _:
-                return self.podman(registry, location)
+                from functools import partial
+
+                from imagekit.hosts.run import EngineOnDemand
+
+                self.check()
+                return EngineOnDemand(make=partial(self.podman, registry, location))
 
     def remark(self) -> None:
         """Say what the caller should know of the options."""
@@ -395,6 +400,7 @@ class _Commands:
             network=self._arguments.network,
             progress=self._console.progress,
             location=location,
+            draws_on=self._console.drawable,
         )
         container = with_choices(
             made.container, options or self._options, self._arguments.podman_arg
@@ -470,14 +476,19 @@ class _Commands:
         return self._shown.extend if self._arguments.dry_run else None
 
     def judged(self, verdict: Verdict) -> None:
-        """Show the verdict, where it says no or all is to be shown."""
-        from imagekit.verify.verdict_text import document, text
+        """Show the verdict before anything starts: in whole, where it says no or all is asked for.
+
+        Of several ranks none says that it may run.
+        """
+        from imagekit.verify.verdict_text import document, heading, text
 
         self._verdict = verdict
         if not verdict.allowed:
             self._console.result(text(verdict), document(verdict))
         elif self._console.verbose:
             self._console.note(text(verdict))
+        elif not self.ranks.several:
+            self._console.note("\n".join(heading(verdict)))
 
     def end(self, status: int | None) -> int:
         """Return the exit code: the container's own, or that of a denial; show a dry run."""

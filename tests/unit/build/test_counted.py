@@ -3,7 +3,7 @@
 import pytest
 
 from imagekit.build.counted import counting
-from imagekit.progress import Advanced, Event, Note, OutputLine
+from imagekit.progress import Advanced, Event, Note, OutputLine, Started
 
 APT = """\
 Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]
@@ -69,6 +69,20 @@ def test_a_second_run_of_apt_counts_anew() -> None:
         ("downloading", 1, 3, "package"),
         *_told(APT),
     ]
+
+
+def test_a_stage_counts_from_its_beginning() -> None:
+    """How many packages the one before had says nothing of this one."""
+    events: list[Event] = []
+    tell = counting(events.append)
+    for line in APT.splitlines():
+        tell(OutputLine(stage="base", line=line))
+
+    tell(Started(stage="packages"))
+    before = len(events)
+    tell(OutputLine(stage="packages", line=APT.splitlines()[0]))
+
+    assert len(events) == before + 1
 
 
 def test_pip_tells_wheels() -> None:

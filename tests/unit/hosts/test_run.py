@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from imagekit.build.tools.podman import Podman
 from imagekit.errors import IntegrityError
-from imagekit.hosts.run import pull, run
+from imagekit.hosts.run import EngineOnDemand, pull, run
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Reference, parse_reference
 from imagekit.policy.findings import Finding
@@ -44,7 +44,10 @@ def test_without_a_verdict_for_it_nothing_is_touched(
     def judge(asked: Reference) -> Verdict:
         return _verdict(asked, digest, good=good)
 
-    assert pull(reference, judge=judge, podman=podman).reference is None
+    assert (
+        pull(reference, judge=judge, make_podman=lambda: podman, show=lambda _: None).reference
+        is None
+    )
     ran = run(reference, ["x"], judge=judge, engine=podman, show=lambda _: None)
     assert ran.status is None
     assert programs.asked == []
@@ -79,9 +82,32 @@ def test_of_an_index_only_what_was_judged_may_be_chosen(command: str) -> None:
     def do(chosen: Digest) -> object:
         podman = Podman(programs=FakePodman(chosen=(str(chosen),)))
         if command == "pull":
-            return pull(TAGGED, judge=judge, podman=podman).image
+            return pull(TAGGED, judge=judge, make_podman=lambda: podman, show=lambda _: None).image
         return run(TAGGED, [], judge=judge, engine=podman, show=lambda _: None).status
 
     assert do(OTHER)
     with pytest.raises(IntegrityError, match="was not judged"):
         do(Digest.of(b"hidden"))
+
+
+@pytest.mark.parametrize("command", ["pull", "run"])
+def test_the_verdict_is_shown_before_podman_is_asked(command: str) -> None:
+    """Podman takes seconds to tell how it is set up, and longer to pull."""
+    done: list[str] = []
+
+    def make() -> Podman:
+        done.append("podman")
+        return Podman(programs=FakePodman())
+
+    def show(verdict: Verdict) -> None:
+        done.append(verdict.decision)
+
+    def judge(asked: Reference) -> Verdict:
+        return replace(_verdict(asked, GOOD, good=True), judged=(GOOD,))
+
+    if command == "pull":
+        pull(TAGGED, judge=judge, make_podman=make, show=show)
+    else:
+        run(TAGGED, [], judge=judge, engine=EngineOnDemand(make=make), show=show)
+
+    assert done == ["allow", "podman"]

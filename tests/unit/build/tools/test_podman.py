@@ -1,6 +1,7 @@
 """What Podman is asked for."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
+from imagekit.process import Outcome
+from imagekit.progress import Done, Event, Started
 from tests.support.fake_podman import FakePodman
 from tests.support.fakes import push_image
 
@@ -147,3 +150,36 @@ def test_what_is_in_a_layout_is_pulled_from_there(tmp_path: Path) -> None:
         podman.pull(image, among=(DIGEST,))
     with pytest.raises(NotFoundError):
         podman.pull(LOCAL)
+
+
+def test_a_pull_is_told_from_its_beginning_to_its_end() -> None:
+    """With what is pulled, and Podman's lines in between; it is not asked to be quiet."""
+    events: list[Event] = []
+    programs = FakePodman(image=IMAGE)
+
+    Podman(programs=programs, progress=events.append).pull(LOCAL)
+
+    assert [type(event) for event in events] == [Started, Done]
+    assert "--quiet" not in programs.asked[0]
+
+
+def test_a_pull_that_draws_is_told_when_it_is_done() -> None:
+    """A live line beside what Podman draws would be drawn over."""
+    events: list[Event] = []
+    programs = FakePodman(image=IMAGE)
+
+    podman = Podman(programs=programs, progress=events.append, draw=programs.run)
+
+    assert podman.pull(LOCAL) == IMAGE
+    assert [type(event) for event in events] == [Done]
+
+
+def test_a_pull_that_draws_and_fails_is_explained() -> None:
+    """As one whose lines are told."""
+
+    def draw(argv: Sequence[str]) -> Outcome:
+        said = "x is rejected by policy"
+        raise ToolError("podman pull: ended with 125", argv=tuple(argv), output=said)
+
+    with pytest.raises(ToolError, match="Podman's policy refuses"):
+        Podman(programs=FakePodman(), draw=draw).pull(LOCAL)
