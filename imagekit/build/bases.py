@@ -136,7 +136,12 @@ def _as_base(layers: tuple[BuiltLayer, ...]) -> tuple[BuiltLayer, ...]:
 
 
 def image_below(
-    base: ImageBase, store: LayoutStore, *, registry: RegistryOptions, progress: Progress
+    base: ImageBase,
+    store: LayoutStore,
+    *,
+    registry: RegistryOptions,
+    progress: Progress,
+    preflight: Callable[[], None] = lambda: None,
 ) -> BaseImage:
     """Bring a base image into the local store, every byte checked.
 
@@ -145,6 +150,7 @@ def image_below(
         store: where its layers are put.
         registry: what the user said about registries.
         progress: told of everything that happens.
+        preflight: called before the first layer is downloaded, and not where all are there.
 
     Raises:
         RecipeError: it is not for this platform, or is no image.
@@ -171,6 +177,8 @@ def image_below(
     def told(done: int) -> None:
         progress(Advanced(stage="base", done=before + done, total=total, doing="downloading"))
 
+    if missing:
+        preflight()
     for layer in missing:
         with source.stream(reference.repository, layer.descriptor) as pieces:
             store.add(layer.descriptor.digest, counted(pieces, told))

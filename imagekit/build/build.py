@@ -84,6 +84,9 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     """Where bases are looked for, and what was read of them."""
     mirrors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Where distributions are got from, by the names of their archives; else by the host's apt."""
+    preflight: Callable[[Recipe], None] = lambda _: None
+    """Refuses a host on which the recipe cannot be built, before its first download; what is there
+    already is neither downloaded nor built, and needs nothing of the host."""
 
 
 def build(
@@ -142,7 +145,13 @@ def _build(
     }
 
     def bring(image: ImageBase) -> BaseImage:
-        return image_below(image, store, registry=options.registry, progress=progress)
+        return image_below(
+            image,
+            store,
+            registry=options.registry,
+            progress=progress,
+            preflight=lambda: options.preflight(recipe),
+        )
 
     base = _base(recipe, below, store, bring=bring)
     stages = {
@@ -300,6 +309,7 @@ def _make(
         made = all_cached(plan, cache.find, progress=progress)
         if made is not None:
             return made
+    options.preflight(plan.recipe)
     store = container_store(folders, options.env, isolation=options.isolation)
     job = Job(
         plan=plan,

@@ -6,13 +6,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from imagekit.build.job import IsolationProbe
+from imagekit.build.tools.podman import Programs
 from imagekit.documents.quantity import count
 from imagekit.errors import ImagekitError, ToolError
-from imagekit.hosts.host import Host, HostCheck
+from imagekit.hosts.host import Host, HostCheck, Purpose
 from imagekit.hosts.host_checks import judge
+from imagekit.hosts.probe import glance, read, with_directory_ids
 
 _MARKS = {"ok": "✓", "remark": "!", "problem": "✗"}
-_WIDTH = 12
+_WIDTH = 13
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -27,9 +29,23 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return ToolError.exit_code if _count(self.checks, "problem") else 0
 
 
-def diagnose(host: Host) -> Diagnosis:
-    """Judge a host."""
-    return Diagnosis(host=host, checks=judge(host))
+def diagnose(host: Host, purpose: Purpose | None = None) -> Diagnosis:
+    """Judge a host, for all that it may be used for or for one purpose."""
+    return Diagnosis(host=host, checks=judge(host, purpose))
+
+
+def read_host(programs: Programs, env: Mapping[str, str], purpose: Purpose | None = None) -> Host:
+    """Return what is to be known of this host; what a purpose does not concern is not asked.
+
+    Args:
+        programs: runs programs.
+        env: for the folders of imagekit.
+        purpose: what the host is to be judged for; None for all.
+    """
+    if purpose in {"verify", "gate", "stage"}:
+        return with_directory_ids(glance(env), programs)
+    host = read(programs, env)
+    return host if purpose == "run" else with_isolation(host, env)
 
 
 def with_isolation(host: Host, env: Mapping[str, str]) -> Host:

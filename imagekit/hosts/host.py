@@ -9,7 +9,10 @@ from msgspec import Struct, field
 
 Cgroups = Literal["v2", "hybrid", "v1", "none"]
 Status = Literal["ok", "remark", "problem"]
+Purpose = Literal["verify", "build", "gate", "run", "stage"]
+"""What a host is used for."""
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+NO_PLACES: Mapping[Purpose, tuple[Path, int]] = MappingProxyType({})
 
 
 class ResourceLimits(Struct, frozen=True, kw_only=True):
@@ -101,6 +104,12 @@ class Host(Struct, frozen=True, kw_only=True):
     without_sigstore: frozenset[str] = frozenset()
     """Programs that Debian built without Sigstore."""
     engines: EngineSetup = field(default_factory=EngineSetup)
+    free: Mapping[Purpose, tuple[Path, int]] = field(default_factory=lambda: NO_PLACES)
+    """Where each purpose keeps what is large, and how many bytes are free there."""
+    memory: Path | None = None
+    """Where verifiers remember what they have seen, if it cannot be written."""
+    gate_lacks: tuple[str, ...] = ()
+    """Python packages of the gate that are not installed."""
     open_files: ResourceLimits = field(default_factory=lambda: ResourceLimits(soft=-1, hard=-1))
     processes: ResourceLimits = field(default_factory=lambda: ResourceLimits(soft=-1, hard=-1))
 

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable
+from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman_faults import LOCAL_BUILDS, LOCAL_STORAGE, OVERLAY, STAGED
-from imagekit.hosts.engines.engine_checks import judge_engines
-from imagekit.hosts.host import Host, HostCheck, Status
+from imagekit.hosts.host import Host, HostCheck, Purpose, Status
 from imagekit.hosts.podman_options import container_options, runtime
 
 _ENOUGH_IDS = 65_536
+_ENOUGH_BYTES = 2_000_000_000
 _LOCAL_IDS = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 # usermod(8) changes users of /etc/passwd only.
 _DIRECTORY_IDS = (
@@ -19,9 +23,41 @@ _ROOTLESS_OVERLAY = (5, 13)
 """The kernel since which users may mount overlays."""
 
 
-def judge(host: Host) -> tuple[HostCheck, ...]:
-    """Return a check for each thing that building, running and trusting needs."""
-    return (*(check(host) for check in _CHECKS), *judge_engines(host.engines))
+class CheckedFor(Struct, frozen=True, kw_only=True):
+    """A check, and what it is for."""
+
+    check: Callable[[Host], HostCheck]
+    purposes: frozenset[Purpose]
+    vital: frozenset[Purpose] = frozenset()
+    """The purposes that cannot be served at all where it finds something."""
+    seen: bool = False
+    """Whether it needs no more than ``probe.glance`` knows, which starts no program."""
+
+
+def judge(host: Host, purpose: Purpose | None = None) -> tuple[HostCheck, ...]:
+    """Return a check for each thing that a host is used for.
+
+    Args:
+        host: this host.
+        purpose: only what concerns this; None for all but what a gate alone needs.
+    """
+    from imagekit.hosts.engines.engine_checks import judge_engines
+
+    rows = (row for row in CHECKS if _concerns(row, purpose))
+    found = tuple(_for(row, host, purpose) for row in rows)
+    engines = judge_engines(host.engines) if purpose in {None, "run"} else ()
+    return (*found, *engines)
+
+
+def _concerns(row: CheckedFor, purpose: Purpose | None) -> bool:
+    return row.purposes != {"gate"} if purpose is None else purpose in row.purposes
+
+
+def _for(row: CheckedFor, host: Host, purpose: Purpose | None) -> HostCheck:
+    """Return a check, as grave as it is for the purpose."""
+    found = row.check(host)
+    vital = purpose in row.vital and found.status == "remark"
+    return replace(found, status="problem") if vital else found
 
 
 def _check(name: str, status: Status, *texts: str) -> HostCheck:
@@ -30,11 +66,13 @@ def _check(name: str, status: Status, *texts: str) -> HostCheck:
     return HostCheck(name=name, status=status, message=message, hint=hint)
 
 
-def _program(name: str, missing: Status) -> Callable[[Host], HostCheck]:
+def _program(name: str, missing: Status, package: str = "") -> Callable[[Host], HostCheck]:
     def check(host: Host) -> HostCheck:
         if name in host.programs:
             return _check(name, "ok", host.programs[name] or "installed")
-        return _check(name, missing, "not installed", f"on Debian: apt-get install {name}")
+        return _check(
+            name, missing, "not installed", f"on Debian: apt-get install {package or name}"
+        )
 
     return check
 
@@ -207,21 +245,73 @@ def _sigstore(host: Host) -> HostCheck:
     )
 
 
-_CHECKS: tuple[Callable[[Host], HostCheck], ...] = (
-    _program("buildah", "problem"),
-    _program("podman", "problem"),
-    _program("runc", "remark"),
-    _program("mmdebstrap", "problem"),
-    _cgroups,
-    _isolation,
-    _storage,
-    _builds,
-    _namespaces,
-    _ids,
-    _noexec,
-    _network,
-    _fuse,
-    _runtime_dir,
-    _keyring,
-    _sigstore,
+def _free(purpose: Purpose, name: str, hint: str) -> Callable[[Host], HostCheck]:
+    def check(host: Host) -> HostCheck:
+        path, free = host.free.get(purpose, (None, _ENOUGH_BYTES))
+        if path is None or free >= _ENOUGH_BYTES:
+            return _check(name, "ok", f"{free / 1e9:.0f} GB are free" if path else "not known")
+        return _check(name, "remark", f"{free / 1e9:.1f} GB are free in {path}", hint)
+
+    return check
+
+
+def _memory(host: Host) -> HostCheck:
+    if host.memory is None:
+        return _check("memory", "ok", "what was seen of images is remembered")
+    return _check(
+        "memory",
+        "problem",
+        f"{host.memory} cannot be written: no policy that asks for freshness can allow anything",
+        "--state FILE in a folder that you may write to, or XDG_STATE_HOME",
+    )
+
+
+def _gate(host: Host) -> HostCheck:
+    if not host.gate_lacks:
+        return _check("gate", "ok", "its packages are installed")
+    lacks = ", ".join(host.gate_lacks)
+    return _check("gate", "problem", f"not installed: {lacks}", "pip install 'imagekit[gate]'")
+
+
+def _row(
+    check: Callable[[Host], HostCheck],
+    purposes: str,
+    *,
+    vital: str = "",
+    seen: bool = True,
+) -> CheckedFor:
+    return CheckedFor(check=check, purposes=_purposes(purposes), vital=_purposes(vital), seen=seen)
+
+
+def _purposes(words: str) -> frozenset[Purpose]:
+    return frozenset(cast("list[Purpose]", words.split()))
+
+
+_PRUNE = "imagekit prune, or XDG_DATA_HOME on a larger disk"
+_REMOVE = "podman image prune, or graphroot in storage.conf on a larger disk"
+
+CHECKS = (
+    _row(_program("buildah", "problem"), "build", vital="build"),
+    _row(_program("podman", "problem"), "run stage", vital="run stage"),
+    _row(_program("runc", "remark"), "build run"),
+    _row(_program("mmdebstrap", "problem"), "build"),
+    _row(_program("mksquashfs", "remark", "squashfs-tools"), "stage", vital="stage"),
+    _row(_cgroups, "run"),
+    _row(_isolation, "build", seen=False),
+    _row(_storage, "run", seen=False),
+    _row(_builds, "build"),
+    _row(_free("build", "disk: builds", _PRUNE), "build"),
+    _row(_free("run", "disk: images", _REMOVE), "run"),
+    _row(_free("gate", "disk: gate", "--cache FOLDER elsewhere, or less --cache-size"), "gate"),
+    _row(_namespaces, "build run stage", vital="build run stage"),
+    _row(_ids, "build run stage"),
+    _row(_noexec, "run", seen=False),
+    _row(_network, "run"),
+    _row(_fuse, "run", seen=False),
+    _row(_runtime_dir, "build run"),
+    _row(_keyring, "build"),
+    _row(_sigstore, "run", seen=False),
+    _row(_memory, "verify run stage"),
+    _row(_gate, "gate", vital="gate"),
 )
+"""Every check, with what it is for: the one table, for ``doctor`` and for ``preflight``."""

@@ -1,7 +1,7 @@
 """What this host has mounted where: proc(5), ``/proc/self/mounts``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,3 +54,12 @@ def mount_of(path: Path, mounts: Sequence[MountedPlace]) -> MountedPlace | None:
     # A home is often a link to where it is mounted.
     real = Path(os.path.realpath(path))
     return next((last[folder] for folder in (real, *real.parents) if folder in last), None)
+
+
+def on_network(stores: Iterable[Path], root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the folders that are on a file system of a network, each with its type."""
+    mounts = read_mounts(root)
+    for store in stores:
+        mount = mount_of(store, mounts)
+        if mount is not None and mount.kind in NETWORK:
+            yield store, mount.kind

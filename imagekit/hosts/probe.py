@@ -7,22 +7,60 @@ import resource
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.build.tools.podman_output import LocalStorage
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import ToolError
-from imagekit.hosts.engines.read_setup import on_network, read_engines
-from imagekit.hosts.host import Cgroups, Host, ResourceLimits
-from imagekit.hosts.mount_table import mount_of, read_mounts
+from imagekit.hosts.host import Cgroups, Host, Purpose, ResourceLimits
+from imagekit.hosts.mount_table import mount_of, on_network, read_mounts
 from imagekit.inputs import read_regular
-from imagekit.paths import temporary_place
+from imagekit.paths import home_of, temporary_place
 
 _MAX_TEXT = 4 << 20
-_PROGRAMS = ("buildah", "podman", "skopeo", "runc", "crun", "mmdebstrap")
+_PROGRAMS = ("buildah", "podman", "skopeo", "runc", "crun", "mmdebstrap", "mksquashfs")
+_GATE = ("aiohttp", "bcrypt", "yarl")
 _WITHOUT = b"Debian-local change: sigstore disabled"
 _KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def glance(env: Mapping[str, str], root: Path = Path("/")) -> Host:
+    """Return what can be seen of this host without starting a program.
+
+    Versions, Podman's storage and ids of a directory are not known then.
+
+    Args:
+        env: for HOME and the XDG folders.
+        root: where the host's files are.
+    """
+    superuser = os.geteuid() == 0
+    runtime_dir = env.get("XDG_RUNTIME_DIR", "")
+    folders = Folders.of(env)
+    return Host(
+        root=superuser,
+        system=_system(),
+        kernel=platform.release(),
+        cgroups=cgroups(root / "sys/fs/cgroup"),
+        programs={name: "" for name in _PROGRAMS if shutil.which(name)},
+        network_builds=next(on_network((folders.data,), root), None),
+        namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
+        subuids=ids(root / "etc/subuid"),
+        subgids=ids(root / "etc/subgid"),
+        local_user=superuser or _is_local(root, user_name()),
+        runtime_dir=runtime_dir.startswith("/") and os.access(runtime_dir, os.W_OK),
+        fuse=os.access(root / "dev/fuse", os.R_OK | os.W_OK),
+        network=_network(root, superuser=superuser),
+        keyring=(root / _KEYRING).is_file(),
+        free=dict(_free(folders, env)),
+        memory=None if os.access(_existing(folders.state), os.W_OK) else folders.state,
+        gate_lacks=tuple(name for name in _GATE if find_spec(name) is None),
+        open_files=_limits(resource.RLIMIT_NOFILE),
+        processes=_limits(resource.RLIMIT_NPROC),
+    )
 
 
 def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> Host:
@@ -30,35 +68,54 @@ def read(programs: Programs, env: Mapping[str, str], root: Path = Path("/")) -> 
 
     Args:
         programs: runs the programs that are asked for their version.
-        env: for HOME and XDG_RUNTIME_DIR.
+        env: for HOME and the XDG folders.
         root: where the host's files are.
     """
-    installed = {name: _version(programs, name) for name in _PROGRAMS if shutil.which(name)}
-    storage = Podman(programs=programs).find_storage() if "podman" in installed else LocalStorage()
-    superuser = os.geteuid() == 0
-    runtime_dir = env.get("XDG_RUNTIME_DIR", "")
-    return Host(
-        root=superuser,
-        system=_system(),
-        kernel=platform.release(),
-        cgroups=cgroups(root / "sys/fs/cgroup"),
-        programs=installed,
+    from imagekit.hosts.engines.read_setup import read_engines
+
+    seen = glance(env, root)
+    storage = Podman(programs=programs).find_storage() if "podman" in seen.programs else None
+    storage = storage or LocalStorage()
+    return replace(
+        seen,
+        programs={name: _version(programs, name) for name in seen.programs},
         driver=storage.driver,
         noexec=tuple(_noexec((storage.root, temporary_place()), root)),
-        network_builds=next(on_network((Folders.of(env).data,), root), None),
-        namespaces=_number(root / "proc/sys/user/max_user_namespaces"),
         subuids=_ids(programs, root, "subuid"),
         subgids=_ids(programs, root, "subgid"),
-        local_user=superuser or _is_local(root, user_name()),
-        runtime_dir=runtime_dir.startswith("/") and os.access(runtime_dir, os.W_OK),
-        fuse=os.access(root / "dev/fuse", os.R_OK | os.W_OK),
-        network=_network(root, superuser=superuser),
-        keyring=(root / _KEYRING).is_file(),
         without_sigstore=frozenset(n for n in ("podman", "skopeo") if _lacks_sigstore(n)),
         engines=read_engines(env, root, storage.root),
-        open_files=_limits(resource.RLIMIT_NOFILE),
-        processes=_limits(resource.RLIMIT_NPROC),
     )
+
+
+def with_directory_ids(host: Host, programs: Programs, root: Path = Path("/")) -> Host:
+    """Return the host with the ids that a directory gives this user, where the files give none."""
+    if host.root or min(host.subuids, host.subgids):
+        return host
+    return replace(
+        host,
+        subuids=_ids(programs, root, "subuid"),
+        subgids=_ids(programs, root, "subgid"),
+    )
+
+
+def _free(folders: Folders, env: Mapping[str, str]) -> Iterator[tuple[Purpose, tuple[Path, int]]]:
+    """Yield where each purpose keeps what is large, with the bytes that are free there."""
+    own = Path("/var/lib") if os.geteuid() == 0 else home_of(env) / ".local/share"
+    places: tuple[tuple[Purpose, Path], ...] = (
+        ("build", folders.data),
+        ("run", own / "containers"),
+        ("gate", folders.cache),
+    )
+    for purpose, path in places:
+        with suppress(OSError):
+            status = os.statvfs(_existing(path))
+            yield purpose, (path, status.f_bavail * status.f_frsize)
+
+
+def _existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there."""
+    return next((place for place in (path, *path.parents) if place.exists()), path)
 
 
 def cgroups(folder: Path) -> Cgroups:

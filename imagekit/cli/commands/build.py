@@ -26,10 +26,13 @@ from imagekit.cli.options import (
     registry_of,
 )
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.recipe.recipe import Recipe
+from imagekit.recipe.recipe import BootstrapBase, Recipe, ScratchBase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagekit.build.build import BuildOptions
+    from imagekit.progress import Progress
     from imagekit.recipe import Recipes
 
 
@@ -58,9 +61,20 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_options(
-    arguments: argparse.Namespace, recipes: "Recipes", registry: RegistryOptions
+    arguments: argparse.Namespace,
+    recipes: "Recipes",
+    registry: RegistryOptions,
+    *,
+    progress: "Progress",
 ) -> "BuildOptions":
-    """Return what ``add_build_options`` declared."""
+    """Return what ``add_build_options`` declared.
+
+    Args:
+        arguments: of the command line.
+        recipes: where bases are looked for.
+        registry: how registries of base images are reached.
+        progress: told of what the host lacks.
+    """
     from imagekit.build.build import BuildOptions
 
     return BuildOptions(
@@ -70,7 +84,31 @@ def build_options(
         registry=registry,
         recipes=recipes,
         mirrors=mirrors_of(arguments),
+        preflight=_preflight(progress),
     )
+
+
+def _preflight(progress: "Progress") -> "Callable[[Recipe], None]":
+    """Return what looks at the host before a recipe is built, once for each."""
+    looked: set[Path] = set()
+
+    def look(recipe: Recipe) -> None:
+        from imagekit.hosts.preflight import preflight
+        from imagekit.process import Runner
+
+        if recipe.file in looked:
+            return
+        looked.add(recipe.file)
+        bases = [recipe.base, *(stage.base for stage in recipe.stages)]
+        systems = {base.distribution for base in bases if isinstance(base, BootstrapBase)}
+        vital = {"mmdebstrap", "subuids"} if systems else set()
+        # Other distributions have keyrings of their own.
+        vital |= {"keyring"} if "debian" in systems else set()
+        bare = all(isinstance(base, ScratchBase | None) for base in bases)
+        skipped = {"subuids"} if bare and not recipe.containerfile else set()
+        preflight("build", Runner(), progress=progress, vital=vital, skipped=skipped)
+
+    return look
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -84,7 +122,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(f"  {recipe.name} {recipe.version}")
     bases = bases_of(recipe, recipes)
     tell_bases(bases, console)
-    options = build_options(arguments, recipes, registry_of(arguments))
+    options = build_options(arguments, recipes, registry_of(arguments), progress=console.progress)
     image = build_tested(recipe, progress=console.progress, options=options)
     check_needs(image, recipe, progress=console.progress)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"

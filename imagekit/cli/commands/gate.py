@@ -99,6 +99,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             hint="pip install 'imagekit[gate]'",
             code="gate/not-installed",
         ) from error
+    from imagekit.hosts.preflight import preflight
+    from imagekit.process import Runner
+
+    preflight("gate", Runner(), progress=console.progress)
     logging.basicConfig(level=logging.INFO, format="imagekit gate: %(message)s", stream=console.err)
     setting = GateOptions(
         policy=policy_file(arguments),

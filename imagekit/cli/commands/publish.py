@@ -77,7 +77,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     options = PublishOptions(
         registry=registry_of(arguments),
         build=build_options(
-            arguments, tree, registry_of(arguments, plain_hosts=_plain_hosts(destination))
+            arguments,
+            tree,
+            registry_of(arguments, plain_hosts=_plain_hosts(destination)),
+            progress=console.progress,
         ),
         builder=configured(arguments, "builder") or "",
     )

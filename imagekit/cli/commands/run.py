@@ -191,6 +191,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     wanted = parse_located(arguments.reference)
     commands = _Commands(arguments, console)
+    commands.look_at_host()
     judge = make_judge(arguments, wanted.location, find_lacks=find_lacks_here)
     ran = run_verified(
         wanted.reference,
@@ -331,6 +332,18 @@ class _Commands:
         more = podman_args.remarks(self._arguments.podman_arg)
         for remark in (*self._options.remarks(), *more):
             self._console.note(remark)
+
+    def look_at_host(self) -> None:
+        """Check the host for Podman, before anything is asked or pulled.
+
+        Raises:
+            ToolError: it lacks what no container starts without.
+        """
+        # Of many tasks each would say the same, and other engines say what they lack themselves.
+        if self._show is None and self._arguments.engine == "podman" and not self.ranks.several:
+            from imagekit.hosts.preflight import preflight
+
+            preflight("run", self._runner(), progress=self._console.progress)
 
     def check(self) -> None:
         """Refuse options that no engine is given.

@@ -103,6 +103,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.verify.verdict_text import document, text
 
     target = Target.parse(needed(arguments, "stage-to", metavar="[KIND:]PATH"))
+    if not arguments.dry_run:
+        _look_at_host(target, console)
     wanted = parse_located(arguments.reference)
     options = registry_of(arguments)
     done = stage(
@@ -147,6 +149,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         },
     )
     return 0
+
+
+def _look_at_host(target: "Target", console: Console) -> None:
+    """Check the host for what makes the target, before anything is asked or downloaded.
+
+    Raises:
+        ToolError: it lacks that.
+    """
+    from imagekit.hosts.preflight import preflight
+    from imagekit.offline.stage_target import StageKind
+    from imagekit.process import Runner
+
+    # A layout needs no program, and SIF one that says so itself.
+    if target.kind in {StageKind.OCI, StageKind.SIF}:
+        return
+    skipped = set() if target.kind is StageKind.SQUASHFS else {"mksquashfs"}
+    preflight("stage", Runner(), progress=console.progress, skipped=skipped)
 
 
 def _binds(texts: list[str], target: "Target") -> "tuple[Bind, ...]":

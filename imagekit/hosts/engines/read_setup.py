@@ -13,7 +13,7 @@ from imagekit.errors import ImagekitError
 from imagekit.hosts.engines.install import show
 from imagekit.hosts.host import EngineFile, EngineSetup, last_text
 from imagekit.hosts.hostfiles import HOME, HostFiles
-from imagekit.hosts.mount_table import NETWORK, mount_of, read_mounts
+from imagekit.hosts.mount_table import on_network
 from imagekit.inputs import read_regular
 from imagekit.paths import home_of
 
@@ -156,12 +156,3 @@ def _bytes(path: Path) -> bytes | None:
         return read_regular(path, limit=_MAX_FILE)
     except OSError:
         return None
-
-
-def on_network(stores: Iterable[Path], root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the folders that are on a file system of a network, each with its type."""
-    mounts = read_mounts(root)
-    for store in stores:
-        mount = mount_of(store, mounts)
-        if mount is not None and mount.kind in NETWORK:
-            yield store, mount.kind

@@ -19,7 +19,9 @@ GOOD = Host(
     system="Debian 12",
     kernel="6.1",
     cgroups="v2",
-    programs=dict.fromkeys(("buildah", "podman", "runc", "crun", "mmdebstrap"), "1.0"),
+    programs=dict.fromkeys(
+        ("buildah", "podman", "runc", "crun", "mmdebstrap", "mksquashfs"), "1.0"
+    ),
     driver="overlay",
     namespaces=1000,
     subuids=65536,
@@ -47,6 +49,10 @@ def test_a_good_host_has_no_remark() -> None:
         (_without("podman"), "podman", "problem"),
         (_without("mmdebstrap"), "mmdebstrap", "problem"),
         (_without("runc"), "runc", "remark"),
+        (_without("mksquashfs"), "mksquashfs", "remark"),
+        (replace(GOOD, free={"build": (Path("/home/a"), 10**9)}), "disk: builds", "remark"),
+        (replace(GOOD, free={"run": (Path("/home/a"), 10**9)}), "disk: images", "remark"),
+        (replace(GOOD, memory=Path("/home/a")), "memory", "problem"),
         (replace(GOOD, cgroups="none"), "cgroups", "problem"),
         (replace(GOOD, driver="vfs", fuse=True), "storage", "remark"),
         (replace(GOOD, driver="", fuse=True), "storage", "problem"),
