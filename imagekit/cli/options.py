@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagekit.signatures.ports import Signer
     from imagekit.verify.ports import RollbackStore
 
-_DESTS = {"as": "alias", "stage-to": "to", "realms": "realm"}
+_DESTS = {"as": "alias", "stage-to": "to", "realms": "realm", "mirrors": "mirror"}
 """Where an option's value is, if it is not called as the setting is."""
 
 
@@ -335,7 +335,7 @@ def mirrors_of(arguments: argparse.Namespace) -> "Mapping[str, str]":
     from imagekit.recipe.values import url
 
     mirrors: dict[str, str] = {}
-    for text in arguments.mirror:
+    for text in configured(arguments, "mirrors") or ():
         name, _, address = text.partition("=")
         if name not in MIRROR_NAMES or name in mirrors:
             fault = "is there twice" if name in mirrors else "has no mirror"

@@ -77,6 +77,18 @@ def _program(name: str, missing: Status, package: str = "") -> Callable[[Host], 
     return check
 
 
+def _podman(host: Host) -> HostCheck:
+    others = sorted({"apptainer", "docker"} & set(host.engines.unverifying))
+    if "podman" in host.programs or not others:
+        return _program("podman", "problem")(host)
+    return _check(
+        "podman",
+        "remark",
+        "not installed",
+        f"on Debian: apt-get install podman; or run --engine {others[0]}",
+    )
+
+
 def _cgroups(host: Host) -> HostCheck:
     match host.cgroups:
         case "v2":
@@ -292,7 +304,8 @@ _REMOVE = "podman image prune, or graphroot in storage.conf on a larger disk"
 
 CHECKS = (
     _row(_program("buildah", "problem"), "build", vital="build"),
-    _row(_program("podman", "problem"), "run stage", vital="run stage"),
+    # What runs images may be another engine: `run` says whether it is to be this one.
+    _row(_podman, "run stage", vital="stage"),
     _row(_program("runc", "remark"), "build run"),
     _row(_program("mmdebstrap", "problem"), "build"),
     _row(_program("mksquashfs", "remark", "squashfs-tools"), "stage", vital="stage"),

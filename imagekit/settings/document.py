@@ -102,6 +102,10 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "stage-to": _Kind(shape=plain("[KIND:]PATH"), below=_stage),
     "builder": _Kind(shape=plain("a URI")),
     "recipes": _FILE,
+    "mirrors": _Kind(
+        shape=ListOf(plain("NAME=URL", pattern=r"[a-z-]+=[!-~]+"), max_items=_MAX_LISTED),
+        parted_by=",",
+    ),
     "isolation": _Kind(shape=Choice("the isolation", ("auto", "oci", "chroot"))),
     "engine": _Kind(shape=Choice("the engine", ("podman", "docker", "apptainer"))),
     "plain-http": _Kind(shape=ListOf(_HOST, max_items=_MAX_LISTED), parted_by=","),

@@ -49,6 +49,7 @@ KEYS: Final = (
     Key(name="stage-to", text="the place that stage writes to: [KIND:]PATH"),
     Key(name="builder", text="the builder that the provenance of publish names"),
     Key(name="recipes", text="the folder in which recipes find each other", free=True),
+    Key(name="mirrors", text="where distributions are got from: NAME=URL for each"),
     Key(name="isolation", text="how build steps are contained: auto, oci or chroot"),
     Key(name="engine", text="what runs images: podman, docker or apptainer"),
     Key(name="plain-http", text="registries that speak HTTP without TLS"),

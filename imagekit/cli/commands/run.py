@@ -343,7 +343,7 @@ class _Commands:
         if self._show is None and self._arguments.engine == "podman" and not self.ranks.several:
             from imagekit.hosts.preflight import preflight
 
-            preflight("run", self._runner(), progress=self._console.progress)
+            preflight("run", self._runner(), progress=self._console.progress, vital={"podman"})
 
     def check(self) -> None:
         """Refuse options that no engine is given.

@@ -11,8 +11,8 @@ from imagekit.cli.commands.doctor import PURPOSES
 from imagekit.errors import ToolError
 from imagekit.hosts import preflight as module
 from imagekit.hosts.doctor import diagnose, read_host
-from imagekit.hosts.host import Host, Purpose
-from imagekit.hosts.host_checks import CHECKS
+from imagekit.hosts.host import EngineSetup, Host, Purpose
+from imagekit.hosts.host_checks import CHECKS, judge
 from imagekit.hosts.preflight import find_lacks, preflight
 from imagekit.progress import Event, Note
 
@@ -86,7 +86,6 @@ def test_the_gate_alone_is_not_asked_for_in_general() -> None:
     ("host", "purpose", "lack"),
     [
         (_without("buildah"), "build", "buildah"),
-        (_without("podman"), "run", "podman"),
         (_without("podman"), "stage", "podman"),
         (_without("mksquashfs"), "stage", "mksquashfs"),
         (replace(GOOD, namespaces=0), "build", "namespaces"),
@@ -113,6 +112,16 @@ def test_what_may_end_it_later_is_told_first(host: Host, lack: str) -> None:
     """A scratch image needs no ids, and a small one little room; the remedy is said before."""
     assert _lacks(host, "build") == [(lack, "remark")]
     assert find_lacks(host, "build")[0].hint
+
+
+def test_another_engine_is_as_good_where_the_host_runs_images() -> None:
+    """Unless Podman is what is to run it, or what stages."""
+    docker = replace(_without("podman"), engines=EngineSetup(unverifying=("docker",)))
+    found = {check.name: check for check in judge(docker, "run")}
+
+    assert (found["podman"].status, "--engine docker" in found["podman"].hint) == ("remark", True)
+    assert {check.name: check.status for check in judge(docker, "stage")}["podman"] == "problem"
+    assert _lacks(docker, "run", "podman") == [("podman", "problem")]
 
 
 def test_what_only_some_need_ends_them_alone() -> None:

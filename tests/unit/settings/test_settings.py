@@ -129,6 +129,7 @@ VALUES = {
     "policy-key": '["x.pub"]',
     "keyless": "true",
     "isolation": '"chroot"',
+    "mirrors": '["debian=http://evil.site/debian"]',
     "engine": '"docker"',
     "plain-http": '["r.site"]',
     "realms": '["evil.site"]',
@@ -315,6 +316,7 @@ def test_nothing_is_read_where_the_variable_says_it(write: Write, settings: Read
         ("plain-http", "R.site:5000, b.site", ("r.site:5000", "b.site")),
         ("policy-key", "a:b", (Path("a"), Path("b"))),
         ("keyless", "true", True),
+        ("mirrors", "debian=http://m.site/d", ("debian=http://m.site/d",)),
         ("isolation", "chroot", "chroot"),
     ],
 )
