@@ -283,6 +283,8 @@ class _Work(Struct, frozen=True, kw_only=True):
     def _sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
         """Sign image and release, and write all that is attached to the image."""
         began = time.monotonic()
+        if not quiet:
+            self.progress(Started(stage="sign", detail=str(self.signer)))
         tags = self.recipe.tags.all
         session.sign(tags)
         release(session, tags=tags, memory=self.memory)
@@ -306,6 +308,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         image = session.image
         # Nothing is recorded of tags that another publisher may still get.
         self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
+        self.progress(Started(stage="tag", detail=", ".join(tags.all)))
         began = time.monotonic()
         claim_tags(
             self.writer,
