@@ -1,53 +1,67 @@
-"""The README's example of the library runs as it stands there."""
+"""The README runs as it stands there, on this host; scripts/readme installs everything before."""
 
 import os
-import re
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.real
+from tests.support.pages import commands, fault, run
+from tests.support.servers import free_port
 
-RECIPE = """\
-schema: 1
-name: hello
-version: 1.0.0
-base: scratch
-steps:
-  - copy: {from: hello.txt, to: /hello.txt}
-"""
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+_INSTALLED = (
+    "sudo apt-get update",
+    "sudo apt-get install",
+    "python3 -m venv",
+    "~/imagekit/bin/pip install",
+    "export PATH=",
+)
 
 
-def test_library_example(project: Path, tmp_path: Path) -> None:
-    """With the files that it names, it ends well and prints nothing."""
-    text = (project / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## As a library")[2]
-    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert found is not None
-    (tmp_path / "recipes/hello").mkdir(parents=True)
-    (tmp_path / "recipes/hello/recipe.yaml").write_text(RECIPE)
-    (tmp_path / "recipes/hello/hello.txt").write_text("hello\n")
-    env = {**os.environ, "IMAGEKIT_KEY_PASSWORD": "the password"}
-
-    def imagekit(*words: str) -> str:
-        argv = [sys.executable, "-m", "imagekit", *words]
-        return subprocess.run(
-            argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-        ).stdout
-
-    imagekit("key", "generate")
-    (tmp_path / "policy.yaml").write_text(
-        imagekit("policy", "new", "--image", "localhost/**", "--key", "imagekit.pub")
+@pytest.fixture
+def home(project: Path, tmp_path: Path) -> Path:
+    """A HOME with imagekit installed, and the recipes of the checkout."""
+    shutil.copytree(project / "recipes", tmp_path / "checkout/recipes")
+    for name, words in (
+        ("imagekit", f"{sys.executable} -P -m imagekit"),
+        ("python3", sys.executable),
+    ):
+        shim = tmp_path / "bin" / name
+        shim.parent.mkdir(exist_ok=True)
+        shim.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        shim.chmod(0o755)
+    storage = (
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n'
     )
-    outcome = subprocess.run(
-        [sys.executable, "-c", found[1]],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    (tmp_path / "storage.conf").write_text(storage)
+    return tmp_path
 
-    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
+
+def test_every_block_runs(project: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, and each prints what the page says; only the installation is left out."""
+    page = (project / "README.md").read_text(encoding="utf-8")
+    every = list(commands(page.replace("localhost:5443", f"localhost:{free_port()}")))
+    left_out, wanted = every[: len(_INSTALLED)], every[len(_INSTALLED) :]
+    for command, begin in zip(left_out, _INSTALLED, strict=True):
+        assert command.text.startswith(begin)
+    monkeypatch.chdir(home / "checkout")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(home / "storage.conf"))
+
+    ran = run(wanted, ["bash"], limit=600)
+
+    assert [f"{each.command.text}: {fault(each)}" for each in ran if fault(each)] == []
+    assert len(ran) == len(wanted)
+
+
+def test_the_recipe_is_that_of_hello(project: Path) -> None:
+    """What the page explains is what it builds."""
+    page = (project / "README.md").read_text(encoding="utf-8")
+    recipe = (project / "recipes/hello/recipe.yaml").read_text(encoding="utf-8")
+
+    assert f"```yaml\n{recipe.partition(chr(10))[2]}```" in page
