@@ -10,6 +10,7 @@ import yaml
 
 from imagekit.recipe.lint import lint
 from imagekit.recipe.whole import recipe_schema
+from tests.support.openpgp import ARMORED
 from tests.unit.recipe.conftest import MakeRecipe
 
 _PAGE = (Path(__file__).resolve().parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -29,6 +30,8 @@ def folder(make_recipe: MakeRecipe) -> Path:
     make_recipe(head=_DEBIAN, base="", at="debian")
     folder = make_recipe()
     (folder / "solver").mkdir()
+    (folder / "files").mkdir()
+    (folder / "files/gpu.asc").write_text(ARMORED)
     for name in ("hello.c", "run.sh", "solver/Makefile"):
         (folder / name).write_text("here\n")
     pin = f"tomli==2.2.1 --hash=sha256:{'a' * 64}\n"
