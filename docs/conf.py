@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from docutils import nodes
+from pygments.lexers import JsonLexer
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -49,5 +50,6 @@ def _parsers(name: str) -> Iterator[argparse.ArgumentParser]:
 
 
 def setup(app: Sphinx) -> None:
-    """Add the directive, which docs/commands.md uses."""
+    """Add what the pages use: the directive, and a document a line."""
     app.add_directive("commands", Commands)
+    app.add_lexer("jsonl", JsonLexer)

@@ -116,7 +116,7 @@ def script(wanted: Sequence[Command]) -> str:
         lines += [f"printf '\\036{number}\\n'", command.text]
         lines += ["status=$?", "printf '\\037%s\\n' $status"]
         lines += [f"[ $status = {command.status} ] || exit 99"]
-    return "\n".join([*lines, "jobs -p | xargs -r kill 2> /dev/null", "wait", ""])
+    return "\n".join([*lines, "kill $(jobs -p) 2> /dev/null", "wait", ""])
 
 
 def run(wanted: Sequence[Command], shell: Sequence[str], *, limit: float) -> list[Ran]:
@@ -213,8 +213,11 @@ def main() -> None:
         default=["bash"],
         help="what is given -c and a script; takes all the words behind it",
     )
+    parser.add_argument("--root", action="store_true", help="leave out sudo, as root does")
     arguments = parser.parse_args()
     wanted = [command for page in arguments.pages for command in commands(page.read_text())]
+    if arguments.root:
+        wanted = [each._replace(text=each.text.removeprefix("sudo ")) for each in wanted]
     ran = run(wanted, arguments.shell, limit=arguments.limit)
     wrong = [f"$ {each.command.text}\n{fault(each)}" for each in ran if fault(each)]
     _show(f"\n{len(ran)} of {len(wanted)} commands ran, {len(wrong)} went wrong\n")
