@@ -140,6 +140,44 @@ def _build(
 ) -> BuiltImage:
     """Build one recipe on the ones that were built."""
     started = time.time()
+    bases, plan = _planned(recipe, built, store, progress=progress, options=options)
+    made = _make(plan, Folders.of(options.env), progress=progress, options=options)
+    image = _assemble(plan, made, bases=bases, store=store, started=started)
+    return replace(image, recipe_file=options.recipes.shown(recipe))
+
+
+def plan_on_bases(
+    recipe: Recipe, *, progress: Progress = silent, options: BuildOptions
+) -> BuildPlan:
+    """Build what a recipe builds on, and return its own plan.
+
+    Args:
+        recipe: the recipe.
+        progress: told of everything that happens.
+        options: how it is done.
+
+    Raises:
+        BuildError: a step failed.
+        ToolError: a tool failed, or the disk is full.
+        RecipeError: a base or a secret is not there.
+    """
+    built = {
+        base.file: build(base, progress=progress, options=options)
+        for base in options.recipes.with_bases(recipe)[:-1]
+    }
+    store = open_store(Folders.of(options.env))
+    return _planned(recipe, built, store, progress=progress, options=options)[1]
+
+
+def _planned(
+    recipe: Recipe,
+    built: Mapping[Path, BuiltImage],
+    store: LayoutStore,
+    *,
+    progress: Progress,
+    options: BuildOptions,
+) -> tuple[tuple[BaseImage, ...], BuildPlan]:
+    """Return what a recipe and its stages build on, and its plan."""
     below = {
         need.name: built[options.recipes.base(recipe, need).file] for need in recipe.recipes_below
     }
@@ -167,10 +205,7 @@ def _build(
         systems=systems_of(recipe, options.recipes),
         mirrors=options.mirrors,
     )
-    made = _make(plan, Folders.of(options.env), progress=progress, options=options)
-    bases = (base, *stages.values())
-    image = _assemble(plan, made, bases=bases, store=store, started=started)
-    return replace(image, recipe_file=options.recipes.shown(recipe))
+    return (base, *stages.values()), plan
 
 
 def systems_of(recipe: Recipe, recipes: Recipes) -> Mapping[str, BootstrapBase | None]:
@@ -310,8 +345,20 @@ def _make(
         if made is not None:
             return made
     options.preflight(plan.recipe)
+    job = job_of(plan, folders, options)
+    with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
+        return run_job(job, progress=tell)
+
+
+def job_of(plan: BuildPlan, folders: Folders, options: BuildOptions) -> Job:
+    """Return what the worker gets to build a plan.
+
+    Raises:
+        RecipeError: a secret is not there.
+        ToolError: a folder belongs to another user.
+    """
     store = container_store(folders, options.env, isolation=options.isolation)
-    job = Job(
+    return Job(
         plan=plan,
         layout=folders.images.resolve(),
         cache=folders.cache,
@@ -323,8 +370,6 @@ def _make(
         use_cache=options.use_cache,
         max_age=CACHE_SECONDS,
     )
-    with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
-        return run_job(job, progress=tell)
 
 
 def _secrets(recipe: Recipe, env: Mapping[str, str]) -> tuple[SecretValue, ...]:

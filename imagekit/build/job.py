@@ -188,6 +188,54 @@ class IsolationProbe(Struct, frozen=True, kw_only=True):
         return self.folder.real.name
 
 
+END, FAILED = 0, -1
+"""Where a shell starts, if not behind a step: behind all, or as the step that fails leaves it."""
+
+
+class ShellJob(Struct, frozen=True, kw_only=True):
+    """What the worker gets where somebody wants to look into a working container."""
+
+    job: Job
+    point: int
+    """The number of the step behind which it starts, from 1; or END or FAILED."""
+    terminal: str
+    """The kind of the user's terminal (TERM); empty where there is none."""
+    command: tuple[str, ...] = ()
+    """What is run; empty for a shell."""
+
+    @property
+    def name(self) -> str:
+        """The name of this job, which no other job on any host has."""
+        return self.job.name
+
+    @property
+    def folder(self) -> Folder:
+        """A folder of this job's own, which is removed when it ends."""
+        return self.job.folder
+
+    @property
+    def store(self) -> ContainerStore:
+        """Imagekit's own container storage."""
+        return self.job.store
+
+    @property
+    def locks(self) -> Path:
+        """Where the locks of jobs lie."""
+        return self.job.locks
+
+
+class ShellReady(Struct, frozen=True, kw_only=True):
+    """How a process of the user's own terminal enters the working container."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """The whole environment of it."""
+    place: str
+    """Where in the recipe it is, for people."""
+    fault: str = ""
+    """How the step failed."""
+
+
 class StoragePrune(Struct, frozen=True, kw_only=True):
     """What the worker gets where it only has to tidy the container storage."""
 

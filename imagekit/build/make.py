@@ -13,7 +13,16 @@ from imagekit.build.catalogued import some_shown
 from imagekit.build.container import BuildContainer
 from imagekit.build.exclude import LEFTOVERS
 from imagekit.build.image import BuiltLayer, Material, Origin
-from imagekit.build.job import BuildPlan, BuildResult, CachedLayer, CommandResult, LayerPlan
+from imagekit.build.job import (
+    END,
+    FAILED,
+    BuildPlan,
+    BuildResult,
+    CachedLayer,
+    CommandResult,
+    LayerPlan,
+    StagePlan,
+)
 from imagekit.build.marks import Marks
 from imagekit.build.packages import count_packages, install, installed
 from imagekit.build.plan import step_title
@@ -48,10 +57,27 @@ class _Work(Struct, frozen=True, kw_only=True):
     """The environment of the steps."""
     prefix: str = ""
     """What stands before a layer's title where it is told of."""
-    stages: Mapping[str, "_Stage"] = field(default_factory=dict)
+    stages: dict[str, "_Stage"] = field(default_factory=dict)
     """What steps may copy from."""
     done: dict[Digest, CachedLayer] = field(default_factory=dict)
     """What was made or found in this build: stages may begin like the image does."""
+
+
+class Stopped(Struct, frozen=True, kw_only=True):
+    """Where a build stopped so that somebody can look."""
+
+    place: str
+    """Where that is, for people."""
+    network: bool = True
+    """Whether the step there has a network."""
+    fault: str = ""
+    """How that step failed."""
+    stage: str = ""
+    """The stage in which it is; empty for the image itself."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The variables that steps see there."""
+    layers: tuple[BuiltLayer, ...] | None = None
+    """What a new working container starts on; None where the one that is open is meant."""
 
 
 class _State(Struct):
@@ -93,47 +119,146 @@ def make(
         BuildError: a step failed; it says which, with its place in the recipe.
         ToolError: a tool failed otherwise, or the disk is full.
     """
-    stages: dict[str, _Stage] = {}
-    main = _Work(
-        plan=plan, container=container, progress=progress, env=plan.recipe.env, stages=stages
-    )
+    main = _main(plan, container, progress)
     for stage in plan.stages:
-        work = replace(
-            main,
-            plan=plan.of(stage),
-            container=container.beside(stage),
-            env=stage.env,
-            prefix=f"{stage.name}: ",
-        )
-        state = _State(list(stage.below.layers), [])
-        _make_all(stage.layers, work, state, use_cache=use_cache)
-        stages[stage.name] = _Stage(work, state)
+        made = _stage(stage, main)
+        _make_all(stage.layers, made.work, made.state, use_cache=use_cache)
+        main.stages[stage.name] = made
     state = _State(list(plan.base), [])
     _make_all(plan.layers, main, state, use_cache=use_cache)
-    of_stages = [layer for stage in stages.values() for layer in stage.state.made]
+    of_stages = [layer for stage in main.stages.values() for layer in stage.state.made]
     return made_of(plan, state.made, of_stages)
+
+
+def _main(plan: BuildPlan, container: BuildContainer, progress: Progress) -> _Work:
+    return _Work(plan=plan, container=container, progress=progress, env=plan.recipe.env)
+
+
+def _stage(stage: StagePlan, main: _Work) -> _Stage:
+    """Return the work on a stage, of which nothing is made yet."""
+    work = replace(
+        main,
+        plan=main.plan.of(stage),
+        container=main.container.beside(stage),
+        env=stage.env,
+        prefix=f"{stage.name}: ",
+    )
+    return _Stage(work, _State(list(stage.below.layers), []))
 
 
 def _make_all(layers: Sequence[LayerPlan], work: _Work, state: _State, *, use_cache: bool) -> None:
     for wanted in layers:
-        stage, title = _STAGES[wanted.origin], f"{work.prefix}{wanted.title}"
-        began = time.monotonic()
-        work.progress(Started(stage=stage, detail=title))
-        cached = _found(wanted.key, work, use_cache=use_cache) if state.root is None else None
-        try:
-            made = cached or _make_layer(wanted, work, state)
-        except ToolError as error:
-            seconds = time.monotonic() - began
-            work.progress(Failed(stage=stage, summary=error.message, seconds=seconds))
+        _reported(wanted, work, state, use_cache=use_cache)
+
+
+def _reported(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool) -> None:
+    """Take a layer of the cache, or make it, and report which."""
+    stage, title = _STAGES[wanted.origin], f"{work.prefix}{wanted.title}"
+    began = time.monotonic()
+    work.progress(Started(stage=stage, detail=title))
+    cached = _found(wanted, work, state, use_cache=use_cache)
+    try:
+        made = cached or _make_layer(wanted, work, state)
+    except ToolError as error:
+        seconds = time.monotonic() - began
+        work.progress(Failed(stage=stage, summary=error.message, seconds=seconds))
+        raise
+    state.made.append(made)
+    work.done[wanted.key] = made
+    summary = f"{work.prefix}{made.layer.title}{' (from the cache)' if cached else ''}"
+    work.progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
+
+
+def _found(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool) -> CachedLayer | None:
+    """Return a layer that need not be made; none on top of one that was made now."""
+    if state.root is not None:
+        return None
+    return work.done.get(wanted.key) or (work.container.cached(wanted.key) if use_cache else None)
+
+
+def make_until(
+    plan: BuildPlan,
+    container: BuildContainer,
+    point: int,
+    *,
+    use_cache: bool,
+    progress: Progress,
+) -> Stopped:
+    """Make the layers of a plan as far as somebody wants to look; no layer is made of its steps.
+
+    Args:
+        plan: what to make.
+        container: where.
+        point: how far, as ``ShellJob`` has it; behind all there is no working container, but layers
+            to open one on.
+        use_cache: whether layers of the cache are used.
+        progress: told of every layer.
+
+    Raises:
+        BuildError: a step failed, where that is not what was asked for.
+        ToolError: a tool failed otherwise, or the disk is full.
+    """
+    main = _main(plan, container, progress)
+    for stage in plan.stages:
+        made = _stage(stage, main)
+        if point == FAILED:
+            stopped = _until(stage.layers, made, point, use_cache=use_cache)
+            if stopped.fault:
+                return replace(stopped, stage=stage.name)
+        else:
+            _make_all(stage.layers, made.work, made.state, use_cache=use_cache)
+        main.stages[stage.name] = made
+    whole = _Stage(main, _State(list(plan.base), []))
+    return _until(plan.layers, whole, point, use_cache=use_cache)
+
+
+def _until(layers: Sequence[LayerPlan], stage: _Stage, point: int, *, use_cache: bool) -> Stopped:
+    """Make the layers of a stage, or of the image itself, as far as somebody wants to look."""
+    work, state = stage.work, stage.state
+    try:
+        for wanted in layers:
+            # What is in the cache did not fail.
+            made = point == FAILED and _found(wanted, work, state, use_cache=use_cache)
+            if wanted.steps and point != END and not made:
+                _opened(work, state)
+                return _stopped(wanted.steps, work, point)
+            _reported(wanted, work, state, use_cache=use_cache)
+    except BuildError as fault:
+        if point != FAILED or state.root is None:
             raise
-        state.made.append(made)
-        work.done[wanted.key] = made
-        summary = f"{work.prefix}{made.layer.title}{' (from the cache)' if cached else ''}"
-        work.progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
+        place = f"{work.prefix}where the packages failed"
+        return Stopped(place=place, fault=fault.message, env=_environment(work))
+    last = layers[-1].steps if layers else ()
+    return Stopped(
+        place="the whole image",
+        network=_has_network(last[-1]) if last else True,
+        env=_environment(work),
+        layers=tuple(state.layers),
+    )
 
 
-def _found(key: Digest, work: _Work, *, use_cache: bool) -> CachedLayer | None:
-    return work.done.get(key) or (work.container.cached(key) if use_cache else None)
+def _stopped(steps: Sequence[Step], work: _Work, point: int) -> Stopped:
+    """Do the steps as far as somebody wants to look, and say where that is."""
+    fault, last = "", len(steps) if point == FAILED else point
+    for number in range(1, last + 1):
+        try:
+            _numbered(number, steps, work)
+        except BuildError as error:
+            if point != FAILED:
+                raise
+            fault, last = error.message, number
+            break
+    step, how = steps[last - 1], "where it failed" if fault else "after it"
+    return Stopped(
+        place=f"{work.prefix}step {last} of {len(steps)} ({step_title(step)}), {how}",
+        network=_has_network(step),
+        fault=fault,
+        env=_environment(work),
+    )
+
+
+def _has_network(step: Step) -> bool:
+    return not isinstance(step, RunStep) or step.network
 
 
 def all_cached(
@@ -331,7 +456,8 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
         try:
             materials += install(entry, work.container, root, plan=work.plan)
         except ToolError as error:
-            raise _failed(error, f"installing by {entry.manager}", entry.place) from error
+            failed = _failed(error, f"installing by {entry.manager}", entry.place)
+            raise _look(failed, work) from error
     if wanted.of_stage:
         # Of an image, they are in its SBOM.
         materials += [package for package in installed(root) if package not in known]
@@ -341,14 +467,20 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
 
 def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...]]:
     materials: list[Material] = []
-    for number, step in enumerate(steps, 1):
-        detail = f"{number} of {len(steps)}: {step_title(step)}"
-        work.progress(Started(stage="steps", detail=f"{work.prefix}{detail}"))
-        try:
-            materials += _step(step, work)
-        except ToolError as error:
-            raise _failed(error, f"{work.prefix}step {detail}", step.place) from error
+    for number in range(1, len(steps) + 1):
+        materials += _numbered(number, steps, work)
     return f"{len(steps)} of {len(steps)}", tuple(materials)
+
+
+def _numbered(number: int, steps: Sequence[Step], work: _Work) -> tuple[Material, ...]:
+    step = steps[number - 1]
+    detail = f"{number} of {len(steps)}: {step_title(step)}"
+    work.progress(Started(stage="steps", detail=f"{work.prefix}{detail}"))
+    try:
+        return _step(step, work)
+    except ToolError as error:
+        failed = _failed(error, f"{work.prefix}step {detail}", step.place)
+        raise _look(failed, work) from error
 
 
 def _step(step: Step, work: _Work) -> tuple[Material, ...]:
@@ -380,19 +512,24 @@ def _say_volatile(target: str, source: str, work: _Work) -> None:
             _say(work, [place], "not in the image: no layer has this file")
 
 
+def _environment(work: _Work) -> dict[str, str]:
+    """Return the variables that steps see."""
+    return {
+        # Else it is the id of the working container, which differs each time.
+        "HOSTNAME": "localhost",
+        "PATH": _PATH,
+        "SOURCE_DATE_EPOCH": str(work.plan.epoch),
+        **work.env,
+        **work.plan.recipe.build_args,
+    }
+
+
 def _run(step: RunStep, work: _Work) -> None:
     shell = isinstance(step.command, str)
     command = ("/bin/sh", "-c", step.command) if shell else step.command
     ran = work.container.run(
         [str(word) for word in command],
-        env={
-            # Else it is the id of the working container, which differs each time.
-            "HOSTNAME": "localhost",
-            "PATH": _PATH,
-            "SOURCE_DATE_EPOCH": str(work.plan.epoch),
-            **work.env,
-            **work.plan.recipe.build_args,
-        },
+        env=_environment(work),
         stage="steps",
         limit=work.plan.recipe.time_limit,
         mounts=work.container.secrets(),
@@ -406,6 +543,13 @@ def _ended(ran: CommandResult) -> str:
     if ran.status < 0:
         return f"was ended by signal {-ran.status} after {ran.seconds:.1f} s"
     return f"ended with {ran.status} after {ran.seconds:.1f} s"
+
+
+def _look(error: BuildError, work: _Work) -> BuildError:
+    """Say in an error how one looks into the container as it was."""
+    look = f"look into the container as it was: imagekit shell {work.plan.recipe.folder} --failed"
+    error.hint = f"{error.hint}\n   = {look}" if error.hint else look
+    return error
 
 
 def _failed(error: ToolError, action: str, place: SourcePlace) -> BuildError:

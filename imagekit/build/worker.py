@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -24,10 +25,12 @@ from imagekit.build.job import (
     Isolation,
     IsolationProbe,
     Job,
+    ShellJob,
+    ShellReady,
     StoragePrune,
     StoragePruned,
 )
-from imagekit.build.make import make
+from imagekit.build.make import make, make_until
 from imagekit.build.tools.build_container import BuildahContainer
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import FOLDER, lock_of
@@ -41,7 +44,8 @@ from imagekit.progress import Event
 from imagekit.recipe.recipe_digest import digest
 from imagekit.subreaper import adopt_orphans, end_orphans
 
-Request = Job | IsolationProbe | StoragePrune
+Request = Job | IsolationProbe | StoragePrune | ShellJob
+Tell = Callable[[str, object], None]
 _MAX_JOB = 64 << 20
 _KEEP_SECONDS = 7 * 86400
 _RESULT = f"localhost/{PREFIX}"
@@ -73,7 +77,7 @@ def main() -> int:
             runner = Runner(
                 progress=counting(progress), secrets=_values(job), end_orphans=end_orphans
             )
-            made = _done(job, runner)
+            made = _done(job, runner, tell)
     except ImagekitError as error:
         tell("error", error_document(error))
     except Exception as error:  # noqa: BLE001 - this process's outermost border, reported as it is
@@ -84,12 +88,14 @@ def main() -> int:
 
 
 def _request(document: dict[str, object]) -> Request:
-    kinds = {kind.__name__: kind for kind in (Job, IsolationProbe, StoragePrune)}
+    kinds = {kind.__name__: kind for kind in (Job, IsolationProbe, StoragePrune, ShellJob)}
     kind: type[Request] = kinds.get(str(document.get("kind")), Job)
     return from_document(kind, document)
 
 
-def _done(request: Request, runner: Runner) -> BuildResult | Isolation | StoragePruned:
+def _done(
+    request: Request, runner: Runner, tell: Tell
+) -> BuildResult | Isolation | StoragePruned | None:
     match request:
         case Job():
             return _work(request, runner)
@@ -97,6 +103,9 @@ def _done(request: Request, runner: Runner) -> BuildResult | Isolation | Storage
             return _probe(request, runner)
         case StoragePrune():
             return _prune(request, runner)
+        case ShellJob():
+            _hold(request, runner, tell)
+            return None
 
 
 def _probe(probe: IsolationProbe, runner: Runner) -> Isolation:
@@ -106,6 +115,36 @@ def _probe(probe: IsolationProbe, runner: Runner) -> Isolation:
         return buildah.isolation(IsolationRecord(probe.record))
     finally:
         shutil.rmtree(probe.folder.real, ignore_errors=True)
+
+
+def _hold(request: ShellJob, runner: Runner, tell: Tell) -> None:
+    """Make what somebody wants to look into, and hold it until the parent closes stdin."""
+    job = request.job
+    try:
+        _sweep(Buildah(runner=runner, store=job.store, folder=job.folder), job)
+        with BuildahContainer(job, runner, digest) as container:
+            stopped = make_until(
+                job.plan,
+                container,
+                request.point,
+                use_cache=job.use_cache,
+                progress=runner.progress,
+            )
+            if stopped.layers is not None:
+                container.reopen(stopped.layers)
+            terminal = {"TERM": request.terminal} if request.terminal else {}
+            argv, env = container.entered(
+                request.command,
+                env={**stopped.env, **terminal},
+                stage=stopped.stage,
+                network=stopped.network,
+                terminal=bool(request.terminal),
+            )
+            ready = ShellReady(argv=tuple(argv), env=env, place=stopped.place, fault=stopped.fault)
+            tell("ready", to_document(ready))
+            threading.Event().wait()
+    finally:
+        shutil.rmtree(job.folder.real, ignore_errors=True)
 
 
 def _prune(request: StoragePrune, runner: Runner) -> StoragePruned:
@@ -249,6 +288,7 @@ def _lock(owner: str, job: Request) -> Path:
 
 
 def _values(job: Request) -> tuple[str, ...]:
+    job = job.job if isinstance(job, ShellJob) else job
     return tuple(secret.value for secret in job.secrets) if isinstance(job, Job) else ()
 
 

@@ -9,6 +9,7 @@ COMMANDS = {
     "lint": "check recipes and show every fault with its place",
     "plan": "show what building a recipe would do; nothing is done",
     "build": "build a recipe into the local image store",
+    "shell": "open a shell in the working container of a recipe",
     "logs": "show the log of the last build",
     "images": "list the images of the local image store",
     "prune": "remove old images, layers, logs and downloads of builds",

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit import rooted
+from imagekit.build import inside
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job, StagePlan
 from imagekit.build.layer import refuse_whiteout
@@ -55,6 +56,7 @@ _FROZEN = (
     "the mirror's state may be an old one: its date is not checked, as the mirror is that of a day "
     "or this host's own apt does not either (Acquire::Check-Valid-Until)"
 )
+_SHELLS = ("bin/bash", "bin/sh")
 _LESS_CONTAINED = (
     "steps are contained by chroot only: they share the host's network and user ids "
     "(imagekit doctor shows what an OCI runtime needs here)"
@@ -169,6 +171,35 @@ class BuildahContainer(Struct):
         lines = (outcome.stdout + outcome.stderr).splitlines()
         output = "\n".join(lines[-_LAST_LINES:])
         return CommandResult(status=outcome.status, output=output, seconds=outcome.seconds)
+
+    def reopen(self, layers: Sequence[BuiltLayer]) -> None:
+        """Start another working container, on these layers."""
+        self._opened = self._open("shell", self._chain(layers) if layers else "scratch")
+
+    def entered(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stage: str,
+        network: bool,
+        terminal: bool,
+    ) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Return how another process runs a command, or a shell, where a step would run now."""
+        opened = self._shared.stages[stage] if stage else self._opened
+        mounts, root = self.secrets(), opened.root
+        targets = [target for _, target in mounts]
+        check_mount_points(root, targets, isolation=self._contained())
+        shell = next((name for name in _SHELLS if inside.is_file(root, name)), _SHELLS[-1])
+        return self._buildah().entered(
+            opened.name,
+            command or (f"/{shell}",),
+            env=env,
+            isolation=self._contained(),
+            mounts=mounts,
+            network=network,
+            terminal=terminal,
+        )
 
     def copy(self, step: CopyStep) -> None:
         """Copy from the recipe's folder, with modes and times that depend on the recipe only."""

@@ -18,6 +18,7 @@ from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, pro
 from imagekit.build.tools.podman_faults import explained_build
 from imagekit.build.tools.storage import tool_files
 from imagekit.errors import BuildError, ToolError
+from imagekit.paths import SHARED
 from imagekit.process import Outcome, Runner, Stream, failure
 from imagekit.progress import Note, OutputLine
 from imagekit.recipe.render import Rendered, StepReport
@@ -103,13 +104,33 @@ class Buildah(Struct, frozen=True, kw_only=True):
         Raises:
             ToolTimeoutError: it took longer than ``limit`` seconds.
         """
-        argv = ["buildah", "run", *_contained(isolation), "--hostname", "localhost"]
-        for key, value in env.items():
-            argv += ["--env", f"{key}={value}"]
-        for source, target in mounts:
-            argv += ["--volume", f"{source}:{target}:ro"]
+        argv = _run_words(name, command, env=env, isolation=isolation, mounts=mounts)
         runner = self._in_sandbox(isolation=isolation, network=network)
-        return runner.run([*argv, name, "--", *command], stage=stage, limit=limit, check=False)
+        return runner.run(argv, stage=stage, limit=limit, check=False)
+
+    def entered(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        isolation: Isolation,
+        mounts: Sequence[tuple[Path, str]],
+        network: bool,
+        terminal: bool,
+    ) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Return how another process runs a command in a working container, with its environment.
+
+        That process has the terminal, and is none of this process's children; it gets this one's
+        namespaces, in which the container is mounted.
+        """
+        argv = _run_words(name, command, env=env, isolation=isolation, mounts=mounts)
+        argv[2:2] = ["--terminal"] if terminal else []
+        runner = self._in_sandbox(
+            isolation=isolation, network=network, join=os.getpid(), session=not terminal
+        )
+        # The path of a socket has 107 bytes at most (unix(7)), and Buildah makes one below TMPDIR.
+        return runner.wrap(argv), {**(runner.env or {}), "TMPDIR": str(SHARED)}
 
     def isolation(self, record: IsolationRecord) -> Isolation:
         """Return the best way to contain steps that the user asked for and that works here.
@@ -295,7 +316,13 @@ class Buildah(Struct, frozen=True, kw_only=True):
         return tuple(name for entry in listed or () for name in entry.get("names") or ())
 
     def _in_sandbox(
-        self, *, isolation: Isolation, network: bool = True, keep_layers: bool = False
+        self,
+        *,
+        isolation: Isolation,
+        network: bool = True,
+        keep_layers: bool = False,
+        join: int = 0,
+        session: bool = False,
     ) -> Runner:
         """Return what runs Buildah in a sandbox."""
         sandbox = Sandbox(store=self.store, folder=self.folder)
@@ -307,6 +334,8 @@ class Buildah(Struct, frozen=True, kw_only=True):
             sys_folder=isolation.how != "chroot",
             programs=(isolation.runtime,) if isolation.runtime else (),
             keep_layers=keep_layers,
+            join=join,
+            session=session,
         )
         return replace(self.runner, env=sandbox.environment(ours, network=network), wrap=wrap)
 
@@ -372,6 +401,22 @@ class _Reports:
                 hint="it read the Containerfile in another way than imagekit; please report it",
                 code="build/other-steps",
             )
+
+
+def _run_words(
+    name: str,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    isolation: Isolation,
+    mounts: Sequence[tuple[Path, str]],
+) -> list[str]:
+    argv = ["buildah", "run", *_contained(isolation), "--hostname", "localhost"]
+    for key, value in env.items():
+        argv += ["--env", f"{key}={value}"]
+    for source, target in mounts:
+        argv += ["--volume", f"{source}:{target}:ro"]
+    return [*argv, name, "--", *command]
 
 
 def _contained(isolation: Isolation) -> list[str]:

@@ -69,6 +69,8 @@ class Sandbox(Struct, frozen=True, kw_only=True):
         sys_folder: bool = True,
         programs: Sequence[str] = (),
         keep_layers: bool = False,
+        join: int = 0,
+        session: bool = False,
     ) -> tuple[str, ...]:
         """Return the command that runs another one in the sandbox.
 
@@ -78,6 +80,9 @@ class Sandbox(Struct, frozen=True, kw_only=True):
             sys_folder: whether it sees the host's /sys, as OCI runtimes must.
             programs: what the command starts itself.
             keep_layers: whether the layers that the storage has now are read-only.
+            join: the process whose user and mount namespaces it enters before; 0 for none. The
+                command then ends with the process that starts it.
+            session: whether it gets a session of its own, and so no terminal.
         """
         run = Folder(path=self.store.run, real=self.store.run)
         folders = (self.store.folder, run, self.folder)
@@ -95,6 +100,8 @@ class Sandbox(Struct, frozen=True, kw_only=True):
             "network": network,
             "sys": sys_folder,
             "chroot": "",
+            "join": join,
+            "session": session,
         }
         return _in_sandbox(spec, argv)
 
@@ -131,7 +138,7 @@ def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str
     """
     places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
     places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
-    nothing: dict[str, object] = {"kept": [], "empty": []}
+    nothing: dict[str, object] = {"kept": [], "empty": [], "join": 0, "session": False}
     spec = {"places": places, "network": True, "sys": False, "chroot": CHROOT, **nothing}
     return _in_sandbox(spec, argv)
 

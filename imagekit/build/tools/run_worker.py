@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from imagekit.build.job import (
     Isolation,
     IsolationProbe,
     Job,
+    ShellJob,
+    ShellReady,
     StoragePrune,
     StoragePruned,
 )
@@ -68,6 +70,16 @@ class _Answer(Struct):
 
     made: object = None
     error: ImagekitError | None = None
+    ready: Callable[[ShellReady], int] | None = None
+    """Starts what the worker holds its working container for."""
+
+
+class _ShellEndedError(Exception):
+    """Ends the worker, as what it held its working container for has ended."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def environment(env: Mapping[str, str], store: ContainerStore) -> dict[str, str]:
@@ -133,16 +145,37 @@ def prune_storage(request: StoragePrune, *, progress: Progress) -> StoragePruned
     return from_document(StoragePruned, answer)
 
 
+def hold_shell(request: ShellJob, *, progress: Progress, start: Callable[[ShellReady], int]) -> int:
+    """Have the worker make and hold a working container while something runs in it.
+
+    Args:
+        request: what to make, and what is to run.
+        progress: told of everything that happens before.
+        start: runs it, and returns its exit code.
+
+    Raises:
+        BuildError: a step failed before.
+        ToolError: a tool failed, or the worker was killed.
+    """
+    secrets = tuple(secret.value for secret in request.job.secrets)
+    try:
+        _ask(request, request.store, progress=progress, secrets=secrets, ready=start)
+    except _ShellEndedError as ended:
+        return ended.status
+    raise ToolError("the build's worker ended before anything could be run in its container")
+
+
 def _ask(
-    request: Job | IsolationProbe | StoragePrune,
+    request: Job | IsolationProbe | StoragePrune | ShellJob,
     store: ContainerStore,
     *,
     progress: Progress,
     secrets: tuple[str, ...],
+    ready: Callable[[ShellReady], int] | None = None,
 ) -> object:
     env = environment(os.environ, store) | tool_files(store).environment
     argv = in_namespace([sys.executable, "-m", _MODULE])
-    answer = _Answer()
+    answer = _Answer(ready=ready)
 
     def line(stream: Stream, text: str) -> None:
         if stream == "stdout":
@@ -172,6 +205,9 @@ def _listen(text: str, answer: _Answer, *, progress: Progress) -> None:
         progress(_event(document["event"]))
     elif "made" in document:
         answer.made = document["made"]
+    elif "ready" in document and answer.ready is not None:
+        # Raised here, it ends the worker by closing its stdin.
+        raise _ShellEndedError(answer.ready(from_document(ShellReady, document["ready"])))
     else:
         answer.error = _error(document["error"])
 

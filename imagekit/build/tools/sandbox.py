@@ -132,6 +132,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if executable is None:
             raise FileNotFoundError(f"{program[0]} is not installed")
+        if spec["join"]:
+            _join(spec["join"])
         kinds = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID
         _unshare(kinds if spec["network"] else kinds | _NEWNET)
     except OSError as error:
@@ -144,11 +146,34 @@ def main(arguments: Sequence[str]) -> int:
     return _code(os.waitpid(inner, 0)[1])
 
 
+def _join(process: int) -> None:
+    """Enter the user and mount namespaces of a process, and end with the process that started us.
+
+    A user's working containers are mounted nowhere else, and a terminal is not handed over to a
+    worker.
+    """
+    for kind in ("user", "mnt"):
+        theirs, ours = f"/proc/{process}/ns/{kind}", f"/proc/self/ns/{kind}"
+        # setns(2), EINVAL: nobody can enter the user namespace where he is.
+        if os.path.samestat(os.stat(theirs), os.stat(ours)):
+            continue
+        handle = os.open(theirs, os.O_RDONLY | os.O_CLOEXEC)
+        _check(_libc.setns(handle, 0), f"setns {theirs}")
+        os.close(handle)
+    # Python would raise it in the middle of something; what asked for it ends everything.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # prctl(2): new credentials reset it.
+    _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
+
+
 def _first_process(spec: dict[str, Any], executable: str, program: list[str]) -> NoReturn:
     """Set up the namespaces, start the program, and end all others when it has ended."""
     status = FAILED
     try:
         _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if spec["session"]:
+            # Else /dev/tty would be the terminal of whoever started this (tty(4)).
+            os.setsid()
         _enter_root(spec)
         if not spec["network"]:
             _loopback_up()
