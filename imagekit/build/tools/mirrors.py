@@ -27,6 +27,8 @@ class Distribution(Struct, frozen=True, kw_only=True):
     """Regular expression of the end of a mirror's URI."""
     rolling: frozenset[str]
     """Suites that are changed themselves, so that they have no updates beside them."""
+    included: str = ""
+    """What a minimal system has besides all that is essential or required."""
     security: str = ""
     """What the archive of its security fixes is called, where that is another one."""
 
@@ -63,6 +65,8 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         components="main universe",
         path=r"ubuntu(-ports)?(/\d{8}T\d{6}Z)?",
         rolling=frozenset(),
+        # There its priority is "important" only.
+        included="apt",
     ),
 }
 MIRROR_NAMES = (

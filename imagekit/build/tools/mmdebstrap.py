@@ -55,6 +55,7 @@ def bootstrap(
         "--format=directory",
         skip,
     ]
+    argv += [f"--include={known.included}"] if known.included else []
     # NOTE: mmdebstrap cannot mount there itself, and warns of that.
     argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
     own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}

@@ -26,7 +26,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(mirrors.DISTRIBUTIONS, "debian", known)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/mmdebstrap"
-    program.write_text("#!/bin/sh\nset -e\nenv > /image/seen\nhostname > /image/hostname\n")
+    lines = [
+        "#!/bin/sh -e",
+        "env > /image/seen",
+        "echo $* > /image/args",
+        "hostname > /image/hostname",
+    ]
+    program.write_text("\n".join([*lines, ""]))
     program.chmod(0o755)
     return tmp_path
 
@@ -69,6 +75,7 @@ def test_scripts_of_packages_see_neither_user_nor_host(host: Path) -> None:
         "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "7",
     }
+    assert "--include" not in (host / "root/args").read_text()
     assert (host / "root/hostname").read_text() == "localhost\n"
 
 
@@ -80,6 +87,21 @@ def test_a_missing_keyring_is_named(host: Path) -> None:
         _run(host, f"{host}/bin")
 
     assert "debian-archive-keyring" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
+def test_an_ubuntu_gets_its_apt(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is no part of its minimal system by itself, and without which nothing is installed."""
+    path = f"{host}/bin:/usr/bin:/bin"
+    monkeypatch.setenv("PATH", path)
+    known = replace(mirrors.DISTRIBUTIONS["ubuntu"], keyring=host / "keyring")
+    monkeypatch.setitem(mirrors.DISTRIBUTIONS, "ubuntu", known)
+    base = BootstrapBase(distribution="ubuntu", suite="noble", place=PLACE)
+    (host / "root").mkdir()
+
+    bootstrap(Runner(env={"PATH": path}), base, MIRRORS, root=host / "root", epoch=7, work=host)
+
+    assert "--include=apt " in (host / "root/args").read_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
