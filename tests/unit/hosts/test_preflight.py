@@ -124,6 +124,13 @@ def test_another_engine_is_as_good_where_the_host_runs_images() -> None:
     assert _lacks(docker, "run", "podman") == [("podman", "problem")]
 
 
+def test_what_is_not_seen_without_a_program_is_not_judged() -> None:
+    """Podman was not asked for its storage, which says nothing of it."""
+    assert not GOOD.driver
+    assert _lacks(GOOD, "run", "storage", "isolation") == []
+    assert all(row.seen for row in CHECKS if row.vital)
+
+
 def test_what_only_some_need_ends_them_alone() -> None:
     """Whoever bootstraps nothing needs no mmdebstrap, and is not told about it."""
     host = replace(_without("mmdebstrap"), keyring=False)
