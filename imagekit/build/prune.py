@@ -43,7 +43,6 @@ from imagekit.progress import Progress, silent
 Kind = Literal["images", "layers", "cache", "downloads", "logs", "storage"]
 KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 """In the order in which they are shown."""
-_DOWNLOADS = ("downloads", "wheels")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"[0-9a-f]{64}|\.part-.*")
 _ANY = re.compile(r".*", re.DOTALL)
@@ -139,10 +138,9 @@ class _Work:
 
     def prune_downloads(self) -> None:
         """Remove what can be fetched again."""
-        for part in _DOWNLOADS:
-            with self._own(self.folders.cache, part) as folder:
-                if folder is not None:
-                    self._remove("downloads", folder, lambda _: True)
+        with self._own(self.folders.cache, "downloads") as folder:
+            if folder is not None:
+                self._remove("downloads", folder, lambda _: True)
 
     def prune_logs(self, *, alone: bool) -> None:
         """Remove all logs but each recipe's newest, and those that may still be written."""

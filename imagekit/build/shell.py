@@ -61,6 +61,7 @@ def shell(
     with ExitStack() as used:
         used.enter_context(store_in_use(folders))
         plan = plan_on_bases(recipe, progress=progress, options=options)
+        options.preflight(recipe)
         request = ShellJob(
             job=job_of(plan, folders, options),
             point=point,

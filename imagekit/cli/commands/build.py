@@ -84,11 +84,11 @@ def build_options(
         registry=registry,
         recipes=recipes,
         mirrors=mirrors_of(arguments),
-        preflight=_preflight(progress),
+        preflight=preflight_once(progress),
     )
 
 
-def _preflight(progress: "Progress") -> "Callable[[Recipe], None]":
+def preflight_once(progress: "Progress") -> "Callable[[Recipe], None]":
     """Return what looks at the host before a recipe is built, once for each."""
     looked: set[Path] = set()
 

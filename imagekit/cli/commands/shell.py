@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagekit.cli.commands.build import preflight_once
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
     add_mirrors,
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         registry=registry_of(arguments),
         recipes=recipes,
         mirrors=mirrors_of(arguments),
+        preflight=preflight_once(console.progress),
     )
     behind = END if arguments.after is None else arguments.after
 
