@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from imagekit.build.tools.podman_faults import LOCAL_BUILDS, LOCAL_STORAGE, OVERLAY, STAGED
+from imagekit.documents.quantity import size
 from imagekit.hosts.host import Host, HostCheck, Purpose, Status
 from imagekit.hosts.podman_options import container_options, runtime
 
@@ -261,8 +262,8 @@ def _free(purpose: Purpose, name: str, hint: str) -> Callable[[Host], HostCheck]
     def check(host: Host) -> HostCheck:
         path, free = host.free.get(purpose, (None, _ENOUGH_BYTES))
         if path is None or free >= _ENOUGH_BYTES:
-            return _check(name, "ok", f"{free / 1e9:.0f} GB are free" if path else "not known")
-        return _check(name, "remark", f"{free / 1e9:.1f} GB are free in {path}", hint)
+            return _check(name, "ok", f"{size(free)} are free" if path else "not known")
+        return _check(name, "remark", f"{size(free)} are free in {path}", hint)
 
     return check
 

@@ -433,7 +433,9 @@ def _not_there(
             f"{store.folder} is no OCI layout: {why}",
             hint="imagekit publish RECIPE --to oci:FOLDER makes one, and so does skopeo copy",
         )
-    names = [entry.annotations[REF_NAME] for entry in entries if REF_NAME in entry.annotations]
+    named = [entry.annotations[REF_NAME] for entry in entries if REF_NAME in entry.annotations]
+    # Tags that hold signatures and referrers of an image are nobody's images.
+    names = [name for name in named if ":sha256-" not in name]
     listed = ", ".join(quoted(name)[1:-1] for name in names[:_MOST_NAMES])
     more = ", ..." if len(names) > _MOST_NAMES else ""
     known = f"it has {listed}{more}" if names else "none of its images has a name"

@@ -42,7 +42,9 @@ def policy_bytes(file: Path) -> bytes:
     except OSError as error:
         raise PolicyError(
             f"the policy {file} cannot be read: {error.strerror or type(error).__name__}",
-            hint="write one: imagekit policy new --image GLOB --key PUBLIC",
+            hint="write one: imagekit policy new --image GLOB --key PUBLIC"
+            if isinstance(error, FileNotFoundError)
+            else "name a plain file that you may read: ls -l shows whose it is",
             code="policy/unreadable",
         ) from error
 

@@ -217,4 +217,8 @@ def _key_faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SigningKeyError(f"{error.filename or path}: {reason}", code="BAD_KEY") from error
+        raise SigningKeyError(
+            f"{error.filename or path}: {reason}",
+            hint="is the path right? imagekit key generate makes a key and its public half",
+            code="BAD_KEY",
+        ) from error

@@ -56,6 +56,17 @@ def test_the_images_that_are_there_are_listed(tags: list[str], known: str, tmp_p
     assert known in error.hint
 
 
+def test_tags_of_signatures_are_no_images(tmp_path: Path) -> None:
+    """Whoever misspelt the name of an image wants none of them."""
+    layout = LayoutRegistry(LayoutStore.create(tmp_path / "layout"))
+    repository = Repository.parse("reg.example/a")
+    raw = layout.manifest(layout.put_manifest(repository, INDEX, _EMPTY))
+    for tag in ("1.0", f"sha256-{raw.digest.hex}.sig", f"sha256-{raw.digest.hex}"):
+        layout.tag(TaggedReference(repository, tag), raw)
+
+    assert _resolve(tmp_path / "layout").hint.startswith("it has reg.example/a:1.0; ")
+
+
 def test_names_in_a_layout_move_no_cursor(tmp_path: Path) -> None:
     """Whoever wrote the layout chose them."""
     folder = tmp_path / "layout"

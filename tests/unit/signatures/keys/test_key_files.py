@@ -293,3 +293,12 @@ def test_generate_leaves_no_half_pair(tmp_path: Path) -> None:
 def test_a_signer_shows_no_secret() -> None:
     """What lands in a log is the fingerprint of the public half."""
     assert repr(FileKey(KEY)) == f"FileKey({public_key_of(KEY.public_key()).fingerprint})"
+
+
+def test_a_key_file_that_is_not_there_has_a_remedy(tmp_path: Path) -> None:
+    """Either the path is wrong, or there is no key yet."""
+    with pytest.raises(SigningKeyError) as caught:
+        read_public_key(tmp_path / "site.pub")
+
+    assert str(tmp_path / "site.pub") in caught.value.message
+    assert "imagekit key generate" in caught.value.hint
