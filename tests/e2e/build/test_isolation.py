@@ -23,8 +23,16 @@ schema: 1
 name: same
 version: 1.0.0
 base: scratch
+stages:
+  of-it:
+    steps:
+      - copy: {from: root, to: /}
+      - run: |
+          perl -e 'mkdir "/opt"; mkdir "/opt/x"; open F, ">", "/opt/x/made"; print F "3\n";
+          close F; chmod 04755, "/opt/x/made"'
 steps:
   - copy: {from: root, to: /}
+  - copy: {from_stage: of-it, from: /opt/x, to: /stage}
   - copy: {from: "data[1].txt", to: /opt/}
   - copy: {from: "data[1].txt", to: /opt}
   - copy: {from: "data[1].txt", to: "/opt/one[2].txt"}
@@ -33,8 +41,8 @@ steps:
   - run: while read -r a b; do case $a in *:) echo "$a"; esac; done < /proc/net/dev > /net
     network: none
 tests:
-  - run: [cat, "/opt/data[1].txt", "/opt/one[2].txt", "/srv/b[x]", /net]
-    stdout: "^1\n1\n2\nlo:\n$"
+  - run: [cat, "/opt/data[1].txt", "/opt/one[2].txt", "/srv/b[x]", /stage/made, /net]
+    stdout: "^1\n1\n2\n3\nlo:\n$"
 """
 
 
