@@ -158,3 +158,19 @@ def test_document_is_as_promised(project: Path, folder: Path, section: str) -> N
 def test_every_documented_command_is_compared(project: Path) -> None:
     """A section that no test reads would promise nothing."""
     assert set(CASES) == set(_documented(project))
+
+
+def test_events_are_as_promised(project: Path, folder: Path) -> None:
+    """Each line of stderr is one of the documented events; stdout is the one document."""
+    text = (project / "docs/json.md").read_text(encoding="utf-8")
+    block = text.partition("```jsonl\n")[2].partition("```")[0]
+    documented = {event["event"]: list(event) for event in map(json.loads, block.splitlines())}
+    words = ("build", "recipe", "--no-cache", "--json", "--progress", "json")
+
+    outcome = _imagekit(folder, *words)
+
+    events = [json.loads(line) for line in outcome.stderr.splitlines()]
+    assert json.loads(outcome.stdout)["schema"] == 1
+    assert {"started", "command", "done"} <= {event["event"] for event in events}
+    for event in events:
+        assert list(event) == documented[event["event"]]
