@@ -96,7 +96,7 @@ def find_launch(environ: Mapping[str, str]) -> Launch:
         counted=f"{name}={stated[:40]!a}" if stated else "",
         pmi=pmi,
         names=tuple(sorted(name for name in environ if name.startswith(_HANDED_ON))),
-        folders=tuple(dict.fromkeys((*_SHARED, *(path for path in folders if _apart(path))))),
+        folders=_outermost((*_SHARED, *folders)),
         descriptor=decimal(environ["PMI_FD"], most=6) if pmi == "pmi2" else None,
     )
 
@@ -260,8 +260,13 @@ def _offered(environ: Mapping[str, str]) -> PmiName | Literal[""]:
     return ""
 
 
-def _apart(path: str) -> bool:
-    return not any(Path(path).is_relative_to(shared) for shared in _SHARED)
+def _outermost(folders: Sequence[str]) -> tuple[str, ...]:
+    """Return the folders without those that lie in another: they are mounted with it.
+
+    Mounted twice, the inner one is refused by a user's runc, who cannot make its mount point.
+    """
+    paths = list(dict.fromkeys(map(Path, folders)))
+    return tuple(str(path) for path in paths if not any(other in path.parents for other in paths))
 
 
 def _met(mode: Mode, offered: PmiName, image: ImageMpi) -> PmiName:

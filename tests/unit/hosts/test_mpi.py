@@ -161,6 +161,18 @@ def test_mpirun_of_hydra_is_no_pmi2() -> None:
     assert launch.folders == ("/tmp", "/dev/shm")
 
 
+def test_a_folder_in_another_is_mounted_with_it() -> None:
+    """A user's runc cannot make the mount point of a second one."""
+    folder = "/var/spool/slurmd/pmix.4.0"
+    stated = {
+        "PMIX_SERVER_TMPDIR": folder,
+        "PMIX_DSTORE_21_BASE_PATH": f"{folder}/pmix_dstor_21",
+        "PMIX_DSTORE_ESH_BASE_PATH": "/tmp/pmix",
+    }
+
+    assert find_launch({**PMIX, **stated}).folders == ("/tmp", "/dev/shm", folder)
+
+
 @pytest.mark.parametrize("words", [["oci:x:y:1"], ["--staged", "x"]], ids=lambda words: words[0])
 def test_run_refuses_before_it_asks_anybody(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
