@@ -18,6 +18,8 @@ LOG_SECONDS = 15.0
 STAGE_WIDTH = 11
 _SUMMARY_WIDTH = 62
 _LONGEST_LINE = 400
+_LONGEST_BEAT = 100
+"""Characters that a log repeats of what a stage does: a step may be a whole script."""
 """Characters of an output line that are looked at: no terminal shows more."""
 _ADVANCED_SECONDS = 0.2
 _NAMES: dict[type[Event], str] = {
@@ -139,7 +141,7 @@ class Lines:
             what = self._running.now or self._running.line
             self._print(
                 f"  … {self._running.stage} {self._running.seconds:.0f} s"
-                + (f", {what}" if what else "")
+                + (f", {shortened(what, _LONGEST_BEAT)}" if what else "")
             )
 
     def _print(self, line: str) -> None:
@@ -252,6 +254,11 @@ def advanced_text(event: Advanced, *, seconds: float = 0.0) -> str:
     # A rate of the first moments says nothing.
     rate = f", {size(int(event.done / seconds))}/s" if seconds >= 1 and event.done else ""
     return f"{doing}{size(event.done)}{total}{rate}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text, cut where it is longer."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def clean(text: str) -> str:

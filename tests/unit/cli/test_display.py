@@ -112,6 +112,10 @@ def test_a_long_stage_is_heard_of_in_numbers(quick: _Log) -> None:
             "  … base 0 s, I: running [2J apt",
         ),
         (
+            [Started(stage="tests", detail="1 of 2: " + "x" * 200)],
+            "  … tests 0 s, 1 of 2: " + "x" * 91 + "…",
+        ),
+        (
             [Started(stage="push"), Advanced(stage="push", done=300_000, total=9_000_000)],
             "  … push 0 s, 0.3 MB of 9.0 MB",
         ),
