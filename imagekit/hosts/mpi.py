@@ -29,7 +29,11 @@ _COUNTS = (
 )
 _HANDED_ON = ("PMIX_", "PMI_", "SLURM_", "SLURMD_")
 """What begins so belongs to the launcher, and says nothing of this user."""
-_PMIX_FOLDERS = (*("PMIX_SERVER_TMPDIR", "PMIX_DSTORE_21_BASE_PATH", "PMIX_DSTORE_ESH_BASE_PATH"),)
+_PMIX_FOLDERS = (
+    *("PMIX_SERVER_TMPDIR", "PMIX_DSTORE_21_BASE_PATH", "PMIX_DSTORE_ESH_BASE_PATH"),
+    # Where Slurm's plugin makes the folder of each step for its ranks, in the place of TmpFS.
+    "SLURM_PMIX_TMPDIR",
+)
 _SHARED = ("/tmp", "/dev/shm")  # noqa: S108 - the host's own, which ranks meet in
 _STARTERS = frozenset({"mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun"})
 """Entrypoints that would start ranks of their own within each rank."""

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,7 +37,7 @@ MailProg=/bin/true
 JobSubmitPlugins=lua
 Prolog=/usr/local/sbin/imagekit-prolog
 PrologFlags=Alloc
-TmpFS={folder}/tmp-%n
+TmpFS={shared}/%n
 {nodes}
 PartitionName=p Nodes=ALL Default=YES State=UP
 """
@@ -131,19 +132,11 @@ def started(
     (folder / "state").mkdir()
     host = socket.gethostname().partition(".")[0]
     names = [f"n{number}" for number in range(1, nodes + 1)]
-    # Those of one machine would meet in one /tmp, as nodes never do.
-    for name in names:
-        (folder / f"tmp-{name}").mkdir()
-        (folder / f"tmp-{name}").chmod(0o1777)
     _install(project, folder, site)
     lines = [
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=2"
         for name in names
     ]
-    settings = SLURM.format(
-        folder=folder, host=host, controller=free_port(), nodes="\n".join(lines)
-    )
-    (folder / "files/etc/slurm/slurm.conf").write_text(settings)
     (folder / "key").write_bytes(os.urandom(64))
     (folder / "key").chmod(0o400)
     munge = [munged, "-F", "--force", f"--socket={folder}/munge.sock", f"--key-file={folder}/key"]
@@ -151,7 +144,20 @@ def started(
     munge += [f"--log-file={folder}/m.log"]
     world = WORLD.format(folder=folder, images=folder / "images")
     apart = ["unshare", "--mount", "--propagation", "private", "sh", "-c", world]
-    with ExitStack() as running:
+    with ExitStack() as running, tempfile.TemporaryDirectory(prefix="ik-", dir="/tmp") as shared:
+        # Those of one machine would meet in one /tmp, as nodes never do.
+        Path(shared).chmod(0o755)
+        for name in names:
+            (Path(shared) / name).mkdir()
+            (Path(shared) / name).chmod(0o1777)
+        settings = SLURM.format(
+            folder=folder,
+            host=host,
+            controller=free_port(),
+            nodes="\n".join(lines),
+            shared=shared,
+        )
+        (folder / "files/etc/slurm/slurm.conf").write_text(settings)
         outer = running.enter_context(Daemon(apart, folder / "w.out"))
         outer.wait_for(folder / "ready")
         made = Cluster(folder, outer)

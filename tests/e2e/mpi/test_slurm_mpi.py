@@ -131,6 +131,16 @@ def test_every_setup_of_the_page_has_two_ranks(job: Job, project: Path) -> None:
     noted("slurm: --container with oci.conf", USER, f"{seen} in one task")
 
 
+def test_ranks_meet_where_slurm_is_told_to_keep_their_folder(job: Job, project: Path) -> None:
+    """Else that of TmpFS is none that the container has, where it is not below /tmp."""
+    (command,) = _commands(job, _blocks(project)[1])
+    own = f"{job.user.home}/steps"
+
+    ran = job.run(f"mkdir {own}; export SLURM_PMIX_TMPDIR={own}; {command}")
+
+    assert _TWO in ran.stdout, ran.stdout + ran.stderr
+
+
 def test_what_would_be_silently_wrong_is_refused(job: Job, project: Path) -> None:
     """Before anything is computed, naming both sides."""
     _, _, refused, _, _ = _blocks(project)

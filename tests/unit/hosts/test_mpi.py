@@ -168,9 +168,12 @@ def test_a_folder_in_another_is_mounted_with_it() -> None:
         "PMIX_SERVER_TMPDIR": folder,
         "PMIX_DSTORE_21_BASE_PATH": f"{folder}/pmix_dstor_21",
         "PMIX_DSTORE_ESH_BASE_PATH": "/tmp/pmix",
+        "SLURM_PMIX_TMPDIR": "/scratch/steps",
     }
 
-    assert find_launch({**PMIX, **stated}).folders == ("/tmp", "/dev/shm", folder)
+    folders = find_launch({**PMIX, **stated}).folders
+
+    assert folders == ("/tmp", "/dev/shm", folder, "/scratch/steps")
 
 
 @pytest.mark.parametrize("words", [["oci:x:y:1"], ["--staged", "x"]], ids=lambda words: words[0])
