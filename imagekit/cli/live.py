@@ -16,8 +16,7 @@ _REDRAWS_A_SECOND = 8
 class _Terminal(Console):
     """A terminal whose cursor stays: a process that is killed could not bring it back."""
 
-    def show_cursor(self, show: bool = True) -> bool:  # noqa: FBT001, FBT002 - rich's signature
-        del show
+    def show_cursor(self, *_: bool, **__: bool) -> bool:
         return False
 
 

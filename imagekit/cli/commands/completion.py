@@ -42,9 +42,10 @@ def completion(shell: str) -> str:
     for action in (action for command in _parsers(parser) for action in command.actions()):
         # By type and metavar, as the help has them: what names a file is completed as one.
         if action.metavar == "FOLDER":
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # shtab reads it there
+            # shtab reads it there.
+            vars(action)["complete"] = shtab.DIRECTORY
         elif action.type is Path or action.metavar in {"FILE", "PATH"}:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+            vars(action)["complete"] = shtab.FILE
     return shtab.complete(parser, shell)
 
 

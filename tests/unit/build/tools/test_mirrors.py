@@ -106,7 +106,7 @@ def test_a_release_has_updates_and_fixes(suite: str) -> None:
         ("http://m.site/debian", False),
     ],
 )
-def test_an_archive_of_a_day_may_be_old(apt: Path, uri: str, frozen: bool) -> None:  # noqa: FBT001 - the expected value
+def test_an_archive_of_a_day_may_be_old(apt: Path, uri: str, *, frozen: bool) -> None:
     """Its dates are over soon, and nothing else is: it is signed as all others are."""
     lines = mirrors_of("debian", {"debian": uri}, folder=apt).lines("debian", "sid", keyring=KEYS)
 
@@ -127,7 +127,8 @@ def test_the_hosts_apt_may_take_old_dates(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     said: str,
-    takes: bool,  # noqa: FBT001 - the expected value
+    *,
+    takes: bool,
 ) -> None:
     """Only where it says so; a host without apt checks."""
     (tmp_path / "said").write_text(said)

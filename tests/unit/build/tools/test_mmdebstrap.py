@@ -1,6 +1,5 @@
 """mmdebstrap sees no more of this host than it needs."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def _run(host: Path, path: str) -> dict[str, str]:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
+@pytest.mark.root
 def test_scripts_of_packages_see_neither_user_nor_host(host: Path) -> None:
     """Their environment is a list of what they may see; the proxy brings them the packages."""
     path = f"{host}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,7 +88,7 @@ def test_a_missing_keyring_is_named(host: Path) -> None:
     assert "debian-archive-keyring" in caught.value.hint
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
+@pytest.mark.root
 def test_an_ubuntu_gets_its_apt(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is no part of its minimal system by itself, and without which nothing is installed."""
     path = f"{host}/bin:/usr/bin:/bin"
@@ -104,7 +103,7 @@ def test_an_ubuntu_gets_its_apt(host: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "--include=apt " in (host / "root/args").read_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a sandbox without more")
+@pytest.mark.root
 def test_a_failing_bootstrap_names_the_mirror(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its login, as the message may be shown to others."""
     (host / "bin/mmdebstrap").write_text("#!/bin/sh\nexit 25\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -112,9 +113,9 @@ def test_what_is_missing_names_option_variable_and_file(
     assert "imagekit.toml" in shown
 
 
-def _arguments(*words: str, add: object) -> argparse.Namespace:
+def _arguments(*words: str, add: Callable[[argparse.ArgumentParser], None]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add(parser)  # type: ignore[operator]  # each of them takes a parser
+    add(parser)
     return parser.parse_args(words)
 
 
