@@ -1,7 +1,9 @@
 """The local image store: a layout with names, and what is known of each image."""
 
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,23 +167,28 @@ def test_a_short_name_stands_for_no_host(tmp_path: Path) -> None:
         reader.manifest(located.reference)
 
 
-def _record_some(path: Path, begin: int) -> None:
-    folders = folders_in(path)
-    for number in range(begin, begin + 10):
-        record(folders, put(folders, "app", str(number)))
+_BUILDS = """
+import sys
+from pathlib import Path
+from tests.unit.build.test_local_store import folders_in, put, record
+
+folders = folders_in(Path(sys.argv[1]))
+for number in range(10):
+    record(folders, put(folders, "app", sys.argv[2] + str(number)))
+"""
 
 
-def test_two_builds_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_two_builds_at_once_lose_nothing(tmp_path: Path, project: Path) -> None:
     """The list is read and written under one lock."""
-    context = multiprocessing.get_context("spawn")
-    builds = [context.Process(target=_record_some, args=(tmp_path, n)) for n in (0, 100)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(project)])}
+    builds = [
+        subprocess.Popen([sys.executable, "-c", _BUILDS, str(tmp_path), name], env=env)
+        for name in ("a", "b")
+    ]
 
-    for build in builds:
-        build.start()
-    for build in builds:
-        build.join(120)
+    assert [build.wait(120) for build in builds] == [0, 0]
 
-    expected = [f"app:{n}" for n in (*range(10), *range(100, 110))]
+    expected = [f"app:{name}{number}" for name in ("a", "b") for number in range(10)]
     assert sorted(names(folders_in(tmp_path))) == sorted(expected)
 
 

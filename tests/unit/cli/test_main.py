@@ -271,6 +271,7 @@ def test_a_checkout_has_a_version(
 ) -> None:
     """Where nothing is installed it is that of the checkout."""
     monkeypatch.setattr("importlib.metadata.version", _not_installed)
+    monkeypatch.setattr("imagekit.cli.execute.__file__", str(project / "imagekit/cli/execute.py"))
     stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
 
     assert cli.main(words) == 0
