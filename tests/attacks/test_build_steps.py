@@ -178,6 +178,11 @@ def test_hostile_package_of_a_new_base_reaches_nothing(
         said = site.imagekit("publish", *words, PATH=f"{programs}:{os.environ['PATH']}")
     shutil.rmtree(site.home / "images", ignore_errors=True)
 
+    if site.user is not None and not _has_subordinate_ids(site.user):
+        # Files of a system have other owners, so that it is refused before anything runs.
+        assert said.returncode == 6, said.stderr
+        assert "the attack is over" not in said.stderr
+        return
     assert said.returncode == 0, said.stderr
     assert said.stderr.count("the attack is over") == 1
     assert re.findall("^.*reached: .*$", said.stderr, re.MULTILINE) == []
