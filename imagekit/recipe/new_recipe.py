@@ -50,7 +50,9 @@ def new_recipe(name: str, template: str, folder: Path) -> tuple[NewFile, ...]:
             code="recipe/exists",
         )
     source = _FOLDER / template
-    files = [_file(path, source, name) for path in sorted(source.rglob("*")) if path.is_file()]
+    # An installation compiles what is Python of them, beside it.
+    paths = (path for path in sorted(source.rglob("*")) if "__pycache__" not in path.parts)
+    files = [_file(path, source, name) for path in paths if path.is_file()]
     # A recipe beside it is found in a tree only; one that is there has its own marker.
     if any("/" in file.path for file in files) and not _is_in_tree(folder):
         files.append(NewFile(path=MARKERS[0], text=_MARKER))

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+USERS_PYTHON = "/usr/bin/python3"
+"""What every user may run: that of the tests may lie where only root can read."""
+
 
 @dataclass(frozen=True)
 class OrdinaryUser:

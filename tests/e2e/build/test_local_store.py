@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tinyroot import tiny_root
-from tests.support.users import OrdinaryUser, ordinary_user
+from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -152,7 +152,7 @@ def user() -> Iterator[OrdinaryUser]:
 @pytest.mark.root
 def test_an_ordinary_user(user: OrdinaryUser) -> None:
     """Builds, runs what was built, unsigned, and prunes files of subordinate ids."""
-    imagekit = (sys.executable, "-m", "imagekit")
+    imagekit = (USERS_PYTHON, "-m", "imagekit")
     built = user.run([*imagekit, "build", "tiny", "--no-test"], {})
     assert built.returncode == 0, built.stderr
 
@@ -180,7 +180,7 @@ def test_a_user_without_user_namespaces() -> None:
             (logs / f"2026-01-01T00-00-0{number}-abcdef-a.log").write_text("x" * 5000)
         user.give(user.home)
 
-        pruned = user.run([sys.executable, "-m", "imagekit", "prune", "--json"], {})
+        pruned = user.run([USERS_PYTHON, "-m", "imagekit", "prune", "--json"], {})
 
         assert pruned.returncode == 0, pruned.stderr
         assert json.loads(pruned.stdout)["freed"]["logs"]["count"] == 1

@@ -18,7 +18,7 @@ import pytest
 
 from imagekit.build.tools.storage import Folders, container_store, tool_files
 from tests.support.tinyroot import tiny_root
-from tests.support.users import OrdinaryUser, ordinary_user
+from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -354,7 +354,7 @@ def user() -> Iterator[OrdinaryUser]:
 @pytest.mark.root
 def test_an_ordinary_user(user: OrdinaryUser) -> None:
     """In a user namespace, from a pipe and at a terminal."""
-    imagekit = (sys.executable, "-m", "imagekit")
+    imagekit = (USERS_PYTHON, "-m", "imagekit")
     ran = user.run(
         [*imagekit, "shell", "tiny", "--after", "2", "--", "sh", "-c", "cat /one; id -u"], {}
     )

@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import imagekit, recipe
-from tests.support.users import ordinary_user
+from tests.support.users import USERS_PYTHON, ordinary_user
 
 pytestmark = pytest.mark.real
 
@@ -92,7 +91,7 @@ def test_what_is_built_already_needs_no_program(tmp_path: Path, hello: Path) -> 
 def test_a_user_without_ids_is_told_before_a_bootstrap_begins(tmp_path: Path, hello: Path) -> None:
     """And builds what needs none, without a word about them."""
     with ordinary_user("ikfirstlook", subordinate_ids=False) as user:
-        words = [sys.executable, "-m", "imagekit", "build"]
+        words = [USERS_PYTHON, "-m", "imagekit", "build"]
         system = recipe(user.home / "os", "os", DEBIAN)
         shutil.copytree(hello, user.home / "hello")
         user.give(user.home)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.command import command, environment
 from tests.support.servers import RegistryServer
 from tests.support.shellbase import shell_base
-from tests.support.users import ordinary_user
+from tests.support.users import USERS_PYTHON, ordinary_user
 
 pytestmark = pytest.mark.real
 
@@ -154,7 +154,8 @@ def _as_user(*, subordinate_ids: bool) -> Make:
             user.give(user.home)
             locked.chmod(0)
             os.chown(locked, 0, 0)
-            ran = user.run(command(*shlex.split(words)[1:]), {"SOURCE_DATE_EPOCH": "1700000000"})
+            argv = [USERS_PYTHON, *command(*shlex.split(words)[1:])[1:]]
+            ran = user.run(argv, {"SOURCE_DATE_EPOCH": "1700000000"})
             return subprocess.CompletedProcess(
                 ran.args,
                 ran.returncode,

@@ -1,13 +1,15 @@
 """``imagekit new``: every template lints clean, and nothing that is there is touched."""
 
+import compileall
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from imagekit.cli.main import main
-from imagekit.recipe import Recipes
+from imagekit.recipe import Recipes, new_recipe
 from imagekit.recipe.lint import lint
 from imagekit.recipe.new_recipe import TEMPLATES
 
@@ -17,6 +19,19 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, that is in no tree of recipes."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_what_an_installation_compiled_is_no_file_of_a_recipe(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pip compiles templates in Python as it does all of a package."""
+    templates = site / "templates"
+    shutil.copytree(Path(new_recipe.__file__).with_name("templates"), templates)
+    assert compileall.compile_dir(templates, quiet=1)
+    monkeypatch.setattr(new_recipe, "_FOLDER", templates)
+
+    assert main(["new", "report", "--from", "python"]) == 0
+    assert list((site / "report").rglob("*.pyc")) == []
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
