@@ -10,7 +10,7 @@ from imagekit.check.run_tests import TEST_UID, run_tests
 from imagekit.check.runner import ImageTestRunner
 from imagekit.oci.layout import LayoutStore
 from imagekit.process import Runner
-from imagekit.progress import Note, Progress, silent
+from imagekit.progress import Note, Progress, Started, silent
 from imagekit.recipe.recipe import Recipe
 
 
@@ -57,6 +57,8 @@ def check_image(
     store = LayoutStore(image.layout)
     config = store.path(image.config.digest).read_bytes()
     containers = container_store(folders, env)
+    # The image's layers are laid out first, which takes longer than most tests.
+    progress(Started(stage="tests", detail="laying out the image"))
     with ImageTestRunner(
         runner=Runner(progress=progress),
         store=containers,
