@@ -6,15 +6,15 @@ from imagekit.build.counted import counting
 from imagekit.progress import Advanced, Event, Note, OutputLine, Started
 
 APT = """\
-Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]
+Get:1 http://mirror.example.org/debian bookworm InRelease [151 kB]
 Reading package lists...
 Building dependency tree...
 The following NEW packages will be installed:
   libfoo foo
 1 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.
 Need to get 12.3 kB of archives.
-Get:1 http://deb.debian.org/debian bookworm/main amd64 libfoo amd64 1.2 [12.3 kB]
-Get:2 http://deb.debian.org/debian bookworm/main amd64 foo amd64 1.2 [12.3 kB]
+Get:1 http://mirror.example.org/debian bookworm/main amd64 libfoo amd64 1.2 [12.3 kB]
+Get:2 http://mirror.example.org/debian bookworm/main amd64 foo amd64 1.2 [12.3 kB]
 Fetched 24.6 kB in 0s (1,234 kB/s)
 Selecting previously unselected package libfoo.
 Preparing to unpack .../libfoo_1.2_amd64.deb ...
