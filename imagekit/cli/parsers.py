@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
             Group(
                 title=group.title or "",
                 description=group.description or "",
-                actions=tuple(group._group_actions),  # noqa: SLF001 - has no other name
+                actions=tuple(group._group_actions),  # noqa: SLF001 - argparse has no public one
             )
             for group in self._action_groups
         )

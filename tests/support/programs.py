@@ -17,12 +17,15 @@ def bench_program(bench: Path, name: str, *, part: str = "") -> Path:
         part: the word of the setup that brings it, where that is another one.
     """
     program = bench / name
-    if not program.exists():
-        pytest.skip(f"tests/support/bench/setup {part or name} has not been run on this machine")
+    _require(there=program.exists(), part=part or name)
     return program
 
 
 def needs(name: str, *, part: str) -> None:
     """Skip the test, as ``bench_program`` does, where a program of the system is not installed."""
-    if shutil.which(name) is None:
+    _require(there=shutil.which(name) is not None, part=part)
+
+
+def _require(*, there: bool, part: str) -> None:
+    if not there:
         pytest.skip(f"tests/support/bench/setup {part} has not been run on this machine")

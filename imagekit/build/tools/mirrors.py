@@ -192,10 +192,10 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 def _one_line(line: str, mirror: re.Pattern[str]) -> Iterator[tuple[str, str]]:
     # sources.list(5), One-Line-Style Format: options stand in brackets behind the type.
-    words = re.sub(r"\[[^\]]*\]", " ", line.partition("#")[0]).split()
-    kind, uri, suite, *components = words if len(words) > 3 else ("", "", "")  # noqa: PLR2004 - deb URI SUITE COMPONENT
-    if kind == "deb" and "main" in components and mirror.search(uri.rstrip("/")):
-        yield uri.rstrip("/"), suite
+    match re.sub(r"\[[^\]]*\]", " ", line.partition("#")[0]).split():
+        case ["deb", uri, suite, *components] if "main" in components:
+            if mirror.search(uri.rstrip("/")):
+                yield uri.rstrip("/"), suite
 
 
 def _deb822(lines: Iterable[str], mirror: re.Pattern[str]) -> Iterator[tuple[str, str]]:

@@ -409,11 +409,10 @@ def test_a_mistake_is_told_with_its_remedy(project: Path, site: Site, mistake: M
 
 def test_the_page_has_no_other_mistakes(project: Path) -> None:
     """What no test makes any more is not on it."""
-    if os.environ.get(WRITE):
-        pytest.skip("the page is being written")
     text = (project / PAGE).read_text(encoding="utf-8")
+    written = "\n".join(SECTIONS.values()) if os.environ.get(WRITE) else text
 
-    assert re.findall("^## (.*)$", text, re.MULTILINE) == [each.what for each in MISTAKES]
+    assert re.findall("^## (.*)$", written, re.MULTILINE) == [each.what for each in MISTAKES]
 
 
 def _section(mistake: Mistake, site: Site, said: str) -> str:
@@ -447,7 +446,8 @@ def _normal(said: str, site: Site, mistake: Mistake) -> str:
         (r"SHA256:[0-9a-f]{6,}…?", "SHA256:9f2c…"),
         (r"logs/\S+-hello\.log", "logs/2026-11-23T14-02-11-hello.log"),
         (r"\b[0-9.]+ (MB|kB)", r"1.0 \1"),
-        (r"ik-[a-z0-9_]{8}|job-[0-9a-f]{16}", "…"),
+        (r"\bwork/(?:ik-[a-z0-9_]{8}|job-[0-9a-f]{16})/", "…/"),
+        (r"ik-[a-z0-9_]{8}", "…"),
     ):
         said = re.sub(pattern, shown, said, flags=re.MULTILINE)
     return said.rstrip()

@@ -17,7 +17,7 @@ from imagekit.settings.settings import Settings
 
 Write = Callable[[str, str], Path]
 NAMES = {
-    "folder": "home/work/imagekit.toml",
+    "folder": "home/project/imagekit.toml",
     "user": "home/.config/imagekit/imagekit.toml",
     "system": "etc/imagekit/imagekit.toml",
 }
@@ -33,7 +33,7 @@ def write(tmp_path: Path) -> Write:
         file.write_text(text)
         return file
 
-    (tmp_path / "home/work/deep").mkdir(parents=True)
+    (tmp_path / "home/project/deep").mkdir(parents=True)
     return make
 
 
@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
 
     def make(**env: str) -> Settings:
         home = {"HOME": str(tmp_path / "home")}
-        folder = tmp_path / "home/work/deep"
+        folder = tmp_path / "home/project/deep"
         return Settings(env=home | env, folder=folder, root=tmp_path)
 
     return make
@@ -192,7 +192,7 @@ def test_recipes_behind_a_link_are_not_within(
 ) -> None:
     """A clone can hold a link to anywhere."""
     write("folder", 'recipes = "recipes"\n')
-    (tmp_path / "home/work/recipes").symlink_to(tmp_path)
+    (tmp_path / "home/project/recipes").symlink_to(tmp_path)
 
     assert _code(settings(), "recipes") == "config/not-trusted"
 
