@@ -145,17 +145,27 @@ class SecretValue(Struct, frozen=True, kw_only=True):
     value: str
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """What the worker gets: all that it needs, and no keys or registry credentials."""
+class InStorage(Struct, frozen=True, kw_only=True):
+    """What the worker gets for anything that it does in the container storage."""
 
-    plan: BuildPlan
-    layout: Path
-    cache: Path
     folder: Folder
     """A folder of this job's own, which is removed when it ends."""
     store: ContainerStore
     locks: Path
     """Where the locks of jobs lie."""
+
+    @property
+    def name(self) -> str:
+        """The name of this job, which no other job on any host has."""
+        return self.folder.real.name
+
+
+class Job(InStorage, frozen=True, kw_only=True):
+    """What the worker gets to build: all that it needs, and no keys or registry credentials."""
+
+    plan: BuildPlan
+    layout: Path
+    cache: Path
     record: Path
     """The file that records how steps can be contained on this host."""
     secrets: tuple[SecretValue, ...] = ()
@@ -168,24 +178,11 @@ class Job(Struct, frozen=True, kw_only=True):
         """The job's folder, as the path that tools get."""
         return self.folder.path
 
-    @property
-    def name(self) -> str:
-        """The name of this job, which no other job on any host has."""
-        return self.folder.real.name
 
-
-class IsolationProbe(Struct, frozen=True, kw_only=True):
+class IsolationProbe(InStorage, frozen=True, kw_only=True):
     """What the worker gets where it only has to find how steps can be contained on this host."""
 
-    folder: Folder
-    store: ContainerStore
-    locks: Path
     record: Path
-
-    @property
-    def name(self) -> str:
-        """The name of this probe, which no other job on any host has."""
-        return self.folder.real.name
 
 
 END, FAILED = 0, -1
@@ -236,20 +233,12 @@ class ShellReady(Struct, frozen=True, kw_only=True):
     """How the step failed."""
 
 
-class StoragePrune(Struct, frozen=True, kw_only=True):
+class StoragePrune(InStorage, frozen=True, kw_only=True):
     """What the worker gets where it only has to tidy the container storage."""
 
-    folder: Folder
-    store: ContainerStore
-    locks: Path
     unused_for: float
     """Seconds for which no job may have used what is removed."""
     dry_run: bool
-
-    @property
-    def name(self) -> str:
-        """The name of this job, which no other job on any host has."""
-        return self.folder.real.name
 
 
 class StoragePruned(Struct, frozen=True, kw_only=True):

@@ -47,6 +47,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **own, "IMAGEKIT_KEY_PASSWORD": "test", **more}
 
 
+def at_home(home: Path, **more: str) -> dict[str, str]:
+    """Return the environment of somebody whose home that is, in which imagekit is found."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
+
+
 def recipe(folder: Path, name: str, rest: str) -> Path:
     """Write a recipe, and return its folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,12 @@ Of what is printed, ``...`` alone on a line stands for any lines, elsewhere for 
 """
 
 import argparse
-import fcntl
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -131,17 +129,12 @@ def run(wanted: Sequence[Command], shell: Sequence[str], *, limit: float) -> lis
         Those that began; the last one went wrong if they are not all.
     """
     terminal, own = pty.openpty()
-
-    def control() -> None:
-        fcntl.ioctl(own, termios.TIOCSCTTY, 0)
-
+    # setsid(1) makes the terminal that of the session which the shell leads.
     process = subprocess.Popen(
-        [*shell, "-c", script(wanted)],
+        ["setsid", "--ctty", *shell, "-c", script(wanted)],
         stdin=own,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=control,  # noqa: PLW1509 - no thread runs yet
     )
     os.close(own)
     threading.Thread(target=_type, args=(terminal,), daemon=True).start()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.tools.storage import Folders, container_store, tool_files
+from tests.support.command import at_home
+from tests.support.left_behind import left_behind
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -44,37 +45,15 @@ def _recipe(site: Path, name: str, text: str) -> Path:
     return folder
 
 
-def _env(home: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
-
-
 def _imagekit(home: Path, *words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "imagekit", *map(str, words)],
-        env=_env(home, **more),
+        env=at_home(home, **more),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-
-
-def _left_behind(home: Path) -> list[str]:
-    """Return working containers and folders that a build should have removed."""
-    folders = Folders.of({"HOME": str(home)})
-    data = folders.data
-    work = [str(path) for path in (*data.glob("work/job-*"), *data.glob("locks/job-*"))]
-    conf = tool_files(container_store(folders, {})).storage
-    listed = subprocess.run(
-        ["buildah", "containers", "--quiet"],
-        env=_env(home, CONTAINERS_STORAGE_CONF=str(conf)),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    mounts = Path("/proc/self/mounts").read_text()
-    return work + listed + [line for line in mounts.splitlines() if str(home) in line]
 
 
 def test_failing_step_says_where_and_leaves_nothing(site: Path) -> None:
@@ -90,7 +69,7 @@ def test_failing_step_says_where_and_leaves_nothing(site: Path) -> None:
     assert "Traceback" not in outcome.stderr
     log = Path(outcome.stderr.rpartition("the whole log: ")[2].strip())
     assert "almost" in log.read_text()
-    assert _left_behind(site) == []
+    assert left_behind(site) == []
 
 
 def test_time_limit_ends_a_step(site: Path) -> None:
@@ -105,7 +84,7 @@ def test_time_limit_ends_a_step(site: Path) -> None:
     assert "time_limit" in outcome.stderr
     assert time.monotonic() - began < 60
     assert not _processes(_SLEEP)
-    assert _left_behind(site) == []
+    assert left_behind(site) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -115,7 +94,7 @@ def test_an_interrupted_build_leaves_nothing(site: Path, number: signal.Signals)
     argv = [sys.executable, "-m", "imagekit", "build", str(recipe), "--no-test"]
     # Who starts the tests in the background has SIGINT ignored, and a build would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(argv, env=_env(site), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, env=at_home(site), stderr=subprocess.DEVNULL)
     signal.signal(signal.SIGINT, before)
     try:
         _until(lambda: bool(_processes(_SLEEP)), 90)
@@ -125,7 +104,7 @@ def test_an_interrupted_build_leaves_nothing(site: Path, number: signal.Signals)
     finally:
         process.kill()
 
-    _until(lambda: not _processes(_SLEEP) and not _left_behind(site), 30)
+    _until(lambda: not _processes(_SLEEP) and not left_behind(site), 30)
 
 
 def test_a_secret_is_nowhere(site: Path) -> None:

@@ -5,13 +5,13 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import at_home, command
 from tests.support.tinyroot import tiny_root
 from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user
 
@@ -36,10 +36,9 @@ def _recipe(home: Path, what: str) -> None:
 
 
 def _imagekit(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
     return subprocess.run(
-        [sys.executable, "-m", "imagekit", *words],
-        env={**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+        command(*words),
+        env=at_home(home),
         cwd=home,
         capture_output=True,
         text=True,

@@ -1,13 +1,13 @@
 """docs/recipes.md: the whole recipe that it begins with is built and tested as it stands there."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.command import at_home, command
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -19,11 +19,10 @@ def test_the_whole_recipe_is_built(project: Path, tmp_path: Path) -> None:
     blocks = dict(re.findall(r"^```(c|yaml)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
     (tmp_path / "hello.c").write_text(blocks["c"])
     (tmp_path / "recipe.yaml").write_text(blocks["yaml"])
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
 
     built = subprocess.run(
-        [sys.executable, "-m", "imagekit", "build", str(tmp_path), "--json"],
-        env={**kept, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        command("build", str(tmp_path), "--json"),
+        env=at_home(tmp_path),
         capture_output=True,
         text=True,
         timeout=600,

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.build.tools.storage import Folders, container_store, tool_files
+from tests.support.command import at_home
+from tests.support.left_behind import left_behind
 from tests.support.tinyroot import tiny_root
 from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user
 
@@ -56,8 +57,7 @@ def _recipe(home: Path) -> None:
 
 
 def _env(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "vt100"}
+    return at_home(home, TERM="vt100")
 
 
 def _imagekit(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -74,20 +74,8 @@ def _imagekit(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedP
 
 
 def _left_behind(home: Path) -> list[str]:
-    """Return containers, folders, locks, mounts and processes that a shell should have removed."""
-    folders = Folders.of({"HOME": str(home)})
-    data = folders.data
-    work = [str(path) for path in (*data.glob("work/job-*"), *data.glob("locks/job-*"))]
-    listed = subprocess.run(
-        ["buildah", "containers", "--quiet"],
-        env=_env(home)
-        | {"CONTAINERS_STORAGE_CONF": str(tool_files(container_store(folders, {})).storage)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    return work + listed + [line for line in mounts if str(home) in line] + _sleepers()
+    """Return what a shell should have removed, processes in it included."""
+    return left_behind(home) + _sleepers()
 
 
 def _sleepers() -> list[str]:
@@ -197,17 +185,21 @@ class _Terminal:
     """A command with a terminal of its own, which this test holds the other end of."""
 
     def __init__(self, argv: Sequence[str], env: dict[str, str], cwd: Path, uid: int = 0) -> None:
-        self.pid, self.handle = pty.fork()
-        if not self.pid:
-            try:
-                os.chdir(cwd)
-                if uid:
-                    os.setgroups([])
-                    os.setgid(uid)
-                    os.setuid(uid)
-                os.execvpe(argv[0], list(argv), env)  # noqa: S606 - a list, and no shell reads it
-            finally:
-                os._exit(127)
+        self.handle, own = pty.openpty()
+        # setsid(1) makes it the terminal of the session that the command leads.
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *argv],
+            env=env,
+            cwd=cwd,
+            stdin=own,
+            stdout=own,
+            stderr=own,
+            user=uid or None,
+            group=uid or None,
+            extra_groups=[] if uid else None,
+        )
+        self.pid = self.process.pid
+        os.close(own)
         self.shown = ""
 
     def until(self, text: str, seconds: float = 120) -> str:
@@ -228,9 +220,8 @@ class _Terminal:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
+            if self.process.poll() is not None:
+                return self.process.returncode
         raise AssertionError(f"it goes on: {self.shown}")
 
     def _read(self) -> None:
@@ -257,9 +248,8 @@ def _shell(home: Path, *words: str) -> Iterator[_Terminal]:
         yield terminal
     finally:
         os.close(terminal.handle)
-        if Path(f"/proc/{terminal.pid}").exists():
-            os.kill(terminal.pid, signal.SIGKILL)
-            os.waitpid(terminal.pid, 0)
+        terminal.process.kill()
+        terminal.process.wait()
 
 
 def test_a_terminal(site: Path) -> None:

@@ -289,41 +289,25 @@ def test_a_list_that_cannot_be_read_ends_it(folders: Folders, home: Path) -> Non
     assert layer.exists()
 
 
-def _link_images(folders: Folders, elsewhere: Path) -> None:
-    shutil.move(folders.images, elsewhere / "images")
-    folders.images.symlink_to(elsewhere / "images")
+OWN_FOLDERS: dict[str, Callable[[Folders], Path]] = {
+    "images": lambda folders: folders.images,
+    "blobs": lambda folders: folders.images / "blobs",
+    "downloads": lambda folders: folders.cache / "downloads",
+    "logs": lambda folders: folders.state / "logs",
+    "layers": lambda folders: folders.cache / "layers",
+}
 
 
-def _link_blobs(folders: Folders, elsewhere: Path) -> None:
-    shutil.move(folders.images / "blobs", elsewhere / "blobs")
-    (folders.images / "blobs").symlink_to(elsewhere / "blobs")
-
-
-def _link_downloads(folders: Folders, elsewhere: Path) -> None:
-    shutil.move(folders.cache / "downloads", elsewhere / "downloads")
-    (folders.cache / "downloads").symlink_to(elsewhere / "downloads")
-
-
-def _link_logs(folders: Folders, elsewhere: Path) -> None:
-    shutil.move(folders.state / "logs", elsewhere / "logs")
-    (folders.state / "logs").symlink_to(elsewhere / "logs")
-
-
-def _link_cache(folders: Folders, elsewhere: Path) -> None:
-    shutil.move(folders.cache / "layers", elsewhere / "layers")
-    (folders.cache / "layers").symlink_to(elsewhere / "layers")
-
-
-@pytest.mark.parametrize(
-    "link", [_link_images, _link_blobs, _link_downloads, _link_logs, _link_cache]
-)
+@pytest.mark.parametrize("name", OWN_FOLDERS)
 def test_no_link_leads_out_of_our_folders(
-    folders: Folders, home: Path, tmp_path: Path, link: Callable[[Folders, Path], None]
+    folders: Folders, home: Path, tmp_path: Path, name: str
 ) -> None:
     """What a folder's place leads to is left, and that is said."""
     everything(folders)
     (tmp_path / "elsewhere").mkdir()
-    link(folders, tmp_path / "elsewhere")
+    own = OWN_FOLDERS[name](folders)
+    shutil.move(own, tmp_path / "elsewhere" / name)
+    own.symlink_to(tmp_path / "elsewhere" / name)
     before = sorted((tmp_path / "elsewhere").rglob("*"))
 
     result = pruned(home, keep=0)
