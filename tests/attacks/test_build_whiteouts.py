@@ -59,12 +59,8 @@ def _recipe(folder: Path, containerfile: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("stages", "isolation"),
-    # Both of each; what a step makes is the same by whatever it runs.
-    [(LAST, "chroot"), (EARLIER, "oci")],
-    ids=["last stage-chroot", "earlier stage-oci"],
-)
+@pytest.mark.parametrize("isolation", ["chroot", "oci"])
+@pytest.mark.parametrize("stages", [LAST, EARLIER], ids=["last stage", "earlier stage"])
 @pytest.mark.parametrize("step", PERL)
 def test_what_a_run_makes(tmp_path: Path, step: str, stages: str, isolation: str) -> None:
     """It is seen before Buildah commits the stage: afterwards it could not be."""
