@@ -27,7 +27,7 @@ _HERE = re.compile(r"<<-?\s*'?(\w+)'?")
 _BEGIN, _END = "\x1e", "\x1f"
 _PROMPT = re.compile(rb"(?i)(password|once more)[^\n]*: $")
 PASSWORD = "the password"
-"""What is typed where a command asks for one; the README's program knows it."""
+"""What is typed where a command asks for one; the program of docs/library.md knows it."""
 
 
 class Command(NamedTuple):

@@ -1,4 +1,7 @@
-"""The README runs as it stands there, on this host; scripts/readme installs everything before."""
+"""The README and the library's page run as they stand there, on this host.
+
+scripts/readme installs everything before.
+"""
 
 import os
 import shutil
@@ -42,7 +45,9 @@ def home(project: Path, tmp_path: Path) -> Path:
 
 def test_every_block_runs(project: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In their order, and each prints what the page says; only the installation is left out."""
-    page = (project / "README.md").read_text(encoding="utf-8")
+    page = "".join(
+        (project / name).read_text(encoding="utf-8") for name in ("README.md", "docs/library.md")
+    )
     every = list(commands(page.replace("localhost:5443", f"localhost:{free_port()}")))
     left_out, wanted = every[: len(_INSTALLED)], every[len(_INSTALLED) :]
     for command, begin in zip(left_out, _INSTALLED, strict=True):
