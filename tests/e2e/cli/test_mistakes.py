@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -343,6 +344,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / name).mkdir()
         text = RECIPE.format(name="hello", base=base, step=step, test=test)
         (folder / name / "recipe.yaml").write_text(text)
+    _never_ready(folder, base)
     (folder / "typo").mkdir()
     (folder / "typo/recipe.yaml").write_text(
         "schema: 1\nname: hello\nversion: 1.0.0\nbase: scratch\npakages: []\n"
@@ -370,6 +372,36 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             done = made.run(words)
             assert done.returncode == 0, done.stderr
         yield made
+
+
+def _never_ready(folder: Path, base: str) -> None:
+    """Write recipes whose system and whose packages are never there."""
+    hung = f'base: {{image: "{base}"}}\nsteps: [{{copy: {{from: env, to: /usr/bin/env}}}}]'
+    pinned = f"[{{manager: pip, install: ['a==1 --hash=sha256:{'0' * 64}']}}]"
+    system = "{bootstrap: {distribution: debian, suite: bookworm, mirror: MIRROR}}"
+    for name, text in (
+        ("hung", hung),
+        ("slow-packages", f"base: {{recipe: hung}}\npackages: {pinned}"),
+        ("slow-base", f"base: {system}"),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "recipe.yaml").write_text(
+            f"schema: 1\nname: {name}\nversion: 1.0.0\n{text}\n"
+        )
+    # What asks the image for its Python gets no answer.
+    (folder / "hung/env").write_text("#!/bin/sh\nwhile :; do :; done\n")
+    (folder / "hung/env").chmod(0o755)
+
+
+@pytest.fixture
+def silent_mirror(site: Site) -> Iterator[None]:
+    """A mirror that takes connections, and never answers."""
+    recipe = site.folder / "slow-base/recipe.yaml"
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        text = recipe.read_text()
+        mirror = f"http://127.0.0.1:{server.getsockname()[1]}/debian"
+        recipe.write_text(text.replace("MIRROR", mirror))
+        yield
 
 
 SECTIONS: dict[str, str] = {}
@@ -454,6 +486,8 @@ def _normal(said: str, site: Site, mistake: Mistake) -> str:
 
 
 STAGES = {
+    "base": "slow-base",
+    "packages": "slow-packages",
     "steps": "slow",
     "tests": "slow-test",
     "sbom": "changed",
@@ -461,14 +495,16 @@ STAGES = {
     "attest": "changed",
     "sign": "changed",
     "verify": "changed",
+    "tag": "changed",
 }
 
 
+@pytest.mark.usefixtures("silent_mirror")
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_is_answered_in_every_stage(site: Site, stage: str) -> None:
     """With 130 and one sentence; a later run goes on from what is there."""
     layout = f"oci:interrupted-{stage}"
-    argv = ["publish", STAGES[stage], "--to", layout, "--key", "imagekit.key"]
+    argv = ["publish", STAGES[stage], "--to", layout, "--key", "imagekit.key", "--recipes", "."]
     lines = []
     with subprocess.Popen(
         command(*argv, "--progress", "json"),
