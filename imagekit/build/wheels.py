@@ -14,6 +14,21 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from imagekit.errors import BuildError
 
+_COMPILE = "`uv pip compile --generate-hashes --python-version {short} --only-binary :all:`"
+# pip tells these in words alone.
+_FAULTS = (
+    (
+        re.compile(r"ERROR: No matching distribution found for (\S+)"),
+        "{pin} has no wheel for {where}; it may come as source only, and no source is built here",
+        f"pin a version that has wheels ({_COMPILE} takes no other), or compile it by a step",
+    ),
+    (
+        re.compile(r" {4}(\S+) from \S+"),
+        "{pin}: what the index has is none of the files that its hashes are of",
+        f"find out why before you trust it; {_COMPILE} writes the hashes that hold now",
+    ),
+)
+
 
 class ImagePython(Struct, frozen=True, kw_only=True):
     """Which wheels a CPython takes, and the values of its environment markers."""
@@ -179,6 +194,28 @@ def _applying(text: str, python: ImagePython) -> Iterator[str]:
     if holds:
         requirement.marker = None
         yield f"{requirement} --hash={hashes}"
+
+
+def no_wheels(said: str, wanted: Sequence[str], python: ImagePython) -> tuple[str, str]:
+    """Return what to say, and what to do, where pip got none of the wheels that were wanted.
+
+    Args:
+        said: the last lines that pip printed; they name the requirement, and decide nothing else.
+        wanted: the requirements, as ``applying`` returns them.
+        python: the image's Python.
+    """
+    pins = {text.partition(" --hash=")[0] for text in wanted}
+    short = ".".join(python.version.split(".")[:2])
+    for pattern, fault, remedy in _FAULTS:
+        named = (match[1] for match in map(pattern.match, said.splitlines()) if match)
+        pin = next((name for name in named if name in pins), None)
+        if pin is not None:
+            where = f"CPython {python.version} on {python.platforms[0]}"
+            return fault.format(pin=pin, where=where), remedy.format(short=short)
+    return (
+        "pip cannot get the wheels that the recipe asks for",
+        f"only wheels for Python {short} with these hashes are taken: see what pip said",
+    )
 
 
 def _unfit(fault: str) -> BuildError:

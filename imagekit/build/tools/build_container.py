@@ -27,7 +27,7 @@ from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.mirrors import Mirrors, mirrors_of, takes_old_dates
 from imagekit.build.tools.mmdebstrap import bootstrap
-from imagekit.build.wheels import ImagePython
+from imagekit.build.wheels import ImagePython, no_wheels
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import held
 from imagekit.oci.codec import config_bytes, parse_config
@@ -342,10 +342,10 @@ class BuildahContainer(Struct):
         )
         outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
         if outcome.status != 0:
+            message, hint = no_wheels(outcome.last_lines, wanted, python)
             raise BuildError(
-                "pip cannot get the wheels that the recipe asks for",
-                hint=f"only wheels for Python {python.version} with these hashes are taken: see "
-                "what pip said (`uv pip compile --python-version ... --only-binary :all:`)",
+                message,
+                hint=hint,
                 code="build/packages-failed",
                 argv=outcome.argv,
                 status=outcome.status,

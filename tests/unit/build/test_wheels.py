@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from packaging import tags
 from packaging.markers import default_environment
 
-from imagekit.build.wheels import PROBE, ImagePython, applying, image_python, platforms
+from imagekit.build.wheels import PROBE, ImagePython, applying, image_python, no_wheels, platforms
 from imagekit.errors import BuildError
 
 
@@ -107,3 +107,42 @@ def test_a_32_bit_python_of_a_64_bit_kernel_takes_its_own() -> None:
 
     assert found.platforms[0] == "manylinux_2_36_i686"
     assert found.abi == "cp311t"
+
+
+_A, _B = f"docopt==0.6.2 --hash=sha256:{'a' * 64}", f"idna==3.10 --hash=sha256:{'b' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint"),
+    [
+        pytest.param(
+            "ERROR: Could not find a version that satisfies the requirement docopt==0.6.2 (from "
+            "versions: none)\nERROR: No matching distribution found for docopt==0.6.2",
+            "docopt==0.6.2 has no wheel for CPython",
+            "--only-binary :all:",
+            id="source only",
+        ),
+        pytest.param(
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n"
+            "    idna==3.10 from https://pypi.example.org/idna-3.10-py3-none-any.whl (from -r a):\n"
+            "        Expected sha256 00",
+            "idna==3.10: what the index has",
+            "before you trust it",
+            id="other bytes",
+        ),
+        pytest.param(
+            "ERROR: No matching distribution found for requests==1",
+            "pip cannot get the wheels",
+            "what pip said",
+            id="a name that nobody asked for",
+        ),
+        pytest.param("", "pip cannot get the wheels", "what pip said", id="silence"),
+    ],
+)
+def test_the_pin_is_named_that_pip_cannot_get(said: str, message: str, hint: str) -> None:
+    """With what to do about it; only a pin of the recipe is repeated from pip's words."""
+    got = no_wheels(said, [_A, _B], here())
+
+    assert message in got[0]
+    assert hint in got[1]
+    assert "{" not in "".join(got)
