@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from imagekit.build.image import BuiltLayer, Material, Origin
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING, ImageConfig, Platform
+from imagekit.recipe.image_test import EndSignal
 from imagekit.recipe.recipe import BootstrapBase, Instruction, Packages, Recipe, Step
 
 
@@ -284,9 +285,34 @@ class CommandResult(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class TestRan(Struct, frozen=True, kw_only=True):
+class Trial(Struct, frozen=True, kw_only=True):
+    """A command that is run in a finished image for a test of it, and how."""
+
+    command: tuple[str, ...]
+    """The command, or what goes to the entrypoint."""
+    around_entrypoint: bool = True
+    """Whether the image's entrypoint is left out."""
+    user: str = ""
+    """``USER[:GROUP]``; empty for the image's own."""
+    read_only: bool = True
+    network: bool = False
+    """Whether it has the host's network, else nothing but loopback."""
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Variables besides those of the image."""
+    signal: EndSignal | None = None
+    limit: float
+    """Seconds that it may take."""
+
+
+SignalEnd = Literal["ended", "early", "late"]
+"""How a program met its signal: it ended by it in time, had ended before, or had to be killed."""
+
+
+class TrialOutcome(Struct, frozen=True, kw_only=True):
     """How a test's command ended."""
 
     status: int
     stdout: str
     stderr: str
+    end: SignalEnd | None = None
+    """None where it was sent no signal."""

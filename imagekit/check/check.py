@@ -6,7 +6,8 @@ from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.storage import Folders, container_store, job_folder
-from imagekit.check.run_tests import TEST_UID, run_tests
+from imagekit.check.cases import cases_of
+from imagekit.check.run_tests import run_tests
 from imagekit.check.runner import ImageTestRunner
 from imagekit.oci.layout import LayoutStore
 from imagekit.process import Runner
@@ -65,7 +66,5 @@ def check_image(
         folder=job_folder(folders, containers),
         folders=folders,
         chain=Chain.of(config, image.layers, store),
-        uid=TEST_UID,
-        limit=float(recipe.time_limit),
     ) as testbed:
-        run_tests(image, recipe.tests, testbed, progress=progress)
+        run_tests(image, cases_of(recipe), testbed, progress=progress)

@@ -10,7 +10,7 @@ from typing import Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from imagekit.build.job import ContainerStore, Folder, TestRan
+from imagekit.build.job import ContainerStore, Folder, Trial, TrialOutcome
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.isolation import IsolationRecord, Sandbox
@@ -34,8 +34,6 @@ class ImageTestRunner(Struct):
     folders: Folders
     chain: Chain
     """The image."""
-    uid: int
-    limit: float
     folder: Folder
     """The job's own; it is not made yet."""
     _image: str = ""
@@ -56,23 +54,17 @@ class ImageTestRunner(Struct):
         """Leave the image: the next build starts on its layers; the worker sweeps old ones."""
         self._used.close()
 
-    def run(self, command: Sequence[str], *, around_entrypoint: bool) -> TestRan:
+    def run(self, trial: Trial) -> TrialOutcome:
         """Run a command in a fresh container of the image.
 
         Raises:
             ToolError: Podman could not start it.
+            ToolTimeoutError: it took too long.
         """
-        podman = Podman(programs=self._in_sandbox(), container=self._container())
-        outcome = podman.run_test(
-            self._image,
-            command,
-            # The worker removes leftovers by the job in their names, where this process was killed.
-            name=f"{PREFIX}{self.folder.real.name}-test",
-            uid=self.uid,
-            around_entrypoint=around_entrypoint,
-            limit=self.limit,
-        )
-        return TestRan(status=outcome.status, stdout=outcome.stdout, stderr=outcome.stderr)
+        programs = self._in_sandbox(network=trial.network)
+        podman = Podman(programs=programs, container=self._container())
+        # The worker removes leftovers by the job in their names, where this process was killed.
+        return podman.run_test(self._image, trial, name=f"{PREFIX}{self.folder.real.name}-test")
 
     @property
     def _runtime(self) -> str:
@@ -84,12 +76,12 @@ class ImageTestRunner(Struct):
         buildah = Buildah(runner=self._in_sandbox(), store=self.store, folder=self.folder)
         return buildah.pull(self.chain.place(self.store))
 
-    def _in_sandbox(self) -> Runner:
+    def _in_sandbox(self, *, network: bool = False) -> Runner:
         sandbox = Sandbox(store=self.store, folder=self.folder, readable=(self.chain.blobs,))
         env = environment(os.environ, self.store) | tool_files(self.store).environment
 
         def wrap(argv: Sequence[str]) -> Sequence[str]:
-            return in_namespace(sandbox.wrap(argv, network=False, programs=(self._runtime,)))
+            return in_namespace(sandbox.wrap(argv, network=network, programs=(self._runtime,)))
 
         return replace(self.runner, env=sandbox.environment(env, network=False), wrap=wrap)
 

@@ -29,7 +29,6 @@ from imagekit.recipe.recipe import (
     CopyStep,
     FetchStep,
     ImageBase,
-    ImageTest,
     Packages,
     RecipeBase,
     RunStep,
@@ -347,7 +346,7 @@ def _step(key: str, value: Any, place: SourcePlace, *, network: bool = True) -> 
     return step
 
 
-_NETWORK = Text(
+NETWORK = Text(
     "`none` or `host`", pattern="none|host", parse=lambda text: text == "host", max_length=4
 )
 STEP = OneKey(
@@ -362,7 +361,7 @@ STEP = OneKey(
     beside={
         "run": {
             "network": item(
-                _NETWORK,
+                NETWORK,
                 "`none` leaves the command nothing but loopback; else it has the host's network",
             )
         }
@@ -411,30 +410,6 @@ SECRET = OneKey(
     make=lambda key, value, place: Secret(
         id="", env=value if key == "env" else "", file=value if key == "file" else "", place=place
     ),
-)
-
-_REGEX = Text("a regular expression", pattern=LINES, parse=values.regex, max_length=1000)
-TEST = Record(
-    "a test",
-    {
-        "run": item(COMMAND, "a command, run around the entrypoint"),
-        "args": item(_ARGUMENTS, "arguments for the entrypoint"),
-        "exit_code": item(
-            Integer("an exit code", minimum=0, maximum=255), "the exit code", default=0
-        ),
-        "stdout": item(_REGEX, "regular expression that must be found in the output"),
-        "stderr": item(_REGEX, "the same for the standard error"),
-    },
-    make=lambda v: ImageTest(
-        run=v["run"],
-        args=v["args"],
-        exit_code=v["exit_code"],
-        stdout=v["stdout"],
-        stderr=v["stderr"],
-        place=v.place,
-    ),
-    rules=(rules.run_or_args,),
-    aliases={"command": "run", "status": "exit_code", "output": "stdout"},
 )
 
 _TEMPLATE = Located(

@@ -15,6 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import NOTHING, Platform
+from imagekit.recipe.image_test import ImageTest
 from imagekit.recipe.stated_needs import StatedNeeds
 
 EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
@@ -236,21 +237,6 @@ class Secret(Struct, frozen=True, kw_only=True):
     env: str = ""
     file: str = ""
     place: SourcePlace
-
-
-class ImageTest(Struct, frozen=True, kw_only=True):
-    """A command that must behave in the finished image.
-
-    ``run`` goes around the entrypoint, ``args`` go to it; exactly one is given. ``stdout`` and
-    ``stderr`` are regular expressions that must be found.
-    """
-
-    place: SourcePlace
-    run: str | tuple[str, ...] | None = None
-    args: tuple[str, ...] | None = None
-    exit_code: int = 0
-    stdout: str | None = None
-    stderr: str | None = None
 
 
 class Tags(Struct, frozen=True, kw_only=True):

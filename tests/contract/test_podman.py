@@ -9,10 +9,12 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from imagekit.build.job import Trial
 from imagekit.build.tools.podman import (
     ContainerOptions,
     Podman,
@@ -29,6 +31,7 @@ from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import CONFIG, LAYER, MANIFEST
 from imagekit.process import Runner
+from imagekit.recipe.image_test import EndSignal
 from tests.support.fake_podman import FakePodman
 from tests.support.tinyroot import tiny_root
 from tests.support.users import ordinary_user
@@ -53,7 +56,7 @@ class Host:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system with a shell."""
     folder = tmp_path_factory.mktemp("files") / "root"
-    tiny_root(folder, ["sh"])
+    tiny_root(folder, ["sh", "grep", "id", "sleep"])
     return folder
 
 
@@ -195,14 +198,58 @@ def test_a_test_is_run_by_its_user_and_one_that_cannot_start_is_an_error(host: H
     pulled = host.podman.pull(host.image)
 
     def run(image: str, command: Sequence[str], *, around: bool) -> int:
-        return host.podman.run_test(
-            image, command, name="imagekit-t", uid=48211, around_entrypoint=around, limit=120.0
-        ).status
+        trial = Trial(
+            command=tuple(command), user="48211:48211", around_entrypoint=around, limit=120.0
+        )
+        return host.podman.run_test(image, trial, name="imagekit-t").status
 
     assert run(pulled, ["exit 5"], around=False) == 5
     assert run(pulled, ["/bin/sh", "-c", "exit 6"], around=True) == 6
     with pytest.raises(ToolError, match="could not start"):
         run("f" * 64, ["exit 0"], around=False)
+
+
+@pytest.mark.parametrize("host", ["podman"], indirect=True)
+def test_a_test_sees_its_user_its_root_and_its_network(host: Host) -> None:
+    """By default the strictest of each; a user whom the image does not know is in no passwd."""
+    pulled = host.podman.pull(host.image)
+    seen = "w=read-only; (: > /new) 2>/dev/null && w=writable; n=$(grep -c : /proc/net/dev); "
+    seen += 'p=known; [ -e /etc/passwd ] || p=unknown; echo "$(id -u):$(id -g) $w $n $p $A"'
+
+    def run(**how: Any) -> str:
+        trial = Trial(command=("/bin/sh", "-c", seen), limit=120.0, **how)
+        return host.podman.run_test(pulled, trial, name="imagekit-t").stdout.strip()
+
+    assert run(user="48211:48211", env={"A": "a b"}) == "48211:48211 read-only 1 unknown a b"
+    other = run(read_only=False, network=True).split()
+    assert other[:2] == ["0:0", "writable"]
+    assert int(other[2]) >= 1
+
+
+@pytest.mark.parametrize("host", ["podman"], indirect=True)
+@pytest.mark.parametrize(
+    ("command", "end", "status"),
+    [
+        ("trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done", "ended", 3),
+        ("while :; do sleep 0.1; done", "late", 137),
+        ("exit 4", "early", 4),
+    ],
+    ids=["ends", "ignores it", "has ended before"],
+)
+def test_a_signal_ends_a_test_or_it_is_told_how_not(
+    host: Host, command: str, end: str, status: int
+) -> None:
+    """What it wrote itself is kept apart from that."""
+    pulled = host.podman.pull(host.image)
+    signal = EndSignal(after=1, within=2)
+    script = f"echo here >&2; {command}"
+    trial = Trial(command=("/bin/sh", "-c", script), limit=120.0, signal=signal)
+
+    ran = host.podman.run_test(pulled, trial, name="imagekit-t")
+
+    assert (ran.end, ran.status) == (end, status)
+    assert ran.stderr.strip() == "here"
+    assert ("bye" in ran.stdout) is (end == "ended")
 
 
 def test_images_of_another_store_run_from_this_storage(host: Host, tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ storage: this user's, or another one (``in_storage``, ``in_temporary_storage``).
 
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from imagekit.build.job import SignalEnd, Trial, TrialOutcome
 from imagekit.build.tools.podman_faults import explained
 from imagekit.build.tools.podman_output import (
     LocalImage,
@@ -39,6 +41,7 @@ from imagekit.oci.types import INDEX, REF_NAME, Index
 from imagekit.paths import SHARED, plain, temporary_place
 from imagekit.process import Outcome, as_third
 from imagekit.progress import Done, Progress, Started, silent
+from imagekit.recipe.image_test import EndSignal
 
 _MAX_AUTHORITIES = 4 << 20
 _QUICK = 60.0
@@ -61,6 +64,32 @@ shift 2
 make() {{ {make}; }}
 make "$("$@" image mount "$image")" "$product"
 "$@" image unmount "$image" >/dev/null
+"""
+
+_TICKS = 10
+"""How often in a second it is looked whether a program has ended."""
+# "$@" is Podman that runs the container. The last line says how the program met the signal.
+_SIGNALLED = """
+"$@" &
+run=$!
+until {running} >/dev/null 2>&1; do
+  kill -0 $run 2>/dev/null || break
+  sleep 0.1
+done
+sleep {after}
+end=early
+if kill -0 $run 2>/dev/null && {kill} {signal} >/dev/null 2>&1; then
+  end=late
+  for tick in $(seq {ticks}); do
+    kill -0 $run 2>/dev/null || {{ end=ended; break; }}
+    sleep 0.1
+  done
+  [ $end = ended ] || {kill} KILL >/dev/null 2>&1
+fi
+wait $run
+status=$?
+printf '\\n%s\\n' $end >&2
+exit $status
 """
 
 
@@ -306,36 +335,31 @@ class Podman(Struct, frozen=True, kw_only=True):
         folder = f"{plain(root.path.absolute(), 'the bundle')}:O"
         return self._foreground((*words, "--rootfs"), folder, command)
 
-    def run_test(
-        self,
-        image: str,
-        command: Sequence[str],
-        *,
-        name: str,
-        uid: int,
-        around_entrypoint: bool,
-        limit: float,
-    ) -> Outcome:
-        """Run a command in a new container without capabilities and without a network.
+    def run_test(self, image: str, trial: Trial, *, name: str) -> TrialOutcome:
+        """Run a command in a new container without capabilities.
 
         Args:
             image: its id in the storage.
-            command: the command, or what goes to the entrypoint.
+            trial: the command, and how it is run.
             name: of the container, while there is one.
-            uid: the user that it runs as.
-            around_entrypoint: whether the image's entrypoint is left out.
-            limit: seconds that it may take.
 
         Raises:
-            ToolError: Podman could not start it.
+            ToolError: Podman could not start it, or it took too long.
         """
-        alone = replace(self.container, network="none")
-        words = ["run", *alone.words, "--name", name, "--rm", "--pull", "never", "--read-only"]
+        own = replace(self.container, network="host" if trial.network else "none")
+        words = ["run", *own.words, "--name", name, "--rm", "--pull", "never"]
         words += ["--http-proxy=false", "--log-driver", "none", "--no-healthcheck"]
-        words += ["--cap-drop", "all", "--security-opt", "no-new-privileges", "--user", f"{uid}:0"]
-        words += ["--entrypoint", ""] if around_entrypoint else []
-        argv = self._argv("--cgroup-manager", "cgroupfs", *words, image, *command)
-        outcome = self.programs.run(argv, stage="tests", limit=limit, check=False)
+        words += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
+        # A user whom the image does not know has no line in its passwd either, as on a cluster.
+        words += ["--passwd=false", "--user", trial.user] if trial.user else []
+        words += ["--read-only"] if trial.read_only else []
+        words += ["--entrypoint", ""] if trial.around_entrypoint else []
+        for variable in trial.env.items():
+            words += ["--env", "=".join(variable)]
+        argv = self._argv("--cgroup-manager", "cgroupfs", *words, image, *trial.command)
+        if trial.signal is not None:
+            argv = self._signalled(argv, trial.signal, name)
+        outcome = self.programs.run(argv, stage="tests", limit=trial.limit, check=False)
         if outcome.status == _ENGINE_FAILED:
             raise ToolError(
                 "Podman could not start the test's container",
@@ -344,7 +368,22 @@ class Podman(Struct, frozen=True, kw_only=True):
                 status=outcome.status,
                 output=outcome.last_lines,
             )
-        return outcome
+        stderr, end = outcome.stderr, None
+        if trial.signal is not None:
+            stderr, end = _signal_end(stderr)
+        return TrialOutcome(status=outcome.status, stdout=outcome.stdout, stderr=stderr, end=end)
+
+    def _signalled(self, argv: Sequence[str], signal: EndSignal, name: str) -> tuple[str, ...]:
+        """Return the command that runs a container and sends it a signal."""
+        podman = shlex.join(self._argv("--cgroup-manager", "cgroupfs"))
+        script = _SIGNALLED.format(
+            running=f"{podman} wait --condition running {name}",
+            kill=f"{podman} kill {name} --signal",
+            signal=signal.name,
+            after=signal.after,
+            ticks=signal.within * _TICKS,
+        )
+        return ("sh", "-c", script, "signalled", *argv)
 
     def remove(self, image: str) -> None:
         """Remove an image with all of its names.
@@ -522,3 +561,9 @@ def in_namespace(argv: Sequence[str]) -> Sequence[str]:
 
 def _superuser() -> bool:
     return os.geteuid() == 0
+
+
+def _signal_end(stderr: str) -> tuple[str, SignalEnd]:
+    """Return what the program wrote, and how it met the signal, which stands behind it."""
+    written, _, end = stderr.strip().rpartition("\n")
+    return written.strip("\n"), cast("SignalEnd", end)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.build.job import Trial
 from imagekit.build.tools.podman import ContainerOptions, Podman, RootFolder
 from imagekit.errors import DocumentError, IntegrityError, NotFoundError, ToolError
 from imagekit.oci.digest import Digest
@@ -120,7 +121,7 @@ def test_a_test_gets_nothing_that_a_caller_chose() -> None:
     podman = Podman(programs=programs, container=options)
     image = podman.pull(LOCAL)
 
-    podman.run_test(image, [], name="t", uid=5, around_entrypoint=False, limit=9.0)
+    podman.run_test(image, Trial(command=(), limit=9.0), name="t")
 
     assert not {"--privileged", "--entrypoint=/bin/sh"} & set(programs.asked[-1])
 
