@@ -1,6 +1,7 @@
 """The library's front: its names, and that they cost nothing until they are used."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,17 @@ HEAVY = (
     "rich",
     "json",
 )
+
+
+@pytest.mark.parametrize("name", ["sh", "oras", "sigstore", "cyclonedx"])
+def test_the_packages_that_imagekit_stands_on_are_used(name: str) -> None:
+    """Around Buildah, for pushing, signing and SBOMs: these were given, and are not replaced."""
+    package = Path(imagekit.__file__).parent
+    pattern = re.compile(rf"^\s*(import|from) {name}\b", re.MULTILINE)
+
+    users = [file for file in package.rglob("*.py") if pattern.search(file.read_text("utf-8"))]
+
+    assert users
 
 
 @pytest.mark.parametrize("name", imagekit.__all__)

@@ -1,6 +1,7 @@
 """Chooses what reaches a repository: a layout on disk, or a registry by one of two transports."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from imagekit.errors import ToolError
@@ -10,7 +11,7 @@ from imagekit.oci.registry.ports import RegistryReader, RegistryWriter
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.credentials import CredentialFinder
-    from imagekit.oci.registry.transport import Transport
+    from imagekit.oci.registry.transport import Request, Response, Transport
 
 _HELPER_SECONDS = 30.0
 
@@ -24,9 +25,7 @@ def writer(place: LocatedRepository, options: RegistryOptions) -> RegistryWriter
     """Return what writes to the repository's registry or layout."""
     if isinstance(place.location, LayoutLocation):
         return _layout(place.location)
-    from imagekit.oci.registry.oras import OrasTransport
-
-    return _client(options, OrasTransport(place.repository.host, options))
+    return _client(options, _Writing(place.repository.host, options))
 
 
 def light(location: Location, options: RegistryOptions) -> RegistryWriter:
@@ -39,6 +38,32 @@ def credential_finder() -> "CredentialFinder":
     from imagekit.oci.registry.credentials import CredentialFinder
 
     return CredentialFinder(_run_helper)
+
+
+class _Writing:
+    """Reads by the light transport and writes by oras, which is loaded with the first write.
+
+    What is published already costs no import of oras: most of its time.
+    """
+
+    def __init__(self, host: str, options: RegistryOptions) -> None:
+        from imagekit.oci.registry.stdlib_transport import StdlibTransport
+
+        self._host = host
+        self._options = options
+        self._light = StdlibTransport(options)
+
+    def send(self, request: "Request") -> "Response":
+        """Send one request."""
+        # RFC 9110, section 9.2.1: safe methods are those that read only.
+        sender = self._light if request.method in {"GET", "HEAD"} else self._oras
+        return sender.send(request)
+
+    @cached_property
+    def _oras(self) -> "Transport":
+        from imagekit.oci.registry.oras import OrasTransport
+
+        return OrasTransport(self._host, self._options)
 
 
 def _layout(location: LayoutLocation) -> RegistryWriter:
