@@ -5,6 +5,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -69,7 +70,10 @@ class StdlibTransport:
         limit = Limit(request.deadline, silence=self._options.read_seconds)
         cast("DeadlineSocket", connection.sock).limit = limit
         try:
-            self._write(connection, request)
+            # RFC 9112 section 9.5: a server may answer before it has the whole request, such as one
+            # that is too large for it, and takes no more then.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._write(connection, request)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()

@@ -1,12 +1,15 @@
 """Connections that are kept: bounded, and none is made again behind our back."""
 
 import http.client
+import socket
+import threading
 
 import pytest
 
 from imagekit.errors import IntegrityError
 from imagekit.oci.location import REGISTRY
 from imagekit.oci.registry import connect
+from imagekit.oci.registry.bodies import BytesBody
 from imagekit.oci.registry.deadline_socket import Limit
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.stdlib_transport import StdlibTransport
@@ -39,6 +42,27 @@ def test_one_connection_serves_one_request_after_the_other() -> None:
                 assert response.read(10) == b"x"
 
         assert len(transport._idle) == 1
+
+
+def test_an_answer_that_comes_before_the_body_was_taken_is_read() -> None:
+    """Such as 413 of a proxy, which closes then: it says why, and a broken connection does not."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+                connection.shutdown(socket.SHUT_RD)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v2/"
+        body = BytesBody(bytes(50 << 20))
+        request = Request(method="PUT", url=url, body=body, deadline=5)
+        with StdlibTransport(RegistryOptions()).send(request) as response:
+            assert response.status == 413
+        thread.join(5)
 
 
 def test_a_limit_that_passed_gives_no_more_time() -> None:
