@@ -6,7 +6,7 @@ over all layers together and in bytes or steps, not in items alone. What exceeds
 out, one note in the SBOM says how much, and the rest is read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -144,6 +144,8 @@ class Allowance(Struct):
     note: str
     """The note on what exceeds it; ``{}`` stands for how often that was."""
     over: int = 0
+    noted: int = 0
+    """How much of that is in a note."""
 
     def take(self, amount: int = 1) -> bool:
         """Take so much, and return whether it was still allowed."""
@@ -155,9 +157,9 @@ class Allowance(Struct):
 
     def notes(self) -> Iterator[str]:
         """Yield what exceeded the bound since the last call, if anything did."""
-        if self.over:
-            yield self.note.format(self.over)
-            self.over = 0
+        if self.over > self.noted:
+            yield self.note.format(self.over - self.noted)
+            self.noted = self.over
 
 
 class Budget:
@@ -198,11 +200,37 @@ class Budget:
         """Return whether a document of so many bytes may be kept."""
         return self.documents.take() and self.kept.take(size) and self.path(path)
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether anything was left out."""
+        return any(allowance.over for allowance in self._allowances().values())
+
+    def left(self) -> dict[str, int]:
+        """Return how much is left of each bound."""
+        allowances = self._allowances()
+        return {"unpacked": self.unpacked} | {name: each.left for name, each in allowances.items()}
+
+    def take(self, used: Mapping[str, int]) -> bool:
+        """Take what reading a layer took before; return whether all of it was still allowed.
+
+        Args:
+            used: how much of each bound.
+        """
+        left = self.left()
+        if used.keys() != left.keys() or any(not 0 <= used[name] <= left[name] for name in left):
+            return False
+        self.unpacked -= used["unpacked"]
+        for name, allowance in self._allowances().items():
+            allowance.left -= used[name]
+        return True
+
     def notes(self) -> Iterator[str]:
         """Yield what exceeded the bounds since the last call."""
-        for allowance in vars(self).values():
-            if isinstance(allowance, Allowance):
-                yield from allowance.notes()
+        for allowance in self._allowances().values():
+            yield from allowance.notes()
+
+    def _allowances(self) -> dict[str, Allowance]:
+        return {name: each for name, each in vars(self).items() if isinstance(each, Allowance)}
 
 
 def kept_bytes(size: int, rule: CatalogueRule) -> int | None:

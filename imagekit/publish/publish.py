@@ -215,11 +215,13 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
 
     def _sbom(self, image: BuiltImage) -> "Sbom":
+        from imagekit.sbom.catalogue_cache import CatalogueCache
         from imagekit.sbom.sbom import catalogue_image
 
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
-        sbom = catalogue_image(image, self.recipe)
+        cache = CatalogueCache(Folders.of(self.options.build.env).cache / "catalogues")
+        sbom = catalogue_image(image, self.recipe, cache=cache)
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
         return sbom
 

@@ -7,7 +7,7 @@ writer. Nothing is unpacked to disk.
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
@@ -41,6 +41,9 @@ from imagekit.oci.types import (
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
 from imagekit.sbom.contents import LayerFiles, Sbom, Subject
+
+if TYPE_CHECKING:
+    from imagekit.sbom.catalogue_cache import CatalogueCache
 
 STAGE = "sbom"
 _Item = TypeVar("_Item")
@@ -104,9 +107,19 @@ def render(sbom: Sbom) -> bytes:
 
 
 def catalogue_image(
-    image: BuiltImage, recipe: Recipe | None, *, progress: Progress = silent
+    image: BuiltImage,
+    recipe: Recipe | None,
+    *,
+    progress: Progress = silent,
+    cache: "CatalogueCache | None" = None,
 ) -> Sbom:
     """Return what an image that was built here is made of.
+
+    Args:
+        image: the image.
+        recipe: what it was made from, if that is at hand.
+        progress: told of every layer.
+        cache: what was read of layers before, and where what is read now is kept; None for none.
 
     Raises:
         DocumentError: a layer is not one.
@@ -126,6 +139,7 @@ def catalogue_image(
             layer=str(layer.diff_id),
             origin=layer.origin,
             budget=budget,
+            cache=cache,
         )
         for layer in _counted(image.layers, progress)
     ]
@@ -290,6 +304,7 @@ def _read(
     layer: str,
     origin: Origin | None,
     budget: Budget,
+    cache: "CatalogueCache | None" = None,
 ) -> LayerFiles:
     from imagekit.sbom.layer_files import read_layer
 
@@ -299,15 +314,25 @@ def _read(
             hint="only layers of container images can be catalogued",
             code="UNSUPPORTED_LAYER",
         )
-    with reader.stream(repository, descriptor) as pieces:
-        return read_layer(
-            pieces,
-            layer=layer,
-            origin=origin,
-            # Of a base or a package step, every program is some package's.
-            list_files=origin in {None, Origin.RECIPE},
-            budget=budget,
-        )
+    # Of a base or a package step, every program is some package's.
+    list_files = origin in {None, Origin.RECIPE}
+
+    def read() -> LayerFiles:
+        with reader.stream(repository, descriptor) as pieces:
+            return read_layer(
+                pieces, layer=layer, origin=origin, list_files=list_files, budget=budget
+            )
+
+    if cache is None:
+        return read()
+    return cache.read(
+        descriptor.digest,
+        layer=layer,
+        origin=origin,
+        list_files=list_files,
+        budget=budget,
+        make=read,
+    )
 
 
 def _counted(items: Sequence[_Item], progress: Progress) -> Iterator[_Item]:

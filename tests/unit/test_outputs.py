@@ -32,6 +32,7 @@ _ALLOWED = {
     "imagekit/offline/staging.py",
     "imagekit/recipe/new_recipe.py",
     "imagekit/recipe/schema.py",
+    "imagekit/sbom/catalogue_cache.py",
     "imagekit/settings/trust.py",
 }
 
