@@ -2,9 +2,11 @@
 
 image-spec image-layout.md, "index.json file": tools that read layouts find an image by the
 annotation ``org.opencontainers.image.ref.name``. A build of the same version takes the name over,
-as tags move; what had it before stays readable by its digest until it is pruned. All else that is
-known of an image here (when it was built, of which recipes, where it was published) stands beside
-its name, so that it is written and removed with it.
+as tags move; what had it before stays readable by its digest until it is pruned. Hosts of several
+architectures may share a store: an image for another platform keeps its name, and the one that
+comes second is ``NAME:VERSION+ARCHITECTURE``. All else that is known of an image here (when it was
+built, of which recipes, where it was published) stands beside its name, so that it is written and
+removed with it.
 """
 
 import re
@@ -26,8 +28,17 @@ from imagekit.inputs import read_regular
 from imagekit.locks import held
 from imagekit.oci.codec import parse_config, parse_manifest
 from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore, change_index, entries
-from imagekit.oci.types import MANIFEST, MAX_MANIFEST, REF_NAME, Descriptor, ImageConfig, Manifest
+from imagekit.oci.types import (
+    MANIFEST,
+    MAX_MANIFEST,
+    REF_NAME,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    Platform,
+)
 from imagekit.recipe.recipe import Recipe
 
 BUILT = "org.opencontainers.image.created"
@@ -42,7 +53,9 @@ _MOST_IMAGES = 10_000
 _OURS = "imagekit: "
 """How the comments of an image's history begin where imagekit built it."""
 _TITLE, _VERSION = "org.opencontainers.image.title", "org.opencontainers.image.version"
-_NAME = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(
+    r"[a-z0-9]+([._/-]+[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(\+[a-z0-9][a-z0-9-]{0,63})?"
+)
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -50,8 +63,10 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 class ListedImage(Struct, frozen=True, kw_only=True):
     """An image of the local store."""
 
-    name: str
-    version: str
+    ref: str
+    """Its name in the list, which is the recipe's name, its version and maybe an architecture."""
+    platform: Platform | None
+    """None where its configuration is not there any more."""
     manifest: Descriptor
     size: int
     """Bytes of its layers and documents, those that it shares with other images included."""
@@ -59,6 +74,22 @@ class ListedImage(Struct, frozen=True, kw_only=True):
     """Seconds since 1970; 0 where that is not known."""
     recipes: str = ""
     published: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """That of its recipe."""
+        return self.ref.rpartition(":")[0]
+
+    @property
+    def label(self) -> str:
+        """What stands behind its name: the version, and the architecture where that is needed."""
+        return self.ref.rpartition(":")[2]
+
+    @property
+    def version(self) -> str:
+        """That of its recipe."""
+        # No tag has a plus sign, and so no version of an image that was built.
+        return self.label.partition("+")[0]
 
     @property
     def digest(self) -> Digest:
@@ -97,7 +128,7 @@ def open_store(folders: Folders) -> LayoutStore:
 
 
 def record_built(store: LayoutStore, image: BuiltImage, *, recipes: Digest) -> None:
-    """Give an image its name, which another one may have had.
+    """Give an image its name, which another one for the same platform may have had.
 
     Args:
         store: has the image.
@@ -107,14 +138,22 @@ def record_built(store: LayoutStore, image: BuiltImage, *, recipes: Digest) -> N
     Raises:
         RegistryError: the list cannot be written.
     """
-    name = f"{image.name}:{image.version}"
+    plain = f"{image.name}:{image.version}"
+    marked = f"{plain}+{_architecture(image.platform)}"
+
+    def is_others(entry: Descriptor) -> bool:
+        if entry.annotations.get(REF_NAME) not in {plain, marked}:
+            return True
+        return is_named(entry) and _platform(store, entry) not in {None, image.platform}
 
     def move(listed: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+        others = [entry for entry in listed if is_others(entry)]
+        taken = any(entry.annotations.get(REF_NAME) == plain for entry in others)
+        name = marked if taken else plain
         same = next((entry for entry in listed if entry.digest == image.manifest.digest), None)
         kept = {} if same is None or same.annotations.get(REF_NAME) != name else same.annotations
         facts = {REF_NAME: name, BUILT: _text(time.time()), RECIPES: str(recipes)}
-        entry = replace(image.manifest, annotations={**kept, **facts})
-        others = [other for other in listed if other.annotations.get(REF_NAME) != name]
+        entry = replace(image.manifest, annotations={**kept, **facts}, platform=image.platform)
         return (*others[1 - _MOST_IMAGES :], entry)
 
     change_index(store, move)
@@ -159,7 +198,9 @@ def local_images(folders: Folders) -> tuple[ListedImage, ...]:
         for entry in entries(store.folder)
         if is_named(entry) and store.path(entry.digest).is_file()
     ]
-    return tuple(sorted(images, key=lambda image: (image.name, -image.built, image.version)))
+    return tuple(
+        sorted(images, key=lambda image: (image.name, str(image.platform), -image.built, image.ref))
+    )
 
 
 def is_named(entry: Descriptor) -> bool:
@@ -170,7 +211,7 @@ def is_named(entry: Descriptor) -> bool:
 
 
 def image_of_recipe(folders: Folders, recipe: Recipe, *, recipes: Digest) -> ListedImage:
-    """Return the image that was built of a recipe as it is now.
+    """Return the image that was built of a recipe as it is now, for this host's platform.
 
     Args:
         folders: where imagekit keeps what.
@@ -184,6 +225,8 @@ def image_of_recipe(folders: Folders, recipe: Recipe, *, recipes: Digest) -> Lis
     name = f"{recipe.name} {recipe.version}"
     for image in local_images(folders):
         if (image.name, image.version) != (recipe.name, recipe.version):
+            continue
+        if image.platform != host_platform():
             continue
         if image.recipes != str(recipes):
             raise RecipeError(
@@ -219,16 +262,30 @@ def blobs_of(store: LayoutStore, manifest: Descriptor) -> tuple[Descriptor, ...]
 
 
 def _image(store: LayoutStore, entry: Descriptor) -> ListedImage:
-    name, _, version = entry.annotations[REF_NAME].rpartition(":")
     return ListedImage(
-        name=name,
-        version=version,
-        manifest=replace(entry, annotations={}),
+        ref=entry.annotations[REF_NAME],
+        platform=_platform(store, entry),
+        manifest=replace(entry, annotations={}, platform=None),
         size=sum(blob.size for blob in blobs_of(store, entry)),
         built=_seconds(entry.annotations.get(BUILT, "")),
         recipes=entry.annotations.get(RECIPES, ""),
         published=_places(entry),
     )
+
+
+def _platform(store: LayoutStore, entry: Descriptor) -> Platform | None:
+    """Return what an image is for; None where it is not there any more."""
+    if entry.platform is not None:
+        return entry.platform
+    # Older versions did not write it into the list.
+    try:
+        return _config(store, _manifest(store, entry.digest).config).platform
+    except ImagekitError:
+        return None
+
+
+def _architecture(platform: Platform) -> str:
+    return "-".join(part for part in (platform.architecture, platform.variant) if part).lower()
 
 
 def _places(entry: Descriptor) -> tuple[str, ...]:

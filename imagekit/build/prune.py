@@ -52,6 +52,10 @@ _STILL_WRITTEN = 3600.0
 _ANYTHING = Repository(LAYOUT_HOST, "image")
 """Content of a layout is read by its digest alone."""
 _DEEPEST = 4
+_BUILD_GOES_ON = (
+    "a build goes on: images, layers, cache, downloads and what it uses of the container storage "
+    "were left; prune again when it has ended"
+)
 
 
 class PruneOptions(Struct, frozen=True, kw_only=True):
@@ -107,7 +111,7 @@ def prune(options: PruneOptions | None = None, *, progress: Progress = silent) -
             work.prune_store()
             work.prune_downloads()
         else:
-            work.left.append("a build goes on: images, layers, cache and downloads were left")
+            work.left.append(_BUILD_GOES_ON)
         work.prune_logs(alone=alone)
     work.prune_storage(progress)
     return Pruned(freed=tuple(work.freed), images=tuple(work.names), left=tuple(work.left))
@@ -194,7 +198,7 @@ class _Work:
 
     def _prune_names(self, store: LayoutStore) -> None:
         gone = self._doomed(local_images(self.folders))
-        self.names += [f"{image.name}:{image.version}" for image in gone]
+        self.names += [image.ref for image in gone]
         self.freed.append(Freed(kind="images", count=len(gone)))
         if not self._options.dry_run:
             change_index(
@@ -208,8 +212,8 @@ class _Work:
             return []
         keep = 1 if options.keep is None else options.keep
         gone: list[ListedImage] = []
-        # They are sorted by name, and of each name the newest is first.
-        for _, group in groupby(images, key=lambda image: image.name):
+        # They are sorted by name and platform, and of each the newest is first.
+        for _, group in groupby(images, key=lambda image: (image.name, image.platform)):
             gone += [image for image in list(group)[keep:] if self._is_old(image.built)]
         return gone
 

@@ -18,9 +18,9 @@ LOG_SECONDS = 15.0
 STAGE_WIDTH = 11
 _SUMMARY_WIDTH = 62
 _LONGEST_LINE = 400
+"""Characters of an output line that are looked at: no terminal shows more."""
 _LONGEST_BEAT = 100
 """Characters that a log repeats of what a stage does: a step may be a whole script."""
-"""Characters of an output line that are looked at: no terminal shows more."""
 _ADVANCED_SECONDS = 0.2
 _NAMES: dict[type[Event], str] = {
     Started: "started",

@@ -3,7 +3,8 @@
   imagekit images
   skopeo inspect "oci:$HOME/.local/share/imagekit/images:hello-mpi:1.2.0"
 
-The store is an OCI image layout, in which an image has the name NAME:VERSION. Its size counts
+The store is an OCI image layout, in which an image has the name NAME:VERSION, or where an image for
+another platform has that already, NAME:VERSION+ARCHITECTURE. Its size counts
 layers that it shares with others. Where it was published is what publish noted on this host.
 """
 
@@ -55,7 +56,7 @@ def _row(image: "ListedImage", *, terminal: bool) -> tuple[str, ...]:
     if terminal:
         digest, built = image.digest.hex[:_DIGITS], built.replace("T", " ").removesuffix(":00Z")
     size = size_text(image.size) if terminal else str(image.size)
-    return (image.name, image.version, digest, size, built, ", ".join(image.published))
+    return (image.name, image.label, digest, size, built, ", ".join(image.published))
 
 
 def _document(image: "ListedImage") -> dict[str, object]:
@@ -64,6 +65,7 @@ def _document(image: "ListedImage") -> dict[str, object]:
     return {
         "name": image.name,
         "version": image.version,
+        "platform": str(image.platform or ""),
         "digest": str(image.digest),
         "size": image.size,
         "built": time_text(image.built),

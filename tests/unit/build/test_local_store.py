@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage
 from imagekit.build.local_store import (
@@ -21,9 +22,10 @@ from imagekit.build.local_store import (
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import NotFoundError, RecipeError
 from imagekit.oci.digest import Digest
-from imagekit.oci.layout import LayoutReader, LayoutStore, entries
+from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.layout import LayoutReader, LayoutStore, change_index, entries
 from imagekit.oci.location import parse_located
-from imagekit.oci.types import MANIFEST, REF_NAME
+from imagekit.oci.types import MANIFEST, REF_NAME, Platform
 from imagekit.recipe import load
 from tests.support.built import built_image
 from tests.support.local_store import folders_in, put
@@ -69,6 +71,46 @@ def test_a_rebuilt_version_takes_the_name(tmp_path: Path) -> None:
     assert image.digest == new.manifest.digest
     assert image.published == ()
     assert (folders.images / "blobs/sha256" / old.manifest.digest.hex).is_file()
+
+
+def _of(image: BuiltImage, architecture: str) -> BuiltImage:
+    return replace(image, platform=Platform(os="linux", architecture=architecture))
+
+
+def test_an_image_for_another_platform_keeps_its_name(tmp_path: Path) -> None:
+    """Hosts of two architectures share a home: each build replaces those for its platform alone."""
+    folders = folders_in(tmp_path)
+    first = _of(put(folders, "app", "1", mark="first"), "amd64")
+    second = _of(put(folders, "app", "1", mark="second"), "arm64")
+    third = _of(put(folders, "app", "1", mark="third"), "arm64")
+    fourth = _of(put(folders, "app", "1", mark="fourth"), "amd64")
+
+    for image in (first, second, third):
+        record(folders, image)
+    assert names(folders) == ["app:1", "app:1+arm64"]
+    record(folders, fourth)
+
+    assert sorted(names(folders)) == ["app:1", "app:1+arm64"]
+    seen = [(str(i.platform), i.version, i.label, i.digest) for i in local_images(folders)]
+    assert seen == [
+        ("linux/amd64", "1", "1", fourth.manifest.digest),
+        ("linux/arm64", "1", "1+arm64", third.manifest.digest),
+    ]
+
+
+def test_a_list_of_an_older_version_is_read_with_its_platforms(tmp_path: Path) -> None:
+    """It does not say them; the image's configuration does, which is for amd64 here."""
+    folders = folders_in(tmp_path)
+    old = put(folders, "app", "1", mark="old")
+    record(folders, old)
+    change_index(
+        open_store(folders), lambda listed: tuple(replace(e, platform=None) for e in listed)
+    )
+
+    record(folders, _of(put(folders, "app", "1", mark="new"), "arm64"))
+
+    assert names(folders) == ["app:1", "app:1+arm64"]
+    assert [str(i.platform) for i in local_images(folders)] == ["linux/amd64", "linux/arm64"]
 
 
 def test_the_same_image_again_keeps_where_it_was_published(tmp_path: Path) -> None:
@@ -239,6 +281,24 @@ def test_the_image_of_a_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="another state") as refused:
         image_of_recipe(folders, changed, recipes=digest_of([changed]))
     assert refused.value.hint == missing.value.hint
+
+
+def test_the_image_of_a_recipe_is_for_this_host(tmp_path: Path) -> None:
+    """One that another host built of it into the same store does not run here."""
+    folders = folders_in(tmp_path)
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe/recipe.yaml").write_text(
+        "schema: 1\nname: app\nversion: '1'\nbase: scratch\n"
+    )
+    recipe = load(tmp_path / "recipe")
+    own = replace(put(folders, "app", "1", mark="own"), platform=host_platform())
+    record_built(open_store(folders), own, recipes=digest_of([recipe]))
+    other = _of(put(folders, "app", "1", mark="other"), "s390x")
+    record_built(open_store(folders), other, recipes=digest_of([recipe]))
+
+    found = image_of_recipe(folders, recipe, recipes=digest_of([recipe]))
+
+    assert found.digest == own.manifest.digest
 
 
 def test_the_digest_of_recipes_has_those_below(tmp_path: Path) -> None:
