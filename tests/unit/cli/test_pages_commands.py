@@ -1,4 +1,4 @@
-"""The README and the tutorial speak the command line that there is; scripts/readme runs them."""
+"""The pages speak the command line that there is; scripts/readme runs README and tutorial."""
 
 import re
 import shlex
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.cli.help import COMMANDS
 from imagekit.cli.parsers import command_parser
 from imagekit.recipe.lint import lint
 from tests.support.pages import commands
 
+_HERE = Path(__file__).parents[3]
 _ENDS = {"|", ">", "2>", "&", "&&"}
 
 
@@ -27,6 +29,51 @@ def test_every_command_is_one(project: Path, page: str) -> None:
         end = next((number for number, word in enumerate(words) if word in _ENDS), len(words))
         mine = words[:end]
         command_parser(name).parse_args(mine[: mine.index("--")] if "--" in mine else mine)
+
+
+def test_every_command_stands_in_the_table_of_commands(project: Path) -> None:
+    """And no other one does."""
+    page = (project / "docs/commands.md").read_text(encoding="utf-8")
+    table = page.partition("\n## ")[0]
+    cells = re.findall(r"^\| (.*?)(?<!\\) \|", table, re.MULTILINE)
+    words = [word for cell in cells for word in re.findall(r"`(?:imagekit )?([a-z-]+)", cell)]
+
+    assert sorted({word for word in words if word in COMMANDS}) == sorted(COMMANDS)
+    assert [word for word in words if word not in COMMANDS] == []
+
+
+_PAGES = sorted(
+    path.relative_to(_HERE).as_posix()
+    for path in (*_HERE.glob("docs/**/*.md"), *_HERE.glob("recipes/**/*.md"))
+    # What is misspelt there is so on purpose.
+    if path.name != "mistakes.md"
+)
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_every_example_is_of_a_command_that_there_is(project: Path, page: str) -> None:
+    """With options that it has, also where nothing runs the page."""
+    text = (project / page).read_text(encoding="utf-8").replace("\\\n", "")
+    wrong = []
+    for line in re.findall(r"^(?:\$|#) imagekit ([^|&>\n]*)", text, re.MULTILINE):
+        words = line.partition(" #")[0].partition(" -- ")[0].split()
+        if words[0] not in COMMANDS:
+            wrong.append(line)
+            continue
+        parser = command_parser(words[0])
+        known = {
+            option
+            for each in (parser, *parser.verbs().values())
+            for action in each._actions
+            for option in action.option_strings
+        }
+        wrong += [
+            line
+            for word in words
+            if re.match(r"--[a-z]", word) and word.partition("=")[0] not in known
+        ]
+
+    assert wrong == []
 
 
 def test_the_tutorials_recipe_is_without_fault(project: Path, tmp_path: Path) -> None:
