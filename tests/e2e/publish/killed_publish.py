@@ -1,23 +1,35 @@
 """Publishes a recipe and kills its own process, as kill -9 would, after the N-th write.
 
-Arguments: RECIPE DESTINATION KEY N; with N 0 nothing is killed. Run by test_killed.py.
+Arguments: RECIPE KEY. Each line of the input, `DESTINATION N`, is published by a process of its
+own, forked from this one, which has imported all that it needs and opened the key; with N 0 nothing
+is killed. What is printed is the exit code, or the signal below zero. Run by test_killed.py.
 """
 
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
+import imagekit.oci.registry.oras
+import imagekit.sbom.catalogue
+import imagekit.sbom.cyclonedx
+import imagekit.signatures.sigstore.verifier
+import imagekit.verify.judge  # noqa: F401 - these are what publish imports when it needs them
 from imagekit.build.build import BuildOptions
 from imagekit.oci.destination import Destination
 from imagekit.oci.registry.connect import writer
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.publish.publish import PublishOptions, publish
 from imagekit.recipe import load
+from imagekit.recipe.recipe import Recipe
+from imagekit.sign.keyed import KeySigner
 from imagekit.sign.open_signer import open_signer
 
 WRITES = ("put_blob", "put_bytes", "put_manifest", "put_referrers", "tag", "tag_once")
+LIMIT = 120
+"""Seconds after which a publish is taken for one that hangs, and ended."""
 
 
 class Mortal:
@@ -43,24 +55,36 @@ class Mortal:
 
 
 def main() -> None:
-    """Publish, as far as it goes."""
-    folder, to, key, left = sys.argv[1:]
-    recipe = load(Path(folder))
-    destination = Destination.parse(to)
-    place = destination.place(recipe.name)
-    publish(
-        recipe,
-        to=destination,
-        signer=open_signer(key, lambda: "secret"),
-        options=PublishOptions(build=BuildOptions(test=False)),
-        writer=Mortal(
-            writer(
-                place,
-                RegistryOptions(settle_seconds=1),
-            ),
-            int(left),
-        ),
-    )
+    """Publish once for every line of the input."""
+    folder, key = sys.argv[1:]
+    recipe, signer = load(Path(folder)), open_signer(key, lambda: "secret")
+    for line in sys.stdin:
+        to, left = line.rsplit(maxsplit=1)
+        child = os.fork()
+        if child == 0:
+            os._exit(_publish(recipe, signer, to, int(left)))
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _publish(recipe: Recipe, signer: KeySigner, to: str, left: int) -> int:
+    """Publish, as far as it goes, and return the exit code of its process."""
+    signal.alarm(LIMIT)
+    try:
+        destination = Destination.parse(to)
+        real = writer(destination.place(recipe.name), RegistryOptions(settle_seconds=1))
+        publish(
+            recipe,
+            to=destination,
+            signer=signer,
+            options=PublishOptions(build=BuildOptions(test=False)),
+            writer=Mortal(real, left),
+        )
+    except BaseException:  # noqa: BLE001 - a fork must not go on as its parent does
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

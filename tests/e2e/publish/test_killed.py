@@ -7,8 +7,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
+from subprocess import PIPE
 
 import pytest
 
@@ -51,38 +54,30 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Bed:
-    """A recipe, a key and a place to publish to."""
+    """A place to publish to, and processes that publish there."""
 
-    recipe: Path
-    key: Path
+    drivers: "Queue[subprocess.Popen[str]]"
+    signer: KeySigner
     destination: str
-    home: Path
     quick: bool = True
 
     def publish(self, prefix: str, *, die_after: int) -> int:
         """Publish in a process of its own and return how that ended."""
-        to = self.to(prefix)
-        env = {**os.environ, "HOME": str(self.home), "PYTHONPATH": os.pathsep.join(sys.path)}
-        outcome = subprocess.run(
-            [sys.executable, DRIVER, self.recipe, to, self.key, str(die_after)],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert outcome.returncode in {0, -signal.SIGKILL}, outcome.stderr
-        return outcome.returncode
+        driver = self.drivers.get()
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        try:
+            print(self.to(prefix), die_after, file=driver.stdin, flush=True)
+            ended = driver.stdout.readline()
+        finally:
+            self.drivers.put(driver)
+        assert ended.strip() in {"0", str(-signal.SIGKILL)}, "see what it wrote to stderr"
+        return int(ended)
 
     def to(self, prefix: str) -> str:
         """Return a destination that no other round uses."""
         layout = self.destination.startswith("oci:")
         return f"{self.destination}{prefix}" if layout else f"{self.destination}/{prefix}"
-
-    @property
-    def signer(self) -> KeySigner:
-        """The key, opened."""
-        return open_signer(self.key, lambda: "secret")
 
 
 @pytest.fixture(scope="module", params=["docker-registry", "referrers", "layout"])
@@ -94,19 +89,32 @@ def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     (folder / "recipe/recipe.yaml").write_text(RECIPE)
     (folder / "recipe/hello.txt").write_text("hello\n")
     generate(folder, lambda: "secret")
-    key = folder / "imagekit.key"
-    if request.param == "layout":
-        yield Bed(folder / "recipe", key, f"oci:{folder}/images-", folder)
-        return
-    if request.param == "docker-registry":
-        server = RegistryServer.docker_registry(folder / "server")
-    else:
-        program = request.getfixturevalue("bench") / "refregistry"
-        server = RegistryServer.refregistry(program, folder / "server")
-    with server as registry:
-        yield Bed(
-            folder / "recipe", key, registry.host, folder, quick=request.param != "docker-registry"
-        )
+    signer = open_signer(folder / "imagekit.key", lambda: "secret")
+    with _drivers(folder) as drivers:
+        if request.param == "layout":
+            yield Bed(drivers, signer, f"oci:{folder}/images-")
+            return
+        if request.param == "docker-registry":
+            server = RegistryServer.docker_registry(folder / "server")
+        else:
+            program = request.getfixturevalue("bench") / "refregistry"
+            server = RegistryServer.refregistry(program, folder / "server")
+        with server as registry:
+            quick = request.param != "docker-registry"
+            yield Bed(drivers, signer, registry.host, quick=quick)
+
+
+@contextmanager
+def _drivers(folder: Path) -> Iterator["Queue[subprocess.Popen[str]]"]:
+    """Start as many drivers as publish at once; when their input ends so do they."""
+    env = {**os.environ, "HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, str(DRIVER), str(folder / "recipe"), str(folder / "imagekit.key")]
+    drivers: Queue[subprocess.Popen[str]] = Queue()
+    with ExitStack() as started:
+        for _ in range(AT_ONCE):
+            driver = subprocess.Popen(argv, env=env, text=True, stdin=PIPE, stdout=PIPE)
+            drivers.put(started.enter_context(driver))
+        yield drivers
 
 
 def test_killed_after_every_write(bed: Bed) -> None:
