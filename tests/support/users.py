@@ -1,10 +1,13 @@
 """An ordinary user for tests of root: made for them, and removed with all that it has."""
 
+import atexit
+import functools
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,11 +68,8 @@ def ordinary_user(name: str, *, subordinate_ids: bool = True) -> Iterator[Ordina
     _with_the_lock(["useradd", "--create-home", *more, name])
     entry = pwd.getpwnam(name)
     home = Path(entry.pw_dir)
-    user = OrdinaryUser(name, entry.pw_uid, entry.pw_gid, home, home / "site-packages")
     try:
-        copy_packages(user.packages)
-        user.give(home)
-        yield user
+        yield OrdinaryUser(name, entry.pw_uid, entry.pw_gid, home, _packages())
     finally:
         subprocess.run(["pkill", "-KILL", "-u", name], check=False)
         _with_the_lock(["userdel", "--remove", name])
@@ -90,10 +90,21 @@ def _with_the_lock(argv: Sequence[str]) -> None:
     assert done.returncode == 0 or argv[0] == "userdel", done.stderr
 
 
+@functools.cache
+def _packages() -> Path:
+    """Return one copy for all users, in which what one of them compiled is there for the others."""
+    folder = Path(tempfile.mkdtemp(prefix="imagekit-packages-", dir="/opt"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy_packages(folder)
+    for place, _, _ in os.walk(folder):
+        Path(place).chmod(0o1777)
+    return folder
+
+
 def copy_packages(target: Path) -> None:
     """Copy imagekit and what it needs to where the user can read it."""
     ignore = shutil.ignore_patterns(
-        "__pycache__", ".git", ".tox", "tests", "mypy*", "ruff*", "hypothesis*", "zizmor*"
+        ".git", ".tox", "tests", "mypy*", "ruff*", "hypothesis*", "zizmor*"
     )
     for folder in dict.fromkeys(Path(entry) for entry in sys.path if entry):
         if (folder / "yaml").is_dir():
