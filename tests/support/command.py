@@ -50,7 +50,8 @@ def environment(**more: str) -> dict[str, str]:
 def at_home(home: Path, **more: str) -> dict[str, str]:
     """Return the environment of somebody whose home that is, in which imagekit is found."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    return {**kept, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
+    own = {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "SOURCE_DATE_EPOCH": DATE}
+    return {**kept, **own, **more}
 
 
 def recipe(folder: Path, name: str, rest: str) -> Path:

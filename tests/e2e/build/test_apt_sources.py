@@ -3,7 +3,7 @@
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,9 +57,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, debian: Callable[[Path], None]
+) -> Iterator[Site]:
     """Four repositories: a good one, one of another key, of one that expired, and one of none."""
     home = tmp_path_factory.mktemp("site")
+    debian(home)
     signers = {
         kind: Signer(home / f"gnupg-{kind}", expired=kind == "expired") for kind in KINDS[:3]
     }

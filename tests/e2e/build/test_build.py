@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import at_home
 from tests.support.left_behind import left_behind
+from tests.support.users import copy_packages
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -30,9 +31,12 @@ _SLEEP = f"sleep 4242.{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
-    """A HOME with the project's Debian base in its recipes; the first build fills its cache."""
+def site(
+    tmp_path_factory: pytest.TempPathFactory, project: Path, debian: Callable[[Path], None]
+) -> Path:
+    """A HOME with the project's Debian base in its recipes and in its cache."""
     home = tmp_path_factory.mktemp("site")
+    debian(home)
     shutil.copytree(project / "recipes/base", home / "recipes/base")
     (home / "recipes/imagekit.toml").touch()
     return home
@@ -191,9 +195,7 @@ def test_root_and_a_user_build_the_same_digest(
             "FROM localhost/base/debian AS base\nRUN echo x > /x\nFROM base\nCOPY . /app\n"
         )
     packages = home / "site-packages"
-    for folder in dict.fromkeys(Path(entry) for entry in sys.path if entry):
-        if (folder / "yaml").is_dir() or (folder / "imagekit").is_dir():
-            _copy_packages(folder, packages)
+    copy_packages(packages)
     if root:
         subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", home], check=True)
 
@@ -232,11 +234,6 @@ def _build(
         timeout=300,
         check=False,
     )
-
-
-def _copy_packages(source: Path, target: Path) -> None:
-    ignore = shutil.ignore_patterns("__pycache__", ".git", ".tox", "tests", "mypy*", "ruff*")
-    shutil.copytree(source, target, ignore=ignore, dirs_exist_ok=True, symlinks=True)
 
 
 def _processes(words: str) -> list[str]:

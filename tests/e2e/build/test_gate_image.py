@@ -1,11 +1,10 @@
 """The gate's own image, from its recipe to a container that serves by a policy."""
 
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,19 @@ from imagekit.hosts.podman_setup import podman
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.registry.options import RegistryOptions
 from tests.e2e.gate.kit import Reply, Site, ask
+from tests.support.command import at_home
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, project: Path, debian: Callable[[Path], None]
+) -> Path:
     """A HOME with the recipe of the gate, the wheel of this checkout in it, and a key."""
     home = tmp_path_factory.mktemp("gate-image")
+    debian(home)
     for name in ("base", "gate"):
         shutil.copytree(
             project / "recipes" / name,
@@ -120,9 +123,7 @@ def _imagekit(home: Path, *words: str) -> str:
 
 
 def _run(home: Path, *argv: str) -> str:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    env |= {"HOME": str(home), "IMAGEKIT_KEY_PASSWORD": "x", "PYTHON": sys.executable}
-    env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    env = at_home(home, IMAGEKIT_KEY_PASSWORD="x", PYTHON=sys.executable)
     ran = subprocess.run(
         argv, cwd=home, env=env, capture_output=True, text=True, timeout=600, check=False
     )

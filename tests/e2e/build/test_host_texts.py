@@ -1,6 +1,7 @@
 """No image tells who built it: mirror, proxy, host and user of a build, all of them marked."""
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -49,6 +50,7 @@ MARKED = (
 )
 
 
+@functools.cache
 def _mirror(suite: str) -> str:
     """Return this host's own mirror of a suite, as apt has it."""
     words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Release: {suite}"]

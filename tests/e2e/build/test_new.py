@@ -1,5 +1,6 @@
 """What ``imagekit new`` writes builds, and its tests pass."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home, in which the first build makes the base of all."""
-    return tmp_path_factory.mktemp("site")
+def site(tmp_path_factory: pytest.TempPathFactory, debian: Callable[[Path], None]) -> Path:
+    """A home that has the base of all in its cache."""
+    home = tmp_path_factory.mktemp("site")
+    debian(home)
+    return home
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from tests.support.command import at_home, command
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def test_the_whole_recipe_is_built(project: Path, tmp_path: Path) -> None:
+def test_the_whole_recipe_is_built(
+    project: Path, tmp_path: Path, debian: Callable[[Path], None]
+) -> None:
     """With the program beside it, as the page has both; its tests pass."""
+    debian(tmp_path)
     page = (project / "docs/recipes.md").read_text(encoding="utf-8")
     section = page.partition("## A whole recipe\n")[2].partition("\n## ")[0]
     blocks = dict(re.findall(r"^```(c|yaml)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))

@@ -1,14 +1,13 @@
 """publish, inspect, verify, pull and run, end to end, wherever images can lie."""
 
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import at_home, command
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -29,9 +28,12 @@ tags: {immutable: ["{version}"], moving: [latest]}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, project: Path, debian: Callable[[Path], None]
+) -> Path:
     """A HOME with a recipe, a key and a policy, for all places."""
     home = tmp_path_factory.mktemp("everywhere")
+    debian(home)
     shutil.copytree(project / "recipes/base", home / "recipes/base")
     (home / "recipes/imagekit.toml").touch()
     (home / "recipes/hello").mkdir()
@@ -62,13 +64,10 @@ def place(
 
 
 def _imagekit(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    env |= {"HOME": str(home), "IMAGEKIT_KEY_PASSWORD": "x"}
-    env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
-        [sys.executable, "-m", "imagekit", *words],
+        command(*words),
         cwd=home,
-        env=env,
+        env=at_home(home, IMAGEKIT_KEY_PASSWORD="x"),
         capture_output=True,
         text=True,
         timeout=300,
