@@ -29,6 +29,7 @@ from imagekit.build.job import (
 from imagekit.build.local_store import digest_of, open_store, record_built, store_in_use
 from imagekit.build.make import all_cached
 from imagekit.build.plan import make_plan
+from imagekit.build.read_files import read_files
 from imagekit.build.tools.journal import journal
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.run_worker import run_job
@@ -278,6 +279,7 @@ def plan_of(
             stage.name: below(stage.name, stages.get(stage.name, BaseImage()))
             for stage in recipe.stages
         },
+        files=read_files(recipe, base.contexts),
     )
 
 

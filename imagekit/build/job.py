@@ -24,6 +24,8 @@ class LayerPlan(Struct, frozen=True, kw_only=True):
     bootstrap: BootstrapBase | None = None
     packages: tuple[Packages, ...] = ()
     steps: tuple[Step, ...] = ()
+    step_keys: tuple[Digest, ...] = ()
+    """Of each step, as ``key``: equal where it is the same step on top of the same ones."""
     containerfile: str = ""
     of_stage: bool = False
     """Whether no image has it: then its packages are materials of what is made by them."""
@@ -83,6 +85,8 @@ class BuildPlan(Struct, frozen=True, kw_only=True):
     """Where distributions are got from, where recipe or command line say it."""
     stages: tuple[StagePlan, ...] = ()
     """What is made first, each behind those that it copies from."""
+    copied: Mapping[str, Digest] = field(default_factory=dict)
+    """The digest of what each path holds that a step copies from the recipe's folder."""
 
     def of(self, stage: StagePlan) -> "BuildPlan":
         """Return the plan of one of the stages."""

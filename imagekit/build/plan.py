@@ -1,6 +1,7 @@
 """From a recipe to a plan: pure, so that ``imagekit plan`` can show it without doing anything."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from types import MappingProxyType
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from imagekit.build.image import Origin
 from imagekit.build.job import BaseContext, Below, BuildPlan, LayerPlan, StagePlan
+from imagekit.build.read_files import ReadFiles, script_text
 from imagekit.documents import strictjson
 from imagekit.documents.quantity import count
 from imagekit.documents.record import to_document
@@ -24,7 +26,6 @@ from imagekit.recipe.recipe import (
     RunStep,
     StageCopy,
     Step,
-    stages_of,
 )
 
 FORMAT = 6
@@ -84,19 +85,31 @@ class _Chain(Struct):
                 )
             )
 
-    def steps(self, steps: tuple[Step, ...], inputs: Sequence[object]) -> None:
-        """Add the layer of the steps, if there are any."""
+    def steps(self, steps: tuple[Step, ...], made_of: Callable[[Step], Sequence[object]]) -> None:
+        """Add the layer of the steps, if there are any; each has a key, on top of those before."""
+        keys: list[Digest] = []
+        for step in steps:
+            below = self.top if not keys else str(keys[-1])
+            keys.append(self._key(made_of(step), below))
         if steps:
-            title, key = steps_title(steps), self._key(inputs)
-            self.layers.append(LayerPlan(origin=Origin.RECIPE, title=title, key=key, steps=steps))
+            self.layers.append(
+                LayerPlan(
+                    origin=Origin.RECIPE,
+                    title=steps_title(steps),
+                    key=self._key(["steps", len(keys)], str(keys[-1])),
+                    steps=steps,
+                    step_keys=tuple(keys),
+                )
+            )
 
     def containerfile(self, name: str, inputs: Sequence[object]) -> None:
         """Add the layer of a Containerfile."""
         key = self._key(inputs)
         self.layers.append(LayerPlan(origin=Origin.RECIPE, title=name, key=key, containerfile=name))
 
-    def _key(self, made_of: object) -> Digest:
-        whole = [FORMAT, self.top, made_of, self.epoch, str(self.platform)]
+    def _key(self, made_of: object, below: object = None) -> Digest:
+        below = self.top if below is None else below
+        whole = [FORMAT, below, made_of, self.epoch, str(self.platform)]
         return Digest.of(strictjson.dumps(whole))
 
 
@@ -108,6 +121,7 @@ def make_plan(
     below: Below = _NOTHING_BELOW,
     contexts: tuple[BaseContext, ...] = (),
     stages: Mapping[str, Below] = _NO_STAGES,
+    files: ReadFiles | None = None,
 ) -> BuildPlan:
     """Return the plan of a recipe: the layers that building it makes, with their keys.
 
@@ -118,32 +132,30 @@ def make_plan(
         below: what it stands on.
         contexts: the images that a Containerfile names.
         stages: what those stages stand on that say it themselves, by their names.
+        files: what of the recipe's folder is read; without it all of the folder counts.
     """
-    inputs: list[object] = [str(recipe.digest), to_document(recipe.build_args)]
+    files = files or ReadFiles(folder=recipe.digest)
     tops: dict[str, object] = {}
     planned: list[StagePlan] = []
 
-    def inputs_of(steps: tuple[Step, ...]) -> list[object]:
-        # The recipe's digest has the stages' own text, and nothing of what they stand on.
-        return inputs + [["stage", name, tops[name]] for name in stages_of(steps)]
+    def made_of(env: Mapping[str, str]) -> Callable[[Step], Sequence[object]]:
+        return partial(_step_inputs, recipe=recipe, env=env, files=files, stages=tops)
 
     for stage in recipe.stages:
         own = below if stage.base is None else stages.get(stage.name, _NOTHING_BELOW)
         chain = _Chain(recipe, own, epoch, platform, of_stage=True)
         chain.bootstrap(recipe.base if stage.base is None else stage.base)
         chain.packages(stage.packages)
-        chain.steps(stage.steps, [*inputs_of(stage.steps), "stage", stage.name])
+        chain.steps(stage.steps, made_of(stage.env))
         tops[stage.name] = chain.top
         layers = tuple(chain.layers)
         planned.append(StagePlan(name=stage.name, below=own, layers=layers, env=stage.env))
     chain = _Chain(recipe, below, epoch, platform)
     chain.bootstrap(recipe.base)
     chain.packages(recipe.packages)
-    chain.steps(recipe.steps, inputs_of(recipe.steps))
+    chain.steps(recipe.steps, made_of(recipe.env))
     if recipe.containerfile:
-        inputs += [to_document(replace(context, layers=())) for context in contexts]
-        inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
-        chain.containerfile(recipe.containerfile, inputs)
+        chain.containerfile(recipe.containerfile, _script_inputs(recipe, contexts, files))
     return BuildPlan(
         recipe=recipe,
         platform=platform,
@@ -155,7 +167,50 @@ def make_plan(
         system=below.system,
         mirrors=below.mirrors,
         stages=tuple(planned),
+        copied=files.copied,
     )
+
+
+def _step_inputs(
+    step: Step,
+    *,
+    recipe: Recipe,
+    env: Mapping[str, str],
+    files: ReadFiles,
+    stages: Mapping[str, object],
+) -> Sequence[object]:
+    """Return all that the outcome of a step depends on, besides what is below it.
+
+    What a step cannot see takes no part: its place in the file, how long it may take, the title.
+    """
+    match step:
+        case RunStep():
+            variables = [list(map(list, named.items())) for named in (env, recipe.build_args)]
+            secrets = [secret.id for secret in recipe.secrets]
+            return ["run", step.command, step.network, *variables, secrets]
+        case CopyStep():
+            content = str(files.copied.get(step.source, files.folder))
+            # A file keeps its name where it is copied into a folder.
+            return ["copy", content, step.source, step.to, step.mode, step.owner]
+        case FetchStep():
+            return ["fetch", step.url, str(step.sha256), step.to, step.extract]
+        case StageCopy():
+            return ["stage", stages[step.stage], step.source, step.to, step.owner]
+
+
+def _script_inputs(
+    recipe: Recipe, contexts: tuple[BaseContext, ...], files: ReadFiles
+) -> Sequence[object]:
+    """Return all that the outcome of a Containerfile depends on, besides what is below it."""
+    inputs: list[object] = [
+        *("containerfile", recipe.containerfile, str(files.context or files.folder)),
+        *(script_text(recipe.script) if recipe.script is not None else ()),
+        list(map(list, recipe.build_args.items())),
+        [secret.id for secret in recipe.secrets],
+    ]
+    inputs += [to_document(replace(context, layers=())) for context in contexts]
+    inputs += [str(layer.diff_id) for context in contexts for layer in context.layers]
+    return inputs
 
 
 def package_layers(packages: tuple[Packages, ...]) -> Iterator[tuple[Packages, ...]]:

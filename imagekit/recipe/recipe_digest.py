@@ -59,6 +59,26 @@ def digest(folder: Path, judge: Judge | None = None) -> Digest:
     return Digest.of(strictjson.dumps({"version": 1, "files": rows}))
 
 
+def content_digest(path: Path) -> Digest:
+    """Return the digest of what a file or folder of a recipe is where it is copied into an image.
+
+    It covers what the digest of the recipe covers of it, without its own name.
+
+    Args:
+        path: the file or folder; a link is followed.
+
+    Raises:
+        RecipeError: as ``digest``.
+    """
+    if path.is_dir():
+        return digest(path)
+    try:
+        kind, value, _ = _entry(path.resolve(strict=True), MAX_BYTES, _see)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return Digest.of(strictjson.dumps({"version": 1, "file": [kind, value]}))
+
+
 def _see(path: Path, status: os.stat_result) -> None:
     """Judge nothing."""
 

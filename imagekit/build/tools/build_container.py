@@ -45,6 +45,7 @@ from imagekit.recipe.recipe import (
     StageCopy,
     is_excluded,
 )
+from imagekit.recipe.recipe_digest import content_digest
 from imagekit.recipe.render import BaseReference, reaches, render
 
 _LAST_LINES = 40
@@ -202,7 +203,11 @@ class BuildahContainer(Struct):
         )
 
     def copy(self, step: CopyStep) -> None:
-        """Copy from the recipe's folder, with modes and times that depend on the recipe only."""
+        """Copy from the recipe's folder, with modes and times that depend on the recipe only.
+
+        Raises:
+            BuildError: it is not what the plan was made of.
+        """
         source = self.job.plan.recipe.folder / step.source
         staged = self._staged("copy")
         if source.is_dir():
@@ -212,6 +217,8 @@ class BuildahContainer(Struct):
             shutil.copyfile(source, staged)
             staged.chmod(source.stat().st_mode)
             target = self._target(step.to, source.name)
+        if content_digest(staged) != self.job.plan.copied.get(step.source):
+            raise _changed(source)
         _settle(staged, mode=step.mode, epoch=self.job.plan.epoch)
         self._buildah().copy(self._opened.name, staged, target, owner=step.owner, extract=False)
 
@@ -423,11 +430,7 @@ class BuildahContainer(Struct):
         shutil.copytree(recipe.folder, context, symlinks=True, ignore=_no_part)
         _settle(context, mode=None, epoch=self.job.plan.epoch)
         if self.digest_of(context) != recipe.digest:
-            raise BuildError(
-                f"{recipe.folder} was changed while it was built",
-                hint="build it again when nothing writes there",
-                code="build/recipe-changed",
-            )
+            raise _changed(recipe.folder)
         for path in sorted(context.rglob("*")):
             # Buildah would copy it, and write it as a whiteout when it makes the layer.
             refuse_whiteout(str(path.relative_to(context)))
@@ -504,6 +507,14 @@ class BuildahContainer(Struct):
         source = Path(pip.__file__).parent
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, target / "pip", ignore=ignore)
+
+
+def _changed(path: Path) -> BuildError:
+    return BuildError(
+        f"{path} was changed while it was built",
+        hint="build it again when nothing writes there",
+        code="build/recipe-changed",
+    )
 
 
 def _is_there(root: Path, path: str) -> bool:
