@@ -43,22 +43,27 @@ _OF_STORAGE_DRIVERS = ("user.overlay.", "user.containers.", "user.fuseoverlayfs.
 _NONE = frozenset({errno.ENOTSUP, errno.ENOSYS})
 
 
-def read(path: str) -> Attributes:
-    """Return the attributes that a path has as part of its image, in the order of their names.
+def read(place: str | int) -> Attributes:
+    """Return the attributes that a file has as part of its image, in the order of their names.
 
     In a user namespace the kernel itself shows capabilities without the namespace's owner.
+
+    Args:
+        place: its path, of which a link is not followed; or the open file.
 
     Raises:
         OSError: they cannot be read.
     """
+    # With an open file, which is no link, the functions take nothing else.
+    follow = isinstance(place, int)
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(place, follow_symlinks=follow)
     except OSError as error:
         if error.errno in _NONE:
             return ()
         raise
     return tuple(
-        (name, os.getxattr(path, name, follow_symlinks=False))
+        (name, os.getxattr(place, name, follow_symlinks=follow))
         for name in sorted(names)
         if name not in _STORAGE
     )

@@ -42,9 +42,11 @@ class Exclude(Struct, frozen=True, kw_only=True):
         return stat.S_ISLNK(mode) or stat.S_ISFIFO(mode) or (stat.S_ISREG(mode) and size > 0)
 
     def _is_bytecode(self, path: str) -> bool:
+        if not self.bytecode or ".pyc" not in path:
+            return False
         folder, _, name = path.rpartition("/")
         cached = folder == _BYTECODE or folder.endswith(f"/{_BYTECODE}")
-        return self.bytecode and cached and ".pyc" in name
+        return cached and ".pyc" in name
 
 
 NOTHING = Exclude()

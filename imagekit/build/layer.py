@@ -9,8 +9,7 @@ meaning where it is unpacked, is refused by name.
 import hashlib
 import os
 import stat
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +20,11 @@ from isal import isal_zlib
 from msgspec import Struct
 
 from imagekit import rooted
-from imagekit.build import attributes
-from imagekit.build.attributes import CANNOT_KEEP
+from imagekit.build import attributes, tar_header
+from imagekit.build.attributes import CANNOT_KEEP, Attributes
 from imagekit.build.catalogued import shown
 from imagekit.build.marks import Marks
+from imagekit.build.tar_header import EntryHeader
 from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
@@ -39,12 +39,13 @@ COMPRESSOR = ("isal", f"{version('isal')} level {LEVEL}")
 
 _GZIP = 31  # window bits of zlib's API that make it write a gzip header, without name and time
 _PIECE = 1 << 20
+_SECOND = 10**9
 _WHITEOUT = ".wh."
 _KINDS = {
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
+    stat.S_IFREG: tar_header.FILE,
+    stat.S_IFDIR: tar_header.FOLDER,
+    stat.S_IFLNK: tar_header.LINK,
+    stat.S_IFIFO: tar_header.FIFO,
 }
 
 
@@ -110,27 +111,40 @@ def _raw(part: object) -> BinaryIO:
 def _write(
     root: Path, changes: Changes, file: BinaryIO, *, epoch: int, marks: Marks
 ) -> WrittenLayer:
-    with _Compressor(file) as sink, _Tree(root) as tree:
-        for path, header, content in _entries(tree, changes, epoch=epoch):
-            marks.check(header, where=f"the name or a link of {shown(path)}")
-            sink.write(header)
-            if content is not None:
-                content(_Checked(sink, marks, path))
-        # IEEE Std 1003.1, ustar Interchange Format: two blocks of zeros end an archive.
-        sink.write(b"\0" * tarfile.BLOCKSIZE * 2)
+    with _Compressor(file) as sink:
+        _archive(root, changes, sink, epoch=epoch, marks=marks)
     return sink.layer()
 
 
-class _Checked:
-    """A sink of one file's content that looks at what goes through it."""
+def save(root: Path, changes: Changes, file: BinaryIO, *, marks: Marks) -> None:
+    """Write the changed paths of a tree with their times as they are, so that they can come back.
 
-    def __init__(self, sink: Sink, marks: Marks, path: str) -> None:
-        self._sink, self._marks, self._where = sink, marks, shown(path)
-        self._before = b""
+    Args:
+        root: the mounted tree.
+        changes: which of its paths, and what is gone, as whiteouts.
+        file: takes the archive, compressed as a layer is.
+        marks: texts that it must not hold.
 
-    def write(self, raw: bytes) -> None:
-        self._before = self._marks.following(self._before, raw, where=self._where)
-        self._sink.write(raw)
+    Raises:
+        BuildError: it would hold such a text, or something that no archive can keep.
+        ToolError: a file changed while it was read.
+        OSError: something cannot be read or written.
+    """
+    with _Compressor(file) as sink:
+        _archive(root, changes, sink, epoch=None, marks=marks)
+
+
+def _archive(root: Path, changes: Changes, sink: Sink, *, epoch: int | None, marks: Marks) -> None:
+    archive = _Archive(sink, epoch, marks)
+    # image-spec layer.md, Whiteouts: they should stand before entries beside them, are empty
+    # regular files, and apply to lower layers only.
+    for path in _whiteouts(changes):
+        archive.add_whiteout(path)
+    with _Tree(root) as tree:
+        for path in changes.present:
+            archive.add(path, tree.place(path))
+    # IEEE Std 1003.1, ustar Interchange Format: two blocks of zeros end an archive.
+    sink.write(b"\0" * tar_header.BLOCK * 2)
 
 
 class _Tree:
@@ -236,52 +250,141 @@ class _Compressor:
         self._file.write(packed)
 
 
-Content = Callable[[Sink], None]
+class _Archive:
+    """Writes the entries of an archive; without an image's time, each has its own to the end."""
 
+    def __init__(self, sink: Sink, epoch: int | None, marks: Marks) -> None:
+        self._sink, self._epoch, self._marks = sink, epoch, marks
+        self._first: dict[tuple[int, int], str] = {}
+        self._left = MAX_BYTES
 
-def _entries(
-    tree: _Tree, changes: Changes, *, epoch: int
-) -> Iterator[tuple[str, bytes, Content | None]]:
-    """Yield every entry's path, header and what writes its content, in the archive's order."""
-    first: dict[tuple[int, int], str] = {}
-    left = MAX_BYTES
-    # image-spec layer.md, Whiteouts: they should stand before entries beside them, are empty
-    # regular files, and apply to lower layers only.
-    for path in _whiteouts(changes):
-        whiteout = tarfile.TarInfo(path)
-        whiteout.mtime = epoch
-        yield path, _header(whiteout), None
-    for path in changes.present:
-        place = tree.place(path)
+    def add_whiteout(self, path: str) -> None:
+        mtime = self._epoch or 0
+        self._header(EntryHeader(path=path, kind=tar_header.FILE, mode=0o644, mtime=mtime))
+
+    def add(self, path: str, place: rooted.OpenPlace) -> None:
+        """Write an entry.
+
+        Raises:
+            BuildError: no layer can hold it.
+            ToolError: it changed meanwhile.
+            OSError: it cannot be read.
+        """
+        refuse_whiteout(path)
         status = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-        info = _info(path, status, place=place, epoch=epoch)
-        # image-spec layer.md, Hardlinks: one file has one device and inode. Names of it outside of
-        # the layer are not recorded.
-        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-            _link(info, first.setdefault((status.st_dev, status.st_ino), path))
-        left -= info.size
-        if left < 0:
+        kind = _kind(path, status)
+        link = ""
+        if kind == tar_header.FILE:
+            # image-spec layer.md, Hardlinks: one file has one device and inode. Names of it outside
+            # of the layer are not recorded.
+            if status.st_nlink > 1:
+                first = self._first.setdefault((status.st_dev, status.st_ino), path)
+                if first != path:
+                    link_kind = tar_header.HARD_LINK
+                    self._header(self._entry(path, link_kind, status, link=first))
+                    return
+            if status.st_size:
+                self._file(path, place, status)
+                return
+        elif kind == tar_header.LINK:
+            # NOTE: pathlib would take `./a//` and `a` for the same text.
+            link = os.readlink(place.name, dir_fd=place.folder)
+        # listxattr(2) has no form with a folder's handle.
+        found = attributes.read(f"/proc/self/fd/{place.folder}/{place.name}")
+        self._header(self._entry(path, kind, status, link=link, found=found))
+
+    def _file(self, path: str, place: rooted.OpenPlace, status: os.stat_result) -> None:
+        self._count(path, status.st_size)
+        handle = os.open(place.name, rooted.FILE, dir_fd=place.folder)
+        try:
+            now = os.fstat(handle)
+            if not stat.S_ISREG(now.st_mode) or now.st_size != status.st_size:
+                raise _changed(path)
+            found = attributes.read(handle)
+            self._header(self._entry(path, tar_header.FILE, status, found=found))
+            self._content(path, handle, status.st_size)
+        finally:
+            os.close(handle)
+
+    def _content(self, path: str, handle: int, size: int) -> None:
+        left, before = size, b""
+        while left:
+            piece = os.read(handle, min(left, _PIECE))
+            if not piece:
+                raise _changed(path)
+            left -= len(piece)
+            before = self._marks.following(before, piece, where=path)
+            # One call for each piece, as most files have but one.
+            self._sink.write(piece if left else piece + b"\0" * tar_header.padded(size))
+
+    def _count(self, path: str, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
             raise BuildError(
-                f"{shown(path)} has {info.size} bytes, with which the layer has over {MAX_BYTES}",
+                f"{shown(path)} has {size} bytes, with which the layer has over {MAX_BYTES}",
                 # image-spec layer.md, File Attributes: sparse files should not be used.
                 hint="holes of a sparse file count; make it when the container starts",
                 code=CANNOT_KEEP,
             )
-        content = _content(path, status, place) if info.type == tarfile.REGTYPE else None
-        yield path, _header(info), content if info.size else None
+
+    def _entry(
+        self,
+        path: str,
+        kind: bytes,
+        status: os.stat_result,
+        *,
+        link: str = "",
+        found: Attributes = (),
+    ) -> EntryHeader:
+        records = attributes.pax_records(path, found) if found else {}
+        mtime, epoch = int(status.st_mtime), self._epoch
+        if epoch is None:
+            records["mtime"] = _exactly(status.st_mtime_ns)
+        # A folder's time is that of the last change in it, which may have been left out.
+        elif kind == tar_header.FOLDER or mtime > epoch:
+            mtime = epoch
+        return EntryHeader(
+            path=path,
+            kind=kind,
+            mode=stat.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=status.st_size if kind == tar_header.FILE else 0,
+            mtime=mtime,
+            link=link,
+            records=records,
+        )
+
+    def _header(self, entry: EntryHeader) -> None:
+        raw = tar_header.header(entry)
+        self._marks.check_entry(raw, entry.path)
+        self._sink.write(raw)
 
 
-def _header(info: tarfile.TarInfo) -> bytes:
-    # A name that is no UTF-8 keeps its bytes: tarfile then writes the record hdrcharset=BINARY
-    # (IEEE Std 1003.1, pax Extended Header).
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+def _exactly(nanoseconds: int) -> str:
+    """Return a time as pax has it (IEEE Std 1003.1, pax Extended Header, File Times)."""
+    seconds, rest = divmod(abs(nanoseconds), _SECOND)
+    return f"{'-' if nanoseconds < 0 else ''}{seconds}.{rest:09d}"
 
 
-def _link(info: tarfile.TarInfo, first: str) -> None:
-    """Make the entry a hard link to the path that came first, unless it is that itself."""
-    if first != info.name:
-        info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
-        info.pax_headers = {}
+def _kind(path: str, status: os.stat_result) -> bytes:
+    """Return the typeflag of a path.
+
+    Raises:
+        BuildError: no layer can hold it.
+    """
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        raise BuildError(
+            f"{shown(path)} is a device, which a user could neither make nor unpack",
+            hint="remove it; runtimes bring the devices of /dev",
+            code=CANNOT_KEEP,
+        )
+    return kind
+
+
+def _changed(path: str) -> ToolError:
+    return ToolError(f"{shown(path)} changed while its layer was written")
 
 
 def _whiteouts(changes: Changes) -> Iterator[str]:
@@ -304,55 +407,3 @@ def refuse_whiteout(path: str) -> None:
             hint="remove or rename it (image-spec layer.md, Whiteouts)",
             code=CANNOT_KEEP,
         )
-
-
-def _info(
-    path: str, status: os.stat_result, *, place: rooted.OpenPlace, epoch: int
-) -> tarfile.TarInfo:
-    """Return the header of a path.
-
-    Raises:
-        BuildError: no layer can hold it.
-    """
-    refuse_whiteout(path)
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
-    if kind is None:
-        raise BuildError(
-            f"{shown(path)} is a device, which a user could neither make nor unpack",
-            hint="remove it; runtimes bring the devices of /dev",
-            code=CANNOT_KEEP,
-        )
-    info = tarfile.TarInfo(path)
-    info.type = kind
-    info.mode = stat.S_IMODE(status.st_mode)
-    info.uid, info.gid = status.st_uid, status.st_gid
-    # A folder's time is that of the last change in it, which may have been left out.
-    info.mtime = epoch if kind == tarfile.DIRTYPE else min(int(status.st_mtime), epoch)
-    if kind == tarfile.SYMTYPE:
-        # NOTE: pathlib would take `./a//` and `a` for the same text.
-        info.linkname = os.readlink(place.name, dir_fd=place.folder)
-    elif kind == tarfile.REGTYPE:
-        info.size = status.st_size
-    # listxattr(2) has no form with a folder's handle.
-    full = f"/proc/self/fd/{place.folder}/{place.name}"
-    info.pax_headers = attributes.pax_records(path, attributes.read(full))
-    return info
-
-
-def _content(path: str, status: os.stat_result, place: rooted.OpenPlace) -> Content:
-    def copy(sink: Sink) -> None:
-        handle = os.open(place.name, rooted.FILE, dir_fd=place.folder)
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            now = os.fstat(handle)
-            if not stat.S_ISREG(now.st_mode) or now.st_size != status.st_size:
-                raise ToolError(f"{shown(path)} changed while its layer was written")
-            left = status.st_size
-            while left:
-                piece = file.read(min(left, _PIECE))
-                if not piece:
-                    raise ToolError(f"{shown(path)} changed while its layer was written")
-                left -= len(piece)
-                sink.write(piece)
-        sink.write(b"\0" * (-status.st_size % tarfile.BLOCKSIZE))
-
-    return copy

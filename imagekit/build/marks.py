@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from imagekit.build.catalogued import shown
 from imagekit.errors import BuildError
 
 
@@ -55,6 +56,15 @@ class Marks:
                     code=HOST_TEXT,
                 )
 
+    def check_entry(self, header: bytes, path: str) -> None:
+        """Refuse the header of an archive's entry that holds one of the texts.
+
+        Raises:
+            BuildError: one of the texts is in it.
+        """
+        if any(mark.text in header for mark in self._marks):
+            self.check(header, where=f"the name or a link of {shown(path)}")
+
     def following(self, before: bytes, piece: bytes, *, where: str) -> bytes:
         """Check a piece of a file, and return the bytes to put before the next piece.
 
@@ -63,7 +73,7 @@ class Marks:
         Args:
             before: what the last call returned; nothing at the beginning.
             piece: the next bytes.
-            where: which file, for the message.
+            where: the path of the file, for the message.
 
         Raises:
             BuildError: one of the texts is in the file.
@@ -71,5 +81,6 @@ class Marks:
         if not self._marks:
             return b""
         joined = before + piece
-        self.check(joined, where=where)
+        if any(mark.text in joined for mark in self._marks):
+            self.check(joined, where=shown(where))
         return joined[len(joined) - self._overlap :] if self._overlap else b""

@@ -9,7 +9,7 @@ extended attributes, the exact target of a link, and which names are one file.
 import filecmp
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -87,19 +87,23 @@ def changes(before: Snapshot, after: Snapshot, exclude: Exclude = NOTHING) -> Ch
     has replaced needs no whiteouts: whoever applies the layer removes the old one first
     (image-spec layer.md, Changeset over existing files).
     """
-    old, new = _without(before.entries, exclude), _without(after.entries, exclude)
-    present = {path for path, entry in new.items() if not _same(old.get(path), entry)}
-    for path in tuple(present):
-        present.update(_parents(path))
+    old, _ = _without(before, exclude)
+    new, left_out = _without(after, exclude)
+    changed = {path for path, entry in new.items() if not _same(old.get(path), entry)}
     gone = {path for path in old if path not in new}
     replaced = {path for path in gone if _replaced(path, new)}
     top = {path for path in gone - replaced if not gone.intersection(_parents(path))}
-    for path in top:
-        present.update(_parents(path))
+    present = changed | _folders_of(changed | top)
+    lost = (
+        path
+        for path, entry in left_out.items()
+        if exclude.loses(path, entry.mode, entry.size)
+        and not _same(before.entries.get(path), entry)
+    )
     return Changes(
         present=tuple(sorted(present, key=_order)),
         removed=tuple(sorted(top)),
-        left_out=tuple(sorted(_lost(before, after, exclude))),
+        left_out=tuple(sorted(lost)),
     )
 
 
@@ -135,15 +139,17 @@ def compare(old: Path, new: Path, exclude: Exclude = NOTHING) -> Changes:
     return changes(Snapshot(known), Snapshot(after), exclude)
 
 
-def _without(entries: Mapping[str, PathState], exclude: Exclude) -> dict[str, PathState]:
-    return {path: entry for path, entry in entries.items() if not exclude.matches(path, entry.mode)}
-
-
-def _lost(before: Snapshot, after: Snapshot, exclude: Exclude) -> Iterator[str]:
-    for path, entry in after.entries.items():
-        lost = exclude.matches(path, entry.mode) and exclude.loses(path, entry.mode, entry.size)
-        if lost and not _same(before.entries.get(path), entry):
-            yield path
+def _without(
+    snapshot: Snapshot, exclude: Exclude
+) -> tuple[Mapping[str, PathState], Mapping[str, PathState]]:
+    """Return what is not excluded, and what is."""
+    left_out = {
+        path: entry for path, entry in snapshot.entries.items() if exclude.matches(path, entry.mode)
+    }
+    if not left_out:
+        return snapshot.entries, left_out
+    kept = {path: entry for path, entry in snapshot.entries.items() if path not in left_out}
+    return kept, left_out
 
 
 def _names(entries: Mapping[str, PathState], numbers: dict[tuple[str, ...], int]) -> dict[int, int]:
@@ -243,5 +249,21 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _order(path: str) -> tuple[str, ...]:
-    return tuple(path.split("/"))
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    """Return all folders above some paths."""
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        # Where one is known, those above it are too.
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _order(path: str) -> str:
+    """Return what paths are sorted by: their names one after the other, so that folders come first.
+
+    A name holds no NUL, which is before all that it can hold.
+    """
+    return path.replace("/", "\0")
