@@ -3,6 +3,9 @@
 Always an argument vector and never a shell; output is read as it comes, by the line and in bounded
 memory; both streams are kept for the error; a time limit and Ctrl-C end the whole process group;
 secrets are replaced before anything is shown or raised.
+
+Ctrl-C reaches the main thread only. What other threads run is ended by ``interrupt``, which alone
+needs to know of all of them: the set of those that run is the one state of this module.
 """
 
 import ctypes
@@ -46,6 +49,10 @@ _DRAIN_SECONDS = 5.0
 
 # In a process of its own: this one may have something else there.
 _AS_THIRD = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execvp(sys.argv[2], sys.argv[2:])"
+
+
+_running: set["_Child"] = set()
+_guard = threading.Lock()
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -159,6 +166,7 @@ class Runner(Struct, frozen=True, kw_only=True):
         Raises:
             ToolNotFoundError: the program is not installed.
             ToolTimeoutError: it took longer than the limit.
+            KeyboardInterrupt: by Ctrl-C in the main thread, by ``interrupt`` in any.
         """
         argv = self.wrap(argv)
         if self.secrets:
@@ -401,6 +409,7 @@ class _Child:
         self._held: int | None = None
         self._ended, self._wake = threading.Event(), threading.Event()
         self._status: int | None = None
+        self._interrupted = False
 
     def __enter__(self) -> Self:
         command = _command(self._argv[0])
@@ -429,18 +438,33 @@ class _Child:
                 raise ToolError(f"{self._argv[0]} cannot be started: {reason[0]}") from error
         # sh's own notice of an end comes up to a second late; waiting for it comes at once.
         threading.Thread(target=self._await, daemon=True).start()
+        with _guard:
+            _running.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        with _guard:
+            _running.discard(self)
         try:
             self.end()
         finally:
             self._close()
 
     def wait(self, limit: float) -> int | None:
-        """Return the exit code, or None when the limit was reached or the reading failed."""
+        """Return the exit code, or None when the limit was reached or the reading failed.
+
+        Raises:
+            KeyboardInterrupt: ``interrupt`` was called meanwhile.
+        """
         self._wake.wait(limit)
+        if self._interrupted:
+            raise KeyboardInterrupt
         return self._status if self._ended.is_set() else None
+
+    def interrupt(self) -> None:
+        """Let the waiting thread end the program and be interrupted."""
+        self._interrupted = True
+        self._wake.set()
 
     def give_up(self) -> None:
         """Let the waiting thread go on: the program's output is not read any more."""
@@ -534,7 +558,7 @@ class _Reader(threading.Thread):
         self._stream, self._file, self._lines, self._give_up = stream, file, lines, give_up
         self._kept: deque[str] = deque()
         self._cost = 0
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         """What stopped the reading before the end."""
         self.start()
 
@@ -546,7 +570,7 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         try:
             self._read_all()
-        except Exception as fault:  # noqa: BLE001 - a thread has no caller: the waiting one raises it
+        except BaseException as fault:  # noqa: BLE001 - a thread has no caller: the waiting one raises it
             self.fault = fault
             # The program sees at once that its output is not read any more.
             self._file.close()
@@ -589,6 +613,16 @@ class _Reader(threading.Thread):
             self._cost -= len(self._kept.popleft()) + _LINE_COST
         with self._turn:
             self._lines.on_line(self._stream, line)
+
+
+def interrupt() -> None:
+    """End the programs that run now; whoever waits for one gets KeyboardInterrupt.
+
+    What they start from then on, to clean up, runs as ever.
+    """
+    with _guard:
+        for child in _running:
+            child.interrupt()
 
 
 def hide_memory() -> None:

@@ -341,6 +341,40 @@ def test_another_thread_runs_programs_too() -> None:
         assert pool.submit(Runner().foreground, _sh("exit 4")).result() == 4
 
 
+def test_interrupt_ends_what_other_threads_run(tmp_path: Path) -> None:
+    """Each is interrupted where it waits, its program ends, and what cleans up behind it runs."""
+
+    def work(number: int) -> str:
+        ready = tmp_path / str(number)
+        try:
+            Runner().run(_sh(f"echo $$ > {ready}.new; mv {ready}.new {ready}; exec sleep 600"))
+        except KeyboardInterrupt:
+            return Runner().run(_sh("echo cleaned")).stdout
+        return "not interrupted"
+
+    with ThreadPoolExecutor(2) as threads:
+        working = [threads.submit(work, number) for number in range(2)]
+        for _ in range(1000):
+            if len([path for path in tmp_path.iterdir() if not path.suffix]) == len(working):
+                break
+            time.sleep(0.01)
+        process.interrupt()
+        ended = [each.result(20) for each in working]
+
+    assert ended == ["cleaned\n", "cleaned\n"]
+    assert all(_gone(int((tmp_path / str(number)).read_text())) for number in range(2))
+
+
+def test_an_interruption_in_the_listener_ends_the_program() -> None:
+    """It is raised to whoever waits, as an error is."""
+
+    def stop(stream: Stream, line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Runner().stream(_sh("echo line; exec sleep 600"), on_line=stop)
+
+
 def test_a_program_ends_where_nobody_reads_it_any_more() -> None:
     """By SIGPIPE, which Python itself ignores."""
     assert Runner().foreground(_sh("yes | head -n 1 >/dev/null; kill -PIPE $$")) == 128 + 13
