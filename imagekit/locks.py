@@ -10,7 +10,7 @@ details").
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,19 +23,26 @@ _NONE_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINV
 
 
 @contextmanager
-def held(file: Path, *, shared: bool = False, keep: bool = False) -> Iterator[None]:
+def held(
+    file: Path,
+    *,
+    shared: bool = False,
+    keep: bool = False,
+    waiting: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """Hold a lock, waiting for it where another one has it.
 
     Args:
         file: the lock's file; it is made, and its time is set to now.
         shared: whether others may hold it too, if they also ask so.
         keep: whether the file stays when the lock is given back.
+        waiting: called before it is waited for, where another one has it.
 
     Raises:
         ToolError: the file system supports no locks.
         OSError: the file cannot be made.
     """
-    handle = _taken(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    handle = _waited_for(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
     try:
         os.utime(handle)
         yield
@@ -92,6 +99,15 @@ def age(file: Path, now: float) -> float:
         return now - file.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _waited_for(file: Path, how: int, waiting: Callable[[], None] | None) -> int:
+    if waiting is not None:
+        try:
+            return _taken(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+    return _taken(file, how)
 
 
 def _taken(file: Path, how: int, *, mode: int = 0o600) -> int:

@@ -1,6 +1,7 @@
 """The port of the build stage: a working container, and what goes into it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,15 @@ class BuildContainer(Protocol):
 
     def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Put a layer into the cache."""
+        ...
+
+    def making(self, key: Digest, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold the key, so that no other build makes its layer meanwhile, whatever process it is.
+
+        Args:
+            key: of the layer.
+            waiting: called where another build holds it, before that is waited for.
+        """
         ...
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:

@@ -3,6 +3,7 @@
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -156,9 +157,17 @@ def _reported(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool)
     stage, title = _STAGES[wanted.origin], f"{work.prefix}{wanted.title}"
     began = time.monotonic()
     work.progress(Started(stage=stage, detail=title))
-    cached = _found(wanted, work, state, use_cache=use_cache)
+
+    def waiting() -> None:
+        detail = f"{title}: another build makes it, which is waited for"
+        work.progress(Started(stage=stage, detail=detail))
+
+    # One key at a time is held: two builds cannot wait for each other.
+    own = work.container.making(wanted.key, waiting) if use_cache else nullcontext()
     try:
-        made = cached or _make_layer(wanted, work, state)
+        with own:
+            cached = _found(wanted, work, state, use_cache=use_cache)
+            made = cached or _make_layer(wanted, work, state)
     except ToolError as error:
         seconds = time.monotonic() - began
         work.progress(Failed(stage=stage, summary=error.message, seconds=seconds))

@@ -1,6 +1,7 @@
 """A workshop whose container is a folder, and what to make in it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class FakeWorkshop:
     no_mirror: bool = False
     role: str = "root"
     """The name of the container's folder."""
+    other_build: Callable[[Digest], None] | None = None
+    """What another build does while this one waits for a key."""
+    held: Digest | None = None
 
     def __post_init__(self) -> None:
         self.blobs.mkdir(parents=True, exist_ok=True)
@@ -59,6 +63,19 @@ class FakeWorkshop:
     def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Keep the layer."""
         self.cache[key] = layer
+
+    @contextmanager
+    def making(self, key: Digest, waiting: Callable[[], None]) -> Iterator[None]:
+        """Note the key, and let another build have it first where one is said."""
+        assert self.held is None, "two keys at once could wait for each other"
+        self.held = key
+        if self.other_build is not None:
+            waiting()
+            self.other_build(key)
+        try:
+            yield
+        finally:
+            self.held = None
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
         """Say on how many layers it starts."""

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,23 @@ def test_age_counts_from_the_last_use(tmp_path: Path) -> None:
 
     assert unknown == 0
     assert age(lock, 1000.0) == 900
+
+
+def test_who_waits_is_told_before_it_waits(tmp_path: Path) -> None:
+    """Whoever watches sees why nothing happens; who need not wait is not told."""
+    lock, told = tmp_path / "layer.lock", threading.Event()
+    with held(lock, waiting=told.set):
+        assert not told.is_set()
+        got = threading.Event()
+
+        def wait() -> None:
+            with held(lock, waiting=told.set):
+                got.set()
+
+        other = threading.Thread(target=wait)
+        other.start()
+        assert told.wait(20)
+        assert not got.is_set()
+
+    assert got.wait(20)
+    other.join()

@@ -6,7 +6,7 @@ import stat
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -120,6 +120,10 @@ class BuildahContainer(Struct):
     def keep(self, key: Digest, layer: CachedLayer) -> None:
         """Put a layer into the cache."""
         self._cache().keep(key, layer)
+
+    def making(self, key: Digest, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold a lock of the key among those of jobs."""
+        return held(self.job.locks / f"layer-{key.hex}.lock", waiting=waiting)
 
     def open(self, layers: Sequence[BuiltLayer]) -> Path:
         """Start the working container on these layers and mount it."""

@@ -17,7 +17,7 @@ from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
-from imagekit.progress import Event, Note
+from imagekit.progress import Event, Note, Started
 from imagekit.recipe.recipe import (
     BuildStage,
     CopyStep,
@@ -301,6 +301,34 @@ def _compiles(command: str, root: Path) -> CommandResult:
             status.write("\nPackage: gcc\nStatus: install ok installed\nVersion: 4:12+1\n")
             status.write("Architecture: amd64\n")
     return ends(0)(command, root)
+
+
+def test_a_layer_that_another_build_makes_meanwhile_is_taken(
+    workshop: FakeWorkshop, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Two builds on one base make it once: who waited looks into the cache when it has the key."""
+    plan = make_plan(_recipe(recipe, _step("touch /made")), platform=PLATFORM, epoch=1)
+    other = FakeWorkshop(tmp_path / "other")
+    made = make(plan, other, use_cache=True, progress=lambda _: None)
+    events: list[Event] = []
+    workshop.other_build = lambda key: workshop.cache.update({key: other.cache[key]})
+
+    found = make(plan, workshop, use_cache=True, progress=events.append)
+
+    assert found.layers == made.layers
+    assert workshop.calls == []
+    told = [event.detail for event in events if isinstance(event, Started)]
+    assert sum("another build makes it" in detail for detail in told) == len(made.layers)
+
+
+def test_without_the_cache_no_build_waits_for_another(
+    workshop: FakeWorkshop, recipe: Recipe
+) -> None:
+    """What another one makes would not be taken."""
+    workshop.other_build = lambda _: pytest.fail("it waited")
+    plan = make_plan(_recipe(recipe, _step()), platform=PLATFORM, epoch=1)
+
+    assert make(plan, workshop, use_cache=False, progress=lambda _: None).layers
 
 
 def test_only_what_is_copied_of_stages_is_in_the_image(
