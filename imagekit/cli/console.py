@@ -7,7 +7,9 @@ is off under NO_COLOR and where stderr is no terminal. On a terminal long lines 
 
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from msgspec import Struct, field
@@ -74,6 +76,12 @@ class Console(Struct, kw_only=True):
 
     def error(self, error: ImagekitError) -> None:
         """Print what went wrong and the remedy; under ``--json`` also as the document."""
+        self.fault(error)
+        if self.json and not self._answered:
+            self.result("", {**error_document(error), **self.partial})
+
+    def fault(self, error: ImagekitError) -> None:
+        """Print what went wrong and the remedy, of one thing of several that may go on."""
         self.settle()
         if isinstance(error, InputError) and error.diagnostics:
             self.diagnostics(error.diagnostics)
@@ -88,11 +96,9 @@ class Console(Struct, kw_only=True):
                 lines += _last_lines(error)
         if error.hint:
             lines.append(f"   = {error.hint}")
-        document = _document(error)
         if lines or self.progress_form == "json":
-            self._narrate("\n".join(lines), "error", {"error": document["error"]})
-        if self.json and not self._answered:
-            self.result("", {**document, **self.partial})
+            error_keys = {"error": error_document(error)["error"]}
+            self._narrate("\n".join(lines), "error", error_keys)
 
     @property
     def progress(self) -> "Progress":
@@ -104,6 +110,19 @@ class Console(Struct, kw_only=True):
         if self._live is None:
             self._live = _Live(self)
         return self._live.show
+
+    def progress_of(self, name: str) -> "Progress":
+        """Return the callback of one of several things that are at work at once, by its name."""
+        if self.quiet or not name:
+            return self.progress
+        if self._live is None:
+            self._live = _Live(self)
+        return partial(self._live.show, of=name)
+
+    def leave(self, name: str) -> None:
+        """Show nothing more of one of several things, as it has ended."""
+        if self._live is not None:
+            self._live.leave(name)
 
     @property
     def drawable(self) -> int | None:
@@ -193,7 +212,8 @@ def _json(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _document(error: ImagekitError) -> dict[str, object]:
+def error_document(error: ImagekitError) -> dict[str, object]:
+    """Return the document of a command that failed."""
     document: dict[str, object] = {
         "schema": 1,
         "error": {"code": error.code, "message": error.message, "hint": error.hint},
@@ -227,11 +247,17 @@ class _Live:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._display: Display | None = None
+        self._lock = threading.Lock()
 
-    def show(self, event: "Event") -> None:
-        if self._display is None:
-            self._display = self._made()
-        self._display.show(event)
+    def show(self, event: "Event", of: str = "") -> None:
+        with self._lock:
+            if self._display is None:
+                self._display = self._made()
+        self._display.show(event, of)
+
+    def leave(self, of: str) -> None:
+        if self._display is not None:
+            self._display.leave(of)
 
     def stop(self) -> None:
         if self._display is not None:

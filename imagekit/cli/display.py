@@ -36,8 +36,17 @@ _NAMES: dict[type[Event], str] = {
 class Display(Protocol):
     """Shows events."""
 
-    def show(self, event: Event) -> None:
-        """Show one event; events come from several threads."""
+    def show(self, event: Event, of: str = "") -> None:
+        """Show one event; events come from several threads.
+
+        Args:
+            event: the event.
+            of: what it is of, where several are at work at once.
+        """
+        ...
+
+    def leave(self, of: str) -> None:
+        """Show nothing more of something that is at work no longer."""
         ...
 
     def stop(self) -> None:
@@ -100,16 +109,16 @@ class Lines:
         every: float = LOG_SECONDS,
     ) -> None:
         self._stream, self._paint, self._verbose, self._every = stream, paint, verbose, every
-        self._running: Running | None = None
+        self._running: dict[str, Running] = {}
         self._printed = time.monotonic()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._clock: threading.Thread | None = None
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event, of: str = "") -> None:
         """Print the event, if it is one for a log."""
         with self._lock:
-            self._running = running_after(self._running, event)
+            hear(self._running, event, of)
             if isinstance(event, Started) and self._clock is None:
                 self._ended.clear()
                 self._printed = time.monotonic()
@@ -117,11 +126,18 @@ class Lines:
                 self._clock.start()
             line = event_line(event, paint=self._paint, verbose=self._verbose)
             if line is not None:
-                self._print(line)
+                self._print(named(line, of))
+
+    def leave(self, of: str) -> None:
+        """Print nothing more of it."""
+        with self._lock:
+            self._running.pop(of, None)
 
     def stop(self) -> None:
         """End the clock."""
-        clock, self._clock, self._running = self._clock, None, None
+        with self._lock:
+            clock, self._clock = self._clock, None
+            self._running.clear()
         if clock is not None:
             self._ended.set()
             clock.join()
@@ -137,12 +153,11 @@ class Lines:
 
     def _beat(self) -> None:
         self._printed = time.monotonic()
-        if self._running is not None:
-            what = self._running.now or self._running.line
-            self._print(
-                f"  … {self._running.stage} {self._running.seconds:.0f} s"
-                + (f", {shortened(what, _LONGEST_BEAT)}" if what else "")
-            )
+        for of, running in self._running.items():
+            what = running.now or running.line
+            line = f"  … {running.stage} {running.seconds:.0f} s"
+            line += f", {shortened(what, _LONGEST_BEAT)}" if what else ""
+            self._print(named(line, of))
 
     def _print(self, line: str) -> None:
         self._printed = time.monotonic()
@@ -155,17 +170,23 @@ class JsonLines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._advanced = 0.0
+        self._advanced: dict[str, float] = {}
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event, of: str = "") -> None:
         """Write the event; of what advances in small pieces, not every one."""
         with self._lock:
             if isinstance(event, Advanced) and event.done != event.total:
                 now = time.monotonic()
-                if now - self._advanced < _ADVANCED_SECONDS:
+                if now - self._advanced.get(of, 0.0) < _ADVANCED_SECONDS:
                     return
-                self._advanced = now
-            write_json(self._stream, _NAMES[type(event)], asdict(event))
+                self._advanced[of] = now
+            own = {"recipe": of} if of else {}
+            write_json(self._stream, _NAMES[type(event)], own | asdict(event))
+
+    def leave(self, of: str) -> None:
+        """Forget when it last advanced."""
+        with self._lock:
+            self._advanced.pop(of, None)
 
     def stop(self) -> None:
         """Do nothing: each line stands for itself."""
@@ -219,6 +240,20 @@ def running_after(running: Running | None, event: Event) -> Running | None:
         case _:
             assert_never(event)
     return running
+
+
+def hear(running: dict[str, Running], event: Event, of: str) -> None:
+    """Take an event into what is known of the stages at work, by what they are of."""
+    now = running_after(running.get(of), event)
+    if now is None:
+        running.pop(of, None)
+    else:
+        running[of] = now
+
+
+def named(line: str, of: str) -> str:
+    """Return a line behind what it is of, where several are at work."""
+    return f"{of}:{line}" if of else line
 
 
 def done_line(event: Done | Failed, mark: str, *, width: int = 0) -> str:

@@ -81,6 +81,46 @@ def test_a_log_has_each_stage_once() -> None:
     ]
 
 
+def test_each_line_of_a_log_names_its_recipe() -> None:
+    """Where several are at work at once, a line without a name would be anybody's."""
+    log = _Log(60, verbose=True)
+
+    for event in EVENTS:
+        log.lines.show(event, of="apps/hello")
+    log.lines.stop()
+
+    lines = log.stream.getvalue().splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("apps/hello:  ") for line in lines)
+
+
+def test_a_log_tells_of_all_recipes_that_take_long(quick: _Log) -> None:
+    """And of none that has ended."""
+    for name in ("a", "b", "c"):
+        quick.lines.show(Started(stage="steps", detail="make"), of=name)
+    quick.lines.leave("b")
+
+    shown = quick.wait(lambda text: text.count("\n") >= 8)
+
+    assert {line.partition(" 0 s")[0] for line in shown.splitlines()[3:]} == {
+        "a:  … steps",
+        "c:  … steps",
+    }
+
+
+def test_events_for_programs_name_their_recipe() -> None:
+    """By a key of its own; what is of none has no such key."""
+    stream = io.StringIO()
+    display = JsonLines(stream)
+
+    display.show(Advanced(stage="push", done=1, total=9), of="a")
+    display.show(Advanced(stage="push", done=1, total=9), of="b")
+    display.show(Note(message="x"))
+
+    documents = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [document.get("recipe") for document in documents] == ["a", "b", None]
+
+
 def test_a_verbose_log_has_commands_and_their_output() -> None:
     """They can be pasted into a shell."""
     log = _Log(60, verbose=True)

@@ -141,6 +141,36 @@ def test_lines_are_as_wide_as_the_terminal(terminal: _Terminal) -> None:
     assert max(map(len, lines)) <= _COLUMNS
 
 
+def test_several_recipes_have_one_line_each(terminal: _Terminal) -> None:
+    """Each with its name and what it does; a stage that is done leaves no line of its own."""
+    terminal.view.show(Started(stage="packages", detail="gcc"), of="apps/one")
+    terminal.view.show(Started(stage="steps", detail="make"), of="apps/two")
+    terminal.view.show(OutputLine(stage="steps", line="cc -c x.c"), of="apps/two")
+    terminal.view.show(Started(stage="base"), of="apps/three")
+    terminal.view.show(Done(stage="base", summary="78 packages", seconds=0.9), of="apps/three")
+    terminal.view.show(Note(message="a private key"), of="apps/two")
+
+    one = r"  … apps/one               packages      \d\.\d s  gcc"
+    two = r"  … apps/two               steps         \d\.\d s  make"
+    shown = terminal.wait(lambda text: re.search(f"key\r\n{one}\r\n{two}", _SEQUENCE.sub("", text)))
+
+    assert "  ! apps/two: a private key\r\n" in shown
+    assert "78 packages" not in shown
+    assert "cc -c" not in shown
+
+
+def test_a_recipe_that_ended_has_no_line(terminal: _Terminal) -> None:
+    """The others stay, and its own last line stands above them."""
+    for name in ("one", "two"):
+        terminal.view.show(Started(stage="steps"), of=name)
+    terminal.view.leave("one")
+    terminal.view.show(Done(stage="published", summary="one 1.0", seconds=2.0))
+
+    shown = terminal.wait(lambda text: "… two" in text.partition("one 1.0")[2])
+
+    assert "… one" not in shown.partition("one 1.0")[2]
+
+
 def test_the_cursor_stays(terminal: _Terminal) -> None:
     """Who kills the process has a usable terminal."""
     terminal.view.show(Started(stage="base"))
