@@ -1,7 +1,7 @@
-"""What git knows of a recipe's folder: when it was last changed."""
+"""Asking git about a recipe's folder, and when that was last changed."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError
 from imagekit.inputs import read_regular
-from imagekit.process import Runner, which
+from imagekit.process import Outcome, Runner, Stream, which
 
 _MAX_SHALLOW = 64 << 20
 MAX_TIME = 253402300799
@@ -18,13 +18,21 @@ MAX_TIME = 253402300799
 _REMEDY = "set `date` in the recipe, or SOURCE_DATE_EPOCH"
 _LIMIT = 30.0
 _DIGITS = 12
+_MOST_LINES = 1_000_000
 
 
-class _Git(Struct, frozen=True):
+Unknown = Callable[[Path, str], RecipeError]
+"""Returns the error for what cannot be known of a folder, by the folder and why."""
+
+
+class Git(Struct, frozen=True):
     """Asks git about one folder; nothing that it runs is another program."""
 
     runner: Runner
     folder: Path
+    top: Path
+    """The folder of the repository's work tree."""
+    unknown: Unknown
 
     def ask(self, *words: str) -> str:
         """Return the output of git.
@@ -33,14 +41,37 @@ class _Git(Struct, frozen=True):
             RecipeError: it fails.
             ToolTimeoutError: it does not answer.
         """
+        return self._checked(self.runner.run(self._argv(words), limit=_LIMIT, check=False)).strip()
+
+    def lines(self, *words: str) -> list[str]:
+        """Return the lines of git's output, all of them: more than are kept of other output.
+
+        Raises:
+            RecipeError: it fails.
+            ToolTimeoutError: it does not answer.
+        """
+        lines: list[str] = []
+
+        def take(stream: Stream, line: str) -> None:
+            if len(lines) == _MOST_LINES:
+                raise self.unknown(self.folder, f"git lists more than {_MOST_LINES} names")
+            if stream == "stdout":
+                lines.append(line)
+
+        self._checked(self.runner.stream(self._argv(words), on_line=take, limit=_LIMIT))
+        return lines
+
+    def _argv(self, words: Sequence[str]) -> list[str]:
         # Whose repository it is was looked at. The user's own settings choose no commit.
-        argv = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"]
-        argv += ["-C", str(self.folder), *words]
-        outcome = self.runner.run(argv, limit=_LIMIT, check=False)
+        own = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+        return ["git", *own, "-C", str(self.folder), *words]
+
+    def _checked(self, outcome: Outcome) -> str:
         if outcome.status != 0:
-            lines = outcome.last_lines.splitlines()
-            raise _unknown(self.folder, f"git says: {lines[-1][:200] if lines else outcome.status}")
-        return outcome.stdout.strip()
+            lines = outcome.stderr.splitlines() or outcome.stdout.splitlines()
+            said = lines[-1][:200] if lines else outcome.status
+            raise self.unknown(self.folder, f"git says: {said}")
+        return outcome.stdout
 
 
 def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | None:
@@ -58,22 +89,48 @@ def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | 
             clone, of somebody else's, or without git.
         ToolTimeoutError: git did not answer.
     """
-    folder = folder.resolve()
-    entry = _entry(folder)
-    if entry is None:
+    git = git_of(runner, folder, owners, unknown=_unknown)
+    if git is None:
         return None
-    if which("git") is None:
-        raise _unknown(folder, "git is not installed")
-    git = _Git(replace(runner, env=_environment(runner)), folder)
-    _check_owners(git, entry, owners)
-    _check_programs(git)
     words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=dirty")
     if git.ask(*words, "--", ".") != "":
         return None
     return _last_commit(git)
 
 
-def _last_commit(git: _Git) -> int | None:
+def git_of(
+    runner: Runner, folder: Path, owners: Collection[int], *, unknown: Unknown
+) -> Git | None:
+    """Return what asks git about a folder; None where it lies in no repository.
+
+    Args:
+        runner: runs git.
+        folder: the folder.
+        owners: the users whose repositories are asked; git runs what a repository's settings say.
+        unknown: returns the error where git cannot be asked, or does not answer.
+
+    Raises:
+        RecipeError: the repository is somebody else's, or its settings name a program.
+        ToolTimeoutError: git did not answer.
+    """
+    folder = folder.resolve()
+    entry = _entry(folder)
+    if entry is None:
+        return None
+    if which("git") is None:
+        raise unknown(folder, "git is not installed")
+    git = Git(replace(runner, env=_environment(runner)), folder, entry.parent, unknown)
+    _check_owners(git, entry, owners)
+    _check_programs(git)
+    return git
+
+
+def is_shallow(git: Git) -> bool:
+    """Return whether the repository's history was cut off."""
+    return git.ask("rev-parse", "--is-shallow-repository") != "false"
+
+
+def _last_commit(git: Git) -> int | None:
     words = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", ".").split()
     if not words:
         return None
@@ -89,9 +146,9 @@ def _last_commit(git: _Git) -> int | None:
     return seconds
 
 
-def _cut_off(git: _Git) -> frozenset[str]:
+def _cut_off(git: Git) -> frozenset[str]:
     """Return the commits whose parents a shallow clone left out: they seem to change all files."""
-    if git.ask("rev-parse", "--is-shallow-repository") != "true":
+    if not is_shallow(git):
         return frozenset()
     path = git.folder / git.ask("rev-parse", "--git-path", "shallow")
     try:
@@ -100,15 +157,15 @@ def _cut_off(git: _Git) -> frozenset[str]:
         raise _unknown(git.folder, f"{path} cannot be read") from error
 
 
-def _check_owners(git: _Git, entry: Path, owners: Collection[int]) -> None:
+def _check_owners(git: Git, entry: Path, owners: Collection[int]) -> None:
     """Require the repository to be of these users: its settings name programs that git runs."""
     folders = git.ask("rev-parse", "--absolute-git-dir", "--git-common-dir").splitlines()
     for path in (entry, *(git.folder / name for name in folders)):
         if path.lstat().st_uid not in owners:
-            raise _unknown(git.folder, f"the repository {path} belongs to somebody else")
+            raise git.unknown(git.folder, f"the repository {path} belongs to somebody else")
 
 
-def _check_programs(git: _Git) -> None:
+def _check_programs(git: Git) -> None:
     """Require the repository's own settings to name no program that reading its files would run.
 
     They come along where a folder with its ``.git`` is unpacked; what the user sets is the user's.
@@ -116,7 +173,7 @@ def _check_programs(git: _Git) -> None:
     for line in git.ask("config", "--list", "--show-scope", "--name-only").splitlines():
         scope, _, name = line.partition("\t")
         if scope not in {"system", "global", "command"} and name.startswith("filter."):
-            raise _unknown(git.folder, f"the settings of its repository name a program: {name}")
+            raise git.unknown(git.folder, f"the settings of its repository name a program: {name}")
 
 
 def _environment(runner: Runner) -> dict[str, str]:

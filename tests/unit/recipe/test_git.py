@@ -1,7 +1,6 @@
 """The time of a recipe's last commit, and when it is not to be told."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from imagekit.errors import RecipeError
 from imagekit.process import Runner
 from imagekit.recipe.git import commit_time
+from tests.support.repositories import commit, git
 
 ME = {os.geteuid()}
 
@@ -19,21 +19,6 @@ def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "x")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
-
-
-def git(folder: Path, *words: str, date: int = 0) -> str:
-    """Run git in a folder; a commit has this time."""
-    env = {**os.environ, "GIT_COMMITTER_DATE": f"@{date} +0000"}
-    argv = ["git", "-c", "protocol.file.allow=always", "-C", str(folder), *words]
-    return subprocess.run(argv, env=env, check=True, capture_output=True, text=True).stdout
-
-
-def commit(folder: Path, path: str, date: int) -> None:
-    """Change a file and commit it."""
-    (folder / path).parent.mkdir(exist_ok=True, parents=True)
-    (folder / path).write_text(str(date))
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", path, date=date)
 
 
 @pytest.fixture
