@@ -15,6 +15,7 @@ COMMANDS = {
     "prune": "remove old images, layers, logs and downloads of builds",
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
+    "rebuild": "build a published image again, and show whether it is the same",
     "sign": "sign an image that something else built",
     "withdraw": "sign that an image must not be used any more",
     "verify": "judge an image by a policy",

@@ -78,14 +78,24 @@ class Stream:
         while size:
             size -= len(self.some(size))
 
-    def drain(self) -> None:
-        """Read to the end, so that whoever sends the bytes can check their digest.
+    def rest(self) -> Iterator[memoryview]:
+        """Yield all that is left, piece by piece.
 
         Raises:
             DocumentError: the rest cannot be unpacked, or is too much.
         """
-        self._piece = memoryview(b"")
-        for _ in self._source:
+        left, self._piece = self._piece, memoryview(b"")
+        yield left
+        for piece in self._source:
+            yield memoryview(piece)
+
+    def drain(self) -> None:
+        """Read to the end, so that whoever sends the bytes can check their digest.
+
+        Raises:
+            DocumentError: as ``rest``.
+        """
+        for _ in self.rest():
             pass
 
     def broken(self, what: str) -> DocumentError:

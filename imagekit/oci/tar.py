@@ -6,11 +6,12 @@ bounded, a wrong checksum ends the reading, and no path leads out of the root.
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from imagekit.errors import DocumentError
 
@@ -23,6 +24,7 @@ _MAX_RECORDS = 10_000_000
 _MAX_SIZE = 1 << 50
 _CHECKSUM = slice(148, 156)
 _EMPTY = bytes(BLOCK)
+_NO_RECORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Source(Protocol):
@@ -76,13 +78,21 @@ class TarEntry(Struct, frozen=True):
     size: int
     executable: bool
     target: str
+    header: bytes = b""
+    """Its block of the archive, which has all else."""
+    records: Mapping[str, str] = field(default_factory=lambda: _NO_RECORDS)
+    """Its pax records; where not all were asked for, those that make the other fields."""
 
 
-def entries(stream: Source) -> Iterator[TarEntry]:
+def entries(stream: Source, *, all_records: bool = False) -> Iterator[TarEntry]:
     """Yield the entries of an archive.
 
     Whoever iterates must read exactly ``size`` bytes of the stream before the next entry; the
     padding is passed over here.
+
+    Args:
+        stream: the archive.
+        all_records: whether entries come with all of their pax records.
 
     Raises:
         DocumentError: the archive is damaged, or made to mislead.
@@ -100,7 +110,7 @@ def entries(stream: Source) -> Iterator[TarEntry]:
         # ``x`` and ``g`` are pax' extended headers, of one entry and of all that follow; ``L`` and
         # ``K`` are GNU's long path and long target.
         if kind in b"xgLK":
-            records = extended.read(kind, size)
+            records = extended.read(kind, size, every=all_records)
             (common if kind == b"g" else own).update(records)
             continue
         # POSIX.1-2001 pax, "pax Extended Header": an entry's own values go before those of all.
@@ -152,6 +162,43 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
         size=size if has_content else 0,
         executable=bool(_number(header[100:108], stream) & stat.S_IXUSR),
         target=pax.get("linkpath") or _text(header[157:257]),
+        header=header,
+        records=pax,
+    )
+
+
+class Ownership(Struct, frozen=True):
+    """What an entry's block says besides its name, kind and size."""
+
+    mode: int
+    """Permission bits."""
+    uid: int
+    gid: int
+    mtime: str
+    """Seconds since 1970, in digits; with a point and further ones where it has parts of one."""
+
+
+def ownership(entry: TarEntry, stream: Source) -> Ownership:
+    """Return an entry's mode, owner and time (pax, "ustar Interchange Format").
+
+    Args:
+        entry: the entry, with all of its records where those are to count.
+        stream: where it came from.
+
+    Raises:
+        DocumentError: a field is no number.
+    """
+
+    def number(name: str, start: int, length: int) -> int:
+        if name in entry.records:
+            return _decimal(entry.records[name], stream)
+        return _number(entry.header[start : start + length], stream)
+
+    return Ownership(
+        mode=_number(entry.header[100:108], stream) & 0o7777,
+        uid=number("uid", 108, 8),
+        gid=number("gid", 116, 8),
+        mtime=entry.records.get("mtime") or str(_number(entry.header[136:148], stream)),
     )
 
 
@@ -203,7 +250,7 @@ class _Extended:
         self._stream = stream
         self._count = 0
 
-    def read(self, kind: bytes, size: int) -> dict[str, str]:
+    def read(self, kind: bytes, size: int, *, every: bool) -> dict[str, str]:
         """Return what an extended header says of the entry behind it."""
         if not 0 < size <= _MAX_HEADER:
             raise self._stream.broken(f"an extended header of {size} bytes")
@@ -212,7 +259,7 @@ class _Extended:
             return {"path": _text(content)}
         if kind == b"K":
             return {"linkpath": _text(content)}
-        return {key: value for key, value in self._records(content) if _is_wanted(key)}
+        return {key: value for key, value in self._records(content) if every or _is_wanted(key)}
 
     def _records(self, content: bytes) -> Iterator[tuple[str, str]]:
         """Yield the records of one header: length, keyword, value, each on its line."""

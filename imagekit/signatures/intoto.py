@@ -20,11 +20,14 @@ SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 VSA = "https://slsa.dev/verification_summary/v1"
 NEEDS = "https://imagekit.dev/needs/v1"
 """What an image needs of its node; a TypeURI that need not lead anywhere, as those of releases."""
+REBUILD = "https://imagekit.dev/rebuild/v1"
+"""That a second builder built an image again, and it came out the same."""
 SHORT_TYPES: Mapping[str, str] = MappingProxyType(
     {
         "cyclonedx": CYCLONEDX,
         "link": "https://in-toto.io/Link/v1",
         "openvex": "https://openvex.dev/ns",
+        "rebuild": REBUILD,
         "slsaprovenance": "https://slsa.dev/provenance/v0.2",
         "slsaprovenance02": "https://slsa.dev/provenance/v0.2",
         "slsaprovenance1": SLSA_PROVENANCE,

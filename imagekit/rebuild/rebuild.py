@@ -1,0 +1,164 @@
+"""Building a published image once more from its recipe, and comparing the two.
+
+Nothing of the cache is used, so that equality says something about the recipe. The image's time
+comes from the image itself, as a checkout without history knows no other. What the published
+image's provenance claims decides nothing: it only shows early that another recipe was given.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from imagekit.build.build import BuildOptions, build
+from imagekit.build.local_store import store_in_use
+from imagekit.build.tools.storage import Folders
+from imagekit.errors import DocumentError, InputError
+from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.layout import LayoutRegistry, LayoutStore
+from imagekit.oci.location import LocatedReference
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.registry.ports import RegistryReader
+from imagekit.oci.registry.snapshot import RegistrySnapshot
+from imagekit.oci.types import Index
+from imagekit.progress import Done, Note, Progress, Started, silent
+from imagekit.rebuild.claims import ProvenanceClaim, provenance_claims
+from imagekit.rebuild.comparison import Comparison, OpenedImage, compare, opened
+from imagekit.recipe.recipe import Recipe
+
+
+class Rebuilt(Struct, frozen=True, kw_only=True):
+    """What came of a rebuild."""
+
+    image: PinnedReference
+    """The published image, of this host's platform."""
+    comparison: Comparison
+    claims: tuple[ProvenanceClaim, ...]
+    """What is said of the first build; not verified."""
+
+
+def rebuild(
+    wanted: LocatedReference,
+    recipe: Recipe,
+    *,
+    reader: RegistryReader,
+    progress: Progress = silent,
+    options: BuildOptions | None = None,
+) -> Rebuilt:
+    """Build a recipe without any cache, and compare it with a published image.
+
+    Args:
+        wanted: the published image.
+        recipe: what it was built of.
+        reader: reads it.
+        progress: told of everything that happens.
+        options: how it is built.
+
+    Raises:
+        InputError: the image was built of another recipe, by all that is said of it.
+        BuildError: a step failed.
+        RegistryError: the registry did not answer.
+        DocumentError: it is no image that can be compared.
+    """
+    look = RegistrySnapshot(reader)
+    published = _published(look, wanted.reference)
+    claims = provenance_claims(look, published.reference)
+    _check_recipe(recipe, claims, progress)
+    options = replace(options or BuildOptions(), use_cache=False, test=False)
+    recipe = replace(recipe, date=_created(published))
+    _check_time(recipe, options.env)
+    with store_in_use(Folders.of(options.env)):
+        built = build(recipe, progress=progress, options=options)
+        local = LayoutRegistry(LayoutStore(built.layout))
+        reference = PinnedReference(
+            Repository.parse(f"localhost/{built.name}"), built.manifest.digest
+        )
+        comparison = _compared(published, _published(local, reference), progress)
+    return Rebuilt(image=published.reference, comparison=comparison, claims=claims)
+
+
+def _compared(first: OpenedImage, other: OpenedImage, progress: Progress) -> Comparison:
+    progress(Started(stage="compare"))
+    began = time.monotonic()
+    comparison = compare(first, other)
+    progress(Done(stage="compare", summary=comparison.summary, seconds=time.monotonic() - began))
+    return comparison
+
+
+def _published(reader: RegistryReader, reference: Reference) -> OpenedImage:
+    """Return the image that a reference leads to; of an index, this host's."""
+    pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference
+    raw = reader.manifest(pinned)
+    parsed = parse_manifest(raw.raw, raw.media_type)
+    if isinstance(parsed, Index):
+        pinned = _of_platform(pinned, parsed)
+        raw = reader.manifest(pinned)
+    return opened(reader, pinned, raw)
+
+
+def _of_platform(pinned: PinnedReference, index: Index) -> PinnedReference:
+    platform = host_platform()
+    for entry in index.manifests:
+        if entry.platform is not None and replace(entry.platform, variant="") == platform:
+            return pinned.with_digest(entry.digest)
+    raise InputError(f"{pinned} has no image for {platform}", hint="build it again on such a host")
+
+
+def _check_recipe(recipe: Recipe, claims: Sequence[ProvenanceClaim], progress: Progress) -> None:
+    """Refuse a recipe where all that is said of the image names other ones.
+
+    Raises:
+        InputError: that is so.
+    """
+    named = {claim.recipe: claim for claim in claims}
+    if not named:
+        progress(
+            Note(message="nothing says of which recipe the image was built: it may be another one")
+        )
+    elif recipe.digest not in named:
+        claim = next(iter(named.values()))
+        raise InputError(
+            f"{recipe.file} is {recipe.digest}, and the image was built of {claim.path} of "
+            f"{claim.name} {claim.version}, {claim.recipe}",
+            hint="check out the state of the recipe that it was built of, with nothing else beside",
+            code="rebuild/other-recipe",
+        )
+
+
+def _check_time(recipe: Recipe, env: Mapping[str, str]) -> None:
+    """Refuse a time of the environment that is not the image's, as no file would be the same.
+
+    Raises:
+        InputError: it is another one.
+    """
+    stated = env.get("SOURCE_DATE_EPOCH")
+    if stated is not None and stated != str(recipe.date):
+        raise InputError(
+            f"SOURCE_DATE_EPOCH is {stated[:40]!r}, and the image was created at {recipe.date}",
+            hint="unset it; where it was set for the first build, set it to this time, as it was "
+            "that of the bases, too",
+            code="rebuild/other-time",
+        )
+
+
+def _created(image: OpenedImage) -> int:
+    """Return the image's time, in seconds since 1970.
+
+    Raises:
+        DocumentError: it says none (image-spec config.md, ``created``).
+    """
+    text = parse_config(image.config).created
+    try:
+        stated = datetime.fromisoformat(text)
+    except ValueError:
+        stated = None
+    if stated is None or stated.tzinfo is None:
+        raise DocumentError(
+            f"{image.reference} does not say when it was created: {text!r:.60}",
+            hint="imagekit did not build it, so that its time is not known",
+            code="BAD_DOCUMENT",
+        )
+    return int(stated.timestamp())
