@@ -1,4 +1,4 @@
-"""What a recipe's tests come to: one case after the other, each with the name of a test."""
+"""The cases that a recipe's tests come to, and when a command of one has failed."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +9,11 @@ from msgspec import Struct
 from imagekit.build.job import Trial, TrialOutcome
 from imagekit.documents.place import SourcePlace
 from imagekit.recipe.image_test import ARBITRARY, OF_IMAGE, ImageTest
-from imagekit.recipe.recipe import Recipe
 
 TEST_USER = "48211:48211"
 """Whom tests run as by default: one whom no image knows, as on a cluster."""
+_USERS = {ARBITRARY: TEST_USER, OF_IMAGE: ""}
+"""Podman's words for users who have no number or name."""
 _LONGEST = 400
 
 
@@ -26,39 +27,59 @@ class CommandCase(Struct, frozen=True, kw_only=True):
     """Returns what is wrong with how it ended, or nothing."""
 
 
-def cases_of(recipe: Recipe) -> tuple[CommandCase, ...]:
-    """Return the cases of all tests of a recipe, in their order."""
-    return tuple(_command(test, recipe.time_limit) for test in recipe.tests)
+class LookCase(Struct, frozen=True, kw_only=True):
+    """Something that is looked at in the image, and for which nothing of it is run."""
+
+    name: str
+    place: SourcePlace
+    look: Callable[[], str]
+    """Returns what is wrong, or nothing."""
+
+
+Case = CommandCase | LookCase
+
+
+def command_case(test: ImageTest, *, longest: int) -> CommandCase:
+    """Return the case of a test that is one command.
+
+    Args:
+        test: the test.
+        longest: seconds that it may take, where it does not say it itself.
+    """
+    return CommandCase(
+        name=test.name or _words(test),
+        place=test.place,
+        trial=trial_of(test, _argv(test), longest=longest),
+        judge=lambda ran: judge(test, ran),
+    )
+
+
+def trial_of(test: ImageTest, command: tuple[str, ...], *, longest: int, user: str = "") -> Trial:
+    """Return how a command of a test is run.
+
+    Args:
+        test: says how.
+        command: the command, or what goes to the entrypoint.
+        longest: seconds that it may take, where the test does not say it.
+        user: whom it runs as, instead of whom the test says; empty for that one.
+    """
+    return Trial(
+        command=command,
+        around_entrypoint=test.args is None,
+        user=_USERS.get(user or test.user, user or test.user),
+        read_only=test.read_only,
+        network=test.network,
+        signal=test.signal,
+        limit=float(test.time_limit or longest),
+    )
 
 
 def judge(test: ImageTest, ran: TrialOutcome) -> str:
     """Return what is wrong with how a test ended, or nothing."""
     return (
         _end_fault(test, ran)
-        or _status_fault(ran.status, test.exit_codes)
+        or status_fault(ran.status, test.exit_codes)
         or next(_unmatched(test, ran), "")
-    )
-
-
-def user_of(stated: str) -> str:
-    """Return whom a test is run as, as Podman is told; empty for the image's own user."""
-    return {ARBITRARY: TEST_USER, OF_IMAGE: ""}.get(stated, stated)
-
-
-def _command(test: ImageTest, longest: int) -> CommandCase:
-    return CommandCase(
-        name=test.name or _words(test),
-        place=test.place,
-        trial=Trial(
-            command=_argv(test),
-            around_entrypoint=test.args is None,
-            user=user_of(test.user),
-            read_only=test.read_only,
-            network=test.network,
-            signal=test.signal,
-            limit=float(test.time_limit or longest),
-        ),
-        judge=lambda ran: judge(test, ran),
     )
 
 
@@ -76,7 +97,8 @@ def _end_fault(test: ImageTest, ran: TrialOutcome) -> str:
     assert_never(ran.end)
 
 
-def _status_fault(status: int, expected: Sequence[int]) -> str:
+def status_fault(status: int, expected: Sequence[int]) -> str:
+    """Return what is wrong with an exit code, or nothing."""
     if status in expected:
         return ""
     return f"ended with {status}, expected {' or '.join(map(str, expected))}"

@@ -1,17 +1,21 @@
 """The recipe's tests, in the image as it will be pushed."""
 
 from collections.abc import Mapping
+from functools import cache
 
 from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.storage import Folders, container_store, job_folder
-from imagekit.check.cases import cases_of
+from imagekit.check.cases import Case, command_case
+from imagekit.check.image_files import ImageFiles
 from imagekit.check.run_tests import run_tests
 from imagekit.check.runner import ImageTestRunner
+from imagekit.check.structure_cases import TestedImage, structure_cases
+from imagekit.oci.codec import parse_config
 from imagekit.oci.layout import LayoutStore
 from imagekit.process import Runner
-from imagekit.progress import Note, Progress, Started, silent
+from imagekit.progress import Note, Progress, silent
 from imagekit.recipe.recipe import Recipe
 
 
@@ -57,9 +61,8 @@ def check_image(
     folders = Folders.of(env)
     store = LayoutStore(image.layout)
     config = store.path(image.config.digest).read_bytes()
+    cases = cases_of(recipe, image, config)
     containers = container_store(folders, env)
-    # The image's layers are laid out first, which takes longer than most tests.
-    progress(Started(stage="tests", detail="laying out the image"))
     with ImageTestRunner(
         runner=Runner(progress=progress),
         store=containers,
@@ -67,4 +70,23 @@ def check_image(
         folders=folders,
         chain=Chain.of(config, image.layers, store),
     ) as testbed:
-        run_tests(image, cases_of(recipe), testbed, progress=progress)
+        run_tests(image, cases, testbed, progress=progress)
+
+
+def cases_of(recipe: Recipe, image: BuiltImage, config: bytes) -> tuple[Case, ...]:
+    """Return the cases of all tests of a recipe, in their order.
+
+    Args:
+        recipe: the recipe.
+        image: what was built of it.
+        config: the image's configuration.
+    """
+    looked_at = TestedImage(config=parse_config(config), files=cache(lambda: ImageFiles.of(image)))
+    cases: list[Case] = []
+    for test in recipe.tests:
+        if test.structure is None:
+            cases.append(command_case(test, longest=recipe.time_limit))
+        else:
+            longest = recipe.time_limit
+            cases += structure_cases(test, test.structure, looked_at, longest=longest)
+    return tuple(cases)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from imagekit.build.image import BuiltImage
 from imagekit.build.job import Trial, TrialOutcome
-from imagekit.check.cases import CommandCase
+from imagekit.check.cases import Case, LookCase
 from imagekit.errors import BuildError, ToolTimeoutError
 from imagekit.progress import Done, Failed, Progress, Started
 
@@ -22,7 +22,7 @@ class TrialRuntime(Protocol):
 
 
 def run_tests(
-    image: BuiltImage, cases: Sequence[CommandCase], runtime: TrialRuntime, *, progress: Progress
+    image: BuiltImage, cases: Sequence[Case], runtime: TrialRuntime, *, progress: Progress
 ) -> None:
     """Run all tests of a recipe.
 
@@ -51,7 +51,10 @@ class _Fault(Struct, frozen=True, kw_only=True):
     output: str = ""
 
 
-def _fault(case: CommandCase, runtime: TrialRuntime) -> _Fault | None:
+def _fault(case: Case, runtime: TrialRuntime) -> _Fault | None:
+    if isinstance(case, LookCase):
+        message = case.look()
+        return _Fault(message=message) if message else None
     try:
         ran = runtime.run(case.trial)
     except ToolTimeoutError as error:
@@ -62,7 +65,7 @@ def _fault(case: CommandCase, runtime: TrialRuntime) -> _Fault | None:
     return _Fault(message=message, status=ran.status, output=output) if message else None
 
 
-def _failed(message: str, case: CommandCase, fault: _Fault, *, image: BuiltImage) -> BuildError:
+def _failed(message: str, case: Case, fault: _Fault, *, image: BuiltImage) -> BuildError:
     return BuildError(
         message,
         hint=f"the image lies in the local store, untagged: {image.manifest.digest.short}",

@@ -19,12 +19,13 @@ from imagekit.build.tools.run_worker import environment, in_namespace
 from imagekit.build.tools.storage import Folders, tool_files
 from imagekit.locks import held
 from imagekit.process import Runner
+from imagekit.progress import Started
 
 _MOST = 4096
 
 
 class ImageTestRunner(Struct):
-    """One image, pulled into imagekit's storage for the time of its tests.
+    """One image, pulled into imagekit's storage where something of it is run.
 
     Podman and what it runs are in a sandbox, like build steps: see ``build.tools.sandbox``.
     """
@@ -46,7 +47,6 @@ class ImageTestRunner(Struct):
             used.callback(shutil.rmtree, self.folder.real, ignore_errors=True)
             used.enter_context(held(self.chain.lock(self.folders.locks), shared=True, keep=True))
             self.folder.real.mkdir(parents=True, mode=0o700)
-            self._image = self._pull()
             self._used = used.pop_all()
         return self
 
@@ -62,6 +62,10 @@ class ImageTestRunner(Struct):
             ToolTimeoutError: it took too long.
         """
         programs = self._in_sandbox(network=trial.network)
+        if not self._image:
+            # The image's layers are laid out first, which takes longer than most tests.
+            self.runner.progress(Started(stage="tests", detail="laying out the image"))
+            self._image = self._pull()
         podman = Podman(programs=programs, container=self._container())
         # The worker removes leftovers by the job in their names, where this process was killed.
         return podman.run_test(self._image, trial, name=f"{PREFIX}{self.folder.real.name}-test")

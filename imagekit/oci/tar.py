@@ -70,18 +70,30 @@ _KINDS = {
 }
 
 
+_ATTRIBUTES = {b"%07o\0" % value: value for value in (0, 0o644, 0o755, 0o777)}
+"""What modes and owners mostly are, as programs write them."""
+
+
 class TarEntry(Struct, frozen=True):
     """One entry; ``size`` bytes of content follow it in the stream."""
 
     path: str
     kind: EntryKind
     size: int
-    executable: bool
+    mode: int
+    """Permission bits."""
+    uid: int
+    gid: int
     target: str
     header: bytes = b""
     """Its block of the archive, which has all else."""
     records: Mapping[str, str] = field(default_factory=lambda: _NO_RECORDS)
     """Its pax records; where not all were asked for, those that make the other fields."""
+
+    @property
+    def executable(self) -> bool:
+        """Whether its owner may execute it."""
+        return bool(self.mode & stat.S_IXUSR)
 
 
 def entries(stream: Source, *, all_records: bool = False) -> Iterator[TarEntry]:
@@ -160,7 +172,9 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
         path=normal_path(name, stream),
         kind=kind,
         size=size if has_content else 0,
-        executable=bool(_number(header[100:108], stream) & stat.S_IXUSR),
+        mode=_attribute(header[100:108], stream) & 0o7777,
+        uid=_decimal(pax["uid"], stream) if "uid" in pax else _attribute(header[108:116], stream),
+        gid=_decimal(pax["gid"], stream) if "gid" in pax else _attribute(header[116:124], stream),
         target=pax.get("linkpath") or _text(header[157:257]),
         header=header,
         records=pax,
@@ -233,14 +247,20 @@ def _number(field: bytes, stream: Source) -> int:
     return value
 
 
+def _attribute(field: bytes, stream: Source) -> int:
+    # Few values, in each of many entries.
+    value = _ATTRIBUTES.get(field)
+    return _number(field, stream) if value is None else value
+
+
 def _decimal(text: str, stream: Source) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(_MAX_SIZE)):
-        raise stream.broken(f"the size {text[:40]!r} in an extended header is none")
+        raise stream.broken(f"the number {text[:40]!r} in an extended header is none")
     return _number(b"%o" % min(int(text), _MAX_SIZE + 1), stream)
 
 
 def _is_wanted(key: str) -> bool:
-    return key in {"path", "linkpath", "size"} or key.startswith("GNU.sparse.")
+    return key in {"path", "linkpath", "size", "uid", "gid"} or key.startswith("GNU.sparse.")
 
 
 class _Extended:

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from imagekit.documents.place import SourcePlace
+from imagekit.recipe.structure import StructureTests
 
 ARBITRARY = "arbitrary"
 """The user of a test whom no image knows, as on a cluster."""
@@ -30,8 +31,8 @@ class EndSignal(Struct, frozen=True, kw_only=True):
 class ImageTest(Struct, frozen=True, kw_only=True):
     """A command that must behave in the finished image.
 
-    ``run`` goes around the entrypoint, ``args`` go to it; exactly one is given. ``stdout`` and
-    ``stderr`` are regular expressions that must be found.
+    ``run`` goes around the entrypoint, ``args`` go to it, ``structure`` are those of a file; one is
+    given. ``stdout`` and ``stderr`` are regular expressions that must be found.
     """
 
     place: SourcePlace
@@ -39,6 +40,7 @@ class ImageTest(Struct, frozen=True, kw_only=True):
     """What the recipe calls it; empty for the command itself."""
     run: str | tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
+    structure: StructureTests | None = None
     exit_code: int | None = None
     """None: 0, or what the signal makes of it."""
     stdout: str | None = None

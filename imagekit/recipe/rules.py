@@ -34,6 +34,8 @@ RESERVED = frozenset(
     }
 )
 """Labels that imagekit sets itself."""
+_OF_COMMAND = ("name", "exit_code", "stdout", "stderr", "signal")
+"""What a test of one command has, and a file of tests has not."""
 _INSTEAD = ("base", "packages", "apt", "steps", "stages")
 _NUMBERS = ("major", "minor", "patch")
 
@@ -74,12 +76,18 @@ def cpu_is_of_a_platform(values: Values, report: Report) -> None:
 
 
 def run_or_args(values: Values, report: Report) -> None:
-    """Require exactly one of a test's ``run`` and ``args``."""
-    if ("run" in values) is ("args" in values):
-        have = "both" if "run" in values else "neither"
-        message = f"a test has either `run` or `args`; this one has {have}"
-        hint = "`run` goes around the entrypoint, `args` go to it"
+    """Require exactly one of a test's ``run``, ``args`` and ``structure``."""
+    have = [name for name in ("run", "args", "structure") if name in values]
+    if len(have) != 1:
+        shown = " and ".join(f"`{name}`" for name in have) or "none of them"
+        message = f"a test has one of `run`, `args` and `structure`; this one has {shown}"
+        hint = "`run` goes around the entrypoint, `args` go to it; `structure` names a file"
         report.error(values.span, "run-or-args", message, hint=hint)
+    elif have == ["structure"]:
+        for name in _OF_COMMAND:
+            if name in values:
+                message = f"`{name}` says nothing about the tests of a file"
+                report.error(values.key(name), "run-or-args", message, hint="say it in the file")
 
 
 def packages_are_named(values: Values, report: Report) -> None:

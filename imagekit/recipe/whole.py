@@ -13,7 +13,7 @@ from imagekit.recipe import items, rules
 from imagekit.recipe.recipe import Containerfile, Recipe
 from imagekit.recipe.stages import in_order, stages_fit
 from imagekit.recipe.stated_needs import NEEDS
-from imagekit.recipe.tests_key import TEST
+from imagekit.recipe.tests_key import TESTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "imagekit recipe, schema 1"
@@ -67,7 +67,7 @@ FIELDS: dict[str, Field[Any]] = {
     "needs": item(
         NEEDS, "what the image needs of its node, completed by what its files show; may be empty"
     ),
-    "tests": item(ListOf(TEST), "what must hold before anything is published", default=()),
+    "tests": item(TESTS, "what must hold before anything is published", default=()),
     "tags": item(items.TAGS, "tags of a release; `{version}` by default"),
     "date": item(items.DATE, "the image's time, instead of the last commit's"),
     "time_limit": item(items.TIME_LIMIT, "longest time of one step", default=3600),

@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -36,18 +38,47 @@ def built_image(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImag
         info = tarfile.TarInfo("var/lib/dpkg/status")
         info.size = len(STATUS)
         tar.addfile(info, io.BytesIO(STATUS))
-    diff_id = Digest("sha256", hashlib.sha256(raw.getvalue()).hexdigest())
+    history = (History(created="", created_by="x", comment="imagekit: base debian"),)
+    return layered_image(
+        folder,
+        (raw.getvalue(),),
+        tag=tag,
+        labels={"tag": tag},
+        history=history,
+        diff_ids=(Digest.of(raw.getvalue()),) * diff_ids,
+    )
+
+
+def layered_image(
+    folder: Path, layers: Sequence[bytes], *, tag: str = "1", **config: Any
+) -> BuiltImage:
+    """Put an image into a layout.
+
+    Args:
+        folder: the layout.
+        layers: archives, the lowest first.
+        tag: the image's.
+        config: further fields of its configuration.
+    """
     registry, repository = LayoutRegistry(LayoutStore(folder)), Repository("localhost", "app")
-    layer = registry.put_bytes(repository, LAYER_GZIP, gzip.compress(raw.getvalue(), mtime=0))
-    config = ImageConfig(
+    built = tuple(
+        BuiltLayer(
+            descriptor=registry.put_bytes(repository, LAYER_GZIP, gzip.compress(raw, mtime=0)),
+            diff_id=Digest("sha256", hashlib.sha256(raw).hexdigest()),
+            origin=Origin.BASE,
+            title="base",
+        )
+        for raw in layers
+    )
+    values = ImageConfig(
         platform=AMD64,
         created="2024-01-02T03:04:05Z",
-        diff_ids=(diff_id,) * diff_ids,
-        labels={"tag": tag},
-        history=(History(created="", created_by="x", comment="imagekit: base debian"),),
+        **{"diff_ids": tuple(layer.diff_id for layer in built), **config},
     )
-    described = registry.put_bytes(repository, CONFIG, config_bytes(config))
-    manifest = Manifest(media_type=MANIFEST, config=described, layers=(layer,))
+    described = registry.put_bytes(repository, CONFIG, config_bytes(values))
+    manifest = Manifest(
+        media_type=MANIFEST, config=described, layers=tuple(layer.descriptor for layer in built)
+    )
     pinned = registry.put_manifest(repository, MANIFEST, manifest_bytes(manifest))
     stored = registry.manifest(pinned)
     registry.tag(TaggedReference(repository, tag), stored)
@@ -55,7 +86,7 @@ def built_image(folder: Path, tag: str = "1", *, diff_ids: int = 1) -> BuiltImag
         layout=folder,
         manifest=stored.descriptor,
         config=described,
-        layers=(BuiltLayer(descriptor=layer, diff_id=diff_id, origin=Origin.BASE, title="base"),),
+        layers=built,
         platform=AMD64,
         name="app",
         version="1",

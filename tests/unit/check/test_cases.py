@@ -3,14 +3,14 @@
 import pytest
 
 from imagekit.build.job import SignalEnd, Trial, TrialOutcome
-from imagekit.check.cases import CommandCase, cases_of
+from imagekit.check.cases import CommandCase, command_case
 from imagekit.recipe.image_test import EndSignal
 from tests.unit.check.conftest import Tested
 
 
 def _case(tested: Tested, test: str) -> CommandCase:
-    (case,) = cases_of(tested(f"  - {{{test}}}\n")[0])
-    return case
+    recipe, _ = tested(f"  - {{{test}}}\n")
+    return command_case(recipe.tests[0], longest=recipe.time_limit)
 
 
 def _fault(

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from imagekit.build.job import Trial, TrialOutcome
-from imagekit.check.cases import cases_of
+from imagekit.check.cases import CommandCase, command_case
 from imagekit.check.run_tests import run_tests
 from imagekit.errors import BuildError, ToolTimeoutError
 from imagekit.progress import Done, Event, Failed
+from imagekit.recipe.recipe import Recipe
 from tests.unit.check.conftest import Tested
 
 TWO = "  - {run: [first]}\n  - {run: [other], name: second}\n"
@@ -31,10 +32,14 @@ def _ran(status: int) -> TrialOutcome:
     return TrialOutcome(status=status, stdout="out\n", stderr="err\n")
 
 
+def _cases(recipe: Recipe) -> list[CommandCase]:
+    return [command_case(test, longest=3600) for test in recipe.tests]
+
+
 def _run(tested: Tested, runtime: _Runtime) -> list[Event]:
     recipe, image = tested(TWO)
     events: list[Event] = []
-    run_tests(image, cases_of(recipe), runtime, progress=events.append)
+    run_tests(image, _cases(recipe), runtime, progress=events.append)
     return events
 
 
@@ -72,7 +77,7 @@ def test_one_that_takes_too_long_has_failed(tested: Tested) -> None:
     recipe, image = tested(TWO)
 
     with pytest.raises(BuildError, match="`first`: it took longer than 3600 s") as caught:
-        run_tests(image, cases_of(recipe), runtime, progress=events.append)
+        run_tests(image, _cases(recipe), runtime, progress=events.append)
 
     assert caught.value.output == "as far as it came"
     assert isinstance(events[-1], Failed)

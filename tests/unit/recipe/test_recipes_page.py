@@ -15,6 +15,7 @@ from tests.unit.recipe.conftest import MakeRecipe
 
 _PAGE = (Path(__file__).resolve().parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 _EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", _PAGE, re.DOTALL | re.MULTILINE)
+(_STRUCTURE,) = re.findall(r"^```yaml structure\n(.*?)^```$", _PAGE, re.DOTALL | re.MULTILINE)
 _HEAD = "schema: 1\nname: {name}\nversion: 1.0.0\n"
 _DEBIAN = _HEAD.format(name="base/debian") + "base: scratch\n"
 
@@ -32,6 +33,7 @@ def folder(make_recipe: MakeRecipe) -> Path:
     (folder / "solver").mkdir()
     (folder / "files").mkdir()
     (folder / "files/gpu.asc").write_text(ARMORED)
+    (folder / "files/structure.yaml").write_text(_STRUCTURE)
     for name in ("hello.c", "run.sh", "solver/Makefile"):
         (folder / name).write_text("here\n")
     pin = f"tomli==2.2.1 --hash=sha256:{'a' * 64}\n"
