@@ -56,6 +56,8 @@ class BuiltImage(Struct, frozen=True, kw_only=True):
     """Names and versions of what built it: buildah, mmdebstrap, the compressor with its level."""
     isolations: tuple[str, ...] = ()
     """How the commands were contained that made its layers: ``oci (runc)``, ``chroot`` ..."""
+    passed_tests: tuple[str, ...] = ()
+    """The names of the tests that passed in it; empty where none were run."""
     started: float = 0.0
     finished: float = 0.0
     """When the build began and ended, in seconds since 1970: for the provenance only."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from imagekit.build.build import BuildOptions, build
 from imagekit.build.image import BuiltImage
@@ -30,7 +33,8 @@ def build_tested(
         options: how it is done, and whether there are tests.
 
     Returns:
-        The image, which lies in the local image store under its digest.
+        The image, which lies in the local image store under its digest, with the names of its
+        tests.
 
     Raises:
         BuildError: a step or a test failed.
@@ -39,17 +43,19 @@ def build_tested(
     """
     options = options or BuildOptions()
     env = options.env
+    passed: dict[Path, tuple[str, ...]] = {}
 
     def check(image: BuiltImage, built: Recipe) -> None:
-        check_image(image, built, progress=progress, env=env)
+        passed[built.file] = check_image(image, built, progress=progress, env=env)
 
-    return build(recipe, check=check if options.test else None, progress=progress, options=options)
+    made = build(recipe, check=check if options.test else None, progress=progress, options=options)
+    return replace(made, passed_tests=passed.get(recipe.file, ()))
 
 
 def check_image(
     image: BuiltImage, recipe: Recipe, *, progress: Progress, env: Mapping[str, str]
-) -> None:
-    """Run the recipe's tests in the image.
+) -> tuple[str, ...]:
+    """Run the recipe's tests in the image, and return their names.
 
     Raises:
         BuildError: a test failed.
@@ -57,7 +63,7 @@ def check_image(
     """
     if not recipe.tests:
         progress(Note(message=f"{recipe.name} has no tests: nothing shows that it runs"))
-        return
+        return ()
     folders = Folders.of(env)
     store = LayoutStore(image.layout)
     config = store.path(image.config.digest).read_bytes()
@@ -70,7 +76,7 @@ def check_image(
         folders=folders,
         chain=Chain.of(config, image.layers, store),
     ) as testbed:
-        run_tests(image, cases, testbed, progress=progress)
+        return run_tests(image, cases, testbed, progress=progress)
 
 
 def cases_of(recipe: Recipe, image: BuiltImage, config: bytes) -> tuple[Case, ...]:

@@ -23,8 +23,8 @@ class TrialRuntime(Protocol):
 
 def run_tests(
     image: BuiltImage, cases: Sequence[Case], runtime: TrialRuntime, *, progress: Progress
-) -> None:
-    """Run all tests of a recipe.
+) -> tuple[str, ...]:
+    """Run all tests of a recipe, and return their names.
 
     Raises:
         BuildError: one failed; the error has which, how, and what the command printed.
@@ -41,6 +41,7 @@ def run_tests(
     if cases:
         summary = f"{len(cases)} of {len(cases)} passed"
         progress(Done(stage="tests", summary=summary, seconds=time.monotonic() - began))
+    return tuple(dict.fromkeys(case.name for case in cases))
 
 
 class _Fault(Struct, frozen=True, kw_only=True):

@@ -71,6 +71,15 @@ class VsaCondition(Struct, frozen=True, kw_only=True):
     max_age: timedelta | None = None
 
 
+class PassedTestsCondition(Struct, frozen=True, kw_only=True):
+    """All tests of a run passed, and which at least."""
+
+    tests: tuple[str, ...] = ()
+    """Names of tests that must be among those that passed."""
+    max_age: timedelta | None = None
+    """Of the run."""
+
+
 class NeedsCondition(Struct, frozen=True, kw_only=True):
     """The node that is to run the image has what the image needs of it.
 
@@ -79,5 +88,10 @@ class NeedsCondition(Struct, frozen=True, kw_only=True):
 
 
 Condition = (
-    SbomCondition | ProvenanceCondition | VulnerabilityCondition | VsaCondition | NeedsCondition
+    SbomCondition
+    | ProvenanceCondition
+    | VulnerabilityCondition
+    | VsaCondition
+    | PassedTestsCondition
+    | NeedsCondition
 )

@@ -6,10 +6,10 @@ The order protects users: nothing is tagged before everything else is there and 
    missing is completed; if they belong to something else, publish refuses.
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
-4. The SBOM, and what a recipe says of its needs, are attached; both and the provenance are
-   attested, the image is signed in both forms, and a release is signed, whose sequence is higher
-   than that of any earlier one of these tags. All of it is signed first, and then written and
-   listed at once.
+4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the result
+   of the tests are attested, the image is signed in both forms, and a release is signed, whose
+   sequence is higher than that of any earlier one of these tags. All of it is signed first, and
+   then written and listed at once.
 5. It is verified as a node would, for every tag.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
    back; what they point to is verified again. Of two that publish one version, one stops here.
@@ -57,6 +57,7 @@ from imagekit.sign.attach import Attached
 from imagekit.sign.provenance import provenance, recipe_digests
 from imagekit.sign.sign_release import release, release_sequence
 from imagekit.sign.signing import LEGACY, SigningSession, subjects
+from imagekit.sign.tested import result_statement
 from imagekit.signatures.intoto import CYCLONEDX, NEEDS, Statement
 from imagekit.signatures.ports import Signer
 from imagekit.verify.context import VerifyContext
@@ -262,10 +263,20 @@ class _Work(Struct, frozen=True, kw_only=True):
             **({"builder": self.options.builder} if self.options.builder else {}),
         )
         session.attest(statement)
+        if built.passed_tests:
+            session.attest(
+                result_statement(
+                    self.recipe,
+                    built.passed_tests,
+                    subjects=subjects(session.image, ()),
+                    finished=self.clock.now(),
+                )
+            )
+        said = (", needs" if needs else "") + (", test result" if built.passed_tests else "")
         self.progress(
             Done(
                 stage="attest",
-                summary="CycloneDX SBOM, SLSA provenance" + (", needs" if needs else ""),
+                summary=f"CycloneDX SBOM, SLSA provenance{said}",
                 seconds=time.monotonic() - began,
             )
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from imagekit.documents.place import SourcePlace
+from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 
 
@@ -93,6 +94,8 @@ class StructureTests(Struct, frozen=True, kw_only=True):
 
     file: str
     """Its path below the recipe's folder."""
+    digest: Digest
+    """Of its bytes."""
     user: str = ""
     """Whom its commands run as; empty for what the recipe says."""
     commands: tuple[CommandTest, ...] = ()

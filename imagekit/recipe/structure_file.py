@@ -26,6 +26,7 @@ from imagekit.documents.scalars import (
 from imagekit.documents.shape import INVALID, Invalid, Record, Values, item
 from imagekit.documents.strictyaml import Node
 from imagekit.inputs import read_regular
+from imagekit.oci.digest import Digest
 from imagekit.recipe.path_inside import path_inside
 from imagekit.recipe.re2 import compile_re2
 from imagekit.recipe.structure import (
@@ -40,6 +41,7 @@ from imagekit.recipe.structure import (
 )
 
 VERSION = "2.0.0"
+_NO_DIGEST = Digest.of(b"")
 
 
 class _Refused(Struct, frozen=True):
@@ -280,6 +282,7 @@ _FILE_SHAPE = Record(
     },
     make=lambda v: StructureTests(
         file="",
+        digest=_NO_DIGEST,
         user=v["containerRunOptions"],
         commands=_with_global(v),
         files=v["fileExistenceTests"],
@@ -316,4 +319,4 @@ def read_structure(name: str, report: Report, span: SourceSpan) -> StructureTest
         hint = "add commandTests, fileExistenceTests, fileContentTests or a metadataTest"
         report.error(span, "no-tests", f"`{name}` holds no test", hint=hint)
         return None
-    return replace(tests, file=name)
+    return replace(tests, file=name, digest=Digest.of(raw))

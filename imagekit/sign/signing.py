@@ -7,8 +7,9 @@ Reading and signing, which may fail, are apart from writing: where several image
 once, all signatures are made before the first of them is in the registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -32,17 +33,22 @@ from imagekit.sign.attach import (
 from imagekit.sign.legacy import Merged, SignedLayers, merge, signed_layers
 from imagekit.sign.own import OwnStatement, own_statements
 from imagekit.sign.provenance import same_build
+from imagekit.sign.tested import same_tests
 from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import (
     COSIGN_SIGN,
     NEEDS,
     SLSA_PROVENANCE,
+    TEST_RESULT,
     Statement,
     StatementSubject,
     statement_bytes,
 )
 from imagekit.signatures.ports import Signer
 
+_SAME: Mapping[str, Callable[[Statement, Statement], bool]] = MappingProxyType(
+    {SLSA_PROVENANCE: same_build, TEST_RESULT: same_tests}
+)
 _SIGNATURE = "signature"
 LEGACY = "legacy signature"
 """The kind of what was attached in the legacy form."""
@@ -135,13 +141,14 @@ class SigningSession:
     def attest(self, statement: Statement) -> None:
         """Sign a statement about the image, unless one that says the same is there.
 
-        Two provenances say the same where they differ only in the run and its times.
+        Two provenances or test results say the same where they differ only in the run and its
+        times.
 
         Raises:
             RegistryError: the registry refused or did not answer.
             DocumentError: it is longer than verifiers read.
         """
-        same = same_build if statement.predicate_type == SLSA_PROVENANCE else Statement.__eq__
+        same = _SAME.get(statement.predicate_type, Statement.__eq__)
         for own in self.own:
             if same(own.statement, statement):
                 self.keep(statement.predicate_type, own.reference)

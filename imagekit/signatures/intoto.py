@@ -18,6 +18,7 @@ COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 CYCLONEDX = "https://cyclonedx.org/bom"
 SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 VSA = "https://slsa.dev/verification_summary/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 NEEDS = "https://imagekit.dev/needs/v1"
 """What an image needs of its node; a TypeURI that need not lead anywhere, as those of releases."""
 REBUILD = "https://imagekit.dev/rebuild/v1"
@@ -33,11 +34,12 @@ SHORT_TYPES: Mapping[str, str] = MappingProxyType(
         "slsaprovenance1": SLSA_PROVENANCE,
         "spdx": "https://spdx.dev/Document",
         "spdxjson": "https://spdx.dev/Document",
+        "test-result": TEST_RESULT,
         "vsa": VSA,
         "vuln": "https://cosign.sigstore.dev/attestation/vuln/v1",
     }
 )
-"""The short words of ``cosign attest --type`` and what they stand for."""
+"""The short words of ``cosign attest --type``, some of our own, and what they stand for."""
 
 
 class StatementSubject(Struct, frozen=True, kw_only=True):

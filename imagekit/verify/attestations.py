@@ -12,7 +12,7 @@ hide it: what is hidden must not make an image acceptable.
 from imagekit.policy.condition import Condition, NeedsCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.ruleset import Proof, RequiredAttestation
-from imagekit.signatures.intoto import CYCLONEDX, NEEDS, SLSA_PROVENANCE
+from imagekit.signatures.intoto import CYCLONEDX, NEEDS, SLSA_PROVENANCE, TEST_RESULT
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.evidence import Evidence
@@ -21,7 +21,17 @@ from imagekit.verify.signatures import name_fault
 
 _MAKES = {CYCLONEDX: " --sbom", SLSA_PROVENANCE: " --provenance --builder URI"}
 """What makes ``imagekit sign`` attest each type; of others imagekit makes none."""
-_CHECKS = {CYCLONEDX: "sbom", SLSA_PROVENANCE: "provenance", NEEDS: "needs"}
+_CHECKS = {
+    CYCLONEDX: "sbom",
+    SLSA_PROVENANCE: "provenance",
+    NEEDS: "needs",
+    TEST_RESULT: "tests",
+}
+_RECIPES = {
+    NEEDS: "add `needs: {}` to its recipe, or what it needs there, and publish it again",
+    TEST_RESULT: "let its recipe have `tests`, and publish a new version",
+}
+"""What makes ``imagekit publish`` attest each type that is not of every recipe."""
 
 
 def check_attestation(image_evidence: ImageEvidence, required: RequiredAttestation) -> Finding:
@@ -63,13 +73,11 @@ def _missing(
     names = ", ".join(authority.name for authority in required.authorities)
     wants = f"the policy wants an attestation of type {required.type} signed by {names}"
     makes = _MAKES.get(required.predicate_type)
-    published = required.predicate_type == NEEDS
     hint = (
         f"publish again with imagekit, or: {image_evidence.remedy}{makes}"
         if makes is not None
-        else "add `needs: {}` to its recipe, or what it needs there, and publish it again"
-        if published
-        else f"let one of them attest it, for example by: cosign attest --type {required.type}"
+        else _RECIPES.get(required.predicate_type)
+        or f"let one of them attest it, for example by: cosign attest --type {required.type}"
     )
     if image_evidence.is_index and required.predicate_type == CYCLONEDX:
         hint += "; an SBOM is of one platform, so let the rule look there: platforms: {verify: all}"

@@ -7,6 +7,7 @@ from typing import assert_never
 from imagekit.policy.condition import (
     Condition,
     NeedsCondition,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     VsaCondition,
@@ -25,6 +26,8 @@ def say(condition: Condition) -> tuple[str, ...]:
             return tuple(_vulnerabilities(condition))
         case VsaCondition():
             return tuple(_summary(condition))
+        case PassedTestsCondition():
+            return tuple(_tests(condition))
         case NeedsCondition():
             return ("the node that is to run the image has what it says that it needs",)
     assert_never(condition)
@@ -78,6 +81,14 @@ def _summary(condition: VsaCondition) -> Iterator[str]:
         yield f"the verified levels hold {', '.join(condition.levels)}"
     if condition.max_age is not None:
         yield f"it is not older than {span(condition.max_age)}"
+
+
+def _tests(condition: PassedTestsCondition) -> Iterator[str]:
+    yield "all tests passed, without a warning"
+    if condition.tests:
+        yield f"among them {', '.join(condition.tests)}"
+    if condition.max_age is not None:
+        yield f"they were not run longer ago than {span(condition.max_age)}"
 
 
 def _or(words: frozenset[str] | tuple[str, ...]) -> str:

@@ -4,11 +4,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from imagekit.documents.report import Report, shown
-from imagekit.documents.scalars import Boolean, ByKind, Choice, Integer, ListOf, Located, Text
+from imagekit.documents.scalars import (
+    LINES,
+    Boolean,
+    ByKind,
+    Choice,
+    Integer,
+    ListOf,
+    Located,
+    Text,
+    plain,
+)
 from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.errors import PolicyError
 from imagekit.policy.condition import (
     Condition,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     Severity,
@@ -32,6 +43,7 @@ _SBOM = ("components", "licenses", "packages")
 _PROVENANCE = ("builderIds", "buildTypes", "baseImages")
 _VULNERABILITIES = ("maxSeverity", "fixedOnly", "maxAge")
 _SUMMARY = ("verifierIds", "policyDigests", "levels", "maxAge")
+_TESTS = ("tests", "maxAge")
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         full_type("cyclonedx"): _SBOM,
@@ -41,10 +53,11 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "https://in-toto.io/attestation/vulns/v0.1": _VULNERABILITIES,
         "https://in-toto.io/attestation/vulns/v0.2": _VULNERABILITIES,
         full_type("vsa"): _SUMMARY,
+        full_type("test-result"): _TESTS,
     }
 )
 """Which conditions there are for which predicate type."""
-_CONDITIONS = tuple(dict.fromkeys((*_SBOM, *_PROVENANCE, *_VULNERABILITIES, *_SUMMARY)))
+_CONDITIONS = tuple(dict.fromkeys((*_SBOM, *_PROVENANCE, *_VULNERABILITIES, *_SUMMARY, *_TESTS)))
 _SEVERITIES = tuple(
     severity.name.lower() for severity in Severity if severity is not Severity.UNKNOWN
 )
@@ -105,6 +118,7 @@ _PACKAGES: Record[tuple[object, ...]] = Record(
     {"deny": item(PACKAGES, "packages that must not be there", required=True)},
     make=lambda values: tuple(values["deny"]),
 )
+_TEST_NAME = plain("a test's name", pattern=LINES, max_length=1000)
 _URIS = ListOf(URI, min_items=1, max_items=MAX_LISTED)
 SUMMARY_FIELDS: Mapping[str, Field[object]] = MappingProxyType(
     {
@@ -123,7 +137,7 @@ SUMMARY_FIELDS: Mapping[str, Field[object]] = MappingProxyType(
             "each must be among the summary's verifiedLevels",
             default=(),
         ),
-        "maxAge": item(DURATION, "how old the scan or the summary may be"),
+        "maxAge": item(DURATION, "how old the scan, the summary or the run of tests may be"),
     }
 )
 _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
@@ -146,6 +160,11 @@ _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
             Boolean("whether"),
             "vulnerability report: only those count that have a fix",
             default=False,
+        ),
+        "tests": item(
+            ListOf(_TEST_NAME, min_items=1, max_items=MAX_LISTED),
+            "test result: tests that must have passed, by their names",
+            default=(),
         ),
         **SUMMARY_FIELDS,
     }
@@ -177,6 +196,9 @@ def _severity(values: Values, report: Report) -> None:
 
 def _condition(values: Values) -> Condition | None:
     known = WORDS.get(full_type(values["type"]), ())
+    if known is _TESTS:
+        # Also where nothing else is said: a result of tests that failed is no proof.
+        return PassedTestsCondition(tests=values["tests"], max_age=values["maxAge"])
     if not any(word in values for word in known):
         return None
     if known is _SBOM:
@@ -255,5 +277,6 @@ ATTESTATION: Record[AttestationDraft] = Record(
         "buildType": "buildTypes",
         "verifierId": "verifierIds",
         "policyDigest": "policyDigests",
+        "passedTests": "tests",
     },
 )

@@ -20,6 +20,7 @@ from imagekit.oci.reference import PinnedReference
 from imagekit.policy.condition import (
     Condition,
     NeedsCondition,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     VsaCondition,
@@ -82,6 +83,10 @@ def _check(
             return check_summary(
                 predicate, condition, image=question.image, rule=question.rule, now=question.now
             )
+        case PassedTestsCondition():
+            from imagekit.verify.conditions.passed_tests import check_tests
+
+            return check_tests(predicate, condition, now=question.now)
         case NeedsCondition():
             from imagekit.verify.conditions.needs import check_needs
 

@@ -11,7 +11,7 @@ _MODULES = {
         "envelope", "payload", "record",
     ),
     "predicates": (
-        "sbom", "provenance", "vulnerabilities", "vsa", "needs", "summary", "licence",
+        "sbom", "provenance", "vulnerabilities", "vsa", "tests", "needs", "summary", "licence",
         "image-uri", "expression",
     ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile", "settings"),

@@ -16,6 +16,7 @@ from imagekit.oci.digest import Digest
 from imagekit.policy.condition import (
     NeedsCondition,
     PackageRange,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     Severity,
@@ -35,7 +36,7 @@ from imagekit.policy.ruleset import (
 )
 from imagekit.policy.schema import policy_schema
 from imagekit.signatures.authority import Identity, Need, Pattern
-from imagekit.signatures.intoto import NEEDS
+from imagekit.signatures.intoto import NEEDS, TEST_RESULT
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
 
@@ -96,6 +97,13 @@ def test_needs_are_an_attestation_by_the_rules_authorities() -> None:
 def test_needs_are_checked_or_not_named(word: object) -> None:
     """There is one word."""
     assert len(_faults(_document(needs=word))) == 1
+
+
+def test_a_test_result_always_has_its_condition() -> None:
+    """A result of tests that failed would do else."""
+    (rule,) = _parse(_document(attestations=[{"type": TEST_RESULT}])).images
+
+    assert rule.attestations[0].condition == PassedTestsCondition()
 
 
 def test_keyless_authority(folder: Path) -> None:
@@ -178,11 +186,12 @@ def test_conditions_of_attestations() -> None:
                 "levels": ["SLSA_BUILD_LEVEL_2"],
                 "maxAge": "12h",
             },
+            {"type": "test-result", "tests": ["starts", "a b"], "maxAge": "90d"},
             {"type": "https://x.org/t"},
         ]
     )
 
-    sbom, provenance, vuln, vsa, other = (
+    sbom, provenance, vuln, vsa, tests, other = (
         each.condition for each in _parse(document).images[0].attestations
     )
 
@@ -205,6 +214,7 @@ def test_conditions_of_attestations() -> None:
     assert vuln == VulnerabilityCondition(
         max_severity=Severity.HIGH, fixed_only=True, max_age=timedelta(days=7)
     )
+    assert tests == PassedTestsCondition(tests=("starts", "a b"), max_age=timedelta(days=90))
     assert vsa == VsaCondition(
         verifier_ids=("https://gate.site",),
         policy_digests=(_DIGEST,),
@@ -357,6 +367,9 @@ def _keyless(**words: Any) -> dict[str, Any]:
         ({"attestations": [{"type": "vuln", "components": {"min": 1}}]}, "not-for-type"),
         ({"attestations": [{"type": "openvex", "maxAge": "1d"}]}, "not-for-type"),
         ({"attestations": [{"type": "vsa"}]}, "no-verifier"),
+        ({"attestations": [{"type": "vuln", "tests": ["a"]}]}, "not-for-type"),
+        ({"attestations": [{"type": "test-result", "tests": []}]}, "out-of-range"),
+        ({"attestations": [{"type": "test-result", "levels": ["x:y"]}]}, "not-for-type"),
         ({"attestations": [{"type": "vuln", "fixedOnly": True}]}, "contradiction"),
         ({"attestations": [{"type": "vuln", "maxSeverity": "unknown"}]}, "not-matching"),
         ({"attestations": [{"type": "spdx"}, {"type": "spdxjson"}]}, "same-type"),

@@ -10,6 +10,7 @@ from imagekit.oci.digest import Digest
 from imagekit.policy.condition import (
     Condition,
     PackageRange,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     Severity,
@@ -89,6 +90,13 @@ def _summary(**changes: Any) -> dict[str, Any]:
             "SEVERITY_TOO_HIGH",
         ),
         ("vsa", "vsa", _summary(verificationResult="FAILED"), _RELIES, "VERIFICATION_FAILED"),
+        (
+            "test-result",
+            "tests",
+            {"result": "FAILED", "configuration": [{"name": "x"}], "failedTests": ["a"]},
+            PassedTestsCondition(),
+            "TESTS_FAILED",
+        ),
     ],
 )
 def test_a_condition_that_is_not_met_denies(

@@ -13,6 +13,7 @@ from imagekit.policy.cel import compiled, evaluate
 from imagekit.policy.condition import (
     Condition,
     PackageRange,
+    PassedTestsCondition,
     ProvenanceCondition,
     SbomCondition,
     Severity,
@@ -56,6 +57,14 @@ _SPDX = {
     ],
     "files": [{"licenseConcluded": "MIT", "licenseInfoInFiles": ["MIT"]}],
     "hasExtractedLicensingInfos": [{"licenseId": "LicenseRef-1", "name": "x"}],
+}
+_TESTS = {
+    "result": "PASSED",
+    "configuration": [{"name": "hello/recipe.yaml", "digest": {"sha256": "ab"}}],
+    "passedTests": ["starts", "stops"],
+    "warnedTests": [],
+    "failedTests": [],
+    "finishedOn": "2026-11-23T00:00:00Z",
 }
 _PROVENANCE = {
     "buildDefinition": {
@@ -180,6 +189,11 @@ TARGETS = {
             )
         ),
         seeds=documents(_VSA),
+        json=True,
+    ),
+    "tests": Target(
+        check=_condition(PassedTestsCondition(tests=("starts",), max_age=timedelta(days=1))),
+        seeds=documents(_TESTS),
         json=True,
     ),
     "needs": Target(check=_needs, seeds=documents(needs_predicate(ALL)), json=True),
