@@ -1,4 +1,4 @@
-"""Asking git about a recipe's folder, and when that was last changed."""
+"""Asking git about a recipe's folder: when it was last changed, and what a file in it was."""
 
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +19,8 @@ _REMEDY = "set `date` in the recipe, or SOURCE_DATE_EPOCH"
 _LIMIT = 30.0
 _DIGITS = 12
 _MOST_LINES = 1_000_000
+_RECIPE = (".", ":(exclude,glob)**/recipe.lock")
+"""What is the recipe: a lock is made of it, and when it was committed must not change its time."""
 
 
 Unknown = Callable[[Path, str], RecipeError]
@@ -93,7 +95,7 @@ def commit_time(runner: Runner, folder: Path, owners: Collection[int]) -> int | 
     if git is None:
         return None
     words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=dirty")
-    if git.ask(*words, "--", ".") != "":
+    if git.ask(*words, "--", *_RECIPE) != "":
         return None
     return _last_commit(git)
 
@@ -125,13 +127,53 @@ def git_of(
     return git
 
 
+def file_at(
+    runner: Runner, file: Path, revision: str, *, owners: Collection[int], limit: int
+) -> bytes | None:
+    """Return what a file was in a revision; None where the revision does not have it.
+
+    Args:
+        runner: runs git.
+        file: a text file in a recipe's folder.
+        revision: as git names commits (gitrevisions(7)).
+        owners: the users whose repositories are asked.
+        limit: how many bytes it may have.
+
+    Raises:
+        RecipeError: there is no repository, or no such revision, or the file is too long.
+        ToolTimeoutError: git did not answer.
+    """
+
+    def unknown(folder: Path, why: str) -> RecipeError:
+        return RecipeError(
+            f"{folder}: {file.name} of the revision {revision[:60]!r} is not to be had: {why}",
+            hint="name a commit of the repository that the recipe lies in, such as HEAD~1",
+            code="recipe/no-revision",
+        )
+
+    git = git_of(runner, file.parent, owners, unknown=unknown)
+    if git is None:
+        raise unknown(file.parent, "the folder is in no git repository")
+    if revision.startswith("-"):
+        raise unknown(git.folder, "no revision begins with a dash")
+    commit = git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if not git.ask("ls-tree", commit, "--", file.name):
+        return None
+    # NOTE: cat-file, and not show, which runs programs that a repository's attributes name.
+    name = f"{commit}:./{file.name}"
+    size = decimal(git.ask("cat-file", "-s", name), most=_DIGITS)
+    if size is None or size > limit:
+        raise unknown(git.folder, f"it is longer than {limit} bytes")
+    return f"{git.ask('cat-file', 'blob', name)}\n".encode()
+
+
 def is_shallow(git: Git) -> bool:
     """Return whether the repository's history was cut off."""
     return git.ask("rev-parse", "--is-shallow-repository") != "false"
 
 
 def _last_commit(git: Git) -> int | None:
-    words = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", ".").split()
+    words = git.ask("rev-list", "--max-count=1", "--format=%ct", "HEAD", "--", *_RECIPE).split()
     if not words:
         return None
     if words[1] in _cut_off(git):

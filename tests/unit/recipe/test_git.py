@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.errors import RecipeError
 from imagekit.process import Runner
-from imagekit.recipe.git import commit_time
+from imagekit.recipe.git import commit_time, file_at
 from tests.support.repositories import commit, git
 
 ME = {os.geteuid()}
@@ -177,4 +177,56 @@ def test_what_a_partial_clone_left_out_is_not_fetched(repository: Path, tmp_path
     with pytest.raises(RecipeError, match="last changed is not known"):
         time_of(repository)
 
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_lock_changes_no_time(repository: Path) -> None:
+    """It is made of the recipe: neither one that is new nor one that was committed counts."""
+    (repository / "recipe/recipe.lock").write_text("{}")
+    assert time_of(repository) == 1_700_000_000
+    commit(repository, "recipe/recipe.lock", 1_900_000_000)
+
+    assert time_of(repository) == 1_700_000_000
+
+
+def lock_at(folder: Path, revision: str, *, limit: int = 100) -> bytes | None:
+    """Return what the lock was."""
+    return file_at(Runner(), folder / "recipe/recipe.lock", revision, owners=ME, limit=limit)
+
+
+def test_a_file_is_read_as_a_revision_has_it(repository: Path) -> None:
+    """Or told to be not there."""
+    commit(repository, "recipe/recipe.lock", 1_900_000_000)
+    (repository / "recipe/recipe.lock").write_text("new")
+
+    assert lock_at(repository, "HEAD") == b"1900000000\n"
+    assert lock_at(repository, "HEAD~1") is None
+
+
+@pytest.mark.parametrize("revision", ["nothing", "--output=x", "-1", "HEAD:recipe", ""])
+def test_what_is_no_revision_is_refused(repository: Path, revision: str) -> None:
+    """It never becomes an option."""
+    with pytest.raises(RecipeError) as caught:
+        lock_at(repository, revision)
+
+    assert caught.value.code == "recipe/no-revision"
+
+
+def test_a_file_that_is_too_long_is_not_read(repository: Path) -> None:
+    """A repository is anybody's."""
+    commit(repository, "recipe/recipe.lock", 1_900_000_000)
+
+    with pytest.raises(RecipeError, match="longer than 5 bytes"):
+        lock_at(repository, "HEAD", limit=5)
+
+
+def test_the_programs_of_a_repository_do_not_run_for_an_old_file(
+    repository: Path, tmp_path: Path
+) -> None:
+    """A converter that its attributes name would see every file that git shows."""
+    commit(repository, "recipe/recipe.lock", 1_900_000_000)
+    (repository / ".gitattributes").write_text("*.lock diff=lock\n")
+    git(repository, "config", "diff.lock.textconv", f"touch {tmp_path}/ran; cat")
+
+    assert lock_at(repository, "HEAD") == b"1900000000\n"
     assert not (tmp_path / "ran").exists()
