@@ -83,6 +83,8 @@ class LockedTree(Struct, frozen=True, kw_only=True):
     ``scratch``; empty for a stage that stands on the image's own base, or for a Containerfile."""
     image: Digest | None = None
     """The manifest of the base, where that is an image or another recipe's."""
+    lock: Digest | None = None
+    """The lock of the recipe that it stands on, where that has one."""
     bootstrap: tuple[LockedDeb, ...] = ()
     """The packages of a minimal system."""
     installs: tuple[LockedInstall, ...] = ()
