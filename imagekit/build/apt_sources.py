@@ -33,18 +33,21 @@ _QUOTED = frozenset('\\|{}[]<>"^~_=!@#$%&*')
 """What apt writes as %xx in the names of its lists (apt-pkg/contrib/strutl.cc, URItoFileName)."""
 
 
-def files(mirrors: str, sources: Sequence[AptSource]) -> Mapping[str, bytes]:
+def files(
+    mirrors: str, sources: Sequence[AptSource], *, folder: str = FOLDER
+) -> Mapping[str, bytes]:
     """Return the files of the folder.
 
     Args:
         mirrors: a sources.list of the distribution's mirrors; empty where none is known.
         sources: the repositories of others.
+        folder: where it is when apt runs.
     """
     written = {"sources/mirrors.list": mirrors.encode()}
     for number, source in enumerate(sources, 1):
         key = f"keys/{number}.gpg"
         written[key] = base64.b64decode(source.key)
-        text = _stanza(source, key=f"{FOLDER}/{key}")
+        text = _stanza(source, key=f"{folder}/{key}")
         written[f"sources/{number}.sources"] = text.encode()
     return written
 
@@ -70,7 +73,9 @@ def materials(
     Raises:
         BuildError: apt kept no signed file of a source.
     """
-    named = {name: uri for source in sources for name, uri in _signed(source)}
+    named = {
+        name: uri for source in sources for name, uri in signed_names(source.uri, source.suite)
+    }
     found = []
     lists = inside.files(root, _LISTS)
     others = [n for n in lists if n.endswith("_InRelease") and n not in named]
@@ -82,7 +87,9 @@ def materials(
             kind = name.rpartition("_")[2]
             found.append(Material(uri=uri, name=kind, digest=Digest.of(raw)))
     for source in sources:
-        if not any(uri in {m.uri for m in found} for _, uri in _signed(source)):
+        if not any(
+            uri in {m.uri for m in found} for _, uri in signed_names(source.uri, source.suite)
+        ):
             raise BuildError(
                 f"apt kept no signed Release file of {source.uri} {source.suite}",
                 hint="is it a repository of apt? see what apt said",
@@ -92,16 +99,22 @@ def materials(
 
 
 def _signed(source: AptSource) -> Iterator[tuple[str, str]]:
+    return signed_names(source.uri, source.suite)
+
+
+def signed_names(uri: str, suite: str) -> Iterator[tuple[str, str]]:
     """Yield the files that may hold a source's signed state: as apt calls them, and their URIs."""
     # apt-pkg/deb/debmetaindex.cc, MetaIndexURI: a path stands for itself, and "/" for none.
-    below = source.suite if source.suite.endswith("/") else f"dists/{source.suite}/"
-    uri = f"{source.uri.rstrip('/')}/{'' if below == '/' else below}"
+    below = suite if suite.endswith("/") else f"dists/{suite}/"
+    uri = f"{uri.rstrip('/')}/{'' if below == '/' else below}"
     for name in ("InRelease", "Release"):
         yield list_name(uri + name), uri + name
 
 
 def list_name(uri: str) -> str:
     """Return the name under which apt keeps a file that it fetched."""
-    plain = uri.partition("://")[2]
+    # A login is no part of the name (URItoFileName removes it).
+    host, slash, path = uri.partition("://")[2].partition("/")
+    plain = f"{host.rpartition('@')[2]}{slash}{path}"
     quoted = "".join(f"%{ord(c):02x}" if c in _QUOTED else c for c in plain)
     return quoted.replace("/", "_")

@@ -142,6 +142,7 @@ def image_below(
     registry: RegistryOptions,
     progress: Progress,
     preflight: Callable[[], None] = lambda: None,
+    platform: Platform | None = None,
 ) -> BaseImage:
     """Bring a base image into the local store, every byte checked.
 
@@ -151,6 +152,7 @@ def image_below(
         registry: what the user said about registries.
         progress: told of everything that happens.
         preflight: called before the first layer is downloaded, and not where all are there.
+        platform: whose image it is; that of this host where it is left out.
 
     Raises:
         RecipeError: it is not for this platform, or is no image.
@@ -161,7 +163,7 @@ def image_below(
 
     progress(Started(stage="base", detail=str(base)))
     source = reader(base.location, registry.of(base.reference.repository.host))
-    reference, manifest = _image(source, base, host_platform())
+    reference, manifest = _image(source, base, platform or host_platform())
     raw = source.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
     config = parse_config(raw)
     # image-spec config.md, rootfs: one diffID for each layer, from first to last.

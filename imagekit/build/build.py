@@ -260,7 +260,7 @@ def plan_of(
             f"{recipe.file}: the recipe is for {wanted}, and this host is {platform}",
             hint="build it on such a host, or add this platform to `platforms`",
         )
-    epoch = _epoch(recipe, env)
+    epoch = image_time(recipe, env)
 
     def below(name: str, image: BaseImage) -> Below:
         system = systems.get(name)
@@ -283,10 +283,18 @@ def plan_of(
     )
 
 
-def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
+def image_time(recipe: Recipe, env: Mapping[str, str], *, otherwise: int = LONG_AGO) -> int:
     """Return the image's time: what the user says, the recipe's date, the last commit, or 1980.
 
     https://reproducible-builds.org/specs/source-date-epoch/
+
+    Args:
+        recipe: the recipe.
+        env: the environment, which may say it.
+        otherwise: the time where nothing says it, as the recipe is not committed as it is.
+
+    Raises:
+        RecipeError: what the environment says is no time, or git does not tell it.
     """
     stated = env.get("SOURCE_DATE_EPOCH")
     if stated is not None:
@@ -301,7 +309,7 @@ def _epoch(recipe: Recipe, env: Mapping[str, str]) -> int:
     if recipe.date is not None:
         return recipe.date
     committed = commit_time(Runner(), recipe.folder, trusted_owners())
-    return LONG_AGO if committed is None else committed
+    return otherwise if committed is None else committed
 
 
 def _base(

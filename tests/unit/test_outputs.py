@@ -21,6 +21,7 @@ _ALLOWED = {
     "imagekit/build/tools/podman.py",
     "imagekit/build/tools/storage.py",
     "imagekit/build/tools/build_container.py",
+    "imagekit/build/tools/wheel_download.py",
     "imagekit/build/layer.py",
     "imagekit/gate/blobs/blob_cache.py",
     "imagekit/hosts/user_config.py",

@@ -3,7 +3,6 @@
 import os
 import shutil
 import stat
-import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -25,9 +24,10 @@ from imagekit.build.tools.fetch import download
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.tools.mirrors import Mirrors, mirrors_of, takes_old_dates
+from imagekit.build.tools.mirrors import Mirrors, mirrors_here
 from imagekit.build.tools.mmdebstrap import bootstrap
-from imagekit.build.wheels import ImagePython, no_wheels
+from imagekit.build.tools.wheel_download import download_wheels
+from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
 from imagekit.locks import held
 from imagekit.oci.codec import config_bytes, parse_config
@@ -35,7 +35,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.layout import LayoutStore
 from imagekit.oci.types import History, ImageConfig
 from imagekit.process import Runner
-from imagekit.progress import Advanced, Note
+from imagekit.progress import Note
 from imagekit.recipe.recipe import (
     BootstrapBase,
     CopyStep,
@@ -52,10 +52,6 @@ _LAST_LINES = 40
 _NO_FIXES = (
     "no mirror of the security fixes is known, so that the image is without the newest ones: "
     "give --mirror debian-security=URL"
-)
-_FROZEN = (
-    "the mirror's state may be an old one: its date is not checked, as the mirror is that of a day "
-    "or this host's own apt does not either (Acquire::Check-Valid-Until)"
 )
 _SHELLS = ("bin/bash", "bin/sh")
 _LESS_CONTAINED = (
@@ -303,13 +299,7 @@ class BuildahContainer(Struct):
         return self._mirrors(distribution).lines(distribution, suite, keyring=keyring)
 
     def _mirrors(self, distribution: str) -> Mirrors:
-        stated = self.job.plan.mirrors
-        mirrors = mirrors_of(distribution, stated)
-        if distribution not in stated and takes_old_dates(self.runner):
-            mirrors = replace(mirrors, frozen=True)
-        if mirrors.frozen:
-            self.runner.progress(Note(message=_FROZEN))
-        return mirrors
+        return mirrors_here(self.runner, distribution, self.job.plan.mirrors)
 
     def given(self, files: Mapping[str, bytes]) -> Path:
         """Write files into a folder that a command can have mounted."""
@@ -331,37 +321,11 @@ class BuildahContainer(Struct):
         listed = folder / "requirements.txt"
         listed.write_text("".join(f"{line}\n" for line in requirements))
         if wanted:
-            self._download(wanted, python, folder)
+            download_wheels(self.runner, wanted, python, folder=folder)
         self._bring_pip(folder / "pip")
         return folder, tuple(
             _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
         )
-
-    def _download(self, wanted: Sequence[str], python: ImagePython, folder: Path) -> None:
-        listed = folder / "wanted.txt"
-        listed.write_text("".join(f"{line}\n" for line in wanted))
-        argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
-        argv += ["--disable-pip-version-check", "--progress-bar=off"]
-        argv += ["--only-binary=:all:", "--python-version", python.version]
-        argv += ["--implementation", "cp", "--abi", python.abi]
-        argv += [f"--platform={name}" for name in python.platforms]
-        argv += ["--dest", str(folder / "wheels"), "--requirement", str(listed)]
-        self.runner.progress(
-            Advanced(
-                stage="packages", done=0, total=len(wanted), unit="package", doing="downloading"
-            )
-        )
-        outcome = self.runner.run(argv, stage="packages", limit=600.0, check=False)
-        if outcome.status != 0:
-            message, hint = no_wheels(outcome.last_lines, wanted, python)
-            raise BuildError(
-                message,
-                hint=hint,
-                code="build/packages-failed",
-                argv=outcome.argv,
-                status=outcome.status,
-                output=outcome.last_lines,
-            )
 
     def marks(self) -> Sequence[Mark]:
         """Return the texts of this host that no layer may hold."""

@@ -5,13 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.errors import ToolError, ToolNotFoundError
 from imagekit.inputs import read_regular
 from imagekit.process import Runner
+from imagekit.progress import Note
 
 _APT = Path("/etc/apt")
 _MAX_SOURCES = 1 << 20
+_FROZEN = (
+    "the mirror's state may be an old one: its date is not checked, as the mirror is that of a day "
+    "or this host's own apt does not either (Acquire::Check-Valid-Until)"
+)
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
@@ -95,12 +101,31 @@ class Mirrors(Struct, frozen=True):
         # sources.list(5), Check-Valid-Until: of these sources only, and not of all that apt reads.
         dates = " check-valid-until=no" if self.frozen else ""
         head = f"deb [signed-by={keyring}{dates}]"
-        lines = [f"{head} {self.main} {suite} {known.components}"]
-        if suite not in known.rolling:
-            lines.append(f"{head} {self.main} {suite}-updates {known.components}")
-            if self.security:
-                lines.append(f"{head} {self.security} {suite}-security {known.components}")
-        return "\n".join(lines) + "\n"
+        sources = self.sources(distribution, suite)
+        return "".join(
+            f"{head} {source.uri} {source.suite} {known.components}\n" for source in sources
+        )
+
+    def sources(self, distribution: str, suite: str) -> "tuple[MirrorSource, ...]":
+        """Return what the suite is got from: itself, its updates and its security fixes."""
+        known = DISTRIBUTIONS[distribution]
+        main = MirrorSource(archive=distribution, uri=self.main, suite=suite)
+        if suite in known.rolling:
+            return (main,)
+        updates = MirrorSource(archive=distribution, uri=self.main, suite=f"{suite}-updates")
+        security = MirrorSource(
+            archive=known.security or distribution, uri=self.security, suite=f"{suite}-security"
+        )
+        return (main, updates, security) if self.security else (main, updates)
+
+
+class MirrorSource(Struct, frozen=True, kw_only=True):
+    """A suite of an archive, as one mirror has it."""
+
+    archive: str
+    """The archive's name, which all its mirrors share."""
+    uri: str
+    suite: str
 
 
 def is_frozen(uri: str) -> bool:
@@ -117,6 +142,22 @@ def takes_old_dates(runner: Runner) -> bool:
         return False
     # What is not stated has no line of its own, and is false as well.
     return "STATED=" in said and "CHECKED='false'" in said
+
+
+def mirrors_here(runner: Runner, distribution: str, stated: Mapping[str, str]) -> Mirrors:
+    """Return what ``mirrors_of`` does, frozen also where the host's apt takes old dates.
+
+    Who is told of the runner's programs is told where they are frozen.
+
+    Raises:
+        ToolError: nothing names a mirror.
+    """
+    mirrors = mirrors_of(distribution, stated)
+    if distribution not in stated and takes_old_dates(runner):
+        mirrors = replace(mirrors, frozen=True)
+    if mirrors.frozen:
+        runner.progress(Note(message=_FROZEN))
+    return mirrors
 
 
 def mirrors_of(distribution: str, stated: Mapping[str, str], *, folder: Path = _APT) -> Mirrors:
