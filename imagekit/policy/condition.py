@@ -80,6 +80,15 @@ class PassedTestsCondition(Struct, frozen=True, kw_only=True):
     """Of the run."""
 
 
+class RebuildCondition(Struct, frozen=True, kw_only=True):
+    """A builder that is not the first one built the image again, and it came out the same."""
+
+    builder_ids: tuple[str, ...] = ()
+    """Who may have built it again; empty for any other builder."""
+    max_age: timedelta | None = None
+    """Of the rebuild."""
+
+
 class NeedsCondition(Struct, frozen=True, kw_only=True):
     """The node that is to run the image has what the image needs of it.
 
@@ -93,5 +102,6 @@ Condition = (
     | VulnerabilityCondition
     | VsaCondition
     | PassedTestsCondition
+    | RebuildCondition
     | NeedsCondition
 )

@@ -6,7 +6,7 @@ image's provenance claims decides nothing: it only shows early that another reci
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -45,6 +45,7 @@ def rebuild(
     recipe: Recipe,
     *,
     reader: RegistryReader,
+    builder: str = "",
     progress: Progress = silent,
     options: BuildOptions | None = None,
 ) -> Rebuilt:
@@ -54,11 +55,13 @@ def rebuild(
         wanted: the published image.
         recipe: what it was built of.
         reader: reads it.
+        builder: the second builder, where it is to say that both agree; else empty.
         progress: told of everything that happens.
         options: how it is built.
 
     Raises:
-        InputError: the image was built of another recipe, by all that is said of it.
+        InputError: the image was built of another recipe, by all that is said of it; or what is to
+            be the second builder is the first, or that is not known.
         BuildError: a step failed.
         RegistryError: the registry did not answer.
         DocumentError: it is no image that can be compared.
@@ -67,6 +70,8 @@ def rebuild(
     published = _published(look, wanted.reference)
     claims = provenance_claims(look, published.reference)
     _check_recipe(recipe, claims, progress)
+    if builder:
+        _check_builder(builder, {claim.builder for claim in claims}, published.reference)
     options = replace(options or BuildOptions(), use_cache=False, test=False)
     recipe = replace(recipe, date=_created(published))
     _check_time(recipe, options.env)
@@ -125,6 +130,26 @@ def _check_recipe(recipe: Recipe, claims: Sequence[ProvenanceClaim], progress: P
             f"{claim.name} {claim.version}, {claim.recipe}",
             hint="check out the state of the recipe that it was built of, with nothing else beside",
             code="rebuild/other-recipe",
+        )
+
+
+def _check_builder(builder: str, first: Collection[str], image: PinnedReference) -> None:
+    """Refuse to be the second builder where that shows nothing.
+
+    Raises:
+        InputError: that is so.
+    """
+    if not first:
+        raise InputError(
+            f"{image} has no provenance of imagekit, so that its first builder is not known",
+            hint="compare it without --attest",
+            code="rebuild/no-first-builder",
+        )
+    if builder in first:
+        raise InputError(
+            f"{builder} has built the image first, and cannot agree with itself",
+            hint="name this builder, if it is another one: --builder URI",
+            code="rebuild/same-builder",
         )
 
 

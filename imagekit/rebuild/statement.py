@@ -5,6 +5,7 @@ The predicate type is a TypeURI of imagekit's own (in-toto attestation framework
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from imagekit.rebuild.rebuild import Rebuilt
 from imagekit.recipe.recipe import Recipe
@@ -12,7 +13,12 @@ from imagekit.signatures.intoto import REBUILD, Statement, StatementSubject
 
 
 def rebuild_statement(
-    rebuilt: Rebuilt, recipe: Recipe, *, builder: str, subjects: Sequence[StatementSubject]
+    rebuilt: Rebuilt,
+    recipe: Recipe,
+    *,
+    builder: str,
+    subjects: Sequence[StatementSubject],
+    now: datetime,
 ) -> Statement:
     """Return the statement that the image was built again.
 
@@ -21,6 +27,7 @@ def rebuild_statement(
         recipe: what was built.
         builder: the URI of the second builder.
         subjects: what the statement is about.
+        now: when that was.
     """
     return Statement(
         subjects=tuple(subjects),
@@ -29,6 +36,7 @@ def rebuild_statement(
             "builder": {"id": builder},
             "originalBuilders": sorted({claim.builder for claim in rebuilt.claims}),
             "result": rebuilt.comparison.result,
+            "finishedOn": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "recipe": {
                 "name": recipe.name,
                 "version": recipe.version,

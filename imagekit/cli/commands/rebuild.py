@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         wanted,
         recipe,
         reader=connect.reader(wanted.location, registry),
+        builder=builder,
         progress=console.progress,
         options=build_options(arguments, tree, registry, progress=console.progress),
     )
@@ -121,9 +122,14 @@ def _attest(
     from imagekit.rebuild.statement import rebuild_statement
     from imagekit.sign.signing import attest, subjects
 
+    clock = SystemClock()
     writer = connect.light(wanted.location, registry_of(arguments))
     statement = rebuild_statement(
-        rebuilt, recipe, builder=builder, subjects=subjects(rebuilt.image, ())
+        rebuilt,
+        recipe,
+        builder=builder,
+        subjects=subjects(rebuilt.image, ()),
+        now=clock.now(),
     )
     attached = attest(
         writer,
@@ -131,7 +137,7 @@ def _attest(
         rebuilt.image,
         manifest=writer.manifest(rebuilt.image).descriptor,
         statement=statement,
-        clock=SystemClock(),
+        clock=clock,
     )
     return str(attached.reference.digest)
 

@@ -9,6 +9,7 @@ from imagekit.policy.condition import (
     NeedsCondition,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     VsaCondition,
     VulnerabilityCondition,
@@ -19,18 +20,22 @@ def say(condition: Condition) -> tuple[str, ...]:
     """Return one sentence, without its full stop, for each thing that must hold."""
     match condition:
         case SbomCondition():
-            return tuple(_sbom(condition))
+            said = _sbom(condition)
         case ProvenanceCondition():
-            return tuple(_provenance(condition))
+            said = _provenance(condition)
         case VulnerabilityCondition():
-            return tuple(_vulnerabilities(condition))
+            said = _vulnerabilities(condition)
         case VsaCondition():
-            return tuple(_summary(condition))
+            said = _summary(condition)
         case PassedTestsCondition():
-            return tuple(_tests(condition))
+            said = _tests(condition)
+        case RebuildCondition():
+            said = _rebuild(condition)
         case NeedsCondition():
-            return ("the node that is to run the image has what it says that it needs",)
-    assert_never(condition)
+            said = iter(("the node that is to run the image has what it says that it needs",))
+        case _:
+            assert_never(condition)
+    return tuple(said)
 
 
 def span(length: timedelta) -> str:
@@ -89,6 +94,14 @@ def _tests(condition: PassedTestsCondition) -> Iterator[str]:
         yield f"among them {', '.join(condition.tests)}"
     if condition.max_age is not None:
         yield f"they were not run longer ago than {span(condition.max_age)}"
+
+
+def _rebuild(condition: RebuildCondition) -> Iterator[str]:
+    yield "another builder built it again, and it came out the same"
+    if condition.builder_ids:
+        yield f"that builder is {_or(condition.builder_ids)}"
+    if condition.max_age is not None:
+        yield f"that was not longer ago than {span(condition.max_age)}"
 
 
 def _or(words: frozenset[str] | tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from imagekit.policy.condition import (
     Condition,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     Severity,
     VsaCondition,
@@ -44,6 +45,7 @@ _PROVENANCE = ("builderIds", "buildTypes", "baseImages")
 _VULNERABILITIES = ("maxSeverity", "fixedOnly", "maxAge")
 _SUMMARY = ("verifierIds", "policyDigests", "levels", "maxAge")
 _TESTS = ("tests", "maxAge")
+_REBUILD = ("builderIds", "maxAge")
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         full_type("cyclonedx"): _SBOM,
@@ -54,6 +56,7 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "https://in-toto.io/attestation/vulns/v0.2": _VULNERABILITIES,
         full_type("vsa"): _SUMMARY,
         full_type("test-result"): _TESTS,
+        full_type("rebuild"): _REBUILD,
     }
 )
 """Which conditions there are for which predicate type."""
@@ -137,7 +140,7 @@ SUMMARY_FIELDS: Mapping[str, Field[object]] = MappingProxyType(
             "each must be among the summary's verifiedLevels",
             default=(),
         ),
-        "maxAge": item(DURATION, "how old the scan, the summary or the run of tests may be"),
+        "maxAge": item(DURATION, "how old the scan, summary, run of tests or rebuild may be"),
     }
 )
 _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
@@ -145,7 +148,7 @@ _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
         "components": item(_COMPONENTS, "SBOM: how many components it names at least"),
         "licenses": item(_LICENSES, "SBOM: licences by SPDX identifier"),
         "packages": item(_PACKAGES, "SBOM: packages by purl and versions"),
-        "builderIds": item(_URIS, "provenance: who may have built it", default=()),
+        "builderIds": item(_URIS, "provenance and rebuild: who may have built it", default=()),
         "buildTypes": item(_URIS, "provenance: how it may have been built", default=()),
         "baseImages": item(
             ListOf(GLOB, min_items=1, max_items=MAX_LISTED),
@@ -196,9 +199,8 @@ def _severity(values: Values, report: Report) -> None:
 
 def _condition(values: Values) -> Condition | None:
     known = WORDS.get(full_type(values["type"]), ())
-    if known is _TESTS:
-        # Also where nothing else is said: a result of tests that failed is no proof.
-        return PassedTestsCondition(tests=values["tests"], max_age=values["maxAge"])
+    if known in {_TESTS, _REBUILD}:
+        return _own_condition(known, values)
     if not any(word in values for word in known):
         return None
     if known is _SBOM:
@@ -217,6 +219,16 @@ def _condition(values: Values) -> Condition | None:
             max_age=values["maxAge"],
         )
     return summary(values)
+
+
+def _own_condition(known: tuple[str, ...], values: Values) -> Condition:
+    """Return the condition of a type that has one also where the policy says nothing else.
+
+    A result of tests that failed is no proof, nor is a builder that agrees with itself.
+    """
+    if known == _TESTS:
+        return PassedTestsCondition(tests=values["tests"], max_age=values["maxAge"])
+    return RebuildCondition(builder_ids=values["builderIds"], max_age=values["maxAge"])
 
 
 def _sbom(values: Values) -> SbomCondition:

@@ -22,6 +22,7 @@ from imagekit.policy.condition import (
     NeedsCondition,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     VsaCondition,
     VulnerabilityCondition,
@@ -68,27 +69,33 @@ def _check(
         case SbomCondition():
             from imagekit.verify.conditions.sbom import check_sbom
 
-            return check_sbom(predicate, condition)
+            fault = check_sbom(predicate, condition)
         case ProvenanceCondition():
             from imagekit.verify.conditions.provenance import check_provenance
 
-            return check_provenance(predicate, condition)
+            fault = check_provenance(predicate, condition)
         case VulnerabilityCondition():
             from imagekit.verify.conditions import vulnerabilities
 
-            return vulnerabilities.check_vulnerabilities(predicate, condition, now=question.now)
+            fault = vulnerabilities.check_vulnerabilities(predicate, condition, now=question.now)
         case VsaCondition():
             from imagekit.verify.conditions.summary import check_summary
 
-            return check_summary(
+            fault = check_summary(
                 predicate, condition, image=question.image, rule=question.rule, now=question.now
             )
         case PassedTestsCondition():
             from imagekit.verify.conditions.passed_tests import check_tests
 
-            return check_tests(predicate, condition, now=question.now)
+            fault = check_tests(predicate, condition, now=question.now)
+        case RebuildCondition():
+            from imagekit.verify.conditions.rebuilds import check_rebuild
+
+            fault = check_rebuild(predicate, condition, now=question.now)
         case NeedsCondition():
             from imagekit.verify.conditions.needs import check_needs
 
-            return check_needs(predicate, question.find_lacks)
-    assert_never(condition)
+            fault = check_needs(predicate, question.find_lacks)
+        case _:
+            assert_never(condition)
+    return fault

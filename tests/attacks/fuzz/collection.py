@@ -11,8 +11,8 @@ _MODULES = {
         "envelope", "payload", "record",
     ),
     "predicates": (
-        "sbom", "provenance", "vulnerabilities", "vsa", "tests", "needs", "summary", "licence",
-        "image-uri", "expression",
+        "sbom", "provenance", "vulnerabilities", "vsa", "tests", "rebuild", "needs", "summary",
+        "licence", "image-uri", "expression",
     ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile", "settings"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),

@@ -39,6 +39,21 @@ VARYING = {
 }
 """Files that are another one in every build, each with the step that makes it and its cause."""
 
+POLICY = """\
+apiVersion: imagekit/v1
+kind: ImagePolicy
+metadata: {name: two-builders, version: 1, expires: 2027-12-31T00:00:00Z}
+default: reject
+images:
+  - match: {glob: localhost/**}
+    authorities:
+      - {name: release, key: {path: imagekit.pub}}
+    attestations:
+      - type: rebuild
+        authorities: [{name: second, key: {path: second/imagekit.pub}}]
+        builderIds: ["urn:second"]
+"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -99,9 +114,13 @@ def test_the_same_recipe_in_another_folder_gives_the_same_digest(site: Path) -> 
 
     assert (status, found["result"], found["differences"]) == (0, "identical", [])
     assert found["original_builders"] == ["https://imagekit.dev/builder/local"]
-    shown = json.loads(imagekit(site, "inspect", "oci:out:good:1.0.0", "--json").stdout)
-    kinds = [claim["predicate_type"] for claim in shown["attestations"]]
-    assert "https://imagekit.dev/rebuild/v1" in kinds
+    (site / "policy.yaml").write_text(POLICY)
+    verdicts = {
+        name: imagekit(site, "verify", f"oci:out:{name}:1.0.0", "--policy", "policy.yaml")
+        for name in ("good", "bad")
+    }
+    assert [verdict.returncode for verdict in verdicts.values()] == [0, 3]
+    assert "MISSING_ATTESTATION" in verdicts["bad"].stdout + verdicts["bad"].stderr
 
 
 def test_each_file_that_varies_is_named_with_its_cause(site: Path) -> None:

@@ -32,7 +32,7 @@ _RULE = {
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the examples name."""
     (tmp_path / "keys").mkdir()
-    for name in ("release", "gate"):
+    for name in ("release", "gate", "second"):
         (tmp_path / "keys" / f"{name}.pub").write_bytes(public_key_pem(MemorySigner().public_key))
     root = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
     (tmp_path / "trusted_root.json").write_text(json.dumps(root))

@@ -18,6 +18,7 @@ from imagekit.policy.condition import (
     PackageRange,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     Severity,
     VsaCondition,
@@ -36,7 +37,7 @@ from imagekit.policy.ruleset import (
 )
 from imagekit.policy.schema import policy_schema
 from imagekit.signatures.authority import Identity, Need, Pattern
-from imagekit.signatures.intoto import NEEDS, TEST_RESULT
+from imagekit.signatures.intoto import NEEDS, REBUILD, TEST_RESULT
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
 
@@ -99,11 +100,13 @@ def test_needs_are_checked_or_not_named(word: object) -> None:
     assert len(_faults(_document(needs=word))) == 1
 
 
-def test_a_test_result_always_has_its_condition() -> None:
-    """A result of tests that failed would do else."""
-    (rule,) = _parse(_document(attestations=[{"type": TEST_RESULT}])).images
+def test_a_test_result_and_a_rebuild_always_have_their_condition() -> None:
+    """A result of tests that failed, or a builder that agrees with itself, would do else."""
+    wanted = [{"type": TEST_RESULT}, {"type": REBUILD}]
+    (rule,) = _parse(_document(attestations=wanted)).images
 
-    assert rule.attestations[0].condition == PassedTestsCondition()
+    conditions = [attestation.condition for attestation in rule.attestations]
+    assert conditions == [PassedTestsCondition(), RebuildCondition()]
 
 
 def test_keyless_authority(folder: Path) -> None:
@@ -187,11 +190,12 @@ def test_conditions_of_attestations() -> None:
                 "maxAge": "12h",
             },
             {"type": "test-result", "tests": ["starts", "a b"], "maxAge": "90d"},
+            {"type": "rebuild", "builderIds": ["urn:second"], "maxAge": "365d"},
             {"type": "https://x.org/t"},
         ]
     )
 
-    sbom, provenance, vuln, vsa, tests, other = (
+    sbom, provenance, vuln, vsa, tests, rebuild, other = (
         each.condition for each in _parse(document).images[0].attestations
     )
 
@@ -215,6 +219,7 @@ def test_conditions_of_attestations() -> None:
         max_severity=Severity.HIGH, fixed_only=True, max_age=timedelta(days=7)
     )
     assert tests == PassedTestsCondition(tests=("starts", "a b"), max_age=timedelta(days=90))
+    assert rebuild == RebuildCondition(builder_ids=("urn:second",), max_age=timedelta(days=365))
     assert vsa == VsaCondition(
         verifier_ids=("https://gate.site",),
         policy_digests=(_DIGEST,),
@@ -369,6 +374,7 @@ def _keyless(**words: Any) -> dict[str, Any]:
         ({"attestations": [{"type": "vsa"}]}, "no-verifier"),
         ({"attestations": [{"type": "vuln", "tests": ["a"]}]}, "not-for-type"),
         ({"attestations": [{"type": "test-result", "tests": []}]}, "out-of-range"),
+        ({"attestations": [{"type": "rebuild", "buildTypes": ["x:y"]}]}, "not-for-type"),
         ({"attestations": [{"type": "test-result", "levels": ["x:y"]}]}, "not-for-type"),
         ({"attestations": [{"type": "vuln", "fixedOnly": True}]}, "contradiction"),
         ({"attestations": [{"type": "vuln", "maxSeverity": "unknown"}]}, "not-matching"),

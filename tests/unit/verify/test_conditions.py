@@ -12,6 +12,7 @@ from imagekit.policy.condition import (
     PackageRange,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     Severity,
     VsaCondition,
@@ -97,6 +98,7 @@ def _summary(**changes: Any) -> dict[str, Any]:
             PassedTestsCondition(),
             "TESTS_FAILED",
         ),
+        ("rebuild", "rebuild", {"result": "different"}, RebuildCondition(), "REBUILD_DIFFERS"),
     ],
 )
 def test_a_condition_that_is_not_met_denies(

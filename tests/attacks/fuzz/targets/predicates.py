@@ -15,6 +15,7 @@ from imagekit.policy.condition import (
     PackageRange,
     PassedTestsCondition,
     ProvenanceCondition,
+    RebuildCondition,
     SbomCondition,
     Severity,
     VsaCondition,
@@ -64,6 +65,12 @@ _TESTS = {
     "passedTests": ["starts", "stops"],
     "warnedTests": [],
     "failedTests": [],
+    "finishedOn": "2026-11-23T00:00:00Z",
+}
+_REBUILD = {
+    "builder": {"id": "urn:second"},
+    "originalBuilders": ["urn:first"],
+    "result": "identical",
     "finishedOn": "2026-11-23T00:00:00Z",
 }
 _PROVENANCE = {
@@ -189,6 +196,11 @@ TARGETS = {
             )
         ),
         seeds=documents(_VSA),
+        json=True,
+    ),
+    "rebuild": Target(
+        check=_condition(RebuildCondition(builder_ids=("urn:second",), max_age=timedelta(days=1))),
+        seeds=documents(_REBUILD),
         json=True,
     ),
     "tests": Target(
