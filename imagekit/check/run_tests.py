@@ -9,7 +9,7 @@ from msgspec import Struct
 from imagekit.build.image import BuiltImage
 from imagekit.build.job import Trial, TrialOutcome
 from imagekit.check.cases import Case, LookCase
-from imagekit.errors import BuildError, ToolTimeoutError
+from imagekit.errors import BuildError, ToolError, ToolTimeoutError
 from imagekit.progress import Done, Failed, Progress, Started
 
 
@@ -28,11 +28,17 @@ def run_tests(
 
     Raises:
         BuildError: one failed; the error has which, how, and what the command printed.
+        ToolError: one could not be run.
     """
     began = time.monotonic()
     for number, case in enumerate(cases, 1):
         progress(Started(stage="tests", detail=f"{number} of {len(cases)}: {case.name}"))
-        fault = _fault(case, runtime)
+        try:
+            fault = _fault(case, runtime)
+        except ToolError as error:
+            seconds = time.monotonic() - began
+            progress(Failed(stage="tests", summary=error.message, seconds=seconds))
+            raise
         if fault is not None:
             message = f"test {number} of {len(cases)}, `{case.name}`: {fault.message}"
             seconds = time.monotonic() - began

@@ -7,14 +7,19 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from imagekit.build.tools.podman_faults import LOCAL_BUILDS, LOCAL_STORAGE, OVERLAY, STAGED
+from imagekit.build.tools.podman_faults import (
+    LOCAL_BUILDS,
+    LOCAL_IDS,
+    LOCAL_STORAGE,
+    OVERLAY,
+    STAGED,
+)
 from imagekit.documents.quantity import size
 from imagekit.hosts.host import Host, HostCheck, Purpose, Status
 from imagekit.hosts.podman_options import container_options, runtime
 
 _ENOUGH_IDS = 65_536
 _ENOUGH_BYTES = 2_000_000_000
-_LOCAL_IDS = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 # usermod(8) changes users of /etc/passwd only.
 _DIRECTORY_IDS = (
     "echo USER:100000:65536 >> /etc/subuid and subgid, or `subid: sss` in nsswitch.conf where the "
@@ -176,7 +181,7 @@ def _ids(host: Host) -> HostCheck:
         "subuids",
         "problem",
         f"{host.subuids} subuids and {host.subgids} subgids, images need {_ENOUGH_IDS}",
-        f"{STAGED}; or as root: {_LOCAL_IDS if host.local_user else _DIRECTORY_IDS}",
+        f"{STAGED}; or as root: {LOCAL_IDS if host.local_user else _DIRECTORY_IDS}",
     )
 
 

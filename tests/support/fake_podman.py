@@ -54,6 +54,8 @@ class FakePodman:
     """Commands that end with an error."""
     container: Callable[[Sequence[str]], int] = field(default=lambda _: 7)
     """How a container ends, by what goes to its entrypoint."""
+    stderr: str = ""
+    """What containers print on stderr."""
     host_driver: str = "overlay"
     asked: list[tuple[str, ...]] = field(default_factory=list)
     stores: dict[str, dict[str, StoredFake]] = field(default_factory=dict)
@@ -68,7 +70,10 @@ class FakePodman:
             return Runner().run(argv, stage=stage, limit=limit, check=check)
         self.asked.append(tuple(argv))
         status, stdout = self._answer(*_parts(argv))
-        outcome = Outcome(argv=tuple(argv), status=status, stdout=stdout, stderr="", seconds=0.0)
+        stderr = self.stderr if "run" in argv else ""
+        outcome = Outcome(
+            argv=tuple(argv), status=status, stdout=stdout, stderr=stderr, seconds=0.0
+        )
         if check and status != 0:
             raise failure(outcome)
         return outcome

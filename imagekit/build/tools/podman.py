@@ -53,6 +53,7 @@ _LONGEST_PLACE = 30
 """Podman takes no runroot of more than 50 characters."""
 _PULL = "pull"
 _ENGINE_FAILED = 125
+_NOT_STARTED = 126
 _HEX = frozenset("0123456789abcdef")
 _ID = 64
 
@@ -360,14 +361,18 @@ class Podman(Struct, frozen=True, kw_only=True):
         if trial.signal is not None:
             argv = self._signalled(argv, trial.signal, name)
         outcome = self.programs.run(argv, stage="tests", limit=trial.limit, check=False)
-        if outcome.status == _ENGINE_FAILED:
-            raise ToolError(
+        if outcome.status in {_ENGINE_FAILED, _NOT_STARTED}:
+            failed = ToolError(
                 "Podman could not start the test's container",
                 hint="imagekit doctor shows what this host lacks",
                 argv=outcome.argv,
                 status=outcome.status,
                 output=outcome.last_lines,
             )
+            told = explained(failed)
+            # A command that cannot be started is also what a test may expect.
+            if outcome.status == _ENGINE_FAILED or told is not failed:
+                raise told
         stderr, end = outcome.stderr, None
         if trial.signal is not None:
             stderr, end = _signal_end(stderr)

@@ -9,6 +9,7 @@ OWN_IDS = (
 )
 LOCAL_STORAGE = "or in ~/.config/containers/storage.conf: [storage] graphroot on a local disk"
 LOCAL_BUILDS = "set XDG_DATA_HOME to a folder of a local disk: images are built there, too"
+LOCAL_IDS = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
 OVERLAY = 'in ~/.config/containers/storage.conf: [storage] driver = "overlay"'
 TRUST_FILES = (
     "policy.json takes images of the gate only: imagekit trust show (--user); pull it from there"
@@ -27,6 +28,13 @@ _FAULTS = (
         ("lchown", _ENDS),
         "the image has files of other users, and this user has no subordinate ids for them",
         f"{STAGED}; {OWN_IDS}",
+        "NO_SUBORDINATE_IDS",
+    ),
+    (
+        # What runc says of a user that has no id in the container.
+        ("unable to setup user", _ENDS),
+        "the container runs as another user, and this user has no subordinate ids for one",
+        f"as root: {LOCAL_IDS}",
         "NO_SUBORDINATE_IDS",
     ),
     (

@@ -7,7 +7,7 @@ import pytest
 from imagekit.build.job import Trial, TrialOutcome
 from imagekit.check.cases import CommandCase, command_case
 from imagekit.check.run_tests import run_tests
-from imagekit.errors import BuildError, ToolTimeoutError
+from imagekit.errors import BuildError, ToolError, ToolTimeoutError
 from imagekit.progress import Done, Event, Failed
 from imagekit.recipe.recipe import Recipe
 from tests.unit.check.conftest import Tested
@@ -82,3 +82,20 @@ def test_one_that_takes_too_long_has_failed(tested: Tested) -> None:
     assert caught.value.output == "as far as it came"
     assert isinstance(events[-1], Failed)
     assert len(runtime.asked) == 1
+
+
+def test_one_that_cannot_be_run_ends_the_stage(tested: Tested) -> None:
+    """What shows the stages says which one it was, and the error is that of the host."""
+
+    def broken(trial: Trial) -> TrialOutcome:
+        raise ToolError("no ids", code="NO_SUBORDINATE_IDS")
+
+    events = list[Event]()
+    recipe, image = tested(TWO)
+
+    with pytest.raises(ToolError) as caught:
+        run_tests(image, _cases(recipe), _Runtime(broken), progress=events.append)
+
+    assert caught.value.code == "NO_SUBORDINATE_IDS"
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].stage, events[-1].summary) == ("tests", "no ids")

@@ -126,6 +126,37 @@ def test_a_test_gets_nothing_that_a_caller_chose() -> None:
     assert not {"--privileged", "--entrypoint=/bin/sh"} & set(programs.asked[-1])
 
 
+@pytest.mark.parametrize(
+    ("status", "stderr", "code"),
+    [
+        (125, "Error: x", ""),
+        (125, "Error: lchown /x: invalid argument", "NO_SUBORDINATE_IDS"),
+        (126, "runc create failed: unable to setup user: invalid argument", "NO_SUBORDINATE_IDS"),
+    ],
+)
+def test_a_container_that_does_not_start_is_no_test_that_failed(
+    status: int, stderr: str, code: str
+) -> None:
+    """The host lacks something, and what to do about it is not in the recipe."""
+    programs = FakePodman(image=IMAGE, container=lambda _: status, stderr=stderr)
+    podman = Podman(programs=programs, container=ContainerOptions())
+
+    with pytest.raises(ToolError) as caught:
+        podman.run_test(podman.pull(LOCAL), Trial(command=(), limit=9.0), name="t")
+
+    assert (caught.value.code, caught.value.status) == (code, status)
+
+
+def test_a_command_that_may_not_be_executed_is_a_result() -> None:
+    """A test may expect that."""
+    programs = FakePodman(image=IMAGE, container=lambda _: 126, stderr="sh: /x: Permission denied")
+    podman = Podman(programs=programs, container=ContainerOptions())
+
+    ran = podman.run_test(podman.pull(LOCAL), Trial(command=(), limit=9.0), name="t")
+
+    assert ran.status == 126
+
+
 def test_a_command_that_is_only_shown_pulls_and_runs_nothing() -> None:
     """It names the image by its digest."""
     programs, shown = FakePodman(image=IMAGE), list[str]()

@@ -11,6 +11,10 @@ _NO_IDS = (
     "potentially insufficient UIDs or GIDs available in user namespace (requested 0:42 for "
     "/etc/gshadow): Check /etc/subuid and /etc/subgid: lchown /etc/gshadow: invalid argument"
 )
+_NO_USER = (
+    "Error: OCI runtime error: /usr/sbin/runc: runc create failed: unable to start "
+    "container process: unable to setup user: invalid argument"
+)
 # As it is on a home of NFS 4.2, by vfs and by fuse-overlayfs.
 _NFS = (
     'Error: writing blob: adding layer with blob "sha256:cd6e": ApplyLayer stdout:  stderr: '
@@ -34,6 +38,7 @@ _KERNEL = (
     [
         (_NO_IDS, "NO_SUBORDINATE_IDS"),
         ("x\nError: lchown /etc/gshadow: invalid argument", "NO_SUBORDINATE_IDS"),
+        (_NO_USER, "NO_SUBORDINATE_IDS"),
         (_NFS, "NETWORK_STORAGE"),
         (_FUSE, "NETWORK_STORAGE"),
         (_KERNEL, "NETWORK_STORAGE"),
