@@ -16,7 +16,14 @@ from tests.e2e.differential.bed import Bed, Form
 from tests.e2e.differential.case import OK, Case
 from tests.e2e.differential.changes import Attack
 from tests.e2e.differential.copies import Copy
-from tests.e2e.differential.peers import PEERS, SECONDS, Answer, Question, Verdict
+from tests.e2e.differential.peers import (
+    PEERS,
+    SECONDS,
+    Answer,
+    Question,
+    SigstoreJs,
+    Verdict,
+)
 from tests.e2e.differential.policies import write_imagekit
 from tests.support.sigstore.issuer import EMAIL
 
@@ -57,6 +64,7 @@ class Matrix:
     def __init__(self, bed: Bed, bench: Path, wanted: Iterable[tuple[Case, bool]]) -> None:
         self._bed = bed
         self._bench = bench
+        self._js = SigstoreJs(bench)
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._rows: dict[tuple[str, bool], Future[Row]] = {
             (case.name, referrers): self._pool.submit(self._play, case, referrers=referrers)
@@ -83,6 +91,7 @@ class Matrix:
     def close(self) -> None:
         """Play no more."""
         self._pool.shutdown(cancel_futures=True)
+        self._js.close()
 
     def _play(self, case: Case, /, *, referrers: bool) -> Row:
         folder = self._bed.folder / f"{case.name.replace('/', '-')}-{int(referrers)}"
@@ -126,6 +135,7 @@ class Matrix:
             legacy=case.form.legacy,
             folder=folder,
             bench=self._bench,
+            js=self._js,
             root=stack.trusted_root_v1 if first else stack.trusted_root,
             key=None if case.form.keyless else self._bed.public,
             identity=case.expect.get("identity", EMAIL),
