@@ -39,7 +39,9 @@ _ALLOWED = {
 
 
 def _writes(file: Path) -> bool:
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    raw = file.read_bytes()
+    named = any(name.encode() in raw for name in ("open", *_WRITES))
+    for node in ast.walk(ast.parse(raw)) if named else ():
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             mode = [each.value for each in node.args if isinstance(each, ast.Constant)]

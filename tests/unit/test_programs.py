@@ -11,7 +11,8 @@ _PROGRAMS = {"podman", "buildah", "skopeo", "apptainer", "crio", "docker"}
 
 def _commands(file: Path) -> Iterator[int]:
     """Yield the lines of lists that begin with Podman and go on with its words."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    raw = file.read_bytes()
+    for node in ast.walk(ast.parse(raw)) if b"podman" in raw else ():
         if isinstance(node, ast.List | ast.Tuple) and node.elts:
             words = [each.value if isinstance(each, ast.Constant) else None for each in node.elts]
             if words[0] == "podman" and not _PROGRAMS.issuperset(words):
