@@ -7,7 +7,7 @@ anything else would be lost or have another meaning where it is unpacked, so it 
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imagekit.build.catalogued import shown
 from imagekit.errors import BuildError
@@ -119,6 +119,19 @@ def pax_records(path: str, attributes: Attributes) -> dict[str, str]:
             f"{shown(path)} has {why}, which no layer keeps", hint=hint, code=CANNOT_KEEP
         )
     return {f"{_PAX}{name}": value.decode("utf-8", "surrogateescape") for name, value in attributes}
+
+
+def of_records(records: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the attributes that pax records hold, by their names.
+
+    Args:
+        records: of one entry, as Python's tarfile has them.
+    """
+    return {
+        keyword.removeprefix(_PAX): value.encode("utf-8", "surrogateescape")
+        for keyword, value in records.items()
+        if keyword.startswith(_PAX)
+    }
 
 
 def _reasons(attributes: Attributes) -> Iterator[tuple[str, str]]:

@@ -3,15 +3,35 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from imagekit.build.image import BuiltLayer, Material
-from imagekit.build.job import CachedLayer, CommandResult, StagePlan
+from imagekit.build.job import CachedLayer, CachedStep, CommandResult, StagePlan
 from imagekit.build.marks import Mark
 from imagekit.build.wheels import ImagePython
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, StageCopy
+
+
+class StepStore(Protocol):
+    """Keeps what steps changed in their trees."""
+
+    def find(self, key: Digest) -> CachedStep | None:
+        """Return what is known of a step, if it is still good."""
+        ...
+
+    def archive(self, key: Digest) -> Path:
+        """Return where the archive of a step lies."""
+        ...
+
+    def keep(self, key: Digest, step: CachedStep, fill: Callable[[BinaryIO], None]) -> None:
+        """Keep a step, whose archive is written by ``fill``; where that fails nothing is kept."""
+        ...
+
+    def drop(self, key: Digest) -> None:
+        """Remove a step, if it is there."""
+        ...
 
 
 class BuildContainer(Protocol):
@@ -20,6 +40,11 @@ class BuildContainer(Protocol):
     @property
     def blobs(self) -> Path:
         """The folder that layers are written into."""
+        ...
+
+    @property
+    def steps(self) -> StepStore:
+        """What steps changed, in this build and in others."""
         ...
 
     def cached(self, key: Digest) -> CachedLayer | None:

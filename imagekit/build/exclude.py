@@ -57,9 +57,11 @@ _DEVICE_LINKS = frozenset(
 )
 """What mmdebstrap and others make in /dev besides devices."""
 
+UNSEEN = Exclude(mounted=("dev/", "proc/", "sys/"))
+"""What no step sees of another one. In /dev root makes device nodes and a user cannot."""
+
 LEFTOVERS = Exclude(
-    # In /dev root makes device nodes and a user cannot.
-    mounted=("dev/", "proc/", "sys/"),
+    mounted=UNSEEN.mounted,
     caches=("root/.cache/pip/", "var/cache/apt/archives/", "var/lib/apt/lists/"),
     files=frozenset(
         {

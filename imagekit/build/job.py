@@ -278,6 +278,20 @@ class CachedLayer(Struct, frozen=True, kw_only=True):
     """Names and versions of what made it."""
     isolation: str = ""
     """How the commands were contained that made it; empty where none was run."""
+    stands_on: Digest | None = None
+    """Stands for the content that it was made on: under one key that may have been another."""
+
+
+class CachedStep(Struct, frozen=True, kw_only=True):
+    """A step that was done before, with what it was made of."""
+
+    materials: tuple[Material, ...]
+    made: float
+    """When, in seconds since 1970."""
+    isolation: str = ""
+    """How its command was contained; empty where none was run."""
+    size: int = 0
+    """Bytes of the archive of what it changed."""
 
 
 class CommandResult(Struct, frozen=True, kw_only=True):

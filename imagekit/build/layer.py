@@ -24,6 +24,7 @@ from imagekit.build import attributes, tar_header
 from imagekit.build.attributes import CANNOT_KEEP, Attributes
 from imagekit.build.catalogued import shown
 from imagekit.build.marks import Marks
+from imagekit.build.open_tree import OpenTree
 from imagekit.build.tar_header import EntryHeader
 from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
@@ -40,7 +41,8 @@ COMPRESSOR = ("isal", f"{version('isal')} level {LEVEL}")
 _GZIP = 31  # window bits of zlib's API that make it write a gzip header, without name and time
 _PIECE = 1 << 20
 _SECOND = 10**9
-_WHITEOUT = ".wh."
+WHITEOUT = ".wh."
+"""How a name begins that removes another one (image-spec layer.md, Whiteouts)."""
 _KINDS = {
     stat.S_IFREG: tar_header.FILE,
     stat.S_IFDIR: tar_header.FOLDER,
@@ -140,49 +142,11 @@ def _archive(root: Path, changes: Changes, sink: Sink, *, epoch: int | None, mar
     # regular files, and apply to lower layers only.
     for path in _whiteouts(changes):
         archive.add_whiteout(path)
-    with _Tree(root) as tree:
+    with OpenTree(root) as tree:
         for path in changes.present:
             archive.add(path, tree.place(path))
     # IEEE Std 1003.1, ustar Interchange Format: two blocks of zeros end an archive.
     sink.write(b"\0" * tar_header.BLOCK * 2)
-
-
-class _Tree:
-    """A mounted tree of which one folder is open: no entry is reached through a link.
-
-    A program that outlived its step could otherwise put a link to the host in a folder's place
-    between the moment when the tree was looked at and the one when it is read.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open = os.dup(self._top)
-        self._folder = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._open)
-        os.close(self._top)
-
-    def place(self, path: str) -> rooted.OpenPlace:
-        """Open the folder of a path, until the next call, and return it with the last name.
-
-        Raises:
-            OSError: it is no folder any more.
-        """
-        folder, _, name = path.rpartition("/")
-        if folder != self._folder:
-            self._enter(os.dup(self._top))
-            for part in folder.split("/") if folder else ():
-                self._enter(os.open(part, rooted.FOLDER, dir_fd=self._open))
-            self._folder = folder
-        return rooted.OpenPlace(self._open, name)
-
-    def _enter(self, handle: int) -> None:
-        os.close(self._open)
-        self._open = handle
 
 
 class _Compressor:
@@ -390,7 +354,7 @@ def _changed(path: str) -> ToolError:
 def _whiteouts(changes: Changes) -> Iterator[str]:
     for path in changes.removed:
         folder, slash, name = path.rpartition("/")
-        yield f"{folder}{slash}{_WHITEOUT}{name}"
+        yield f"{folder}{slash}{WHITEOUT}{name}"
 
 
 def refuse_whiteout(path: str) -> None:
@@ -401,9 +365,9 @@ def refuse_whiteout(path: str) -> None:
     Raises:
         BuildError: it has such a name.
     """
-    if path.rpartition("/")[2].startswith(_WHITEOUT):
+    if path.rpartition("/")[2].startswith(WHITEOUT):
         raise BuildError(
-            f"{shown(path)} cannot be in a layer: a name with {_WHITEOUT} removes a file there",
+            f"{shown(path)} cannot be in a layer: a name with {WHITEOUT} removes a file there",
             hint="remove or rename it (image-spec layer.md, Whiteouts)",
             code=CANNOT_KEEP,
         )

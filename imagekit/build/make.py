@@ -2,7 +2,7 @@
 
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from imagekit.build.job import (
     LayerPlan,
     StagePlan,
 )
-from imagekit.build.marks import Marks
+from imagekit.build.marks import Mark, Marks
 from imagekit.build.packages import count_packages, install, installed
 from imagekit.build.plan import step_title
+from imagekit.build.step_entries import StepEntries, standing, weakest
 from imagekit.build.tidy import (
     private_keys,
     remove_identities,
@@ -56,6 +57,8 @@ class _Work(Struct, frozen=True, kw_only=True):
     progress: Progress
     env: Mapping[str, str]
     """The environment of the steps."""
+    use_cache: bool
+    """Whether layers and steps of the cache are used."""
     prefix: str = ""
     """What stands before a layer's title where it is told of."""
     stages: dict[str, "_Stage"] = field(default_factory=dict)
@@ -95,6 +98,18 @@ class _State(Struct):
         return [*self.base, *(entry.layer for entry in self.made)]
 
 
+class _Content(Struct, frozen=True, kw_only=True):
+    """What was put into a layer."""
+
+    title: str
+    materials: tuple[Material, ...] = ()
+    """What came from outside."""
+    isolation: str = ""
+    """How commands were contained that made it; empty where none was run."""
+    config: ImageConfig | None = None
+    """What a Containerfile says of the image."""
+
+
 class _Stage(Struct, frozen=True):
     """A stage that was made, and where it is opened when somebody copies from it."""
 
@@ -110,7 +125,7 @@ def make(
     Args:
         plan: what to make.
         container: where.
-        use_cache: whether layers of the cache are used.
+        use_cache: whether layers and steps of the cache are used.
         progress: told of every layer.
 
     Returns:
@@ -120,19 +135,22 @@ def make(
         BuildError: a step failed; it says which, with its place in the recipe.
         ToolError: a tool failed otherwise, or the disk is full.
     """
-    main = _main(plan, container, progress)
+    main = _main(plan, container, progress, use_cache=use_cache)
     for stage in plan.stages:
         made = _stage(stage, main)
-        _make_all(stage.layers, made.work, made.state, use_cache=use_cache)
+        _make_all(stage.layers, made.work, made.state)
         main.stages[stage.name] = made
     state = _State(list(plan.base), [])
-    _make_all(plan.layers, main, state, use_cache=use_cache)
+    _make_all(plan.layers, main, state)
     of_stages = [layer for stage in main.stages.values() for layer in stage.state.made]
     return made_of(plan, state.made, of_stages)
 
 
-def _main(plan: BuildPlan, container: BuildContainer, progress: Progress) -> _Work:
-    return _Work(plan=plan, container=container, progress=progress, env=plan.recipe.env)
+def _main(
+    plan: BuildPlan, container: BuildContainer, progress: Progress, *, use_cache: bool
+) -> _Work:
+    env = plan.recipe.env
+    return _Work(plan=plan, container=container, progress=progress, env=env, use_cache=use_cache)
 
 
 def _stage(stage: StagePlan, main: _Work) -> _Stage:
@@ -147,12 +165,12 @@ def _stage(stage: StagePlan, main: _Work) -> _Stage:
     return _Stage(work, _State(list(stage.below.layers), []))
 
 
-def _make_all(layers: Sequence[LayerPlan], work: _Work, state: _State, *, use_cache: bool) -> None:
+def _make_all(layers: Sequence[LayerPlan], work: _Work, state: _State) -> None:
     for wanted in layers:
-        _reported(wanted, work, state, use_cache=use_cache)
+        _reported(wanted, work, state)
 
 
-def _reported(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool) -> None:
+def _reported(wanted: LayerPlan, work: _Work, state: _State) -> None:
     """Take a layer of the cache, or make it, and report which."""
     stage, title = _STAGES[wanted.origin], f"{work.prefix}{wanted.title}"
     began = time.monotonic()
@@ -163,10 +181,10 @@ def _reported(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool)
         work.progress(Started(stage=stage, detail=detail))
 
     # One key at a time is held: two builds cannot wait for each other.
-    own = work.container.making(wanted.key, waiting) if use_cache else nullcontext()
+    own = work.container.making(wanted.key, waiting) if work.use_cache else nullcontext()
     try:
         with own:
-            cached = _found(wanted, work, state, use_cache=use_cache)
+            cached = _found(wanted, work, state)
             made = cached or _make_layer(wanted, work, state)
     except ToolError as error:
         seconds = time.monotonic() - began
@@ -178,11 +196,19 @@ def _reported(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool)
     work.progress(Done(stage=stage, summary=summary, seconds=time.monotonic() - began))
 
 
-def _found(wanted: LayerPlan, work: _Work, state: _State, *, use_cache: bool) -> CachedLayer | None:
+def _found(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer | None:
     """Return a layer that need not be made; none on top of one that was made now."""
     if state.root is not None:
         return None
-    return work.done.get(wanted.key) or (work.container.cached(wanted.key) if use_cache else None)
+    found = work.done.get(wanted.key)
+    if found is None and work.use_cache:
+        found = work.container.cached(wanted.key)
+    on = standing(wanted.steps, state.layers, _stage_layers(work))
+    return found if found is not None and found.stands_on == on else None
+
+
+def _stage_layers(work: _Work) -> Mapping[str, Sequence[BuiltLayer]]:
+    return {name: stage.state.layers for name, stage in work.stages.items()}
 
 
 def make_until(
@@ -200,38 +226,37 @@ def make_until(
         container: where.
         point: how far, as ``ShellJob`` has it; behind all there is no working container, but layers
             to open one on.
-        use_cache: whether layers of the cache are used.
+        use_cache: whether layers and steps of the cache are used.
         progress: told of every layer.
 
     Raises:
         BuildError: a step failed, where that is not what was asked for.
         ToolError: a tool failed otherwise, or the disk is full.
     """
-    main = _main(plan, container, progress)
+    main = _main(plan, container, progress, use_cache=use_cache)
     for stage in plan.stages:
         made = _stage(stage, main)
         if point == FAILED:
-            stopped = _until(stage.layers, made, point, use_cache=use_cache)
+            stopped = _until(stage.layers, made, point)
             if stopped.fault:
                 return replace(stopped, stage=stage.name)
         else:
-            _make_all(stage.layers, made.work, made.state, use_cache=use_cache)
+            _make_all(stage.layers, made.work, made.state)
         main.stages[stage.name] = made
     whole = _Stage(main, _State(list(plan.base), []))
-    return _until(plan.layers, whole, point, use_cache=use_cache)
+    return _until(plan.layers, whole, point)
 
 
-def _until(layers: Sequence[LayerPlan], stage: _Stage, point: int, *, use_cache: bool) -> Stopped:
+def _until(layers: Sequence[LayerPlan], stage: _Stage, point: int) -> Stopped:
     """Make the layers of a stage, or of the image itself, as far as somebody wants to look."""
     work, state = stage.work, stage.state
     try:
         for wanted in layers:
             # What is in the cache did not fail.
-            made = point == FAILED and _found(wanted, work, state, use_cache=use_cache)
+            made = point == FAILED and _found(wanted, work, state)
             if wanted.steps and point != END and not made:
-                _opened(work, state)
-                return _stopped(wanted.steps, work, point)
-            _reported(wanted, work, state, use_cache=use_cache)
+                return _stopped(wanted, work, state, point=point)
+            _reported(wanted, work, state)
     except BuildError as fault:
         if point != FAILED or state.root is None:
             raise
@@ -246,17 +271,17 @@ def _until(layers: Sequence[LayerPlan], stage: _Stage, point: int, *, use_cache:
     )
 
 
-def _stopped(steps: Sequence[Step], work: _Work, point: int) -> Stopped:
+def _stopped(wanted: LayerPlan, work: _Work, state: _State, *, point: int) -> Stopped:
     """Do the steps as far as somebody wants to look, and say where that is."""
+    steps = wanted.steps
     fault, last = "", len(steps) if point == FAILED else point
-    for number in range(1, last + 1):
-        try:
-            _numbered(number, steps, work)
-        except BuildError as error:
-            if point != FAILED:
-                raise
-            fault, last = error.message, number
-            break
+    entries = _entries(wanted, work, state)
+    try:
+        _do_steps(entries, last, steps=steps, work=work)
+    except BuildError as error:
+        if point != FAILED:
+            raise
+        fault, last = error.message, entries.done + 1
     step, how = steps[last - 1], "where it failed" if fault else "after it"
     return Stopped(
         place=f"{work.prefix}step {last} of {len(steps)} ({step_title(step)}), {how}",
@@ -281,24 +306,24 @@ def all_cached(
         progress: told of every layer, if all are there.
     """
     found: dict[str, list[CachedLayer]] = {}
-    for prefix, wanted in _all_layers(plan):
-        cached = find(wanted.key)
-        if cached is None:
-            return None
-        found.setdefault(prefix, []).append(cached)
-    for prefix, layers in found.items():
-        for cached in layers:
+    stages: dict[str, Sequence[BuiltLayer]] = {}
+    chains = [(stage.name, stage.below.layers, stage.layers) for stage in plan.stages]
+    for name, below, layers in (*chains, ("", plan.base, plan.layers)):
+        standing_on, entries = list(below), list[CachedLayer]()
+        for wanted in layers:
+            cached = find(wanted.key)
+            if cached is None or cached.stands_on != standing(wanted.steps, standing_on, stages):
+                return None
+            entries.append(cached)
+            standing_on.append(cached.layer)
+        found[name], stages[name] = entries, standing_on
+    for name, entries in found.items():
+        prefix = name and f"{name}: "
+        for cached in entries:
             summary = f"{prefix}{cached.layer.title} (from the cache)"
             progress(Done(stage=_STAGES[cached.layer.origin], summary=summary, seconds=0.0))
-    of_stages = [layer for prefix, layers in found.items() if prefix for layer in layers]
-    return made_of(plan, found.get("", ()), of_stages)
-
-
-def _all_layers(plan: BuildPlan) -> Iterator[tuple[str, LayerPlan]]:
-    """Yield every layer behind what stands before its title."""
-    for stage in plan.stages:
-        yield from ((f"{stage.name}: ", layer) for layer in stage.layers)
-    yield from (("", layer) for layer in plan.layers)
+    of_stages = [layer for name, layers in found.items() if name for layer in layers]
+    return made_of(plan, found[""], of_stages)
 
 
 def made_of(
@@ -325,7 +350,7 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
     if wanted.containerfile:
         return _from_containerfile(wanted, work, state)
     root = _opened(work, state)
-    title, materials = _fill(wanted, work, root)
+    content = _fill(wanted, work, state, root=root)
     tidy_layer(root, state.before)
     before = state.before
 
@@ -334,7 +359,7 @@ def _make_layer(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
         return tree_snapshot.changes(before, state.before, LEFTOVERS)
 
     changed = _kept(look, root, work, packages=bool(wanted.packages))
-    return _written(wanted, work, root=root, changed=changed, content=(title, materials))
+    return _written(wanted, work, state, root=root, changed=changed, content=content)
 
 
 def _opened(work: _Work, state: _State) -> Path:
@@ -378,43 +403,39 @@ def _say(work: _Work, paths: Sequence[str], why: str) -> None:
 def _written(
     wanted: LayerPlan,
     work: _Work,
+    state: _State,
     *,
     root: Path,
     changed: tree_snapshot.Changes,
-    content: tuple[str, tuple[Material, ...]],
-    config: ImageConfig | None = None,
+    content: _Content,
 ) -> CachedLayer:
-    marks = _marks(work)
-    if config is not None:
-        marks.check(repr(config).encode(), where=f"the configuration of {content[0]}")
+    marks = Marks(_marks(work))
+    if content.config is not None:
+        raw = repr(content.config).encode()
+        marks.check(raw, where=f"the configuration of {content.title}")
     written = layer.write(root, changed, work.container.blobs, epoch=work.plan.epoch, marks=marks)
     made = CachedLayer(
         layer=BuiltLayer(
             descriptor=written.descriptor,
             diff_id=written.diff_id,
             origin=wanted.origin,
-            title=content[0],
+            title=content.title,
         ),
-        materials=content[1],
+        materials=content.materials,
         made=time.time(),
-        config=config,
+        config=content.config,
         tools=(*work.container.tools(), layer.COMPRESSOR),
-        isolation=work.container.isolation() if _runs_commands(wanted) else "",
+        isolation=content.isolation,
+        stands_on=standing(wanted.steps, state.layers, _stage_layers(work)),
     )
     work.container.keep(wanted.key, made)
     return made
 
 
-def _marks(work: _Work) -> Marks:
+def _marks(work: _Work) -> Sequence[Mark]:
     """Return the texts of this host that no layer may hold; a recipe itself may name a proxy."""
     recipe = repr(work.plan.recipe).encode()
-    return Marks(mark for mark in work.container.marks() if mark.secret or mark.text not in recipe)
-
-
-def _runs_commands(wanted: LayerPlan) -> bool:
-    """Return whether anything of the image was run to make the layer."""
-    steps = any(isinstance(step, RunStep) for step in wanted.steps)
-    return steps or bool(wanted.packages or wanted.containerfile)
+    return [mark for mark in work.container.marks() if mark.secret or mark.text not in recipe]
 
 
 def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> CachedLayer:
@@ -433,18 +454,13 @@ def _from_containerfile(wanted: LayerPlan, work: _Work, state: _State) -> Cached
         return tree_snapshot.all_of(result, LEFTOVERS)
 
     changed = _kept(look, result, work, packages=False)
-    return _written(
-        wanted,
-        work,
-        root=result,
-        changed=changed,
-        content=(wanted.containerfile, ()),
-        config=config,
-    )
+    isolation = work.container.isolation()
+    content = _Content(title=wanted.containerfile, isolation=isolation, config=config)
+    return _written(wanted, work, state, root=result, changed=changed, content=content)
 
 
-def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
-    """Put the layer's content into the tree; return its title and what came from outside."""
+def _fill(wanted: LayerPlan, work: _Work, state: _State, *, root: Path) -> _Content:
+    """Put the layer's content into the tree; return what it is."""
     if wanted.bootstrap is not None:
         try:
             materials = work.container.bootstrap(wanted.bootstrap, root)
@@ -452,13 +468,14 @@ def _fill(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Materi
         except ToolError as error:
             raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
-        return f"{wanted.title}, {count(count_packages(root), 'package')}", materials
+        title = f"{wanted.title}, {count(count_packages(root), 'package')}"
+        return _Content(title=title, materials=materials)
     if wanted.packages:
         return _install(wanted, work, root)
-    return _steps(wanted.steps, work)
+    return _steps(wanted, work, state)
 
 
-def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Material, ...]]:
+def _install(wanted: LayerPlan, work: _Work, root: Path) -> _Content:
     before, known = count_packages(root), frozenset(installed(root) if wanted.of_stage else ())
     materials: list[Material] = []
     for entry in wanted.packages:
@@ -471,14 +488,50 @@ def _install(wanted: LayerPlan, work: _Work, root: Path) -> tuple[str, tuple[Mat
         # Of an image, they are in its SBOM.
         materials += [package for package in installed(root) if package not in known]
     more = count_packages(root) - before
-    return f"{wanted.title}: {count(more, 'more package')}", tuple(dict.fromkeys(materials))
+    return _Content(
+        title=f"{wanted.title}: {count(more, 'more package')}",
+        materials=tuple(dict.fromkeys(materials)),
+        isolation=work.container.isolation(),
+    )
 
 
-def _steps(steps: Sequence[Step], work: _Work) -> tuple[str, tuple[Material, ...]]:
-    materials: list[Material] = []
-    for number in range(1, len(steps) + 1):
-        materials += _numbered(number, steps, work)
-    return f"{len(steps)} of {len(steps)}", tuple(materials)
+def _steps(wanted: LayerPlan, work: _Work, state: _State) -> _Content:
+    entries, total = _entries(wanted, work, state), len(wanted.steps)
+    _do_steps(entries, total, steps=wanted.steps, work=work)
+    return _Content(
+        title=f"{total} of {total}",
+        materials=tuple(entries.materials),
+        isolation=weakest(entries.isolations),
+    )
+
+
+def _entries(wanted: LayerPlan, work: _Work, state: _State) -> StepEntries:
+    """Return what goes through the steps of a layer; the working container is open then."""
+    root, stages = _opened(work, state), _stage_layers(work)
+    numbers = range(1, len(wanted.steps) + 1)
+    return StepEntries(
+        wanted,
+        work.container,
+        root,
+        before=state.before,
+        stands_on=[standing(wanted.steps[:number], state.layers, stages) for number in numbers],
+        marks=_marks(work),
+    )
+
+
+def _do_steps(entries: StepEntries, last: int, *, steps: Sequence[Step], work: _Work) -> None:
+    """Do the first steps, as far as the cache has not what they make."""
+    began = time.monotonic()
+    if work.use_cache:
+        entries.restore(last)
+    if entries.done:
+        summary = f"{work.prefix}{count(entries.done, 'step')} of {len(steps)} (from the cache)"
+        work.progress(Done(stage="steps", summary=summary, seconds=time.monotonic() - began))
+    while entries.done < last:
+        step = steps[entries.done]
+        materials = _numbered(entries.done + 1, steps, work)
+        isolation = work.container.isolation() if isinstance(step, RunStep) else ""
+        entries.add(materials, made=time.time(), isolation=isolation)
 
 
 def _numbered(number: int, steps: Sequence[Step], work: _Work) -> tuple[Material, ...]:

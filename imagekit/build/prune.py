@@ -3,8 +3,8 @@
 What must hold:
 
 1. What a build or a publish reads or makes meanwhile stays: they hold the store's lock together,
-   and images, layers, cache and downloads are touched only by whoever has it alone. Logs that are
-   still written, and container storage that a job holds, stay by themselves.
+   and images, layers, cache, steps and downloads are touched only by whoever has it alone. Logs
+   that are still written, and container storage that a job holds, stay by themselves.
 2. Wherever it is killed, nothing points to what is gone: first names go, then records of the cache,
    then blobs, each at once or not at all. The next run finds the rest.
 3. Nothing outside of imagekit's own folders is removed: see ``own_files``.
@@ -40,21 +40,22 @@ from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, Repository
 from imagekit.oci.types import INDEX_TYPES, MANIFEST_TYPES, REF_NAME, Descriptor, Index
 from imagekit.progress import Progress, silent
 
-Kind = Literal["images", "layers", "cache", "downloads", "logs", "storage"]
+Kind = Literal["images", "layers", "cache", "steps", "downloads", "logs", "storage"]
 KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 """In the order in which they are shown."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"[0-9a-f]{64}|\.part-.*")
 _ANY = re.compile(r".*", re.DOTALL)
 _RECORD = ".json"
+_STEP_FILE = re.compile(r"[0-9a-f]{64}\.(?:json|tar\.gz)|\.part-.*")
 _STILL_WRITTEN = 3600.0
 """Seconds in which a log that got no line may be that of a build which goes on."""
 _ANYTHING = Repository(LAYOUT_HOST, "image")
 """Content of a layout is read by its digest alone."""
 _DEEPEST = 4
 _BUILD_GOES_ON = (
-    "a build goes on: images, layers, cache, downloads and what it uses of the container storage "
-    "were left; prune again when it has ended"
+    "a build goes on: images, layers, cache, steps, downloads and what it uses of the container "
+    "storage were left; prune again when it has ended"
 )
 
 
@@ -109,6 +110,7 @@ def prune(options: PruneOptions | None = None, *, progress: Progress = silent) -
     with claimed(store_lock(work.folders)) as alone:
         if alone:
             work.prune_store()
+            work.prune_steps()
             work.prune_downloads()
         else:
             work.left.append(_BUILD_GOES_ON)
@@ -139,6 +141,13 @@ class _Work:
             self._prune_names(store)
             used.update(_needed(store, without=self.names))
             self._remove("layers", blobs, lambda file: file.name not in used, names=_BLOB)
+
+    def prune_steps(self) -> None:
+        """Remove what steps changed that no build uses any more."""
+        with self._own(self.folders.cache, "steps") as folder:
+            if folder is not None:
+                oldest = self._now - CACHE_SECONDS
+                self._remove("steps", folder, lambda file: file.written <= oldest, names=_STEP_FILE)
 
     def prune_downloads(self) -> None:
         """Remove what can be fetched again."""

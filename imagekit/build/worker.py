@@ -210,6 +210,7 @@ def _work(job: Job, runner: Runner) -> BuildResult:
     try:
         _sweep(Buildah(runner=runner, store=job.store, folder=job.folder), job)
         with BuildahContainer(job, runner, digest) as container:
+            container.steps.tidy()
             return make(job.plan, container, use_cache=job.use_cache, progress=runner.progress)
     except OSError as error:
         raise ToolError(

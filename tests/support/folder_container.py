@@ -8,6 +8,7 @@ from pathlib import Path
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CommandResult, StagePlan
 from imagekit.build.marks import Mark
+from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, ToolError
@@ -55,6 +56,11 @@ class FakeWorkshop:
     def blobs(self) -> Path:
         """The folder that layers are written into."""
         return self.folder / "blobs"
+
+    @property
+    def steps(self) -> StepCache:
+        """What steps changed."""
+        return StepCache(folder=self.folder / "steps", max_age=60)
 
     def cached(self, key: Digest) -> CachedLayer | None:
         """Return the layer that was kept under the key."""

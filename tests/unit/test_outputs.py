@@ -10,6 +10,7 @@ _ALLOWED = {
     "imagekit/build/tools/mmdebstrap.py",
     "imagekit/build/tools/buildah.py",
     "imagekit/build/tools/layer_cache.py",
+    "imagekit/build/tools/step_cache.py",
     "imagekit/build/tools/chain.py",
     "imagekit/build/tools/commits.py",
     "imagekit/build/tools/fetch.py",

@@ -26,6 +26,7 @@ from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.mirrors import Mirrors, mirrors_here
 from imagekit.build.tools.mmdebstrap import bootstrap
+from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.tools.wheel_download import download_wheels
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
@@ -108,6 +109,15 @@ class BuildahContainer(Struct):
     def blobs(self) -> Path:
         """The folder that layers are written into."""
         return self.job.layout / "blobs" / "sha256"
+
+    @property
+    def steps(self) -> StepCache:
+        """What steps changed, in this build and in others."""
+        return StepCache(
+            folder=self.job.cache / "steps",
+            max_age=self.job.max_age,
+            contained=self.job.store.isolation == "oci",
+        )
 
     def cached(self, key: Digest) -> CachedLayer | None:
         """Return the layer of the cache, if it is still valid."""

@@ -24,6 +24,7 @@ _TEXTS = {
     "images": "images",
     "layers": "layers and documents",
     "cache": "records of the cache",
+    "steps": "files of steps",
     "downloads": "downloads",
     "logs": "logs",
     "storage": "images of the container storage",

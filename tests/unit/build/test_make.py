@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -414,6 +415,7 @@ def test_a_stage_that_was_found_is_opened_to_copy_from_it(
     plan = make_plan(_two_stages(recipe), platform=PLATFORM, epoch=1)
     make(plan, workshop, use_cache=True, progress=lambda _: None)
     del workshop.cache[plan.layers[-1].key]
+    shutil.rmtree(workshop.folder / "steps")
     workshop.calls.clear()
     workshop.root.rename(workshop.folder / "old")
     workshop.root.mkdir()

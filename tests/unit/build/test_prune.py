@@ -199,6 +199,22 @@ def test_the_cache_keeps_what_a_build_would_use(folders: Folders, home: Path) ->
     assert counts(result)["cache"] == 2
 
 
+def test_steps_that_a_build_would_use_stay(folders: Folders, home: Path) -> None:
+    """Also their records; not those of yesterday, nor what a killed build had begun."""
+    (folders.cache / "steps").mkdir(parents=True)
+    young, old = Digest.of(b"young").hex, Digest.of(b"old").hex
+    files = [f"{young}.json", f"{young}.tar.gz", f"{old}.json", f"{old}.tar.gz", ".part-x", "mine"]
+    for name in files:
+        (folders.cache / "steps" / name).touch()
+        aged(folders.cache / "steps" / name, 0.5 if young in name else 1.1)
+
+    result = pruned(home)
+
+    left = {path.name for path in (folders.cache / "steps").iterdir()}
+    assert left == {f"{young}.json", f"{young}.tar.gz", "mine"}
+    assert counts(result)["steps"] == 3
+
+
 def _layer(base: BuiltLayer, path: Path) -> BuiltLayer:
     digest = Digest("sha256", path.name)
     descriptor = replace(base.descriptor, digest=digest, size=path.stat().st_size)
@@ -295,6 +311,7 @@ OWN_FOLDERS: dict[str, Callable[[Folders], Path]] = {
     "downloads": lambda folders: folders.cache / "downloads",
     "logs": lambda folders: folders.state / "logs",
     "layers": lambda folders: folders.cache / "layers",
+    "steps": lambda folders: folders.cache / "steps",
 }
 
 
@@ -323,6 +340,9 @@ def everything(folders: Folders) -> None:
     orphan(folders)
     (folders.cache / "layers").mkdir(parents=True)
     (folders.cache / "layers" / ("0" * 64 + ".json")).write_text("{}")
+    (folders.cache / "steps").mkdir()
+    (folders.cache / "steps" / ("0" * 64 + ".tar.gz")).touch()
+    aged(folders.cache / "steps" / ("0" * 64 + ".tar.gz"), 2)
     (folders.cache / "downloads").mkdir()
     (folders.cache / "downloads" / ("0" * 64)).touch()
     for days in (2.0, 1.0):

@@ -32,6 +32,7 @@ def test_what_was_freed_by_kind(folders: Folders, capsys: pytest.CaptureFixture[
         "images",
         "layers and documents",
         "records of the cache",
+        "files of steps",
         "downloads",
         "logs",
         "images of the container storage",
