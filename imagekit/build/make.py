@@ -28,6 +28,7 @@ from imagekit.build.marks import Mark, Marks
 from imagekit.build.packages import count_packages, install, installed
 from imagekit.build.plan import step_title
 from imagekit.build.step_entries import StepEntries, standing, weakest
+from imagekit.build.step_environment import step_environment
 from imagekit.build.tidy import (
     private_keys,
     remove_identities,
@@ -46,7 +47,6 @@ from imagekit.progress import Done, Failed, Note, Progress, Started
 from imagekit.recipe.recipe import CopyStep, FetchStep, RunStep, StageCopy, Step
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class _Work(Struct, frozen=True, kw_only=True):
@@ -576,14 +576,10 @@ def _say_volatile(target: str, source: str, work: _Work) -> None:
 
 def _environment(work: _Work) -> dict[str, str]:
     """Return the variables that steps see."""
-    return {
-        # Else it is the id of the working container, which differs each time.
-        "HOSTNAME": "localhost",
-        "PATH": _PATH,
-        "SOURCE_DATE_EPOCH": str(work.plan.epoch),
-        **work.env,
-        **work.plan.recipe.build_args,
-    }
+    plan = work.plan
+    return step_environment(
+        work.env, plan.recipe.build_args, inherited=plan.inherited, epoch=plan.epoch
+    )
 
 
 def _run(step: RunStep, work: _Work) -> None:

@@ -12,6 +12,7 @@ from imagekit.build import apt_sources, inside
 from imagekit.build.container import BuildContainer
 from imagekit.build.image import Material
 from imagekit.build.job import BuildPlan, CommandResult
+from imagekit.build.step_environment import FIXED
 from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.errors import BuildError, ToolError
 from imagekit.recipe.recipe import Packages
@@ -223,9 +224,10 @@ def check(ran: CommandResult, command: str, *, hint: str = "") -> None:
 def _env(epoch: int) -> dict[str, str]:
     return {
         "DEBIAN_FRONTEND": "noninteractive",
-        "HOSTNAME": "localhost",
         "LC_ALL": "C.UTF-8",
         "SOURCE_DATE_EPOCH": str(epoch),
+        "TZ": "UTC",
+        **FIXED,
     }
 
 

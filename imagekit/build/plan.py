@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from imagekit.build.image import Origin
 from imagekit.build.job import BaseContext, Below, BuildPlan, LayerPlan, StagePlan
 from imagekit.build.read_files import ReadFiles, script_text
+from imagekit.build.step_environment import DEFAULTS, FIXED
 from imagekit.documents import strictjson
 from imagekit.documents.quantity import count
 from imagekit.documents.record import to_document
@@ -31,6 +32,7 @@ from imagekit.recipe.recipe import (
 FORMAT = 6
 """Raised whenever layers are written in another way, so that no layer of an older cache is used."""
 _NOTHING_BELOW = Below()
+_ENVIRONMENT = (dict(FIXED), dict(DEFAULTS))
 _NO_STAGES: Mapping[str, Below] = MappingProxyType({})
 
 
@@ -187,7 +189,7 @@ def _step_inputs(
         case RunStep():
             variables = [list(map(list, named.items())) for named in (env, recipe.build_args)]
             secrets = [secret.id for secret in recipe.secrets]
-            return ["run", step.command, step.network, *variables, secrets]
+            return ["run", step.command, step.network, *_ENVIRONMENT, *variables, secrets]
         case CopyStep():
             content = str(files.copied.get(step.source, files.folder))
             # A file keeps its name where it is copied into a folder.
@@ -204,6 +206,7 @@ def _script_inputs(
     """Return all that the outcome of a Containerfile depends on, besides what is below it."""
     inputs: list[object] = [
         *("containerfile", recipe.containerfile, str(files.context or files.folder)),
+        *_ENVIRONMENT,
         *(script_text(recipe.script) if recipe.script is not None else ()),
         list(map(list, recipe.build_args.items())),
         [secret.id for secret in recipe.secrets],

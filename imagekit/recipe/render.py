@@ -7,6 +7,7 @@ read neither more nor fewer than were judged.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct, field
 
@@ -15,6 +16,7 @@ from imagekit.documents.digits import decimal
 from imagekit.recipe.recipe import Containerfile, Instruction, Stage
 
 _MARK = "\0"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class BaseReference(Struct, frozen=True, kw_only=True):
@@ -59,19 +61,26 @@ class _Lines(Struct):
     reports: list[StepReport] = field(default_factory=list)
 
 
-def render(script: Containerfile, images: Mapping[str, BaseReference]) -> Rendered:
+def render(
+    script: Containerfile,
+    images: Mapping[str, BaseReference],
+    environment: Mapping[str, str] = _NOTHING,
+) -> Rendered:
     """Write a Containerfile for Buildah.
 
     Args:
         script: what was read and judged.
         images: the images that it names, by these names.
+        environment: variables that every RUN sees, where the file does not say them itself; they
+            are ARGs, so that the image does not have them.
     """
     out = _Lines()
+    given = tuple(Instruction(text=f"ARG {n}={v}", line=0) for n, v in environment.items())
     for argument in script.arguments:
         out.text += _text(argument, images)
     for number, stage in enumerate(script.stages, 1):
         prefix = f"[{number}/{len(script.stages)}] " if len(script.stages) > 1 else ""
-        steps = list(_steps(stage, script, images))
+        steps = [*given, *_steps(stage, script, images)]
         _stage((stage, steps), images, out, prefix=prefix)
     return Rendered(text="\n".join(out.text) + "\n", reports=tuple(out.reports))
 

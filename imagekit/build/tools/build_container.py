@@ -18,6 +18,7 @@ from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job, StagePlan
 from imagekit.build.layer import refuse_whiteout
 from imagekit.build.marks import Mark
+from imagekit.build.step_environment import FIXED
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.fetch import download
@@ -366,7 +367,11 @@ class BuildahContainer(Struct):
         check_needs(recipe.script.needs, buildah.version())
         context = self._context(recipe)
         image = buildah.bud(
-            render(recipe.script, self._images(buildah)),
+            render(
+                recipe.script,
+                self._images(buildah),
+                {**FIXED, "SOURCE_DATE_EPOCH": str(self.job.plan.epoch)},
+            ),
             context,
             ignore=_ignore_file(context, name),
             build_args=recipe.build_args,

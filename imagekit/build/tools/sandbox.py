@@ -35,6 +35,8 @@ from typing import Any, ClassVar, NoReturn
 FAILED = 125
 """The exit code of Buildah and Podman too where they cannot start a container."""
 _HOST = b"localhost"
+_NO_DOMAIN = b"(none)"
+"""What the kernel says where nobody set one; else the host's would be inherited (uname(2))."""
 _SYSTEM = ("bin", "sbin", "usr")
 """Top-level folders of the host's system, besides those whose names begin with ``lib``."""
 _ETC_FILES = (
@@ -178,6 +180,7 @@ def _first_process(spec: dict[str, Any], executable: str, program: list[str]) ->
         if not spec["network"]:
             _loopback_up()
         _check(_libc.sethostname(_HOST, len(_HOST)), "sethostname")
+        _check(_libc.setdomainname(_NO_DOMAIN, len(_NO_DOMAIN)), "setdomainname")
         _leave_others_sockets()
         _leave_key_rings()
         os.umask(0o022)

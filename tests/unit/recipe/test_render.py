@@ -19,6 +19,26 @@ def rendered(text: str, **below: object) -> tuple[str, list[str]]:
     return out.text, [report.begin for report in out.reports]
 
 
+def test_variables_of_every_run_are_arguments_of_each_stage() -> None:
+    """First, so that what the file says goes before them; Buildah has to report them."""
+    text = b"ARG A=1\nFROM scratch AS one\nRUN a\nFROM one\nARG B=2\n"
+    script = read_containerfile(text, {}, Faults("Containerfile", "recipe"))
+    assert script is not None
+
+    out = render(script, {}, {"B": "0", "C": "x"})
+
+    assert out.text.splitlines() == [
+        "ARG A=1",
+        *("FROM scratch AS stage0", "ARG B=0", "ARG C=x", "RUN a"),
+        *("FROM stage0 AS stage1", "ARG B=0", "ARG C=x", "ARG B=2"),
+    ]
+    assert [report.begin for report in out.reports][2:5] == [
+        "[1/2] STEP 3/4: ARG C=x",
+        "[1/2] STEP 4/4: RUN a",
+        "[2/2] STEP 1/4: FROM ",
+    ]
+
+
 def test_one_line_is_one_instruction() -> None:
     """Continued lines are joined, comments go, and stages and images have our names."""
     text, reports = rendered(
