@@ -10,17 +10,8 @@ from imagekit.cli.console import PROGRESS_FORMS, Console, ProgressForm
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
 from imagekit.cli.parsers import command_module, command_parser
 from imagekit.cli.streams import discard
-from imagekit.errors import ImagekitError, ToolError, ToolNotFoundError, UsageError
+from imagekit.errors import ImagekitError, UsageError
 
-_EXTRAS = {
-    "aiohttp": "gate",
-    "bcrypt": "gate",
-    "yarl": "gate",
-    "redis": "gate-redis",
-    "asn1crypto": "pkcs11",
-    "PyKCS11": "pkcs11",
-}
-"""Packages that an extra of ours brings."""
 _LEFT_ALONE = 141
 """The exit code that shells give a program that SIGPIPE ended."""
 
@@ -133,47 +124,11 @@ def _unknown(words: list[str]) -> UsageError:
     return UsageError(f"{command!r} is not a command", hint=guess or "see: imagekit --help")
 
 
-def _of_this_machine(error: Exception) -> ImagekitError | None:
-    """Return the error for a full disk, too little memory or a library that is not installed.
-
-    None where imagekit itself is at fault.
-    """
-    if isinstance(error, ImportError):
-        name = (error.name or "").partition(".")[0]
-        if name in {"", "imagekit"}:
-            return None
-        return ToolNotFoundError(
-            f"the Python package {name} is needed, and cannot be imported: {error}",
-            hint=f"pip install 'imagekit[{_EXTRAS[name]}]'"
-            if name in _EXTRAS
-            else "install imagekit again, with all that it depends on",
-            code="NO_EXTRA" if name in _EXTRAS else "NOT_INSTALLED",
-        )
-    if isinstance(error, MemoryError):
-        return ToolError("there is not enough memory", hint="give the process more")
-    if not isinstance(error, OSError):
-        return None
-    named = f"{error.filename}: " if error.filename else ""
-    return ToolError(
-        f"{named}{error.strerror or str(error) or type(error).__name__}",
-        hint="the operating system refused: look at the disk, the rights and the limits here",
-        code="SYSTEM",
-    )
-
-
 def _fault(error: Exception, console: Console) -> int:
     """Report an unexpected error; the traceback is printed with --verbose."""
-    console.settle()
-    if console.verbose:
-        import traceback
+    from imagekit.cli.faults import understood
 
-        traceback.print_exception(error, file=console.err)
-    failure = _of_this_machine(error) or ImagekitError(
-        f"a fault in imagekit: {type(error).__name__}: {error}",
-        hint="run it again with --verbose and report what it shows",
-        code="internal",
-    )
-    return _told(failure, console)
+    return _told(understood(error, console), console)
 
 
 def _told(error: ImagekitError, console: Console) -> int:

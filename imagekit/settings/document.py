@@ -9,8 +9,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from imagekit.documents import stricttoml
+from imagekit.documents.digits import decimal
 from imagekit.documents.report import Report, SourceSpan
-from imagekit.documents.scalars import Boolean, Choice, ListOf, Text, plain
+from imagekit.documents.scalars import Boolean, Choice, Integer, ListOf, Text, plain
 from imagekit.documents.shape import INVALID, Record, Shape, Values, item
 from imagekit.documents.strictyaml import Node, Scalar, Sequence
 from imagekit.errors import InputError, UsageError
@@ -19,6 +20,8 @@ from imagekit.paths import expanded
 from imagekit.settings.keys import BY_NAME, KEYS
 
 _MAX_LISTED = 64
+MAX_JOBS = 256
+_MAX_DIGITS = 6
 _URI = re.compile(r"[a-z0-9]+:")
 """What a key's URI and ``oci:FOLDER`` begin with, and no path that a file is named by."""
 
@@ -107,6 +110,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
         parted_by=",",
     ),
     "isolation": _Kind(shape=Choice("the isolation", ("auto", "oci", "chroot"))),
+    "jobs": _Kind(shape=Integer("how many", minimum=1, maximum=MAX_JOBS)),
     "engine": _Kind(shape=Choice("the engine", ("podman", "docker", "apptainer"))),
     "plain-http": _Kind(shape=ListOf(_HOST, max_items=_MAX_LISTED), parted_by=","),
     "ca-file": _FILE,
@@ -196,6 +200,11 @@ def _node(text: str, kind: _Kind) -> Node:
             Scalar(value=part, text=part, plain=False, span=span) for part in parts if part
         )
         return Sequence(items=items, span=span)
-    value = {"true": True, "false": False}.get(text, text)
-    value = value if isinstance(kind.shape, Boolean) else text
+    value: bool | int | str = text
+    if isinstance(kind.shape, Boolean):
+        words: dict[str, bool] = {"true": True, "false": False}
+        value = words.get(text, text)
+    elif isinstance(kind.shape, Integer):
+        number = decimal(text, most=_MAX_DIGITS)
+        value = text if number is None else number
     return Scalar(value=value, text=text, plain=False, span=span)

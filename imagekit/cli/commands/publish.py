@@ -3,8 +3,12 @@
 Prints the pinned reference of each image, and nothing else, on stdout:
 
   imagekit publish recipes/hello-mpi --to registry.example.org/apps --key imagekit.key
-  imagekit publish recipes/* --to oci:images --key imagekit.key
+  imagekit publish recipes/ --to oci:images --key imagekit.key --jobs 4
   imagekit publish recipes/hello-mpi --to registry.example.org/apps --keyless
+
+Of several recipes each is begun when what it stands on is published, as many at once as there are
+processors. Where one fails, all goes on that does not stand on it. What came of each is a table at
+the end, and the exit code is the highest of any; with Ctrl-C, all that run are ended first.
 
 It may be run again at any time: what is there already is not done twice, and what a killed run
 left out is completed. A version that was published from another state of the recipe is refused, and
@@ -15,12 +19,15 @@ no such option (oci:FOLDER, a registry on loopback); else it is for the destinat
 """
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.cli.commands.build import add_build_options, bases_of, build_options, tell_bases
+from msgspec.structs import replace
+
+from imagekit.cli.base_lines import bases_of
+from imagekit.cli.commands.build import add_build_options, build_options, preflight_once
 from imagekit.cli.console import Console
+from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of
 from imagekit.cli.options import (
     add_registry_options,
     add_signer_options,
@@ -30,16 +37,18 @@ from imagekit.cli.options import (
     registry_of,
     signer_of,
 )
+from imagekit.oci.destination import Destination
 from imagekit.oci.hostname import is_loopback
-from imagekit.publish.published import PublishedImage
 
 if TYPE_CHECKING:
-    from imagekit.oci.destination import Destination
+    from imagekit.progress import Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("recipe", type=Path, nargs="+", metavar="RECIPE", help="folders or files")
+    parser.add_argument(
+        "recipe", type=Path, nargs="+", metavar="RECIPE", help="recipes, or folders of recipes"
+    )
     parser.add_argument(
         "--to",
         metavar="DESTINATION",
@@ -56,72 +65,62 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--builder", default="", metavar="URI", help="the builder that the provenance names"
     )
+    add_jobs(add_graph_options(parser))
     add_signer_options(parser)
     add_build_options(parser)
     add_registry_options(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Publish every recipe, in the order given."""
-    from imagekit.oci.destination import Destination
-    from imagekit.publish.publish import PublishOptions, publish
-
+    """Publish every recipe, each when what it stands on is published."""
     destination = Destination.parse(
         needed(arguments, "to", metavar="DESTINATION"), alias=configured(arguments, "as") or ""
     )
+    jobs = jobs_of(arguments)
     # All recipes are read before the first is built: a fault in the last one costs no hour.
     tree = recipes_of(arguments)
-    recipes = [tree.load(path) for path in arguments.recipe]
-    bases = {recipe.file: bases_of(recipe, tree) for recipe in recipes}
+    recipes, why = graph_for(arguments, arguments.recipe, tree)
+    if not recipes.graph.needs:
+        console.note(f"  nothing was changed since {arguments.changed_since}")
+        console.result("", {"schema": 1, "published": []})
+        return 0
+    from imagekit.cli.publish_recipes import PublishRecipes
+    from imagekit.publish.publish import PublishOptions
+    from imagekit.sign.shared_signer import SharedSigner
+
     signer = signer_of(arguments)
+    build = build_options(
+        arguments,
+        tree,
+        registry_of(arguments, plain_hosts=_plain_hosts(destination)),
+        progress=console.progress,
+    )
     options = PublishOptions(
         registry=registry_of(arguments),
-        build=build_options(
-            arguments,
-            tree,
-            registry_of(arguments, plain_hosts=_plain_hosts(destination)),
-            progress=console.progress,
-        ),
+        build=build,
         builder=configured(arguments, "builder") or "",
     )
-    done: list[dict[str, object]] = []
-    # Whatever ends this run: what was published before stays published, and is in the document.
-    console.partial = {"published": done}
-    for recipe in recipes:
-        began = time.monotonic()
-        console.note(f"  {recipe.name} {recipe.version}")
-        tell_bases(bases[recipe.file], console)
-        done.append({"name": recipe.name, "version": recipe.version, "status": "failed"})
-        image = publish(
-            recipe, to=destination, signer=signer, progress=console.progress, options=options
-        )
-        done[-1] = _document(image, bases[recipe.file])
-        if not console.json:
-            console.result(_shown(image), {})
-        console.note(f"  {image.status} in {time.monotonic() - began:.1f} s")
-    if console.json:
-        console.result("", {"schema": 1, "published": done})
-    return 0
+
+    def options_for(progress: "Progress") -> PublishOptions:
+        # What the host lacks is said of the recipe that needs it.
+        return replace(options, build=replace(build, preflight=preflight_once(progress)))
+
+    for key, reason in why.items():
+        if key in recipes.graph.needs:
+            console.note(f"  {recipes.recipes[key].name}: {reason}")
+    several = len(recipes.graph.needs) > 1
+    work = PublishRecipes(
+        recipes=recipes,
+        bases={key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs},
+        destination=destination,
+        signer=SharedSigner(signer) if several else signer,
+        options_for=options_for,
+        console=console,
+    )
+    return work.all(jobs) if several else work.only_one()
 
 
-def _plain_hosts(destination: "Destination") -> frozenset[str] | None:
+def _plain_hosts(destination: Destination) -> frozenset[str] | None:
     """Return the registries of base images that ``--plain-http`` is for; None for all."""
     needless = not destination.location.is_remote or is_loopback(destination.host)
     return None if needless else frozenset({destination.host})
-
-
-def _shown(image: PublishedImage) -> str:
-    return image.location.shown(str(image.reference))
-
-
-def _document(image: PublishedImage, bases: list[dict[str, str]]) -> dict[str, object]:
-    return {
-        "name": image.name,
-        "version": image.version,
-        "reference": _shown(image),
-        "digest": str(image.reference.digest),
-        "tags": list(image.tags),
-        "status": image.status,
-        "written": list(image.written),
-        "bases": bases,
-    }

@@ -130,6 +130,7 @@ VALUES = {
     "keyless": "true",
     "isolation": '"chroot"',
     "mirrors": '["debian=http://evil.site/debian"]',
+    "jobs": "3",
     "engine": '"docker"',
     "plain-http": '["r.site"]',
     "realms": '["evil.site"]',
@@ -318,6 +319,7 @@ def test_nothing_is_read_where_the_variable_says_it(write: Write, settings: Read
         ("keyless", "true", True),
         ("mirrors", "debian=http://m.site/d", ("debian=http://m.site/d",)),
         ("isolation", "chroot", "chroot"),
+        ("jobs", "12", 12),
     ],
 )
 def test_every_kind_has_a_variable(name: str, text: str, value: object, settings: Reader) -> None:
@@ -328,7 +330,16 @@ def test_every_kind_has_a_variable(name: str, text: str, value: object, settings
 
 
 @pytest.mark.parametrize(
-    "env", [{"IMAGEKIT_KEYLESS": "yes"}, {"IMAGEKIT_ISOLATION": "none"}, {"IMAGEKIT_REALMS": "!"}]
+    "env",
+    [
+        {"IMAGEKIT_KEYLESS": "yes"},
+        {"IMAGEKIT_ISOLATION": "none"},
+        {"IMAGEKIT_REALMS": "!"},
+        {"IMAGEKIT_JOBS": "0"},
+        {"IMAGEKIT_JOBS": "257"},
+        {"IMAGEKIT_JOBS": "two"},
+        {"IMAGEKIT_JOBS": "9" * 5000},
+    ],
 )
 def test_a_variable_that_is_not_understood_is_refused(
     env: dict[str, str], settings: Reader
