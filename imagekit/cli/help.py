@@ -8,6 +8,7 @@ COMMANDS = {
     "new": "write a new recipe that builds, with a test",
     "lint": "check recipes and show every fault with its place",
     "plan": "show what building a recipe would do; nothing is done",
+    "graph": "show what recipes stand on, and in which order they are built",
     "build": "build a recipe into the local image store",
     "shell": "open a shell in the working container of a recipe",
     "logs": "show the log of the last build",

@@ -48,6 +48,7 @@ CASES = {
     "a failure": ["lint", "nowhere"],
     "lint": ["lint", "recipe"],
     "plan": ["plan", "recipe"],
+    "graph": ["graph", "recipe"],
     "build": ["build", "recipe"],
     "images": ["images"],
     "logs": ["logs"],
