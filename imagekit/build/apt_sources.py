@@ -26,6 +26,8 @@ OPTIONS = (
     "-o APT::Get::AllowUnauthenticated=false"
 )
 """Options of apt-get: only what is in the folder, and nothing without a good signature."""
+LOCKED = f"deb [trusted=yes] copy:{FOLDER}/repository ./\n"
+"""The sources.list of a repository of locked packages, each of which was checked."""
 _LISTS = "var/lib/apt/lists"
 _MAX_RELEASE = 16 << 20
 _MAX_LISTS = 100

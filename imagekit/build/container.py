@@ -9,6 +9,7 @@ from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CachedStep, CommandResult, StagePlan
 from imagekit.build.marks import Mark
 from imagekit.build.wheels import ImagePython
+from imagekit.lock.lock import LockedDeb, LockedWheel
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, StageCopy
@@ -68,8 +69,16 @@ class BuildContainer(Protocol):
         """Start the working container on these layers and return its mounted root."""
         ...
 
-    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
-        """Fill the empty root with a distribution's minimal system."""
+    def bootstrap(
+        self, base: BootstrapBase, root: Path, *, debs: Sequence[LockedDeb] | None = None
+    ) -> tuple[Material, ...]:
+        """Fill the empty root with a distribution's minimal system.
+
+        Args:
+            base: the distribution and its suite.
+            root: the mounted root.
+            debs: the packages of which it is made, and no others; None for the mirrors' newest.
+        """
         ...
 
     def run(
@@ -109,12 +118,21 @@ class BuildContainer(Protocol):
         """
         ...
 
+    def locked_sources(self, debs: Sequence[LockedDeb], *, suite: str) -> Path:
+        """Return a folder that apt can have mounted instead of any source: just these packages."""
+        ...
+
     def given(self, files: Mapping[str, bytes]) -> Path:
         """Write files, by their paths, into a folder that a command can have mounted."""
         ...
 
     def wheels(
-        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+        self,
+        requirements: Sequence[str],
+        *,
+        wanted: Sequence[str],
+        python: ImagePython,
+        locked: Sequence[LockedWheel] = (),
     ) -> tuple[Path, tuple[Material, ...]]:
         """Download wheels whose hashes are right, with pip and its requirements beside them.
 
@@ -122,6 +140,7 @@ class BuildContainer(Protocol):
             requirements: what pip gets in the image.
             wanted: those of them whose markers hold for the image's Python, without markers.
             python: the image's Python.
+            locked: the very files, where they are known; those of the cache are not asked for.
         """
         ...
 

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Material, Origin
+from imagekit.lock.lock import LockedDeb, LockedInstall
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING, ImageConfig, Platform
 from imagekit.recipe.image_test import EndSignal
@@ -29,6 +30,12 @@ class LayerPlan(Struct, frozen=True, kw_only=True):
     containerfile: str = ""
     of_stage: bool = False
     """Whether no image has it: then its packages are materials of what is made by them."""
+    locked: bool = False
+    """Whether a lock says what it, and all below it, is made of."""
+    debs: tuple[LockedDeb, ...] = ()
+    """The packages of a new system, where they are locked."""
+    installs: tuple[LockedInstall, ...] = ()
+    """What each entry of ``packages`` installs, where that is locked."""
 
 
 class Below(Struct, frozen=True, kw_only=True):
@@ -278,6 +285,8 @@ class CachedLayer(Struct, frozen=True, kw_only=True):
     """Names and versions of what made it."""
     isolation: str = ""
     """How the commands were contained that made it; empty where none was run."""
+    locked: bool = False
+    """Whether its key has all that it is made of, so that its age says nothing."""
     stands_on: Digest | None = None
     """Stands for the content that it was made on: under one key that may have been another."""
 

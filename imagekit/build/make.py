@@ -25,7 +25,13 @@ from imagekit.build.job import (
     StagePlan,
 )
 from imagekit.build.marks import Mark, Marks
-from imagekit.build.packages import count_packages, install, installed
+from imagekit.build.packages import (
+    check_locked,
+    count_packages,
+    install,
+    installed,
+    locked_materials,
+)
 from imagekit.build.plan import step_title
 from imagekit.build.step_entries import StepEntries, standing, weakest
 from imagekit.build.step_environment import step_environment
@@ -44,7 +50,14 @@ from imagekit.errors import BuildError, ToolError
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig
 from imagekit.progress import Done, Failed, Note, Progress, Started
-from imagekit.recipe.recipe import CopyStep, FetchStep, RunStep, StageCopy, Step
+from imagekit.recipe.recipe import (
+    BootstrapBase,
+    CopyStep,
+    FetchStep,
+    RunStep,
+    StageCopy,
+    Step,
+)
 
 _STAGES = {Origin.BASE: "base", Origin.PACKAGES: "packages", Origin.RECIPE: "steps"}
 
@@ -427,6 +440,7 @@ def _written(
         tools=(*work.container.tools(), layer.COMPRESSOR),
         isolation=content.isolation,
         stands_on=standing(wanted.steps, state.layers, _stage_layers(work)),
+        locked=wanted.locked,
     )
     work.container.keep(wanted.key, made)
     return made
@@ -463,8 +477,7 @@ def _fill(wanted: LayerPlan, work: _Work, state: _State, *, root: Path) -> _Cont
     """Put the layer's content into the tree; return what it is."""
     if wanted.bootstrap is not None:
         try:
-            materials = work.container.bootstrap(wanted.bootstrap, root)
-            materials += apt_sources.materials(root, wanted.bootstrap.distribution)
+            materials = _bootstrap(wanted, work, root, base=wanted.bootstrap)
         except ToolError as error:
             raise _failed(error, wanted.title, wanted.bootstrap.place) from error
         tidy_bootstrap(root)
@@ -475,12 +488,23 @@ def _fill(wanted: LayerPlan, work: _Work, state: _State, *, root: Path) -> _Cont
     return _steps(wanted, work, state)
 
 
+def _bootstrap(
+    wanted: LayerPlan, work: _Work, root: Path, *, base: BootstrapBase
+) -> tuple[Material, ...]:
+    materials = work.container.bootstrap(base, root, debs=wanted.debs if wanted.locked else None)
+    if wanted.locked:
+        check_locked(root, wanted.debs, before={})
+        return materials + locked_materials(wanted.debs, base.distribution)
+    return materials + apt_sources.materials(root, base.distribution)
+
+
 def _install(wanted: LayerPlan, work: _Work, root: Path) -> _Content:
     before, known = count_packages(root), frozenset(installed(root) if wanted.of_stage else ())
     materials: list[Material] = []
-    for entry in wanted.packages:
+    locks = wanted.installs if wanted.locked else (None,) * len(wanted.packages)
+    for entry, locked in zip(wanted.packages, locks, strict=True):
         try:
-            materials += install(entry, work.container, root, plan=work.plan)
+            materials += install(entry, work.container, root, plan=work.plan, locked=locked)
         except ToolError as error:
             failed = _failed(error, f"installing by {entry.manager}", entry.place)
             raise _look(failed, work) from error

@@ -3,7 +3,7 @@
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packageurl import PackageURL
@@ -15,6 +15,7 @@ from imagekit.build.job import BuildPlan, CommandResult
 from imagekit.build.step_environment import FIXED
 from imagekit.build.wheels import PROBE, applying, image_python
 from imagekit.errors import BuildError, ToolError
+from imagekit.lock.lock import LockedDeb, LockedInstall, LockedWheel
 from imagekit.recipe.recipe import Packages
 
 _DISTRIBUTIONS = frozenset({"debian", "ubuntu"})
@@ -33,7 +34,12 @@ _APT = (
 
 
 def install(
-    packages: Packages, container: BuildContainer, root: Path, *, plan: BuildPlan
+    packages: Packages,
+    container: BuildContainer,
+    root: Path,
+    *,
+    plan: BuildPlan,
+    locked: LockedInstall | None = None,
 ) -> tuple[Material, ...]:
     """Install the packages of one package manager.
 
@@ -42,17 +48,20 @@ def install(
         container: the working container.
         root: its mounted root.
         plan: the recipe's: its repositories, its time and its limit of time.
+        locked: the files of which it is installed, and no others; None for the newest that the
+            sources have.
 
     Returns:
         What came from outside.
 
     Raises:
-        BuildError: the manager is missing or failed.
+        BuildError: the manager is missing or failed, or installed something else.
     """
     env, limit = _env(plan.epoch), plan.recipe.time_limit
     if packages.manager == "apt":
-        return _apt(packages, container, root, plan=plan, env=env, limit=limit)
-    return _pip(packages, container, env=env, limit=limit)
+        return _apt(packages, container, root, plan=plan, env=env, limit=limit, locked=locked)
+    wheels = () if locked is None else locked.wheels
+    return _pip(packages, container, env=env, limit=limit, locked=wheels)
 
 
 def count_packages(root: Path) -> int:
@@ -64,25 +73,83 @@ def count_packages(root: Path) -> int:
 def installed(root: Path) -> tuple[Material, ...]:
     """Return the Debian packages of the tree, with their versions (deb-control(5))."""
     distribution, _ = _release(root)
+    return tuple(
+        Material(uri=_url(distribution, package, version), name=package[0])
+        for package, version in versions(root).items()
+    )
+
+
+def versions(root: Path) -> dict[tuple[str, str], str]:
+    """Return the versions of the Debian packages of the tree, by name and architecture."""
     status = inside.read(root, "var/lib/dpkg/status", limit=_MAX_STATUS) or b""
-    materials = []
+    found = {}
     for stanza in status.decode("utf-8", "replace").split("\n\n")[:_MAX_PACKAGES]:
         fields = dict(line.partition(": ")[::2] for line in stanza.splitlines())
         if fields.get("Status") != "install ok installed":
             continue
         name, version = fields.get("Package", ""), fields.get("Version", "")
-        if not _WORD.fullmatch(name) or not _WORD.fullmatch(version):
-            continue
-        # purl-spec, type deb.
-        uri = PackageURL(
-            type="deb",
-            namespace=distribution or "debian",
-            name=name,
-            version=version,
-            qualifiers={"arch": fields.get("Architecture", "")},
+        if _WORD.fullmatch(name) and _WORD.fullmatch(version):
+            found[name, fields.get("Architecture", "")] = version
+    return found
+
+
+def locked_materials(debs: Sequence[LockedDeb], distribution: str) -> tuple[Material, ...]:
+    """Return locked packages as what came from outside.
+
+    Args:
+        debs: the packages.
+        distribution: whose they are.
+    """
+    return tuple(
+        Material(
+            uri=_url(distribution, (deb.name, deb.architecture), deb.version),
+            name=deb.name,
+            digest=deb.sha256,
         )
-        materials.append(Material(uri=uri.to_string(), name=name))
-    return tuple(materials)
+        for deb in debs
+    )
+
+
+def check_locked(
+    root: Path, debs: Sequence[LockedDeb], *, before: Mapping[tuple[str, str], str]
+) -> None:
+    """Check that a tree got exactly the locked packages.
+
+    Args:
+        root: the mounted root.
+        debs: the packages that the lock has.
+        before: what ``versions`` returned before.
+
+    Raises:
+        BuildError: a package is missing, has another version, or is not one of the lock's.
+    """
+    now = versions(root)
+    wanted = {(deb.name, deb.architecture): deb.version for deb in debs}
+    changed = {name: version for name, version in now.items() if before.get(name) != version}
+    for name in (*wanted, *changed):
+        have, locked = now.get(name, "none"), wanted.get(name, "none")
+        if have != locked:
+            raise BuildError(
+                f"the lock has {name[0]} ({name[1]}) in the version {locked}, and {have} was "
+                f"installed",
+                hint="the lock does not fit the recipe or its base: imagekit lock RECIPE, or build "
+                "with --unlocked",
+                code="build/not-as-locked",
+            )
+
+
+def _url(distribution: str, package: tuple[str, str], version: str) -> str:
+    """Return the package URL of a package, which is its name and architecture."""
+    name, architecture = package
+    # purl-spec, type deb.
+    uri = PackageURL(
+        type="deb",
+        namespace=distribution or "debian",
+        name=name,
+        version=version,
+        qualifiers={"arch": architecture},
+    )
+    return uri.to_string()
 
 
 def _apt(
@@ -93,6 +160,7 @@ def _apt(
     plan: BuildPlan,
     env: Mapping[str, str],
     limit: float,
+    locked: LockedInstall | None,
 ) -> tuple[Material, ...]:
     sources, system = plan.recipe.apt, plan.system
     distribution, suite = _release(root)
@@ -105,8 +173,12 @@ def _apt(
         )
     if system is not None and system.distribution == distribution:
         suite = system.suite
-    mirrors = _mirrors(container, root, distribution, suite=suite, optional=bool(sources))
-    folder = container.given(apt_sources.files(mirrors, sources))
+    before = versions(root)
+    if locked is None:
+        mirrors = _mirrors(container, root, distribution, suite=suite, optional=bool(sources))
+        folder = container.given(apt_sources.files(mirrors, sources))
+    else:
+        folder = container.locked_sources(locked.debs, suite=suite)
     # Nothing that is installed may start a service in the build: with 101 invoke-rc.d(8) is told
     # that the action is forbidden. Some images have such a file themselves.
     own_policy = inside.is_file(root, _POLICY)
@@ -123,6 +195,7 @@ def _apt(
             stage="packages",
             limit=limit,
             mounts=((folder, apt_sources.FOLDER),),
+            network=locked is None,
         )
         if ran.status == _UPDATE_FAILED:
             check(
@@ -132,7 +205,11 @@ def _apt(
                 "distribution, has for it?",
             )
         check(ran, "apt-get install", hint="is the name right, and does a source have it?")
-        materials = apt_sources.materials(root, distribution, sources)
+        if locked is None:
+            materials = apt_sources.materials(root, distribution, sources)
+        else:
+            check_locked(root, locked.debs, before=before)
+            materials = locked_materials(locked.debs, distribution)
         clean = ["/bin/sh", "-c", "apt-get clean; find /var/lib/apt/lists -type f -delete"]
         check(container.run(clean, env=env, stage="", limit=60.0), "apt-get clean")
     finally:
@@ -168,7 +245,12 @@ def _mirrors(
 
 
 def _pip(
-    packages: Packages, container: BuildContainer, *, env: Mapping[str, str], limit: float
+    packages: Packages,
+    container: BuildContainer,
+    *,
+    env: Mapping[str, str],
+    limit: float,
+    locked: Sequence[LockedWheel],
 ) -> tuple[Material, ...]:
     began = time.monotonic()
     asked = container.run(
@@ -185,7 +267,10 @@ def _pip(
         )
     python = image_python(asked.output)
     folder, materials = container.wheels(
-        packages.install, wanted=applying(packages.install, python), python=python
+        packages.install,
+        wanted=applying(packages.install, python),
+        python=python,
+        locked=locked,
     )
     # The folder has pip itself too, so that the image needs none.
     script = (

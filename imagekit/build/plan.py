@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -15,11 +15,13 @@ from imagekit.build.step_environment import DEFAULTS, FIXED
 from imagekit.documents import strictjson
 from imagekit.documents.quantity import count
 from imagekit.documents.record import to_document
+from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe.recipe import (
     Base,
     BootstrapBase,
+    BuildStage,
     CopyStep,
     FetchStep,
     Packages,
@@ -34,6 +36,7 @@ FORMAT = 6
 _NOTHING_BELOW = Below()
 _ENVIRONMENT = (dict(FIXED), dict(DEFAULTS))
 _NO_STAGES: Mapping[str, Below] = MappingProxyType({})
+_NOTHING_LOCKED = LockedTree(base="")
 
 
 class _Chain(Struct):
@@ -44,6 +47,7 @@ class _Chain(Struct):
     epoch: int
     platform: Platform
     of_stage: bool = False
+    locked: LockedTree | None = None
     layers: list[LayerPlan] = field(default_factory=list)
 
     @property
@@ -63,27 +67,37 @@ class _Chain(Struct):
         """Add the layer of a new system, if the base is one."""
         if isinstance(base, BootstrapBase):
             title = f"{base.distribution} {base.suite}"
-            key = self._key(["bootstrap", base.distribution, base.suite, *self._mirrors])
-            self.layers.append(LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=base))
+            debs = () if self.locked is None else self.locked.bootstrap
+            state = self._mirrors if self.locked is None else _hashes(debs)
+            key = self._key(["bootstrap", base.distribution, base.suite, *state])
+            self.layers.append(
+                self._layer(
+                    LayerPlan(origin=Origin.BASE, title=title, key=key, bootstrap=base, debs=debs)
+                )
+            )
 
     def packages(self, packages: tuple[Packages, ...]) -> None:
         """Add the layers of package managers."""
+        installs = iter(() if self.locked is None else self.locked.installs)
         for group in package_layers(packages):
             wanted: list[object] = [
                 # The file's name is in the title, and so in the image.
                 [entry.manager, *entry.install, *filter(None, [entry.requirements])]
                 for entry in group
             ]
-            sources = [[e.uri, e.suite, e.components, e.key] for e in self.recipe.apt]
+            locked = tuple(islice(installs, len(group)))
             more = ["stage"] if self.of_stage else []
-            key = self._key([*wanted, *sources, *self._mirrors, *more])
+            key = self._key([*wanted, *self._state(locked), *more])
             self.layers.append(
-                LayerPlan(
-                    origin=Origin.PACKAGES,
-                    title=packages_title(group),
-                    key=key,
-                    packages=group,
-                    of_stage=self.of_stage,
+                self._layer(
+                    LayerPlan(
+                        origin=Origin.PACKAGES,
+                        title=packages_title(group),
+                        key=key,
+                        packages=group,
+                        of_stage=self.of_stage,
+                        installs=locked,
+                    )
                 )
             )
 
@@ -94,25 +108,50 @@ class _Chain(Struct):
             below = self.top if not keys else str(keys[-1])
             keys.append(self._key(made_of(step), below))
         if steps:
-            self.layers.append(
-                LayerPlan(
-                    origin=Origin.RECIPE,
-                    title=steps_title(steps),
-                    key=self._key(["steps", len(keys)], str(keys[-1])),
-                    steps=steps,
-                    step_keys=tuple(keys),
-                )
+            plan = LayerPlan(
+                origin=Origin.RECIPE,
+                title=steps_title(steps),
+                key=self._key(["steps", len(keys)], str(keys[-1])),
+                steps=steps,
+                step_keys=tuple(keys),
             )
+            self.layers.append(self._layer(plan))
 
     def containerfile(self, name: str, inputs: Sequence[object]) -> None:
         """Add the layer of a Containerfile."""
         key = self._key(inputs)
-        self.layers.append(LayerPlan(origin=Origin.RECIPE, title=name, key=key, containerfile=name))
+        plan = LayerPlan(origin=Origin.RECIPE, title=name, key=key, containerfile=name)
+        self.layers.append(self._layer(plan))
+
+    def _state(self, installs: Sequence[LockedInstall]) -> list[object]:
+        """Return what decides which packages a layer gets, besides those that are asked for."""
+        if self.locked is not None:
+            return [
+                [*_hashes(install.debs), *(str(wheel.sha256) for wheel in install.wheels)]
+                for install in installs
+            ]
+        sources = [[e.uri, e.suite, e.components, e.key] for e in self.recipe.apt]
+        return [*sources, *self._mirrors]
+
+    def _layer(self, plan: LayerPlan) -> LayerPlan:
+        return replace(plan, locked=self.locked is not None)
 
     def _key(self, made_of: object, below: object = None) -> Digest:
         below = self.top if below is None else below
         whole = [FORMAT, below, made_of, self.epoch, str(self.platform)]
+        # One that is not locked is used for a day only, so that the two must not be the same.
+        whole += ["locked"] if self.locked is not None else []
         return Digest.of(strictjson.dumps(whole))
+
+
+def _locked_stage(stage: BuildStage, locked: LockedPlatform) -> LockedTree:
+    tree = locked.stages.get(stage.name, _NOTHING_LOCKED)
+    # Without a base of its own it begins as the image does.
+    return tree if stage.base is not None else replace(tree, bootstrap=locked.image.bootstrap)
+
+
+def _hashes(debs: Sequence[LockedDeb]) -> list[str]:
+    return [str(deb.sha256) for deb in debs]
 
 
 def make_plan(
@@ -124,6 +163,7 @@ def make_plan(
     contexts: tuple[BaseContext, ...] = (),
     stages: Mapping[str, Below] = _NO_STAGES,
     files: ReadFiles | None = None,
+    locked: LockedPlatform | None = None,
 ) -> BuildPlan:
     """Return the plan of a recipe: the layers that building it makes, with their keys.
 
@@ -135,6 +175,7 @@ def make_plan(
         contexts: the images that a Containerfile names.
         stages: what those stages stand on that say it themselves, by their names.
         files: what of the recipe's folder is read; without it all of the folder counts.
+        locked: what it is made of, where a lock says it; that fits the recipe.
     """
     files = files or ReadFiles(folder=recipe.digest)
     tops: dict[str, object] = {}
@@ -145,14 +186,16 @@ def make_plan(
 
     for stage in recipe.stages:
         own = below if stage.base is None else stages.get(stage.name, _NOTHING_BELOW)
-        chain = _Chain(recipe, own, epoch, platform, of_stage=True)
+        tree = None if locked is None else _locked_stage(stage, locked)
+        chain = _Chain(recipe, own, epoch, platform, of_stage=True, locked=tree)
         chain.bootstrap(recipe.base if stage.base is None else stage.base)
         chain.packages(stage.packages)
         chain.steps(stage.steps, made_of(stage.env))
         tops[stage.name] = chain.top
         layers = tuple(chain.layers)
         planned.append(StagePlan(name=stage.name, below=own, layers=layers, env=stage.env))
-    chain = _Chain(recipe, below, epoch, platform)
+    tree = None if locked is None else locked.image
+    chain = _Chain(recipe, below, epoch, platform, locked=tree)
     chain.bootstrap(recipe.base)
     chain.packages(recipe.packages)
     chain.steps(recipe.steps, made_of(recipe.env))

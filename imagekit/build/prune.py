@@ -29,6 +29,7 @@ from imagekit.build.local_store import ListedImage, is_named, local_images, open
 from imagekit.build.logs import find_logs, logs_folder
 from imagekit.build.own_files import NotOwnFolderError, OwnFile, OwnFolder, own_folder
 from imagekit.build.tools.layer_cache import LayerCache
+from imagekit.build.tools.package_cache import DOWNLOADS
 from imagekit.build.tools.run_worker import prune_storage
 from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.errors import NotFoundError, ToolError
@@ -48,6 +49,10 @@ _BLOB = re.compile(r"[0-9a-f]{64}|\.part-.*")
 _ANY = re.compile(r".*", re.DOTALL)
 _RECORD = ".json"
 _STEP_FILE = re.compile(r"[0-9a-f]{64}\.(?:json|tar\.gz)|\.part-.*")
+_UNUSED_SECONDS = 30 * 86400.0
+"""How long a download stays that no build uses, and the record of a layer of a lock."""
+_MOST_DOWNLOADS = 20 << 30
+"""Bytes of downloads that stay."""
 _STILL_WRITTEN = 3600.0
 """Seconds in which a log that got no line may be that of a build which goes on."""
 _ANYTHING = Repository(LAYOUT_HOST, "image")
@@ -150,10 +155,23 @@ class _Work:
                 self._remove("steps", folder, lambda file: file.written <= oldest, names=_STEP_FILE)
 
     def prune_downloads(self) -> None:
-        """Remove what can be fetched again."""
-        with self._own(self.folders.cache, "downloads") as folder:
-            if folder is not None:
-                self._remove("downloads", folder, lambda _: True)
+        """Remove what no build has used for long, and the oldest of what is too much."""
+        with self._own(self.folders.cache, DOWNLOADS) as folder:
+            if folder is None:
+                return
+            kept = set[str]()
+            if self._options.older_than is None:
+                kept.update(self._recently_used(folder))
+            self._remove("downloads", folder, lambda file: file.name not in kept)
+
+    def _recently_used(self, folder: OwnFolder) -> Iterator[str]:
+        """Yield the names of what may be used again: a lock's package may have left its mirror."""
+        files = folder.files(lambda name: _HEX.fullmatch(name) is not None)
+        size = 0
+        for file in sorted(files, key=lambda file: file.written, reverse=True):
+            size += file.freed
+            if self._now - file.written < _UNUSED_SECONDS and size <= _MOST_DOWNLOADS:
+                yield file.name
 
     def prune_logs(self, *, alone: bool) -> None:
         """Remove all logs but each recipe's newest, and those that may still be written."""
@@ -195,6 +213,7 @@ class _Work:
             folder=self.folders.cache / "layers",
             blobs=self.folders.images / "blobs/sha256",
             max_age=CACHE_SECONDS,
+            max_locked_age=_UNUSED_SECONDS,
         )
         used = dict[str, str]()
         for file in folder.files(lambda name: name.endswith(_RECORD)):

@@ -33,7 +33,9 @@ def path_inside(text: str, folder: Path, *, report: Report, span: SourceSpan) ->
         return None
     parts = (*Path(text).parts, *path.relative_to(root).parts)
     if any(is_excluded(part) for part in parts):
-        message = f"`{text}` is left by version control or an editor, and no part of the recipe"
+        message = (
+            f"`{text}` is no part of the recipe: a lock, or a file of version control or editors"
+        )
         report.error(span, "excluded-file", message, hint="give it another name")
         return None
     return path

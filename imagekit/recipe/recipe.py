@@ -18,11 +18,14 @@ from imagekit.oci.types import NOTHING, Platform
 from imagekit.recipe.image_test import ImageTest
 from imagekit.recipe.stated_needs import StatedNeeds
 
-EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*")
+EXCLUDED = (".git", ".hg", ".svn", ".DS_Store", "*~", ".*.sw?", "#*#", ".#*", "recipe.lock")
 
 
 def is_excluded(name: str) -> bool:
-    """Return whether such a file is no part of a recipe: version control, editor backups."""
+    """Return whether such a file is no part of a recipe: version control, editor backups, its lock.
+
+    The lock is made of the recipe, so that the recipe's digest cannot depend on it.
+    """
     return any(fnmatchcase(name, pattern) for pattern in EXCLUDED)
 
 

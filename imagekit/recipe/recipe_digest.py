@@ -7,8 +7,9 @@ and ``files``, a list of ``[path, kind, value]`` in the order of the paths' byte
 - ``link``, ``value`` the target's text as it stands,
 - ``folder``, only where it is empty, ``value`` an empty text.
 
-Owners, times and other permission bits take no part. Neither do, at any depth, what version
-control and editors leave: see ``is_excluded``; such a file cannot be copied into an image either.
+Owners, times and other permission bits take no part. Neither do, at any depth, a ``recipe.lock``,
+which is made of the recipe, and what version control and editors leave: see ``is_excluded``; such a
+file cannot be copied into an image either.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.wheels import ImagePython
 from imagekit.documents.place import SourcePlace
 from imagekit.errors import BuildError, ToolError
+from imagekit.lock.lock import LockedDeb, LockedWheel
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import ImageConfig, Platform
 from imagekit.recipe.recipe import BootstrapBase, CopyStep, FetchStep, Recipe, StageCopy, Tags
@@ -88,9 +89,12 @@ class FakeWorkshop:
         self.calls.append(f"open on {len(layers)}")
         return self.root
 
-    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+    def bootstrap(
+        self, base: BootstrapBase, root: Path, *, debs: Sequence[LockedDeb] | None = None
+    ) -> tuple[Material, ...]:
         """Make a small system."""
-        self.calls.append(f"bootstrap {base.suite}")
+        locked = "" if debs is None else f" of {len(debs)} locked"
+        self.calls.append(f"bootstrap {base.suite}{locked}")
         debian(root)
         return ()
 
@@ -140,16 +144,27 @@ class FakeWorkshop:
             raise ToolError("no mirror", hint="--mirror", code="build/no-mirror")
         return f"deb [signed-by={keyring}] http://mirror.example/{distribution} {suite} main\n"
 
+    def locked_sources(self, debs: Sequence[LockedDeb], *, suite: str) -> Path:
+        """Say of how many packages."""
+        self.calls.append(f"repository {suite} of {len(debs)}")
+        return self.folder
+
     def given(self, files: Mapping[str, bytes]) -> Path:
         """Remember the files."""
         self.files = dict(files)
         return self.folder
 
     def wheels(
-        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+        self,
+        requirements: Sequence[str],
+        *,
+        wanted: Sequence[str],
+        python: ImagePython,
+        locked: Sequence[LockedWheel] = (),
     ) -> tuple[Path, tuple[Material, ...]]:
         """Return what would have been downloaded."""
-        self.calls.append(f"wheels for {python.version} of {len(requirements)}")
+        of_lock = f", {len(locked)} locked" if locked else ""
+        self.calls.append(f"wheels for {python.version} of {len(requirements)}{of_lock}")
         return self.folder, tuple(
             Material(uri=f"pkg:pypi/{text.split('==')[0]}", name=text, digest=Digest.of(b"wheel"))
             for text in wanted

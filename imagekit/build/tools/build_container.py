@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit import rooted
-from imagekit.build import inside
+from imagekit.build import apt_sources, inside
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CommandResult, Isolation, Job, StagePlan
 from imagekit.build.layer import refuse_whiteout
@@ -22,15 +22,18 @@ from imagekit.build.step_environment import FIXED
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.fetch import download
+from imagekit.build.tools.flat_repository import title_of, write_repository
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.tools.mirrors import Mirrors, mirrors_here
-from imagekit.build.tools.mmdebstrap import bootstrap
+from imagekit.build.tools.mirrors import MIRROR_NAMES, Mirrors, archive_address, mirrors_here
+from imagekit.build.tools.mmdebstrap import bootstrap, bootstrap_locked
+from imagekit.build.tools.package_cache import DOWNLOADS, PackageCache, WantedFile
 from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.tools.wheel_download import download_wheels
 from imagekit.build.wheels import ImagePython
 from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.lock.lock import LockedDeb, LockedWheel
 from imagekit.locks import held
 from imagekit.oci.codec import config_bytes, parse_config
 from imagekit.oci.digest import Digest
@@ -148,9 +151,16 @@ class BuildahContainer(Struct):
             job, self.runner, self.digest_of, stage=stage.name, _shared=self._shared
         )
 
-    def bootstrap(self, base: BootstrapBase, root: Path) -> tuple[Material, ...]:
+    def bootstrap(
+        self, base: BootstrapBase, root: Path, *, debs: Sequence[LockedDeb] | None = None
+    ) -> tuple[Material, ...]:
         """Fill the empty root by mmdebstrap."""
         plan = self.job.plan
+        if debs is not None:
+            given = self.given({})
+            self._repository(given, debs, suite=base.suite, stage="base")
+            bootstrap_locked(self.runner, base, given, root=root, epoch=plan.epoch)
+            return ()
         mirrors = self._mirrors(base.distribution)
         if mirrors.lacks_fixes(base.distribution, base.suite):
             self.runner.progress(Note(message=_NO_FIXES))
@@ -256,7 +266,7 @@ class BuildahContainer(Struct):
 
     def fetch(self, step: FetchStep) -> Material:
         """Download a file into the cache, check it, and place or unpack it."""
-        cached = self.job.cache / "downloads" / step.sha256.hex
+        cached = self._packages().path(step.sha256)
         limit = self.job.plan.recipe.time_limit
         download(
             step.url,
@@ -312,10 +322,54 @@ class BuildahContainer(Struct):
     def _mirrors(self, distribution: str) -> Mirrors:
         return mirrors_here(self.runner, distribution, self.job.plan.mirrors)
 
+    def locked_sources(self, debs: Sequence[LockedDeb], *, suite: str) -> Path:
+        """Return a folder with a repository of just these packages, and it as the only source."""
+        folder = self.given({"sources/locked.list": apt_sources.LOCKED.encode()})
+        self._repository(folder, debs, suite=suite, stage="packages")
+        return folder
+
+    def _repository(
+        self, folder: Path, debs: Sequence[LockedDeb], *, suite: str, stage: str
+    ) -> None:
+        cache = self._packages()
+        wanted = [
+            WantedFile(
+                digest=deb.sha256, size=deb.size, title=title_of(deb), url=self._address(deb)
+            )
+            for deb in debs
+        ]
+        limit = self.job.plan.recipe.time_limit
+        cache.bring(wanted, stage=stage, limit=limit, progress=self.runner.progress)
+        write_repository(folder / "repository", debs, suite=suite, cache=cache, runner=self.runner)
+
+    def _address(self, deb: LockedDeb) -> str:
+        """Return where a package is got from; empty where no mirror of its archive is known.
+
+        Raises:
+            BuildError: it is of an archive that the recipe does not name.
+        """
+        plan = self.job.plan
+        if deb.archive in MIRROR_NAMES:
+            archive = archive_address(deb.archive, plan.mirrors)
+        elif deb.archive in {source.uri for source in plan.recipe.apt}:
+            archive = deb.archive
+        else:
+            raise BuildError(
+                f"the lock has {title_of(deb)} from {deb.archive!r:.200}, and the recipe names no "
+                f"such repository",
+                hint="imagekit lock RECIPE, or name it below `apt.sources`",
+                code="build/not-as-locked",
+            )
+        return f"{archive.rstrip('/')}/{deb.path}" if archive else ""
+
+    def _packages(self) -> PackageCache:
+        return PackageCache(self.job.cache / DOWNLOADS)
+
     def given(self, files: Mapping[str, bytes]) -> Path:
         """Write files into a folder that a command can have mounted."""
         folder = self.job.work / "given"
         _clear(folder)
+        folder.mkdir(parents=True)
         for name, raw in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -323,7 +377,12 @@ class BuildahContainer(Struct):
         return folder
 
     def wheels(
-        self, requirements: Sequence[str], *, wanted: Sequence[str], python: ImagePython
+        self,
+        requirements: Sequence[str],
+        *,
+        wanted: Sequence[str],
+        python: ImagePython,
+        locked: Sequence[LockedWheel] = (),
     ) -> tuple[Path, tuple[Material, ...]]:
         """Download wheels with the host's own pip configuration, hashes checked by pip."""
         folder = self.job.work / "pip"
@@ -331,12 +390,31 @@ class BuildahContainer(Struct):
         (folder / "wheels").mkdir(parents=True)
         listed = folder / "requirements.txt"
         listed.write_text("".join(f"{line}\n" for line in requirements))
-        if wanted:
+        if wanted and not self._packages().place_all(
+            {wheel.file: wheel.sha256 for wheel in locked}, folder / "wheels"
+        ):
             download_wheels(self.runner, wanted, python, folder=folder)
+            self._keep_wheels(folder / "wheels", locked)
         self._bring_pip(folder / "pip")
         return folder, tuple(
             _wheel_material(path) for path in sorted((folder / "wheels").iterdir())
         )
+
+    def _keep_wheels(self, folder: Path, locked: Sequence[LockedWheel]) -> None:
+        """Put locked wheels into the cache.
+
+        Raises:
+            BuildError: pip got another file than the lock has.
+        """
+        wanted = {wheel.file: wheel.sha256 for wheel in locked}
+        for path in folder.iterdir() if locked else ():
+            if wanted.get(path.name) != Digest.of(path.read_bytes()):
+                raise BuildError(
+                    f"pip got the wheel {path.name}, which is not the one of the lock",
+                    hint="imagekit lock RECIPE",
+                    code="build/not-as-locked",
+                )
+            self._packages().keep(path)
 
     def marks(self) -> Sequence[Mark]:
         """Return the texts of this host that no layer may hold."""

@@ -29,7 +29,14 @@ _PLAIN = {"Accept-Encoding": "identity"}
 
 
 def download(
-    url: str, digest: Digest, target: Path, *, where: str, limit: float, progress: Progress
+    url: str,
+    digest: Digest,
+    target: Path,
+    *,
+    where: str,
+    limit: float,
+    progress: Progress,
+    largest: int = _LARGEST,
 ) -> None:
     """Download a file, unless it is there already.
 
@@ -40,17 +47,20 @@ def download(
         where: file and line of the recipe that ask for it, for messages.
         limit: seconds that it may take.
         progress: told of the bytes.
+        largest: bytes that it may have.
 
     Raises:
         IntegrityError: it is another file than the recipe expects.
         ToolError: it cannot be downloaded.
     """
-    if target.is_file() and _digest_of(target, digest.algorithm) == digest:
+    if is_there(target, digest):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as part:
         try:
-            encoding = _receive(url, Path(part.name), limit=limit, progress=progress)
+            encoding = _receive(
+                url, Path(part.name), limit=limit, progress=progress, largest=largest
+            )
             got = _digest_of(Path(part.name), digest.algorithm)
             if got != digest:
                 raise _other_file(url, digest, got, where=where, encoding=encoding)
@@ -63,6 +73,11 @@ def download(
             ) from error
         finally:
             Path(part.name).unlink(missing_ok=True)
+
+
+def is_there(path: Path, digest: Digest) -> bool:
+    """Return whether a path is a plain file with that digest."""
+    return path.is_file() and _digest_of(path, digest.algorithm) == digest
 
 
 def _other_file(
@@ -78,7 +93,7 @@ def _other_file(
     )
 
 
-def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str:
+def _receive(url: str, target: Path, *, limit: float, progress: Progress, largest: int) -> str:
     """Receive the bytes as they come, and return their ``Content-Encoding``."""
     options = RegistryOptions(
         connect_seconds=15, read_seconds=60, deadline_seconds=limit, attempts=3
@@ -98,8 +113,8 @@ def _receive(url: str, target: Path, *, limit: float, progress: Progress) -> str
         size = 0
         while piece := response.read(_PIECE):
             size += len(piece)
-            if size > _LARGEST:
-                raise RegistryError(f"it is larger than the {_LARGEST >> 30} GiB that are allowed")
+            if size > largest:
+                raise RegistryError(f"it is larger than the {largest} bytes that are allowed")
             file.write(piece)
             progress(Advanced(stage="steps", done=size, total=total))
         if total and size != total:

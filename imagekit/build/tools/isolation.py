@@ -125,21 +125,24 @@ class Sandbox(Struct, frozen=True, kw_only=True):
         }
 
 
-def wrap_chroot(argv: Sequence[str], *, root: Path, readable: Path) -> tuple[str, ...]:
+def wrap_chroot(
+    argv: Sequence[str], *, root: Path, readable: Path, network: bool
+) -> tuple[str, ...]:
     """Return the command that runs in a sandbox another one, which runs untrusted code in a chroot.
 
-    It has the host's network and few capabilities, and sees nothing of imagekit's storage besides
-    the root. Where the folders ``proc`` and ``dev`` of that are there, ``MOUNT`` mounts them.
+    It has few capabilities, and sees nothing of imagekit's storage besides the root. Where the
+    folders ``proc`` and ``dev`` of that are there, ``MOUNT`` mounts them.
 
     Args:
         argv: the command.
         root: the root of the chroot, which is ``CHROOT`` for the command.
         readable: a folder that it reads, which is ``READABLE`` for the command.
+        network: whether it has the host's network, else none at all.
     """
     places = [(str(root), CHROOT, True), (str(readable), READABLE, False)]
     places += [(str(path), str(path), False) for path in _elsewhere(argv[0])]
     nothing: dict[str, object] = {"kept": [], "empty": [], "join": 0, "session": False}
-    spec = {"places": places, "network": True, "sys": False, "chroot": CHROOT, **nothing}
+    spec = {"places": places, "network": network, "sys": False, "chroot": CHROOT, **nothing}
     return _in_sandbox(spec, argv)
 
 

@@ -1,6 +1,7 @@
 """Layers that were made before, by the key of everything that determines them."""
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class LayerCache(Struct, frozen=True, kw_only=True):
     blobs: Path
     max_age: float
     """Seconds that a layer is used: after that the mirrors may have newer packages."""
+    max_locked_age: float = math.inf
+    """The same of layers of a lock, which no time makes another one."""
     contained: bool = False
     """Whether only layers are used whose commands were contained by more than chroot."""
 
@@ -39,7 +42,8 @@ class LayerCache(Struct, frozen=True, kw_only=True):
         except (OSError, ValueError, ImagekitError):
             return None
         blob = self.blobs / cached.layer.descriptor.digest.hex
-        fresh = 0 <= time.time() - cached.made < self.max_age
+        longest = self.max_locked_age if cached.locked else self.max_age
+        fresh = 0 <= time.time() - cached.made < longest
         whole = blob.is_file() and blob.stat().st_size == cached.layer.descriptor.size
         weak = self.contained and cached.isolation == "chroot"
         return cached if fresh and whole and not weak else None

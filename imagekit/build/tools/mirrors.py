@@ -186,6 +186,23 @@ def mirrors_of(distribution: str, stated: Mapping[str, str], *, folder: Path = _
     return Mirrors(main, security or own.security, is_frozen(main))
 
 
+def archive_address(archive: str, stated: Mapping[str, str]) -> str:
+    """Return the mirror of an archive by the archive's name; empty where none is known.
+
+    Args:
+        archive: one of ``MIRROR_NAMES``.
+        stated: what recipe and command line say, by the names of the archives.
+    """
+    for name, known in DISTRIBUTIONS.items():
+        if archive in {name, known.security}:
+            try:
+                mirrors = mirrors_of(name, stated)
+            except ToolError:
+                return stated.get(archive, "")
+            return mirrors.main if archive == name else mirrors.security
+    return ""
+
+
 def host_mirrors(distribution: str, folder: Path = _APT) -> Mirrors:
     """Return the mirrors of the host's apt configuration, in either of its forms.
 

@@ -21,8 +21,6 @@ def bootstrap(
 ) -> None:
     """Fill an empty, mounted root with a distribution's minimal system.
 
-    Scripts of packages are untrusted code: they run in a sandbox, with few capabilities.
-
     Args:
         runner: runs mmdebstrap.
         base: the distribution and its suite.
@@ -35,15 +33,56 @@ def bootstrap(
         ToolError: mmdebstrap or the keyring is missing, or the mirror does not answer.
     """
     known, suite = DISTRIBUTIONS[base.distribution], base.suite
-    keyring = known.keyring_of()
+    given = work / "bootstrap"
+    given.mkdir(exist_ok=True)
+    lines = mirrors.lines(base.distribution, suite, keyring=str(known.keyring_of()))
+    (given / "sources.list").write_text(lines)
+    hint = (
+        f"does {_shown(mirrors.main)} answer, and does it have the suite {suite}? is the "
+        f"key there that signed it (apt-get install {known.package})?"
+    )
+    _run(runner, base, given, root=root, epoch=epoch, network=True, hint=hint)
+
+
+def bootstrap_locked(
+    runner: Runner, base: BootstrapBase, given: Path, *, root: Path, epoch: int
+) -> None:
+    """Fill an empty, mounted root with locked packages, without a network.
+
+    Args:
+        runner: runs mmdebstrap.
+        base: the distribution and its suite.
+        given: has the packages as a repository below ``repository``.
+        root: the mounted root.
+        epoch: the image's time.
+
+    Raises:
+        ToolError: mmdebstrap is missing or failed.
+    """
+    (given / "sources.list").write_text(f"deb [trusted=yes] copy:{READABLE}/repository ./\n")
+    hint = "does the lock fit the recipe? imagekit lock RECIPE"
+    _run(runner, base, given, root=root, epoch=epoch, network=False, hint=hint)
+
+
+def _run(
+    runner: Runner,
+    base: BootstrapBase,
+    given: Path,
+    *,
+    root: Path,
+    epoch: int,
+    network: bool,
+    hint: str,
+) -> None:
+    """Run mmdebstrap.
+
+    Scripts of packages are untrusted code: they run in a sandbox, with few capabilities.
+    """
+    known, suite = DISTRIBUTIONS[base.distribution], base.suite
     if which("mmdebstrap") is None:
         raise ToolNotFoundError(
             "mmdebstrap is not installed", hint="on Debian: apt-get install mmdebstrap"
         )
-    given = work / "bootstrap"
-    given.mkdir(exist_ok=True)
-    lines = mirrors.lines(base.distribution, suite, keyring=str(keyring))
-    (given / "sources.list").write_text(lines)
     # The lists are needed for their digests, which name the state of the archive that was used.
     skip = "--skip=check/empty,cleanup/apt/lists"
     # By --verbose it shows the lines of apt and dpkg, which tell how far they are.
@@ -60,18 +99,14 @@ def bootstrap(
     argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
     own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}
     env = _environment(os.environ if runner.env is None else runner.env) | own
-    wrapped = wrap_chroot(argv, root=root, readable=given)
+    wrapped = wrap_chroot(argv, root=root, readable=given, network=network)
     try:
         replace(runner, env=env).run(wrapped, stage="base", limit=1800.0)
     except ToolNotFoundError:
         raise
     except ToolError as error:
-        hint = (
-            "the disk is full: make room and run it again"
-            if "No space left on device" in error.output
-            else f"does {_shown(mirrors.main)} answer, and does it have the suite {suite}? is the "
-            f"key there that signed it (apt-get install {known.package})?"
-        )
+        if "No space left on device" in error.output:
+            hint = "the disk is full: make room and run it again"
         raise ToolError(
             f"the bootstrap of {base.distribution} {suite} failed",
             hint=hint,

@@ -5,9 +5,10 @@
   imagekit prune --keep 2 --older-than 30d
 
 Without options every named image stays. What goes: images whose name another build took, layers
-that no image and no record of the cache needs, records that are too old to be used, what can be
-fetched again, all logs but each recipe's newest, and the containers and images of imagekit's own
-storage that no job uses. A build that goes on keeps all that it needs.
+that no image and no record of the cache needs, records that are too old to be used, packages and
+other downloads that no build has used for 30 days (with --older-than, for so long), all logs but
+each recipe's newest, and the containers and images of imagekit's own storage that no job uses. A
+build that goes on keeps all that it needs.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from imagekit.build.make import all_cached, make
 from imagekit.build.marks import Mark
 from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError
+from imagekit.lock.lock import LockedDeb, LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.progress import Event, Note, Started
@@ -41,14 +42,16 @@ def _recipe(recipe: Recipe, *steps: Step, **more: object) -> Recipe:
     return Recipe(**{**words, "steps": steps, **more})
 
 
-def _make(recipe: Recipe, workshop: FakeWorkshop) -> tuple[BuildResult, list[str]]:
+def _make(
+    recipe: Recipe, workshop: FakeWorkshop, locked: LockedPlatform | None = None
+) -> tuple[BuildResult, list[str]]:
     notes: list[str] = []
 
     def progress(event: Event) -> None:
         if isinstance(event, Note):
             notes.append(event.message)
 
-    plan = make_plan(recipe, platform=PLATFORM, epoch=1)
+    plan = make_plan(recipe, platform=PLATFORM, epoch=1, locked=locked)
     return make(plan, workshop, use_cache=False, progress=progress), notes
 
 
@@ -69,8 +72,8 @@ def test_a_new_systems_mirror_is_in_no_layer(workshop: FakeWorkshop, recipe: Rec
     """Neither where mmdebstrap wrote it nor in apt's lists."""
     system = workshop.bootstrap
 
-    def bootstrap(*words: object) -> object:
-        materials = system(*words)  # type: ignore[arg-type]  # handed through
+    def bootstrap(*words: object, **named: object) -> object:
+        materials = system(*words, **named)  # type: ignore[arg-type]  # handed through
         (workshop.root / "etc/apt/sources.list.d").mkdir()
         text = "deb http://builder:s3cret@site.example/debian bookworm main\n"
         (workshop.root / "etc/apt/sources.list.d/0000sources.list").write_text(text)
@@ -87,6 +90,45 @@ def test_a_new_systems_mirror_is_in_no_layer(workshop: FakeWorkshop, recipe: Rec
     assert not any("site.example" in name for name in content)
     assert b"site.example" not in b"".join(content.values())
     assert "site.example" not in str(made.materials)
+
+
+def _of_deb(version: str) -> LockedPlatform:
+    deb = LockedDeb(
+        name="libc6",
+        version=version,
+        architecture="amd64",
+        sha256=Digest.of(b"libc6"),
+        size=1,
+        path="pool/libc6.deb",
+        archive="debian",
+    )
+    return LockedPlatform(image=LockedTree(base="debian bookworm", bootstrap=(deb,)))
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_new_system_has_the_locks_packages(
+    workshop: FakeWorkshop, recipe: Recipe, version: str
+) -> None:
+    """They are its materials, and its layer is good whatever its age; any other is an error."""
+    system = workshop.bootstrap
+
+    def bootstrap(*words: object, **named: object) -> object:
+        materials = system(*words, **named)  # type: ignore[arg-type]  # handed through
+        (workshop.root / "var/lib/dpkg/status").write_text(
+            "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n"
+        )
+        return materials
+
+    workshop.bootstrap = bootstrap  # type: ignore[method-assign, assignment]  # another mmdebstrap
+
+    if version == "1":
+        made, _ = _make(recipe, workshop, _of_deb(version))
+        assert [m.digest for m in made.materials] == [Digest.of(b"libc6")]
+        assert [kept.locked for kept in workshop.cache.values()] == [True]
+    else:
+        with pytest.raises(BuildError, match=r"libc6 \(amd64\) in the version 2, and 1 was"):
+            _make(recipe, workshop, _of_deb(version))
+    assert "bootstrap bookworm of 1 locked" in workshop.calls
 
 
 @pytest.mark.parametrize("mark", [MIRROR, PROXY])

@@ -1,6 +1,7 @@
 """Packages come from the host's mirrors, and nothing of how they came stays."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from imagekit.build.job import Below, CommandResult
 from imagekit.build.packages import count_packages, install
 from imagekit.build.plan import make_plan
 from imagekit.errors import BuildError, ToolError
+from imagekit.lock.lock import LockedDeb, LockedInstall, LockedWheel
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform
 from imagekit.recipe.recipe import AptSource, BootstrapBase, Packages
@@ -63,11 +65,12 @@ def _install(
     workshop: FakeWorkshop,
     *sources: AptSource,
     system: BootstrapBase | None = None,
+    locked: LockedInstall | None = None,
 ) -> tuple[Material, ...]:
     recipe = replace(small_recipe(workshop.folder), apt=sources)
     platform = Platform(os="linux", architecture="amd64")
     plan = make_plan(recipe, platform=platform, epoch=1, below=Below(system=system))
-    return install(packages, workshop, workshop.root, plan=plan)
+    return install(packages, workshop, workshop.root, plan=plan, locked=locked)
 
 
 def test_apt_wants_a_debian(workshop: FakeWorkshop) -> None:
@@ -329,3 +332,105 @@ def test_lists_are_signed_release_files_only(workshop: FakeWorkshop) -> None:
     found = apt_sources.materials(workshop.root, "debian")
 
     assert [m.uri for m in found] == ["pkg:generic/debian/bookworm"]
+
+
+def _locked(*debs: tuple[str, str]) -> LockedInstall:
+    return LockedInstall(
+        manager="apt",
+        asked=APT.install,
+        debs=tuple(
+            LockedDeb(
+                name=name,
+                version=version,
+                architecture="amd64",
+                sha256=Digest.of(name.encode()),
+                size=1,
+                path=f"pool/{name}.deb",
+                archive="debian",
+            )
+            for name, version in debs
+        ),
+    )
+
+
+def _gets(*debs: tuple[str, str]) -> Callable[[str, Path], CommandResult]:
+    """Return what apt does: these versions are installed."""
+
+    def runs(command: str, root: Path) -> CommandResult:
+        if " install " in command:
+            stanzas = [
+                f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n"
+                f"Version: {version}\n"
+                for name, version in debs
+            ]
+            (root / "var/lib/dpkg/status").write_text("\n".join(stanzas))
+        return ends(0)(command, root)
+
+    return runs
+
+
+def test_locked_packages_need_neither_network_nor_mirror(workshop: FakeWorkshop) -> None:
+    """Only what the lock has is there, and each is named by its digest."""
+    debian(workshop.root)
+    workshop.no_mirror = True
+    workshop.runs = _gets(("gcc", "12"), ("libgcc", "12"))
+
+    materials = _install(APT, workshop, locked=_locked(("gcc", "12"), ("libgcc", "12")))
+
+    assert workshop.calls[0] == "repository bookworm of 2"
+    assert "-- gcc make=4.3" in workshop.calls[1]
+    assert workshop.calls[1].endswith("(no network)")
+    assert [(m.uri, m.digest) for m in materials] == [
+        (f"pkg:deb/debian/{name}@12?arch=amd64", Digest.of(name.encode()))
+        for name in ("gcc", "libgcc")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("got", "said"),
+    [
+        ([("gcc", "12")], r"libgcc \(amd64\) in the version 12, and none was"),
+        ([("gcc", "12"), ("libgcc", "13")], r"libgcc \(amd64\) in the version 12, and 13 was"),
+        (
+            [("gcc", "12"), ("libgcc", "12"), ("evil", "1")],
+            r"evil \(amd64\) in the version none, and 1 was",
+        ),
+    ],
+    ids=["missing", "other version", "one more"],
+)
+def test_another_package_than_the_locks_is_told(
+    workshop: FakeWorkshop, got: list[tuple[str, str]], said: str
+) -> None:
+    """Else the image would not be what its lock says."""
+    debian(workshop.root)
+    workshop.runs = _gets(*got)
+
+    with pytest.raises(BuildError, match=said) as caught:
+        _install(APT, workshop, locked=_locked(("gcc", "12"), ("libgcc", "12")))
+
+    assert caught.value.code == "build/not-as-locked"
+    assert "imagekit lock" in caught.value.hint
+
+
+def test_what_was_there_before_need_not_be_locked_again(workshop: FakeWorkshop) -> None:
+    """A lock's entry has what is installed on top."""
+    debian(workshop.root)
+    (workshop.root / "var/lib/dpkg/status").write_text(
+        "Package: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n"
+    )
+    workshop.runs = _gets(("old", "1"), ("gcc", "12"))
+
+    assert len(_install(APT, workshop, locked=_locked(("gcc", "12")))) == 1
+
+
+def test_pip_gets_the_wheels_of_the_lock(workshop: FakeWorkshop) -> None:
+    """They are asked for by their digests."""
+    wheel = LockedWheel(
+        name="humanize", version="4.12.3", file="h.whl", sha256=Digest.of(b"w"), size=1
+    )
+    locked = LockedInstall(manager="pip", asked=PIP.install, wheels=(wheel,))
+    workshop.runs = ends(0, python())
+
+    _install(PIP, workshop, locked=locked)
+
+    assert "wheels for 3.11.2 of 1, 1 locked" in workshop.calls

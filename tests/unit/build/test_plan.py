@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from imagekit.build.image import BuiltLayer, Origin
 from imagekit.build.job import Below, BuildPlan, LayerPlan
 from imagekit.build.plan import make_plan
+from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import LAYER_GZIP, Descriptor, ImageConfig, Platform
 from imagekit.recipe.recipe import (
@@ -20,6 +21,7 @@ from imagekit.recipe.recipe import (
 )
 from tests.support.folder_container import PLACE
 
+_RUN = RunStep(command="true", place=PLACE)
 PLATFORM = Platform(os="linux", architecture="amd64")
 
 
@@ -154,3 +156,76 @@ def _layer(raw: bytes) -> BuiltLayer:
 
 def _config(*env: str) -> ImageConfig:
     return ImageConfig(platform=PLATFORM, created="", diff_ids=(), env=env)
+
+
+def _deb(name: str, version: str = "1") -> LockedDeb:
+    return LockedDeb(
+        name=name,
+        version=version,
+        architecture="amd64",
+        sha256=Digest.of(f"{name} {version}".encode()),
+        size=1,
+        path=f"pool/{name}.deb",
+        archive="debian",
+    )
+
+
+def _locked(version: str = "1", **changes: object) -> LockedPlatform:
+    entry = LockedInstall(manager="apt", asked=("gcc",), debs=(_deb("gcc", version),))
+    tree = LockedTree(base="debian bookworm", bootstrap=(_deb("libc6"),), installs=(entry,))
+    return LockedPlatform(image=replace(tree, **changes))
+
+
+def _locked_keys(
+    recipe: Recipe, locked: LockedPlatform | None, mirror: str = "http://a.site/debian"
+) -> list[Digest]:
+    recipe = replace(recipe, packages=(_entry("gcc"),), steps=(_RUN,))
+    below = Below(mirrors={"debian": mirror})
+    plan = make_plan(recipe, platform=PLATFORM, epoch=1, below=below, locked=locked)
+    assert {layer.locked for layer in plan.layers} == {locked is not None}
+    return [layer.key for layer in plan.layers]
+
+
+def test_the_keys_of_a_lock_have_its_packages_and_no_mirror(recipe: Recipe) -> None:
+    """The same lock by another mirror is the same; another version is another layer."""
+    keys = _locked_keys(recipe, _locked())
+
+    assert _locked_keys(recipe, _locked(), "http://b.site/debian") == keys
+    assert [a == b for a, b in zip(_locked_keys(recipe, _locked("2")), keys, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    other = _locked_keys(recipe, _locked(bootstrap=(_deb("libc6", "2"),)))
+    assert not set(other) & set(keys)
+
+
+def test_no_layer_of_a_lock_is_taken_for_one_without(recipe: Recipe) -> None:
+    """That one is good for a day only."""
+    assert not set(_locked_keys(recipe, _locked())) & set(_locked_keys(recipe, None))
+
+
+def test_each_layer_gets_its_own_part_of_the_lock(recipe: Recipe) -> None:
+    """In the order of entries; a stage without a base of its own begins as the image does."""
+    installs = tuple(
+        LockedInstall(manager="apt", asked=(name,), debs=(_deb(name),)) for name in "abc"
+    )
+    locked = replace(
+        _locked(installs=installs),
+        stages={"build": LockedTree(base="", installs=installs[:1])},
+    )
+    stage = BuildStage(name="build", packages=(_entry("a"),), place=PLACE)
+    entries = (_entry("a"), _entry("b"), _entry("c", own=True))
+    recipe = replace(recipe, packages=entries, stages=(stage,))
+
+    plan = make_plan(recipe, platform=PLATFORM, epoch=1, locked=locked)
+
+    assert [[i.asked[0] for i in layer.installs] for layer in plan.layers] == [
+        [],
+        ["a", "b"],
+        ["c"],
+    ]
+    bootstrap, packages = plan.stages[0].layers
+    assert bootstrap.key == plan.layers[0].key
+    assert [deb.name for deb in bootstrap.debs] == ["libc6"]
+    assert [install.asked for install in packages.installs] == [("a",)]

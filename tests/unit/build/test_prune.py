@@ -176,6 +176,52 @@ def test_nothing_younger_goes(folders: Folders, home: Path) -> None:
     assert (fetched.exists(), other.exists()) == (True, False)
 
 
+def test_a_download_stays_while_builds_use_it(folders: Folders, home: Path) -> None:
+    """A lock's package may have left its mirror; what a killed download left goes at once."""
+    (folders.cache / "downloads").mkdir(parents=True)
+    used, unused = (folders.cache / "downloads" / (digit * 64) for digit in "01")
+    half = folders.cache / "downloads/.part-x"
+    for path, days in ((used, 29), (unused, 31), (half, 0)):
+        path.write_bytes(b"deb")
+        aged(path, days)
+
+    result = pruned(home)
+
+    assert [path.exists() for path in (used, unused, half)] == [True, False, False]
+    assert counts(result)["downloads"] == 2
+
+
+def test_downloads_are_bounded(
+    folders: Folders, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not used for longest goes."""
+    monkeypatch.setattr("imagekit.build.prune._MOST_DOWNLOADS", 10_000)
+    (folders.cache / "downloads").mkdir(parents=True)
+    newer, older = (folders.cache / "downloads" / (digit * 64) for digit in "01")
+    for path, days in ((newer, 1), (older, 2)):
+        path.write_bytes(bytes(8000))
+        aged(path, days)
+
+    pruned(home)
+
+    assert (newer.exists(), older.exists()) == (True, False)
+
+
+def test_a_locked_layer_stays_longer(folders: Folders, home: Path) -> None:
+    """No day makes another layer of it; a month without a build lets its record go."""
+    base = put(folders, "x", "1").layers[0]
+    layer = _layer(base, orphan(folders, b"layer of a lock"))
+    cache = LayerCache(folder=folders.cache / "layers", blobs=folders.images, max_age=0)
+    for text, days in (("locked", 29.0), ("old", 31.0)):
+        made = CachedLayer(layer=layer, materials=(), made=time.time() - days * DAY, locked=True)
+        cache.keep(Digest.of(text.encode()), made)
+
+    pruned(home)
+
+    names = [path.name for path in (folders.cache / "layers").iterdir()]
+    assert names == [f"{Digest.of(b'locked').hex}.json"]
+
+
 def test_the_cache_keeps_what_a_build_would_use(folders: Folders, home: Path) -> None:
     """A record of today and its layer; not one of yesterday, nor one without a layer."""
     build(folders, "app", "1")
@@ -345,6 +391,7 @@ def everything(folders: Folders) -> None:
     aged(folders.cache / "steps" / ("0" * 64 + ".tar.gz"), 2)
     (folders.cache / "downloads").mkdir()
     (folders.cache / "downloads" / ("0" * 64)).touch()
+    aged(folders.cache / "downloads" / ("0" * 64), 31)
     for days in (2.0, 1.0):
         before = {log.path for log in find_logs(folders)}
         with journal(logs_folder(folders), "app", silent):

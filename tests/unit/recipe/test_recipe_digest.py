@@ -93,9 +93,9 @@ def test_changes_with_content_name_mode_and_link(folder: Path) -> None:
     assert len(seen) == 6
 
 
-@pytest.mark.parametrize("name", [".git", "b~", ".b.swp", "#b#", ".#b", ".DS_Store"])
-def test_leaves_out_what_editors_leave(folder: Path, name: str) -> None:
-    """Version control and editor backups are no part, at any depth; nor are times."""
+@pytest.mark.parametrize("name", [".git", "b~", ".b.swp", "#b#", ".#b", ".DS_Store", "recipe.lock"])
+def test_leaves_out_what_is_no_part(folder: Path, name: str) -> None:
+    """Version control, editor backups and locks are no part, at any depth; nor are times."""
     before = digest(folder)
     os.utime(folder / "recipe.yaml", (1, 1))
     (folder / "sub" / name).touch()

@@ -48,6 +48,14 @@ def test_a_layer_of_another_time_is_made_again(cache: LayerCache, age: float) ->
     assert cache.find(_KEY) is None
 
 
+def test_a_locked_layer_does_not_grow_old(cache: LayerCache) -> None:
+    """Its key has the digests of all that it is made of, and mirrors have no part in it."""
+    kept = CachedLayer(layer=_LAYER, materials=(), made=time.time() - 1e8, locked=True)
+    cache.keep(_KEY, kept)
+
+    assert cache.find(_KEY) == kept
+
+
 @pytest.mark.parametrize("blob", [None, b"half"])
 def test_a_layer_whose_blob_is_gone_is_made_again(cache: LayerCache, blob: bytes | None) -> None:
     """The document alone is no layer."""
