@@ -51,6 +51,8 @@ class BuiltImage(Struct, frozen=True, kw_only=True):
     recipe_digest: Digest
     recipe_file: str = ""
     """The path of the recipe's file below the tree of recipes."""
+    lock: Digest | None = None
+    """That of the lock that it was built from, where there was one."""
     materials: tuple[Material, ...] = ()
     tools: tuple[tuple[str, str], ...] = ()
     """Names and versions of what built it: buildah, mmdebstrap, the compressor with its level."""

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Material, Origin
-from imagekit.lock.lock import LockedDeb, LockedInstall
+from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING, ImageConfig, Platform
 from imagekit.recipe.image_test import EndSignal
@@ -107,6 +107,16 @@ class BuildPlan(Struct, frozen=True, kw_only=True):
             contexts=(),
             stages=(),
         )
+
+
+class UsedLock(Struct, frozen=True, kw_only=True):
+    """What the lock that a recipe is built from says of one platform."""
+
+    digest: Digest
+    """Of the whole lock."""
+    source_date: int
+    """The image's time, in seconds since 1970."""
+    platform: LockedPlatform
 
 
 IsolationWish = Literal["auto", "oci", "chroot"]

@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imagekit.build.bases import BaseImage
 from imagekit.build.build import plan_of, systems_of
+from imagekit.build.inputs_digest import Inputs, inputs_of
 from imagekit.build.job import BuildPlan
 from imagekit.build.tools.storage import Folders
 from imagekit.oci.types import NOTHING
@@ -19,6 +21,8 @@ class Planned(Struct, frozen=True, kw_only=True):
 
     plan: BuildPlan
     cached: frozenset[str]
+    inputs: Inputs
+    """All that decides the image."""
     file: str
     """The path of the recipe's file below the tree of recipes."""
 
@@ -50,5 +54,13 @@ def plan(
             if not entry.recipes_below
             and (folders.cache / "layers" / f"{layer.key.hex}.json").is_file()
         )
-        plans.append(Planned(plan=made, cached=cached, file=recipes.shown(entry)))
+        inputs = inputs_of(entry, made.platform, recipes=recipes, lock_of=lambda _: None)
+        plans.append(
+            Planned(
+                plan=replace(made, recipe=replace(entry, tags=entry.tags.built(inputs.build))),
+                cached=cached,
+                inputs=inputs,
+                file=recipes.shown(entry),
+            )
+        )
     return tuple(plans)

@@ -131,6 +131,7 @@ def _published(image: PublishedImage) -> dict[str, object]:
         "tags": list(image.tags),
         "status": image.status,
         "written": list(image.written),
+        "moved": list(image.moved),
     }
 
 

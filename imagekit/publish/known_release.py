@@ -1,7 +1,8 @@
 """What a registry has of a release already, read before anything is built."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
+from imagekit.build.inputs_digest import Inputs
 from imagekit.errors import InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LocatedRepository, Location
@@ -9,6 +10,8 @@ from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.publish.push import IMMUTABLE_TAG
 from imagekit.recipe.recipe import Tags
+from imagekit.sign.provenance import inputs_documents
+from imagekit.signatures.intoto import Statement
 
 
 def find_release(
@@ -108,4 +111,26 @@ def refuse_other_recipe(
         message,
         hint="an immutable tag is never moved: raise `version` in the recipe",
         code=IMMUTABLE_TAG,
+    )
+
+
+def moved_since(statements: Iterable[Statement], inputs: Inputs) -> tuple[str, ...]:
+    """Return what is another one since an image was built, in words; nothing where all is the same.
+
+    Args:
+        statements: those of this signer about the image, of which several builds can have made one.
+        inputs: what would decide the image now.
+    """
+    documents = inputs_documents(statements)
+    if not documents or inputs.document in documents:
+        return ()
+    return inputs.moved(documents[-1])
+
+
+def tell_stale(name: str, moved: Sequence[str]) -> str:
+    """Return how a stale image is told, with the remedy."""
+    return (
+        f"{name} is as it was built, and since then another one is: {', '.join(moved)}. To publish "
+        'what it would be now, raise `version`; or write `tags: {immutable: ["{version}-{build}"], '
+        'moving: ["{version}"]}`, and each change of a base or lock is a release by itself'
     )

@@ -3,7 +3,8 @@
 The order protects users: nothing is tagged before everything else is there and verifies.
 
 1. The immutable tags are read. If they are there and belong to the same recipe, only what is
-   missing is completed; if they belong to something else, publish refuses.
+   missing is completed; if they belong to something else, publish refuses. Where a base, the lock
+   or the compressor moved since, that is told, and what is there stays.
 2. The image is built and tested.
 3. It is pushed by digest, without a tag.
 4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the result
@@ -33,6 +34,7 @@ from msgspec.structs import replace
 
 from imagekit.build.build import BuildOptions
 from imagekit.build.image import BuiltImage
+from imagekit.build.inputs_digest import Inputs, inputs_of
 from imagekit.build.local_store import record_published, store_in_use
 from imagekit.build.tools.storage import Folders
 from imagekit.check.check import build_tested
@@ -40,6 +42,7 @@ from imagekit.clock import Clock
 from imagekit.errors import ImagekitError, InputError
 from imagekit.needs.needs import Needs
 from imagekit.oci.destination import Destination
+from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.location import LocatedReference, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
@@ -47,7 +50,13 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Done, Note, Progress, Started, silent
-from imagekit.publish.known_release import find_release, missing_tags, refuse_other_recipe
+from imagekit.publish.known_release import (
+    find_release,
+    missing_tags,
+    moved_since,
+    refuse_other_recipe,
+    tell_stale,
+)
 from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.publish.push import claim_tags, move_tags, push
@@ -115,8 +124,13 @@ def publish(
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
     place = to.place(recipe.name)
+    inputs = inputs_of(
+        recipe, host_platform(), recipes=options.build.recipes, lock_of=lambda _: None
+    )
+    recipe = replace(recipe, tags=recipe.tags.built(inputs.build))
     work = _Work(
         recipe=recipe,
+        inputs=inputs,
         signer=signer,
         place=place,
         writer=writer or make_writer(place, options.registry),
@@ -143,6 +157,7 @@ class _Work(Struct, frozen=True, kw_only=True):
     """Publishes one recipe."""
 
     recipe: Recipe
+    inputs: Inputs
     signer: Signer
     place: LocatedRepository
     writer: RegistryWriter
@@ -186,6 +201,9 @@ class _Work(Struct, frozen=True, kw_only=True):
         own = self.recipe.digest
         published = own if own in digests else next(iter(digests), None)
         refuse_other_recipe(existing, self.place.location, published=published, recipe=own)
+        moved = moved_since((own.statement for own in session.own), self.inputs)
+        if moved:
+            self.progress(Note(message=tell_stale(str(existing.tag), moved)))
         self._sbom_again(session)
         self._needs_again(session)
         written = self._sign(session, quiet=True)
@@ -196,12 +214,15 @@ class _Work(Struct, frozen=True, kw_only=True):
             sequence=lambda there, tag: release_sequence(session, there, tag=tag),
         )
         if missing.all or any(artifact.new for artifact in written):
-            return self._finish(session, manifest, written, tags=missing, status="completed")
+            status: Status = "stale" if moved else "completed"
+            finished = self._finish(session, manifest, written, tags=missing, status=status)
+            return replace(finished, moved=moved)
         self._verify(image, look, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
         summary = f"{name} is published already: same recipe, signatures valid"
         self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
-        return self._published(image, (), status="unchanged")
+        found = self._published(image, (), status="stale" if moved else "unchanged")
+        return replace(found, moved=moved)
 
     def _session(
         self, image: PinnedReference, manifest: RawManifest, look: RegistrySnapshot
@@ -260,6 +281,7 @@ class _Work(Struct, frozen=True, kw_only=True):
             built,
             subjects=subjects(session.image, ()),
             invocation=uuid.uuid4().urn,
+            inputs=self.inputs,
             **({"builder": self.options.builder} if self.options.builder else {}),
         )
         session.attest(statement)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference
 
-Status = Literal["published", "completed", "unchanged"]
+Status = Literal["published", "completed", "unchanged", "stale"]
 
 
 class PublishedImage(Struct, frozen=True, kw_only=True):
@@ -20,6 +20,9 @@ class PublishedImage(Struct, frozen=True, kw_only=True):
     version: str
     tags: tuple[str, ...]
     status: Status
-    """``published`` now; ``completed`` where something was missing; ``unchanged`` where not."""
+    """``published`` now; ``completed`` where something was missing; ``unchanged`` where not;
+    ``stale`` where it was built from something else than a build would use now."""
+    moved: tuple[str, ...] = ()
+    """What is another one since a stale image was built."""
     written: tuple[str, ...] = ()
     """What was attached now: ``bundle``, ``legacy``, ``sbom`` ..."""

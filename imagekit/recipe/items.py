@@ -414,7 +414,7 @@ SECRET = OneKey(
 
 _TEMPLATE = Located(
     plain(
-        "a tag, with {version}, {major}, {minor}, {patch} or {name}",
+        "a tag, with {version}, {major}, {minor}, {patch}, {name} or {build}",
         pattern=r"[A-Za-z0-9_.{}-]+",
         max_length=128,
         examples=("{version}", "{major}.{minor}", "latest"),

@@ -242,11 +242,22 @@ class Secret(Struct, frozen=True, kw_only=True):
     place: SourcePlace
 
 
+BUILD = "{build}"
+"""In a tag, the first digits of the digest of all that decides the image."""
+
+
 class Tags(Struct, frozen=True, kw_only=True):
-    """The tags of a release, ``{version}`` and the like already put in."""
+    """The tags of a release, ``{version}`` and the like already put in, but for ``{build}``."""
 
     immutable: tuple[str, ...]
     moving: tuple[str, ...]
+
+    def built(self, build: str) -> "Tags":
+        """Return them with what stands for ``{build}``, which decides what is built."""
+        return Tags(
+            immutable=tuple(tag.replace(BUILD, build) for tag in self.immutable),
+            moving=tuple(tag.replace(BUILD, build) for tag in self.moving),
+        )
 
     @property
     def all(self) -> tuple[str, ...]:

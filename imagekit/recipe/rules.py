@@ -12,7 +12,7 @@ from imagekit.needs.compatibility import ANNOTATIONS
 from imagekit.oci.reference import Repository, TaggedReference
 from imagekit.recipe.openpgp import MAX_KEY, parse_public_keys
 from imagekit.recipe.path_inside import path_inside
-from imagekit.recipe.recipe import Tags
+from imagekit.recipe.recipe import BUILD, Tags
 from imagekit.recipe.values import package, recipe_path, stage_path
 
 SET_BY_KEYS = {
@@ -38,6 +38,7 @@ _OF_COMMAND = ("name", "exit_code", "stdout", "stderr", "signal")
 """What a test of one command has, and a file of tests has not."""
 _INSTEAD = ("base", "packages", "apt", "steps", "stages")
 _NUMBERS = ("major", "minor", "patch")
+_A_BUILD = "01234567"
 
 
 def base_or_containerfile(values: Values, report: Report) -> None:
@@ -218,7 +219,7 @@ def tags(values: Values | None, version: str, name: str) -> Tags:
 
 
 def expand(template: str, version: str, name: str) -> str:
-    """Put version and name into a tag's template.
+    """Put version and name into a tag's template; what stands for ``{build}`` is not known yet.
 
     Raises:
         InputError: an unknown placeholder, or the version has no such number.
@@ -229,11 +230,11 @@ def expand(template: str, version: str, name: str) -> str:
     text = template
     for word, value in known.items():
         text = text.replace(f"{{{word}}}", value)
-    if "{" in text or "}" in text:
+    if set("{}") & set(text.replace(BUILD, "")):
         missing = next((word for word in _NUMBERS if f"{{{word}}}" in text), "")
         if missing:
             raise InputError(f"the version {version} has no {missing} number for {template}")
-        hint = "known are: {version}, {major}, {minor}, {patch}, {name}"
+        hint = "known are: {version}, {major}, {minor}, {patch}, {name}, {build}"
         raise InputError(f"`{template}` holds an unknown placeholder", hint=hint)
     return text
 
@@ -245,7 +246,7 @@ def _checked(
     for template in templates:
         try:
             tag = expand(template.value, version, name)
-            TaggedReference(Repository("localhost", "x"), tag)
+            TaggedReference(Repository("localhost", "x"), tag.replace(BUILD, _A_BUILD))
         except InputError as error:
             report.error(template.span, "bad-tag", error.message, hint=error.hint)
             continue

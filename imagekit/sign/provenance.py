@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from imagekit.build.image import BuiltImage, Material
+from imagekit.build.inputs_digest import Inputs
 from imagekit.errors import InvalidReferenceError
+from imagekit.lock.lock import FILE
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.intoto import SLSA_PROVENANCE, Statement, StatementSubject
@@ -29,6 +31,7 @@ def provenance(
     subjects: Sequence[StatementSubject],
     invocation: str,
     builder: str = LOCAL_BUILDER,
+    inputs: Inputs | None = None,
 ) -> Statement:
     """Return the provenance of a built image.
 
@@ -40,12 +43,13 @@ def provenance(
         subjects: what the statement is about.
         invocation: identifies this run.
         builder: URI of the builder, which is trusted for the truth of this.
+        inputs: all that decides the image.
     """
     return Statement(
         subjects=tuple(subjects),
         predicate_type=SLSA_PROVENANCE,
         predicate={
-            "buildDefinition": _definition(recipe, built),
+            "buildDefinition": _definition(recipe, built, inputs),
             "runDetails": {
                 "builder": {"id": builder, "version": dict(built.tools)},
                 "metadata": {
@@ -114,12 +118,22 @@ def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
     return frozenset(digest for digest in digests if digest is not None)
 
 
+def inputs_documents(statements: Iterable[Statement]) -> tuple[Mapping[str, object], ...]:
+    """Return what statements about an image say that it was decided by: see ``Inputs.document``."""
+    found = (
+        _inner(_inner(_inner(one.predicate, "buildDefinition"), "internalParameters"), "inputs")
+        for one in statements
+        if recipe_digest_of(one) is not None
+    )
+    return tuple(document for document in found if document)
+
+
 def same_build(first: Statement, other: Statement) -> bool:
     """Return whether two provenances differ only in ``runDetails.metadata``: in the run."""
     return _without_run(first) == _without_run(other)
 
 
-def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:
+def _definition(recipe: Recipe, built: BuiltImage, inputs: Inputs | None) -> Mapping[str, object]:
     # BuildDefinition: externalParameters are under the user's control and must be complete;
     # internalParameters are the builder's.
     return {
@@ -133,14 +147,28 @@ def _definition(recipe: Recipe, built: BuiltImage) -> Mapping[str, object]:
             },
             "buildArgs": dict(recipe.build_args),
             "secrets": [secret.id for secret in recipe.secrets],
+            **_lock(built),
         },
         "internalParameters": {
             "platform": str(built.platform),
             "sourceDateEpoch": built.epoch,
             "isolation": list(built.isolations),
+            **_inputs(inputs),
         },
         "resolvedDependencies": [_material(material) for material in built.materials],
     }
+
+
+def _lock(built: BuiltImage) -> Mapping[str, object]:
+    if built.lock is None:
+        return {}
+    return {"lock": {"path": FILE, "digest": {built.lock.algorithm: built.lock.hex}}}
+
+
+def _inputs(inputs: Inputs | None) -> Mapping[str, object]:
+    if inputs is None:
+        return {}
+    return {"inputs": inputs.document, "inputsDigest": str(inputs.digest)}
 
 
 def _material(material: Material) -> Mapping[str, object]:

@@ -60,6 +60,8 @@ def _document(planned: "Planned") -> dict[str, object]:
         "version": plan.recipe.version,
         "recipe": planned.file,
         "recipe_digest": str(plan.recipe.digest),
+        "inputs": planned.inputs.document,
+        "inputs_digest": str(planned.inputs.digest),
         "images": _images(plan.recipe),
         "platform": str(plan.platform),
         "epoch": plan.epoch,

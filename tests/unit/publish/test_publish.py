@@ -1,17 +1,22 @@
 """A publish of an image of one layer: what it asks, and that it judges what is there."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from imagekit.build.inputs_digest import Inputs
 from imagekit.errors import VerificationError
 from imagekit.oci.destination import Destination
+from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
-from imagekit.oci.types import Descriptor, RawManifest
+from imagekit.oci.types import Descriptor, Platform, RawManifest
 from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
+from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sign.sign_release import withdrawal
 from imagekit.sign.signing import attest
 from imagekit.signatures.intoto import SLSA_PROVENANCE
@@ -33,8 +38,11 @@ def signer() -> MemorySigner:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
     """Publishes a version with one key."""
 
-    def publish_it(registry: CountingRegistry, version: str = "1.0") -> PublishedImage:
+    def publish_it(
+        registry: CountingRegistry, version: str = "1.0", tags: Tags | None = None
+    ) -> PublishedImage:
         recipe, built = built_recipe(tmp_path, version)
+        recipe = recipe if tags is None else replace(recipe, tags=tags)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
         registry.asked.clear()
         return publish(
@@ -146,3 +154,58 @@ def test_what_the_tag_points_to_is_listed_anew(run: Publish, signer: MemorySigne
 
     assert "1.0" in registry.tags(REPOSITORY)
     assert "latest" not in registry.tags(REPOSITORY)
+
+
+def test_a_base_that_moved_is_reported_and_nothing_is_overwritten(
+    run: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under an unchanged version: the image stays, and what moved is said with the remedy."""
+    registry = CountingRegistry()
+    first = run(registry)
+    before = list(registry.writes)
+    monkeypatch.setattr("imagekit.publish.publish.inputs_of", _on(b"other base"))
+
+    done = run(registry)
+
+    assert (done.status, done.moved) == ("stale", ("the base low",))
+    assert done.reference == first.reference
+    assert registry.writes == before
+
+
+def test_an_image_of_the_same_inputs_is_not_stale(
+    run: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they are."""
+    monkeypatch.setattr("imagekit.publish.publish.inputs_of", _on(b"base"))
+    registry = CountingRegistry()
+    run(registry)
+
+    assert run(registry).status == "unchanged"
+
+
+def test_a_tag_by_build_makes_a_release_of_each_base(
+    run: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version moves to it, without a version that somebody has to raise."""
+    registry = CountingRegistry()
+    tags = Tags(immutable=("1.0-{build}",), moving=("1.0",))
+    builds = []
+    for base in (b"base", b"other base"):
+        monkeypatch.setattr("imagekit.publish.publish.inputs_of", _on(base))
+        done = run(registry, tags=tags)
+        assert done.status == "published"
+        builds.append(done.tags[0])
+
+    assert len(set(builds)) == 2
+    assert all(re.fullmatch(r"1\.0-[0-9a-f]{8}", tag) for tag in builds)
+    assert {*builds, "1.0"} <= set(registry.tags(REPOSITORY))
+    assert run(registry, tags=tags).status == "unchanged"
+
+
+def _on(base: bytes) -> Callable[..., Inputs]:
+    """Return what finds the inputs of an image on a base."""
+
+    def find(recipe: Recipe, platform: Platform, **_: object) -> Inputs:
+        return Inputs(recipe=recipe.digest, platform=str(platform), bases={"low": Digest.of(base)})
+
+    return find

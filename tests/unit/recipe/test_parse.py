@@ -142,7 +142,7 @@ FAULTS = {
     "run and args": ("tests: [{run: a, args: []}]\n", "run-or-args", ""),
     "neither": ("tests: [{exit_code: 1}]\n", "run-or-args", ""),
     "exit code": ("tests: [{run: a, exit_code: 256}]\n", "out-of-range", ""),
-    "placeholder": ("tags: {immutable: ['{build}']}\n", "bad-tag", ""),
+    "placeholder": ("tags: {immutable: ['{builds}']}\n", "bad-tag", ""),
     "tag kept for signatures": (
         f"tags: {{immutable: ['sha256-{HEX}.sig']}}\n",
         "bad-tag",

@@ -7,13 +7,20 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage, BuiltLayer, Material, Origin
+from imagekit.build.inputs_digest import Inputs
 from imagekit.documents.place import SourcePlace
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import Repository
 from imagekit.oci.types import CONFIG, LAYER_GZIP, MANIFEST, Descriptor, Platform
 from imagekit.recipe.recipe import Recipe, ScratchBase, Secret, Tags
 from imagekit.sign.own import own_statements
-from imagekit.sign.provenance import provenance, recipe_digest_of, recipe_digests, same_build
+from imagekit.sign.provenance import (
+    inputs_documents,
+    provenance,
+    recipe_digest_of,
+    recipe_digests,
+    same_build,
+)
 from imagekit.sign.signing import attest, subjects
 from imagekit.signatures.intoto import (
     SLSA_PROVENANCE,
@@ -198,3 +205,20 @@ def test_a_second_run_attests_nothing_again_and_only_our_key_is_believed() -> No
     for who, digests in ((signer, {RECIPE.digest}), (MemorySigner(), set())):
         own = own_statements(registry, image, who)
         assert recipe_digests(one.statement for one in own) == digests
+
+
+def test_the_lock_and_all_that_decides_an_image_are_in_it() -> None:
+    """The lock as the user's own parameter, and the digest of all of it."""
+    inputs = Inputs(recipe=RECIPE.digest, platform="linux/amd64", bases={"low": DIGEST})
+    built = replace(BUILT, lock=Digest.of(b"lock"))
+
+    statement = provenance(RECIPE, built, subjects=[SUBJECT], invocation="run", inputs=inputs)
+
+    definition = statement.predicate["buildDefinition"]
+    assert isinstance(definition, dict)
+    assert definition["externalParameters"]["lock"] == {
+        "path": "recipe.lock",
+        "digest": {"sha256": Digest.of(b"lock").hex},
+    }
+    assert definition["internalParameters"]["inputsDigest"] == str(inputs.digest)
+    assert inputs_documents([statement, _provenance()]) == (inputs.document,)

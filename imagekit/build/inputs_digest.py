@@ -1,0 +1,119 @@
+"""What decides an image, as one digest that is known before anything is built.
+
+Two builds with the same one make the same image where the recipe is locked. Without a lock the
+packages of the day take part, which it does not have.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from msgspec import Struct
+
+from imagekit.build.job import UsedLock
+from imagekit.build.layer import COMPRESSOR
+from imagekit.build.plan import FORMAT
+from imagekit.documents import strictjson
+from imagekit.oci.digest import Digest
+from imagekit.oci.types import Platform
+from imagekit.recipe.recipe import Recipe
+from imagekit.recipe.tree import Recipes
+
+LockOf = Callable[[Recipe], UsedLock | None]
+"""Returns the lock that a recipe is built from, if it is."""
+_VERSION = 1
+_BUILD_DIGITS = 8
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """All that decides an image, by digests and versions."""
+
+    recipe: Digest
+    platform: str
+    bases: Mapping[str, Digest]
+    """What it stands on, by the recipes' names: the image that the lock has, else the digest of
+    what decides that. An image of a registry stands in the recipe by its digest."""
+    lock: Digest | None = None
+    compressor: str = " ".join(COMPRESSOR)
+    layers: int = FORMAT
+
+    @property
+    def document(self) -> dict[str, object]:
+        """All of it as JSON's types."""
+        return {
+            "version": _VERSION,
+            "layers": self.layers,
+            "recipe": str(self.recipe),
+            "lock": None if self.lock is None else str(self.lock),
+            "bases": {name: str(digest) for name, digest in self.bases.items()},
+            "platform": self.platform,
+            "compressor": self.compressor,
+        }
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of ``document`` as canonical JSON: sorted keys, no spaces, UTF-8."""
+        return Digest.of(strictjson.dumps(self.document))
+
+    @property
+    def build(self) -> str:
+        """What stands for ``{build}`` in tags."""
+        return self.digest.hex[:_BUILD_DIGITS]
+
+    def moved(self, before: Mapping[str, object]) -> tuple[str, ...]:
+        """Return what is another one than in an earlier ``document``, in words."""
+        return tuple(_moved(before, self.document))
+
+
+def inputs_of(recipe: Recipe, platform: Platform, *, recipes: Recipes, lock_of: LockOf) -> Inputs:
+    """Return what decides the image of a recipe; nothing is built.
+
+    Args:
+        recipe: the recipe.
+        platform: what it is built for.
+        recipes: where those are found that it stands on.
+        lock_of: returns the lock that each is built from.
+
+    Raises:
+        RecipeError: a base is missing or faulty.
+    """
+    lock = lock_of(recipe)
+    published = {} if lock is None else _published(lock)
+    bases = {}
+    for need in recipe.recipes_below:
+        if need.name in published:
+            bases[need.name] = published[need.name]
+        else:
+            base = recipes.base(recipe, need)
+            below = inputs_of(base, platform, recipes=recipes, lock_of=lock_of)
+            bases[need.name] = below.digest
+    return Inputs(
+        recipe=recipe.digest,
+        platform=str(platform),
+        bases=bases,
+        lock=None if lock is None else lock.digest,
+    )
+
+
+def _published(lock: UsedLock) -> Mapping[str, Digest]:
+    """Return the images of recipes that a lock has, by the recipes' names."""
+    trees = (lock.platform.image, *lock.platform.stages.values())
+    named = ((tree.base.partition(" "), tree.image) for tree in trees)
+    return {
+        name: image for (kind, _, name), image in named if kind == "recipe" and image is not None
+    }
+
+
+def _moved(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
+    bases, old = now["bases"], before.get("bases")
+    if isinstance(bases, dict) and isinstance(old, dict):
+        for name in sorted(bases.keys() | old.keys()):
+            if bases.get(name) != old.get(name):
+                yield f"the base {name}"
+    for name, title in (
+        ("lock", "the lock"),
+        ("platform", "the platform"),
+        ("compressor", "the compressor"),
+        ("layers", "the form of layers"),
+        ("recipe", "the recipe"),
+    ):
+        if now[name] != before.get(name):
+            yield title
