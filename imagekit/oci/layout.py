@@ -247,9 +247,13 @@ class LayoutRegistry(LayoutReader, frozen=True):
         descriptor: Descriptor,
         source: Path,
         *,
+        known_in: Sequence[Repository] = (),
         count: "Count | None" = None,
-    ) -> None:
-        """Store a file as a blob."""
+    ) -> bool:
+        """Store a file as a blob, unless it is there: a layout has each once."""
+        del known_in
+        if self.has_blob(repository, descriptor):
+            return False
         with source.open("rb") as file:
             pieces = _checked(file, descriptor)
             if count is not None:
@@ -257,6 +261,7 @@ class LayoutRegistry(LayoutReader, frozen=True):
 
                 pieces = counted(pieces, count)
             self.put_pieces(repository, descriptor, pieces)
+        return True
 
     def put_pieces(
         self, repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]

@@ -363,7 +363,7 @@ def _into_storage(
     )
 
 
-def spooled(put_blob: Callable[[Repository, Descriptor, Path], None]) -> PutPieces:
+def spooled(put_blob: Callable[[Repository, Descriptor, Path], object]) -> PutPieces:
     """Return what stores pieces by a temporary file: an upload may have to be sent again."""
 
     def put(repository: Repository, descriptor: Descriptor, pieces: Iterator[bytes]) -> None:

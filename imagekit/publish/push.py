@@ -54,8 +54,7 @@ def push(
         progress(Advanced(stage="push", done=before + done, total=total))
 
     for blob in blobs:
-        if not writer.has_blob(repository, blob):
-            writer.put_blob(repository, blob, store.path(blob.digest), count=told)
+        if writer.put_blob(repository, blob, store.path(blob.digest), count=told):
             sent += blob.size
             new += blob != image.config
         before += blob.size

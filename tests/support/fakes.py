@@ -186,14 +186,23 @@ class MemoryRegistry:
         descriptor: Descriptor,
         source: Path,
         *,
+        known_in: Sequence[Repository] = (),
         count: Count | None = None,
-    ) -> None:
-        """Store a file as a blob."""
+    ) -> bool:
+        """Store a file as a blob, unless it is there or in one of the other repositories."""
+        if self.has_blob(repository, descriptor):
+            return False
+        for other in known_in:
+            if self.has_blob(other, descriptor):
+                raw = self.blobs[other.name, descriptor.digest]
+                self.blobs[repository.name, descriptor.digest] = raw
+                return False
         raw = source.read_bytes()
         descriptor.digest.check(raw, what=str(source))
         if count is not None:
             count(len(raw))
         self.put_bytes(repository, descriptor.media_type, raw)
+        return True
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
         """Store a small blob, unless it is there."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from imagekit.errors import (
     DocumentError,
     IntegrityError,
-    InvalidReferenceError,
     NotFoundError,
     RegistryError,
     TagRaceError,
@@ -20,10 +19,12 @@ from imagekit.oci.codec import as_referrer, index_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry import protocol
+from imagekit.oci.registry.answer_checks import check_status, claimed_digest
 from imagekit.oci.registry.bodies import BytesBody, FileBody
 from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.session import Session, read_bounded
 from imagekit.oci.registry.transport import Body, Response
+from imagekit.oci.registry.upload import Upload
 from imagekit.oci.types import (
     INDEX,
     INDEX_TYPES,
@@ -37,21 +38,16 @@ if TYPE_CHECKING:
     from imagekit.progress import Count
 
 _PIECE = 1 << 20
-# A registry may name the least length (OCI-Chunk-Min-Length: distribution-spec, "Pushing a blob in
-# chunks"), which is not read: S3, the usual reason for one, takes parts from 5 MiB on.
-_CHUNK = 8 << 20
 _MANIFESTS = 16 << 20
+_STORED = 4 << 20
 # Of twelve writers at once, the list had one without reading back, and all with it.
 _READ_BACK = 20
-_OCTETS = {"Content-Type": "application/octet-stream"}
 # RFC 9110 section 13.1.2: the request is carried out only where nothing is there.
 _IF_ABSENT = {"If-None-Match": "*"}
 _WINDOW = 0.8
 """Which part of the time that is waited for other writers of a tag an own write may take."""
-_OK, _CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND = 200, 201, 202, 204, 404
+_OK, _CREATED, _NOT_FOUND = 200, 201, 404
 _PRECONDITION_FAILED = 412
-# What registries, and proxies before them, answer to a body in one piece that they do not take.
-_NO_MONOLITH = frozenset({405, 411, 413, 501})
 
 
 class RegistryClient:
@@ -75,6 +71,8 @@ class RegistryClient:
         self._now = now
         self._manifests: AnswerCache[RawManifest] = AnswerCache(most=_MANIFESTS)
         self._blobs: AnswerCache[bytes] = AnswerCache()
+        # Of one process: a registry removes what nothing refers to, and not within minutes.
+        self._stored: AnswerCache[bool] = AnswerCache(most=_STORED)
 
     def resolve(self, reference: TaggedReference) -> PinnedReference:
         """Return what the tag points to now."""
@@ -120,7 +118,7 @@ class RegistryClient:
         with self._session.send(
             repository, "GET", url, expected=descriptor.size, follow=True
         ) as response:
-            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
             yield _checked(response, descriptor)
 
     def referrers(self, reference: PinnedReference) -> tuple[Descriptor, ...]:
@@ -164,7 +162,7 @@ class RegistryClient:
             # A redirect to where blobs lie says that it is there.
             if 300 <= response.status < 400:  # noqa: PLR2004 - the class of redirects
                 return True
-            _check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
+            check_status(response, (_OK,), what=f"the blob {descriptor.digest}")
             return True
 
     def put_blob(
@@ -173,18 +171,23 @@ class RegistryClient:
         descriptor: Descriptor,
         source: Path,
         *,
+        known_in: Sequence[Repository] = (),
         count: "Count | None" = None,
-    ) -> None:
-        """Upload a file as a blob."""
-        if not self.has_blob(repository, descriptor):
-            with closing(FileBody(source, descriptor, count=count)) as body:
-                self._upload(repository, descriptor, body)
+    ) -> bool:
+        """Upload a file as a blob, unless it is there or can be mounted."""
+        if self._is_stored(repository, descriptor):
+            return False
+        with closing(FileBody(source, descriptor, count=count)) as body:
+            sent = self._upload(repository, descriptor, body).store(known_in)
+        self._stored.keep((repository.name, descriptor.digest), True, size=0)
+        return sent
 
     def put_bytes(self, repository: Repository, media_type: str, raw: bytes) -> Descriptor:
         """Upload a small blob, unless it is there."""
         descriptor = Descriptor(media_type=media_type, digest=Digest.of(raw), size=len(raw))
-        if not self.has_blob(repository, descriptor):
-            self._upload(repository, descriptor, BytesBody(raw))
+        if not self._is_stored(repository, descriptor):
+            self._upload(repository, descriptor, BytesBody(raw)).store()
+            self._stored.keep((repository.name, descriptor.digest), True, size=0)
         return descriptor
 
     def put_manifest(self, repository: Repository, media_type: str, raw: bytes) -> PinnedReference:
@@ -267,10 +270,10 @@ class RegistryClient:
         url = protocol.manifest_path(reference.repository, name)
         headers = {"Accept": protocol.ACCEPT}
         with self._session.send(reference.repository, "GET", url, headers=headers) as response:
-            _check_status(response, (_OK,), what=str(reference))
+            check_status(response, (_OK,), what=str(reference))
             what = f"the manifest of {reference}"
             raw = read_bounded(response, MAX_MANIFEST, what=what)
-            claimed = response.header("Docker-Content-Digest")
+            claimed = claimed_digest(response, what=what)
             media_type = protocol.media_type(response.header("Content-Type"))
         # distribution-spec, "Pulling manifests": of a tag the digest is computed from what came.
         # Docker-Content-Digest may be left out, and where it is there it has to match.
@@ -295,9 +298,10 @@ class RegistryClient:
         with self._session.send(
             repository, "PUT", url, headers=headers, body=body, push=True
         ) as response:
-            _check_status(response, (_OK, _CREATED), what=f"{repository}: storing {name}")
-            claimed = response.header("Docker-Content-Digest")
-        _check_claim(claimed, manifest.raw, what=f"what the registry stored as {name}")
+            check_status(response, (_OK, _CREATED), what=f"{repository}: storing {name}")
+            what = f"what the registry stored as {name}"
+            claimed = claimed_digest(response, what=what)
+        _check_claim(claimed, manifest.raw, what=what)
 
     # Referrers: the API, else the tag (distribution-spec "Listing Referrers", "Pushing
     # Manifests with Subject").
@@ -394,7 +398,7 @@ class RegistryClient:
                 # not whole.
                 if kind and number == 0 and response.status in protocol.NO_REFERRERS_API:
                     raise _NoApiError(what)
-                _check_status(response, (_OK,), what=what)
+                check_status(response, (_OK,), what=what)
                 media_type = protocol.media_type(response.header("Content-Type"))
                 if kind and not media_type:
                     # Perhaps the headers were cut off: that is no word on what the registry can.
@@ -422,68 +426,31 @@ class RegistryClient:
                 code="TOO_LARGE",
             )
 
-    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> None:
-        """Upload in one piece, or in chunks where the registry or a proxy refuses that."""
-        what = f"uploading {descriptor.digest.short} to {repository}"
-        # distribution-spec, "POST then PUT".
-        url = protocol.with_digest(self._begin(repository, what), descriptor.digest)
-        with self._session.send(
-            repository, "PUT", url, headers=_OCTETS, body=body, push=True
-        ) as response:
-            if response.status not in _NO_MONOLITH:
-                _check_status(response, (_CREATED, _NO_CONTENT), what=what)
-                return
-        body.rewind()
-        # distribution-spec, "Pushing a blob in chunks": a PUT without a body ends the upload.
-        url = protocol.with_digest(self._chunks(repository, body, what), descriptor.digest)
-        with self._session.send(repository, "PUT", url, push=True) as response:
-            _check_status(response, (_CREATED, _NO_CONTENT), what=what)
+    def _is_stored(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Return whether a blob is there; one that was seen there is not asked for again."""
+        key = (repository.name, descriptor.digest)
+        if self._stored.get(key) is None:
+            if not self.has_blob(repository, descriptor):
+                return False
+            self._stored.keep(key, True, size=0)
+        return True
 
-    def _begin(self, repository: Repository, what: str) -> str:
-        url = f"{self._session.base(repository)}{protocol.upload_path(repository)}"
-        with self._session.send(repository, "POST", url, push=True) as response:
-            _check_status(response, (_ACCEPTED,), what=what)
-            return protocol.redirected(url, response.header("Location"))
-
-    def _chunks(self, repository: Repository, body: Body, what: str) -> str:
-        at, start = self._begin(repository, what), 0
-        while chunk := body.read(_CHUNK):
-            # distribution-spec, "Pushing a blob in chunks": both ends are within the range, and no
-            # unit stands before it.
-            headers = {**_OCTETS, "Content-Range": f"{start}-{start + len(chunk) - 1}"}
-            with self._session.send(
-                repository, "PATCH", at, headers=headers, body=BytesBody(chunk), push=True
-            ) as response:
-                _check_status(response, (_ACCEPTED, _NO_CONTENT), what=what)
-                # Each chunk goes where the answer to the one before says.
-                at = protocol.redirected(at, response.header("Location"))
-            start += len(chunk)
-        return at
+    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> Upload:
+        return Upload(
+            self._session, repository, descriptor=descriptor, body=body, sleep=self._sleep
+        )
 
 
 class _NoApiError(Exception):
     """The answer is something, but no list of referrers."""
 
 
-def _check_status(response: Response, good: tuple[int, ...], *, what: str) -> None:
-    if response.status not in good:
-        raw = response.read(protocol.MAX_ERROR)
-        raise protocol.refusal(response.status, raw, what=what)
-
-
-def _check_claim(claimed: str, raw: bytes, *, what: str) -> None:
+def _check_claim(claimed: Digest | None, raw: bytes, *, what: str) -> None:
     """Compare the bytes with Docker-Content-Digest, where there is one."""
-    if not claimed:
-        return
     # distribution-spec, "Pulling manifests": it may be by another algorithm than the digest asked
     # for.
-    try:
-        digest = Digest.parse(claimed)
-    except InvalidReferenceError as error:
-        raise IntegrityError(
-            f"{what}: the registry names it by {error.message}", code="CONTENT_DIGEST_MISMATCH"
-        ) from error
-    digest.check(raw, what=what)
+    if claimed is not None:
+        claimed.check(raw, what=what)
 
 
 def _check_count(count: int, *, what: str) -> None:

@@ -95,6 +95,8 @@ class Conversation:
         logins: those that were had already; new ones are kept there.
         jitter: a random number from 0 to 1.
         push: whether the right to push is needed.
+        also_pull: another repository of the registry that is read.
+        attempts: how often a request is made whose fault may pass; None for what the user said.
     """
 
     def __init__(
@@ -105,14 +107,20 @@ class Conversation:
         logins: AnswerCache[str],
         jitter: Callable[[], float],
         push: bool = False,
+        also_pull: Repository | None = None,
+        attempts: int | None = None,
     ) -> None:
         self._repository = repository
         self._options = options
+        # Logging in is tried again all the same.
+        self._asking = options if attempts is None else replace(options, attempts=attempts)
         self._logins = logins
         self._jitter = jitter
         self._base = base(repository, options)
         self._origin = protocol.origin(self._base)
         self._scope = protocol.scope(repository, push=push)
+        if also_pull is not None:
+            self._scope += f" {protocol.scope(also_pull, push=False)}"
         self._tried = False
 
     def ask(
@@ -214,7 +222,9 @@ class Conversation:
             deadline=self._options.deadline_seconds,
             outside=self._is_outside(protocol.origin(token_request.url)),
         )
-        answer: AnswerHead = yield from self._with_retries(request, own=False)
+        answer: AnswerHead = yield from with_retries(
+            request, own=False, options=self._options, jitter=self._jitter
+        )
         if answer.status != _OK:
             raw: bytes = yield ReadBody(answer, protocol.MAX_ERROR)
             what = f"logging in to {self._repository.host}"
@@ -228,7 +238,7 @@ class Conversation:
         return origin[1] != self._origin[1] and not self._repository.is_loopback
 
     def _with_retries(self, request: Request, *, own: bool) -> Steps:
-        return with_retries(request, own=own, options=self._options, jitter=self._jitter)
+        return with_retries(request, own=own, options=self._asking, jitter=self._jitter)
 
 
 def base(repository: Repository, options: RegistryOptions) -> str:
@@ -249,9 +259,6 @@ def with_retries(
     while True:
         attempt += 1
         last = attempt >= options.attempts
-        # Four times as long at each attempt, and by chance: many clients must not come back
-        # together.
-        pause = (0.1 + 0.2 * jitter()) * 4 ** (attempt - 1)
         # RFC 9110 section 9.2.2: what is not idempotent is repeated only where that is known to do
         # no harm. By POST uploads are begun and tokens asked for: one too many is forgotten. A
         # chunk that was taken already is refused by its range (416).
@@ -260,12 +267,29 @@ def with_retries(
             # Who was too slow once is not waited for again.
             if last or answer.code == "TIMEOUT":
                 raise answer
+            asked = ""
         elif last or answer.status not in protocol.TRANSIENT:
             return answer
         else:
-            longest = min(_LONGEST_PAUSE, options.deadline_seconds)
-            pause = min(_asked_pause(answer.header("Retry-After"), pause), longest)
-        yield Pause(pause)
+            asked = answer.header("Retry-After")
+        yield Pause(pause(attempt, asked, options=options, jitter=jitter))
+
+
+def pause(
+    attempt: int, retry_after: str, *, options: RegistryOptions, jitter: Callable[[], float]
+) -> float:
+    """Return how many seconds to wait before another try.
+
+    Args:
+        attempt: how many there were.
+        retry_after: what the last answer says of it.
+        options: what the user said.
+        jitter: a random number from 0 to 1.
+    """
+    # Four times as long at each attempt, and by chance: many clients must not come back together.
+    own = (0.1 + 0.2 * jitter()) * 4 ** (attempt - 1)
+    longest = min(_LONGEST_PAUSE, options.deadline_seconds)
+    return min(_asked_pause(retry_after, own), longest) if retry_after else own
 
 
 def download(

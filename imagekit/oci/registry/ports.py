@@ -73,15 +73,22 @@ class RegistryWriter(RegistryReader, Protocol):
         descriptor: Descriptor,
         source: Path,
         *,
+        known_in: Sequence[Repository] = (),
         count: "Count | None" = None,
-    ) -> None:
-        """Upload a file as a blob in flat memory; the digest is checked on the way.
+    ) -> bool:
+        """Upload a file as a blob in flat memory, unless it is there or can be mounted.
+
+        The digest is checked on the way.
 
         Args:
             repository: where it is put.
             descriptor: what it is.
             source: the file.
+            known_in: repositories of the same registry that may have it.
             count: gets how many of its bytes were read.
+
+        Returns:
+            Whether its bytes had to be sent.
         """
         ...
 

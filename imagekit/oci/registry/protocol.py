@@ -167,7 +167,7 @@ def token_request(
         challenge: what the registry answered.
         credential: the user's, where there is one.
         registry: scheme and host of the registry.
-        wanted: the scope; the one in the challenge could ask for more.
+        wanted: the scopes, with spaces between; those in the challenge could ask for more.
         realms: hosts that may see credentials, besides the registry's own domain. A token that
             needs none may come from elsewhere.
 
@@ -178,15 +178,17 @@ def token_request(
     _check_realm(realm, registry)
     if credential is not None:
         _check_listed(realm, registry, realms)
-    words = {"scope": wanted}
+    words = [("scope", wanted)]
     if service := challenge.parameters.get("service", ""):
-        words["service"] = service
+        words.append(("service", service))
     if credential is not None and credential.identity_token:
         # Docker's OAuth2 specification, "Getting a token": an identity token is a refresh token.
-        words |= {"grant_type": "refresh_token", "client_id": "imagekit"}
-        words["refresh_token"] = credential.identity_token
+        words += [("grant_type", "refresh_token"), ("client_id", "imagekit")]
+        words.append(("refresh_token", credential.identity_token))
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return TokenRequest(realm, kind, urlencode(words).encode())
+    # Docker's token specification, "Query Parameters": each scope stands for itself.
+    words[:1] = [("scope", scope) for scope in wanted.split(" ")]
     glue = "&" if urlsplit(realm).query else "?"
     headers = {} if credential is None else {"Authorization": basic(credential)}
     return TokenRequest(f"{realm}{glue}{urlencode(words)}", headers)

@@ -62,6 +62,15 @@ class Session:
         """How long is waited for other writers of a tag."""
         return self._options.settle_seconds
 
+    @property
+    def attempts(self) -> int:
+        """How often is tried what may succeed another time."""
+        return self._options.attempts
+
+    def pause(self, attempt: int, retry_after: str) -> float:
+        """Return how many seconds to wait before another try: see ``conversation.pause``."""
+        return conversation.pause(attempt, retry_after, options=self._options, jitter=random.random)
+
     def base(self, repository: Repository) -> str:
         """Return scheme and host of the repository's registry."""
         return conversation.base(repository, self._options)
@@ -93,14 +102,56 @@ class Session:
         Raises:
             RegistryError: there was no answer.
         """
-        talk = Conversation(
+        talk = self._talk(repository, push=push)
+        return self._drive(
+            talk.ask(method, url, headers=headers, body=body, expected=expected, follow=follow)
+        )
+
+    def send_once(
+        self,
+        repository: Repository,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> Response:
+        """Send a part of an upload, and not again where a fault may pass: see ``send``.
+
+        Raises:
+            RegistryError: there was no answer.
+        """
+        talk = self._talk(repository, push=True, attempts=1)
+        return self._drive(talk.ask(method, url, headers=headers, body=body))
+
+    def send_mount(self, repository: Repository, url: str, *, source: Repository) -> Response:
+        """Ask for a blob of another repository, which has to be read for it: see ``send``.
+
+        Raises:
+            RegistryError: there was no answer.
+        """
+        talk = self._talk(repository, push=True, also_pull=source)
+        return self._drive(talk.ask("POST", url))
+
+    def _talk(
+        self,
+        repository: Repository,
+        *,
+        push: bool,
+        also_pull: Repository | None = None,
+        attempts: int | None = None,
+    ) -> Conversation:
+        return Conversation(
             repository,
             self._options,
             logins=self._logins,
             jitter=random.random,
             push=push,
+            also_pull=also_pull,
+            attempts=attempts,
         )
-        steps = talk.ask(method, url, headers=headers, body=body, expected=expected, follow=follow)
+
+    def _drive(self, steps: Steps) -> Response:
         return drive(
             steps,
             send=lambda step: (self._transport if step.own else self._outside).send(step.request),

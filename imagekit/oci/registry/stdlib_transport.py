@@ -57,8 +57,8 @@ class StdlibTransport:
             try:
                 return self._exchange(connection, request)
             except ConnectionFaultError as error:
-                # Who was too slow is not waited for again.
-                if error.code == "TIMEOUT":
+                # Who was too slow is not waited for again; what is appended is not sent twice.
+                if error.code == "TIMEOUT" or request.method == "PATCH":
                     raise
                 if request.body is not None:
                     request.body.rewind()
