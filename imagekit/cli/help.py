@@ -7,6 +7,7 @@ from contextlib import suppress
 COMMANDS = {
     "new": "write a new recipe that builds, with a test",
     "lint": "check recipes and show every fault with its place",
+    "lock": "write which packages a recipe is made of, and review that",
     "plan": "show what building a recipe would do; nothing is done",
     "graph": "show what recipes stand on, and in which order they are built",
     "build": "build a recipe into the local image store",
@@ -64,7 +65,7 @@ exit codes:
   1    fault of imagekit
   2    bad recipe, policy, key or reference
   3    denied by the policy
-  4    published image failed its own verification
+  4    published image failed its own verification; lock --check: newer packages
   5    bytes differ from their digest
   6    a tool or registry failed
   64   wrong usage

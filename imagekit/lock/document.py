@@ -54,6 +54,8 @@ _Path = Annotated[str, Meta(min_length=1, max_length=1000)]
 _File = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl$", max_length=300)]
 _Size = Annotated[int, Meta(ge=0, le=1 << 40)]
 _Text = Annotated[str, Meta(max_length=4000)]
+# A pin names the digest of every wheel that there is of a version.
+_Asked = Annotated[str, Meta(min_length=1, max_length=60_000)]
 _Date = Annotated[int, Meta(ge=0, le=253402300799)]
 
 
@@ -94,7 +96,7 @@ class _Release(_Part, frozen=True, kw_only=True):
 
 class _Install(_Part, frozen=True, kw_only=True):
     manager: Literal["apt", "pip"]
-    asked: Annotated[tuple[_Text, ...], Meta(max_length=MAX_PACKAGES)]
+    asked: Annotated[tuple[_Asked, ...], Meta(max_length=MAX_PACKAGES)]
     debs: Annotated[tuple[_Deb, ...], Meta(max_length=MAX_PACKAGES)] = ()
     wheels: Annotated[tuple[_Wheel, ...], Meta(max_length=MAX_PACKAGES)] = ()
 

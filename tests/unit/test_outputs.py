@@ -37,6 +37,7 @@ _ALLOWED = {
     "imagekit/recipe/new_recipe.py",
     "imagekit/recipe/schema.py",
     "imagekit/sbom/catalogue_cache.py",
+    "imagekit/resolve/apt_root.py",
     "imagekit/settings/trust.py",
 }
 

@@ -47,6 +47,7 @@ images:
 CASES = {
     "a failure": ["lint", "nowhere"],
     "lint": ["lint", "recipe"],
+    "lock": ["lock", "recipe"],
     "plan": ["plan", "recipe"],
     "graph": ["graph", "recipe"],
     "build": ["build", "recipe"],

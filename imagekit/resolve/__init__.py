@@ -1,0 +1,1 @@
+"""Finding which packages a recipe is made of: apt and pip resolve, and locks keep it."""
