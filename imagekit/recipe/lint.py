@@ -37,8 +37,16 @@ class LintedRecipe(Struct, frozen=True, kw_only=True):
         return len({d.file for d in self.diagnostics if d.severity == "error"})
 
 
+Remarks = Callable[[Recipe, Recipes], Iterable[Diagnostic]]
+"""Returns what else there is to say of a recipe, among the others."""
+
+
 def lint(
-    paths: Iterable[Path], *, recipes: Recipes | None = None, buildah: Callable[[], str] = str
+    paths: Iterable[Path],
+    *,
+    recipes: Recipes | None = None,
+    buildah: Callable[[], str] = str,
+    remarks: Remarks = lambda _, __: (),
 ) -> LintedRecipe:
     """Judge every recipe that the paths name or hold.
 
@@ -47,6 +55,7 @@ def lint(
         recipes: where bases are looked for.
         buildah: returns the version of this host's Buildah, empty where there is none; asked only
             where a recipe needs one of some age.
+        remarks: says more of recipes that are without fault.
 
     Raises:
         RecipeError: a path does not exist or holds no recipe.
@@ -62,7 +71,8 @@ def lint(
             diagnostics += _needs(recipe, buildah)
         diagnostics += report.diagnostics
         if recipe is not None:
-            diagnostics += _bases(recipe, recipes)
+            below = _bases(recipe, recipes)
+            diagnostics += below or remarks(recipe, recipes)
     good = [recipe for recipe, _ in judged if recipe is not None]
     diagnostics += _same_names(good)
     return LintedRecipe(recipes=len(files), diagnostics=tuple(dict.fromkeys(diagnostics)))

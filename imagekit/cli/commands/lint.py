@@ -1,7 +1,7 @@
 """Check recipes and show every fault with its place; nothing is built or fetched.
 
 A PATH is a recipe's folder, its recipe.yaml, or a folder of recipes. Ends with 2 where there are
-errors; warnings alone end with 0.
+errors; warnings alone, such as a lock that is stale, end with 0.
 
   imagekit lint recipes/
   imagekit lint --json recipes/hello-mpi | jq .errors
@@ -24,10 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from imagekit.lock.remarks import lock_remarks
     from imagekit.recipe.lint import lint
 
     tree = recipes_of(arguments)
-    linted = lint(arguments.paths, recipes=tree, buildah=_buildah_version)
+    linted = lint(arguments.paths, recipes=tree, buildah=_buildah_version, remarks=lock_remarks)
     console.diagnostics(linted.diagnostics)
     document = {
         "schema": 1,
