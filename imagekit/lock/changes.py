@@ -137,7 +137,9 @@ def _facts(platform: LockedPlatform) -> _Facts:
 
 def _tree_facts(tree: LockedTree) -> Iterator[tuple[str, str, _Fact]]:
     if tree.base:
-        yield "base", "base", (tree.base, tree.image or tree.lock)
+        yield "base", "base", (tree.base, tree.image)
+    if tree.lock is not None:
+        yield "base", "its lock", (tree.lock.short, tree.lock)
     for deb in (*tree.bootstrap, *(deb for entry in tree.installs for deb in entry.debs)):
         yield "deb", f"{deb.name}:{deb.architecture}", (deb.version, deb.sha256)
     for wheel in (wheel for entry in tree.installs for wheel in entry.wheels):

@@ -13,7 +13,7 @@ an option that takes words.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from imagekit.cli.options import (
     add_mirrors,
     add_recipes,
     add_registry_options,
+    configured,
     mirrors_of,
     recipes_of,
     registry_of,
@@ -33,6 +34,7 @@ from imagekit.recipe.recipe import Recipe
 if TYPE_CHECKING:
     from imagekit.lock.changes import LockChange
     from imagekit.lock.lock import Lock
+    from imagekit.oci.digest import Digest
     from imagekit.resolve.lock_recipe import RecipeLock
 
 _HEADS = ("WHERE", "WHAT", "NAME", "BEFORE", "AFTER")
@@ -60,6 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--check", action="store_true", help="show what --update would change; 4 if anything"
+    )
+    parser.add_argument(
+        "--to",
+        metavar="DESTINATION",
+        help="where bases are published, whose digests are then locked: HOST/PREFIX, oci:FOLDER",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be; write nothing")
     parser.add_argument(
@@ -118,6 +125,7 @@ def _locked(
         recipes=recipes_of(arguments),
         mirrors=mirrors_of(arguments),
         registry=registry_of(arguments),
+        published=_published(arguments),
         progress=console.progress,
     )
     newer = Newer(everything=every, packages=named)
@@ -127,6 +135,29 @@ def _locked(
         if made.after != made.before and not (arguments.check or arguments.dry_run):
             write_output(lock_path(made.recipe.folder), lock_bytes(made.after))
         yield made
+
+
+def _published(arguments: argparse.Namespace) -> "Callable[[Recipe], Digest | None]":
+    """Return what returns the digest under which a recipe was published, where that is known."""
+    from imagekit.oci.destination import Destination
+    from imagekit.oci.registry.connect import reader
+    from imagekit.publish.known_release import look
+    from imagekit.recipe.recipe import BUILD
+
+    to = configured(arguments, "to")
+    if to is None:
+        return lambda _: None
+    destination = Destination.parse(to, alias=configured(arguments, "as") or "")
+    source = reader(destination.location, registry_of(arguments))
+
+    def find(recipe: Recipe) -> "Digest | None":
+        # What stands for {build} is not known before the recipe is built.
+        tag = next((tag for tag in recipe.tags.all if BUILD not in tag), None)
+        place = destination.place(recipe.name).repository
+        found = None if tag is None else look(source, place, tag)
+        return None if found is None else found.digest
+
+    return find
 
 
 def _shown(row: "RecipeLock") -> "tuple[LockChange, ...]":
