@@ -12,6 +12,7 @@ from pathlib import Path
 from imagekit.build import inside
 from imagekit.build.image import Material
 from imagekit.errors import BuildError
+from imagekit.lock.lock import LockedArchive
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import AptSource
 
@@ -100,17 +101,31 @@ def materials(
     return tuple(found)
 
 
+def archive_materials(archives: Sequence[LockedArchive]) -> Iterator[Material]:
+    """Yield the states of archives that a lock was made from, named as ``materials`` does."""
+    for archive in archives:
+        if "://" in archive.name:
+            uri = f"{_folder(archive.name, archive.suite)}InRelease"
+        else:
+            uri = f"pkg:generic/{archive.name.removesuffix('-security')}/{archive.suite}"
+        yield Material(uri=uri, name="InRelease", digest=archive.release)
+
+
 def _signed(source: AptSource) -> Iterator[tuple[str, str]]:
     return signed_names(source.uri, source.suite)
 
 
 def signed_names(uri: str, suite: str) -> Iterator[tuple[str, str]]:
     """Yield the files that may hold a source's signed state: as apt calls them, and their URIs."""
-    # apt-pkg/deb/debmetaindex.cc, MetaIndexURI: a path stands for itself, and "/" for none.
-    below = suite if suite.endswith("/") else f"dists/{suite}/"
-    uri = f"{uri.rstrip('/')}/{'' if below == '/' else below}"
+    uri = _folder(uri, suite)
     for name in ("InRelease", "Release"):
         yield list_name(uri + name), uri + name
+
+
+def _folder(uri: str, suite: str) -> str:
+    # apt-pkg/deb/debmetaindex.cc, MetaIndexURI: a path stands for itself, and "/" for none.
+    below = suite if suite.endswith("/") else f"dists/{suite}/"
+    return f"{uri.rstrip('/')}/{'' if below == '/' else below}"
 
 
 def list_name(uri: str) -> str:

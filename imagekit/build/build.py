@@ -10,6 +10,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from imagekit.build.apt_sources import archive_materials
 from imagekit.build.assemble import image_config, image_manifest
 from imagekit.build.bases import (
     BaseImage,
@@ -25,6 +26,7 @@ from imagekit.build.job import (
     IsolationWish,
     Job,
     SecretValue,
+    UsedLock,
 )
 from imagekit.build.local_store import digest_of, open_store, record_built, store_in_use
 from imagekit.build.make import all_cached
@@ -34,6 +36,7 @@ from imagekit.build.tools.journal import journal
 from imagekit.build.tools.layer_cache import LayerCache
 from imagekit.build.tools.run_worker import run_job
 from imagekit.build.tools.storage import Folders, container_store, job_folder
+from imagekit.build.use_lock import LockWish, used_lock
 from imagekit.documents.digits import decimal
 from imagekit.errors import RecipeError, ToolError
 from imagekit.inputs import read_regular
@@ -78,6 +81,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     """Whether the caller that tests what was built runs the images' own tests."""
     use_cache: bool = True
     isolation: IsolationWish = "auto"
+    lock: LockWish = "auto"
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     """How registries of base images are reached."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -120,6 +124,7 @@ def build(
     entries = tuple(options.recipes.with_bases(recipe))
     for entry in entries:
         _secrets(entry, options.env)
+        lock_of(entry, options)
     with store_in_use(folders):
         store = open_store(folders)
         for entry in entries:
@@ -205,8 +210,30 @@ def _planned(
         env=options.env,
         systems=systems_of(recipe, options.recipes),
         mirrors=options.mirrors,
+        lock=lock_of(recipe, options, progress),
     )
     return (base, *stages.values()), plan
+
+
+def lock_of(recipe: Recipe, options: BuildOptions, progress: Progress = silent) -> UsedLock | None:
+    """Return the lock that a recipe is built from; None where it is built without.
+
+    Args:
+        recipe: the recipe.
+        options: how it is built.
+        progress: told where layers will have other digests than those of the lock's writer.
+
+    Raises:
+        RecipeError: it is stale, or has to be there and is not.
+        DocumentError: it is no lock that this version knows.
+    """
+    return used_lock(
+        recipe,
+        host_platform(),
+        wish=options.lock,
+        recipes=options.recipes,
+        progress=progress,
+    )
 
 
 def systems_of(recipe: Recipe, recipes: Recipes) -> Mapping[str, BootstrapBase | None]:
@@ -239,6 +266,7 @@ def plan_of(
     env: Mapping[str, str],
     systems: Mapping[str, BootstrapBase | None] = _NO_SYSTEMS,
     mirrors: Mapping[str, str] = NOTHING,
+    lock: UsedLock | None = None,
 ) -> BuildPlan:
     """Return the plan of a recipe for this host; nothing is done.
 
@@ -249,6 +277,7 @@ def plan_of(
         env: the environment, which may say the image's time.
         systems: what ``systems_of`` returned.
         mirrors: those of the command line, by the names of the archives.
+        lock: what the recipe is built from, where that is locked.
 
     Raises:
         RecipeError: the recipe is for other platforms, or its time is not known.
@@ -260,7 +289,8 @@ def plan_of(
             f"{recipe.file}: the recipe is for {wanted}, and this host is {platform}",
             hint="build it on such a host, or add this platform to `platforms`",
         )
-    epoch = image_time(recipe, env)
+    # What the environment says differs from host to host, and the image of a lock must not.
+    epoch = image_time(recipe, env) if lock is None else lock.source_date
 
     def below(name: str, image: BaseImage) -> Below:
         system = systems.get(name)
@@ -269,7 +299,7 @@ def plan_of(
             layers=image.layers, config=image.config, system=system, mirrors={**own, **mirrors}
         )
 
-    return make_plan(
+    plan = make_plan(
         recipe,
         platform=platform,
         epoch=epoch,
@@ -280,7 +310,9 @@ def plan_of(
             for stage in recipe.stages
         },
         files=read_files(recipe, base.contexts),
+        locked=None if lock is None else lock.platform,
     )
+    return plan if lock is None else replace(plan, lock=lock.digest)
 
 
 def image_time(recipe: Recipe, env: Mapping[str, str], *, otherwise: int = LONG_AGO) -> int:
@@ -466,8 +498,15 @@ def _assemble(
         version=plan.recipe.version,
         epoch=plan.epoch,
         recipe_digest=plan.recipe.digest,
+        lock=plan.lock,
         materials=tuple(
-            dict.fromkeys([*(m for base in bases for m in base.materials), *made.materials])
+            dict.fromkeys(
+                [
+                    *(m for base in bases for m in base.materials),
+                    *archive_materials(plan.archives),
+                    *made.materials,
+                ]
+            )
         ),
         tools=made.tools,
         isolations=made.isolations,

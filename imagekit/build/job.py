@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.image import BuiltLayer, Material, Origin
-from imagekit.lock.lock import LockedDeb, LockedInstall, LockedPlatform
+from imagekit.lock.lock import LockedArchive, LockedDeb, LockedInstall, LockedPlatform
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING, ImageConfig, Platform
 from imagekit.recipe.image_test import EndSignal
@@ -94,6 +94,10 @@ class BuildPlan(Struct, frozen=True, kw_only=True):
     """What is made first, each behind those that it copies from."""
     copied: Mapping[str, Digest] = field(default_factory=dict)
     """The digest of what each path holds that a step copies from the recipe's folder."""
+    lock: Digest | None = None
+    """That of the lock that all of it is made from, where there is one."""
+    archives: tuple[LockedArchive, ...] = ()
+    """The states of archives that the lock's packages were resolved from."""
 
     def of(self, stage: StagePlan) -> "BuildPlan":
         """Return the plan of one of the stages."""

@@ -213,6 +213,7 @@ def make_plan(
         mirrors=below.mirrors,
         stages=tuple(planned),
         copied=files.copied,
+        archives=() if locked is None else locked.archives,
     )
 
 

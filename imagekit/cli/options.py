@@ -12,6 +12,7 @@ from imagekit.settings.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imagekit.build.use_lock import LockWish
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
@@ -355,6 +356,32 @@ def mirrors_of(arguments: argparse.Namespace) -> "Mapping[str, str]":
                 f"--mirror: {error.message}", hint="a mirror with a login is one of the host's apt"
             ) from error
     return mirrors
+
+
+def add_lock_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options for whether recipes are built from their locks; ``lock_wish`` reads them."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--locked",
+        action="store_true",
+        help="refuse a recipe whose packages are not locked by a recipe.lock beside it (default "
+        "where CI is set; IMAGEKIT_LOCKED=false changes that)",
+    )
+    which.add_argument(
+        "--unlocked",
+        action="store_true",
+        help="pass over recipe.lock, and take what the mirrors have now",
+    )
+
+
+def lock_wish(arguments: argparse.Namespace) -> "LockWish":
+    """Return what ``add_lock_options`` declared, else the setting, else what CI says."""
+    if arguments.unlocked:
+        return "ignored"
+    stated = configured(arguments, "locked")
+    if stated is None:
+        stated = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+    return "required" if stated else "auto"
 
 
 def add_recipes(parser: argparse._ActionsContainer) -> None:

@@ -111,6 +111,8 @@ class Outcomes:
     def _why(self, outcome: Published) -> str:
         if outcome.key in self._errors:
             return self._errors[outcome.key].message.partition("\n")[0]
+        if outcome.result is not None and outcome.result.moved:
+            return f"since then another one is: {', '.join(outcome.result.moved)}"
         because = ", ".join(self._recipes.names(outcome.because))
         return f"because of {because}" if because else ""
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from imagekit.build.build import BuildOptions
+from imagekit.build.build import BuildOptions, lock_of
 from imagekit.build.image import BuiltImage
 from imagekit.build.inputs_digest import Inputs, inputs_of
 from imagekit.build.local_store import record_published, store_in_use
@@ -124,8 +124,12 @@ def publish(
     options = options or PublishOptions()
     to = Destination.parse(to) if isinstance(to, str) else to
     place = to.place(recipe.name)
+    build = options.build
     inputs = inputs_of(
-        recipe, host_platform(), recipes=options.build.recipes, lock_of=lambda _: None
+        recipe,
+        host_platform(),
+        recipes=build.recipes,
+        lock_of=lambda each: lock_of(each, build),
     )
     recipe = replace(recipe, tags=recipe.tags.built(inputs.build))
     work = _Work(

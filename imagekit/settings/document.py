@@ -110,6 +110,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
         parted_by=",",
     ),
     "isolation": _Kind(shape=Choice("the isolation", ("auto", "oci", "chroot"))),
+    "locked": _Kind(shape=Boolean("whether a recipe.lock has to be there")),
     "jobs": _Kind(shape=Integer("how many", minimum=1, maximum=MAX_JOBS)),
     "engine": _Kind(shape=Choice("the engine", ("podman", "docker", "apptainer"))),
     "plain-http": _Kind(shape=ListOf(_HOST, max_items=_MAX_LISTED), parted_by=","),

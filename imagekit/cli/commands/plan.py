@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagekit.cli.console import Console
-from imagekit.cli.options import add_mirrors, add_recipes, mirrors_of, recipes_of
+from imagekit.cli.options import (
+    add_lock_options,
+    add_mirrors,
+    add_recipes,
+    lock_wish,
+    mirrors_of,
+    recipes_of,
+)
 from imagekit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe's folder or file")
     add_recipes(parser)
     add_mirrors(parser)
+    add_lock_options(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -30,7 +38,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     recipes = recipes_of(arguments)
     recipe = recipes.load(arguments.recipe)
-    planned = plan(recipe, recipes, mirrors=mirrors_of(arguments))
+    planned = plan(recipe, recipes, mirrors=mirrors_of(arguments), lock=lock_wish(arguments))
     text = "\n".join(_text(entry) for entry in planned)
     console.result(text, {"schema": 1, "plans": [_document(entry) for entry in planned]})
     return 0
@@ -41,6 +49,7 @@ def _text(planned: "Planned") -> str:
     recipe = plan.recipe
     lines = [f"{recipe.name} {recipe.version}  {plan.platform}, dated {_date(plan.epoch)}"]
     lines.append(f"  recipe                 {planned.file}, {recipe.digest}")
+    lines += [f"  lock                   {plan.lock}"] if plan.lock is not None else []
     lines += [f"  image                  {name}" for name in _images(recipe)]
     for prefix, layer in _layers(plan):
         state = "made before" if str(layer.key) in cached else "to be made"
@@ -60,6 +69,7 @@ def _document(planned: "Planned") -> dict[str, object]:
         "version": plan.recipe.version,
         "recipe": planned.file,
         "recipe_digest": str(plan.recipe.digest),
+        "lock": None if plan.lock is None else str(plan.lock),
         "inputs": planned.inputs.document,
         "inputs_digest": str(planned.inputs.digest),
         "images": _images(plan.recipe),

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from imagekit.cli.commands.build import preflight_once
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
+    add_lock_options,
     add_mirrors,
     add_recipes,
     add_registry_options,
     configured,
+    lock_wish,
     mirrors_of,
     recipes_of,
     registry_of,
@@ -47,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("build")
     add_recipes(group)
     add_mirrors(group)
+    add_lock_options(group)
     group.add_argument(
         "--isolation",
         choices=("auto", "oci", "chroot"),
@@ -67,6 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     recipe = recipes.load(arguments.recipe)
     options = BuildOptions(
         isolation=configured(arguments, "isolation") or "auto",
+        lock=lock_wish(arguments),
         registry=registry_of(arguments),
         recipes=recipes,
         mirrors=mirrors_of(arguments),

@@ -128,6 +128,7 @@ DECIDING = [key.name for key in KEYS if not key.free]
 VALUES = {
     "policy-key": '["x.pub"]',
     "keyless": "true",
+    "locked": "true",
     "isolation": '"chroot"',
     "mirrors": '["debian=http://evil.site/debian"]',
     "jobs": "3",
