@@ -30,10 +30,13 @@ from imagekit.build.job import (
 )
 from imagekit.build.local_store import digest_of, open_store, record_built, store_in_use
 from imagekit.build.make import all_cached
+from imagekit.build.package_registry import PackageRegistry
 from imagekit.build.plan import make_plan
 from imagekit.build.read_files import read_files
 from imagekit.build.tools.journal import journal
 from imagekit.build.tools.layer_cache import LayerCache
+from imagekit.build.tools.locked_packages import wanted_of
+from imagekit.build.tools.package_cache import DOWNLOADS, PackageCache
 from imagekit.build.tools.run_worker import run_job
 from imagekit.build.tools.storage import Folders, container_store, job_folder
 from imagekit.build.use_lock import LockWish, used_lock
@@ -44,6 +47,9 @@ from imagekit.oci.codec import config_bytes, manifest_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutStore
+from imagekit.oci.location import REGISTRY
+from imagekit.oci.reference import Repository
+from imagekit.oci.registry.connect import reader
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor
 from imagekit.owners import trusted_owners
@@ -82,6 +88,8 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     isolation: IsolationWish = "auto"
     lock: LockWish = "auto"
+    cache_from: Repository | None = None
+    """Asked for locked packages that have left their mirrors."""
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     """How registries of base images are reached."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -376,20 +384,60 @@ def _make(
     if not plan.layers:
         return BuildResult(layers=plan.base, materials=(), tools=())
     if options.use_cache:
-        blobs = folders.images / "blobs" / "sha256"
-        cache = LayerCache(
-            folder=folders.cache / "layers",
-            blobs=blobs,
-            max_age=CACHE_SECONDS,
-            contained=options.isolation == "oci",
-        )
-        made = all_cached(plan, cache.find, progress=progress)
+        made = all_cached(plan, _layers(folders, options).find, progress=progress)
         if made is not None:
             return made
     options.preflight(plan.recipe)
     job = job_of(plan, folders, options)
     with journal(folders.state / "logs", plan.recipe.name, progress) as tell:
+        bring_packages(plan, folders, options, progress=tell)
         return run_job(job, progress=tell)
+
+
+def _layers(folders: Folders, options: BuildOptions) -> LayerCache:
+    return LayerCache(
+        folder=folders.cache / "layers",
+        blobs=folders.images / "blobs" / "sha256",
+        max_age=CACHE_SECONDS,
+        contained=options.isolation == "oci",
+    )
+
+
+def bring_packages(
+    plan: BuildPlan, folders: Folders, options: BuildOptions, *, progress: Progress
+) -> None:
+    """Bring the locked packages of the layers that are still to be made.
+
+    The worker could do it as well, but has no logins of registries.
+
+    Args:
+        plan: the plan.
+        folders: where imagekit keeps what.
+        options: how it is built.
+        progress: told of the bytes.
+
+    Raises:
+        BuildError: one cannot be had any more.
+    """
+    layers = _layers(folders, options)
+
+    def is_made(key: Digest) -> bool:
+        return options.use_cache and layers.find(key) is not None
+
+    package_cache(folders, options).bring(
+        wanted_of(plan, is_made),
+        stage="packages",
+        limit=plan.recipe.time_limit,
+        progress=progress,
+    )
+
+
+def package_cache(folders: Folders, options: BuildOptions) -> PackageCache:
+    """Return the cache of packages, and the registry behind it where one is named."""
+    folder, repository = folders.cache / DOWNLOADS, options.cache_from
+    if repository is None:
+        return PackageCache(folder)
+    return PackageCache(folder, PackageRegistry(reader(REGISTRY, options.registry), repository))
 
 
 def job_of(plan: BuildPlan, folders: Folders, options: BuildOptions) -> Job:

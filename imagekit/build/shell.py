@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
 
-from imagekit.build.build import BuildOptions, job_of, plan_on_bases
+from imagekit.build.build import BuildOptions, bring_packages, job_of, plan_on_bases
 from imagekit.build.job import END, FAILED, ShellJob, ShellReady
 from imagekit.build.local_store import store_in_use
 from imagekit.build.tools.journal import journal
@@ -62,6 +62,7 @@ def shell(
         used.enter_context(store_in_use(folders))
         plan = plan_on_bases(recipe, progress=progress, options=options)
         options.preflight(recipe)
+        bring_packages(plan, folders, options, progress=progress)
         request = ShellJob(
             job=job_of(plan, folders, options),
             point=point,

@@ -11,6 +11,7 @@ COMMANDS = {
     "plan": "show what building a recipe would do; nothing is done",
     "graph": "show what recipes stand on, and in which order they are built",
     "build": "build a recipe into the local image store",
+    "cache": "keep the packages of locks in a registry, or take them from there",
     "shell": "open a shell in the working container of a recipe",
     "logs": "show the log of the last build",
     "images": "list the images of the local image store",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imagekit.build.use_lock import LockWish
+    from imagekit.oci.reference import Repository
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
@@ -372,6 +373,27 @@ def add_lock_options(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="pass over recipe.lock, and take what the mirrors have now",
     )
+
+
+def add_cache_from(parser: argparse._ActionsContainer) -> None:
+    """Add the option for who has packages that left their mirrors; ``cache_from`` reads it."""
+    parser.add_argument(
+        "--cache-from",
+        metavar="HOST/REPOSITORY",
+        help="asked for locked packages that have left their mirrors (imagekit cache push)",
+    )
+
+
+def cache_from(arguments: argparse.Namespace) -> "Repository | None":
+    """Return the repository that is asked for packages which have left their mirrors, if any.
+
+    Raises:
+        InvalidReferenceError: it is none.
+    """
+    from imagekit.oci.reference import Repository
+
+    stated = configured(arguments, "cache-from")
+    return None if stated is None else Repository.parse(stated)
 
 
 def lock_wish(arguments: argparse.Namespace) -> "LockWish":

@@ -111,6 +111,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     ),
     "isolation": _Kind(shape=Choice("the isolation", ("auto", "oci", "chroot"))),
     "locked": _Kind(shape=Boolean("whether a recipe.lock has to be there")),
+    "cache-from": _Kind(shape=plain("HOST[:PORT]/REPOSITORY")),
     "jobs": _Kind(shape=Integer("how many", minimum=1, maximum=MAX_JOBS)),
     "engine": _Kind(shape=Choice("the engine", ("podman", "docker", "apptainer"))),
     "plain-http": _Kind(shape=ListOf(_HOST, max_items=_MAX_LISTED), parted_by=","),

@@ -52,6 +52,7 @@ KEYS: Final = (
     Key(name="mirrors", text="where distributions are got from: NAME=URL for each"),
     Key(name="isolation", text="how build steps are contained: auto, oci or chroot"),
     Key(name="locked", text="whether only recipes are built that a recipe.lock pins"),
+    Key(name="cache-from", text="the repository that keeps locked packages"),
     Key(name="jobs", text="how many recipes are worked on at once"),
     Key(name="engine", text="what runs images: podman, docker or apptainer"),
     Key(name="plain-http", text="registries that speak HTTP without TLS"),

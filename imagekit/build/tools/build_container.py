@@ -22,13 +22,14 @@ from imagekit.build.step_environment import FIXED
 from imagekit.build.tools.buildah import PREFIX, Buildah
 from imagekit.build.tools.chain import Chain
 from imagekit.build.tools.fetch import download
-from imagekit.build.tools.flat_repository import title_of, write_repository
+from imagekit.build.tools.flat_repository import write_repository
 from imagekit.build.tools.hostmarks import host_marks
 from imagekit.build.tools.isolation import IsolationRecord, check_mount_points
 from imagekit.build.tools.layer_cache import LayerCache
-from imagekit.build.tools.mirrors import MIRROR_NAMES, Mirrors, archive_address, mirrors_here
+from imagekit.build.tools.locked_packages import wanted_debs
+from imagekit.build.tools.mirrors import Mirrors, mirrors_here
 from imagekit.build.tools.mmdebstrap import bootstrap, bootstrap_locked
-from imagekit.build.tools.package_cache import DOWNLOADS, PackageCache, WantedFile
+from imagekit.build.tools.package_cache import DOWNLOADS, PackageCache
 from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.tools.wheel_download import download_wheels
 from imagekit.build.wheels import ImagePython
@@ -332,35 +333,11 @@ class BuildahContainer(Struct):
         self, folder: Path, debs: Sequence[LockedDeb], *, suite: str, stage: str
     ) -> None:
         cache = self._packages()
-        wanted = [
-            WantedFile(
-                digest=deb.sha256, size=deb.size, title=title_of(deb), url=self._address(deb)
-            )
-            for deb in debs
-        ]
-        limit = self.job.plan.recipe.time_limit
+        plan = self.job.plan
+        wanted = wanted_debs(debs, plan.recipe, plan.mirrors)
+        limit = plan.recipe.time_limit
         cache.bring(wanted, stage=stage, limit=limit, progress=self.runner.progress)
         write_repository(folder / "repository", debs, suite=suite, cache=cache, runner=self.runner)
-
-    def _address(self, deb: LockedDeb) -> str:
-        """Return where a package is got from; empty where no mirror of its archive is known.
-
-        Raises:
-            BuildError: it is of an archive that the recipe does not name.
-        """
-        plan = self.job.plan
-        if deb.archive in MIRROR_NAMES:
-            archive = archive_address(deb.archive, plan.mirrors)
-        elif deb.archive in {source.uri for source in plan.recipe.apt}:
-            archive = deb.archive
-        else:
-            raise BuildError(
-                f"the lock has {title_of(deb)} from {deb.archive!r:.200}, and the recipe names no "
-                f"such repository",
-                hint="imagekit lock RECIPE, or name it below `apt.sources`",
-                code="build/not-as-locked",
-            )
-        return f"{archive.rstrip('/')}/{deb.path}" if archive else ""
 
     def _packages(self) -> PackageCache:
         return PackageCache(self.job.cache / DOWNLOADS)

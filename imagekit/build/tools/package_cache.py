@@ -48,7 +48,7 @@ class Elsewhere(Protocol):
     """Has files that may have left the mirrors, by their digests."""
 
     def get(self, wanted: WantedFile, target: Path) -> bool:
-        """Write a file and return true, or return whether it is not there."""
+        """Write a file and return true; return false where it is not there."""
         ...
 
 
@@ -62,6 +62,10 @@ class PackageCache(Struct, frozen=True):
     def path(self, digest: Digest) -> Path:
         """Return where a file is, or will be."""
         return self.folder / digest.hex
+
+    def has(self, wanted: WantedFile) -> bool:
+        """Return whether a file is there, whole and unchanged."""
+        return is_there(self.path(wanted.digest), wanted.digest)
 
     def bring(
         self, wanted: Iterable[WantedFile], *, stage: str, limit: float, progress: Progress
@@ -146,13 +150,26 @@ class PackageCache(Struct, frozen=True):
         try:
             self._download(wanted, target, limit=limit, meter=meter)
         except ImagekitError as error:
-            if self.elsewhere is None or not self.elsewhere.get(wanted, target):
-                raise _gone(wanted, error, asked=self.elsewhere is not None) from error
-            if not is_there(target, wanted.digest):
-                target.unlink(missing_ok=True)
-                raise _gone(wanted, error, asked=True) from error
+            self._get_elsewhere(wanted, target, error)
         target.chmod(0o644)
         meter.advanced(wanted, wanted.size)
+
+    def _get_elsewhere(self, wanted: WantedFile, target: Path, error: ImagekitError) -> None:
+        """Get a file that its own place does not have.
+
+        Raises:
+            BuildError: it is not to be had elsewhere either.
+        """
+        if self.elsewhere is None:
+            raise _gone(wanted, error.message) from error
+        why = "the registry has it neither"
+        try:
+            if self.elsewhere.get(wanted, target) and is_there(target, wanted.digest):
+                return
+        except ImagekitError as other:
+            why = f"nor from the registry: {other.message}"
+        target.unlink(missing_ok=True)
+        raise _gone(wanted, f"{error.message}; {why}") from error
 
     def _download(self, wanted: WantedFile, target: Path, *, limit: float, meter: "_Meter") -> None:
         if not wanted.url:
@@ -195,16 +212,11 @@ def _each_once(wanted: Iterable[WantedFile]) -> Iterator[WantedFile]:
     yield from {each.digest: each for each in wanted}.values()
 
 
-def _gone(wanted: WantedFile, error: ImagekitError, *, asked: bool) -> BuildError:
+def _gone(wanted: WantedFile, why: str) -> BuildError:
     name = wanted.title.partition(" ")[0]
-    registry = "the registry of --cache-from does not have it either" if asked else ""
-    hint = (
-        f"take it from a registry that has it (imagekit cache pull, or --cache-from), or let the "
-        f"lock have another version: imagekit lock --update {name} RECIPE"
-    )
     return BuildError(
-        f"{wanted.title} ({wanted.digest.short}) cannot be had: {error.message}"
-        + (f"; {registry}" if registry else ""),
-        hint=hint,
+        f"{wanted.title} ({wanted.digest.short}) cannot be had: {why}",
+        hint="take it from a registry that has it (imagekit cache pull, or --cache-from), or let "
+        f"the lock have another version: imagekit lock RECIPE --update {name}",
         code="build/package-gone",
     )

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from imagekit.cli.base_lines import bases_of, tell_bases
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
+    add_cache_from,
     add_lock_options,
     add_mirrors,
     add_recipes,
     add_registry_options,
+    cache_from,
     configured,
     lock_wish,
     mirrors_of,
@@ -56,6 +58,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add_recipes(group)
     add_mirrors(group)
     add_lock_options(group)
+    add_cache_from(group)
     group.add_argument(
         "--isolation",
         choices=("auto", "oci", "chroot"),
@@ -86,6 +89,7 @@ def build_options(
         use_cache=not arguments.no_cache,
         isolation=configured(arguments, "isolation") or "auto",
         lock=lock_wish(arguments),
+        cache_from=cache_from(arguments),
         registry=registry,
         recipes=recipes,
         mirrors=mirrors_of(arguments),

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from imagekit.cli.commands.build import preflight_once
 from imagekit.cli.console import Console
 from imagekit.cli.options import (
+    add_cache_from,
     add_lock_options,
     add_mirrors,
     add_recipes,
     add_registry_options,
+    cache_from,
     configured,
     lock_wish,
     mirrors_of,
@@ -50,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipes(group)
     add_mirrors(group)
     add_lock_options(group)
+    add_cache_from(group)
     group.add_argument(
         "--isolation",
         choices=("auto", "oci", "chroot"),
@@ -71,6 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     options = BuildOptions(
         isolation=configured(arguments, "isolation") or "auto",
         lock=lock_wish(arguments),
+        cache_from=cache_from(arguments),
         registry=registry_of(arguments),
         recipes=recipes,
         mirrors=mirrors_of(arguments),

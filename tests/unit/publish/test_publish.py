@@ -43,7 +43,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -
     ) -> PublishedImage:
         recipe, built = built_recipe(tmp_path, version)
         recipe = recipe if tags is None else replace(recipe, tags=tags)
-        monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
+
+        def build_it(*_: object, **__: object) -> object:
+            registry.asked["builds"] += 1
+            return built
+
+        monkeypatch.setattr("imagekit.publish.publish.build_tested", build_it)
         registry.asked.clear()
         return publish(
             recipe,
@@ -61,6 +66,7 @@ def test_what_is_listed_and_read(run: Publish) -> None:
     registry = CountingRegistry()
 
     assert run(registry).status == "published"
+    assert registry.asked["builds"] == 1
     assert registry.asked["listings"] == 3
     # The image that had the moving tag before is listed as well: its release is followed.
     assert run(registry, "1.1").status == "published"
@@ -68,7 +74,10 @@ def test_what_is_listed_and_read(run: Publish) -> None:
 
 
 def test_an_unchanged_publish(run: Publish) -> None:
-    """It asks for two tags, the tag of signatures and one list, and reads no manifest again."""
+    """It asks for two tags, the tag of signatures and one list, and reads no manifest again.
+
+    Nothing is built: what decides the image is known before.
+    """
     registry = CountingRegistry()
     run(registry)
     before = list(registry.writes)

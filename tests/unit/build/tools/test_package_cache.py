@@ -113,7 +113,7 @@ def test_what_is_gone_is_named_with_the_ways_out(
     assert caught.value.code == "build/package-gone"
     assert "p1 1.0 (all)" in caught.value.message
     assert "imagekit cache pull" in caught.value.hint
-    assert "imagekit lock --update p1" in caught.value.hint
+    assert "imagekit lock RECIPE --update p1" in caught.value.hint
     assert list(cache.folder.iterdir()) == []
 
 
