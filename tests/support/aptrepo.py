@@ -40,18 +40,21 @@ class Signer:
         subprocess.run(words, check=True)
 
 
-def make_repository(folder: Path, signer: Signer | None, *, package: str = "greeter") -> None:
+def make_repository(
+    folder: Path, signer: Signer | None, *, package: str = "greeter", version: str = "1.0"
+) -> None:
     """Write a repository whose suite ``stable`` has a package with /usr/bin/PACKAGE.
 
     Args:
         folder: where.
         signer: who signs it; nobody where it is left out.
         package: the name.
+        version: that of the package.
     """
     pool = folder / "pool"
     pool.mkdir(parents=True)
     control = (
-        f"Package: {package}\nVersion: 1.0\nArchitecture: all\n"
+        f"Package: {package}\nVersion: {version}\nArchitecture: all\n"
         "Maintainer: A <a@example.org>\nDescription: says hello\n"
     )
     tree = folder / "tree"
@@ -59,9 +62,9 @@ def make_repository(folder: Path, signer: Signer | None, *, package: str = "gree
     (tree / "DEBIAN/control").write_text(control)
     (tree / "usr/bin").mkdir(parents=True)
     program = tree / f"usr/bin/{package}"
-    program.write_text("#!/bin/sh\necho hello from afar\n")
+    program.write_text(f"#!/bin/sh\n# {version}\necho hello from afar\n")
     program.chmod(0o755)
-    deb = pool / f"{package}.deb"
+    deb = pool / f"{package}_{version}_all.deb"
     words = ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(deb)]
     subprocess.run(words, check=True, capture_output=True)
     raw = deb.read_bytes()

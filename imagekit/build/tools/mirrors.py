@@ -186,20 +186,26 @@ def mirrors_of(distribution: str, stated: Mapping[str, str], *, folder: Path = _
     return Mirrors(main, security or own.security, is_frozen(main))
 
 
-def archive_address(archive: str, stated: Mapping[str, str]) -> str:
+def archive_address(archive: str, stated: Mapping[str, str], *, folder: Path = _APT) -> str:
     """Return the mirror of an archive by the archive's name; empty where none is known.
+
+    A login in it is left out: what is downloaded here shows its address where it fails.
 
     Args:
         archive: one of ``MIRROR_NAMES``.
         stated: what recipe and command line say, by the names of the archives.
+        folder: where the host's apt keeps its configuration.
     """
     for name, known in DISTRIBUTIONS.items():
         if archive in {name, known.security}:
             try:
-                mirrors = mirrors_of(name, stated)
+                mirrors = mirrors_of(name, stated, folder=folder)
             except ToolError:
                 return stated.get(archive, "")
-            return mirrors.main if archive == name else mirrors.security
+            address = mirrors.main if archive == name else mirrors.security
+            scheme, slashes, rest = address.partition("://")
+            host, slash, path = rest.partition("/")
+            return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
     return ""
 
 

@@ -2,15 +2,29 @@
 
 import functools
 import http.server
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from imagekit.build.layer import COMPRESSOR
 from imagekit.build.tools.mirrors import host_mirrors
+from imagekit.lock.document import lock_bytes
+from imagekit.lock.lock import (
+    FILE,
+    Lock,
+    LockedArchive,
+    LockedInstall,
+    LockedPlatform,
+    LockedTree,
+)
+from imagekit.oci.digest import Digest
+from imagekit.oci.hostplatform import host_platform
 from tests.support.aptrepo import Signer, make_repository
-from tests.support.command import imagekit
+from tests.support.command import DATE, imagekit
+from tests.support.debs import locked
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -149,3 +163,62 @@ steps:
     said = built.stderr + "".join(log.read_text() for log in logs)
     assert "Get:" in said
     assert "configured multiple times" not in said
+
+
+def test_a_locked_recipe_is_built_whatever_its_mirror_has_now(site: Site) -> None:
+    """The same image as from the mirror then, without it; one that is gone is named."""
+    home, uri, served = site.home, f"{site.address}/moving", site.home / "served/moving"
+    signer = Signer(home / "gnupg-moving")
+    try:
+        make_repository(served, signer)
+        text = CHILD.format(base="base", uri=uri).replace("name: child", "name: moving")
+        recipe = site.recipe("moving", text.partition("tests:")[0], signer.public)
+        unlocked = _digest(home, recipe)
+        (recipe / FILE).write_bytes(lock_bytes(_lock(served, uri)))
+
+        by_lock = _digest(home, recipe)
+        shutil.rmtree(served)
+        make_repository(served, signer, version="2.0")
+        later = _digest(home, recipe)
+        newest = _digest(home, recipe, "--unlocked")
+    finally:
+        signer.stop()
+    shutil.rmtree(home / ".cache/imagekit/downloads")
+    _forget(home)
+    gone = imagekit(home, "build", str(recipe), HOME=str(home))
+
+    assert by_lock == later == unlocked != newest
+    assert gone.returncode == 6
+    assert "greeter 1.0 (all)" in gone.stderr
+    assert "imagekit lock RECIPE --update greeter" in gone.stderr
+
+
+def _lock(served: Path, uri: str) -> Lock:
+    (deb,) = (served / "pool").iterdir()
+    entry = LockedInstall(manager="apt", asked=("greeter",), debs=(locked(deb, archive=uri),))
+    release = Digest.of((served / "dists/stable/InRelease").read_bytes())
+    platform = LockedPlatform(
+        image=LockedTree(base="recipe base", installs=(entry,)),
+        archives=(LockedArchive(name=uri, suite="stable", release=release),),
+    )
+    return Lock(
+        recipe="moving",
+        source_date=int(DATE),
+        compressor=" ".join(COMPRESSOR),
+        layers=1,
+        platforms={str(host_platform()): platform},
+    )
+
+
+def _digest(home: Path, recipe: Path, *words: str) -> str:
+    """Build a recipe, whose own layers were not made before, and return its digest."""
+    _forget(home)
+    built = imagekit(home, "build", str(recipe), "--no-test", *words, HOME=str(home))
+    assert built.returncode == 0, built.stderr
+    return built.stdout.strip().rpartition("@")[2]
+
+
+def _forget(home: Path) -> None:
+    for record in (home / ".cache/imagekit/layers").glob("*.json"):
+        if "greeter" in record.read_text():
+            record.unlink()

@@ -9,6 +9,7 @@ import yaml
 from imagekit.build.tools.mirrors import (
     DISTRIBUTIONS,
     Mirrors,
+    archive_address,
     host_mirrors,
     mirrors_of,
     takes_old_dates,
@@ -71,6 +72,29 @@ def test_an_ubuntu_host_knows_its_own(tmp_path: Path) -> None:
     found = mirrors_of("ubuntu", {}, folder=tmp_path)
 
     assert found == Mirrors("http://archive.site/ubuntu", "http://security.site/ubuntu")
+
+
+@pytest.mark.parametrize(
+    ("archive", "stated", "address"),
+    [
+        ("debian", {}, "http://deb.site/debian"),
+        ("debian-security", {}, "http://sec.site/debian-security"),
+        ("debian", {"debian": "http://own.site/debian"}, "http://own.site/debian"),
+        ("ubuntu", {}, ""),
+        ("ubuntu", {"ubuntu": "http://own.site/ubuntu"}, "http://own.site/ubuntu"),
+        ("other", {"other": "http://own.site/other"}, ""),
+    ],
+)
+def test_an_archive_has_an_address_by_its_name(
+    tmp_path: Path, archive: str, stated: dict[str, str], address: str
+) -> None:
+    """A lock has names only; a login of the host's apt is in no address that may be shown."""
+    (tmp_path / "sources.list").write_text(
+        "deb http://me:s3cret@deb.site/debian bookworm main\n"
+        "deb http://me:s3cret@sec.site/debian-security bookworm-security main\n"
+    )
+
+    assert archive_address(archive, stated, folder=tmp_path) == address
 
 
 @pytest.mark.parametrize("suite", ["sid", "unstable"])
