@@ -1,25 +1,26 @@
 """publish, inspect, verify, pull and run, end to end, wherever images can lie."""
 
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import at_home, command
+from tests.support.command import at_home, command, recipe
 from tests.support.servers import RegistryServer
+from tests.support.tinyroot import tiny_root
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
+BASE = "base: scratch\nsteps: [{copy: {from: root, to: /}}]\n"
 RECIPE = """\
 schema: 1
 name: apps/hello
 version: 1.0.0
-base: {recipe: base/debian}
+base: {recipe: base/tiny}
 steps:
   - copy: {from: hello, to: /usr/local/bin/hello}
-entrypoint: [hello]
+entrypoint: [/usr/local/bin/hello]
 tests:
   - args: [world]
     stdout: ^hello world$
@@ -28,13 +29,11 @@ tags: {immutable: ["{version}"], moving: [latest]}
 
 
 @pytest.fixture(scope="module")
-def home(
-    tmp_path_factory: pytest.TempPathFactory, project: Path, debian: Callable[[Path], None]
-) -> Path:
-    """A HOME with a recipe, a key and a policy, for all places."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOME with a recipe on another one, a key and a policy, for all places."""
     home = tmp_path_factory.mktemp("everywhere")
-    debian(home)
-    shutil.copytree(project / "recipes/base", home / "recipes/base")
+    base = recipe(home / "recipes/base/tiny", "base/tiny", BASE)
+    tiny_root(base / "root", ("sh", "cat"))
     (home / "recipes/imagekit.toml").touch()
     (home / "recipes/hello").mkdir()
     (home / "recipes/hello/recipe.yaml").write_text(RECIPE)
