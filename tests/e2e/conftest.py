@@ -17,7 +17,7 @@ def debian(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         shared = os.environ.get(SHARED)
         give_debian(
             home,
-            recipe=project / "recipes/base/debian",
+            base=project / "recipes/base/debian",
             folder=Path(shared) if shared else tmp_path_factory.getbasetemp() / "bases",
             work=tmp_path_factory.mktemp("debian"),
         )

@@ -6,21 +6,22 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.command import DATE, at_home, command
+from tests.support.command import DATE, at_home, command, recipe
 
 SHARED = "IMAGEKIT_TEST_BASES"
 """Names the folder that environments of tox share, as scripts/test makes it for one run."""
+PLAIN = "base: {bootstrap: {distribution: debian, suite: bookworm}}\n"
 _KEPT = (".cache/imagekit/layers", ".local/share/imagekit/images")
 
 
-def give_debian(home: Path, *, recipe: Path, folder: Path, work: Path) -> None:
+def give_debian(home: Path, *, base: Path, folder: Path, work: Path) -> None:
     """Put the layer of a minimal bookworm where the builds of a home find it.
 
     Builds that say another time than ``DATE`` (SOURCE_DATE_EPOCH) make their own.
 
     Args:
         home: the HOME; it has no images yet.
-        recipe: the folder of the base.
+        base: the folder of its recipe.
         folder: where the first caller leaves it for the others, each user for itself.
         work: a folder for the build of the first.
     """
@@ -30,22 +31,24 @@ def give_debian(home: Path, *, recipe: Path, folder: Path, work: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (own / "home").is_dir():
             shutil.rmtree(own / "new", ignore_errors=True)
-            _bootstrap(recipe, work)
+            _bootstrap(base, work)
             _copy(work, own / "new")
             (own / "new").rename(own / "home")
     _copy(own / "home", home)
 
 
-def _bootstrap(recipe: Path, home: Path) -> None:
-    built = subprocess.run(
-        command("build", str(recipe), "--no-test"),
-        env=at_home(home, SOURCE_DATE_EPOCH=DATE),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
+def _bootstrap(base: Path, home: Path) -> None:
+    """Build the project's base, and one without a lock, which is the same layer if it has none."""
+    for folder in (base, recipe(home / "plain", "plain", PLAIN)):
+        built = subprocess.run(
+            command("build", str(folder), "--no-test"),
+            env=at_home(home, SOURCE_DATE_EPOCH=DATE),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert built.returncode == 0, built.stderr
 
 
 def _copy(source: Path, target: Path) -> None:

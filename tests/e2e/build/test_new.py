@@ -1,12 +1,14 @@
 """What ``imagekit new`` writes builds, and its tests pass."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imagekit.recipe.new_recipe import TEMPLATES
-from tests.support.command import imagekit
+from tests.support.command import imagekit, recipe
+from tests.support.debian import PLAIN
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -17,6 +19,16 @@ def site(tmp_path_factory: pytest.TempPathFactory, debian: Callable[[Path], None
     home = tmp_path_factory.mktemp("site")
     debian(home)
     return home
+
+
+def test_their_base_is_there(site: Path) -> None:
+    """Where its layer got another key, each home would bootstrap a system of its own again."""
+    plain = recipe(site / "plain", "plain", PLAIN)
+
+    planned = imagekit(site, "plan", str(plain), "--json", HOME=str(site))
+
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["plans"][0]["layers"][0]["cached"] is True
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
