@@ -51,7 +51,7 @@ def test_run_of_a_containerfile_writes_into_no_other_layer(
 
     said = _build(tmp_path, "--isolation", isolation, "--verbose")
 
-    assert "STEP 3/4: RUN" in said.stderr, said.stderr
+    assert f": RUN {LINK} {layer}" in said.stderr, said.stderr
     assert list(layer.iterdir()) == []
 
 
