@@ -160,6 +160,10 @@ class BuildContainer(Protocol):
         """Return how commands in the working container are contained."""
         ...
 
-    def tools(self) -> tuple[tuple[str, str], ...]:
-        """Return names and versions of what makes the image."""
+    def tools(self, *, bootstrapped: bool) -> tuple[tuple[str, str], ...]:
+        """Return names and versions of what made a layer.
+
+        Args:
+            bootstrapped: whether it is that of a new system.
+        """
         ...

@@ -437,7 +437,7 @@ def _written(
         materials=content.materials,
         made=time.time(),
         config=content.config,
-        tools=(*work.container.tools(), layer.COMPRESSOR),
+        tools=(*work.container.tools(bootstrapped=wanted.bootstrap is not None), layer.COMPRESSOR),
         isolation=content.isolation,
         stands_on=standing(wanted.steps, state.layers, _stage_layers(work)),
         locked=wanted.locked,

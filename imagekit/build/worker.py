@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -231,7 +231,8 @@ def _sweep(buildah: Buildah, job: Job | StoragePrune, *, unused_for: float = _KE
         unused_for: seconds after which images that builds start on are removed, too.
     """
     left = [name for name in buildah.containers() if name.startswith(PREFIX)]
-    results = [name for name in buildah.images() if name.startswith(_RESULT)]
+    images = buildah.images()
+    results = [name for name in images if name.startswith(_RESULT)]
     folders = [path.name for path in job.folder.real.parent.glob("job-*")]
     locks = [path.stem for path in job.locks.glob("job-*.lock")]
     owners = {*map(_owner, left), *map(_owner_of_result, results), *folders, *locks}
@@ -248,7 +249,7 @@ def _sweep(buildah: Buildah, job: Job | StoragePrune, *, unused_for: float = _KE
                     with suppress(ToolError):
                         buildah.remove_image(name)
             shutil.rmtree(job.folder.real.parent / owner, ignore_errors=True)
-    _sweep_images(buildah, job, unused_for)
+    _sweep_images(buildah, images, job, unused_for=unused_for)
 
 
 def _owner(container: str) -> str:
@@ -263,10 +264,12 @@ def _owner_of_result(image: str) -> str:
     return name if _JOB.fullmatch(name) else ""
 
 
-def _sweep_images(buildah: Buildah, job: Job | StoragePrune, unused_for: float) -> None:
+def _sweep_images(
+    buildah: Buildah, images: Sequence[str], job: Job | StoragePrune, *, unused_for: float
+) -> None:
     """Remove images that were kept to start on and that no build has used for a while."""
     mark = f"/{FOLDER}/"
-    for name in buildah.images():
+    for name in images:
         if mark not in name:
             continue
         chain = name.rpartition(mark)[2].partition(":")[0]

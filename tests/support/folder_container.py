@@ -193,9 +193,9 @@ class FakeWorkshop:
         """Return the one way."""
         return "oci (fake)"
 
-    def tools(self) -> tuple[tuple[str, str], ...]:
-        """Return the one tool."""
-        return (("fake", "1"),)
+    def tools(self, *, bootstrapped: bool) -> tuple[tuple[str, str], ...]:
+        """Return the one tool, or two."""
+        return (("fake", "1"), *((("bootstrap", "1"),) if bootstrapped else ()))
 
 
 def debian(root: Path) -> None:

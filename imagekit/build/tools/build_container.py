@@ -33,7 +33,7 @@ from imagekit.build.tools.package_cache import DOWNLOADS, PackageCache
 from imagekit.build.tools.step_cache import StepCache
 from imagekit.build.tools.wheel_download import download_wheels
 from imagekit.build.wheels import ImagePython
-from imagekit.errors import BuildError, ImagekitError, ToolError
+from imagekit.errors import BuildError, ImagekitError
 from imagekit.lock.lock import LockedDeb, LockedWheel
 from imagekit.locks import held
 from imagekit.oci.codec import config_bytes, parse_config
@@ -80,6 +80,8 @@ class _Shared(Struct):
     stages: dict[str, _Opened] = field(default_factory=dict)
     """Those of stages, by their names, once they are open."""
     isolation: Isolation | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    """Those of the programs that were asked, by their names."""
     used: ExitStack = field(default_factory=ExitStack)
     """Holds what this job reads of the storage, so that no other job removes it meanwhile."""
 
@@ -419,7 +421,7 @@ class BuildahContainer(Struct):
         buildah, recipe = self._buildah(), self.job.plan.recipe
         if recipe.script is None:
             raise BuildError(f"{recipe.file}: the recipe has no Containerfile")
-        check_needs(recipe.script.needs, buildah.version())
+        check_needs(recipe.script.needs, dict(self.tools(bootstrapped=False))["buildah"])
         context = self._context(recipe)
         image = buildah.bud(
             render(
@@ -487,13 +489,17 @@ class BuildahContainer(Struct):
         """Return how commands are contained."""
         return str(self._contained())
 
-    def tools(self) -> tuple[tuple[str, str], ...]:
-        """Return what makes the image, with versions."""
-        versions = [("buildah", self._buildah().version())]
-        with suppress(ToolError):
+    def tools(self, *, bootstrapped: bool) -> tuple[tuple[str, str], ...]:
+        """Return what made a layer, with versions; each program is asked once a job."""
+        versions = self._shared.versions
+        if "buildah" not in versions:
+            versions["buildah"] = self._buildah().version()
+        # A Perl program, which takes as long as all else that a small layer needs.
+        if bootstrapped and "mmdebstrap" not in versions:
             words = self.runner.run(["mmdebstrap", "--version"]).stdout.split()
-            versions.append(("mmdebstrap", words[-1] if words else "unknown"))
-        return tuple(versions)
+            versions["mmdebstrap"] = words[-1] if words else "unknown"
+        used = ("buildah", "mmdebstrap") if bootstrapped else ("buildah",)
+        return tuple((name, versions[name]) for name in used)
 
     def _buildah(self) -> Buildah:
         return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)

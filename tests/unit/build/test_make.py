@@ -474,3 +474,12 @@ def test_a_stage_that_was_found_is_opened_to_copy_from_it(
     make(plan, workshop, use_cache=True, progress=lambda _: None)
 
     assert opened == ["root on 1", "stage last on 2"]
+
+
+def test_a_layer_names_what_made_it(workshop: FakeWorkshop, recipe: Recipe) -> None:
+    """The program that makes new systems is named by the layer of one alone."""
+    workshop.runs = ends(0)
+    _make(_recipe(recipe, _step()), workshop)
+
+    names = [[name for name, _ in entry.tools] for entry in workshop.cache.values()]
+    assert names == [["fake", "bootstrap", "isal"], ["fake", "isal"]]

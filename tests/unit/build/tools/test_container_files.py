@@ -2,11 +2,17 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from imagekit.build.tools.build_container import _settle
+from imagekit.build.job import Job
+from imagekit.build.tools.build_container import BuildahContainer, _settle
+from imagekit.oci.digest import Digest
+from imagekit.process import Outcome, Runner
 
 
 @pytest.fixture
@@ -39,3 +45,28 @@ def test_attributes_of_the_checkout_go(copied: Path) -> None:
     _settle(copied, mode=None, epoch=7)
 
     assert not any(os.listxattr(path) for path in (copied, copied / "tool", copied / "text"))
+
+
+class _Asked:
+    """Answers with a version, and writes down who was asked."""
+
+    def __init__(self) -> None:
+        self.programs: list[str] = []
+
+    def run(self, argv: Sequence[str]) -> Outcome:
+        self.programs.append(argv[0])
+        said = f"{argv[0]} version 1.0 (x)\n"
+        return Outcome(argv=tuple(argv), status=0, stdout=said, stderr="", seconds=0.0)
+
+
+def test_a_program_is_asked_for_its_version_once_and_only_if_it_was_used() -> None:
+    """Mmdebstrap takes as long to say it as all else that a small layer needs."""
+    job = SimpleNamespace(store=None, folder=None)
+    asked = _Asked()
+    container = BuildahContainer(cast("Job", job), cast("Runner", asked), lambda _: Digest.of(b""))
+
+    assert [name for name, _ in container.tools(bootstrapped=False)] == ["buildah"]
+    assert asked.programs == ["buildah"]
+    assert [name for name, _ in container.tools(bootstrapped=True)] == ["buildah", "mmdebstrap"]
+    container.tools(bootstrapped=True)
+    assert asked.programs == ["buildah", "mmdebstrap"]
