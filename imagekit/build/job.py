@@ -313,6 +313,8 @@ class CachedStep(Struct, frozen=True, kw_only=True):
     """When, in seconds since 1970."""
     isolation: str = ""
     """How its command was contained; empty where none was run."""
+    locked: bool = False
+    """Whether a lock says what it stands on, so that it is used as long as it is there."""
     size: int = 0
     """Bytes of the archive of what it changed."""
 

@@ -81,7 +81,7 @@ class StepEntries:
             for key, below in zip(wanted.step_keys, stands_on, strict=True)
         )
         self._marks = Marks((*marks, *_secret_marks(container)))
-        self._whole = True
+        self._whole, self._locked = True, wanted.locked
         self.done = 0
         """How many steps are done."""
         self.materials: list[Material] = []
@@ -119,7 +119,9 @@ class StepEntries:
         Raises:
             ToolError: the tree cannot be read.
         """
-        step = CachedStep(materials=tuple(materials), made=made, isolation=isolation)
+        step = CachedStep(
+            materials=tuple(materials), made=made, isolation=isolation, locked=self._locked
+        )
         if self._whole:
             after = tree_snapshot.take(self._root)
             changed = tree_snapshot.changes(self._before, after, UNSEEN)

@@ -4,6 +4,7 @@ Unlike a layer, it never leaves this host: it has the times that files had, and 
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from imagekit.oci.layout import write_whole
 
 MAX_BYTES = 16 << 30
 """Most bytes of all archives together; the oldest go first."""
+KEPT_SECONDS = 7 * 86400
+"""How long an archive is kept, also of a locked step; its layer is there longer."""
 _MAX_RECORD = 1 << 20
 _RECORD, _ARCHIVE, _PART = ".json", ".tar.gz", ".part-"
 
@@ -33,7 +36,7 @@ class StepCache(Struct, frozen=True, kw_only=True):
 
     folder: Path
     max_age: float
-    """Seconds that a step is used: after that the network may have something else."""
+    """Seconds that a step is used that is not locked: then the network may have something else."""
     contained: bool = False
     """Whether only steps are used whose commands were contained by more than chroot."""
 
@@ -47,7 +50,8 @@ class StepCache(Struct, frozen=True, kw_only=True):
             size = self.archive(key).stat().st_size
         except (OSError, ValueError, ImagekitError):
             return None
-        fresh = 0 <= time.time() - cached.made < self.max_age
+        longest = math.inf if cached.locked else self.max_age
+        fresh = 0 <= time.time() - cached.made < longest
         weak = self.contained and cached.isolation == "chroot"
         return cached if fresh and size == cached.size and not weak else None
 
@@ -93,12 +97,12 @@ class StepCache(Struct, frozen=True, kw_only=True):
             (self.folder / f"{key.hex}{suffix}").unlink(missing_ok=True)
 
     def tidy(self, *, most: int = MAX_BYTES) -> None:
-        """Remove what is too old to be used, and the oldest where all is too large."""
+        """Remove what is old, and the oldest where all is too large."""
         files = sorted(self._files(), reverse=True)
         left, now = most, time.time()
         for written, size, path in files:
             left -= size
-            if left < 0 or now - written >= self.max_age:
+            if left < 0 or now - written >= KEPT_SECONDS:
                 # Another build may do it at the same time.
                 with suppress(OSError):
                     path.unlink()

@@ -245,6 +245,22 @@ def test_what_a_step_fetched_is_a_material_again(workshop: _Workshop, recipe: Re
     assert second.isolations == first.isolations == ("oci (fake)",)
 
 
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_step_on_what_is_locked_says_so(
+    workshop: _Workshop, recipe: Recipe, *, locked: bool
+) -> None:
+    """Then it is used for longer than a day."""
+    plan = make_plan(_recipe(recipe, "true"), platform=PLATFORM, epoch=EPOCH)
+    layers = tuple(replace(layer, locked=locked) for layer in plan.layers)
+
+    make(replace(plan, layers=layers), workshop, use_cache=True, progress=silent)
+
+    (record,) = (workshop.folder / "steps").glob("*.json")
+    known = workshop.steps.find(Digest("sha256", record.stem))
+    assert known is not None
+    assert known.locked is locked
+
+
 def test_the_weakest_isolation_counts() -> None:
     """One of the steps may have been done under another one."""
     assert weakest([]) == ""

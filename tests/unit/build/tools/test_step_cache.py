@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from imagekit.build.image import Material
 from imagekit.build.job import CachedStep
-from imagekit.build.tools.step_cache import StepCache
+from imagekit.build.tools.step_cache import KEPT_SECONDS, StepCache
 from imagekit.errors import BuildError
 from imagekit.oci.digest import Digest
 
@@ -86,6 +86,14 @@ def test_a_step_that_chroot_contained_is_not_used_where_more_is_asked_for(
     assert replace(cache, contained=True).find(_KEY) is None
 
 
+def test_a_locked_step_is_used_as_long_as_it_is_there(cache: StepCache) -> None:
+    """What it stands on does not change with the mirrors."""
+    step = CachedStep(materials=(), made=time.time() - 1000, locked=True)
+    cache.keep(_KEY, step, lambda _: None)
+
+    assert cache.find(_KEY) == step
+
+
 def test_nothing_stays_of_what_cannot_be_kept(cache: StepCache) -> None:
     """Neither a record nor a part of an archive."""
 
@@ -111,7 +119,7 @@ def test_a_step_that_is_dropped_is_gone(cache: StepCache) -> None:
 def test_old_ones_go_and_the_oldest_of_too_many(cache: StepCache) -> None:
     """Nothing else that lies there is touched."""
     keys = [Digest.of(bytes([number])) for number in range(3)]
-    for age, key in zip((100, 20, 10), keys, strict=True):
+    for age, key in zip((KEPT_SECONDS + 9, 20, 10), keys, strict=True):
         _keep(cache, key=key)
         for path in cache.folder.glob(f"{key.hex}*"):
             os.utime(path, (time.time() - age, time.time() - age))
