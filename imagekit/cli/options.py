@@ -270,15 +270,25 @@ def add_signer_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def signer_of(arguments: argparse.Namespace) -> "Signer":
+def signer_of(arguments: argparse.Namespace, *, later: bool = False) -> "Signer":
     """Return the signer that the command line asks for.
+
+    Args:
+        arguments: of the command line.
+        later: whether a key's file is opened only when something is to be signed.
 
     Raises:
         UsageError: it asks for a key and for keyless, or for neither.
         SigningKeyError: the key does not open, or there is no token.
     """
     from imagekit.cli.password import password_source
-    from imagekit.sign.open_signer import KeylessOptions, at_terminal, choose
+    from imagekit.sign.open_signer import (
+        KeylessOptions,
+        at_terminal,
+        choose,
+        open_signer,
+        signer_opened_later,
+    )
 
     key, keyless = arguments.key, arguments.keyless
     trust_config = arguments.trust_config
@@ -295,6 +305,7 @@ def signer_of(arguments: argparse.Namespace) -> "Signer":
             interactive=at_terminal(),
         ),
         password=password_source(configured(arguments, "password-file")),
+        opener=signer_opened_later if later else open_signer,
     )
 
 

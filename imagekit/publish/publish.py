@@ -68,7 +68,7 @@ from imagekit.sign.sign_release import release, release_sequence
 from imagekit.sign.signing import LEGACY, SigningSession, subjects
 from imagekit.sign.tested import result_statement
 from imagekit.signatures.intoto import CYCLONEDX, NEEDS, Statement
-from imagekit.signatures.ports import Signer
+from imagekit.signatures.ports import OpenedLater, Signer
 from imagekit.verify.context import VerifyContext
 from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
@@ -173,6 +173,8 @@ class _Work(Struct, frozen=True, kw_only=True):
 
     def release(self) -> PublishedImage:
         """Build, push, attest, sign, verify and tag."""
+        if isinstance(self.signer, OpenedLater):
+            self.signer.open()
         # What was built is read until it is pushed.
         with store_in_use(Folders.of(self.options.build.env)):
             return self._release()

@@ -7,7 +7,7 @@ from imagekit.oci.types import IN_TOTO
 from imagekit.signatures.authority import Authority
 from imagekit.signatures.bundle import KeyBundle, key_bundle_bytes, parse_bundle
 from imagekit.signatures.dsse import pae
-from imagekit.signatures.ports import PrivateKey
+from imagekit.signatures.ports import OpenedLater, PrivateKey
 from imagekit.signatures.publickey import PublicKey
 from imagekit.signatures.signature import verify_legacy_signature, verify_signature
 from imagekit.signatures.simplesigning import SIGNATURE_ANNOTATION
@@ -29,6 +29,15 @@ class KeySigner:
     def public_key(self) -> PublicKey:
         """The public half."""
         return self._key.public_key
+
+    def open(self) -> None:
+        """Open the key, where that was put off: a wrong password is found now.
+
+        Raises:
+            SigningKeyError: the password is wrong, or the key may not sign.
+        """
+        if isinstance(self._key, OpenedLater):
+            self._key.open()
 
     @property
     def authority(self) -> Authority:

@@ -1,5 +1,6 @@
 """Making signers: with a private key, or keyless with an identity token."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from imagekit.errors import SigningKeyError, UsageError
+from imagekit.errors import SigningKeyError, ToolError, UsageError
 from imagekit.inputs import read_input
 from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.ports import Signer
@@ -43,6 +44,33 @@ def open_signer(key: Path | str, password: Callable[[], str]) -> KeySigner:
     from imagekit.signatures.keys.open import open_key
 
     return KeySigner(open_key(key, password))
+
+
+def signer_opened_later(key: Path | str, password: Callable[[], str]) -> KeySigner:
+    """Return the signer of a key whose file is not opened yet: see ``KeySigner.open``.
+
+    Keys on tokens and in clouds are, as they cost nothing like it.
+
+    Args:
+        key: as for ``open_signer``.
+        password: as for ``open_signer``.
+
+    Raises:
+        SigningKeyError: there is no such key.
+    """
+    from imagekit.build.tools.storage import Folders
+    from imagekit.signatures.keys.sealed_key import sealed_key
+    from imagekit.signatures.keys.uri import is_key_uri
+
+    path = Path(key)
+    try:
+        folder = Folders.of(os.environ).cache / "public-keys"
+    except ToolError:
+        # Without a home nothing is remembered.
+        return open_signer(key, password)
+    if is_key_uri(str(key)) or not path.exists():
+        return open_signer(key, password)
+    return KeySigner(sealed_key(path, password, folder=folder))
 
 
 def keyless_signer(options: KeylessOptions) -> Signer:
@@ -105,6 +133,7 @@ def choose(
     keyless: bool,
     options: KeylessOptions,
     password: Callable[[], str],
+    opener: Callable[[Path | str, Callable[[], str]], KeySigner] = open_signer,
 ) -> Signer:
     """Return the signer that a command line asks for; other processes cannot read this one then.
 
@@ -128,7 +157,7 @@ def choose(
             "one signature is made by a key or keyless, and not by both",
             hint="leave out --key, or all of --keyless, --identity-token and --trust-config",
         )
-    return open_signer(key, password) if key is not None else keyless_signer(options)
+    return opener(key, password) if key is not None else keyless_signer(options)
 
 
 def at_terminal() -> bool:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 
 from imagekit.signatures.authority import Authority
-from imagekit.signatures.ports import Signer
+from imagekit.signatures.ports import OpenedLater, Signer
 
 
 class SharedSigner:
@@ -20,6 +20,12 @@ class SharedSigner:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._turn = threading.Lock()
+
+    def open(self) -> None:
+        """Open the signer's key, where that was put off."""
+        if isinstance(self._signer, OpenedLater):
+            with self._turn:
+                self._signer.open()
 
     @property
     def authority(self) -> Authority:

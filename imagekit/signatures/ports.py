@@ -1,7 +1,7 @@
 """What signing and verifying ask of keys and of Sigstore."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from imagekit.signatures.authority import Authority, TrustRoot
 from imagekit.signatures.bundle import KeyBundle
@@ -30,6 +30,19 @@ class PrivateKey(Protocol):
 
         Raises:
             SigningKeyError: the holder refused, or cannot sign so.
+        """
+        ...
+
+
+@runtime_checkable
+class OpenedLater(Protocol):
+    """A key, or its signer, that may be opened only when something is to be signed."""
+
+    def open(self) -> object:
+        """Open it: a wrong password is found now, and not when an image was built for an hour.
+
+        Raises:
+            SigningKeyError: the password is wrong, or the key may not sign.
         """
         ...
 

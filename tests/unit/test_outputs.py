@@ -21,6 +21,7 @@ _ALLOWED = {
     "imagekit/build/tools/package_cache.py",
     "imagekit/signatures/keys/key_files.py",
     "imagekit/oci/layout.py",
+    "imagekit/signatures/keys/sealed_key.py",
     "imagekit/files.py",
     "imagekit/build/tools/podman.py",
     "imagekit/build/tools/storage.py",

@@ -88,7 +88,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from imagekit.publish.publish import PublishOptions
     from imagekit.sign.shared_signer import SharedSigner
 
-    signer = signer_of(arguments)
+    several = len(recipes.graph.needs) > 1
+    # The password of one key is asked for where it is needed, and of several recipes at once before
+    # their lines are drawn.
+    signer = signer_of(arguments, later=not several)
     build = build_options(
         arguments,
         tree,
@@ -108,7 +111,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for key, reason in why.items():
         if key in recipes.graph.needs:
             console.note(f"  {recipes.recipes[key].name}: {reason}")
-    several = len(recipes.graph.needs) > 1
     work = PublishRecipes(
         recipes=recipes,
         bases={key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs},
