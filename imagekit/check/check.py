@@ -1,6 +1,6 @@
 """The recipe's tests, in the image as it will be pushed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,12 +23,17 @@ from imagekit.recipe.recipe import Recipe
 
 
 def build_tested(
-    recipe: Recipe, *, progress: Progress = silent, options: BuildOptions | None = None
+    recipe: Recipe,
+    *,
+    built: Callable[[BuiltImage], object] = lambda _: None,
+    progress: Progress = silent,
+    options: BuildOptions | None = None,
 ) -> BuiltImage:
     """Build a recipe and those that it builds on, and run the tests of each in its image.
 
     Args:
         recipe: the recipe.
+        built: gets the recipe's own image before it is tested, if it is.
         progress: told of everything that happens.
         options: how it is done, and whether there are tests.
 
@@ -45,8 +50,10 @@ def build_tested(
     env = options.env
     passed: dict[Path, tuple[str, ...]] = {}
 
-    def check(image: BuiltImage, built: Recipe) -> None:
-        passed[built.file] = check_image(image, built, progress=progress, env=env)
+    def check(image: BuiltImage, tested: Recipe) -> None:
+        if tested.file == recipe.file:
+            built(image)
+        passed[tested.file] = check_image(image, tested, progress=progress, env=env)
 
     made = build(recipe, check=check if options.test else None, progress=progress, options=options)
     return replace(made, passed_tests=passed.get(recipe.file, ()))

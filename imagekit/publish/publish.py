@@ -5,7 +5,8 @@ The order protects users: nothing is tagged before everything else is there and 
 1. The immutable tags are read. If they are there and belong to the same recipe, only what is
    missing is completed; if they belong to something else, publish refuses. Where a base, the lock
    or the compressor moved since, that is told, and what is there stays.
-2. The image is built and tested.
+2. The image is built and tested. While its tests run it is catalogued and its blobs are sent, which
+   nothing names yet: where a test fails, the registry's garbage collection removes them.
 3. It is pushed by digest, without a tag.
 4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the result
    of the tests are attested, the image is signed in both forms, and a release is signed, whose
@@ -25,7 +26,7 @@ from run to run, and it is not used to judge what this run has written.
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
-from imagekit.progress import Done, Note, Progress, Started, silent
+from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
 from imagekit.publish.known_release import (
     find_release,
     missing_tags,
@@ -59,7 +60,7 @@ from imagekit.publish.known_release import (
 )
 from imagekit.publish.own_policy import own_policy, require
 from imagekit.publish.published import PublishedImage, Status
-from imagekit.publish.push import claim_tags, move_tags, push
+from imagekit.publish.push import Uploaded, claim_tags, move_tags, push, upload
 from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sbom.complete_needs import complete_needs
 from imagekit.sign.attach import Attached
@@ -75,6 +76,7 @@ from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
     from imagekit.oci.registry.kept import KeptContent
+    from imagekit.publish.ahead import Proceed
     from imagekit.sbom.contents import Sbom
 
 
@@ -112,8 +114,8 @@ def publish(
 
     Raises:
         InputError: an immutable tag belongs to something else, or was written meanwhile.
-        BuildError: a step or a test failed; nothing was pushed.
-        RecipeError: the image contradicts what the recipe says of its needs; nothing was pushed.
+        BuildError: a step or a test failed; no image was pushed.
+        RecipeError: the image contradicts what the recipe says of its needs; no image was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
     """
@@ -181,13 +183,26 @@ class _Work(Struct, frozen=True, kw_only=True):
 
     def _release(self) -> PublishedImage:
         from imagekit.oci.layout import LayoutStore
+        from imagekit.publish.ahead import Ahead
 
-        image = build_tested(self.recipe, progress=self.progress, options=self.options.build)
-        sbom = self._sbom(image)
-        # Before anything is pushed: a recipe that its image contradicts is not published.
-        needs = complete_needs(self.recipe, sbom)
-        store = LayoutStore(image.layout)
-        pushed = push(self.writer, store, image, place=self.place, progress=self.progress)
+        with Ahead(self._catalogue, self._upload) as ahead:
+            image = build_tested(
+                self.recipe,
+                built=ahead.begin,
+                progress=self.progress,
+                options=self.options.build,
+            )
+            sbom = self._sbom(lambda: ahead.catalogued(image))
+            # Before the manifest is: a recipe that its image contradicts is not published.
+            needs = complete_needs(self.recipe, sbom)
+            pushed = push(
+                self.writer,
+                LayoutStore(image.layout),
+                image,
+                place=self.place,
+                uploaded=lambda: ahead.sent(image),
+                progress=self.progress,
+            )
         # The build took a while: what was read before it may have changed.
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self._session(pushed.reference, pushed.manifest, look)
@@ -242,14 +257,29 @@ class _Work(Struct, frozen=True, kw_only=True):
             look=look,
         )
 
-    def _sbom(self, image: BuiltImage) -> "Sbom":
+    def _catalogue(self, image: BuiltImage) -> "Sbom":
         from imagekit.sbom.catalogue_cache import CatalogueCache
         from imagekit.sbom.sbom import catalogue_image
 
+        cache = CatalogueCache(Folders.of(self.options.build.env).cache / "catalogues")
+        return catalogue_image(image, self.recipe, cache=cache)
+
+    def _upload(self, image: BuiltImage, proceed: "Proceed") -> Uploaded:
+        from imagekit.oci.layout import LayoutStore
+
+        total = image.config.size + sum(layer.descriptor.size for layer in image.layers)
+
+        def told(done: int) -> None:
+            if proceed():
+                self.progress(Advanced(stage="push", done=done, total=total))
+
+        store = LayoutStore(image.layout)
+        return upload(self.writer, store, image, repository=self.place.repository, count=told)
+
+    def _sbom(self, catalogued: Callable[[], "Sbom"]) -> "Sbom":
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
-        cache = CatalogueCache(Folders.of(self.options.build.env).cache / "catalogues")
-        sbom = catalogue_image(image, self.recipe, cache=cache)
+        sbom = catalogued()
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
         return sbom
 

@@ -1,7 +1,9 @@
 """Pushing a built image by digest, and its tags when everything else is there."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
@@ -9,12 +11,25 @@ from imagekit.build.image import BuiltImage
 from imagekit.documents.quantity import count, size
 from imagekit.errors import InputError, TagRaceError
 from imagekit.oci.location import REGISTRY, LocatedRepository, Location
-from imagekit.oci.reference import PinnedReference, TaggedReference
+from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.registry.ports import BlobStore, RegistryWriter
 from imagekit.oci.types import Descriptor, RawManifest
-from imagekit.progress import Advanced, Done, Progress, Started
+from imagekit.progress import Count, Done, Progress, Started
 
 IMMUTABLE_TAG = "publish/immutable-tag"
+_AT_ONCE = 4
+"""Most blobs that are sent at once."""
+
+
+class Uploaded(Struct, frozen=True, kw_only=True):
+    """The blobs of an image that the repository has."""
+
+    blobs: int
+    """How many of its layers had to be sent."""
+    sent: int
+    """Bytes that had to be sent."""
+    total: int
+    """Bytes of all of them."""
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
@@ -26,50 +41,93 @@ class Pushed(Struct, frozen=True, kw_only=True):
     """Bytes that had to be sent."""
 
 
+def upload(
+    writer: RegistryWriter,
+    store: BlobStore,
+    image: BuiltImage,
+    *,
+    repository: Repository,
+    count: Count,
+) -> Uploaded:
+    """Send what the repository lacks of the image's blobs, some at once; nothing names them yet.
+
+    Args:
+        writer: writes to the registry.
+        store: has the blobs.
+        image: the image.
+        repository: where they are put.
+        count: gets how many bytes of all blobs were read; where it raises, all uploads end.
+
+    Raises:
+        RegistryError: the registry refused or did not answer.
+        IntegrityError: the local store was altered.
+    """
+    blobs = [*(layer.descriptor for layer in image.layers), image.config]
+    done, turn = [0] * len(blobs), threading.Lock()
+
+    def put(number: int) -> bool:
+        blob = blobs[number]
+
+        def told(read: int) -> None:
+            with turn:
+                done[number] = read
+                count(sum(done))
+
+        # Also a blob that is there asks whether to go on.
+        told(0)
+        sent = writer.put_blob(repository, blob, store.path(blob.digest), count=told)
+        told(blob.size)
+        return sent
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="upload") as threads:
+        sent = list(threads.map(put, range(len(blobs))))
+    return Uploaded(
+        blobs=sum(sent[:-1]),
+        sent=sum(blob.size for blob, new in zip(blobs, sent, strict=True) if new),
+        total=sum(blob.size for blob in blobs),
+    )
+
+
 def push(
     writer: RegistryWriter,
     store: BlobStore,
     image: BuiltImage,
     *,
     place: LocatedRepository,
+    uploaded: Callable[[], Uploaded],
     progress: Progress,
 ) -> Pushed:
-    """Send what the repository lacks of the image, the manifest last, and no tag.
+    """Send the manifest when all blobs are there, and no tag.
 
     distribution-spec, "Pushing Manifests": a manifest refers to blobs that are there, and one that
     is pushed by its digest has no tag.
+
+    Args:
+        writer: writes to the registry.
+        store: has the manifest.
+        image: the image.
+        place: where it is put.
+        uploaded: waits for the blobs.
+        progress: told of it.
 
     Raises:
         RegistryError: the registry refused or did not answer.
         IntegrityError: the local store was altered.
     """
     progress(Started(stage="push", detail=str(place)))
-    repository = place.repository
     began = time.monotonic()
-    blobs = [*(layer.descriptor for layer in image.layers), image.config]
-    total = sum(blob.size for blob in blobs)
-    sent = new = before = 0
-
-    def told(done: int) -> None:
-        progress(Advanced(stage="push", done=before + done, total=total))
-
-    for blob in blobs:
-        if writer.put_blob(repository, blob, store.path(blob.digest), count=told):
-            sent += blob.size
-            new += blob != image.config
-        before += blob.size
-        told(0)
+    blobs = uploaded()
     manifest = _read_manifest(store, image.manifest)
-    reference = writer.put_manifest(repository, manifest.media_type, manifest.raw)
+    reference = writer.put_manifest(place.repository, manifest.media_type, manifest.raw)
     progress(
         Done(
             stage="push",
-            summary=f"{count(len(image.layers), 'layer')}, {new} new: "
-            f"{size(sent)} of {size(total)} sent",
+            summary=f"{count(len(image.layers), 'layer')}, {blobs.blobs} new: "
+            f"{size(blobs.sent)} of {size(blobs.total)} sent",
             seconds=time.monotonic() - began,
         )
     )
-    return Pushed(reference=reference, manifest=manifest, sent=sent)
+    return Pushed(reference=reference, manifest=manifest, sent=blobs.sent)
 
 
 def claim_tags(
