@@ -337,7 +337,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ("recipe", "run: echo hello > /hello", "cat /hello"),
         ("changed", "run: echo hi > /hello", "cat /hello"),
         ("failing", "run: 'echo no petsc here; exit 1'", "cat /hello"),
-        ("untested", "run: echo hello > /hello", "exit 3"),
+        ("untested", "run: echo untested > /hello", "exit 3"),
         ("slow", "run: 'while :; do :; done'", "cat /hello"),
         ("slow-test", "run: echo hello > /hello", "'while :; do :; done'"),
     ):
