@@ -4,7 +4,6 @@ Only the module of the command that is asked for is imported.
 """
 
 import sys
-from pathlib import Path
 
 from imagekit.cli.console import PROGRESS_FORMS, Console, ProgressForm
 from imagekit.cli.help import COMMANDS, HELP_WORDS, print_help
@@ -71,25 +70,10 @@ def _without_command(words: list[str], console: Console) -> int:
 
 
 def _version() -> tuple[str, dict[str, object]]:
-    # importlib.metadata costs more than all the rest of --help.
-    from importlib.metadata import PackageNotFoundError, version
+    from imagekit.cli.own_version import own_version
 
-    try:
-        number = version("imagekit")
-    except PackageNotFoundError:
-        number = _checkout_version()
+    number = own_version()
     return f"imagekit {number}", {"schema": 1, "version": number}
-
-
-def _checkout_version() -> str:
-    """Return the version of a checkout that runs without being installed."""
-    import tomllib
-
-    stated = Path(__file__).parents[2] / "pyproject.toml"
-    try:
-        return str(tomllib.loads(stated.read_text("utf-8"))["project"]["version"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return "of unknown version"
 
 
 def _own(words: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "prune": "remove old images, layers, logs and downloads of builds",
     "sbom": "write the CycloneDX SBOM of an image or folder",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
+    "ci": "let GitHub, GitLab, Slurm or Kubernetes publish many recipes",
     "rebuild": "build a published image again, and show whether it is the same",
     "sign": "sign an image that something else built",
     "withdraw": "sign that an image must not be used any more",

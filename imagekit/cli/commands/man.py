@@ -27,13 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print a page, or write all."""
-    from importlib.metadata import version
-
     from imagekit.cli.manpage import man_pages
+    from imagekit.cli.own_version import own_version
 
     if arguments.page is not None and arguments.page not in COMMANDS:
         raise UsageError(f"{arguments.page!r} is not a command", hint="see: imagekit --help")
-    pages = {page.name: page for page in man_pages(version("imagekit"), _day())}
+    pages = {page.name: page for page in man_pages(own_version(), _day())}
     if arguments.to is None:
         page = pages[f"imagekit-{arguments.page}" if arguments.page else "imagekit"]
         console.result(page.text, {"schema": 1, "name": page.name, "page": page.text})
