@@ -9,6 +9,7 @@ from imagekit.cli.options import configured
 from imagekit.errors import UsageError
 
 if TYPE_CHECKING:
+    from imagekit.cli.console import Console
     from imagekit.graph.recipe_graph import RecipeGraph
     from imagekit.recipe import Recipes
 
@@ -80,3 +81,10 @@ def graph_for(
 
     why = changed_since(recipes, arguments.changed_since, trusted_owners())
     return recipes.only(why), why
+
+
+def tell_why(recipes: "RecipeGraph", why: "Mapping[Path, str]", console: "Console") -> None:
+    """Print why each recipe that is asked for counts as changed, if that was asked."""
+    for key in recipes.graph.needs:
+        if key in why:
+            console.note(f"  {recipes.recipes[key].name}: {why[key]}")

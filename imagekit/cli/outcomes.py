@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from imagekit.cli.console import Console, error_document
 from imagekit.cli.faults import understood
 from imagekit.cli.table import table
@@ -11,11 +13,23 @@ from imagekit.errors import ImagekitError
 from imagekit.graph.recipe_graph import RecipeGraph
 from imagekit.graph.run_graph import WorkOutcome
 from imagekit.progress import Done, Failed
-from imagekit.publish.published import PublishedImage
 
 INTERRUPTED = 130
-Published = WorkOutcome[Path, PublishedImage]
 _REMEDY = "run it again: what is there is not done twice"
+
+
+class RecipeResult(Struct, frozen=True, kw_only=True):
+    """What was made of a recipe."""
+
+    status: str
+    """``built``, or as ``PublishedImage`` has it."""
+    reference: str
+    """The pinned reference of the image, as every command takes it."""
+    document: Mapping[str, object]
+    """What the document of the command says of it, behind name and version."""
+
+
+RecipeOutcome = WorkOutcome[Path, RecipeResult]
 
 
 class Outcomes:
@@ -24,13 +38,14 @@ class Outcomes:
     Args:
         console: where it is shown.
         recipes: the recipes.
+        title: what the document calls all of them.
     """
 
-    def __init__(self, console: Console, recipes: RecipeGraph) -> None:
-        self._console, self._recipes = console, recipes
+    def __init__(self, console: Console, recipes: RecipeGraph, *, title: str) -> None:
+        self._console, self._recipes, self._title = console, recipes, title
         self._errors: dict[Path, ImagekitError] = {}
 
-    def tell(self, outcome: Published) -> None:
+    def tell(self, outcome: RecipeOutcome) -> None:
         """Take note of what came of a recipe, and show it."""
         self._console.leave(self._recipes.recipes[outcome.key].name)
         if outcome.error is not None:
@@ -49,7 +64,7 @@ class Outcomes:
             self._console.say(f"{self._named(key)} failed:")
             self._console.fault(error)
 
-    def summary(self, outcomes: Iterable[Published], *, seconds: float) -> str:
+    def summary(self, outcomes: Iterable[RecipeOutcome], *, seconds: float) -> str:
         """Return the table of all, and how many ended how."""
         outcomes = tuple(outcomes)
         rows = [
@@ -62,7 +77,7 @@ class Outcomes:
         return f"{table(heads, rows, terminal=True)}\n{counts} in {seconds:.1f} s"
 
     def document(
-        self, outcomes: Iterable[Published], bases: Mapping[Path, Sequence[Mapping[str, str]]]
+        self, outcomes: Iterable[RecipeOutcome], bases: Mapping[Path, Sequence[Mapping[str, str]]]
     ) -> dict[str, object]:
         """Return the document of all; where one failed, it is that of a failure, too.
 
@@ -79,9 +94,9 @@ class Outcomes:
             head = {**error_document(error), "exit_code": code}
         elif code:
             head = error_document(self._worst())
-        return {**head, "published": rows}
+        return {**head, self._title: rows}
 
-    def exit_code(self, outcomes: Iterable[Published]) -> int:
+    def exit_code(self, outcomes: Iterable[RecipeOutcome]) -> int:
         """Return that of the worst."""
         if any(each.ending == "interrupted" for each in outcomes):
             return INTERRUPTED
@@ -90,12 +105,13 @@ class Outcomes:
     def _worst(self) -> ImagekitError:
         return max(self._errors.values(), key=lambda error: error.exit_code)
 
-    def _row(self, outcome: Published, bases: Sequence[Mapping[str, str]]) -> dict[str, object]:
+    def _row(self, outcome: RecipeOutcome, bases: Sequence[Mapping[str, str]]) -> dict[str, object]:
         recipe = self._recipes.recipes[outcome.key]
         row: dict[str, object] = {"name": recipe.name, "version": recipe.version}
         seconds = round(outcome.seconds, 1)
         if outcome.result is not None:
-            return {**row, **_published(outcome.result), "bases": bases, "seconds": seconds}
+            status = {"status": outcome.result.status}
+            return {**row, **outcome.result.document, **status, "bases": bases, "seconds": seconds}
         row["status"] = self._status(outcome)
         error = self._errors.get(outcome.key)
         if error is not None:
@@ -105,10 +121,10 @@ class Outcomes:
             row["because"] = self._recipes.names(outcome.because)
         return {**row, "seconds": seconds}
 
-    def _status(self, outcome: Published) -> str:
+    def _status(self, outcome: RecipeOutcome) -> str:
         return outcome.ending if outcome.result is None else outcome.result.status
 
-    def _why(self, outcome: Published) -> str:
+    def _why(self, outcome: RecipeOutcome) -> str:
         if outcome.key in self._errors:
             return self._errors[outcome.key].message.partition("\n")[0]
         if outcome.result is not None and outcome.result.moved:
@@ -121,21 +137,5 @@ class Outcomes:
         return f"{recipe.name} {recipe.version}"
 
 
-def shown(image: PublishedImage) -> str:
-    """Return the pinned reference of an image, as every command takes it."""
-    return image.location.shown(str(image.reference))
-
-
-def _published(image: PublishedImage) -> dict[str, object]:
-    return {
-        "reference": shown(image),
-        "digest": str(image.reference.digest),
-        "tags": list(image.tags),
-        "status": image.status,
-        "written": list(image.written),
-        "moved": list(image.moved),
-    }
-
-
-def _time(outcome: Published) -> str:
+def _time(outcome: RecipeOutcome) -> str:
     return "" if outcome.ending == "skipped" else f"{outcome.seconds:.1f} s"

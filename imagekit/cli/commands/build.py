@@ -1,4 +1,4 @@
-"""Build a recipe, run its tests, and put the image into the local image store.
+"""Build recipes, run their tests, and put the images into the local image store.
 
 Where the image contradicts what the recipe says of its `needs`, that is an error, too.
 
@@ -6,6 +6,9 @@ Prints the image's reference, which every other command takes:
 
   imagekit build recipes/hello-mpi
   imagekit inspect "$(imagekit build recipes/hello-mpi --quiet)"
+  imagekit build recipes/ --changed-since main
+
+Many recipes are built as `publish` does it: several at once, each when what it stands on is built.
 
 --plain-http and --ca-file are for the registries of base images.
 """
@@ -15,8 +18,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from imagekit.cli.base_lines import bases_of, tell_bases
 from imagekit.cli.console import Console
+from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of, tell_why
 from imagekit.cli.options import (
     add_cache_from,
     add_lock_options,
@@ -37,13 +43,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imagekit.build.build import BuildOptions
+    from imagekit.cli.outcomes import RecipeResult
     from imagekit.progress import Progress
     from imagekit.recipe import Recipes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe's folder or file")
+    parser.add_argument(
+        "recipe", type=Path, nargs="+", metavar="RECIPE", help="recipes, or folders of recipes"
+    )
+    add_jobs(add_graph_options(parser))
     add_build_options(parser)
     add_registry_options(parser)
 
@@ -121,24 +131,52 @@ def preflight_once(progress: "Progress") -> "Callable[[Recipe], None]":
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Build and print the reference."""
-    from imagekit.check.check import build_tested
-    from imagekit.sbom.complete_needs import check_needs
+    """Build and print the reference, or those of many."""
+    from imagekit.cli.recipe_work import RecipeWork
 
     began = time.monotonic()
-    recipes = recipes_of(arguments)
-    recipe = recipes.load(arguments.recipe)
+    jobs = jobs_of(arguments)
+    tree = recipes_of(arguments)
+    recipes, why = graph_for(arguments, arguments.recipe, tree)
+    if not recipes.graph.needs:
+        console.note(f"  nothing was changed since {arguments.changed_since}")
+        console.result("", {"schema": 1, "built": []})
+        return 0
+    options = build_options(arguments, tree, registry_of(arguments), progress=console.progress)
+    bases = {key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs}
+
+    def do(recipe: Recipe, progress: "Progress") -> "RecipeResult":
+        # What the host lacks is said of the recipe that needs it.
+        return _built(recipe, progress, replace(options, preflight=preflight_once(progress)))
+
+    tell_why(recipes, why, console)
+    if len(recipes.graph.needs) > 1:
+        work = RecipeWork(recipes=recipes, bases=bases, do=do, title="built", console=console)
+        return work.all(jobs)
+    (key,) = recipes.graph.needs
+    recipe = recipes.recipes[key]
     console.note(f"  {recipe.name} {recipe.version}")
-    bases = bases_of(recipe, recipes)
-    tell_bases(bases, console)
-    options = build_options(arguments, recipes, registry_of(arguments), progress=console.progress)
-    image = build_tested(recipe, progress=console.progress, options=options)
-    check_needs(image, recipe, progress=console.progress)
+    tell_bases(bases[key], console)
+    made = do(recipe, console.progress)
+    seconds = round(time.monotonic() - began, 1)
+    document = {"schema": 1, **made.document, "bases": bases[key], "seconds": seconds}
+    console.result(made.reference, document)
+    return 0
+
+
+def _built(recipe: Recipe, progress: "Progress", options: "BuildOptions") -> "RecipeResult":
+    """Build and test one."""
+    from imagekit.check.check import build_tested
+    from imagekit.cli.outcomes import RecipeResult
+    from imagekit.sbom.complete_needs import check_needs
+
+    image = build_tested(recipe, progress=progress, options=options)
+    check_needs(image, recipe, progress=progress)
     reference = f"oci:{image.layout}:{image.name}@{image.manifest.digest}"
-    console.result(
-        reference,
-        {
-            "schema": 1,
+    return RecipeResult(
+        status="built",
+        reference=reference,
+        document={
             "reference": reference,
             "name": image.name,
             "version": image.version,
@@ -155,8 +193,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 }
                 for layer in image.layers
             ],
-            "bases": bases,
-            "seconds": round(time.monotonic() - began, 1),
         },
     )
-    return 0

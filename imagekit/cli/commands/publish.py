@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from imagekit.cli.base_lines import bases_of
 from imagekit.cli.commands.build import add_build_options, build_options, preflight_once
 from imagekit.cli.console import Console
-from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of
+from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of, tell_why
 from imagekit.cli.options import (
     add_registry_options,
     add_signer_options,
@@ -41,7 +41,10 @@ from imagekit.oci.destination import Destination
 from imagekit.oci.hostname import is_loopback
 
 if TYPE_CHECKING:
+    from imagekit.cli.outcomes import RecipeResult
     from imagekit.progress import Progress
+    from imagekit.publish.published import PublishedImage
+    from imagekit.recipe.recipe import Recipe
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,14 +87,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.note(f"  nothing was changed since {arguments.changed_since}")
         console.result("", {"schema": 1, "published": []})
         return 0
-    from imagekit.cli.publish_recipes import PublishRecipes
-    from imagekit.publish.publish import PublishOptions
+    from imagekit.cli.recipe_work import RecipeWork
+    from imagekit.publish.publish import PublishOptions, publish
     from imagekit.sign.shared_signer import SharedSigner
 
     several = len(recipes.graph.needs) > 1
     # The password of one key is asked for where it is needed, and of several recipes at once before
     # their lines are drawn.
     signer = signer_of(arguments, later=not several)
+    signer = SharedSigner(signer) if several else signer
     build = build_options(
         arguments,
         tree,
@@ -104,19 +108,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         builder=configured(arguments, "builder") or "",
     )
 
-    def options_for(progress: "Progress") -> PublishOptions:
+    def do(recipe: "Recipe", progress: "Progress") -> "RecipeResult":
         # What the host lacks is said of the recipe that needs it.
-        return replace(options, build=replace(build, preflight=preflight_once(progress)))
+        own = replace(options, build=replace(build, preflight=preflight_once(progress)))
+        image = publish(recipe, to=destination, signer=signer, progress=progress, options=own)
+        return _result(image)
 
-    for key, reason in why.items():
-        if key in recipes.graph.needs:
-            console.note(f"  {recipes.recipes[key].name}: {reason}")
-    work = PublishRecipes(
+    tell_why(recipes, why, console)
+    work = RecipeWork(
         recipes=recipes,
         bases={key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs},
-        destination=destination,
-        signer=SharedSigner(signer) if several else signer,
-        options_for=options_for,
+        do=do,
+        title="published",
         console=console,
     )
     return work.all(jobs) if several else work.only_one()
@@ -126,3 +129,21 @@ def _plain_hosts(destination: Destination) -> frozenset[str] | None:
     """Return the registries of base images that ``--plain-http`` is for; None for all."""
     needless = not destination.location.is_remote or is_loopback(destination.host)
     return None if needless else frozenset({destination.host})
+
+
+def _result(image: "PublishedImage") -> "RecipeResult":
+    from imagekit.cli.outcomes import RecipeResult
+
+    reference = image.location.shown(str(image.reference))
+    return RecipeResult(
+        status=image.status,
+        reference=reference,
+        document={
+            "reference": reference,
+            "digest": str(image.reference.digest),
+            "tags": list(image.tags),
+            "status": image.status,
+            "written": list(image.written),
+            "moved": list(image.moved),
+        },
+    )
