@@ -12,6 +12,7 @@
       ├ ToolNotFoundError      the program is not installed
       ├ ToolTimeoutError       it took longer than allowed
       ├ BuildError             a step of a recipe failed
+      ├ ConsumerRefusedError 4 what will pull an image does not accept it
       └ RegistryError          an answer that is not the one asked for
         ├ NotFoundError        404
         └ AuthError            401 or 403
@@ -203,6 +204,12 @@ class BuildError(ToolError):
     ) -> None:
         super().__init__(message, hint=hint, code=code, argv=argv, status=status, output=output)
         self.diagnostic = diagnostic
+
+
+class ConsumerRefusedError(ToolError):
+    """What will pull an image does not accept it, so that no tag of it was written."""
+
+    exit_code = 4
 
 
 class RegistryError(ToolError):

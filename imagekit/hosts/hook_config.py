@@ -55,7 +55,7 @@ def _registry(text: str) -> tuple[str, str]:
 _FILE: Text[Path] = Text(
     "an absolute path", parse=_path, code="bad-path", examples=("/etc/imagekit/policy.yaml",)
 )
-_GATE: Text[tuple[str, bool]] = Text(
+GATE: Text[tuple[str, bool]] = Text(
     "the gate's address", parse=_gate, code="bad-gate", examples=("https://gate.example.org:5443",)
 )
 _REGISTRY: Text[tuple[str, str]] = Text(
@@ -129,7 +129,7 @@ CONFIG: Record[HookConfig] = Record(
     "a verifier's configuration",
     {
         "policy": item(_FILE, "the policy to judge by"),
-        "gate": item(_GATE, "the running gate to ask instead; http:// on loopback only"),
+        "gate": item(GATE, "the running gate to ask instead; http:// on loopback only"),
         "gateCa": item(_FILE, "the only certificate authorities that the gate is trusted by"),
         "registries": item(
             ListOf(Located(_REGISTRY), min_items=1, max_items=64),

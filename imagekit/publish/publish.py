@@ -12,7 +12,8 @@ The order protects users: nothing is tagged before everything else is there and 
    of the tests are attested, the image is signed in both forms, and a release is signed, whose
    sequence is higher than that of any earlier one of these tags. All of it is signed first, and
    then written and listed at once.
-5. It is verified as a node would, for every tag.
+5. It is verified as a node would, for every tag; then the consumers that were named are asked for
+   it by digest, and each must accept it.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
    back; what they point to is verified again. Of two that publish one version, one stops here.
 7. The moving tags are written.
@@ -51,6 +52,7 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
+from imagekit.publish.consumers import Consumer, ask_consumers, check_consumers
 from imagekit.publish.known_release import (
     find_release,
     missing_tags,
@@ -87,6 +89,8 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
     build: BuildOptions = field(default_factory=BuildOptions)
     builder: str = ""
     """URI that the provenance names as the builder; empty for this machine."""
+    consumers: tuple[Consumer, ...] = ()
+    """Who must accept the image before any of its tags is written."""
 
 
 def publish(
@@ -118,6 +122,7 @@ def publish(
         RecipeError: the image contradicts what the recipe says of its needs; no image was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
+        ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
     """
     from imagekit.clock import SystemClock
     from imagekit.oci.registry.connect import writer as make_writer
@@ -152,6 +157,7 @@ def publish(
             hint='write: tags: {immutable: ["{version}"]}',
             code="publish/no-immutable-tag",
         )
+    check_consumers(options.consumers, place.location)
     look = RegistrySnapshot(work.writer, kept=work.kept)
     existing = find_release(look, place, recipe.tags)
     published = work.release() if existing is None else work.complete(existing, look)
@@ -379,6 +385,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         image = session.image
         # Nothing is recorded of tags that another publisher may still get.
         self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
+        ask_consumers(self.options.consumers, image, progress=self.progress)
         self.progress(Started(stage="tag", detail=", ".join(tags.all)))
         began = time.monotonic()
         claim_tags(

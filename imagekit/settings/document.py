@@ -104,6 +104,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "as": _Kind(shape=plain("HOST/PREFIX")),
     "stage-to": _Kind(shape=plain("[KIND:]PATH"), below=_stage),
     "builder": _Kind(shape=plain("a URI")),
+    "consumers": _FILE,
     "recipes": _FILE,
     "mirrors": _Kind(
         shape=ListOf(plain("NAME=URL", pattern=r"[a-z-]+=[!-~]+"), max_items=_MAX_LISTED),

@@ -48,6 +48,7 @@ KEYS: Final = (
     Key(name="as", text="what a layout's images are named by: HOST/PREFIX", group="destination"),
     Key(name="stage-to", text="the place that stage writes to: [KIND:]PATH"),
     Key(name="builder", text="the builder that the provenance of publish names"),
+    Key(name="consumers", text="the file of who must accept an image before it is tagged"),
     Key(name="recipes", text="the folder in which recipes find each other", free=True),
     Key(name="mirrors", text="where distributions are got from: NAME=URL for each"),
     Key(name="isolation", text="how build steps are contained: auto, oci or chroot"),

@@ -170,6 +170,8 @@ class Podman(Struct, frozen=True, kw_only=True):
     """Of the storage; empty where that is not known."""
     show: Callable[[Sequence[str]], None] | None = None
     """Gets the command of a container in the place of running it; nothing is pulled for it then."""
+    policy: Path | None = None
+    """What pulls from registries are judged by (containers-policy.json(5)); None for the host's."""
     progress: Progress = silent
     """Told of pulls."""
     draw: Callable[[Sequence[str]], Outcome] | None = None
@@ -454,6 +456,7 @@ class Podman(Struct, frozen=True, kw_only=True):
         repository = reference.repository
         insecure = self.options.plain_http or repository.is_loopback
         words = [f"--tls-verify={'false' if insecure else 'true'}"]
+        words += [] if self.policy is None else ["--signature-policy", str(self.policy)]
         pinned = f"{repository.name}@{reference.digest}"
         if self.options.ca_file is None:
             return self._pull(*words, pinned)

@@ -43,6 +43,7 @@ from imagekit.oci.hostname import is_loopback
 if TYPE_CHECKING:
     from imagekit.cli.outcomes import RecipeResult
     from imagekit.progress import Progress
+    from imagekit.publish.consumers import Consumer
     from imagekit.publish.published import PublishedImage
     from imagekit.recipe.recipe import Recipe
 
@@ -67,6 +68,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--builder", default="", metavar="URI", help="the builder that the provenance names"
+    )
+    parser.add_argument(
+        "--consumers",
+        type=Path,
+        metavar="FILE",
+        help="who must accept an image before any of its tags is written (docs/consumers.md)",
     )
     add_jobs(add_graph_options(parser))
     add_signer_options(parser)
@@ -106,6 +113,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         registry=registry_of(arguments),
         build=build,
         builder=configured(arguments, "builder") or "",
+        consumers=_consumers(arguments),
     )
 
     def do(recipe: "Recipe", progress: "Progress") -> "RecipeResult":
@@ -123,6 +131,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console=console,
     )
     return work.all(jobs) if several else work.only_one()
+
+
+def _consumers(arguments: argparse.Namespace) -> "tuple[Consumer, ...]":
+    file = configured(arguments, "consumers")
+    if file is None:
+        return ()
+    from imagekit.hosts.consumers.read_consumers import read_consumers
+
+    return read_consumers(file, registry_of(arguments))
 
 
 def _plain_hosts(destination: Destination) -> frozenset[str] | None:
