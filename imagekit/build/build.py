@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
 
@@ -86,6 +87,9 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     test: bool = True
     """Whether the caller that tests what was built runs the images' own tests."""
     use_cache: bool = True
+    made: AbstractSet[Digest] = frozenset()
+    """The digests of recipes that this run has made: those are never made anew once more, so that
+    what stands on one stands on what was made of it."""
     isolation: IsolationWish = "auto"
     lock: LockWish = "auto"
     cache_from: Repository | None = None
@@ -100,6 +104,10 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     preflight: Callable[[Recipe], None] = lambda _: None
     """Refuses a host on which the recipe cannot be built, before its first download; what is there
     already is neither downloaded nor built, and needs nothing of the host."""
+
+    def uses_cache(self, recipe: Recipe) -> bool:
+        """Return whether layers of the cache are used for a recipe."""
+        return self.use_cache or recipe.digest in self.made
 
 
 def build(
@@ -383,7 +391,7 @@ def _make(
 ) -> BuildResult:
     if not plan.layers:
         return BuildResult(layers=plan.base, materials=(), tools=())
-    if options.use_cache:
+    if options.uses_cache(plan.recipe):
         made = all_cached(plan, _layers(folders, options).find, progress=progress)
         if made is not None:
             return made
@@ -457,7 +465,7 @@ def job_of(plan: BuildPlan, folders: Folders, options: BuildOptions) -> Job:
         locks=folders.locks,
         record=folders.isolation,
         secrets=_secrets(plan.recipe, options.env),
-        use_cache=options.use_cache,
+        use_cache=options.uses_cache(plan.recipe),
         max_age=CACHE_SECONDS,
     )
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from imagekit.build.build import BuildOptions
     from imagekit.cli.outcomes import RecipeResult
+    from imagekit.oci.digest import Digest
     from imagekit.progress import Progress
     from imagekit.recipe import Recipes
 
@@ -142,12 +143,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.note(f"  nothing was changed since {arguments.changed_since}")
         console.result("", {"schema": 1, "built": []})
         return 0
+    made: set[Digest] = set()
     options = build_options(arguments, tree, registry_of(arguments), progress=console.progress)
+    options = replace(options, made=made)
     bases = {key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs}
 
     def do(recipe: Recipe, progress: "Progress") -> "RecipeResult":
         # What the host lacks is said of the recipe that needs it.
-        return _built(recipe, progress, replace(options, preflight=preflight_once(progress)))
+        result = _built(recipe, progress, replace(options, preflight=preflight_once(progress)))
+        made.update(each.digest for each in tree.with_bases(recipe))
+        return result
 
     tell_why(recipes, why, console)
     if len(recipes.graph.needs) > 1:
@@ -157,10 +162,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     recipe = recipes.recipes[key]
     console.note(f"  {recipe.name} {recipe.version}")
     tell_bases(bases[key], console)
-    made = do(recipe, console.progress)
+    result = do(recipe, console.progress)
     seconds = round(time.monotonic() - began, 1)
-    document = {"schema": 1, **made.document, "bases": bases[key], "seconds": seconds}
-    console.result(made.reference, document)
+    document = {"schema": 1, **result.document, "bases": bases[key], "seconds": seconds}
+    console.result(result.reference, document)
     return 0
 
 

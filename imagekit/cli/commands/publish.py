@@ -42,6 +42,7 @@ from imagekit.oci.hostname import is_loopback
 
 if TYPE_CHECKING:
     from imagekit.cli.outcomes import RecipeResult
+    from imagekit.oci.digest import Digest
     from imagekit.progress import Progress
     from imagekit.publish.consumers import Consumer
     from imagekit.publish.published import PublishedImage
@@ -103,12 +104,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     # their lines are drawn.
     signer = signer_of(arguments, later=not several)
     signer = SharedSigner(signer) if several else signer
+    made: set[Digest] = set()
     build = build_options(
         arguments,
         tree,
         registry_of(arguments, plain_hosts=_plain_hosts(destination)),
         progress=console.progress,
     )
+    build = replace(build, made=made)
     options = PublishOptions(
         registry=registry_of(arguments),
         build=build,
@@ -120,6 +123,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         # What the host lacks is said of the recipe that needs it.
         own = replace(options, build=replace(build, preflight=preflight_once(progress)))
         image = publish(recipe, to=destination, signer=signer, progress=progress, options=own)
+        if image.status == "published":
+            made.update(each.digest for each in tree.with_bases(recipe))
         return _result(image)
 
     tell_why(recipes, why, console)

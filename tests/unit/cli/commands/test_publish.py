@@ -16,6 +16,7 @@ from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.progress import Note, Progress, Started
 from imagekit.publish import publish as pipeline
+from imagekit.publish.publish import PublishOptions
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.recipe.recipe import Recipe
 from imagekit.signatures.keys.key_files import generate
@@ -38,10 +39,19 @@ class _Pipeline:
         self.faults: dict[str, BaseException] = {}
         self.status: dict[str, Status] = {}
         self.done: list[str] = []
+        self.anew: dict[str, list[str]] = {}
+        """What is made anew for each, whatever the cache has."""
         self.meanwhile: Callable[[str, Progress], None] = lambda *_: None
 
-    def publish(self, recipe: Recipe, *, progress: Progress, **_: object) -> PublishedImage:
+    def publish(
+        self, recipe: Recipe, *, progress: Progress, options: PublishOptions, **_: object
+    ) -> PublishedImage:
         """Return what a publish returns."""
+        self.anew[recipe.name] = [
+            each.name
+            for each in options.build.recipes.with_bases(recipe)
+            if not options.build.uses_cache(each)
+        ]
         self.meanwhile(recipe.name, progress)
         if recipe.name in self.faults:
             raise self.faults[recipe.name]
@@ -233,6 +243,16 @@ def test_bases_are_published_where_they_are_asked_for(
 
     publish(["a", "--with-bases"])
     assert pipeline_of.done == ["a", "base", "a"]
+
+
+def test_without_the_cache_a_base_is_made_once(publish: Publish, pipeline_of: _Pipeline) -> None:
+    """What stands on it stands on what was published of it, and not on another build."""
+    publish(["--no-cache", "--jobs=2"])
+
+    assert pipeline_of.anew == {"a": ["a"], "b": ["b"], "base": ["base"], "lone": ["lone"]}
+
+    publish(["a"])
+    assert pipeline_of.anew["a"] == []
 
 
 def test_only_what_changed_is_published(
