@@ -88,3 +88,16 @@ def tell_why(recipes: "RecipeGraph", why: "Mapping[Path, str]", console: "Consol
     for key in recipes.graph.needs:
         if key in why:
             console.note(f"  {recipes.recipes[key].name}: {why[key]}")
+
+
+def tell_nothing(arguments: argparse.Namespace, console: "Console", *, title: str) -> int:
+    """Print that nothing was changed; return the exit code.
+
+    Args:
+        arguments: of the command line.
+        console: where it is printed.
+        title: what the document calls all recipes.
+    """
+    console.note(f"  nothing was changed since {arguments.changed_since}")
+    console.result("", {"schema": 1, title: []})
+    return 0

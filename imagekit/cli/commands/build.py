@@ -22,7 +22,14 @@ from msgspec.structs import replace
 
 from imagekit.cli.base_lines import bases_of, tell_bases
 from imagekit.cli.console import Console
-from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of, tell_why
+from imagekit.cli.graph_options import (
+    add_graph_options,
+    add_jobs,
+    graph_for,
+    jobs_of,
+    tell_nothing,
+    tell_why,
+)
 from imagekit.cli.options import (
     add_cache_from,
     add_lock_options,
@@ -140,9 +147,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     tree = recipes_of(arguments)
     recipes, why = graph_for(arguments, arguments.recipe, tree)
     if not recipes.graph.needs:
-        console.note(f"  nothing was changed since {arguments.changed_since}")
-        console.result("", {"schema": 1, "built": []})
-        return 0
+        return tell_nothing(arguments, console, title="built")
     made: set[Digest] = set()
     options = build_options(arguments, tree, registry_of(arguments), progress=console.progress)
     options = replace(options, made=made)

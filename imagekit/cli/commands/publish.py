@@ -27,7 +27,14 @@ from msgspec.structs import replace
 from imagekit.cli.base_lines import bases_of
 from imagekit.cli.commands.build import add_build_options, build_options, preflight_once
 from imagekit.cli.console import Console
-from imagekit.cli.graph_options import add_graph_options, add_jobs, graph_for, jobs_of, tell_why
+from imagekit.cli.graph_options import (
+    add_graph_options,
+    add_jobs,
+    graph_for,
+    jobs_of,
+    tell_nothing,
+    tell_why,
+)
 from imagekit.cli.options import (
     add_registry_options,
     add_signer_options,
@@ -92,9 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     tree = recipes_of(arguments)
     recipes, why = graph_for(arguments, arguments.recipe, tree)
     if not recipes.graph.needs:
-        console.note(f"  nothing was changed since {arguments.changed_since}")
-        console.result("", {"schema": 1, "published": []})
-        return 0
+        return tell_nothing(arguments, console, title="published")
     from imagekit.cli.recipe_work import RecipeWork
     from imagekit.publish.publish import PublishOptions, publish
     from imagekit.sign.shared_signer import SharedSigner
