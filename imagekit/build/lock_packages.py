@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from imagekit.build.tools.locked_packages import wanted_debs, wanted_wheels
 from imagekit.build.tools.package_cache import WantedFile
 from imagekit.errors import RecipeError
-from imagekit.lock.document import lock_digest, lock_path, read_lock
 from imagekit.lock.lock import Lock
+from imagekit.lock.lock_file import lock_digest, lock_path, read_lock
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Base, BootstrapBase, Recipe
 

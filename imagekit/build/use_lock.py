@@ -12,7 +12,7 @@ from typing import Literal
 from imagekit.build.job import UsedLock
 from imagekit.build.layer import COMPRESSOR
 from imagekit.errors import RecipeError
-from imagekit.lock.document import lock_digest, lock_path, read_lock
+from imagekit.lock.lock_file import lock_digest, lock_path, read_lock
 from imagekit.lock.staleness import staleness
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import Platform

@@ -25,6 +25,8 @@ class RecipeResult(Struct, frozen=True, kw_only=True):
     """``built``, or as ``PublishedImage`` has it."""
     reference: str
     """The pinned reference of the image, as every command takes it."""
+    moved: tuple[str, ...] = ()
+    """What is another one since a stale image was built."""
     document: Mapping[str, object]
     """What the document of the command says of it, behind name and version."""
 

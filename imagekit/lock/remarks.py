@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from imagekit.errors import Diagnostic, InputError
-from imagekit.lock.document import lock_digest, lock_path, read_lock
+from imagekit.lock.lock_file import lock_digest, lock_path, read_lock
 from imagekit.lock.staleness import staleness
 from imagekit.oci.digest import Digest
 from imagekit.recipe.recipe import Recipe

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from imagekit.build.apt_sources import signed_names
 from imagekit.build.tools.mirrors import MirrorSource
 from imagekit.errors import BuildError, ToolError, ToolNotFoundError
-from imagekit.lock.document import is_below
 from imagekit.lock.lock import LockedArchive, LockedDeb
+from imagekit.lock.lock_file import is_below
 from imagekit.oci.digest import Digest
 from imagekit.process import Runner, which
 from imagekit.resolve.apt_index import AptIndex

@@ -15,7 +15,6 @@ from imagekit.build.tools.storage import Folders
 from imagekit.errors import BuildError, RecipeError
 from imagekit.lock.asked import asked_image, asked_stages
 from imagekit.lock.changes import package_changes
-from imagekit.lock.document import lock_bytes, lock_digest, parse_lock
 from imagekit.lock.lock import (
     Lock,
     LockedArchive,
@@ -24,6 +23,7 @@ from imagekit.lock.lock import (
     LockedPlatform,
     LockedTree,
 )
+from imagekit.lock.lock_file import lock_bytes, lock_digest, parse_lock
 from imagekit.lock.staleness import staleness
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform

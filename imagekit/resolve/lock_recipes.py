@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imagekit.errors import RecipeError
-from imagekit.lock.document import read_lock
 from imagekit.lock.lock import Lock
+from imagekit.lock.lock_file import read_lock
 from imagekit.process import Runner
 from imagekit.recipe.recipe import Recipe
 from imagekit.resolve.apt_roots import AptRoots

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _differing(recipe: Recipe, revision: str) -> "RecipeLock":
     """Return a recipe's lock and what it was in a revision."""
     from imagekit.errors import RecipeError
-    from imagekit.lock.document import lock_path, parse_lock, read_lock
+    from imagekit.lock.lock_file import lock_path, parse_lock, read_lock
     from imagekit.owners import trusted_owners
     from imagekit.process import Runner
     from imagekit.recipe.git import file_at
@@ -115,7 +115,7 @@ def _locked(
     recipes: Sequence[Recipe], arguments: argparse.Namespace, console: Console
 ) -> "Iterator[RecipeLock]":
     from imagekit.files import write_output
-    from imagekit.lock.document import lock_bytes, lock_path
+    from imagekit.lock.lock_file import lock_bytes, lock_path
     from imagekit.resolve.lock_recipe import LockOptions, Newer
     from imagekit.resolve.lock_recipes import lock_recipes
 
@@ -193,14 +193,14 @@ def _markdown(rows: "Sequence[RecipeLock]", console: Console) -> str:
 
 def _head(row: "RecipeLock") -> str:
     from imagekit.lock.changes import summary
-    from imagekit.lock.document import count_packages
+    from imagekit.lock.lock_file import count_packages
 
     packages = count(count_packages(row.after), "package")
     return f"{row.recipe.name}: {packages}, {summary(_shown(row))}"
 
 
 def _document(row: "RecipeLock") -> dict[str, object]:
-    from imagekit.lock.document import count_packages, lock_path
+    from imagekit.lock.lock_file import count_packages, lock_path
 
     return {
         "recipe": row.recipe.name,
@@ -225,6 +225,6 @@ def _document(row: "RecipeLock") -> dict[str, object]:
 
 
 def _digest(lock: "Lock") -> str:
-    from imagekit.lock.document import lock_digest
+    from imagekit.lock.lock_file import lock_digest
 
     return str(lock_digest(lock))

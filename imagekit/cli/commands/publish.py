@@ -165,6 +165,7 @@ def _result(image: "PublishedImage") -> "RecipeResult":
     return RecipeResult(
         status=image.status,
         reference=reference,
+        moved=image.moved,
         document={
             "reference": reference,
             "digest": str(image.reference.digest),

@@ -12,7 +12,7 @@ from imagekit.cli.console import Console
 
 _MAKERS = {
     "recipe": "imagekit.recipe.whole:recipe_schema",
-    "lock": "imagekit.lock.document:lock_schema",
+    "lock": "imagekit.lock.lock_file:lock_schema",
     "policy": "imagekit.policy.schema:policy_schema",
     "policy-test": "imagekit.verify.expected:table_schema",
     "policy-authority": "imagekit.policy.signers:signers_schema",

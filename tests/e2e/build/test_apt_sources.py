@@ -11,7 +11,6 @@ import pytest
 
 from imagekit.build.layer import COMPRESSOR
 from imagekit.build.tools.mirrors import host_mirrors
-from imagekit.lock.document import lock_bytes
 from imagekit.lock.lock import (
     FILE,
     Lock,
@@ -20,6 +19,7 @@ from imagekit.lock.lock import (
     LockedPlatform,
     LockedTree,
 )
+from imagekit.lock.lock_file import lock_bytes
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from tests.support.aptrepo import Signer, make_repository

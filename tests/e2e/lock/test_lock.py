@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from imagekit.lock.document import lock_bytes, read_lock
 from imagekit.lock.lock import Lock
+from imagekit.lock.lock_file import lock_bytes, read_lock
 from tests.support.aptrepo import Signer
 from tests.support.tiny_archive import WITH_ITS_KEY, package, write_archive
 from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user

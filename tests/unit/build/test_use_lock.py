@@ -11,8 +11,8 @@ from imagekit.build.job import UsedLock
 from imagekit.build.layer import COMPRESSOR
 from imagekit.build.use_lock import used_lock
 from imagekit.errors import DocumentError, RecipeError
-from imagekit.lock.document import lock_bytes, lock_digest
 from imagekit.lock.lock import FILE, Lock, LockedInstall, LockedPlatform, LockedTree
+from imagekit.lock.lock_file import lock_bytes, lock_digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.progress import Note, silent
 from imagekit.recipe import Recipes

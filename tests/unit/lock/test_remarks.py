@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.lock.asked import asked_image
-from imagekit.lock.document import lock_bytes, lock_digest
 from imagekit.lock.lock import Lock
+from imagekit.lock.lock_file import lock_bytes, lock_digest
 from imagekit.lock.remarks import base_locks, lock_remarks
 from imagekit.recipe.lint import lint
 from imagekit.recipe.recipe import Recipe

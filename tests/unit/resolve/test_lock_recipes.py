@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from imagekit.errors import BuildError, RecipeError
-from imagekit.lock.document import lock_bytes, lock_digest, lock_path, read_lock
 from imagekit.lock.lock import Lock, LockedArchive, LockedDeb, LockedTree
+from imagekit.lock.lock_file import lock_bytes, lock_digest, lock_path, read_lock
 from imagekit.oci.digest import Digest
 from imagekit.oci.hostplatform import host_platform
 from imagekit.recipe.tree import Recipes

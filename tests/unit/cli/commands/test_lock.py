@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.cli.main import main
-from imagekit.lock.document import read_lock
+from imagekit.lock.lock_file import read_lock
 from imagekit.oci.destination import Destination
 from imagekit.oci.reference import TaggedReference
 from imagekit.oci.registry.connect import writer

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from imagekit.errors import DocumentError, InputError
-from imagekit.lock import document as module
-from imagekit.lock.document import (
+from imagekit.lock import lock_file as module
+from imagekit.lock.lock import Lock, LockedDeb, LockedInstall, LockedPlatform, LockedTree
+from imagekit.lock.lock_file import (
     lock_bytes,
     lock_digest,
     lock_schema,
     parse_lock,
     read_lock,
 )
-from imagekit.lock.lock import Lock, LockedDeb, LockedInstall, LockedPlatform, LockedTree
 from imagekit.oci.digest import Digest
 from tests.support.locks import deb, lock_of
 
