@@ -46,7 +46,7 @@ from imagekit.needs.needs import Needs
 from imagekit.oci.destination import Destination
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.location import LocatedReference, LocatedRepository
-from imagekit.oci.reference import PinnedReference, Reference, TaggedReference
+from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
 from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
@@ -279,8 +279,26 @@ class _Work(Struct, frozen=True, kw_only=True):
             if proceed():
                 self.progress(Advanced(stage="push", done=done, total=total))
 
-        store = LayoutStore(image.layout)
-        return upload(self.writer, store, image, repository=self.place.repository, count=told)
+        return upload(
+            self.writer,
+            LayoutStore(image.layout),
+            image,
+            repository=self.place.repository,
+            below=self._below(),
+            count=told,
+        )
+
+    def _below(self) -> tuple[Repository, ...]:
+        """Return the repositories of this registry where what the recipe builds on may be."""
+        mine = self.place.repository
+        prefix = mine.path.removesuffix(self.recipe.name)
+        recipes = (Repository(mine.host, prefix + base.name) for base in self.recipe.recipes_below)
+        images = (
+            base.reference.repository
+            for base in self.recipe.images_below
+            if base.location == self.place.location and base.reference.repository.host == mine.host
+        )
+        return tuple(dict.fromkeys((*recipes, *images)))
 
     def _sbom(self, catalogued: Callable[[], "Sbom"]) -> "Sbom":
         self.progress(Started(stage="sbom"))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
-from imagekit.build.image import BuiltImage
+from imagekit.build.image import BuiltImage, Origin
 from imagekit.documents.quantity import count, size
 from imagekit.errors import InputError, TagRaceError
 from imagekit.oci.location import REGISTRY, LocatedRepository, Location
@@ -47,6 +47,7 @@ def upload(
     image: BuiltImage,
     *,
     repository: Repository,
+    below: Sequence[Repository],
     count: Count,
 ) -> Uploaded:
     """Send what the repository lacks of the image's blobs, some at once; nothing names them yet.
@@ -56,6 +57,7 @@ def upload(
         store: has the blobs.
         image: the image.
         repository: where they are put.
+        below: repositories of the same registry where what the image builds on may be.
         count: gets how many bytes of all blobs were read; where it raises, all uploads end.
 
     Raises:
@@ -63,6 +65,7 @@ def upload(
         IntegrityError: the local store was altered.
     """
     blobs = [*(layer.descriptor for layer in image.layers), image.config]
+    bases = {layer.descriptor.digest for layer in image.layers if layer.origin is Origin.BASE}
     done, turn = [0] * len(blobs), threading.Lock()
 
     def put(number: int) -> bool:
@@ -75,7 +78,13 @@ def upload(
 
         # Also a blob that is there asks whether to go on.
         told(0)
-        sent = writer.put_blob(repository, blob, store.path(blob.digest), count=told)
+        sent = writer.put_blob(
+            repository,
+            blob,
+            store.path(blob.digest),
+            known_in=below if blob.digest in bases else (),
+            count=told,
+        )
         told(blob.size)
         return sent
 

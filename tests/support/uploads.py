@@ -75,6 +75,8 @@ class UploadRegistry:
         self.tokens: list[str] = []
         """Tokens that are given, the last one first; only the one given last is good."""
         self.given = ""
+        self.most_scopes = 2
+        """For how many scopes a token is given."""
         self._uploads: dict[str, bytearray] = {}
         self._forgetful = forgetful
         self._counts: Counter[str] = Counter()
@@ -89,6 +91,8 @@ class UploadRegistry:
         parts = urlsplit(request.url)
         self.asked.append((request.method, parts.path))
         if parts.path == "/token":
+            if parts.query.count("scope=") > self.most_scopes:
+                return Answered(403)
             self.given = self.tokens.pop()
             return Answered(200, json.dumps({"token": self.given}).encode())
         self._counts[request.method] += 1

@@ -10,11 +10,12 @@ distribution-spec, "Pushing Blobs". What must hold:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 from urllib.parse import urlencode
 
 from imagekit.documents.digits import decimal
-from imagekit.errors import IntegrityError, RegistryError
+from imagekit.errors import AuthError, IntegrityError, RegistryError
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import protocol
 from imagekit.oci.registry.answer_checks import check_status, claimed_digest
@@ -108,13 +109,16 @@ class Upload:
             # or may not be read, an upload begins.
             words = urlencode({"mount": str(self._digest), "from": other.path}, safe=":/")
             url = f"{self._start_url()}?{words}"
-            with self._session.send_mount(self._repository, url, source=other) as response:
+            # Some registries refuse what they do not mount, and some the right to read the other.
+            with (
+                suppress(AuthError),
+                self._session.send_mount(self._repository, url, source=other) as response,
+            ):
                 if response.status == _CREATED:
                     self._check_claim(response)
                     return None
                 if response.status == _ACCEPTED:
                     return protocol.redirected(url, response.header("Location"))
-            # Some registries refuse what they do not mount.
         return self._begin()
 
     def _start_url(self) -> str:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imagekit.build.image import BuiltImage
 from imagekit.errors import BuildError, DocumentError, RegistryError
 from imagekit.oci.destination import Destination
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.progress import Advanced, Done, Event
 from imagekit.publish.publish import publish
-from imagekit.recipe.recipe import Recipe
+from imagekit.recipe.recipe import ImageBase, Recipe
 from tests.support.built import built_recipe
 from tests.support.fakes import MemoryRegistry, MemorySigner
 
@@ -42,20 +44,20 @@ class Publisher:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.registry = _Watched()
         self.events: list[Event] = []
-        self._recipe, self._image = built_recipe(folder, "1.0")
+        self.recipe, self.image = built_recipe(folder, "1.0")
         self._monkeypatch = monkeypatch
 
     def run(self, tests: Tests) -> None:
         """Publish it."""
 
         def build(_recipe: Recipe, *, built: Tests, **_: object) -> BuiltImage:
-            built(self._image)
-            tests(self._image)
-            return self._image
+            built(self.image)
+            tests(self.image)
+            return self.image
 
         self._monkeypatch.setattr("imagekit.publish.publish.build_tested", build)
         publish(
-            self._recipe,
+            self.recipe,
             to=Destination("registry.example", "apps"),
             signer=MemorySigner(),
             writer=self.registry,
@@ -111,6 +113,24 @@ def test_where_a_test_fails_nothing_names_what_was_sent(publisher: Publisher) ->
     assert not publisher.registry.manifests
     assert not publisher.registry.tagged
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("upload")]
+
+
+def test_layers_of_the_base_are_mounted(publisher: Publisher) -> None:
+    """From the repository of the same registry that the base is in: no byte of them is sent."""
+    base = Repository("registry.example", "base/debian")
+    (layer,) = publisher.image.layers
+    blob = layer.descriptor.digest
+    raw = (publisher.image.layout / "blobs/sha256" / blob.hex).read_bytes()
+    publisher.registry.blobs[base.name, blob] = raw
+    publisher.recipe = replace(
+        publisher.recipe,
+        base=ImageBase(reference=PinnedReference(base, blob), place=publisher.recipe.place),
+    )
+    publisher.run(lambda _: None)
+
+    (pushed,) = [e for e in publisher.events if isinstance(e, Done) and e.stage == "push"]
+    assert pushed.summary.startswith("1 layer, 0 new")
+    assert publisher.registry.blobs["registry.example/apps/hello", blob] == raw
 
 
 def test_a_registry_that_refuses_a_blob_gets_no_manifest(publisher: Publisher) -> None:

@@ -296,6 +296,16 @@ def test_a_mount_asks_for_the_right_to_read_the_other(put: Put) -> None:
     assert tokens[1].split("&")[:2] == [f"{mine}%3Apull%2Cpush", f"{other}%3Apull"]
 
 
+def test_a_token_server_that_gives_none_for_both_costs_the_mount(put: Put) -> None:
+    """Who may write here, and not read there, sends the bytes."""
+    registry = UploadRegistry()
+    registry.most_scopes = 1
+    registry.tokens = ["push"]
+
+    assert put(registry, known_in=(OTHER,))
+    assert registry.blobs == {HERE: RAW}
+
+
 def test_a_blob_that_was_seen_is_not_asked_for_again(tmp_path: Path) -> None:
     """Each artifact of an image has the same empty configuration."""
     registry = UploadRegistry()
