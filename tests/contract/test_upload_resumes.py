@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.oci.digest import Digest
-from imagekit.oci.location import REGISTRY
+from imagekit.oci.location import REGISTRY, LocatedRepository
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry import connect, upload
 from imagekit.oci.registry.options import RegistryOptions
@@ -87,7 +87,7 @@ def test_a_blob_arrives_whole(
     half = len(raw) // 2 + MEGABYTE
     with cutting(request.getfixturevalue(name), [half, MEGABYTE]) as (host, between):
         repository = Repository(host, f"team/{secrets.token_hex(6)}")
-        client = connect.light(REGISTRY, RegistryOptions())
+        client = connect.writer(LocatedRepository(REGISTRY, repository), RegistryOptions())
 
         assert client.put_blob(repository, blob, source)
         with client.stream(repository, blob) as pieces:

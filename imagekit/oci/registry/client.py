@@ -24,7 +24,6 @@ from imagekit.oci.registry.bodies import BytesBody, FileBody
 from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.session import Session, read_bounded
 from imagekit.oci.registry.transport import Body, Response
-from imagekit.oci.registry.upload import Upload
 from imagekit.oci.types import (
     INDEX,
     INDEX_TYPES,
@@ -35,6 +34,7 @@ from imagekit.oci.types import (
 )
 
 if TYPE_CHECKING:
+    from imagekit.oci.registry.upload import Upload
     from imagekit.progress import Count
 
 _PIECE = 1 << 20
@@ -435,7 +435,9 @@ class RegistryClient:
             self._stored.keep(key, True, size=0)
         return True
 
-    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> Upload:
+    def _upload(self, repository: Repository, descriptor: Descriptor, body: Body) -> "Upload":
+        from imagekit.oci.registry.upload import Upload
+
         return Upload(
             self._session, repository, descriptor=descriptor, body=body, sleep=self._sleep
         )
