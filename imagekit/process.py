@@ -358,7 +358,9 @@ def sent_by_terminal(number: int) -> bool:
 
 def _ask(pid: int, number: int) -> None:
     if not sent_by_terminal(number):
-        os.kill(pid, number)
+        # It may have ended, and nobody was told yet.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @contextmanager
@@ -389,6 +391,39 @@ def _handed_over(pid: int, ask: Ask) -> dict[signal.Signals, Any]:
     return ours
 
 
+@contextmanager
+def _started_first() -> Iterator[None]:
+    """Let a signal that ends this process wait until a program is started.
+
+    NOTE: behind os.fork Python runs what libraries registered (os.register_at_fork: logging does),
+    and what the handler of a signal raises there is printed and forgotten. So Ctrl-C was lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # No handler runs in it.
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+    came: list[int] = []
+
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    try:
+        for number in handlers:
+            signal.signal(number, lambda came_in, _: came.append(came_in))
+        yield
+    finally:
+        try:
+            restore()
+        finally:
+            # A signal that comes meanwhile has left some of them.
+            restore()
+    if came:
+        handlers[signal.Signals(came[0])](came[0], None)
+
+
 class _Child:
     """A program that runs: in a session of its own, its streams as pipes that we read."""
 
@@ -417,29 +452,34 @@ class _Child:
         read_err, write_err = os.pipe() if self._terminal is None else terminal_like(self._terminal)
         self.stdout, self.stderr = os.fdopen(read_out, "rb"), os.fdopen(read_err, "rb")
         source = self._source()
+        # From here on ``interrupt`` reaches it, however far it is.
+        with _guard:
+            _running.add(self)
         with os.fdopen(write_out, "wb") as out, os.fdopen(write_err, "wb") as err, source:
             try:
-                self._process = command(
-                    *self._argv[1:],
-                    _in=source,
-                    _out=out,
-                    _err=err,
-                    _bg=True,
-                    _bg_exc=False,
-                    _new_session=True,
-                    _env=dict(self._env) if self._env is not None else None,
-                    _cwd=None if self._cwd is None else os.fspath(self._cwd),
-                    _ok_code=list(range(-65, 256)),
-                )
+                with _started_first():
+                    self._process = command(
+                        *self._argv[1:],
+                        _in=source,
+                        _out=out,
+                        _err=err,
+                        _bg=True,
+                        _bg_exc=False,
+                        _new_session=True,
+                        _env=dict(self._env) if self._env is not None else None,
+                        _cwd=None if self._cwd is None else os.fspath(self._cwd),
+                        _ok_code=list(range(-65, 256)),
+                    )
+                    # sh's own notice of an end comes up to a second late; waiting comes at once.
+                    threading.Thread(target=self._await, daemon=True).start()
             except (_sh().ForkException, OSError, ValueError) as error:
-                self._close()
+                self.__exit__()
                 # sh shows the traceback of the child: its last line says what happened.
                 reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
                 raise ToolError(f"{self._argv[0]} cannot be started: {reason[0]}") from error
-        # sh's own notice of an end comes up to a second late; waiting for it comes at once.
-        threading.Thread(target=self._await, daemon=True).start()
-        with _guard:
-            _running.add(self)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -341,6 +341,46 @@ def test_another_thread_runs_programs_too() -> None:
         assert pool.submit(Runner().foreground, _sh("exit 4")).result() == 4
 
 
+_SIGNALLED_AT_FORK = """
+import os, signal, sys
+from pathlib import Path
+from imagekit.process import Runner
+
+def stop(number, frame):
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+if sys.argv[1] == "TERM":
+    signal.signal(signal.SIGTERM, stop)
+number = signal.Signals["SIG" + sys.argv[1]]
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(number))
+try:
+    Runner().run(["/bin/sh", "-c", "echo $$ > pid; exec sleep 600"])
+except BaseException as ended:
+    print(type(ended).__name__)
+"""
+
+
+@pytest.mark.parametrize(("name", "ending"), [("INT", "KeyboardInterrupt"), ("TERM", "SystemExit")])
+def test_a_signal_that_comes_while_a_program_is_started_is_not_lost(
+    tmp_path: Path, name: str, ending: str
+) -> None:
+    """Python forgets what a handler raises in what libraries do behind a fork."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED_AT_FORK, name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (ran.stdout, ran.stderr) == (f"{ending}\n", "")
+    pid = tmp_path / "pid"
+    assert not pid.exists() or _gone(int(pid.read_text()))
+
+
 def test_interrupt_ends_what_other_threads_run(tmp_path: Path) -> None:
     """Each is interrupted where it waits, its program ends, and what cleans up behind it runs."""
 
