@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from imagekit.graph.recipe_graph import RecipeGraph
+from imagekit.lock.lock import FILE
 from imagekit.process import Runner
 from imagekit.recipe.changed_paths import ChangedPaths, changed_paths
 from imagekit.recipe.recipe import Recipe, is_excluded
@@ -64,7 +65,8 @@ def _reason(key: Path, recipe: Recipe, changed: ChangedPaths) -> str:
     for path in sorted(changed.paths):
         if path.name in _SHARED and folder.is_relative_to(path.parent):
             return f"{_shown(path, changed)} differs"
-        if any(_touches(path, place) for place in places):
+        # A lock is no part of the recipe, and decides what is built of it.
+        if path == folder / FILE or any(_touches(path, place) for place in places):
             return f"{_shown(path, changed)} differs"
     return ""
 

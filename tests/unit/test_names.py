@@ -14,7 +14,6 @@ _NEEDED = {
     "provenance",
     "sbom",
     # Of the settings, and of a lock: each is the one document of its room.
-    "document",
     # Of the command line, and of how registries are reached.
     "options",
     # What a room asks of others stands in the room.
