@@ -106,7 +106,7 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="HOST",
         help="a token server that may see registry logins, besides a registry's own host and those "
-        "below it; may be repeated (and: {REALMS}, by commas)",
+        "below it; may be repeated (and: IMAGEKIT_REALMS, by commas)",
     )
 
 

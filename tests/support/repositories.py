@@ -18,3 +18,10 @@ def commit(folder: Path, path: str, date: int) -> None:
     (folder / path).write_text(str(date))
     git(folder, "add", ".")
     git(folder, "commit", "-qm", path, date=date)
+
+
+def commit_all(folder: Path, date: int) -> None:
+    """Commit everything, as nobody in particular."""
+    names = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    git(folder, "add", ".")
+    git(folder, *names, "commit", "-qm", "all", date=date)

@@ -1,22 +1,18 @@
 """No image tells who built it: mirror, proxy, host and user of a build, all of them marked."""
 
 import base64
-import functools
 import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+
+from tests.support.mirror_relay import MirrorRelay, mirror_relay
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -50,62 +46,21 @@ MARKED = (
 )
 
 
-@functools.cache
-def _mirror(suite: str) -> str:
-    """Return this host's own mirror of a suite, as apt has it."""
-    words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Release: {suite}"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return said.split()[0].removesuffix("/")
-
-
-class _Relay(BaseHTTPRequestHandler):
-    """A mirror that wants a login, and a proxy that wants another one: both are this."""
-
-    protocol_version = "HTTP/1.1"
-    logins: set[str] = set()  # noqa: RUF012 - what the server was shown, for the test
-
-    def do_GET(self) -> None:
-        """Pass on what apt asks for, to the mirror that this host really has."""
-        for header in ("Authorization", "Proxy-Authorization"):
-            word = (self.headers.get(header) or "").removeprefix("Basic ")
-            self.logins.add(base64.b64decode(word).decode())
-        path = urlsplit(self.path).path
-        security = path.startswith("/debian-security")
-        base = _mirror("bookworm-security" if security else "bookworm")
-        rest = path.removeprefix("/debian-security" if security else "/debian")
-        try:
-            with urllib.request.urlopen(base + rest, timeout=60) as answer:  # noqa: S310 - http
-                raw, status = answer.read(), 200
-        except urllib.error.HTTPError as error:
-            raw, status = b"", error.code
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+@pytest.fixture(scope="module")
+def relay() -> Iterator[MirrorRelay]:
+    """The mirror that wants a login, and the proxy that wants another one: both are this."""
+    with mirror_relay() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def relay() -> Iterator[int]:
-    """The port of the mirror, which is that of the proxy too."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Relay) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, project: Path, relay: int) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, project: Path, relay: MirrorRelay) -> Path:
     """A HOME with the project's Debian base, and apt's sources with the marked mirror."""
     home = tmp_path_factory.mktemp(HOME)
     shutil.copytree(project / "recipes/base", home / "recipes/base")
     (home / "imagekit.toml").touch()
     (home / "sources").mkdir()
-    at = f"http://{MIRROR}@127.0.0.1:{relay}"
+    at = f"http://{MIRROR}@127.0.0.1:{relay.port}"
     (home / "sources/site.list").write_text(
         f"deb {at}/debian bookworm main\ndeb {at}/debian-security bookworm-security main\n"
     )
@@ -123,10 +78,12 @@ def _marked(env: Mapping[str, str], sources: Path) -> list[str]:
     return [*sudo, "env", "-i", *variables, *own, f"{MARK}host", *back]
 
 
-def _imagekit(site: Path, relay: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def _imagekit(
+    site: Path, relay: MirrorRelay, *words: str | Path
+) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
     names = dict.fromkeys(("USER", "LOGNAME", "USERNAME", "SUDO_USER", "HOSTNAME"), f"{MARK}name")
-    proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://{PROXY}@127.0.0.1:{relay}")
+    proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), f"http://{PROXY}@127.0.0.1:{relay.port}")
     env = kept | names | proxy | {"HOME": str(site), "PYTHONPATH": os.pathsep.join(sys.path)}
     env |= {"IMAGEKIT_KEY_PASSWORD": "test", "SOURCE_DATE_EPOCH": "1700000000"}
     return subprocess.run(
@@ -146,7 +103,7 @@ def _recipe(site: Path, name: str, step: str, test: str = "true") -> Path:
     return folder
 
 
-def test_no_image_tells_who_built_it(site: Path, relay: int) -> None:
+def test_no_image_tells_who_built_it(site: Path, relay: MirrorRelay) -> None:
     """Every layer, configuration, SBOM and provenance is searched for the marks."""
     recipe = _recipe(site, "telling", NAMES)
     made = _imagekit(site, relay, "key", "generate")
@@ -155,7 +112,7 @@ def test_no_image_tells_who_built_it(site: Path, relay: int) -> None:
     done = _imagekit(site, relay, "publish", recipe, "--to", "oci:out", "--key", "imagekit.key")
 
     assert done.returncode == 0, done.stderr
-    assert {MIRROR, PROXY} <= _Relay.logins, "mirror and proxy were not used"
+    assert {MIRROR, PROXY} <= relay.logins, "mirror and proxy were not used"
     assert MARK not in done.stdout + done.stderr
     kinds = set()
     for blob in (site / "out/blobs/sha256").iterdir():
@@ -177,7 +134,7 @@ def _searched(raw: bytes) -> set[str]:
     return {json.loads(payload).get("predicateType", "")}
 
 
-def test_what_a_step_makes_is_there(site: Path, relay: int) -> None:
+def test_what_a_step_makes_is_there(site: Path, relay: MirrorRelay) -> None:
     """In places that are volatile elsewhere, with its link texts and attributes."""
     recipe = _recipe(site, "keeping", KEPT, FOUND)
 
@@ -186,7 +143,7 @@ def test_what_a_step_makes_is_there(site: Path, relay: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_step_that_writes_down_its_proxy_is_refused(site: Path, relay: int) -> None:
+def test_a_step_that_writes_down_its_proxy_is_refused(site: Path, relay: MirrorRelay) -> None:
     """With the file, and without the password."""
     recipe = _recipe(site, "writing", "env > /opt/env")
 

@@ -86,3 +86,13 @@ def test_the_tutorials_recipe_is_without_fault(project: Path, tmp_path: Path) ->
     (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
 
     assert lint([tmp_path]).diagnostics == ()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_no_help_shows_the_name_of_a_variable_of_the_program(name: str) -> None:
+    """A text that was meant to be filled in reads `{NAME}`."""
+    parser = command_parser(name)
+
+    shown = [parser.format_help(), *(verb.format_help() for verb in parser.verbs().values())]
+
+    assert [text for text in shown if re.search(r"\{[A-Z_]{2,}\}", text)] == []
