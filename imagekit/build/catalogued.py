@@ -208,7 +208,9 @@ class Budget:
     def left(self) -> dict[str, int]:
         """Return how much is left of each bound."""
         allowances = self._allowances()
-        return {"unpacked": self.unpacked} | {name: each.left for name, each in allowances.items()}
+        return {"unpacked": self.unpacked} | {
+            name: allowance.left for name, allowance in allowances.items()
+        }
 
     def take(self, used: Mapping[str, int]) -> bool:
         """Take what reading a layer took before; return whether all of it was still allowed.
@@ -230,7 +232,11 @@ class Budget:
             yield from allowance.notes()
 
     def _allowances(self) -> dict[str, Allowance]:
-        return {name: each for name, each in vars(self).items() if isinstance(each, Allowance)}
+        return {
+            name: allowance
+            for name, allowance in vars(self).items()
+            if isinstance(allowance, Allowance)
+        }
 
 
 def kept_bytes(size: int, rule: CatalogueRule) -> int | None:

@@ -32,7 +32,7 @@ def locked_files(
             hint=f"imagekit lock {recipe.folder}",
             code="build/no-lock",
         )
-    files = {each.digest: each for each in _files(lock, recipe, mirrors)}
+    files = {file.digest: file for file in _files(lock, recipe, mirrors)}
     return lock_digest(lock), tuple(files.values())
 
 

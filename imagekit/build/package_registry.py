@@ -87,21 +87,21 @@ def push_packages(
     """
     progress(Started(stage="push", detail=str(repository)))
     began, before, sent = time.monotonic(), 0, 0
-    total = sum(each.size for each in wanted)
+    total = sum(file.size for file in wanted)
 
     def told(done: int) -> None:
         progress(Advanced(stage="push", done=before + done, total=total))
 
-    for each in wanted:
-        path = cache.path(each.digest)
-        sent += writer.put_blob(repository, _descriptor(each), path, count=told)
-        before += each.size
+    for file in wanted:
+        path = cache.path(file.digest)
+        sent += writer.put_blob(repository, _descriptor(file), path, count=told)
+        before += file.size
     config = writer.put_bytes(repository, EMPTY, EMPTY_JSON)
     raw = manifest_bytes(
         Manifest(
             media_type=MANIFEST,
             config=config,
-            layers=tuple(_descriptor(each) for each in wanted),
+            layers=tuple(_descriptor(file) for file in wanted),
             artifact_type=KIND,
         )
     )

@@ -217,14 +217,14 @@ def _metadata_faults(test: MetadataTest, image: TestedImage) -> Iterator[str]:
 def _value_faults(
     wanted: Sequence[ExpectedValue], got: Mapping[str, str], what: str
 ) -> Iterator[str]:
-    for each in wanted:
-        value = got.get(each.key)
+    for pair in wanted:
+        value = got.get(pair.key)
         if value is None:
-            yield f"the {what} {each.key} is not there"
-        elif each.is_regex and not compile_re2(each.value).search(value):
-            yield f"the {what} {each.key} is {value!r}, which does not match {each.value!r}"
-        elif not each.is_regex and value != each.value:
-            yield f"the {what} {each.key} is {value!r}, expected {each.value!r}"
+            yield f"the {what} {pair.key} is not there"
+        elif pair.is_regex and not compile_re2(pair.value).search(value):
+            yield f"the {what} {pair.key} is {value!r}, which does not match {pair.value!r}"
+        elif not pair.is_regex and value != pair.value:
+            yield f"the {what} {pair.key} is {value!r}, expected {pair.value!r}"
 
 
 def _said(value: str | tuple[str, ...]) -> str:

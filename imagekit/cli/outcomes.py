@@ -70,8 +70,8 @@ class Outcomes:
         """Return the table of all, and how many ended how."""
         outcomes = tuple(outcomes)
         rows = [
-            (self._status(each), self._named(each.key), _time(each), self._why(each))
-            for each in outcomes
+            (self._status(outcome), self._named(outcome.key), _time(outcome), self._why(outcome))
+            for outcome in outcomes
         ]
         counted = Counter(row[0] for row in rows)
         counts = ", ".join(f"{number} {status}" for status, number in counted.items())
@@ -88,7 +88,7 @@ class Outcomes:
             bases: what each stands on.
         """
         outcomes = tuple(outcomes)
-        rows = [self._row(each, bases[each.key]) for each in outcomes]
+        rows = [self._row(outcome, bases[outcome.key]) for outcome in outcomes]
         code = self.exit_code(outcomes)
         head: dict[str, object] = {"schema": 1}
         if code == INTERRUPTED:
@@ -100,7 +100,7 @@ class Outcomes:
 
     def exit_code(self, outcomes: Iterable[RecipeOutcome]) -> int:
         """Return that of the worst."""
-        if any(each.ending == "interrupted" for each in outcomes):
+        if any(outcome.ending == "interrupted" for outcome in outcomes):
             return INTERRUPTED
         return self._worst().exit_code if self._errors else 0
 

@@ -120,9 +120,9 @@ def command_parser(name: str) -> Parser:
         formatter_class=functools.partial(argparse.HelpFormatter, width=_ANY_WIDTH),
     )
     _configure(parser, name)
-    for each in (parser, *parser.verbs().values()):
+    for whole in (parser, *parser.verbs().values()):
         # Only what is printed needs the width of the terminal, for which argparse imports shutil.
-        each.formatter_class = _help_format
+        whole.formatter_class = _help_format
     return parser
 
 
@@ -151,8 +151,8 @@ def _configure(parser: Parser, name: str) -> None:
 
 def _add_output_options(parser: Parser, *, verb: bool = False) -> None:
     """Add the options that every command has, before its verbs and behind them."""
-    for each in parser.verbs().values():
-        _add_output_options(each, verb=True)
+    for inner in parser.verbs().values():
+        _add_output_options(inner, verb=True)
 
     def absent(value: object) -> object:
         # A default of a verb would overwrite what stood before it.

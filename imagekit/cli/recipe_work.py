@@ -79,7 +79,7 @@ class RecipeWork(Struct, frozen=True, kw_only=True):
         document = told.document(outcomes, self.bases)
         if not console.json:
             made = (outcome.result for outcome in outcomes if outcome.result is not None)
-            console.copied("\n".join(each.reference for each in made), {})
+            console.copied("\n".join(entry.reference for entry in made), {})
         if is_interrupted({outcome.key: outcome for outcome in outcomes}):
             self._interrupted(document)
         if console.json:
@@ -101,5 +101,7 @@ class RecipeWork(Struct, frozen=True, kw_only=True):
     def _tell_bases(self) -> None:
         """Print once which files each base is made of that is not one of these recipes."""
         own = {recipe.name for recipe in map(self.recipes.recipes.__getitem__, self.bases)}
-        each = (base for bases in self.bases.values() for base in bases if base["name"] not in own)
-        tell_bases(list({base["name"]: base for base in each}.values()), self.console)
+        others = (
+            base for bases in self.bases.values() for base in bases if base["name"] not in own
+        )
+        tell_bases(list({base["name"]: base for base in others}.values()), self.console)

@@ -37,7 +37,7 @@ def changed_since(
     known: list[ChangedPaths] = []
     why: dict[Path, str] = {}
     for key, recipe in recipes.recipes.items():
-        changed = next((one for one in known if _is_of(key.parent, one)), None)
+        changed = next((paths for paths in known if _is_of(key.parent, paths)), None)
         if changed is None:
             changed = changed_paths(key.parent, revision, owners, runner=runner or Runner())
             known.append(changed)
@@ -101,9 +101,9 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 def _ways(folder: Path) -> Iterator[Path]:
     """Yield the links that the path of a folder goes through."""
     path = folder.absolute()
-    for each in (path, *path.parents):
-        if each.is_symlink():
-            yield each.parent.resolve() / each.name
+    for place in (path, *path.parents):
+        if place.is_symlink():
+            yield place.parent.resolve() / place.name
 
 
 def _included(names: Iterable[str]) -> list[str]:

@@ -58,8 +58,8 @@ class Graph(Struct, Generic[Key], frozen=True):
         found: dict[Key, tuple[Key, ...]] = {}
         for level in self.levels():
             for key in level:
-                each = [(need,) if need in kept else found[need] for need in self.needs[key]]
-                found[key] = tuple(dict.fromkeys(need for some in each for need in some))
+                below = [(need,) if need in kept else found[need] for need in self.needs[key]]
+                found[key] = tuple(dict.fromkeys(need for needed in below for need in needed))
         return Graph(MappingProxyType({key: found[key] for key in self.needs if key in kept}))
 
     def sorter(self) -> TopologicalSorter[Key]:
@@ -86,7 +86,7 @@ def graph_of(
         RecipeError: a key stands on itself; the message has the whole path.
     """
     graph = Graph(
-        MappingProxyType({key: tuple(dict.fromkeys(each)) for key, each in needs.items()})
+        MappingProxyType({key: tuple(dict.fromkeys(below)) for key, below in needs.items()})
     )
     try:
         graph.sorter()

@@ -51,10 +51,10 @@ def recipe_graph(paths: Iterable[Path], tree: Recipes, *, with_bases: bool = Fal
     needs: dict[Path, tuple[Path, ...]] = {}
     recipes: dict[Path, Recipe] = {}
     for recipe in asked:
-        for each in tree.with_bases(recipe):
-            recipes.setdefault(_key(each), each)
-            below = (tree.base(each, need) for need in each.recipes_below)
-            needs.setdefault(_key(each), tuple(map(_key, below)))
+        for member in tree.with_bases(recipe):
+            recipes.setdefault(_key(member), member)
+            below = (tree.base(member, need) for need in member.recipes_below)
+            needs.setdefault(_key(member), tuple(map(_key, below)))
     # What was asked for stands in the order in which it was.
     keys = dict.fromkeys((*map(_key, asked), *needs))
     whole = graph_of({key: needs[key] for key in keys}, name=lambda key: recipes[key].name)

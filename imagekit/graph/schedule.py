@@ -61,5 +61,5 @@ class Schedule(Generic[Key]):
         return tuple(skipped)
 
     def _failed_below(self, key: Key) -> tuple[Key, ...]:
-        each = (self._because.get(need, ()) for need in self._graph.needs[key])
-        return tuple(dict.fromkeys(failed for some in each for failed in some))
+        below = (self._because.get(need, ()) for need in self._graph.needs[key])
+        return tuple(dict.fromkeys(failed for names in below for failed in names))

@@ -101,7 +101,7 @@ def _date_change(before: Lock | None, after: Lock | None) -> Iterator[LockChange
 def _platform_changes(
     platform: str, before: LockedPlatform | None, after: LockedPlatform | None
 ) -> Iterator[LockChange]:
-    old, new = ({} if each is None else _facts(each) for each in (before, after))
+    old, new = ({} if lock is None else _facts(lock) for lock in (before, after))
     for key in sorted({*old, *new}):
         first, second = old.get(key), new.get(key)
         if first != second:

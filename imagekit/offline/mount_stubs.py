@@ -29,4 +29,4 @@ def pseudo_files() -> str:
         *(f"/{name} F 0 644 0 0 true" for name in FILES),
         *(f"/{name} S 0 777 0 0 {to}" for name, to in LINKS.items()),
     ]
-    return " ".join(f"-p '{one}'" for one in made)
+    return " ".join(f"-p '{path}'" for path in made)

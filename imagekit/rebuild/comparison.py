@@ -179,14 +179,14 @@ def _of_documents(
         dict(_flat(strictjson.loads_object(raw, what="the image's document")))
         for raw in (first, other)
     ]
-    for name, (one, two) in _changed(documents[0], documents[1]):
+    for name, (first_value, other_value) in _changed(documents[0], documents[1]):
         if not passed.fullmatch(name):
             yield Difference(
                 layer=None,
                 path=f"{prefix}{name}",
                 field="value",
-                published=_value(one),
-                rebuilt=_value(two),
+                published=_value(first_value),
+                rebuilt=_value(other_value),
             )
 
 
@@ -207,9 +207,15 @@ def _of_layers(published: OpenedImage, rebuilt: OpenedImage, number: int) -> Ite
     states = [_states(image, number) for image in images]
     changed = tuple(_changed(*states))
     if not changed:
-        one, two = (str(parse_config(image.config).diff_ids[number]) for image in images)
+        first_value, other_value = (
+            str(parse_config(image.config).diff_ids[number]) for image in images
+        )
         yield Difference(
-            layer=number + 1, path="", field="order of entries", published=one, rebuilt=two
+            layer=number + 1,
+            path="",
+            field="order of entries",
+            published=first_value,
+            rebuilt=other_value,
         )
     files = [
         path
@@ -219,13 +225,13 @@ def _of_layers(published: OpenedImage, rebuilt: OpenedImage, number: int) -> Ite
     contents = [_contents(image, number, files) for image in images] if files else [{}, {}]
     for path, (first, other) in changed:
         cause = cause_of(path, contents[0].get(path, b""), contents[1].get(path, b""))
-        for field, one, two in _fields(first, other):
+        for field, first_value, other_value in _fields(first, other):
             yield Difference(
                 layer=number + 1,
                 path=path,
                 field=field,
-                published=one,
-                rebuilt=two,
+                published=first_value,
+                rebuilt=other_value,
                 cause=_OF_FIELDS.get(field, cause),
             )
 
@@ -248,9 +254,9 @@ def _fields(first: EntryState | None, other: EntryState | None) -> Iterator[tupl
         yield "presence", words[0], words[1]
         return
     for name in EntryState.__struct_fields__:
-        one, two = getattr(first, name), getattr(other, name)
-        if one != two:
-            yield name, _field(name, one), _field(name, two)
+        first_value, other_value = getattr(first, name), getattr(other, name)
+        if first_value != other_value:
+            yield name, _field(name, first_value), _field(name, other_value)
 
 
 def _field(name: str, value: object) -> str:

@@ -94,7 +94,7 @@ class _Stated(Struct, frozen=True, kw_only=True):
     @property
     def version(self) -> str:
         """The one version that it allows; empty where there are more."""
-        found = [(each.operator, each.version) for each in self.requirement.specifier]
+        found = [(entry.operator, entry.version) for entry in self.requirement.specifier]
         exact = len(found) == 1 and found[0][0] == "==" and not found[0][1].endswith(".*")
         return found[0][1] if exact else ""
 
@@ -268,7 +268,7 @@ def _lines(text: str, own: Report) -> Iterator[_Line]:
             return
         found = _WORD.finditer(body[:-1] if continued else body)
         words += [
-            _Word(each[0], SourceSpan(number, each.start() + 1, len(each[0]))) for each in found
+            _Word(entry[0], SourceSpan(number, entry.start() + 1, len(entry[0]))) for entry in found
         ]
         if words and not continued:
             yield words
@@ -369,7 +369,7 @@ def _line_of(pin: _Stated) -> str:
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     marker: Marker | None = requirement.marker
     condition = f" ; {marker}" if marker is not None else ""
-    hashes = " ".join(f"--hash={each}" for each in pin.hashes)
+    hashes = " ".join(f"--hash={entry}" for entry in pin.hashes)
     text = f"{requirement.name}{extras}=={pin.version}{condition} {hashes}"
     try:
         return package("pip", text)

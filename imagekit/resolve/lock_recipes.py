@@ -52,14 +52,14 @@ def lock_recipes(
 
 
 def _in_order(recipes: Sequence[Recipe], options: LockOptions) -> tuple[Recipe, ...]:
-    every = (each for recipe in recipes for each in options.recipes.with_bases(recipe))
+    every = (base for recipe in recipes for base in options.recipes.with_bases(recipe))
     return tuple({recipe.file: recipe for recipe in every}.values())
 
 
 def _names(lock: Lock | None) -> frozenset[str]:
     """Return the names of the Debian packages of a lock."""
     platforms = () if lock is None else lock.platforms.values()
-    trees = (tree for each in platforms for tree in (each.image, *each.stages.values()))
+    trees = (tree for platform in platforms for tree in (platform.image, *platform.stages.values()))
     return frozenset(deb.name for tree in trees for deb in tree_debs(tree))
 
 

@@ -121,9 +121,11 @@ def recipe_digests(statements: Iterable[Statement]) -> frozenset[Digest]:
 def inputs_documents(statements: Iterable[Statement]) -> tuple[Mapping[str, object], ...]:
     """Return what statements about an image say that it was decided by: see ``Inputs.document``."""
     found = (
-        _inner(_inner(_inner(one.predicate, "buildDefinition"), "internalParameters"), "inputs")
-        for one in statements
-        if recipe_digest_of(one) is not None
+        _inner(
+            _inner(_inner(statement.predicate, "buildDefinition"), "internalParameters"), "inputs"
+        )
+        for statement in statements
+        if recipe_digest_of(statement) is not None
     )
     return tuple(document for document in found if document)
 

@@ -81,16 +81,16 @@ class PackageCache(Struct, frozen=True):
         Raises:
             BuildError: a file cannot be had any more; it names the file and the ways out.
         """
-        missing = [each for each in _each_once(wanted) if not self._use(each.digest)]
+        missing = [file for file in _each_once(wanted) if not self._use(file.digest)]
         if not missing:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         meter = _Meter(missing, stage, progress)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            running = [pool.submit(self._get, each, limit=limit, meter=meter) for each in missing]
+            running = [pool.submit(self._get, file, limit=limit, meter=meter) for file in missing]
             try:
-                for one in running:
-                    one.result()
+                for download in running:
+                    download.result()
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -194,7 +194,7 @@ class _Meter:
         self._told = Advanced(
             stage=stage,
             done=0,
-            total=sum(each.size for each in wanted),
+            total=sum(file.size for file in wanted),
             doing=f"downloading {count(len(wanted), 'file')},",
         )
         self._progress = progress
@@ -209,7 +209,7 @@ class _Meter:
 
 
 def _each_once(wanted: Iterable[WantedFile]) -> Iterator[WantedFile]:
-    yield from {each.digest: each for each in wanted}.values()
+    yield from {file.digest: file for file in wanted}.values()
 
 
 def _gone(wanted: WantedFile, why: str) -> BuildError:

@@ -156,7 +156,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     def do(recipe: Recipe, progress: "Progress") -> "RecipeResult":
         # What the host lacks is said of the recipe that needs it.
         result = _built(recipe, progress, replace(options, preflight=preflight_once(progress)))
-        made.update(each.digest for each in tree.with_bases(recipe))
+        made.update(base.digest for base in tree.with_bases(recipe))
         return result
 
     tell_why(recipes, why, console)

@@ -39,12 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("push", "send what locks name into a repository"),
         ("pull", "take what locks name from a repository"),
     ):
-        one = verbs.add_parser(verb, help=text)
-        one.add_argument("repository", metavar="HOST[:PORT]/REPOSITORY", help="of a registry")
-        one.add_argument("recipe", type=Path, nargs="+", metavar="RECIPE", help="folders or files")
-        add_recipes(one)
-        add_mirrors(one)
-        add_registry_options(one)
+        parser = verbs.add_parser(verb, help=text)
+        parser.add_argument("repository", metavar="HOST[:PORT]/REPOSITORY", help="of a registry")
+        parser.add_argument(
+            "recipe", type=Path, nargs="+", metavar="RECIPE", help="folders or files"
+        )
+        add_recipes(parser)
+        add_mirrors(parser)
+        add_registry_options(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -63,11 +65,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 "lock": str(lock),
                 "reference": reference,
                 "packages": len(files),
-                "size": sum(each.size for each in files),
+                "size": sum(file.size for file in files),
                 "missing": list(moved.missing),
             }
         )
-    text = "\n".join(str(each["reference"] or each["lock"]) for each in done)
+    text = "\n".join(str(file["reference"] or file["lock"]) for file in done)
     console.result(text, {"schema": 1, "locks": done})
     return 0
 
@@ -93,9 +95,9 @@ class _Moved:
         from imagekit.oci.location import REGISTRY, LocatedRepository
         from imagekit.oci.registry.connect import writer
 
-        known = [each for each in files if each.url or self._cache.has(each)]
+        known = [file for file in files if file.url or self._cache.has(file)]
         self._bring(known)
-        self.missing = tuple(each.title for each in files if each not in known)
+        self.missing = tuple(file.title for file in files if file not in known)
         if self.missing:
             self._console.note(
                 f"  not sent, as no build has brought them: {', '.join(self.missing)}"
@@ -115,7 +117,7 @@ class _Moved:
         """Take what a lock names from the registry alone."""
         from msgspec.structs import replace
 
-        self._bring([replace(each, url="") for each in files])
+        self._bring([replace(file, url="") for file in files])
         return ""
 
     def _bring(self, files: "Sequence[WantedFile]") -> None:

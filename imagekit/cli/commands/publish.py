@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         own = replace(options, build=replace(build, preflight=preflight_once(progress)))
         image = publish(recipe, to=destination, signer=signer, progress=progress, options=own)
         if image.status == "published":
-            made.update(each.digest for each in tree.with_bases(recipe))
+            made.update(base.digest for base in tree.with_bases(recipe))
         return _result(image)
 
     tell_why(recipes, why, console)

@@ -52,7 +52,7 @@ class NodePolicy(Struct, frozen=True, kw_only=True):
         except ImagekitError as error:
             raise _refused(self, image, error.message) from error
         if not verdict.allowed:
-            faults = [each for each in verdict.findings if each.severity == "error"]
+            faults = [finding for finding in verdict.findings if finding.severity == "error"]
             raise _refused(self, image, "; ".join(f"{e.code}: {e.message}" for e in faults))
 
 
