@@ -139,7 +139,11 @@ def _plan(arguments: argparse.Namespace) -> "WorkPlan":
     from imagekit.oci.destination import Destination
 
     destination = needed(arguments, "to", metavar="DESTINATION")
-    Destination.parse(destination)
+    if not Destination.parse(destination).location.is_remote and arguments.verb != "slurm":
+        raise UsageError(
+            f"{destination} lies on this machine, and the jobs run on others",
+            hint="name a registry: --to HOST[:PORT]/PREFIX",
+        )
     recipes, _ = graph_for(arguments, arguments.paths, recipes_of(arguments))
     return work_plan(
         recipes,
