@@ -1,5 +1,6 @@
-"""The bytes of a layer as a stream of bounded reads: plain tar or gzip, never held whole."""
+"""The bytes of a layer as a stream of bounded reads: plain tar, gzip or zstd, never held whole."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from gzip import BadGzipFile
 from io import RawIOBase
@@ -17,9 +18,14 @@ MAX_UNPACKED = 64 << 30
 _PIECE = 1 << 20
 # ISA-L's stubs declare the exception class as an instance.
 _DAMAGED = cast("type[Exception]", isal_zlib.IsalError)
-# RFC 1952 section 2.3.1 (ID1, ID2) and RFC 8878 section 3.1.1 (Magic_Number).
+# RFC 1952 section 2.3.1 (ID1, ID2); RFC 8878 sections 3.1.1 and 3.1.2 (Magic_Number).
 _GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + low, 0x2A, 0x4D, 0x18)) for low in range(16)))
+_MAGIC = 4
+"""Bytes of the longest of them."""
+_WINDOW_LOG = 27
+"""Largest window of a zstd frame, as a power of two: that of the zstd program itself, 128 MiB
+(RFC 8878 section 3.1.1.1.2: a decoder may refuse what wants more memory)."""
 
 
 class Stream:
@@ -109,18 +115,15 @@ class Stream:
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         # By its first bytes: the media type was written by whoever pushed the manifest.
         head = b""
-        while len(head) < len(_ZSTD) and (piece := next(pieces, None)) is not None:
+        while len(head) < _MAGIC and (piece := next(pieces, None)) is not None:
             head += piece
-        if head.startswith(_ZSTD):
-            # manifest.md, "layers": zstd should be supported. Python reads it from 3.14 on.
-            raise DocumentError(
-                f"{self._where} is compressed with zstd, which imagekit cannot read",
-                hint="push the image with gzip layers",
-                code="UNSUPPORTED_LAYER",
-            )
-        chain = _chained(head, pieces)
-        for piece in self._gunzip(chain) if head.startswith(_GZIP) else chain:
-            # Counted as it is unpacked: gzip makes up to a thousand bytes out of one.
+        plain = _chained(head, pieces)
+        if head.startswith(_GZIP):
+            plain = self._gunzip(plain)
+        elif head.startswith(_ZSTD):
+            plain = self._unzstd(plain)
+        for piece in plain:
+            # Counted as it is unpacked: gzip makes up to a thousand bytes out of one, zstd more.
             self.left -= len(piece)
             if self.left < 0:
                 raise self.broken(f"it unpacks to more than {self._limit} bytes")
@@ -137,6 +140,22 @@ class Stream:
                     yield piece
         except (_DAMAGED, BadGzipFile, EOFError) as error:
             raise self.broken(f"gzip: {error}") from error
+
+    def _unzstd(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        # Few layers are compressed so.
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+        bounds: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+        try:
+            # Frames follow each other, also such as are passed over: zstd:chunked keeps its table
+            # of contents in one at the end.
+            with zstd.ZstdFile(_File(pieces), options=bounds) as file:
+                while piece := file.read(_PIECE):
+                    yield piece
+        except (zstd.ZstdError, EOFError) as error:
+            raise self.broken(f"zstd: {error}") from error
 
 
 class _File(RawIOBase):

@@ -21,7 +21,7 @@ _MODULES = {
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
     "hosts": ("review", "installed", "local-images", "gate-path", "gate-config", "engines"),
-    "layers": ("tar", "layer", "gzip", "elf", "dpkg", "python", "os-release"),
+    "layers": ("tar", "layer", "gzip", "zstd", "elf", "dpkg", "python", "os-release"),
 }  # fmt: skip
 
 NAMES = tuple(name for names in _MODULES.values() for name in names)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
 from collections.abc import Callable
 
@@ -15,6 +16,11 @@ from imagekit.build.catalogued import CatalogueRule
 from imagekit.errors import DocumentError
 from imagekit.sbom.contents import LayerFiles
 from imagekit.sbom.layer_files import read_layer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 STATUS = "var/lib/dpkg/status"
 LAYER = "sha256:" + "a" * 64
@@ -90,12 +96,46 @@ def test_damaged_gzip_is_refused() -> None:
         read(b"\x1f\x8b\x08\x00" + b"garbage" * 50)
 
 
-def test_zstd_is_refused_by_name() -> None:
-    """What cannot be read is said to be so, with the remedy."""
-    with pytest.raises(DocumentError, match="zstd") as caught:
-        read(b"\x28\xb5\x2f\xfd" + bytes(50))
+def test_zstd_is_read_frame_by_frame() -> None:
+    """Also those that hold no file: zstd:chunked has its table of contents in one at the end."""
+    whole = archive(member("a", b"x" * 3000))
+    passed_over = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    frames = zstd.compress(whole[:700]) + passed_over + zstd.compress(whole[700:]) + passed_over
 
-    assert "gzip" in caught.value.hint
+    plain, packed, led = read(whole), read(frames), read(passed_over + frames)
+
+    assert plain.files
+    assert packed.files == led.files == plain.files
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_zstd_that_is_cut_short_or_damaged_is_refused(cut: int) -> None:
+    """With the reason."""
+    raw = zstd.compress(archive(member("a", b"x" * 3000)))
+
+    with pytest.raises(DocumentError, match=r"zstd|ends in the middle"):
+        read(raw[:-cut])
+    with pytest.raises(DocumentError, match="zstd"):
+        read(raw[:4] + bytes(cut) + raw[4 + cut :])
+
+
+def test_a_zstd_bomb_ends_at_its_limit() -> None:
+    """It makes more of each byte than gzip."""
+    bomb = zstd.compress(archive(member("zeros", bytes(40 << 20))))
+
+    with pytest.raises(DocumentError, match="unpacks to more"):
+        read(bomb, limit=10 << 20)
+
+
+def test_a_zstd_frame_that_wants_much_memory_is_refused() -> None:
+    """Its header says how much: RFC 8878 lets a decoder refuse it."""
+    named = zstd.CompressionParameter
+    wide: dict[int, int] = {named.window_log: 28, named.content_size_flag: 0}
+    packer = zstd.ZstdCompressor(options=wide)
+    raw = packer.compress(archive(member("a", b"x"))) + packer.flush()
+
+    with pytest.raises(DocumentError, match="zstd"):
+        read(raw)
 
 
 def test_a_bomb_ends_at_its_limit() -> None:

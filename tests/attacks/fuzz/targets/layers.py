@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import sys
 import tarfile
 
 from imagekit.needs.elf import HEAD, elf_notes
@@ -14,6 +15,11 @@ from imagekit.sbom.cyclonedx import cyclonedx_json
 from imagekit.sbom.layer_files import read_layer
 from tests.attacks.fuzz.target import BrokenRuleError, Target, same
 from tests.support.elf import abi_tag, elf, isa_needed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _LIMIT = 8 << 20
 _STATUS = b"""\
@@ -89,6 +95,12 @@ def _elf(raw: bytes) -> None:
 def _gzip(raw: bytes) -> None:
     """Unpack the bytes; those that are no gzip are packed first."""
     packed = raw if raw.startswith(b"\x1f\x8b") else gzip.compress(raw)
+    _layer(packed)
+
+
+def _zstd(raw: bytes) -> None:
+    """Unpack the bytes; those that are no zstd are packed first."""
+    packed = raw if raw.startswith(b"\x28\xb5\x2f\xfd") else zstd.compress(raw)
     _layer(packed)
 
 
@@ -175,6 +187,14 @@ TARGETS = {
         seeds=(
             *(gzip.compress(raw) for raw in _ARCHIVES),
             gzip.compress(_ARCHIVES[0][:700]) + gzip.compress(_ARCHIVES[0][700:]) + bytes(100),
+            _ARCHIVES[0],
+        ),
+    ),
+    "zstd": Target(
+        check=_zstd,
+        seeds=(
+            *(zstd.compress(raw) for raw in _ARCHIVES),
+            zstd.compress(_ARCHIVES[0][:700]) + zstd.compress(_ARCHIVES[0][700:]),
             _ARCHIVES[0],
         ),
     ),
