@@ -271,7 +271,8 @@ def test_a_checkout_has_a_version(
 ) -> None:
     """Where nothing is installed it is that of the checkout."""
     monkeypatch.setattr("importlib.metadata.version", _not_installed)
-    monkeypatch.setattr("imagekit.cli.execute.__file__", str(project / "imagekit/cli/execute.py"))
+    here = project / "imagekit/cli/own_version.py"
+    monkeypatch.setattr("imagekit.cli.own_version.__file__", str(here))
     stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
 
     assert cli.main(words) == 0
