@@ -5,10 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
 
@@ -47,15 +50,16 @@ images:
 CASES = {
     "a failure": ["lint", "nowhere"],
     "lint": ["lint", "recipe"],
-    "lock": ["lock", "recipe"],
     "plan": ["plan", "recipe"],
     "graph": ["graph", "recipe"],
+    "ci": ["ci", "github", "recipe", "--to", "registry.site/apps"],
     "build": ["build", "recipe"],
     "images": ["images"],
     "logs": ["logs"],
     "prune": ["prune", "--keep", "1", "--dry-run"],
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
+    "rebuild": ["rebuild", IMAGE, "--recipe", "recipe"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],
     "verify": ["verify", IMAGE, "--policy", "policy.yaml"],
     "run --dry-run": ["run", IMAGE, "--policy", "policy.yaml", "--dry-run"],
@@ -85,6 +89,9 @@ CASES = {
     "man": ["man", "verify"],
     "man --to": ["man", "--to", "man1"],
     "doctor": ["doctor"],
+    # What stands here locks the recipe, so that it is another one for those above.
+    "lock": ["lock", "recipe"],
+    "cache": ["cache", "push", "REGISTRY/packages", "recipe"],
     # Last: nothing verifies what was withdrawn.
     "withdraw": ["withdraw", IMAGE, "--key", "imagekit.key", "--reason", "wrong results"],
 }
@@ -148,10 +155,18 @@ def _imagekit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's registry on loopback."""
+    with RegistryServer.docker_registry(tmp_path_factory.mktemp("server")) as server:
+        yield server.host
+
+
 @pytest.mark.parametrize("section", CASES)
-def test_document_is_as_promised(project: Path, folder: Path, section: str) -> None:
+def test_document_is_as_promised(project: Path, folder: Path, section: str, registry: str) -> None:
     """What programs read is what the page says, key by key and in that order."""
-    outcome = _imagekit(folder, *CASES[section], "--json", "--quiet")
+    words = [word.replace("REGISTRY", registry) for word in CASES[section]]
+    outcome = _imagekit(folder, *words, "--json", "--quiet")
 
     got = json.loads(outcome.stdout)
     assert _fits(_shape(got), _shape(_documented(project)[section])), json.dumps(got, indent=1)

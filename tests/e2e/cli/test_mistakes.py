@@ -202,14 +202,14 @@ MISTAKES = (
     ),
     Mistake(
         "A wrong password of the key",
-        PUBLISH,
+        PUBLISH.replace("oci:images", "oci:new"),
         2,
         ("WRONG_PASSWORD", "IMAGEKIT_KEY_PASSWORD"),
         _with(IMAGEKIT_KEY_PASSWORD="wrong"),
     ),
     Mistake(
         "No password, and nobody to ask",
-        PUBLISH,
+        PUBLISH.replace("oci:images", "oci:new"),
         2,
         ("NO_PASSWORD", "IMAGEKIT_KEY_PASSWORD", "--password-file"),
         _with(IMAGEKIT_KEY_PASSWORD=""),
