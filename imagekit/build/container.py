@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from imagekit.build.image import BuiltLayer, Material
 from imagekit.build.job import CachedLayer, CachedStep, CommandResult, StagePlan
@@ -26,7 +26,7 @@ class StepStore(Protocol):
         """Return where the archive of a step lies."""
         ...
 
-    def keep(self, key: Digest, step: CachedStep, fill: Callable[[BinaryIO], None]) -> None:
+    def keep(self, key: Digest, step: CachedStep, fill: Callable[[IO[bytes]], None]) -> None:
         """Keep a step, whose archive is written by ``fill``; where that fails nothing is kept."""
         ...
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO, Protocol, Self
+from typing import IO, Protocol, Self
 
 from isal import isal_zlib
 from msgspec import Struct
@@ -93,7 +93,7 @@ def write(
     try:
         with NamedTemporaryFile(dir=blobs, prefix=".part-", delete=False) as part:
             try:
-                layer = _write(root, changes, _raw(part), epoch=epoch, marks=marks)
+                layer = _write(root, changes, part.file, epoch=epoch, marks=marks)
                 Path(part.name).chmod(0o644)
                 Path(part.name).rename(blobs / layer.descriptor.digest.hex)
             finally:
@@ -105,20 +105,15 @@ def write(
     return layer
 
 
-def _raw(part: object) -> BinaryIO:
-    # NamedTemporaryFile's wrapper has the methods of the file that it wraps.
-    return part.file  # type: ignore[attr-defined, no-any-return]  # typeshed hides the attribute
-
-
 def _write(
-    root: Path, changes: Changes, file: BinaryIO, *, epoch: int, marks: Marks
+    root: Path, changes: Changes, file: IO[bytes], *, epoch: int, marks: Marks
 ) -> WrittenLayer:
     with _Compressor(file) as sink:
         _archive(root, changes, sink, epoch=epoch, marks=marks)
     return sink.layer()
 
 
-def save(root: Path, changes: Changes, file: BinaryIO, *, marks: Marks) -> None:
+def save(root: Path, changes: Changes, file: IO[bytes], *, marks: Marks) -> None:
     """Write the changed paths of a tree with their times as they are, so that they can come back.
 
     Args:
@@ -155,7 +150,7 @@ class _Compressor:
     hashlib and isal release the interpreter lock, so the two threads run at once.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._plain = hashlib.sha256()
         self._packed = hashlib.sha256()

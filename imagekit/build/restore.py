@@ -10,24 +10,21 @@ import stat
 import tarfile
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
-
-from isal import igzip, isal_zlib
+from typing import IO
 
 from imagekit import rooted
 from imagekit.build import attributes
 from imagekit.build.layer import WHITEOUT
 from imagekit.build.open_tree import OpenTree
 from imagekit.errors import ToolError
+from imagekit.oci.layer_stream import DAMAGED_GZIP, gunzipped
 
-# ISA-L's stubs declare the exception class as an instance.
-_DAMAGED = cast("type[Exception]", isal_zlib.IsalError)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
 _NANOSECONDS = 9
 
 
-def restore(root: Path, archive: BinaryIO) -> None:
+def restore(root: Path, archive: IO[bytes]) -> None:
     """Apply an archive that ``layer.save`` wrote.
 
     Args:
@@ -40,7 +37,7 @@ def restore(root: Path, archive: BinaryIO) -> None:
     """
     try:
         with (
-            igzip.IGzipFile(fileobj=archive) as plain,  # type: ignore[no-untyped-call]  # isal has no types
+            gunzipped(archive) as plain,
             tarfile.open(fileobj=plain, mode="r|", errorlevel=2) as entries,
             OpenTree(root) as tree,
         ):
@@ -48,7 +45,7 @@ def restore(root: Path, archive: BinaryIO) -> None:
             # To the end, where gzip's checksum is compared.
             while plain.read(_PIECE):
                 pass
-    except (OSError, EOFError, ValueError, tarfile.TarError, _DAMAGED) as error:
+    except (OSError, ValueError, tarfile.TarError, *DAMAGED_GZIP) as error:
         raise ToolError(f"what a step made before cannot be put back: {error}") from error
 
 

@@ -12,7 +12,7 @@ what no archive can hold, or a text that must not be kept; it and those behind i
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from imagekit.build import layer, tree_snapshot
 from imagekit.build.container import BuildContainer
@@ -130,7 +130,7 @@ class StepEntries:
         self._count(step)
 
     def _keep(self, step: CachedStep, changed: Changes) -> None:
-        def fill(file: BinaryIO) -> None:
+        def fill(file: IO[bytes]) -> None:
             layer.save(self._root, changed, file, marks=self._marks)
 
         try:

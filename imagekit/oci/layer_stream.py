@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from gzip import BadGzipFile
+from gzip import BadGzipFile, GzipFile
 from io import RawIOBase
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from isal import igzip, isal_zlib
 
@@ -17,7 +17,8 @@ MAX_UNPACKED = 64 << 30
 """Most bytes that one layer may unpack to."""
 _PIECE = 1 << 20
 # ISA-L's stubs declare the exception class as an instance.
-_DAMAGED = cast("type[Exception]", isal_zlib.IsalError)
+DAMAGED_GZIP = (cast("type[Exception]", isal_zlib.IsalError), BadGzipFile, EOFError)
+"""What reading a file of ``gunzipped`` raises where it is damaged or cut short."""
 # RFC 1952 section 2.3.1 (ID1, ID2); RFC 8878 sections 3.1.1 and 3.1.2 (Magic_Number).
 _GZIP = b"\x1f\x8b"
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + low, 0x2A, 0x4D, 0x18)) for low in range(16)))
@@ -26,6 +27,15 @@ _MAGIC = 4
 _WINDOW_LOG = 27
 """Largest window of a zstd frame, as a power of two: that of the zstd program itself, 128 MiB
 (RFC 8878 section 3.1.1.1.2: a decoder may refuse what wants more memory)."""
+
+
+def gunzipped(packed: "IO[bytes] | RawIOBase") -> GzipFile:
+    """Return what reads the content of a file of gzip, once and from front to end.
+
+    Args:
+        packed: the file.
+    """
+    return igzip.IGzipFile(fileobj=packed)  # type: ignore[no-untyped-call]  # isal has no types
 
 
 class Stream:
@@ -134,11 +144,10 @@ class Stream:
         try:
             # Members may follow each other (RFC 1952 section 2.2), and zeros may fill up the last
             # block; a member of twenty bytes costs next to nothing here.
-            file = igzip.IGzipFile(fileobj=_File(pieces))  # type: ignore[no-untyped-call]  # isal has no types
-            with file:
+            with gunzipped(_File(pieces)) as file:
                 while piece := file.read(_PIECE):
                     yield piece
-        except (_DAMAGED, BadGzipFile, EOFError) as error:
+        except DAMAGED_GZIP as error:
             raise self.broken(f"gzip: {error}") from error
 
     def _unzstd(self, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO
+from typing import IO
 
 from msgspec import Struct
 
@@ -63,7 +63,7 @@ class StepCache(Struct, frozen=True, kw_only=True):
         self,
         key: Digest,
         step: CachedStep,
-        fill: Callable[[BinaryIO], None],
+        fill: Callable[[IO[bytes]], None],
     ) -> None:
         """Keep a step.
 
@@ -78,7 +78,7 @@ class StepCache(Struct, frozen=True, kw_only=True):
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with NamedTemporaryFile(dir=self.folder, prefix=_PART, delete=False) as part:
             try:
-                fill(part.file)  # type: ignore[arg-type]  # typeshed calls it a file of any kind
+                fill(part.file)
                 part.flush()
                 size = os.fstat(part.fileno()).st_size
                 Path(part.name).rename(self.archive(key))

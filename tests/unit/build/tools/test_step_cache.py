@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import pytest
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ def _keep(cache: StepCache, *, age: float = 0.0, isolation: str = "", key: Diges
     materials = (Material(uri="http://site.example/x"),)
     step = CachedStep(materials=materials, made=time.time() - age, isolation=isolation)
 
-    def fill(file: BinaryIO) -> None:
+    def fill(file: IO[bytes]) -> None:
         file.write(b"archive")
 
     cache.keep(key, step, fill)
@@ -97,7 +97,7 @@ def test_a_locked_step_is_used_as_long_as_it_is_there(cache: StepCache) -> None:
 def test_nothing_stays_of_what_cannot_be_kept(cache: StepCache) -> None:
     """Neither a record nor a part of an archive."""
 
-    def fill(file: BinaryIO) -> None:
+    def fill(file: IO[bytes]) -> None:
         file.write(b"half")
         raise BuildError("a device")
 
