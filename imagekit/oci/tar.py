@@ -181,39 +181,17 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
     )
 
 
-class Ownership(Struct, frozen=True):
-    """What an entry's block says besides its name, kind and size."""
-
-    mode: int
-    """Permission bits."""
-    uid: int
-    gid: int
-    mtime: str
-    """Seconds since 1970, in digits; with a point and further ones where it has parts of one."""
-
-
-def ownership(entry: TarEntry, stream: Source) -> Ownership:
-    """Return an entry's mode, owner and time (pax, "ustar Interchange Format").
+def time_of(entry: TarEntry, stream: Source) -> str:
+    """Return an entry's time: seconds since 1970 in digits, with a point and parts of one.
 
     Args:
         entry: the entry, with all of its records where those are to count.
         stream: where it came from.
 
     Raises:
-        DocumentError: a field is no number.
+        DocumentError: the field is no number (pax, "ustar Interchange Format").
     """
-
-    def number(name: str, start: int, length: int) -> int:
-        if name in entry.records:
-            return _decimal(entry.records[name], stream)
-        return _number(entry.header[start : start + length], stream)
-
-    return Ownership(
-        mode=_number(entry.header[100:108], stream) & 0o7777,
-        uid=number("uid", 108, 8),
-        gid=number("gid", 116, 8),
-        mtime=entry.records.get("mtime") or str(_number(entry.header[136:148], stream)),
-    )
+    return entry.records.get("mtime") or str(_number(entry.header[136:148], stream))
 
 
 def _check(header: bytes, stream: Source) -> None:

@@ -16,11 +16,12 @@ from msgspec import Struct
 from imagekit.documents import strictjson
 from imagekit.documents.quantity import count
 from imagekit.errors import DocumentError
-from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.codec import parse_config
 from imagekit.oci.digest import Digest
-from imagekit.oci.reference import PinnedReference
+from imagekit.oci.reference import PinnedReference, Reference
+from imagekit.oci.registry.host_image import host_image
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.types import MAX_MANIFEST, Manifest, RawManifest
+from imagekit.oci.types import MAX_MANIFEST, Manifest
 from imagekit.rebuild.causes import cause_of
 from imagekit.rebuild.layer_states import EntryState, file_contents, layer_states, unpacked_digest
 
@@ -62,25 +63,24 @@ class OpenedImage(Struct, frozen=True, kw_only=True):
         return self.reader.stream(self.reference.repository, self.manifest.layers[number])
 
 
-def opened(reader: RegistryReader, reference: PinnedReference, raw: RawManifest) -> OpenedImage:
-    """Return an image of one platform, to be compared.
+def opened(reader: RegistryReader, reference: Reference) -> OpenedImage:
+    """Return an image of this host's platform, to be compared.
 
     Raises:
-        DocumentError: the manifest is that of an index, or no image's.
+        InputError: an index has no image for this host.
+        DocumentError: it is no image, or is not one whose layers can be compared.
         RegistryError: the registry did not answer.
         IntegrityError: bytes differ from their digest.
     """
-    manifest = parse_manifest(raw.raw, raw.media_type)
-    if not isinstance(manifest, Manifest):
-        raise DocumentError(f"{reference} is an index within an index", code="BAD_INDEX")
-    config = reader.blob(reference.repository, manifest.config, limit=MAX_MANIFEST)
+    pinned, raw, manifest = host_image(reader, reference)
+    config = reader.blob(pinned.repository, manifest.config, limit=MAX_MANIFEST)
     # image-spec config.md, rootfs: one diffID for each layer, from first to last.
     if len(parse_config(config).diff_ids) != len(manifest.layers):
         raise DocumentError(
-            f"{reference} has other layers than its configuration says", code="BAD_DOCUMENT"
+            f"{pinned} has other layers than its configuration says", code="BAD_DOCUMENT"
         )
     return OpenedImage(
-        reader=reader, reference=reference, raw=raw.raw, manifest=manifest, config=config
+        reader=reader, reference=pinned, raw=raw.raw, manifest=manifest, config=config
     )
 
 

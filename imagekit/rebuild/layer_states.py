@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from imagekit.oci.digest import Digest
 from imagekit.oci.layer_stream import MAX_UNPACKED, Stream
-from imagekit.oci.tar import EntryKind, TarEntry, entries, ownership
+from imagekit.oci.tar import EntryKind, TarEntry, entries, time_of
 
 MAX_ENTRIES = 2_000_000
 """Most entries of a layer that is compared."""
+MAX_TEXT = 256 << 20
+"""Most characters of names, links and attributes of a layer that is compared."""
 MAX_SHOWN = 1 << 20
 """Most bytes of a file that are looked into for what differs."""
 _PIECE = 1 << 20
@@ -46,9 +48,16 @@ def layer_states(pieces: Iterable[bytes], *, layer: str) -> Mapping[str, EntrySt
     """
     stream = Stream(pieces, where=f"layer {layer}", limit=MAX_UNPACKED)
     states: dict[str, EntryState] = {}
+    text = 0
     for count, entry in enumerate(entries(stream, all_records=True)):
-        if count == MAX_ENTRIES:
-            raise stream.broken(f"it has more than {MAX_ENTRIES} entries, which are not compared")
+        # Names and records are held: many of great length would take all memory.
+        text += len(entry.path) + len(entry.target)
+        text += sum(len(key) + len(value) for key, value in entry.records.items())
+        if count == MAX_ENTRIES or text > MAX_TEXT:
+            raise stream.broken(
+                f"it has more than {MAX_ENTRIES} entries, or names and attributes of over "
+                f"{MAX_TEXT} characters, which are not compared"
+            )
         states[entry.path] = _state(entry, stream)
     stream.drain()
     return states
@@ -96,7 +105,7 @@ def file_contents(
 
 
 def _state(entry: TarEntry, stream: Stream) -> EntryState:
-    owned = ownership(entry, stream)
+    time = time_of(entry, stream)
     content = ""
     if entry.kind is EntryKind.FILE:
         content = _digest(stream, entry.size)
@@ -105,9 +114,9 @@ def _state(entry: TarEntry, stream: Stream) -> EntryState:
     linked = entry.kind in {EntryKind.SYMLINK, EntryKind.HARDLINK}
     return EntryState(
         kind=entry.kind.name.lower(),
-        mode=owned.mode,
-        owner=f"{owned.uid}:{owned.gid}",
-        mtime=owned.mtime,
+        mode=entry.mode,
+        owner=f"{entry.uid}:{entry.gid}",
+        mtime=time,
         target=entry.target if linked else "",
         size=entry.size,
         content=content,

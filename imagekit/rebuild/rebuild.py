@@ -16,14 +16,13 @@ from imagekit.build.build import BuildOptions, build
 from imagekit.build.local_store import store_in_use
 from imagekit.build.tools.storage import Folders
 from imagekit.errors import DocumentError, InputError
-from imagekit.oci.codec import parse_config, parse_manifest
+from imagekit.oci.codec import parse_config
 from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.layout import LayoutRegistry, LayoutStore
 from imagekit.oci.location import LocatedReference
-from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
+from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.registry.snapshot import RegistrySnapshot
-from imagekit.oci.types import Index
 from imagekit.progress import Done, Note, Progress, Started, silent
 from imagekit.rebuild.claims import ProvenanceClaim, provenance_claims
 from imagekit.rebuild.comparison import Comparison, OpenedImage, compare, opened
@@ -67,7 +66,8 @@ def rebuild(
         DocumentError: it is no image that can be compared.
     """
     look = RegistrySnapshot(reader)
-    published = _published(look, wanted.reference)
+    published = opened(look, wanted.reference)
+    _check_platform(published)
     claims = provenance_claims(look, published.reference)
     _check_recipe(recipe, claims, progress)
     if builder:
@@ -81,7 +81,7 @@ def rebuild(
         reference = PinnedReference(
             Repository.parse(f"localhost/{built.name}"), built.manifest.digest
         )
-        comparison = _compared(published, _published(local, reference), progress)
+        comparison = _compared(published, opened(local, reference), progress)
     return Rebuilt(image=published.reference, comparison=comparison, claims=claims)
 
 
@@ -93,23 +93,19 @@ def _compared(first: OpenedImage, other: OpenedImage, progress: Progress) -> Com
     return comparison
 
 
-def _published(reader: RegistryReader, reference: Reference) -> OpenedImage:
-    """Return the image that a reference leads to; of an index, this host's."""
-    pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference
-    raw = reader.manifest(pinned)
-    parsed = parse_manifest(raw.raw, raw.media_type)
-    if isinstance(parsed, Index):
-        pinned = _of_platform(pinned, parsed)
-        raw = reader.manifest(pinned)
-    return opened(reader, pinned, raw)
+def _check_platform(published: OpenedImage) -> None:
+    """Refuse an image of another platform, before one of this host's is built beside it.
 
-
-def _of_platform(pinned: PinnedReference, index: Index) -> PinnedReference:
-    platform = host_platform()
-    for entry in index.manifests:
-        if entry.platform is not None and replace(entry.platform, variant="") == platform:
-            return pinned.with_digest(entry.digest)
-    raise InputError(f"{pinned} has no image for {platform}", hint="build it again on such a host")
+    Raises:
+        InputError: it is.
+    """
+    platform, here = parse_config(published.config).platform, host_platform()
+    if replace(platform, variant="") != here:
+        raise InputError(
+            f"{published.reference} is for {platform}, and this host is {here}",
+            hint="build it again on such a host",
+            code="rebuild/other-platform",
+        )
 
 
 def _check_recipe(recipe: Recipe, claims: Sequence[ProvenanceClaim], progress: Progress) -> None:

@@ -13,16 +13,15 @@ from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
 from imagekit.oci.digest import Digest
-from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.location import LayoutLocation
 from imagekit.oci.reference import (
     LAYOUT_HOST,
     PinnedReference,
     Reference,
     Repository,
-    TaggedReference,
     parse_reference,
 )
+from imagekit.oci.registry.host_image import host_image
 from imagekit.oci.registry.ports import RegistryReader
 from imagekit.oci.types import (
     CONFIG,
@@ -35,8 +34,6 @@ from imagekit.oci.types import (
     Descriptor,
     ImageConfig,
     Index,
-    Manifest,
-    Platform,
 )
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
@@ -167,7 +164,7 @@ def catalogue_reference(
     from imagekit.oci.codec import parse_config
     from imagekit.sbom.catalogue import catalogue
 
-    pinned, manifest = _image(reader, reference)
+    pinned, _, manifest = host_image(reader, reference)
     repository = pinned.repository
     config = parse_config(reader.blob(repository, manifest.config, limit=MAX_MANIFEST))
     if len(config.diff_ids) != len(manifest.layers):
@@ -257,43 +254,6 @@ def _is_image(reader: RegistryReader, entry: Descriptor, reference: PinnedRefere
     if isinstance(manifest, Index):
         return any(child.platform is not None for child in manifest.manifests)
     return manifest.config.media_type in {CONFIG, DOCKER_CONFIG}
-
-
-def _image(reader: RegistryReader, reference: Reference) -> tuple[PinnedReference, Manifest]:
-    """Pin the reference; of an index, take the image for this host."""
-    from imagekit.oci.codec import parse_manifest
-
-    tagged = isinstance(reference, TaggedReference)
-    pinned = reader.resolve(reference) if isinstance(reference, TaggedReference) else reference
-    raw = reader.manifest(pinned)
-    manifest = parse_manifest(raw.raw, raw.media_type)
-    if isinstance(manifest, Manifest):
-        return pinned, manifest
-    child = pinned.with_digest(_for_host(manifest, str(pinned if tagged else reference)).digest)
-    raw = reader.manifest(child)
-    image = parse_manifest(raw.raw, raw.media_type)
-    if not isinstance(image, Manifest):
-        raise DocumentError(f"{child} is an index within an index", code="BAD_DOCUMENT")
-    return child, image
-
-
-def _for_host(index: Index, shown: str) -> Descriptor:
-    wanted = host_platform()
-    images = [entry for entry in index.manifests if entry.media_type not in INDEX_TYPES]
-    fitting = [
-        entry for entry in images if entry.platform is not None and _fits(entry.platform, wanted)
-    ]
-    if len(fitting) == 1 or len(images) == 1:
-        return (fitting or images)[0]
-    listed = ", ".join(f"{entry.platform or 'unknown'} {entry.digest}" for entry in images[:8])
-    raise InputError(
-        f"{shown} is an index with {len(fitting)} images for {wanted}: {listed}",
-        hint="name one of them by its digest",
-    )
-
-
-def _fits(platform: Platform, wanted: Platform) -> bool:
-    return (platform.os, platform.architecture) == (wanted.os, wanted.architecture)
 
 
 def _read(

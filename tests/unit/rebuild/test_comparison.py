@@ -81,7 +81,7 @@ def make(tmp_path: Path) -> Make:
             ),
         )
         reference = registry.put_manifest(REPOSITORY, MANIFEST, manifest_bytes(manifest))
-        return opened(registry, reference, registry.manifest(reference))
+        return opened(registry, reference)
 
     return image
 
@@ -218,3 +218,14 @@ def test_thousands_of_differences_are_counted_and_not_all_told(make: Make) -> No
 
     assert (len(found.differences), found.more) == (1000, 500)
     assert found.summary == "1500 differences"
+
+
+def test_names_and_attributes_of_any_length_are_not_held(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their bytes are bounded together, as entries are."""
+    monkeypatch.setattr("imagekit.rebuild.layer_states.MAX_TEXT", 10_000)
+    long = file("a", pax_headers={"SCHILY.xattr.user.a": "x" * 20_000})
+
+    with pytest.raises(DocumentError, match="names and attributes"):
+        compare(make(archive([long])), make(archive([file("a")])))
