@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from imagekit.errors import InputError
+from imagekit.errors import ImagekitError, InputError
 from imagekit.oci.location import Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.progress import Done, Failed, Progress, Started
@@ -70,7 +70,7 @@ def ask_consumers(
         progress(Started(stage=_STAGE, detail=str(consumer)))
         try:
             consumer.ask(image)
-        except Exception:
+        except ImagekitError:
             seconds = time.monotonic() - began
             progress(Failed(stage=_STAGE, summary=f"{consumer} does not accept", seconds=seconds))
             raise

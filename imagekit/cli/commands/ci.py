@@ -111,7 +111,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     plan = _plan(arguments)
     if arguments.verb == "slurm":
         return _slurm(arguments, plan, console)
-    console.copied(_text(arguments, plan), {"schema": 1, "text": _text(arguments, plan)})
+    text = _text(arguments, plan)
+    console.copied(text, {"schema": 1, "text": text})
     return 0
 
 
