@@ -40,6 +40,8 @@ class FakeWorkshop:
     no_mirror: bool = False
     role: str = "root"
     """The name of the container's folder."""
+    fills: Callable[[Path], object] | None = None
+    """What mmdebstrap leaves in the root besides a small system."""
     other_build: Callable[[Digest], None] | None = None
     """What another build does while this one waits for a key."""
     held: Digest | None = None
@@ -96,6 +98,8 @@ class FakeWorkshop:
         locked = "" if debs is None else f" of {len(debs)} locked"
         self.calls.append(f"bootstrap {base.suite}{locked}")
         debian(root)
+        if self.fills is not None:
+            self.fills(root)
         return ()
 
     def run(

@@ -6,8 +6,10 @@ from pathlib import Path
 
 
 def git(folder: Path, *words: str, date: int = 0) -> str:
-    """Run git in a folder; a commit has this time."""
+    """Run git in a folder, as nobody in particular; a commit has this time."""
     env = {**os.environ, "GIT_COMMITTER_DATE": f"@{date} +0000"}
+    for role in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{role}_NAME": "x", f"GIT_{role}_EMAIL": "x@example.org"}
     argv = ["git", "-c", "protocol.file.allow=always", "-C", str(folder), *words]
     return subprocess.run(argv, env=env, check=True, capture_output=True, text=True).stdout
 
@@ -16,12 +18,10 @@ def commit(folder: Path, path: str, date: int) -> None:
     """Change a file and commit it."""
     (folder / path).parent.mkdir(exist_ok=True, parents=True)
     (folder / path).write_text(str(date))
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", path, date=date)
+    commit_all(folder, date)
 
 
 def commit_all(folder: Path, date: int) -> None:
-    """Commit everything, as nobody in particular."""
-    names = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    """Commit everything."""
     git(folder, "add", ".")
-    git(folder, *names, "commit", "-qm", "all", date=date)
+    git(folder, "commit", "-qm", "all", date=date)

@@ -24,21 +24,12 @@ from imagekit.recipe import load
 from imagekit.sign.keyed import KeySigner
 from imagekit.signatures.publickey import public_key_pem
 from tests.e2e.gate.kit import GateProcess, Site
+from tests.support.built import RECIPE
 from tests.support.fakes import MemorySigner
 from tests.support.programs import bench_program
 from tests.support.servers import RegistryServer
 
 pytestmark = pytest.mark.real
-
-RECIPE = """\
-schema: 1
-name: hello
-version: "{version}"
-base: scratch
-steps:
-  - copy: {{from: hello.txt, to: /hello.txt}}
-tags: {{immutable: ["{{version}}"], moving: [latest]}}
-"""
 
 
 @dataclass

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from imagekit.lock.lock import Lock
 from imagekit.lock.lock_file import lock_bytes, read_lock
 from tests.support.aptrepo import Signer
+from tests.support.repositories import commit_all, git
 from tests.support.tiny_archive import WITH_ITS_KEY, package, write_archive
 from tests.support.users import USERS_PYTHON, OrdinaryUser, ordinary_user
 
@@ -117,20 +118,20 @@ class Site:
         return {d.name: d.version for t in trees for entry in t.installs for d in entry.debs}
 
 
-@pytest.fixture(params=["root", "user"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """The archive in its first state, served on loopback."""
-    if request.param == "user" and os.geteuid() != 0:
-        pytest.skip("root makes users")
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """The archive in its first state, and whoever runs the tests."""
+    with _served(tmp_path) as site:
+        yield site
+
+
+@contextmanager
+def _served(tmp_path: Path, user: OrdinaryUser | None = None) -> Iterator[Site]:
+    """Serve the archive in its first state on loopback."""
     signer = Signer(tmp_path / "gnupg")
     served = tmp_path / "served"
     handler = functools.partial(_Quiet, directory=str(served))
-    with (
-        ordinary_user(f"ik-lock-{os.getpid()}")
-        if request.param == "user"
-        else nullcontext() as user,
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-    ):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -151,12 +152,23 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+    def log_message(self, *_: object) -> None:
         """Write nothing."""
 
 
 def test_a_lock_keeps_what_it_has_until_it_is_told_otherwise(site: Site) -> None:
     """First locked, then the archive moves: nothing, a new package, one package, all of them."""
+    _live(site)
+
+
+@pytest.mark.root
+def test_a_lock_of_an_ordinary_user_does_the_same(tmp_path: Path) -> None:
+    """Without any right that root has."""
+    with ordinary_user(f"ik-lock-{os.getpid()}") as user, _served(tmp_path, user) as site:
+        _live(site)
+
+
+def _live(site: Site) -> None:
     made = site.run()
     assert [row["recipe"] for row in made["locks"]] == ["base", "child"]
     assert site.versions() == {"greeter": "1.0", "libgreet": "1.0", "tool": "1.0"}
@@ -215,14 +227,11 @@ def test_a_lock_keeps_what_it_has_until_it_is_told_otherwise(site: Site) -> None
     assert (site.folder / "recipes/child/recipe.lock").read_bytes() == last
 
 
-@pytest.mark.parametrize("site", ["root"], indirect=True)
 def test_a_lock_is_compared_with_a_revision(site: Site) -> None:
     """As a person reviews it, and a bot shows it."""
-    git = ["git", "-C", str(site.folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     site.run()
-    env = {**os.environ, "HOME": str(site.folder)}
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *words], check=True, env=env)
+    git(site.folder, "init", "-q")
+    commit_all(site.folder, 1_700_000_000)
     assert site.run("--diff")["locks"][0]["changes"] == []
 
     site.archive(_NEW)
@@ -238,7 +247,6 @@ def test_a_lock_is_compared_with_a_revision(site: Site) -> None:
     assert site.run("--diff", "nothing", status=2)["error"]["code"] == "recipe/no-revision"
 
 
-@pytest.mark.parametrize("site", ["root"], indirect=True)
 def test_nothing_is_locked_that_no_good_key_signed(site: Site, tmp_path: Path) -> None:
     """Nor what no archive has."""
     site.recipe("child", _CHILD.replace("[greeter]", "[missing]"))

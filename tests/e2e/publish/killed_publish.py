@@ -5,18 +5,13 @@ own, forked from this one, which has imported all that it needs and opened the k
 is killed. What is printed is the exit code, or the signal below zero. Run by test_killed.py.
 """
 
+import importlib
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-import imagekit.oci.registry.oras
-import imagekit.sbom.catalogue
-import imagekit.sbom.cyclonedx
-import imagekit.signatures.sigstore.verifier
-import imagekit.verify.judge  # noqa: F401 - these are what publish imports when it needs them
 from imagekit.build.build import BuildOptions
 from imagekit.oci.destination import Destination
 from imagekit.oci.registry.connect import writer
@@ -27,6 +22,14 @@ from imagekit.recipe.recipe import Recipe
 from imagekit.sign.keyed import KeySigner
 from imagekit.sign.open_signer import open_signer
 
+LATER = (
+    "imagekit.oci.registry.oras",
+    "imagekit.sbom.catalogue",
+    "imagekit.sbom.cyclonedx",
+    "imagekit.signatures.sigstore.verifier",
+    "imagekit.verify.judge",
+)
+"""What publish imports when it needs it: once for all processes here."""
 WRITES = ("put_blob", "put_bytes", "put_manifest", "put_referrers", "tag", "tag_once")
 LIMIT = 120
 """Seconds after which a publish is taken for one that hangs, and ended."""
@@ -58,33 +61,32 @@ def main() -> None:
     """Publish once for every line of the input."""
     folder, key = sys.argv[1:]
     recipe, signer = load(Path(folder)), open_signer(key, lambda: "secret")
+    for name in LATER:
+        importlib.import_module(name)
     for line in sys.stdin:
         to, left = line.rsplit(maxsplit=1)
         child = os.fork()
         if child == 0:
-            os._exit(_publish(recipe, signer, to, int(left)))
+            # What it raises ends this loop too, as in any other program.
+            _publish(recipe, signer, to, int(left))
+            os._exit(0)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
 
 
-def _publish(recipe: Recipe, signer: KeySigner, to: str, left: int) -> int:
-    """Publish, as far as it goes, and return the exit code of its process."""
+def _publish(recipe: Recipe, signer: KeySigner, to: str, left: int) -> None:
+    """Publish, as far as it goes."""
     signal.alarm(LIMIT)
-    try:
-        destination = Destination.parse(to)
-        real = writer(destination.place(recipe.name), RegistryOptions(settle_seconds=1))
-        publish(
-            recipe,
-            to=destination,
-            signer=signer,
-            options=PublishOptions(build=BuildOptions(test=False)),
-            writer=Mortal(real, left),
-        )
-    except BaseException:  # noqa: BLE001 - a fork must not go on as its parent does
-        traceback.print_exc()
-        return 1
-    return 0
+    destination = Destination.parse(to)
+    real = writer(destination.place(recipe.name), RegistryOptions(settle_seconds=1))
+    publish(
+        recipe,
+        to=destination,
+        signer=signer,
+        options=PublishOptions(build=BuildOptions(test=False)),
+        writer=Mortal(real, left),
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.github_runner import Runner
 from tests.support.programs import bench_program
-from tests.support.repositories import git
+from tests.support.repositories import commit_all, git
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -86,11 +86,8 @@ def _write(home: Path, name: str, base: str, *, version: str = "1.0.0") -> None:
 
 
 def _commit(home: Path) -> str:
-    repository = home / "repository"
-    git(repository, "add", ".")
-    names = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    git(repository, *names, "commit", "-qm", "recipes", date=1_700_000_000)
-    return git(repository, "rev-parse", "HEAD").strip()
+    commit_all(home / "repository", 1_700_000_000)
+    return git(home / "repository", "rev-parse", "HEAD").strip()
 
 
 def _runner(home: Path, workflow: str, work: Path, *, before: str) -> Runner:

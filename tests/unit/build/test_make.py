@@ -70,18 +70,15 @@ def _step(text: str = "step") -> RunStep:
 
 def test_a_new_systems_mirror_is_in_no_layer(workshop: FakeWorkshop, recipe: Recipe) -> None:
     """Neither where mmdebstrap wrote it nor in apt's lists."""
-    system = workshop.bootstrap
 
-    def bootstrap(*words: object, **named: object) -> object:
-        materials = system(*words, **named)  # type: ignore[arg-type]  # handed through
-        (workshop.root / "etc/apt/sources.list.d").mkdir()
+    def fills(root: Path) -> None:
+        (root / "etc/apt/sources.list.d").mkdir()
         text = "deb http://builder:s3cret@site.example/debian bookworm main\n"
-        (workshop.root / "etc/apt/sources.list.d/0000sources.list").write_text(text)
-        lists = workshop.root / "var/lib/apt/lists/site.example_debian_dists_bookworm_InRelease"
+        (root / "etc/apt/sources.list.d/0000sources.list").write_text(text)
+        lists = root / "var/lib/apt/lists/site.example_debian_dists_bookworm_InRelease"
         lists.write_text(text)
-        return materials
 
-    workshop.bootstrap = bootstrap  # type: ignore[method-assign, assignment]  # another mmdebstrap
+    workshop.fills = fills
     workshop.texts = (MIRROR,)
 
     made, _ = _make(recipe, workshop)
@@ -110,16 +107,8 @@ def test_a_new_system_has_the_locks_packages(
     workshop: FakeWorkshop, recipe: Recipe, version: str
 ) -> None:
     """They are its materials, and its layer is good whatever its age; any other is an error."""
-    system = workshop.bootstrap
-
-    def bootstrap(*words: object, **named: object) -> object:
-        materials = system(*words, **named)  # type: ignore[arg-type]  # handed through
-        (workshop.root / "var/lib/dpkg/status").write_text(
-            "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n"
-        )
-        return materials
-
-    workshop.bootstrap = bootstrap  # type: ignore[method-assign, assignment]  # another mmdebstrap
+    installed = "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n"
+    workshop.fills = lambda root: (root / "var/lib/dpkg/status").write_text(installed)
 
     if version == "1":
         made, _ = _make(recipe, workshop, _of_deb(version))

@@ -15,11 +15,8 @@ RECIPE = 'schema: 1\nname: {name}\nversion: "1"\nbase: {base}\n'
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path) -> Path:
     """A repository with two recipes on a base and one alone, and a revision ``first``."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
     root = tmp_path / "repository"
     for name, base in (("one", "base"), ("two", "base"), ("base", ""), ("lone", "")):
         (root / "recipes" / name).mkdir(parents=True)

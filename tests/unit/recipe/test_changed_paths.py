@@ -14,11 +14,8 @@ ME = {os.geteuid()}
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repository(tmp_path: Path) -> Path:
     """A repository with two files, and a revision ``first`` that is all of it."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q")

@@ -13,14 +13,6 @@ from tests.support.repositories import commit, git
 ME = {os.geteuid()}
 
 
-@pytest.fixture(autouse=True)
-def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give git somebody to commit as."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A recipe that was changed once, before other files were."""

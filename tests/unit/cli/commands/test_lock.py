@@ -16,11 +16,8 @@ from tests.support.repositories import commit, git
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A recipe on another one, and somebody whom git commits as."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
+def folder(tmp_path: Path) -> Path:
+    """A recipe on another one."""
     (tmp_path / "imagekit.toml").touch()
     for name, base in {"base": "scratch", "child": "{recipe: base}"}.items():
         (tmp_path / name).mkdir()

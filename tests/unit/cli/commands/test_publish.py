@@ -259,13 +259,9 @@ def test_only_what_changed_is_published(
     tree: Path,
     publish: Publish,
     pipeline_of: _Pipeline,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """And why is said; where nothing changed, nothing is asked of the key."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "x")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "x@example.org")
     git(tree, "init", "-q")
     commit(tree, "README", 1_700_000_000)
 
