@@ -10,11 +10,9 @@ from msgspec.structs import replace
 
 from imagekit.build.inputs_digest import Inputs
 from imagekit.errors import VerificationError
-from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Repository, TaggedReference
 from imagekit.oci.types import Descriptor, Platform, RawManifest
-from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.recipe.recipe import Recipe, Tags
 from imagekit.sign.sign_release import withdrawal
@@ -23,19 +21,14 @@ from imagekit.signatures.intoto import SLSA_PROVENANCE
 from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
 from tests.support.fakes import FixedClock, MemorySigner
+from tests.unit.publish.conftest import PublishTo
 
 REPOSITORY = Repository("r.site", "apps/hello")
 Publish = Callable[..., PublishedImage]
 
 
 @pytest.fixture
-def signer() -> MemorySigner:
-    """Who publishes."""
-    return MemorySigner()
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish_to: PublishTo) -> Publish:
     """Publishes a version with one key."""
 
     def publish_it(
@@ -50,13 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -
 
         monkeypatch.setattr("imagekit.publish.publish.build_tested", build_it)
         registry.asked.clear()
-        return publish(
-            recipe,
-            to=Destination("r.site", "apps"),
-            signer=signer,
-            writer=registry,
-            clock=FixedClock(),
-        )
+        return publish_to(registry, recipe)
 
     return publish_it
 

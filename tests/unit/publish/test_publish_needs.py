@@ -12,17 +12,16 @@ from imagekit.needs.compatibility import SPEC, compatibility
 from imagekit.needs.needs import Kernel, Needs
 from imagekit.needs.predicate import parse_needs
 from imagekit.oci.codec import parse_manifest
-from imagekit.oci.destination import Destination
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.oci.types import BUNDLE, COMPATIBILITY, EMPTY, Descriptor, Manifest, RawManifest
-from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.sbom.contents import Sbom
 from imagekit.sign.own import own_statements
 from imagekit.signatures.intoto import NEEDS
 from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
-from tests.support.fakes import FixedClock, MemorySigner
+from tests.support.fakes import MemorySigner
+from tests.unit.publish.conftest import PublishTo
 
 REPOSITORY = Repository("r.site", "apps/hello")
 SAID = 'needs: {cpu: x86-64-v3, kernel: {minimum: "5.15"}}\n'
@@ -31,25 +30,13 @@ Publish = Callable[..., PublishedImage]
 
 
 @pytest.fixture
-def signer() -> MemorySigner:
-    """Who publishes."""
-    return MemorySigner()
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish_to: PublishTo) -> Publish:
     """Publishes a recipe with one key."""
 
     def publish_it(registry: CountingRegistry, more: str = SAID) -> PublishedImage:
         recipe, built = built_recipe(tmp_path, "1.0", more=more)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: built)
-        return publish(
-            recipe,
-            to=Destination("r.site", "apps"),
-            signer=signer,
-            writer=registry,
-            clock=FixedClock(),
-        )
+        return publish_to(registry, recipe)
 
     return publish_it
 

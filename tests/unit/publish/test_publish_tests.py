@@ -8,13 +8,11 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from imagekit.oci.destination import Destination
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import TaggedReference
 from imagekit.policy.condition import PassedTestsCondition
 from imagekit.policy.ruleset import RequiredAttestation
 from imagekit.publish.own_policy import own_policy
-from imagekit.publish.publish import publish
 from imagekit.publish.published import PublishedImage
 from imagekit.sign.own import own_statements
 from imagekit.sign.tested import result_statement, same_tests
@@ -27,6 +25,7 @@ from tests.support.built import built_recipe
 from tests.support.counting import CountingRegistry
 from tests.support.fakes import FixedClock, MemorySigner
 from tests.support.signed import finding
+from tests.unit.publish.conftest import PublishTo
 
 STRUCTURE = "schemaVersion: 2.0.0\nmetadataTest: {user: x}\n"
 TESTS = "tests:\n  - {name: starts, run: [a]}\n  - {structure: s.yaml}\n"
@@ -35,13 +34,7 @@ Publish = Callable[..., PublishedImage]
 
 
 @pytest.fixture
-def signer() -> MemorySigner:
-    """Who publishes."""
-    return MemorySigner()
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -> Publish:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish_to: PublishTo) -> Publish:
     """Publishes a recipe whose tests passed with these names."""
 
     def publish_it(registry: CountingRegistry, passed: tuple[str, ...] = PASSED) -> PublishedImage:
@@ -50,13 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: MemorySigner) -
         recipe, built = built_recipe(tmp_path, "1.0", more=TESTS)
         tested = replace(built, passed_tests=passed)
         monkeypatch.setattr("imagekit.publish.publish.build_tested", lambda *_, **__: tested)
-        return publish(
-            recipe,
-            to=Destination("r.site", "apps"),
-            signer=signer,
-            writer=registry,
-            clock=FixedClock(),
-        )
+        return publish_to(registry, recipe)
 
     return publish_it
 
