@@ -5,6 +5,7 @@ Each command leaves its document (``imagekit publish --json``); here they become
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from msgspec import Struct
 
@@ -13,13 +14,14 @@ from imagekit.documents.strictjson import loads_object
 from imagekit.errors import DocumentError, InputError
 from imagekit.graph.export.work_plan import PublishTask
 from imagekit.inputs import read_regular
+from imagekit.publish.published import Status
 
 MAX_DOCUMENT = 16 << 20
 MAX_DOCUMENTS = 10_000
 _LONGEST = 300
 _MAX_ROWS = 10_000
 _MOST = 10**9
-GOOD = frozenset({"published", "completed", "unchanged"})
+GOOD = frozenset(get_args(Status))
 """How a recipe ends on which others may stand."""
 NO_OUTCOME = "lost"
 """What is said of a recipe of which no command left a document, and nothing below it failed."""

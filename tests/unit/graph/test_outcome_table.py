@@ -84,6 +84,20 @@ def test_a_second_try_that_succeeded_counts(tmp_path: Path) -> None:
     assert (found.status, exit_code_of([found])) == ("completed", 0)
 
 
+@pytest.mark.parametrize("status", ["published", "completed", "unchanged", "stale"])
+def test_what_is_there_can_be_stood_on(tmp_path: Path, status: str) -> None:
+    """Also where it would be built from something else now: what is above is lost by itself."""
+    write(tmp_path, "a.json", row("a", status))
+    tasks = [
+        PublishTask(name=name, version="1", path="", bases=bases)
+        for name, bases in (("a", ()), ("b", ("a",)))
+    ]
+
+    rows = with_missing(read_outcomes(tmp_path), tasks)
+
+    assert [r.status for r in rows] == [status, "lost"]
+
+
 def test_a_failure_before_the_recipe_was_known_has_no_row(tmp_path: Path) -> None:
     """It counts as lost where the plan has it."""
     (tmp_path / "a.json").write_text('{"schema": 1, "error": {"message": "no recipe"}}')
