@@ -98,9 +98,8 @@ def test_a_stage_that_is_done_leaves_its_line(terminal: _Terminal) -> None:
     terminal.view.show(Started(stage="base"))
     terminal.view.show(Done(stage="base", summary="78 packages", seconds=0.9))
 
-    shown = terminal.wait(lambda text: "78 packages" in text)
-
-    assert re.search(r"\x1b\[2K.*  ✓ base        78 packages +0\.9 s\r\n$", shown, re.DOTALL)
+    line = re.compile(r"\x1b\[2K.*  ✓ base        78 packages +0\.9 s\r\n$", re.DOTALL)
+    terminal.wait(line.search)
 
 
 def test_notes_stand_above_the_stage_that_goes_on(terminal: _Terminal) -> None:
@@ -183,12 +182,13 @@ def test_a_view_that_is_left_draws_nothing_more(terminal: _Terminal) -> None:
     """An output line that comes late does not begin anew what ended."""
     terminal.view.show(Started(stage="base"))
     terminal.view.stop()
-    before = terminal.wait(lambda text: text.endswith("\x1b[2K"))
+    terminal.stream.write("stopped")
+    terminal.wait(lambda text: text.endswith("\x1b[2Kstopped"))
 
     terminal.view.show(OutputLine(stage="base", line="late"))
     time.sleep(0.3)
 
-    assert terminal.text == before
+    assert terminal.text.endswith("\x1b[2Kstopped")
 
 
 def test_many_lines_are_not_drawn_one_by_one(terminal: _Terminal) -> None:
