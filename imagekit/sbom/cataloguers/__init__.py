@@ -1,0 +1,1 @@
+"""One cataloguer for each package manager and language; ``table`` has them all."""
