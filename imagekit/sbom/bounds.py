@@ -13,7 +13,7 @@ from imagekit.build.catalogued import Allowance
 from imagekit.sbom.contents import Component, License
 
 MAX_PACKAGES = 20_000
-"""Of Debian, and as many of Python; a full desktop has about 5,000."""
+"""Of each cataloguer; a full desktop has about 5,000 of Debian."""
 MAX_LICENSES = 200
 """Of one component."""
 _EDGE = 10
@@ -28,8 +28,7 @@ class Bounds:
     """What is made of one image."""
 
     def __init__(self) -> None:
-        self.packages = Allowance(MAX_PACKAGES, "{} more Debian packages are not listed")
-        self.pythons = Allowance(MAX_PACKAGES, "{} more Python packages are not listed")
+        self._packages: dict[str, Allowance] = {}
         self.headers = Allowance(
             400_000, "the metadata of {} Python packages was not read: too long together"
         )
@@ -44,6 +43,11 @@ class Bounds:
         self.text = Allowance(
             _MAX_TEXT, "{} more components are not listed: their texts are too large together"
         )
+
+    def packages_of(self, title: str) -> Allowance:
+        """Return how many packages are taken of one cataloguer, called by its title in the note."""
+        note = f"{{}} more {title} are not listed"
+        return self._packages.setdefault(title, Allowance(MAX_PACKAGES, note))
 
     def depending(self, ref: str, needed: Iterable[str]) -> set[str]:
         """Return what a component needs beside itself, as much as is still listed."""
@@ -71,6 +75,6 @@ class Bounds:
 
     def notes(self) -> Iterator[str]:
         """Yield what was over since the last time."""
-        for allowance in vars(self).values():
+        for allowance in (*self._packages.values(), *vars(self).values()):
             if isinstance(allowance, Allowance):
                 yield from allowance.notes()

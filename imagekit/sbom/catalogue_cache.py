@@ -44,6 +44,7 @@ _CODE = (
     ("imagekit.oci", "layer_stream.py"),
     ("imagekit.oci", "tar.py"),
     ("imagekit.sbom", "contents.py"),
+    ("imagekit.sbom", "elf_sections.py"),
     ("imagekit.sbom", "layer_files.py"),
 )
 
@@ -70,7 +71,7 @@ class CatalogueCache:
         *,
         layer: str,
         origin: Origin | None,
-        list_files: bool,
+        digest_programs: bool,
         budget: Budget,
         make: Callable[[], LayerFiles],
     ) -> LayerFiles:
@@ -80,11 +81,11 @@ class CatalogueCache:
             blob: the digest of the layer as it lies in the layout or registry.
             layer: its diffID.
             origin: which part of a recipe it came from.
-            list_files: whether its files are listed one by one.
+            digest_programs: whether its programs have digests.
             budget: what is still read of the image's layers.
             make: reads the layer, on this budget.
         """
-        path = self._folder / _key(blob, list_files=list_files)
+        path = self._folder / _key(blob, digest_programs=digest_programs)
         record = _load(path)
         if record is not None and budget.take(record.used):
             with suppress(OSError):
@@ -140,12 +141,16 @@ def _load(path: Path) -> _Record | None:
         return None
 
 
-def _key(blob: Digest, *, list_files: bool) -> str:
-    return hashlib.sha256(f"{_code()} {blob} {list_files}".encode()).hexdigest()
+def _key(blob: Digest, *, digest_programs: bool) -> str:
+    return hashlib.sha256(f"{_code()} {blob} {digest_programs}".encode()).hexdigest()
 
 
 @cache
 def _code() -> str:
     """Return the digest of the code that reads layers: another one may keep something else."""
-    raw = b"".join(resources.files(room).joinpath(name).read_bytes() for room, name in _CODE)
-    return hashlib.sha256(raw).hexdigest()
+    cataloguers = resources.files("imagekit.sbom.cataloguers").iterdir()
+    files = [
+        *(resources.files(room).joinpath(name) for room, name in _CODE),
+        *sorted((file for file in cataloguers if file.is_file()), key=lambda file: file.name),
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

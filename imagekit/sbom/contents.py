@@ -16,11 +16,7 @@ from imagekit.sbom.programs import ElfNeeds
 
 
 class RegularFile(Struct, frozen=True, kw_only=True):
-    """A regular file of a layer whose files are listed one by one.
-
-    Only programs carry a digest: what is neither executable nor ELF is there to say that it hides
-    a program of a lower layer.
-    """
+    """A regular file of a layer. Only programs carry a digest, where those are asked for."""
 
     path: str
     size: int
@@ -50,9 +46,11 @@ class LayerFiles(Struct, frozen=True, kw_only=True):
     emptied: frozenset[str] = frozenset()
     """Folders that hide what lower layers have in them (``.wh..wh..opq``)."""
     files: Mapping[str, RegularFile] = field(default_factory=dict)
-    """All regular files, where they were asked for."""
+    """All regular files."""
     elf: Mapping[str, ElfNotes] = field(default_factory=dict)
     """What ELF files say that they need, of all layers of an image."""
+    sections: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """Sections of ELF files that state packages, by path and name."""
     notes: tuple[str, ...] = ()
     """What could not be read, for a person."""
 

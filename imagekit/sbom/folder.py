@@ -8,11 +8,11 @@ folder and follows no link, and what was opened is looked at again before a byte
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import BinaryIO, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,18 +22,17 @@ from imagekit.build.catalogued import (
     MAX_DEPTH,
     MAX_LINK,
     Budget,
-    CatalogueRule,
     Notes,
-    foreign_database,
-    kept_bytes,
-    rule_for,
     shown,
 )
 from imagekit.errors import InputError
+from imagekit.needs.elf import HEAD, MAGIC, ElfNotes, elf_notes
+from imagekit.sbom.cataloguers.all_cataloguers import SECTIONS, rule_for
+from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.contents import LayerFiles, RegularFile
+from imagekit.sbom.elf_sections import MAX_ELF, sections
 
 _PIECE = 1 << 20
-_ELF = b"\x7fELF"
 
 
 class _Place(Struct, frozen=True):
@@ -84,6 +83,8 @@ class _Walk:
         self._documents: dict[str, bytes] = {}
         self._links: dict[str, str] = {}
         self._files: dict[str, RegularFile] = {}
+        self._elf: dict[str, ElfNotes] = {}
+        self._sections: dict[str, Mapping[str, bytes]] = {}
         self._device = 0
 
     def run(self) -> LayerFiles:
@@ -97,6 +98,8 @@ class _Walk:
             documents=MappingProxyType(self._documents),
             links=MappingProxyType(self._links),
             files=MappingProxyType(self._files),
+            elf=MappingProxyType(self._elf),
+            sections=MappingProxyType(self._sections),
             notes=(*self._notes.all(), *self._budget.notes()),
         )
 
@@ -147,37 +150,49 @@ class _Walk:
             self._links[place.path] = target
 
     def _file(self, place: _Place, entry: "os.DirEntry[str]") -> None:
-        rule = rule_for(place.path)
-        if rule is None:
-            self._other(place, entry)
-            return
-        try:
-            with _regular(place) as handle:
-                self._document(handle, place.path, rule)
-        except OSError as error:
-            self._notes.add(f"{shown(place.path)} was not read: {error.strerror}")
-
-    def _other(self, place: _Place, entry: "os.DirEntry[str]") -> None:
         path = place.path
-        if foreign_database(path) and self._budget.marks.take() and self._budget.path(path):
-            self._documents[path] = b""
-        if self._budget.path(path):
+        rule = rule_for(path)
+        try:
             executable = bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR)
-            self._files[path] = RegularFile(path=path, size=0, executable=executable)
+            if self._budget.path(path):
+                self._files[path] = RegularFile(path=path, size=0, executable=executable)
+            # Every file may be a program; none is opened that is not called or marked as one.
+            if rule is not None or executable or ".so" in entry.name:
+                with _regular(place) as handle:
+                    if rule is not None:
+                        self._document(handle, path, rule)
+                    self._program(handle, path)
+        except OSError as error:
+            if rule is not None:
+                self._notes.add(f"{shown(path)} was not read: {error.strerror}")
 
     def _document(self, handle: "_Regular", path: str, rule: CatalogueRule) -> None:
         size = handle.status.st_size
-        kept = kept_bytes(size, rule)
+        kept = rule.kept(size)
         if kept is None:
             self._notes.add(f"{shown(path)} was not read: {size} bytes long")
+        elif rule.extract is not None:
+            if self._budget.looked_into.take(size):
+                made = rule.extract(handle.file(), size)
+                if self._budget.document(path, len(made)):
+                    self._documents[path] = made
         elif self._budget.document(path, kept):
             if kept < size:
                 self._notes.add(f"only the first {kept} bytes of {shown(path)} were read")
             raw = b"".join(handle.pieces(kept))
             self._documents[path] = rule.whole(raw) if kept < size else raw
-            if raw.startswith(_ELF) and self._budget.path(path):
-                # A program is one under any name.
-                self._files[path] = RegularFile(path=path, size=0)
+
+    def _program(self, handle: "_Regular", path: str) -> None:
+        """Take what an ELF file says of itself; a program is one under any name."""
+        size = handle.status.st_size
+        head = os.pread(handle.handle, HEAD, 0)
+        if not head.startswith(MAGIC) or not self._budget.path(path):
+            return
+        self._elf[path] = elf_notes(head)
+        if SECTIONS and size <= MAX_ELF:
+            found = sections(handle.file(), size, SECTIONS)
+            if found and self._budget.document(path, sum(map(len, found.values()))):
+                self._sections[path] = found
 
 
 class _Regular:
@@ -192,6 +207,11 @@ class _Regular:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.handle)
+
+    def file(self) -> BinaryIO:
+        """Return it as a file that is read at any place, from its beginning; closed with this."""
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        return os.fdopen(self.handle, "rb", closefd=False)
 
     def pieces(self, most: int) -> Iterator[bytes]:
         """Yield at most so many bytes."""
@@ -262,7 +282,7 @@ def _examined(way: _Way, file: RegularFile, budget: Budget) -> RegularFile:
 
 
 def _digested(handle: _Regular, file: RegularFile, budget: Budget) -> RegularFile:
-    elf = os.pread(handle.handle, len(_ELF), 0) == _ELF
+    elf = os.pread(handle.handle, len(MAGIC), 0) == MAGIC
     sha256 = ""
     # A sparse file can have any size: it is counted before it is read.
     if (elf or file.executable) and budget.digested.take(handle.status.st_size):

@@ -1,14 +1,17 @@
 """The layers of an image laid over each other (OCI image-spec, layer.md "Applying Changesets")."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
+from imagekit.build.catalogued import Notes
 from imagekit.needs.elf import ElfNotes
 from imagekit.sbom.bounds import Bounds
 from imagekit.sbom.contents import LayerFiles, RegularFile
 
 _MAX_LINKS_FOLLOWED = 40
+_Made = TypeVar("_Made")
 _STEP = 64
 """What a step of resolving a path costs beside the bytes of the path."""
 
@@ -21,7 +24,10 @@ class Root(Struct, frozen=True):
     links: dict[str, str]
     files: dict[str, tuple[RegularFile, int]]
     elf: dict[str, ElfNotes] = field(default_factory=dict)
+    sections: dict[str, tuple[Mapping[str, bytes], int]] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
+    notes: Notes = field(default_factory=Notes)
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes | None:
         """Return the document at the path, links followed within the root."""
@@ -36,6 +42,19 @@ class Root(Struct, frozen=True):
         place = path if path in self.documents else self.resolve(path)
         document = self.documents.get(place)
         return place if document and self.bounds.read.take(len(document[0])) else None
+
+    def once(self, sort: str, place: str, make: Callable[[bytes], _Made]) -> _Made:
+        """Return what is made of a document, which many may share by links: made once.
+
+        Args:
+            sort: what it is, apart from other things that are made of documents.
+            place: where the document lies.
+            make: makes it.
+        """
+        if (sort, place) not in self._made:
+            self._made[sort, place] = make(self.documents[place][0])
+        made: _Made = self._made[sort, place]
+        return made
 
     def resolve(self, path: str) -> str:
         """Follow symbolic links as text, never out of the root; a loop leads nowhere."""
@@ -88,6 +107,7 @@ def lay_over(layers: Sequence[LayerFiles]) -> Root:
         root.documents.update((p, (v, number)) for p, v in layer.documents.items() if seen(p))
         root.files.update((p, (v, number)) for p, v in layer.files.items() if seen(p))
         root.elf.update((p, v) for p, v in layer.elf.items() if seen(p))
+        root.sections.update((p, (v, number)) for p, v in layer.sections.items() if seen(p))
         root.links.update((p, v) for p, v in layer.links.items() if seen(p))
         above.add(layer)
     return root

@@ -275,12 +275,12 @@ def _read(
             code="UNSUPPORTED_LAYER",
         )
     # Of a base or a package step, every program is some package's.
-    list_files = origin in {None, Origin.RECIPE}
+    digest_programs = origin in {None, Origin.RECIPE}
 
     def read() -> LayerFiles:
         with reader.stream(repository, descriptor) as pieces:
             return read_layer(
-                pieces, layer=layer, origin=origin, list_files=list_files, budget=budget
+                pieces, layer=layer, origin=origin, digest_programs=digest_programs, budget=budget
             )
 
     if cache is None:
@@ -289,7 +289,7 @@ def _read(
         descriptor.digest,
         layer=layer,
         origin=origin,
-        list_files=list_files,
+        digest_programs=digest_programs,
         budget=budget,
         make=read,
     )

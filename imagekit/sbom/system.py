@@ -8,7 +8,7 @@ from imagekit.sbom.contents import Component, Kind, LayerFiles
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.text import clean, decoded
 
-_FILES = ("etc/os-release", "usr/lib/os-release")
+OS_RELEASE_FILES = ("etc/os-release", "usr/lib/os-release")
 _ID = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -33,7 +33,7 @@ class System(Struct, frozen=True):
 
 def system(root: Root) -> System:
     """Return the operating system of the image."""
-    for path in _FILES:
+    for path in OS_RELEASE_FILES:
         place = root.place(path)
         if place is not None:
             raw, _ = root.documents[place]

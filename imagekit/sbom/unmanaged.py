@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from packageurl import PackageURL
 
-from imagekit.build.catalogued import DPKG_INFO
 from imagekit.build.image import Origin
 from imagekit.recipe.recipe import FetchStep, Recipe
 from imagekit.sbom.contents import Component, Kind
@@ -68,10 +67,7 @@ def program_components(
     programs = [
         path
         for path, (file, _) in root.files.items()
-        if file.sha256
-        and not path.startswith(DPKG_INFO)
-        and file.sha256 not in fetched
-        and not owned(path)
+        if file.sha256 and file.sha256 not in fetched and not owned(path)
     ]
     programs.sort()
     more = len(programs) - MAX_PROGRAMS

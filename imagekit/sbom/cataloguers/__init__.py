@@ -1,1 +1,1 @@
-"""One cataloguer for each package manager and language; ``table`` has them all."""
+"""One cataloguer for each package manager and language; ``all_cataloguers`` lists them."""

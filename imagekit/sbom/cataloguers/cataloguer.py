@@ -1,9 +1,9 @@
 """What every cataloguer is: which files it reads, and what packages they state.
 
-A cataloguer is pure and does no I/O. Whoever reads a layer asks ``rule`` of every path and keeps the
-files that it names; when all layers lie over each other, ``packages`` gets each file that states
-some. What it finds is bounded there, put into order, given an identity and the layer that it came
-in, and connected with what it needs: none of this is the cataloguer's business.
+A cataloguer is pure and does no I/O. Whoever reads a layer asks for the ``rule`` of every path, and
+keeps the files that have one; when all layers lie over each other, ``packages`` gets each file that
+states some. What it yields is bounded there, put into order, given an identity and the layer that
+it came in, and connected with what it needs: none of this is the cataloguer's business.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, TypeVar
 from msgspec import Struct, field
 
 from imagekit.sbom.bounds import Bounds
-from imagekit.sbom.cataloguers.rule import CatalogueRule
+from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.contents import Component
 from imagekit.sbom.overlay import Root
 from imagekit.sbom.system import System
@@ -59,6 +59,8 @@ class Cataloguer(Generic[AnyPackage]):
     """Names of folders: ``rule`` is asked about every file in them and one level below."""
     sections: ClassVar[frozenset[str]] = frozenset()
     """Sections of ELF files that state packages; such a section is read as a file is."""
+    own_folders: ClassVar[frozenset[str]] = frozenset()
+    """Where it keeps its own files, with a slash at the end: nothing in there is unmanaged."""
     is_system: ClassVar[bool] = False
     """Whether it installs what other cataloguers find, so that it is part of its packages."""
     is_database: ClassVar[bool] = False
@@ -99,5 +101,5 @@ class Cataloguer(Generic[AnyPackage]):
         return iter(())
 
     def led_away(self, root: Root) -> Iterator[str]:
-        """Yield notes on links in the places of its files that lead to something else."""
+        """Yield notes on links, other than those in the places of the files that it reads."""
         return iter(())

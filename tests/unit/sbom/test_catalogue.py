@@ -27,7 +27,7 @@ def layer(raw: bytes, number: int, origin: Origin | None) -> LayerFiles:
     """Read a layer as the pipeline does."""
     name = f"sha256:{number:064x}"
     listed = origin in {None, Origin.RECIPE}
-    return read_layer([raw], layer=name, origin=origin, list_files=listed)
+    return read_layer([raw], layer=name, origin=origin, digest_programs=listed)
 
 
 def recipe() -> Recipe:
@@ -208,7 +208,7 @@ def test_links_that_loop_end(base_files: Files, tar: Tar) -> None:
 
 @pytest.mark.parametrize(
     ("path", "word"),
-    [("lib/apk/db/installed", "apk"), ("var/lib/rpm/rpmdb.sqlite", "rpm")],
+    [("var/lib/opkg/status", "opkg"), ("var/lib/pacman/local/a-1/desc", "pacman")],
 )
 def test_other_databases_are_noted(path: str, word: str, tar: Tar) -> None:
     """What cannot be catalogued is said, never passed over."""

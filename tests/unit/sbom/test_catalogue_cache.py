@@ -1,6 +1,7 @@
 """Layers that were read before: the same SBOM, and nothing that a foreign image could choose."""
 
 import gzip
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -40,12 +41,12 @@ class Reading:
         self, raw: bytes, *, budget: Budget, origin: Origin = Origin.RECIPE, diff_id: str = ""
     ) -> LayerFiles:
         """Return what cataloguing needs of a layer."""
-        layer, list_files = diff_id or str(Digest.of(raw)), origin is Origin.RECIPE
+        layer, digest_programs = diff_id or str(Digest.of(raw)), origin is Origin.RECIPE
 
         def make() -> LayerFiles:
             self.reads += 1
             return read_layer(
-                [raw], layer=layer, origin=origin, list_files=list_files, budget=budget
+                [raw], layer=layer, origin=origin, digest_programs=digest_programs, budget=budget
             )
 
         if self._cache is None:
@@ -54,7 +55,7 @@ class Reading:
             Digest.of(raw),
             layer=layer,
             origin=origin,
-            list_files=list_files,
+            digest_programs=digest_programs,
             budget=budget,
             make=make,
         )
@@ -113,15 +114,16 @@ def test_other_code_reads_again(
     assert reading.reads == 3
 
 
-def test_a_layer_whose_files_are_listed_is_another_record(tar: Tar, tmp_path: Path) -> None:
-    """What was read of it as a base lacks its programs; what it is called is not kept."""
+def test_a_layer_whose_programs_are_digested_is_another_record(tar: Tar, tmp_path: Path) -> None:
+    """What was read of it as a base lacks their digests; what it is called is not kept."""
     raw, reading = tar({"opt/tool": ELF}), Reading(tmp_path)
 
     base = reading.layer(raw, budget=Budget(), origin=Origin.BASE, diff_id="one")
     own = reading.layer(raw, budget=Budget(), diff_id="two")
     packages = reading.layer(raw, budget=Budget(), origin=Origin.PACKAGES, diff_id="three")
 
-    assert (not base.files, *own.files) == (True, "opt/tool")
+    assert base.files["opt/tool"].sha256 == ""
+    assert own.files["opt/tool"].sha256 == hashlib.sha256(ELF).hexdigest()
     assert (packages.layer, packages.origin, packages.elf) == ("three", Origin.PACKAGES, base.elf)
     assert reading.reads == 2
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.build import catalogued
-from imagekit.build.catalogued import CatalogueRule
 from imagekit.errors import DocumentError
+from imagekit.sbom.cataloguers import dpkg
+from imagekit.sbom.cataloguers.catalogue_rule import CatalogueRule
 from imagekit.sbom.contents import LayerFiles
 from imagekit.sbom.layer_files import read_layer
 
@@ -26,10 +26,10 @@ STATUS = "var/lib/dpkg/status"
 LAYER = "sha256:" + "a" * 64
 
 
-def read(raw: bytes, *, limit: int = 1 << 30, list_files: bool = True) -> LayerFiles:
+def read(raw: bytes, *, limit: int = 1 << 30, digest_programs: bool = True) -> LayerFiles:
     """Read a layer that comes in odd pieces."""
     pieces = [raw[at : at + 1013] for at in range(0, len(raw), 1013)]
-    return read_layer(pieces, layer=LAYER, list_files=list_files, limit=limit)
+    return read_layer(pieces, layer=LAYER, digest_programs=digest_programs, limit=limit)
 
 
 def archive(fill: Callable[[tarfile.TarFile], None], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -165,7 +165,7 @@ def test_a_status_file_over_the_bound_loses_whole_entries(
 ) -> None:
     """What is over is left out with a note, and no half entry gives a wrong version."""
     rule = CatalogueRule(50, "cut", border=b"\n\n")
-    monkeypatch.setitem(catalogued._EXACT, STATUS, rule)
+    monkeypatch.setattr(dpkg, "_WHOLE_STATUS", rule)
     one = b"Package: %s\nVersion: 1.0\n\n"
 
     found = read(archive(member(STATUS, one % b"a" + one % b"b" + one % b"c")))

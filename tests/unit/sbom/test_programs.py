@@ -31,7 +31,7 @@ def layer(
             member.type, member.linkname = tarfile.LNKTYPE, target
             archive.addfile(member)
     listed = origin is Origin.RECIPE
-    return read_layer([raw.getvalue()], layer="sha256:x", origin=origin, list_files=listed)
+    return read_layer([raw.getvalue()], layer="sha256:x", origin=origin, digest_programs=listed)
 
 
 def shown_by(*layers: LayerFiles) -> ElfNeeds:

@@ -82,8 +82,8 @@ def _tar(raw: bytes) -> None:
 
 def _layer(raw: bytes) -> None:
     pieces = [raw[at : at + 509] for at in range(0, len(raw), 509)]
-    whole = read_layer([raw], layer="sha256:x", list_files=True, limit=_LIMIT)
-    same(read_layer(pieces, layer="sha256:x", list_files=True, limit=_LIMIT), whole)
+    whole = read_layer([raw], layer="sha256:x", digest_programs=True, limit=_LIMIT)
+    same(read_layer(pieces, layer="sha256:x", digest_programs=True, limit=_LIMIT), whole)
     _sbom(whole)
 
 

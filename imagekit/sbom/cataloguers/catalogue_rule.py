@@ -27,6 +27,12 @@ class CatalogueRule(Struct, frozen=True):
         head, border, _ = raw.rpartition(self.border)
         return head + border
 
+    def kept(self, size: int) -> int | None:
+        """Return how many bytes of a file of a size are kept; None to leave it out."""
+        if size > self.limit and self.excess == "skip":
+            return None
+        return min(size, self.limit)
+
 
 TEXT = CatalogueRule(MIB, "skip")
 METADATA = CatalogueRule(MIB, "cut")
