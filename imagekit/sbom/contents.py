@@ -60,7 +60,21 @@ class Kind(StrEnum):
 
     SYSTEM = "operating-system"
     DEBIAN = "debian-package"
+    RPM = "rpm-package"
+    APK = "alpine-package"
+    CONDA = "conda-package"
     PYTHON = "python-package"
+    NPM = "npm-package"
+    JAVA = "java-archive"
+    GO = "go-module"
+    RUST = "rust-crate"
+    R = "r-package"
+    PERL = "perl-distribution"
+    GEM = "ruby-gem"
+    SPACK = "spack-package"
+    EASYBUILD = "easybuild-software"
+    MODULE = "environment-module"
+    ELF = "elf-package"
     FETCHED = "fetched-file"
     PROGRAM = "program"
 
@@ -138,6 +152,6 @@ class Sbom(Struct, frozen=True, kw_only=True):
     @property
     def summary(self) -> str:
         """One line for a screen, such as ``139 packages, 2 components built here``."""
-        packages = self.count(Kind.DEBIAN, Kind.PYTHON)
         own = self.count(Kind.FETCHED, Kind.PROGRAM)
+        packages = len(self.components) - own - self.count(Kind.SYSTEM)
         return f"{count(packages, 'package')}, {count(own, 'file')} that no package owns"

@@ -41,8 +41,6 @@ from imagekit.sbom.contents import Component, Kind, License, Sbom, Subject
 _NAMESPACE = UUID("5d2c1f0e-8f53-5e0c-9b0e-6a1d4c7e2b90")
 _TYPES = {
     Kind.SYSTEM: ComponentType.OPERATING_SYSTEM,
-    Kind.DEBIAN: ComponentType.LIBRARY,
-    Kind.PYTHON: ComponentType.LIBRARY,
     Kind.FETCHED: ComponentType.FILE,
     Kind.PROGRAM: ComponentType.FILE,
 }
@@ -135,7 +133,7 @@ def _component(component: Component) -> CdxComponent:
             name=component.supplier.name, contacts=[contact] if contact else None
         )
     return CdxComponent(
-        type=_TYPES[component.kind],
+        type=_TYPES.get(component.kind, ComponentType.LIBRARY),
         bom_ref=component.ref,
         name=component.name,
         version=component.version[:_MAX_VERSION] or None,

@@ -27,7 +27,7 @@ class Root(Struct, frozen=True):
     sections: dict[str, tuple[Mapping[str, bytes], int]] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
     notes: Notes = field(default_factory=Notes)
-    _made: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes | None:
         """Return the document at the path, links followed within the root."""
@@ -43,17 +43,11 @@ class Root(Struct, frozen=True):
         document = self.documents.get(place)
         return place if document and self.bounds.read.take(len(document[0])) else None
 
-    def once(self, sort: str, place: str, make: Callable[[bytes], _Made]) -> _Made:
-        """Return what is made of a document, which many may share by links: made once.
-
-        Args:
-            sort: what it is, apart from other things that are made of documents.
-            place: where the document lies.
-            make: makes it.
-        """
-        if (sort, place) not in self._made:
-            self._made[sort, place] = make(self.documents[place][0])
-        made: _Made = self._made[sort, place]
+    def once(self, key: tuple[str, ...], make: Callable[[], _Made]) -> _Made:
+        """Return what is made of the root, which many may ask for: made once for a key."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: _Made = self._made[key]
         return made
 
     def resolve(self, path: str) -> str:

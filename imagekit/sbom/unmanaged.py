@@ -67,7 +67,7 @@ def program_components(
     programs = [
         path
         for path, (file, _) in root.files.items()
-        if file.sha256 and file.sha256 not in fetched and not owned(path)
+        if file.is_program and file.sha256 and file.sha256 not in fetched and not owned(path)
     ]
     programs.sort()
     more = len(programs) - MAX_PROGRAMS

@@ -4,16 +4,37 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from imagekit.sbom.cataloguers.apk import ApkCataloguer
 from imagekit.sbom.cataloguers.catalogue_rule import KIB, CatalogueRule
 from imagekit.sbom.cataloguers.cataloguer import Cataloguer
+from imagekit.sbom.cataloguers.conda import CondaCataloguer
 from imagekit.sbom.cataloguers.dpkg import DpkgCataloguer
+from imagekit.sbom.cataloguers.easybuild import EasyBuildCataloguer
+from imagekit.sbom.cataloguers.gem import GemCataloguer
+from imagekit.sbom.cataloguers.modulefile import ModuleFileCataloguer
+from imagekit.sbom.cataloguers.npm import NpmCataloguer
+from imagekit.sbom.cataloguers.perl import PerlCataloguer
 from imagekit.sbom.cataloguers.python import PythonCataloguer
+from imagekit.sbom.cataloguers.r import RCataloguer
+from imagekit.sbom.cataloguers.spack import SpackCataloguer
 from imagekit.sbom.system import OS_RELEASE_FILES
 
 AnyCataloguer = Cataloguer[Any]
 
 # Those of a distribution first: what they install, others find too, and it is theirs.
-CATALOGUERS: tuple[AnyCataloguer, ...] = (DpkgCataloguer(), PythonCataloguer())
+CATALOGUERS: tuple[AnyCataloguer, ...] = (
+    DpkgCataloguer(),
+    ApkCataloguer(),
+    CondaCataloguer(),
+    SpackCataloguer(),
+    EasyBuildCataloguer(),
+    PythonCataloguer(),
+    NpmCataloguer(),
+    RCataloguer(),
+    PerlCataloguer(),
+    GemCataloguer(),
+    ModuleFileCataloguer(),
+)
 
 _OS_RELEASE = CatalogueRule(64 * KIB, "skip")
 SECTIONS = frozenset().union(*(cataloguer.sections for cataloguer in CATALOGUERS))

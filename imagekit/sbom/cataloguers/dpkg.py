@@ -209,7 +209,9 @@ def _info(package: DebianPackage, root: Root, suffix: str) -> str | None:
 def _licenses(package: DebianPackage, root: Root) -> tuple[License, ...]:
     """Return the licences of its copyright file; several packages may share one by links."""
     place = root.place(f"{_DOC}{package.name}/copyright")
-    return () if place is None else root.once("copyright", place, of_copyright)
+    if place is None:
+        return ()
+    return root.once(("copyright", place), lambda: of_copyright(root.documents[place][0]))
 
 
 def _properties(package: DebianPackage, root: Root) -> tuple[tuple[str, str], ...]:
@@ -217,7 +219,7 @@ def _properties(package: DebianPackage, root: Root) -> tuple[tuple[str, str], ..
     properties = [("imagekit:dpkg:source", f"{name}@{version}")]
     place = _info(package, root, ".md5sums")
     if place is not None:
-        files, digest = root.once("md5sums", place, _counted)
+        files, digest = root.once(("md5sums", place), lambda: _counted(root.documents[place][0]))
         properties += [
             ("imagekit:dpkg:md5sums:files", files),
             ("imagekit:dpkg:md5sums:sha256", digest),

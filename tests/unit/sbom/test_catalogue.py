@@ -80,7 +80,7 @@ def test_packages_that_left_only_their_configuration_are_not_listed(sbom: Sbom) 
 
 def test_every_kind_is_found(sbom: Sbom) -> None:
     """System, Debian, Python, fetched and compiled things are all there, and nothing else."""
-    assert {kind: sbom.count(kind) for kind in Kind} == {
+    assert {kind: sbom.count(kind) for kind in Kind if sbom.count(kind)} == {
         Kind.SYSTEM: 1,
         Kind.DEBIAN: 3,
         Kind.PYTHON: 2,
