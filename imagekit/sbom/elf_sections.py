@@ -9,6 +9,7 @@ MAX_ELF = 2 << 30
 """Largest file that is looked into, in bytes."""
 _MAX_SECTION = 1 << 20
 _MAX_SECTIONS = 4096
+_MAX_NAME = 64
 _WIDE, _LITTLE = 2, 1
 _NO_BITS, _COMPRESSED = 8, 0x800
 
@@ -35,19 +36,19 @@ def _sections(file: BinaryIO, size: int, wanted: frozenset[str]) -> dict[str, by
     table = struct.unpack_from(f"{order}Q" if wide else f"{order}I", head, 40 if wide else 32)[0]
     entry, count, names = struct.unpack_from(f"{order}3H", head, 58 if wide else 46)
     header = struct.Struct(f"{order}2I4Q2I2Q" if wide else f"{order}10I")
-    if entry < header.size or not 0 < table < size or count > _MAX_SECTIONS or names >= count:
+    if entry != header.size or not 0 < table < size or count > _MAX_SECTIONS or names >= count:
         return {}
     file.seek(table)
     raw = file.read(entry * count)
     headers = [header.unpack_from(raw, number * entry) for number in range(count)]
     texts = _held(file, headers[names], size)
-    found = {}
+    found: dict[str, bytes] = {}
     for fields in headers:
-        name = texts[fields[0] : texts.index(b"\0", fields[0])].decode("ascii", "replace")
+        name = texts[fields[0] : fields[0] + _MAX_NAME].partition(b"\0")[0].decode("latin-1")
         plain = fields[1] != _NO_BITS and not fields[2] & _COMPRESSED
-        if name in wanted and plain and (content := _held(file, fields, size)):
-            found[name] = content
-    return found
+        if name in wanted and name not in found and plain:
+            found[name] = _held(file, fields, size)
+    return {name: content for name, content in found.items() if content}
 
 
 def _held(file: BinaryIO, header: tuple[int, ...], size: int) -> bytes:

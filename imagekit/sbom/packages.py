@@ -64,6 +64,8 @@ def components(
         needed = (target for group in graph(entry) for target in group)
         properties = component.properties
         owner = None if entry.cataloguer.is_system else owners.system_owner(entry.package.path)
+        if owner is not None and entry.cataloguer.is_secondary:
+            continue
         if owner is not None:
             properties = (*properties, ("imagekit:part-of", refs.refs[owner]))
         yield replace(

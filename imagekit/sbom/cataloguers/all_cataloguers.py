@@ -10,12 +10,15 @@ from imagekit.sbom.cataloguers.cataloguer import Cataloguer
 from imagekit.sbom.cataloguers.conda import CondaCataloguer
 from imagekit.sbom.cataloguers.dpkg import DpkgCataloguer
 from imagekit.sbom.cataloguers.easybuild import EasyBuildCataloguer
+from imagekit.sbom.cataloguers.elf_package import ElfPackageCataloguer
 from imagekit.sbom.cataloguers.gem import GemCataloguer
+from imagekit.sbom.cataloguers.golang import GoCataloguer
 from imagekit.sbom.cataloguers.modulefile import ModuleFileCataloguer
 from imagekit.sbom.cataloguers.npm import NpmCataloguer
 from imagekit.sbom.cataloguers.perl import PerlCataloguer
 from imagekit.sbom.cataloguers.python import PythonCataloguer
 from imagekit.sbom.cataloguers.r import RCataloguer
+from imagekit.sbom.cataloguers.rust import RustCataloguer
 from imagekit.sbom.cataloguers.spack import SpackCataloguer
 from imagekit.sbom.system import OS_RELEASE_FILES
 
@@ -33,6 +36,9 @@ CATALOGUERS: tuple[AnyCataloguer, ...] = (
     RCataloguer(),
     PerlCataloguer(),
     GemCataloguer(),
+    GoCataloguer(),
+    RustCataloguer(),
+    ElfPackageCataloguer(),
     ModuleFileCataloguer(),
 )
 

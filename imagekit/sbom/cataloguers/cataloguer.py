@@ -63,6 +63,8 @@ class Cataloguer(Generic[AnyPackage]):
     """Where it keeps its own files, with a slash at the end: nothing in there is unmanaged."""
     is_system: ClassVar[bool] = False
     """Whether it installs what other cataloguers find, so that it is part of its packages."""
+    is_secondary: ClassVar[bool] = False
+    """Whether what lies in a file of a system's package is that package, and not listed again."""
     is_database: ClassVar[bool] = False
     """Whether one file states many packages, and is written anew in every layer."""
 
