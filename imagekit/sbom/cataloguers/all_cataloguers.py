@@ -18,6 +18,7 @@ from imagekit.sbom.cataloguers.npm import NpmCataloguer
 from imagekit.sbom.cataloguers.perl import PerlCataloguer
 from imagekit.sbom.cataloguers.python import PythonCataloguer
 from imagekit.sbom.cataloguers.r import RCataloguer
+from imagekit.sbom.cataloguers.rpm import RpmCataloguer
 from imagekit.sbom.cataloguers.rust import RustCataloguer
 from imagekit.sbom.cataloguers.spack import SpackCataloguer
 from imagekit.sbom.system import OS_RELEASE_FILES
@@ -27,6 +28,7 @@ AnyCataloguer = Cataloguer[Any]
 # Those of a distribution first: what they install, others find too, and it is theirs.
 CATALOGUERS: tuple[AnyCataloguer, ...] = (
     DpkgCataloguer(),
+    RpmCataloguer(),
     ApkCataloguer(),
     CondaCataloguer(),
     SpackCataloguer(),
