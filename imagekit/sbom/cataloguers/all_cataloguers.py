@@ -13,6 +13,7 @@ from imagekit.sbom.cataloguers.easybuild import EasyBuildCataloguer
 from imagekit.sbom.cataloguers.elf_package import ElfPackageCataloguer
 from imagekit.sbom.cataloguers.gem import GemCataloguer
 from imagekit.sbom.cataloguers.golang import GoCataloguer
+from imagekit.sbom.cataloguers.java import JavaCataloguer
 from imagekit.sbom.cataloguers.modulefile import ModuleFileCataloguer
 from imagekit.sbom.cataloguers.npm import NpmCataloguer
 from imagekit.sbom.cataloguers.perl import PerlCataloguer
@@ -35,6 +36,7 @@ CATALOGUERS: tuple[AnyCataloguer, ...] = (
     EasyBuildCataloguer(),
     PythonCataloguer(),
     NpmCataloguer(),
+    JavaCataloguer(),
     RCataloguer(),
     PerlCataloguer(),
     GemCataloguer(),

@@ -21,6 +21,10 @@ _MODULES = {
     "witness": ("log-entry", "proofs", "timestamp", "promise"),
     "offline": ("export-record", "archive", "receipt", "docker", "containerd", "face"),
     "hosts": ("review", "installed", "local-images", "gate-path", "gate-config", "engines"),
+    "cataloguers": (
+        "rpm", "apk", "conda", "spack", "easybuild", "npm", "java", "r", "perl", "gem", "module",
+        "go", "rust", "elf-package", "elf-sections",
+    ),
     "layers": ("tar", "layer", "gzip", "zstd", "elf", "dpkg", "python", "os-release"),
 }  # fmt: skip
 

@@ -167,8 +167,8 @@ def test_what_a_debian_package_brings_is_no_other_database() -> None:
     found = listed(
         {
             "var/lib/dpkg/status": b"Package: a\nVersion: 1\nArchitecture: all\n",
-            "var/lib/dpkg/info/a.list": b"/usr/share/java/a.jar\n",
-            "usr/share/java/a.jar": b"",
+            "var/lib/dpkg/info/a.list": b"/usr/share/java/a.egg\n",
+            "usr/share/java/a.egg": b"",
         }
     )
 
@@ -181,8 +181,8 @@ def test_the_files_of_a_package_named_in_base64_are_its_own() -> None:
     found = listed(
         {
             fragment: b"Package: libc6\nVersion: 1\nArchitecture: amd64\n",
-            f"{fragment}.md5sums": b"0123  usr/share/java/a.jar\n",
-            "usr/share/java/a.jar": b"",
+            f"{fragment}.md5sums": b"0123  usr/share/java/a.egg\n",
+            "usr/share/java/a.egg": b"",
         }
     )
 

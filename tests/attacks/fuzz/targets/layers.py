@@ -84,7 +84,7 @@ def _layer(raw: bytes) -> None:
     pieces = [raw[at : at + 509] for at in range(0, len(raw), 509)]
     whole = read_layer([raw], layer="sha256:x", digest_programs=True, limit=_LIMIT)
     same(read_layer(pieces, layer="sha256:x", digest_programs=True, limit=_LIMIT), whole)
-    _sbom(whole)
+    sbom_of(whole)
 
 
 def _elf(raw: bytes) -> None:
@@ -117,7 +117,7 @@ def _dpkg(raw: bytes) -> None:
             "etc/os-release": _OS_RELEASE,
         },
     )
-    _sbom(files)
+    sbom_of(files)
 
 
 def _python(raw: bytes) -> None:
@@ -133,11 +133,11 @@ def _python(raw: bytes) -> None:
         },
         links={"usr/lib": "/lib", "lib": "usr/lib"},
     )
-    _sbom(files)
+    sbom_of(files)
 
 
 def _os_release(raw: bytes) -> None:
-    _sbom(
+    sbom_of(
         LayerFiles(
             layer="sha256:x",
             documents={"etc/os-release": raw, "var/lib/dpkg/status": _STATUS},
@@ -145,7 +145,7 @@ def _os_release(raw: bytes) -> None:
     )
 
 
-def _sbom(files: LayerFiles) -> None:
+def sbom_of(files: LayerFiles) -> None:
     """Hold that an SBOM can be written of whatever was read, the same bytes each time."""
     owned_files(files)("usr/bin/x")
     subject = Subject(name="r.site/apps/demo", version="1", digest="sha256:" + "a" * 64)

@@ -1,0 +1,198 @@
+"""What Java archives state of themselves, by the directory of the ZIP file."""
+
+import struct
+import zipfile
+import zlib
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from msgspec import Struct
+
+from imagekit.sbom.text import decoded
+
+_ARCHIVES = (".jar", ".war", ".ear", ".hpi", ".jpi")
+_MAX_READ = 6 << 20
+"""Of one piece: the directory of an archive of 60,000 classes."""
+_MAX_TEXT = 1 << 20
+_MAX_DEPTH = 4
+_MAX_ARCHIVES = 10_000
+_MAX_POMS = 1000
+_POMS, _POM = "META-INF/maven/", "/pom.properties"
+_MAX_UNPACKED = 1 << 30
+_MAX_TOTAL = 4 << 30
+_IN_MEMORY = 16 << 20
+_LONGEST_VALUE = 1000
+_LOCAL = struct.Struct("<26x2H")
+_COORDINATES = ("groupId", "artifactId", "version")
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_KEYS = frozenset(
+    {
+        "Implementation-Title", "Implementation-Version", "Implementation-Vendor-Id",
+        "Specification-Version", "Bundle-SymbolicName", "Bundle-Version", "Bundle-License",
+        "Bundle-Description", "Bundle-DocURL", "Automatic-Module-Name",
+    }
+)  # fmt: skip
+_FAULTS = (
+    zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError,
+    RuntimeError, UnicodeError, KeyError, struct.error,
+)  # fmt: skip
+
+
+class StatedArchive(Struct, frozen=True):
+    """What one archive states."""
+
+    inner: str = ""
+    """Where it lies in the file; empty for the file itself."""
+    poms: tuple[tuple[str, str, str], ...] = ()
+    """Group, artifact and version of each pom.properties."""
+    manifest: dict[str, str] = {}
+
+
+class Archives(Struct, frozen=True):
+    """What a file states: its own archive first, then those within."""
+
+    archives: list[StatedArchive] = []
+    faults: list[str] = []
+
+
+def archives(file: BinaryIO, size: int) -> Archives:
+    """Return what a file and the archives within it state; what is over a bound is a fault.
+
+    Args:
+        file: the file, read at any place.
+        size: its length in bytes.
+    """
+    reading = _Reading()
+    reading.take(_At(_Window(file, (0, size), reading)))
+    return Archives(reading.archives, sorted(set(reading.faults))[:5])
+
+
+class _At(Struct, frozen=True):
+    """An archive: what it is read from, where it lies in the file, and how deep."""
+
+    window: "_Window"
+    inner: str = ""
+    depth: int = 0
+
+
+class _Reading:
+    """One file, and what may still be read of it."""
+
+    def __init__(self) -> None:
+        self.archives: list[StatedArchive] = []
+        self.faults: list[str] = []
+        self.left = _MAX_TOTAL
+        self._unpacked = _MAX_UNPACKED
+
+    def take(self, at: "_At") -> None:
+        """Read an archive, and those within."""
+        place = len(self.archives)
+        if place >= _MAX_ARCHIVES or at.depth > _MAX_DEPTH:
+            self.faults.append("archives within archives, too many or too deep")
+            return
+        self.archives.append(StatedArchive(at.inner))
+        try:
+            with zipfile.ZipFile(cast("BinaryIO", at.window)) as archive:
+                self.archives[place] = self._stated(archive, at.inner)
+                for entry in archive.infolist():
+                    if entry.filename.endswith(_ARCHIVES):
+                        self._inner(archive, entry, at)
+        except _FAULTS as error:
+            self.faults.append(str(error) or "no archive")
+
+    def _stated(self, archive: zipfile.ZipFile, inner: str) -> StatedArchive:
+        poms: list[tuple[str, str, str]] = []
+        manifest: dict[str, str] = {}
+        for entry in archive.infolist():
+            name = entry.filename
+            if name == "META-INF/MANIFEST.MF":
+                manifest = _manifest(self._text(archive, entry))
+            elif name.startswith(_POMS) and name.endswith(_POM) and len(poms) < _MAX_POMS:
+                poms.append(_pom(self._text(archive, entry)))
+        return StatedArchive(inner, tuple(sorted(set(poms))), manifest)
+
+    def _text(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+        if entry.compress_type not in _METHODS:
+            raise ValueError("compressed in a way that Java does not know")
+        with archive.open(entry) as content:
+            return decoded(content.read(_MAX_TEXT))
+
+    def _inner(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, at: "_At") -> None:
+        """Read an archive within another one: where it lies, or unpacked."""
+        inner = f"{at.inner}!/{entry.filename}" if at.inner else entry.filename
+        if entry.compress_type not in _METHODS or entry.file_size > self._unpacked:
+            self.faults.append("an archive within is too large, or compressed in another way")
+            return
+        if entry.compress_type == zipfile.ZIP_STORED:
+            start = _content(at.window, entry)
+            window = _Window(at.window.file, (start, entry.file_size), self)
+            self.take(_At(window, inner, at.depth + 1))
+            return
+        self._unpacked -= entry.file_size
+        with SpooledTemporaryFile(_IN_MEMORY) as copy, archive.open(entry) as content:
+            left = entry.file_size
+            while left and (piece := content.read(min(left, 1 << 20))):
+                copy.write(piece)
+                left -= len(piece)
+            window = _Window(cast("BinaryIO", copy), (0, entry.file_size - left), self)
+            self.take(_At(window, inner, at.depth + 1))
+
+
+def _content(window: "_Window", entry: zipfile.ZipInfo) -> int:
+    """Return where the content of a stored entry begins in the file, behind its own header."""
+    window.seek(entry.header_offset)
+    header = window.read(_LOCAL.size)
+    if len(header) < _LOCAL.size or not header.startswith(b"PK\3\4"):
+        raise ValueError("an entry without a header")
+    name, extra = map(int, _LOCAL.unpack(header))
+    return window.start + entry.header_offset + _LOCAL.size + name + extra
+
+
+class _Window(RawIOBase):
+    """A part of a file, as a file; what is read of it is counted."""
+
+    def __init__(self, file: BinaryIO, place: tuple[int, int], reading: _Reading) -> None:
+        self.file, self._reading, self._at = file, reading, 0
+        self.start, self._size = place
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._size}[whence]
+        if self._at < 0:
+            raise OSError("a place before the beginning")
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._at, 0)
+        size = left if size < 0 else min(size, left)
+        if size > _MAX_READ or size > self._reading.left:
+            raise ValueError("a directory larger than is read")
+        self._reading.left -= size
+        self.file.seek(self.start + self._at)
+        raw = self.file.read(size)
+        self._at += len(raw)
+        return raw
+
+
+def _manifest(text: str) -> dict[str, str]:
+    """Return what is of use of the main section: a line that begins with a space continues one."""
+    head = text.replace("\r\n", "\n").partition("\n\n")[0].replace("\n ", "")
+    stated = (line.partition(": ") for line in head.split("\n"))
+    return {key: value[:_LONGEST_VALUE].strip() for key, _, value in stated if key in _KEYS}
+
+
+def _pom(text: str) -> tuple[str, str, str]:
+    """Return group, artifact and version (java.util.Properties, as Maven writes it)."""
+    stated = dict(line.strip().partition("=")[::2] for line in text.split("\n"))
+    values = (stated.get(key, "")[:_LONGEST_VALUE].strip() for key in _COORDINATES)
+    group, artifact, version = values
+    return group, artifact, version
