@@ -119,7 +119,8 @@ def _modules(lines: str, path: str) -> Iterator[GoModule]:
         if kind == "path":
             # The package; where no line names its module, it is all that is known.
             own = module.name
-        elif kind == "=>":
+        elif kind == "=>" and not name.startswith((".", "/")):
+            # What is replaced by a folder of whoever built it keeps its name.
             pending = module
         elif kind in {"mod", "dep"}:
             yield from _named(pending)

@@ -22,7 +22,7 @@ from imagekit.sbom.text import clean
 
 _SUFFIXES = frozenset({".jar", ".war", ".ear", ".hpi", ".jpi"})
 _MAX_ARCHIVE = 2 << 30
-_FILE_NAME = re.compile(r"(.+?)-(\d[\w.+-]*)")
+_FILE_NAME = re.compile(r"(.+?)-(\d[\w.+~-]*)")
 _VERSIONS = ("Implementation-Version", "Bundle-Version", "Specification-Version")
 _NAMES = ("Implementation-Title", "Bundle-SymbolicName", "Automatic-Module-Name")
 
@@ -121,7 +121,7 @@ def _by_name(stem: str, manifest: Mapping[str, str]) -> tuple[str, str, str]:
     name, version = match.groups() if match else (stem, stated)
     symbol = next((manifest[key] for key in _NAMES if manifest.get(key)), "").partition(";")[0]
     group = manifest.get("Implementation-Vendor-Id", "")
-    # A symbolic name is often the group and the name.
-    if not group and symbol.endswith(f".{name}"):
+    # A symbolic name is the group, or the group and the name; what has no dot is neither.
+    if not group and "." in symbol:
         group = symbol.removesuffix(f".{name}")
     return group, name, version

@@ -63,6 +63,11 @@ IO = jar(pom("commons-io", "commons-io", "2.11.0"))
             manifest(Bundle_SymbolicName="org.a.b;singleton:=true", Bundle_Version="3.1"),
             "pkg:maven/org.a/b@3.1",
         ),
+        (
+            "guice-4.2.3.jar",
+            manifest(Bundle_SymbolicName="com.google.inject", Bundle_Version="4.2"),
+            "pkg:maven/com.google.inject/guice@4.2.3",
+        ),
         ("solver.jar", {"Solver.class": b"\xca\xfe"}, ""),
     ],
 )

@@ -19,6 +19,8 @@ mod\tgithub.com/example/tool\tv1.2.3\th1:abc=
 dep\tgithub.com/old/name\tv0.1.0
 =>\tgithub.com/new/name\tv0.2.0\th1:def=
 dep\tgolang.org/x/sys\tv0.30.0\th1:ghi=
+dep\texample.org/own\tv0.0.0
+=>\t./internal/own\t(devel)\t
 build\t-compiler=gc
 """
 
@@ -67,6 +69,7 @@ def test_modules_of_go_are_listed(listed: Listed) -> None:
         "github.com/example/tool": ("v1.2.3", "pkg:golang/github.com/example/tool@v1.2.3"),
         "github.com/new/name": ("v0.2.0", "pkg:golang/github.com/new/name@v0.2.0"),
         "golang.org/x/sys": ("v0.30.0", "pkg:golang/golang.org/x/sys@v0.30.0"),
+        "example.org/own": ("v0.0.0", "pkg:golang/example.org/own@v0.0.0"),
     }
     assert ("imagekit:go:sum", "h1:def=") in modules["github.com/new/name"].properties
 
