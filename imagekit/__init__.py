@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagekit.oci.location import parse_located as parse_reference
     from imagekit.oci.registry.options import RegistryOptions
     from imagekit.publish.publish import PublishOptions
-    from imagekit.publish.publish import publish as publish_recipe
+    from imagekit.publish.publish_platforms import publish_recipe
     from imagekit.publish.published import PublishedImage
     from imagekit.recipe import load as load_recipe
     from imagekit.recipe.lint import lint as lint_recipes
@@ -87,7 +87,7 @@ _HOMES = {
     "load_recipe": "recipe:load",
     "open_policy": "verify.policies",
     "parse_reference": "oci.location:parse_located",
-    "publish_recipe": "publish.publish:publish",
+    "publish_recipe": "publish.publish_platforms",
     "sbom_of_folder": "sbom.sbom",
     "sbom_of_reference": "sbom.sbom",
     "sign_image": "sign.sign:sign_reference",

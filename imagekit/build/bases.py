@@ -68,6 +68,7 @@ def named_by_containerfile(
     store: LayoutStore,
     *,
     bring: Callable[[ImageBase], BaseImage],
+    platform: Platform,
 ) -> BaseImage:
     """Return the images that a Containerfile names; that of its last stage is its base.
 
@@ -76,6 +77,7 @@ def named_by_containerfile(
         built: the other recipes that it names, by name.
         store: has them.
         bring: fetches an image of a registry into the store.
+        platform: whose image is built.
 
     Raises:
         RecipeError: an image is not for this platform, or has an ONBUILD that is not understood.
@@ -84,7 +86,7 @@ def named_by_containerfile(
     script = recipe.script
     if script is None:
         return BaseImage()
-    _check_platforms(script)
+    _check_platforms(script, platform)
     contexts: list[BaseContext] = []
     materials: list[Material] = []
     for source in script.sources:
@@ -121,13 +123,13 @@ def _context(name: str, below: BaseImage, script: Containerfile) -> BaseContext:
     return BaseContext(name=name, config=below.config, layers=below.layers, triggers=triggers)
 
 
-def _check_platforms(script: Containerfile) -> None:
+def _check_platforms(script: Containerfile, platform: Platform) -> None:
     for stage in script.stages:
-        if stage.platform and stage.platform != str(host_platform()):
+        if stage.platform and stage.platform != str(platform):
             raise RecipeError(
                 f"{stage.place.file}:{stage.place.line}: the stage is for {stage.platform}, and "
-                f"this host is {host_platform()}",
-                hint="build it on such a host, or write $BUILDPLATFORM",
+                f"the image is for {platform}",
+                hint="write $TARGETPLATFORM",
             )
 
 

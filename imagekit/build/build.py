@@ -19,6 +19,7 @@ from imagekit.build.bases import (
     named_by_containerfile,
     on_top_of,
 )
+from imagekit.build.emulation import check_runs
 from imagekit.build.image import BuiltImage
 from imagekit.build.job import (
     Below,
@@ -52,7 +53,7 @@ from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import Repository
 from imagekit.oci.registry.connect import reader
 from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor
+from imagekit.oci.types import CONFIG, MANIFEST, NOTHING, Descriptor, Platform
 from imagekit.owners import trusted_owners
 from imagekit.paths import expanded
 from imagekit.process import Runner
@@ -61,9 +62,11 @@ from imagekit.recipe.git import MAX_TIME, commit_time
 from imagekit.recipe.recipe import (
     Base,
     BootstrapBase,
+    BuildStage,
     ImageBase,
     Recipe,
     RecipeBase,
+    RunStep,
     Secret,
 )
 from imagekit.recipe.tree import Recipes
@@ -96,6 +99,8 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     """Asked for locked packages that have left their mirrors."""
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     """How registries of base images are reached."""
+    platform: Platform | None = None
+    """Whose image is built; this host's where it is left out."""
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     recipes: Recipes = field(default_factory=Recipes)
     """Where bases are looked for, and what was read of them."""
@@ -104,6 +109,11 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     preflight: Callable[[Recipe], None] = lambda _: None
     """Refuses a host on which the recipe cannot be built, before its first download; what is there
     already is neither downloaded nor built, and needs nothing of the host."""
+
+    @property
+    def target(self) -> Platform:
+        """The platform whose image is built."""
+        return self.platform or host_platform()
 
     def uses_cache(self, recipe: Recipe) -> bool:
         """Return whether layers of the cache are used for a recipe."""
@@ -138,6 +148,7 @@ def build(
     built: dict[Path, BuiltImage] = {}
     # All are found before the first is built: a fault in the last one costs no hour.
     entries = tuple(options.recipes.with_bases(recipe))
+    check_platform(entries, options)
     for entry in entries:
         _secrets(entry, options.env)
         lock_of(entry, options)
@@ -166,6 +177,44 @@ def _build(
     made = _make(plan, Folders.of(options.env), progress=progress, options=options)
     image = _assemble(plan, made, bases=bases, store=store, started=started)
     return replace(image, recipe_file=options.recipes.shown(recipe))
+
+
+def check_platform(recipes: Sequence[Recipe], options: BuildOptions) -> None:
+    """Refuse a platform that a recipe is not for, or whose programs a build of it cannot run here.
+
+    Args:
+        recipes: the recipe, and those that it builds on.
+        options: how they are built.
+
+    Raises:
+        RecipeError: one is for other platforms.
+        ToolNotFoundError: programs of the platform do not run on this host.
+    """
+    for recipe in recipes:
+        _refuse_platform(recipe, options.target)
+    if any(_runs_programs(recipe, tests=options.test) for recipe in recipes):
+        check_runs(options.target)
+
+
+def _refuse_platform(recipe: Recipe, platform: Platform) -> None:
+    if recipe.platforms and platform not in recipe.platforms:
+        wanted = ", ".join(str(entry) for entry in recipe.platforms)
+        raise RecipeError(
+            f"{recipe.file}: the recipe is for {wanted}, and not for {platform}",
+            hint="name one of them by --platform, or add this one to `platforms`",
+        )
+
+
+def _runs_programs(recipe: Recipe, *, tests: bool) -> bool:
+    """Return whether building or testing runs programs of the image."""
+    parts: tuple[Recipe | BuildStage, ...] = (recipe, *recipe.stages)
+    return bool(
+        recipe.containerfile
+        or (tests and recipe.tests)
+        or any(part.packages for part in parts)
+        or any(isinstance(part.base, BootstrapBase) for part in parts)
+        or any(isinstance(step, RunStep) for part in parts for step in part.steps)
+    )
 
 
 def plan_on_bases(
@@ -211,9 +260,10 @@ def _planned(
             registry=options.registry,
             progress=progress,
             preflight=lambda: options.preflight(recipe),
+            platform=options.target,
         )
 
-    base = _base(recipe, below, store, bring=bring)
+    base = _base(recipe, below, store, bring=bring, platform=options.target)
     stages = {
         stage.name: _below(stage.base, below, store, bring=bring)
         for stage in recipe.stages
@@ -227,6 +277,7 @@ def _planned(
         systems=systems_of(recipe, options.recipes),
         mirrors=options.mirrors,
         lock=lock_of(recipe, options, progress),
+        platform=options.target,
     )
     return (base, *stages.values()), plan
 
@@ -245,7 +296,7 @@ def lock_of(recipe: Recipe, options: BuildOptions, progress: Progress = silent) 
     """
     return used_lock(
         recipe,
-        host_platform(),
+        options.target,
         wish=options.lock,
         recipes=options.recipes,
         progress=progress,
@@ -283,8 +334,9 @@ def plan_of(
     systems: Mapping[str, BootstrapBase | None] = _NO_SYSTEMS,
     mirrors: Mapping[str, str] = NOTHING,
     lock: UsedLock | None = None,
+    platform: Platform | None = None,
 ) -> BuildPlan:
-    """Return the plan of a recipe for this host; nothing is done.
+    """Return the plan of a recipe; nothing is done.
 
     Args:
         recipe: the recipe.
@@ -294,17 +346,13 @@ def plan_of(
         systems: what ``systems_of`` returned.
         mirrors: those of the command line, by the names of the archives.
         lock: what the recipe is built from, where that is locked.
+        platform: whose image it is; this host's where it is left out.
 
     Raises:
         RecipeError: the recipe is for other platforms, or its time is not known.
     """
-    platform = host_platform()
-    if recipe.platforms and platform not in recipe.platforms:
-        wanted = ", ".join(str(entry) for entry in recipe.platforms)
-        raise RecipeError(
-            f"{recipe.file}: the recipe is for {wanted}, and this host is {platform}",
-            hint="build it on such a host, or add this platform to `platforms`",
-        )
+    platform = platform or host_platform()
+    _refuse_platform(recipe, platform)
     # What the environment says differs from host to host, and the image of a lock must not.
     epoch = image_time(recipe, env) if lock is None else lock.source_date
 
@@ -366,10 +414,11 @@ def _base(
     store: LayoutStore,
     *,
     bring: Callable[[ImageBase], BaseImage],
+    platform: Platform,
 ) -> BaseImage:
     """Return what the recipe builds on, fetched where it is an image of a registry."""
     if recipe.script is not None:
-        return named_by_containerfile(recipe, built, store, bring=bring)
+        return named_by_containerfile(recipe, built, store, bring=bring, platform=platform)
     return _below(recipe.base, built, store, bring=bring)
 
 

@@ -63,6 +63,41 @@ class Inputs(Struct, frozen=True, kw_only=True):
         return tuple(_moved(before, self.document))
 
 
+class IndexInputs(Struct, frozen=True, kw_only=True):
+    """All that decides the images of several platforms, and so the index that names them."""
+
+    recipe: Digest
+    platforms: Mapping[str, Inputs]
+    """What decides each image, by its platform."""
+
+    @property
+    def document(self) -> dict[str, object]:
+        """All of it as JSON's types."""
+        return {
+            "version": _VERSION,
+            "recipe": str(self.recipe),
+            "platforms": {name: inputs.document for name, inputs in self.platforms.items()},
+        }
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of ``document`` as canonical JSON: sorted keys, no spaces, UTF-8."""
+        return Digest.of(strictjson.dumps(self.document))
+
+    @property
+    def build(self) -> str:
+        """What stands for ``{build}`` in tags, of the index and of each image."""
+        return self.digest.hex[:_BUILD_DIGITS]
+
+    def moved(self, before: Mapping[str, object]) -> tuple[str, ...]:
+        """Return what is another one than in an earlier ``document``, in words."""
+        old = before.get("platforms")
+        if not isinstance(old, dict) or old.keys() != self.platforms.keys():
+            return ("the platforms",)
+        moved = (self.platforms[name].moved(old[name]) for name in sorted(old))
+        return tuple(dict.fromkeys(word for words in moved for word in words))
+
+
 def inputs_of(recipe: Recipe, platform: Platform, *, recipes: Recipes, lock_of: LockOf) -> Inputs:
     """Return what decides the image of a recipe; nothing is built.
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from imagekit.build.use_lock import LockWish
     from imagekit.oci.reference import Repository
     from imagekit.oci.registry.options import RegistryOptions
+    from imagekit.oci.types import Platform
     from imagekit.policy.ruleset import OpenedPolicy
     from imagekit.policy.signers import PolicySigners
     from imagekit.recipe import Recipes
     from imagekit.signatures.ports import Signer
     from imagekit.verify.ports import RollbackStore
 
+_PLATFORM = re.compile(r"linux/[a-z0-9_]{1,30}(?:/[a-z0-9]{1,20})?")
 _DESTS = {"as": "alias", "stage-to": "to", "realms": "realm", "mirrors": "mirror"}
 """Where an option's value is, if it is not called as the setting is."""
 
@@ -433,3 +436,21 @@ def recipes_of(arguments: argparse.Namespace) -> "Recipes":
     from imagekit.recipe import Recipes
 
     return Recipes(configured(arguments, "recipes"))
+
+
+def platform_of(text: str | None) -> "Platform | None":
+    """Return the platform that an option names; None where it is not given.
+
+    Raises:
+        InputError: it is none.
+    """
+    from imagekit.oci.types import Platform
+
+    if text is None:
+        return None
+    if _PLATFORM.fullmatch(text) is None:
+        raise InputError(
+            f"{text!r} is no platform", hint="write OS/ARCHITECTURE, such as linux/arm64"
+        )
+    os, architecture, variant = (*text.split("/"), "")[:3]
+    return Platform(os=os, architecture=architecture, variant=variant)

@@ -101,6 +101,10 @@ class Host(Struct, frozen=True, kw_only=True):
     isolation_fault: str = ""
     """Why they cannot be."""
     keyring: bool = False
+    emulated: tuple[str, ...] = ()
+    """Further platforms whose programs run here, such as ``linux/arm64``."""
+    emulation_fault: str = ""
+    """What is missing to run those of others, where none do."""
     without_sigstore: frozenset[str] = frozenset()
     """Programs that Debian built without Sigstore."""
     engines: EngineSetup = field(default_factory=EngineSetup)

@@ -291,6 +291,17 @@ def _gate(host: Host) -> HostCheck:
     return _check("gate", "problem", f"not installed: {lacks}", "pip install 'imagekit[gate]'")
 
 
+def _emulation(host: Host) -> HostCheck:
+    if host.emulated:
+        return _check("emulation", "ok", f"builds for {', '.join(host.emulated)} as well")
+    return _check(
+        "emulation",
+        "ok",
+        f"builds for this host's platform only: {host.emulation_fault}",
+        "for others, on Debian: apt-get install qemu-user-static binfmt-support arch-test",
+    )
+
+
 def _row(
     check: Callable[[Host], HostCheck],
     purposes: str,
@@ -314,6 +325,7 @@ CHECKS = (
     _row(_podman, "run stage", vital="stage"),
     _row(_program("runc", "remark"), "build run"),
     _row(_program("mmdebstrap", "problem"), "build"),
+    _row(_emulation, "build"),
     _row(_program("mksquashfs", "remark", "squashfs-tools"), "stage", vital="stage"),
     _row(_cgroups, "run"),
     _row(_isolation, "build", seen=False),

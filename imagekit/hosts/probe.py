@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from imagekit.build.emulation import REGISTERED, other_platforms
 from imagekit.build.tools.podman import Podman, Programs
 from imagekit.build.tools.podman_output import LocalStorage
 from imagekit.build.tools.storage import Folders
@@ -40,6 +41,7 @@ def glance(env: Mapping[str, str], root: Path = Path("/")) -> Host:
     superuser = os.geteuid() == 0
     runtime_dir = env.get("XDG_RUNTIME_DIR", "")
     folders = Folders.of(env)
+    others = other_platforms(root / str(REGISTERED).lstrip("/"))
     return Host(
         root=superuser,
         system=_system(),
@@ -55,6 +57,8 @@ def glance(env: Mapping[str, str], root: Path = Path("/")) -> Host:
         fuse=os.access(root / "dev/fuse", os.R_OK | os.W_OK),
         network=_network(root, superuser=superuser),
         keyring=(root / _KEYRING).is_file(),
+        emulated=tuple(str(platform) for platform, fault in others.items() if not fault),
+        emulation_fault=next(filter(None, others.values()), ""),
         free=dict(_free(folders, env)),
         memory=None if os.access(_existing(folders.state), os.W_OK) else folders.state,
         gate_lacks=tuple(name for name in _GATE if find_spec(name) is None),

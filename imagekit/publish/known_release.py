@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from imagekit.build.inputs_digest import Inputs
+from imagekit.build.inputs_digest import IndexInputs, Inputs
 from imagekit.errors import InputError, NotFoundError
 from imagekit.oci.digest import Digest
 from imagekit.oci.location import LocatedRepository, Location
@@ -114,7 +114,7 @@ def refuse_other_recipe(
     )
 
 
-def moved_since(statements: Iterable[Statement], inputs: Inputs) -> tuple[str, ...]:
+def moved_since(statements: Iterable[Statement], inputs: Inputs | IndexInputs) -> tuple[str, ...]:
     """Return what is another one since an image was built, in words; nothing where all is the same.
 
     Args:

@@ -29,14 +29,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.build import BuildOptions, lock_of
 from imagekit.build.image import BuiltImage
-from imagekit.build.inputs_digest import Inputs, inputs_of
+from imagekit.build.inputs_digest import IndexInputs, Inputs, inputs_of
 from imagekit.build.local_store import record_published, store_in_use
 from imagekit.build.tools.storage import Folders
 from imagekit.check.check import build_tested
@@ -44,7 +44,6 @@ from imagekit.clock import Clock
 from imagekit.errors import ImagekitError, InputError
 from imagekit.needs.needs import Needs
 from imagekit.oci.destination import Destination
-from imagekit.oci.hostplatform import host_platform
 from imagekit.oci.location import LocatedReference, LocatedRepository
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry.options import RegistryOptions
@@ -89,6 +88,10 @@ class PublishOptions(Struct, frozen=True, kw_only=True):
     build: BuildOptions = field(default_factory=BuildOptions)
     builder: str = ""
     """URI that the provenance names as the builder; empty for this machine."""
+    merge: bool = False
+    """Of a recipe of several platforms only the index is made, of images that are there."""
+    signed_for: tuple[str, ...] = ()
+    """Tags that the image is signed for beside its own: those of the index that names it."""
     consumers: tuple[Consumer, ...] = ()
     """Who must accept the image before any of its tags is written."""
 
@@ -124,52 +127,42 @@ def publish(
         VerificationError: what was pushed does not verify; nothing was tagged.
         ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
     """
-    from imagekit.clock import SystemClock
-    from imagekit.oci.registry.connect import writer as make_writer
-    from imagekit.oci.registry.kept import kept_content
-
     options = options or PublishOptions()
-    to = Destination.parse(to) if isinstance(to, str) else to
-    place = to.place(recipe.name)
     build = options.build
     inputs = inputs_of(
         recipe,
-        host_platform(),
+        build.target,
         recipes=build.recipes,
         lock_of=lambda each: lock_of(each, build),
     )
     recipe = replace(recipe, tags=recipe.tags.built(inputs.build))
-    work = _Work(
-        recipe=recipe,
-        inputs=inputs,
+    work = PublishWork.begin(
+        recipe,
+        inputs,
+        to=to,
         signer=signer,
-        place=place,
-        writer=writer or make_writer(place, options.registry),
-        kept=kept_content(place.location),
-        clock=clock or SystemClock(),
-        memory=memory or users_store(),
         progress=progress,
         options=options,
+        given=Given(writer=writer, clock=clock, memory=memory),
     )
-    if not recipe.tags.immutable:
-        raise InputError(
-            f"{recipe.file}: the recipe has no immutable tag",
-            hint='write: tags: {immutable: ["{version}"]}',
-            code="publish/no-immutable-tag",
-        )
-    check_consumers(options.consumers, place.location)
-    look = RegistrySnapshot(work.writer, kept=work.kept)
-    existing = find_release(look, place, recipe.tags)
-    published = work.release() if existing is None else work.complete(existing, look)
+    published = work.publish()
     work.remember(published)
     return published
 
 
-class _Work(Struct, frozen=True, kw_only=True):
-    """Publishes one recipe."""
+class Given(Struct, frozen=True, kw_only=True):
+    """What a caller brings along; each is made where it is not given."""
+
+    writer: RegistryWriter | None = None
+    clock: Clock | None = None
+    memory: RollbackStore | None = None
+
+
+class PublishWork(Struct, frozen=True, kw_only=True):
+    """Publishes one image of a recipe."""
 
     recipe: Recipe
-    inputs: Inputs
+    inputs: Inputs | IndexInputs
     signer: Signer
     place: LocatedRepository
     writer: RegistryWriter
@@ -178,6 +171,73 @@ class _Work(Struct, frozen=True, kw_only=True):
     memory: RollbackStore
     progress: Progress
     options: PublishOptions
+
+    @classmethod
+    def begin(
+        cls,
+        recipe: Recipe,
+        inputs: Inputs | IndexInputs,
+        *,
+        to: Destination | str,
+        signer: Signer,
+        progress: Progress,
+        options: PublishOptions,
+        given: Given,
+    ) -> Self:
+        """Return what publishes a recipe: see ``publish`` for what is left out.
+
+        Args:
+            recipe: what to publish, with its tags as they will be.
+            inputs: what decides the image.
+            to: where.
+            signer: signs.
+            progress: told of everything that happens.
+            options: how it is done.
+            given: what the caller brings along.
+
+        Raises:
+            InputError: the recipe has no immutable tag, or a consumer cannot be asked.
+        """
+        from imagekit.clock import SystemClock
+        from imagekit.oci.registry.connect import writer as make_writer
+        from imagekit.oci.registry.kept import kept_content
+
+        to = Destination.parse(to) if isinstance(to, str) else to
+        place = to.place(recipe.name)
+        if not recipe.tags.immutable:
+            raise InputError(
+                f"{recipe.file}: the recipe has no immutable tag",
+                hint='write: tags: {immutable: ["{version}"]}',
+                code="publish/no-immutable-tag",
+            )
+        check_consumers(options.consumers, place.location)
+        return cls(
+            recipe=recipe,
+            inputs=inputs,
+            signer=signer,
+            place=place,
+            writer=given.writer or make_writer(place, options.registry),
+            kept=kept_content(place.location),
+            clock=given.clock or SystemClock(),
+            memory=given.memory or users_store(),
+            progress=progress,
+            options=options,
+        )
+
+    @property
+    def says_needs(self) -> bool:
+        """Whether the image says what it needs of its node."""
+        return self.recipe.needs is not None
+
+    def publish(self) -> PublishedImage:
+        """Publish it, or complete what is there."""
+        look = self.snapshot()
+        existing = find_release(look, self.place, self.recipe.tags)
+        return self.release() if existing is None else self.complete(existing, look)
+
+    def snapshot(self) -> RegistrySnapshot:
+        """Return what is read of the registry before anything is written."""
+        return RegistrySnapshot(self.writer, kept=self.kept)
 
     def release(self) -> PublishedImage:
         """Build, push, attest, sign, verify and tag."""
@@ -211,10 +271,10 @@ class _Work(Struct, frozen=True, kw_only=True):
             )
         # The build took a while: what was read before it may have changed.
         look = RegistrySnapshot(self.writer, kept=self.kept)
-        session = self._session(pushed.reference, pushed.manifest, look)
+        session = self.session(pushed.reference, pushed.manifest, look)
         self._attest(session, image, sbom=sbom, needs=needs)
-        written = self._sign(session)
-        return self._finish(
+        written = self.sign(session)
+        return self.finish(
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
         )
 
@@ -223,7 +283,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         began = time.monotonic()
         image = PinnedReference(existing.repository, existing.digest)
         manifest = look.manifest(image)
-        session = self._session(image, manifest, look)
+        session = self.session(image, manifest, look)
         digests = recipe_digests(own.statement for own in session.own)
         own = self.recipe.digest
         published = own if own in digests else next(iter(digests), None)
@@ -231,9 +291,8 @@ class _Work(Struct, frozen=True, kw_only=True):
         moved = moved_since((own.statement for own in session.own), self.inputs)
         if moved:
             self.progress(Note(message=tell_stale(str(existing.tag), moved)))
-        self._sbom_again(session)
-        self._needs_again(session)
-        written = self._sign(session, quiet=True)
+        self.attest_again(session)
+        written = self.sign(session, quiet=True)
         missing = missing_tags(
             look,
             image,
@@ -242,18 +301,19 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
         if missing.all or any(artifact.new for artifact in written):
             status: Status = "stale" if moved else "completed"
-            finished = self._finish(session, manifest, written, tags=missing, status=status)
+            finished = self.finish(session, manifest, written, tags=missing, status=status)
             return replace(finished, moved=moved)
-        self._verify(image, look, self.memory)
+        self.verify(image, look, self.memory)
         name = f"{self.recipe.name} {self.recipe.version}"
         summary = f"{name} is published already: same recipe, signatures valid"
         self.progress(Done(stage="release", summary=summary, seconds=time.monotonic() - began))
-        found = self._published(image, (), status="stale" if moved else "unchanged")
+        found = self.published(image, (), status="stale" if moved else "unchanged")
         return replace(found, moved=moved)
 
-    def _session(
+    def session(
         self, image: PinnedReference, manifest: RawManifest, look: RegistrySnapshot
     ) -> SigningSession:
+        """Return what signs an image and attaches to it."""
         return SigningSession(
             self.writer,
             self.signer,
@@ -307,13 +367,18 @@ class _Work(Struct, frozen=True, kw_only=True):
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
         return sbom
 
+    def attest_again(self, session: SigningSession) -> None:
+        """Attach again what was lost of that which can be told from the image itself."""
+        self._sbom_again(session)
+        self._needs_again(session)
+
     def _sbom_again(self, session: SigningSession) -> None:
         """Attach the SBOM again where it or its attestation was lost."""
         if any(own.statement.predicate_type == CYCLONEDX for own in session.own):
             return
         from imagekit.sbom.sbom import sbom_of_reference
 
-        self._attest_sbom(session, sbom_of_reference(session.look, session.image))
+        self.attest_sbom(session, sbom_of_reference(session.look, session.image))
 
     def _needs_again(self, session: SigningSession) -> None:
         """Attach what the image needs where it was lost, or was never said."""
@@ -333,7 +398,7 @@ class _Work(Struct, frozen=True, kw_only=True):
 
         self.progress(Started(stage="attest"))
         began = time.monotonic()
-        self._attest_sbom(session, render(sbom))
+        self.attest_sbom(session, render(sbom))
         if needs is not None:
             session.attach_needs(needs)
         statement = provenance(
@@ -363,7 +428,8 @@ class _Work(Struct, frozen=True, kw_only=True):
             )
         )
 
-    def _attest_sbom(self, session: SigningSession, sbom: bytes) -> None:
+    def attest_sbom(self, session: SigningSession, sbom: bytes) -> None:
+        """Attach an SBOM and attest to it."""
         from imagekit.documents.strictjson import loads_object
 
         session.attach_sbom(sbom)
@@ -375,13 +441,13 @@ class _Work(Struct, frozen=True, kw_only=True):
             )
         )
 
-    def _sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
+    def sign(self, session: SigningSession, *, quiet: bool = False) -> tuple[Attached, ...]:
         """Sign image and release, and write all that is attached to the image."""
         began = time.monotonic()
         if not quiet:
             self.progress(Started(stage="sign", detail=str(self.signer)))
         tags = self.recipe.tags.all
-        session.sign(tags)
+        session.sign((*tags, *self.options.signed_for))
         release(session, tags=tags, memory=self.memory)
         written = session.write()
         if not quiet:
@@ -391,7 +457,7 @@ class _Work(Struct, frozen=True, kw_only=True):
             self.progress(Done(stage="sign", summary=summary, seconds=time.monotonic() - began))
         return written
 
-    def _finish(
+    def finish(
         self,
         session: SigningSession,
         manifest: RawManifest,
@@ -400,9 +466,10 @@ class _Work(Struct, frozen=True, kw_only=True):
         tags: Tags,
         status: Status,
     ) -> PublishedImage:
+        """Verify what is written, ask the consumers, and only then write the tags."""
         image = session.image
         # Nothing is recorded of tags that another publisher may still get.
-        self._verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
+        self.verify(image, self._look_again(session), ReadOnlyRollbackStore(self.memory))
         ask_consumers(self.options.consumers, image, progress=self.progress)
         self.progress(Started(stage="tag", detail=", ".join(tags.all)))
         began = time.monotonic()
@@ -415,15 +482,15 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
         look = self._look_again()
         claimed = (TaggedReference(image.repository, tag) for tag in tags.immutable)
-        self._judge(claimed, look, self.memory)
+        self.judge(claimed, look, self.memory)
         moving = [tag for tag in tags.moving if tag not in tags.immutable]
-        self._judge((replace(image, tag=tag) for tag in moving), look, self.memory)
+        self.judge((replace(image, tag=tag) for tag in moving), look, self.memory)
         move_tags(self.writer, image, manifest=manifest, tags=moving)
         self.progress(
             Done(stage="tag", summary=", ".join(tags.all), seconds=time.monotonic() - began)
         )
         new = tuple(artifact.kind for artifact in written if artifact.new)
-        return self._published(image, new, status=status)
+        return self.published(image, new, status=status)
 
     def _look_again(self, session: SigningSession | None = None) -> RegistrySnapshot:
         """Return a new snapshot of the registry, for after a write.
@@ -436,13 +503,11 @@ class _Work(Struct, frozen=True, kw_only=True):
             look.listed(session.image, session.listed)
         return look
 
-    def _verify(
-        self, image: PinnedReference, look: RegistrySnapshot, memory: RollbackStore
-    ) -> None:
+    def verify(self, image: PinnedReference, look: RegistrySnapshot, memory: RollbackStore) -> None:
         """Judge the image as a node would, for every tag that it is to have."""
         self.progress(Started(stage="verify"))
         began = time.monotonic()
-        self._judge((replace(image, tag=tag) for tag in self.recipe.tags.all), look, memory)
+        self.judge((replace(image, tag=tag) for tag in self.recipe.tags.all), look, memory)
         self.progress(
             Done(
                 stage="verify",
@@ -451,16 +516,16 @@ class _Work(Struct, frozen=True, kw_only=True):
             )
         )
 
-    def _judge(
+    def judge(
         self, references: Iterable[Reference], look: RegistrySnapshot, memory: RollbackStore, /
     ) -> None:
+        """Refuse what a node would refuse."""
         from imagekit.verify.judge import judge
 
         context = self._context(look, memory)
         for reference in references:
             name = reference.repository.name
-            needs = self.recipe.needs is not None
-            policy = own_policy(name, self.signer.authority, context.now, needs=needs)
+            policy = own_policy(name, self.signer.authority, context.now, needs=self.says_needs)
             require(judge(reference, policy, context))
 
     def _context(self, look: RegistrySnapshot, memory: RollbackStore) -> VerifyContext:
@@ -485,9 +550,10 @@ class _Work(Struct, frozen=True, kw_only=True):
             message = f"the local image store does not say where it was published: {error.message}"
             self.progress(Note(message=message))
 
-    def _published(
+    def published(
         self, image: PinnedReference, written: tuple[str, ...], *, status: Status
     ) -> PublishedImage:
+        """Return the image as a value."""
         return PublishedImage(
             reference=image,
             location=self.place.location,

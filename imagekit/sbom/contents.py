@@ -58,6 +58,7 @@ class LayerFiles(Struct, frozen=True, kw_only=True):
 class Kind(StrEnum):
     """What a component is."""
 
+    IMAGE = "image"
     SYSTEM = "operating-system"
     DEBIAN = "debian-package"
     RPM = "rpm-package"

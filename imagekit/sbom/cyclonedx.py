@@ -41,6 +41,7 @@ from imagekit.sbom.contents import Component, Kind, License, Sbom, Subject
 _NAMESPACE = UUID("5d2c1f0e-8f53-5e0c-9b0e-6a1d4c7e2b90")
 _TYPES = {
     Kind.SYSTEM: ComponentType.OPERATING_SYSTEM,
+    Kind.IMAGE: ComponentType.CONTAINER,
     Kind.FETCHED: ComponentType.FILE,
     Kind.PROGRAM: ComponentType.FILE,
 }

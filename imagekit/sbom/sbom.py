@@ -37,7 +37,7 @@ from imagekit.oci.types import (
 )
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
-from imagekit.sbom.contents import LayerFiles, Sbom, Subject
+from imagekit.sbom.contents import Component, Kind, LayerFiles, Sbom, Subject
 
 if TYPE_CHECKING:
     from imagekit.sbom.catalogue_cache import CatalogueCache
@@ -84,6 +84,41 @@ def sbom_of_folder(folder: Path, *, progress: Progress = silent) -> bytes:
         RegistryError: the layout cannot be read.
     """
     return render(catalogue_folder(folder, progress=progress))
+
+
+def index_sbom(name: str, version: str, *, digest: Digest, images: Sequence[Descriptor]) -> Sbom:
+    """Return what an index is made of: images, each of which has an SBOM of its own.
+
+    Args:
+        name: the image's name.
+        version: its version.
+        digest: that of the index.
+        images: its entries, each with its platform.
+    """
+    from packageurl import PackageURL
+
+    def component(entry: Descriptor) -> Component:
+        # purl-spec, type oci: the architecture is a qualifier.
+        purl = PackageURL(
+            type="oci",
+            name=name.rpartition("/")[2].lower(),
+            version=str(entry.digest),
+            qualifiers={"arch": entry.platform.architecture} if entry.platform else {},
+        )
+        return Component(
+            ref=f"image:{entry.digest}",
+            kind=Kind.IMAGE,
+            name=name,
+            version=version,
+            purl=purl.to_string(),
+            hashes=((entry.digest.algorithm, entry.digest.hex),),
+            properties=(("imagekit:platform", str(entry.platform)),),
+        )
+
+    return Sbom(
+        subject=Subject(name=name, version=version, digest=str(digest)),
+        components=tuple(component(entry) for entry in images),
+    )
 
 
 def render(sbom: Sbom) -> bytes:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from imagekit.build.image import BuiltImage, Material
-from imagekit.build.inputs_digest import Inputs
+from imagekit.build.inputs_digest import IndexInputs, Inputs
 from imagekit.errors import InvalidReferenceError
 from imagekit.lock.lock import FILE
 from imagekit.oci.digest import Digest
@@ -31,7 +31,7 @@ def provenance(
     subjects: Sequence[StatementSubject],
     invocation: str,
     builder: str = LOCAL_BUILDER,
-    inputs: Inputs | None = None,
+    inputs: Inputs | IndexInputs | None = None,
 ) -> Statement:
     """Return the provenance of a built image.
 
@@ -61,6 +61,51 @@ def provenance(
                     {"name": layer.title, "digest": {layer.diff_id.algorithm: layer.diff_id.hex}}
                     for layer in built.layers
                 ],
+            },
+        },
+    )
+
+
+def index_provenance(
+    recipe: Recipe,
+    images: Sequence[Material],
+    *,
+    subjects: Sequence[StatementSubject],
+    invocation: str,
+    finished: datetime,
+    builder: str = LOCAL_BUILDER,
+    inputs: IndexInputs,
+) -> Statement:
+    """Return the provenance of an index of the images of several platforms.
+
+    Each of these has a provenance of its own, which says what it was built from.
+
+    Args:
+        recipe: what they were built of.
+        images: the images, by their digests.
+        subjects: what the statement is about.
+        invocation: identifies this run.
+        finished: when the index was made, with its zone.
+        builder: URI of what made the index.
+        inputs: all that decides the images.
+    """
+    internal: dict[str, object] = {"platforms": [*inputs.platforms], **_inputs(inputs)}
+    return Statement(
+        subjects=tuple(subjects),
+        predicate_type=SLSA_PROVENANCE,
+        predicate={
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": _parameters(recipe),
+                "internalParameters": internal,
+                "resolvedDependencies": [_material(image) for image in images],
+            },
+            "runDetails": {
+                "builder": {"id": builder},
+                "metadata": {
+                    "invocationId": invocation,
+                    "finishedOn": _time(finished.timestamp()),
+                },
             },
         },
     )
@@ -135,22 +180,14 @@ def same_build(first: Statement, other: Statement) -> bool:
     return _without_run(first) == _without_run(other)
 
 
-def _definition(recipe: Recipe, built: BuiltImage, inputs: Inputs | None) -> Mapping[str, object]:
+def _definition(
+    recipe: Recipe, built: BuiltImage, inputs: Inputs | IndexInputs | None
+) -> Mapping[str, object]:
     # BuildDefinition: externalParameters are under the user's control and must be complete;
     # internalParameters are the builder's.
     return {
         "buildType": BUILD_TYPE,
-        "externalParameters": {
-            "recipe": {
-                "path": f"{recipe.folder.name}/{recipe.file.name}",
-                "name": recipe.name,
-                "version": recipe.version,
-                "digest": {recipe.digest.algorithm: recipe.digest.hex},
-            },
-            "buildArgs": dict(recipe.build_args),
-            "secrets": [secret.id for secret in recipe.secrets],
-            **_lock(built),
-        },
+        "externalParameters": {**_parameters(recipe), **_lock(built)},
         "internalParameters": {
             "platform": str(built.platform),
             "sourceDateEpoch": built.epoch,
@@ -161,13 +198,26 @@ def _definition(recipe: Recipe, built: BuiltImage, inputs: Inputs | None) -> Map
     }
 
 
+def _parameters(recipe: Recipe) -> Mapping[str, object]:
+    return {
+        "recipe": {
+            "path": f"{recipe.folder.name}/{recipe.file.name}",
+            "name": recipe.name,
+            "version": recipe.version,
+            "digest": {recipe.digest.algorithm: recipe.digest.hex},
+        },
+        "buildArgs": dict(recipe.build_args),
+        "secrets": [secret.id for secret in recipe.secrets],
+    }
+
+
 def _lock(built: BuiltImage) -> Mapping[str, object]:
     if built.lock is None:
         return {}
     return {"lock": {"path": FILE, "digest": {built.lock.algorithm: built.lock.hex}}}
 
 
-def _inputs(inputs: Inputs | None) -> Mapping[str, object]:
+def _inputs(inputs: Inputs | IndexInputs | None) -> Mapping[str, object]:
     if inputs is None:
         return {}
     return {"inputs": inputs.document, "inputsDigest": str(inputs.digest)}

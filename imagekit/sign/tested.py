@@ -3,7 +3,7 @@
 https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from imagekit.oci.digest import Digest
@@ -41,6 +41,15 @@ def result_statement(
             _TIME: finished.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )
+
+
+def passed_tests(statements: Iterable[Statement]) -> tuple[str, ...]:
+    """Return the tests that passed, as the first result among some statements says."""
+    for statement in statements:
+        names = statement.predicate.get("passedTests")
+        if statement.predicate_type == TEST_RESULT and isinstance(names, list):
+            return tuple(name for name in names if isinstance(name, str))
+    return ()
 
 
 def same_tests(first: Statement, other: Statement) -> bool:

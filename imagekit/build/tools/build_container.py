@@ -162,12 +162,22 @@ class BuildahContainer(Struct):
         if debs is not None:
             given = self.given({})
             self._repository(given, debs, suite=base.suite, stage="base")
-            bootstrap_locked(self.runner, base, given, root=root, epoch=plan.epoch)
+            bootstrap_locked(
+                self.runner, base, given, platform=plan.platform, root=root, epoch=plan.epoch
+            )
             return ()
         mirrors = self._mirrors(base.distribution)
         if mirrors.lacks_fixes(base.distribution, base.suite):
             self.runner.progress(Note(message=_NO_FIXES))
-        bootstrap(self.runner, base, mirrors, root=root, epoch=plan.epoch, work=self.job.work)
+        bootstrap(
+            self.runner,
+            base,
+            mirrors,
+            platform=plan.platform,
+            root=root,
+            epoch=plan.epoch,
+            work=self.job.work,
+        )
         return ()
 
     def run(
@@ -502,7 +512,12 @@ class BuildahContainer(Struct):
         return tuple((name, versions[name]) for name in used)
 
     def _buildah(self) -> Buildah:
-        return Buildah(runner=self.runner, store=self.job.store, folder=self.job.folder)
+        return Buildah(
+            runner=self.runner,
+            store=self.job.store,
+            folder=self.job.folder,
+            platform=self.job.plan.platform,
+        )
 
     def _contained(self) -> Isolation:
         shared = self._shared

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imagekit.build.catalogued import some_shown
@@ -18,6 +18,8 @@ from imagekit.build.tools.isolation import IsolationRecord, Sandbox, no_way, pro
 from imagekit.build.tools.podman_faults import explained_build
 from imagekit.build.tools.storage import tool_files
 from imagekit.errors import BuildError, ToolError
+from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.types import Platform
 from imagekit.paths import SHARED
 from imagekit.process import Outcome, Runner, Stream, failure
 from imagekit.progress import Note, OutputLine
@@ -46,6 +48,8 @@ class Buildah(Struct, frozen=True, kw_only=True):
     store: ContainerStore
     folder: Folder
     """The job's, where small files for Buildah are put."""
+    platform: Platform = field(default_factory=host_platform)
+    """Whose images are built."""
 
     @property
     def work(self) -> Path:
@@ -235,6 +239,7 @@ class Buildah(Struct, frozen=True, kw_only=True):
         ]
         argv += ["--pull=never", "--signature-policy", str(policy)]
         argv += ["--format", "docker"]
+        argv += [] if self.platform == host_platform() else ["--platform", str(self.platform)]
         argv += ["--identity-label=false", "--skip-unused-stages=false", "--jobs", "1"]
         argv += ["--timestamp", str(epoch), "--iidfile", str(iid), "--file", str(file)]
         argv += [] if ignore is None else ["--ignorefile", str(ignore)]

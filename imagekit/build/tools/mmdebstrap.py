@@ -6,9 +6,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from imagekit.build.emulation import debian_architecture
 from imagekit.build.tools.isolation import CHROOT, MOUNT, READABLE, wrap_chroot
 from imagekit.build.tools.mirrors import DISTRIBUTIONS, Mirrors
 from imagekit.errors import ToolError, ToolNotFoundError
+from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.types import Platform
 from imagekit.process import Runner, which
 from imagekit.recipe.recipe import BootstrapBase
 
@@ -17,7 +20,14 @@ _SEEN = frozenset({"PATH", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy"
 
 
 def bootstrap(
-    runner: Runner, base: BootstrapBase, mirrors: Mirrors, *, root: Path, epoch: int, work: Path
+    runner: Runner,
+    base: BootstrapBase,
+    mirrors: Mirrors,
+    *,
+    platform: Platform,
+    root: Path,
+    epoch: int,
+    work: Path,
 ) -> None:
     """Fill an empty, mounted root with a distribution's minimal system.
 
@@ -25,6 +35,7 @@ def bootstrap(
         runner: runs mmdebstrap.
         base: the distribution and its suite.
         mirrors: where it is got from.
+        platform: whose system it is.
         root: the mounted root.
         epoch: the image's time.
         work: a folder for small files.
@@ -41,11 +52,11 @@ def bootstrap(
         f"does {_shown(mirrors.main)} answer, and does it have the suite {suite}? is the "
         f"key there that signed it (apt-get install {known.package})?"
     )
-    _run(runner, base, given, root=root, epoch=epoch, network=True, hint=hint)
+    _run(runner, base, given, platform=platform, root=root, epoch=epoch, network=True, hint=hint)
 
 
 def bootstrap_locked(
-    runner: Runner, base: BootstrapBase, given: Path, *, root: Path, epoch: int
+    runner: Runner, base: BootstrapBase, given: Path, *, platform: Platform, root: Path, epoch: int
 ) -> None:
     """Fill an empty, mounted root with locked packages, without a network.
 
@@ -53,6 +64,7 @@ def bootstrap_locked(
         runner: runs mmdebstrap.
         base: the distribution and its suite.
         given: has the packages as a repository below ``repository``.
+        platform: whose system it is.
         root: the mounted root.
         epoch: the image's time.
 
@@ -61,7 +73,7 @@ def bootstrap_locked(
     """
     (given / "sources.list").write_text(f"deb [trusted=yes] copy:{READABLE}/repository ./\n")
     hint = "does the lock fit the recipe? imagekit lock RECIPE"
-    _run(runner, base, given, root=root, epoch=epoch, network=False, hint=hint)
+    _run(runner, base, given, platform=platform, root=root, epoch=epoch, network=False, hint=hint)
 
 
 def _run(
@@ -69,6 +81,7 @@ def _run(
     base: BootstrapBase,
     given: Path,
     *,
+    platform: Platform,
     root: Path,
     epoch: int,
     network: bool,
@@ -95,6 +108,8 @@ def _run(
         skip,
     ]
     argv += [f"--include={known.included}"] if known.included else []
+    if platform != host_platform():
+        argv.append(f"--architectures={debian_architecture(platform)}")
     # NOTE: mmdebstrap cannot mount there itself, and warns of that.
     argv += [f"--extract-hook={MOUNT}", suite, CHROOT, f"{READABLE}/sources.list"]
     own = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C"}

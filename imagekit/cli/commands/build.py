@@ -7,6 +7,7 @@ Prints the image's reference, which every other command takes:
   imagekit build recipes/hello-mpi
   imagekit inspect "$(imagekit build recipes/hello-mpi --quiet)"
   imagekit build recipes/ --changed-since main
+  imagekit build recipes/hello --platform linux/arm64
 
 Many recipes are built as `publish` does it: several at once, each when what it stands on is built.
 
@@ -40,6 +41,7 @@ from imagekit.cli.options import (
     configured,
     lock_wish,
     mirrors_of,
+    platform_of,
     recipes_of,
     registry_of,
 )
@@ -63,6 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_jobs(add_graph_options(parser))
     add_build_options(parser)
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCHITECTURE",
+        help="build for this platform, such as linux/arm64: emulated where it is not the host's",
+    )
     add_registry_options(parser)
 
 
@@ -150,7 +157,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return tell_nothing(arguments, console, title="built")
     made: set[Digest] = set()
     options = build_options(arguments, tree, registry_of(arguments), progress=console.progress)
-    options = replace(options, made=made)
+    options = replace(options, made=made, platform=platform_of(arguments.platform))
     bases = {key: bases_of(recipes.recipes[key], tree) for key in recipes.graph.needs}
 
     def do(recipe: Recipe, progress: "Progress") -> "RecipeResult":

@@ -14,6 +14,12 @@ It may be run again at any time: what is there already is not done twice, and wh
 left out is completed. A version that was published from another state of the recipe is refused, and
 so is the slower of two that publish it at the same time (exit 2): its image gets no tag.
 
+A recipe with several `platforms` is published for each, then their index, which gets the tags.
+Where this host cannot run programs of one, each builder publishes its own, and one makes the index:
+
+  imagekit publish recipes/hello --platform linux/arm64 ...    on a host of that platform
+  imagekit publish recipes/hello --merge ...                   when all are there
+
 --ca-file is for the registries of base images, too. So is --plain-http where the destination needs
 no such option (oci:FOLDER, a registry on loopback); else it is for the destination's registry only.
 """
@@ -40,6 +46,7 @@ from imagekit.cli.options import (
     add_signer_options,
     configured,
     needed,
+    platform_of,
     recipes_of,
     registry_of,
     signer_of,
@@ -83,6 +90,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="who must accept an image before any of its tags is written (docs/consumers.md)",
     )
+    platforms = parser.add_mutually_exclusive_group()
+    platforms.add_argument(
+        "--platform",
+        default="all",
+        metavar="all|OS/ARCHITECTURE",
+        help="of a recipe with several `platforms`: all, emulated where they are not the host's, "
+        "and their index; or the image of one, without the index (default: all)",
+    )
+    platforms.add_argument(
+        "--merge",
+        action="store_true",
+        help="make the index of a recipe with several `platforms`, whose images are there",
+    )
     add_jobs(add_graph_options(parser))
     add_signer_options(parser)
     add_build_options(parser)
@@ -101,7 +121,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not recipes.graph.needs:
         return tell_nothing(arguments, console, title="published")
     from imagekit.cli.recipe_work import RecipeWork
-    from imagekit.publish.publish import PublishOptions, publish
+    from imagekit.publish.publish import PublishOptions
+    from imagekit.publish.publish_platforms import publish_recipe
     from imagekit.sign.shared_signer import SharedSigner
 
     several = len(recipes.graph.needs) > 1
@@ -116,18 +137,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         registry_of(arguments, plain_hosts=_plain_hosts(destination)),
         progress=console.progress,
     )
-    build = replace(build, made=made)
+    only = None if arguments.platform == "all" else platform_of(arguments.platform)
+    build = replace(build, made=made, platform=only)
     options = PublishOptions(
         registry=registry_of(arguments),
         build=build,
         builder=configured(arguments, "builder") or "",
+        merge=arguments.merge,
         consumers=_consumers(arguments),
     )
 
     def do(recipe: "Recipe", progress: "Progress") -> "RecipeResult":
         # What the host lacks is said of the recipe that needs it.
         own = replace(options, build=replace(build, preflight=preflight_once(progress)))
-        image = publish(recipe, to=destination, signer=signer, progress=progress, options=own)
+        image = publish_recipe(
+            recipe, to=destination, signer=signer, progress=progress, options=own
+        )
         if image.status == "published":
             made.update(base.digest for base in tree.with_bases(recipe))
         return _result(image)

@@ -1,6 +1,7 @@
 """mmdebstrap sees no more of this host than it needs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -9,6 +10,8 @@ from imagekit.build.tools import mirrors
 from imagekit.build.tools.mirrors import Mirrors
 from imagekit.build.tools.mmdebstrap import bootstrap
 from imagekit.errors import ToolError, ToolNotFoundError
+from imagekit.oci.hostplatform import host_platform
+from imagekit.oci.types import Platform
 from imagekit.process import Runner
 from imagekit.recipe.recipe import BootstrapBase
 from tests.support.folder_container import PLACE
@@ -49,11 +52,16 @@ def _run(host: Path, path: str) -> dict[str, str]:
         "NO_PROXY": "site",
     }
     (host / "root").mkdir()
-    bootstrap(Runner(env=env), BASE, MIRRORS, root=host / "root", epoch=7, work=host)
+    _bootstrap(Runner(env=env), host)
     lines = (host / "root/seen").read_text().splitlines()
     return dict(
         line.split("=", 1) for line in lines if not line.startswith(("PWD=", "_=", "SHLVL="))
     )
+
+
+def _bootstrap(runner: Runner, host: Path, base: BootstrapBase = BASE, **more: Any) -> None:
+    given = {"platform": host_platform(), "root": host / "root", "epoch": 7, "work": host, **more}
+    bootstrap(runner, base, MIRRORS, **given)
 
 
 @pytest.mark.root
@@ -98,9 +106,25 @@ def test_an_ubuntu_gets_its_apt(host: Path, monkeypatch: pytest.MonkeyPatch) -> 
     base = BootstrapBase(distribution="ubuntu", suite="noble", place=PLACE)
     (host / "root").mkdir()
 
-    bootstrap(Runner(env={"PATH": path}), base, MIRRORS, root=host / "root", epoch=7, work=host)
+    _bootstrap(Runner(env={"PATH": path}), host, base)
 
     assert "--include=apt " in (host / "root/args").read_text()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("architecture", "said"), [("ppc64le", "ppc64el"), ("riscv64", "riscv64")])
+def test_another_architecture_is_called_as_debian_does(
+    host: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, said: str
+) -> None:
+    """This host's own is not named at all."""
+    path = f"{host}/bin:/usr/bin:/bin"
+    monkeypatch.setenv("PATH", path)
+    platform = Platform(os="linux", architecture=architecture)
+    (host / "root").mkdir()
+
+    _bootstrap(Runner(env={"PATH": path}), host, platform=platform)
+
+    assert f"--architectures={said} " in (host / "root/args").read_text()
 
 
 @pytest.mark.root

@@ -15,7 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY
 from imagekit.oci.reference import PinnedReference, Repository
 from imagekit.progress import Note, Progress, Started
-from imagekit.publish import publish as pipeline
+from imagekit.publish import publish_platforms as pipeline
 from imagekit.publish.publish import PublishOptions
 from imagekit.publish.published import PublishedImage, Status
 from imagekit.recipe.recipe import Recipe
@@ -70,7 +70,7 @@ class _Pipeline:
 def pipeline_of(monkeypatch: pytest.MonkeyPatch) -> _Pipeline:
     """What stands in the place of publishing."""
     made = _Pipeline()
-    monkeypatch.setattr(pipeline, "publish", made.publish)
+    monkeypatch.setattr(pipeline, "publish_recipe", made.publish)
     return made
 
 
@@ -309,7 +309,7 @@ def test_what_was_published_before_a_failure_is_in_the_document(
             status="published",
         )
 
-    monkeypatch.setattr(pipeline, "publish", publish)
+    monkeypatch.setattr(pipeline, "publish_recipe", publish)
     monkeypatch.setenv("IMAGEKIT_KEY_PASSWORD", "secret")
     generate(tmp_path, lambda: "secret")
     words = [str(tmp_path / name) for name in ("good", "bad")]
