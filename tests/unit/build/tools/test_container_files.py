@@ -61,7 +61,8 @@ class _Asked:
 
 def test_a_program_is_asked_for_its_version_once_and_only_if_it_was_used() -> None:
     """Mmdebstrap takes as long to say it as all else that a small layer needs."""
-    job = SimpleNamespace(store=None, folder=None)
+    plan = SimpleNamespace(platform=None)
+    job = SimpleNamespace(store=None, folder=None, plan=plan)
     asked = _Asked()
     container = BuildahContainer(cast("Job", job), cast("Runner", asked), lambda _: Digest.of(b""))
 
