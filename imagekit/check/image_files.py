@@ -10,7 +10,7 @@ from imagekit.errors import DocumentError
 from imagekit.oci.layer_stream import Stream
 from imagekit.oci.layout import LayoutReader, LayoutStore
 from imagekit.oci.reference import LAYOUT_HOST, Repository
-from imagekit.oci.tar import EntryKind, TarEntry, entries, normal_path
+from imagekit.oci.tar import EntryKind, Source, TarEntry, entries, normal_path
 
 MAX_ENTRIES = 2_000_000
 MAX_PATH = 4096
@@ -19,6 +19,7 @@ MAX_CONTENT = 16 << 20
 """Most bytes that are read of the files of one test."""
 _MAX_LINKS = 40
 """As Linux follows (path_resolution(7))."""
+LOOP = "\0"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -37,11 +38,21 @@ class ImageFile(Struct, frozen=True, kw_only=True):
     """The path of the entry in that layer that has its bytes."""
 
 
+Look = Callable[[int, TarEntry, Source], None]
+"""Takes exactly the bytes of an entry of the layer of a number."""
+
+
+def pass_over(number: int, entry: TarEntry, source: Source) -> None:
+    """Look at nothing of an entry."""
+    del number
+    source.skip(entry.size)
+
+
 class ImageFiles(Struct, frozen=True, kw_only=True):
     """All files of an image; paths are absolute."""
 
     files: Mapping[str, ImageFile]
-    open_layer: Callable[[int], Iterator[tuple[TarEntry, Stream]]]
+    open_layer: Callable[[int], Iterator[tuple[TarEntry, Source]]]
 
     @classmethod
     def of(cls, image: BuiltImage) -> "ImageFiles":
@@ -53,25 +64,45 @@ class ImageFiles(Struct, frozen=True, kw_only=True):
         """
         reader, repository = LayoutReader(LayoutStore(image.layout)), Repository(LAYOUT_HOST, "x")
 
-        def open_layer(number: int) -> Iterator[tuple[TarEntry, Stream]]:
+        def open_layer(number: int) -> Iterator[tuple[TarEntry, Source]]:
             layer = image.layers[number]
             with reader.stream(repository, layer.descriptor) as pieces:
                 stream = Stream(pieces, where=f"layer {layer.diff_id.short}")
                 for entry in entries(stream):
                     yield entry, stream
 
+        return cls.read(len(image.layers), open_layer)
+
+    @classmethod
+    def read(
+        cls,
+        count: int,
+        open_layer: Callable[[int], Iterator[tuple[TarEntry, Source]]],
+        *,
+        look: Look = pass_over,
+    ) -> "ImageFiles":
+        """Return the files of an image whose layers are read by a function.
+
+        Args:
+            count: how many layers it has.
+            open_layer: yields the entries of the layer of a number, the lowest being 0.
+            look: looks at the content of each entry.
+
+        Raises:
+            DocumentError: a layer is not one.
+        """
         files: dict[str, ImageFile] = {}
-        for number in range(len(image.layers)):
-            files = _Layer(number, files).laid_over(open_layer(number))
+        for number in range(count):
+            files = _Layer(number, files, look).laid_over(open_layer(number))
         return cls(files=_with_folders(files), open_layer=open_layer)
 
     def find(self, path: str) -> ImageFile | None:
         """Return what is at a path, which may be a link itself; None where nothing is."""
-        return self.files.get(self._resolved(path, follow=False))
+        return self.files.get(self.resolved(path, follow=False))
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the names of what a folder holds, sorted."""
-        above = f"{self._resolved(folder, follow=True)}/"
+        above = f"{self.resolved(folder, follow=True)}/"
         below = (path.removeprefix(above) for path in self.files if path.startswith(above))
         return sorted(name for name in below if "/" not in name)
 
@@ -84,7 +115,7 @@ class ImageFiles(Struct, frozen=True, kw_only=True):
         wanted: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         size = 0
         for path in paths:
-            file = self.files.get(self._resolved(path, follow=True))
+            file = self.files.get(self.resolved(path, follow=True))
             if file is not None and file.kind is EntryKind.FILE:
                 wanted[file.layer][file.source].append(path)
                 size += file.size
@@ -107,8 +138,16 @@ class ImageFiles(Struct, frozen=True, kw_only=True):
                 stream.skip(entry.size)
         return found
 
-    def _resolved(self, path: str, *, follow: bool) -> str:
-        """Follow links inside the image, never out of it; a loop leads nowhere."""
+    def resolved(self, path: str, *, follow: bool = True) -> str:
+        """Return where a path leads: its links followed in the image, never out of it.
+
+        Args:
+            path: the path; its result has no slash in front.
+            follow: whether the last part is followed, too, where it is a link.
+
+        Returns:
+            The path; where links loop, ``LOOP``.
+        """
         todo, current, links = path.split("/")[::-1], "", 0
         while todo:
             part = todo.pop()
@@ -123,7 +162,7 @@ class ImageFiles(Struct, frozen=True, kw_only=True):
             if file is not None and file.kind is EntryKind.SYMLINK and (follow or not last):
                 links += 1
                 if links > _MAX_LINKS:
-                    return "\0"
+                    return LOOP
                 current = "" if file.target.startswith("/") else current.rpartition("/")[0]
                 todo += file.target.split("/")[::-1]
         return current
@@ -132,25 +171,26 @@ class ImageFiles(Struct, frozen=True, kw_only=True):
 class _Layer:
     """Lays one layer over those below (OCI image-spec, layer.md "Applying Changesets")."""
 
-    def __init__(self, number: int, below: Mapping[str, ImageFile]) -> None:
+    def __init__(self, number: int, below: Mapping[str, ImageFile], look: Look) -> None:
         self._number = number
+        self._look = look
         self._below = below
         self._own: dict[str, ImageFile] = {}
         self._gone: set[str] = set()
         self._emptied: set[str] = set()
 
-    def laid_over(self, listed: Iterator[tuple[TarEntry, Stream]]) -> dict[str, ImageFile]:
+    def laid_over(self, listed: Iterator[tuple[TarEntry, Source]]) -> dict[str, ImageFile]:
         """Return what is seen of both."""
         for entry, stream in listed:
             if len(self._own) + len(self._below) > MAX_ENTRIES or len(entry.path) > MAX_PATH:
                 raise stream.broken("it has more or longer paths than are read")
             self._take(entry, stream)
-            stream.skip(entry.size)
+            self._look(self._number, entry, stream)
         self._gone |= {p for p, f in self._own.items() if f.kind is not EntryKind.FOLDER}
         seen = {path: file for path, file in self._below.items() if self._shows(path)}
         return seen | self._own
 
-    def _take(self, entry: TarEntry, stream: Stream) -> None:
+    def _take(self, entry: TarEntry, stream: Source) -> None:
         folder, _, name = entry.path.rpartition("/")
         if name == _OPAQUE:
             self._emptied.add(folder)

@@ -37,11 +37,23 @@ class ElfNotes(Struct, frozen=True):
     """The oldest Linux; empty where it says none."""
 
 
+class ElfSegment(Struct, frozen=True):
+    """A program header."""
+
+    kind: int
+    flags: int
+    offset: int
+    """Where it lies in the file; ``size`` is what it has there."""
+    address: int
+    size: int
+    align: int
+
+
 def elf_notes(head: bytes) -> ElfNotes:
     """Return what the first bytes of an ELF file say; what is malformed says nothing."""
     level, kernel = 0, ()
     try:
-        order = "<" if head[5] == _LITTLE else ">"
+        order = byte_order(head)
         (machine,) = struct.unpack_from(f"{order}H", head, 18)
         for kind, description, align in _notes(head, order):
             if kind == _ABI_TAG and len(description) >= 4 * _NARROW:
@@ -72,7 +84,22 @@ def _notes(head: bytes, order: str) -> Iterator[tuple[int, bytes, int]]:
 
 def _note_segments(head: bytes, order: str) -> Iterator[tuple[int, int, int]]:
     """Yield offset, size and alignment of the segments of notes."""
-    wide = head[4] == _CLASS_64
+    for segment in segments(head, order):
+        if segment.kind == _PT_NOTE:
+            yield segment.offset, segment.size, _WIDE if segment.align == _WIDE else _NARROW
+
+
+def segments(head: bytes, order: str) -> Iterator[ElfSegment]:
+    """Yield the program headers that the first bytes of a file hold (gABI, "Program Header").
+
+    Args:
+        head: the first bytes of an ELF file.
+        order: the byte order, as ``struct`` writes it.
+
+    Raises:
+        struct.error, IndexError: the bytes end before the header of the file does.
+    """
+    wide = is_wide(head)
     (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
     entry, count = struct.unpack_from(f"{order}2H", head, 54 if wide else 42)
     for number in range(min(count, _MAX_SEGMENTS)):
@@ -80,11 +107,22 @@ def _note_segments(head: bytes, order: str) -> Iterator[tuple[int, int, int]]:
         if at + (56 if wide else 32) > len(head):
             return
         if wide:
-            kind, _, offset, _, _, size, _, align = struct.unpack_from(f"{order}2I6Q", head, at)
+            kind, flags, *rest = struct.unpack_from(f"{order}2I6Q", head, at)
+            offset, address, _, size, _, align = rest
         else:
-            kind, offset, _, _, size, _, _, align = struct.unpack_from(f"{order}8I", head, at)
-        if kind == _PT_NOTE:
-            yield offset, size, _WIDE if align == _WIDE else _NARROW
+            words = struct.unpack_from(f"{order}8I", head, at)
+            kind, offset, address, _, size, _, flags, align = words
+        yield ElfSegment(kind, flags, offset, address, size, align)
+
+
+def is_wide(head: bytes) -> bool:
+    """Return whether a file is of 64 bits (EI_CLASS)."""
+    return head[4] == _CLASS_64
+
+
+def byte_order(head: bytes) -> str:
+    """Return the byte order of a file (EI_DATA), as ``struct`` writes it."""
+    return "<" if head[5] == _LITTLE else ">"
 
 
 def _isa(properties: bytes, order: str, align: int) -> int:
