@@ -17,6 +17,7 @@ COMMANDS = {
     "images": "list the images of the local image store",
     "prune": "remove old images, layers, logs and downloads of builds",
     "sbom": "write the CycloneDX SBOM of an image or folder",
+    "check": "show what keeps an image from being self-contained",
     "publish": "build, test, push, attest, sign, verify, and only then tag",
     "ci": "let GitHub, GitLab, Slurm or Kubernetes publish many recipes",
     "rebuild": "build a published image again, and show whether it is the same",
@@ -67,7 +68,8 @@ exit codes:
   1    fault of imagekit
   2    bad recipe, policy, key or reference
   3    denied by the policy
-  4    published image failed its own verification; lock --check: newer packages
+  4    published image failed its own verification; lock --check: newer packages;
+       check: something was found
   5    bytes differ from their digest
   6    a tool or registry failed
   64   wrong usage

@@ -24,6 +24,10 @@ _MAX_RECORDS = 10_000_000
 _MAX_SIZE = 1 << 50
 _CHECKSUM = slice(148, 156)
 _EMPTY = bytes(BLOCK)
+CAPABILITY = "SCHILY.xattr.security.capability"
+"""The record of a file's capabilities (capabilities(7), "File capabilities")."""
+_WANTED = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", CAPABILITY.encode()))
+_SPARSE = b"GNU.sparse."
 _NO_RECORDS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -88,7 +92,8 @@ class TarEntry(Struct, frozen=True):
     header: bytes = b""
     """Its block of the archive, which has all else."""
     records: Mapping[str, str] = field(default_factory=lambda: _NO_RECORDS)
-    """Its pax records; where not all were asked for, those that make the other fields."""
+    """Its pax records; where not all were asked for, those that make the other fields,
+    and ``CAPABILITY``."""
 
     @property
     def executable(self) -> bool:
@@ -157,7 +162,7 @@ def _entry(header: bytes, size: int, pax: dict[str, str], *, stream: Source) -> 
         raise stream.broken(f"an entry of the unknown type {header[156:157]!r}")
     if pax and "size" in pax:
         size = _decimal(pax["size"], stream)
-    if any(key.startswith("GNU.sparse.") for key in pax):
+    if pax and any(key.startswith("GNU.sparse.") for key in pax):
         kind = EntryKind.SPARSE
     # layer.md, "File Attributes": sparse files should not be used. Their holes are not filled here,
     # but what follows them has to be found.
@@ -237,10 +242,6 @@ def _decimal(text: str, stream: Source) -> int:
     return _number(b"%o" % min(int(text), _MAX_SIZE + 1), stream)
 
 
-def _is_wanted(key: str) -> bool:
-    return key in {"path", "linkpath", "size", "uid", "gid"} or key.startswith("GNU.sparse.")
-
-
 class _Extended:
     """Reads an archive's extended headers, and counts their records."""
 
@@ -257,9 +258,9 @@ class _Extended:
             return {"path": _text(content)}
         if kind == b"K":
             return {"linkpath": _text(content)}
-        return {key: value for key, value in self._records(content) if every or _is_wanted(key)}
+        return dict(self._records(content, every=every))
 
-    def _records(self, content: bytes) -> Iterator[tuple[str, str]]:
+    def _records(self, content: bytes, *, every: bool) -> Iterator[tuple[str, str]]:
         """Yield the records of one header: length, keyword, value, each on its line."""
         position = 0
         while position < len(content):
@@ -271,7 +272,8 @@ class _Extended:
             if length <= len(digits) + 1 or not record.endswith(b"\n") or b"=" not in record:
                 raise self._stream.broken("an extended header is malformed")
             keyword, _, value = record[:-1].partition(b"=")
-            yield keyword.decode("utf-8", "replace"), value.decode("utf-8", "surrogateescape")
+            if every or keyword in _WANTED or keyword.startswith(_SPARSE):
+                yield keyword.decode("utf-8", "replace"), value.decode("utf-8", "surrogateescape")
             position += length
         if self._count > _MAX_RECORDS:
             raise self._stream.broken(f"extended headers of more than {_MAX_RECORDS} records")

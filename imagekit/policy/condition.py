@@ -89,6 +89,15 @@ class RebuildCondition(Struct, frozen=True, kw_only=True):
     """Of the rebuild."""
 
 
+class SelfContainedCondition(Struct, frozen=True, kw_only=True):
+    """The static checks of an image found nothing, but what its recipe excepts."""
+
+    allow_excepted: frozenset[str] | None = None
+    """Numbers of findings that a recipe may except; None for any."""
+    max_age: timedelta | None = None
+    """Of the check."""
+
+
 class NeedsCondition(Struct, frozen=True, kw_only=True):
     """The node that is to run the image has what the image needs of it.
 
@@ -103,5 +112,6 @@ Condition = (
     | VsaCondition
     | PassedTestsCondition
     | RebuildCondition
+    | SelfContainedCondition
     | NeedsCondition
 )

@@ -5,13 +5,14 @@ The order protects users: nothing is tagged before everything else is there and 
 1. The immutable tags are read. If they are there and belong to the same recipe, only what is
    missing is completed; if they belong to something else, publish refuses. Where a base, the lock
    or the compressor moved since, that is told, and what is there stays.
-2. The image is built and tested. While its tests run it is catalogued and its blobs are sent, which
-   nothing names yet: where a test fails, the registry's garbage collection removes them.
+2. The image is built and tested. While its tests run it is catalogued and checked to be
+   self-contained, and its blobs are sent, which nothing names yet: where a test fails, the
+   registry's garbage collection removes them.
 3. It is pushed by digest, without a tag.
-4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the result
-   of the tests are attested, the image is signed in both forms, and a release is signed, whose
-   sequence is higher than that of any earlier one of these tags. All of it is signed first, and
-   then written and listed at once.
+4. The SBOM, and what a recipe says of its needs, are attached; both, the provenance and the results
+   of the tests and of the check are attested, the image is signed in both forms, and a release is
+   signed, whose sequence is higher than that of any earlier one of these tags. All of it is signed
+   first, and then written and listed at once.
 5. It is verified as a node would, for every tag; then the consumers that were named are asked for
    it by digest, and each must accept it.
 6. The immutable tags are written, each only if no other process has written it meanwhile, and read
@@ -51,6 +52,7 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
+from imagekit.publish.check_stage import attest_check, check_again, check_built, tell_check
 from imagekit.publish.consumers import Consumer, ask_consumers, check_consumers
 from imagekit.publish.known_release import (
     find_release,
@@ -76,6 +78,7 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
+    from imagekit.check.static.static_check import CheckedImage
     from imagekit.oci.registry.kept import KeptContent
     from imagekit.publish.ahead import Proceed
     from imagekit.sbom.contents import Sbom
@@ -122,7 +125,8 @@ def publish(
     Raises:
         InputError: an immutable tag belongs to something else, or was written meanwhile.
         BuildError: a step or a test failed; no image was pushed.
-        RecipeError: the image contradicts what the recipe says of its needs; no image was pushed.
+        RecipeError: the image contradicts what the recipe says of its needs, or has what its
+            `check` does not except; no image was pushed.
         RegistryError: the registry refused or did not answer.
         VerificationError: what was pushed does not verify; nothing was tagged.
         ConsumerRefusedError: a consumer does not accept it; nothing was tagged.
@@ -258,7 +262,8 @@ class PublishWork(Struct, frozen=True, kw_only=True):
                 progress=self.progress,
                 options=self.options.build,
             )
-            sbom = self._sbom(lambda: ahead.catalogued(image))
+            sbom, checked = self._sbom(lambda: ahead.catalogued(image))
+            tell_check(checked, self.recipe, self.progress)
             # Before the manifest is: a recipe that its image contradicts is not published.
             needs = complete_needs(self.recipe, sbom)
             pushed = push(
@@ -273,6 +278,7 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self.session(pushed.reference, pushed.manifest, look)
         self._attest(session, image, sbom=sbom, needs=needs)
+        attest_check(session, checked, self.clock)
         written = self.sign(session)
         return self.finish(
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
@@ -323,12 +329,13 @@ class PublishWork(Struct, frozen=True, kw_only=True):
             look=look,
         )
 
-    def _catalogue(self, image: BuiltImage) -> "Sbom":
+    def _catalogue(self, image: BuiltImage) -> "tuple[Sbom, CheckedImage]":
         from imagekit.sbom.catalogue_cache import CatalogueCache
         from imagekit.sbom.sbom import catalogue_image
 
         cache = CatalogueCache(Folders.of(self.options.build.env).cache / "catalogues")
-        return catalogue_image(image, self.recipe, cache=cache)
+        sbom = catalogue_image(image, self.recipe, cache=cache)
+        return sbom, check_built(image, self.recipe)
 
     def _upload(self, image: BuiltImage, proceed: "Proceed") -> Uploaded:
         from imagekit.oci.layout import LayoutStore
@@ -360,17 +367,20 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         )
         return tuple(dict.fromkeys((*recipes, *images)))
 
-    def _sbom(self, catalogued: Callable[[], "Sbom"]) -> "Sbom":
+    def _sbom(
+        self, catalogued: "Callable[[], tuple[Sbom, CheckedImage]]"
+    ) -> "tuple[Sbom, CheckedImage]":
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
-        sbom = catalogued()
+        sbom, checked = catalogued()
         self.progress(Done(stage="sbom", summary=sbom.summary, seconds=time.monotonic() - began))
-        return sbom
+        return sbom, checked
 
     def attest_again(self, session: SigningSession) -> None:
         """Attach again what was lost of that which can be told from the image itself."""
         self._sbom_again(session)
         self._needs_again(session)
+        check_again(session, self.recipe, self.clock)
 
     def _sbom_again(self, session: SigningSession) -> None:
         """Attach the SBOM again where it or its attestation was lost."""
@@ -420,6 +430,7 @@ class PublishWork(Struct, frozen=True, kw_only=True):
                 )
             )
         said = (", needs" if needs else "") + (", test result" if built.passed_tests else "")
+        said += ", check"
         self.progress(
             Done(
                 stage="attest",

@@ -15,6 +15,7 @@ from imagekit.oci.digest import Digest
 from imagekit.oci.location import REGISTRY, Location
 from imagekit.oci.reference import PinnedReference
 from imagekit.oci.types import NOTHING, Platform
+from imagekit.recipe.check_key import CheckDemand
 from imagekit.recipe.image_test import ImageTest
 from imagekit.recipe.stated_needs import StatedNeeds
 
@@ -311,6 +312,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...] = ()
     """Empty: the platform of the host."""
     tests: tuple[ImageTest, ...] = ()
+    check: CheckDemand | None = None
+    """What the check of the image may find; None where findings are told and stop nothing."""
     needs: StatedNeeds | None = None
     """What the image needs of its node; None where the recipe says nothing about it."""
     tags: Tags

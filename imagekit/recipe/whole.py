@@ -10,6 +10,7 @@ from imagekit.documents.shape import Field, Record, Values, item
 from imagekit.oci.digest import Digest
 from imagekit.oci.types import NOTHING
 from imagekit.recipe import items, rules
+from imagekit.recipe.check_key import CHECK
 from imagekit.recipe.recipe import Containerfile, Recipe
 from imagekit.recipe.stages import in_order, stages_fit
 from imagekit.recipe.stated_needs import NEEDS
@@ -66,6 +67,9 @@ FIELDS: dict[str, Field[Any]] = {
     ),
     "needs": item(
         NEEDS, "what the image needs of its node, completed by what its files show; may be empty"
+    ),
+    "check": item(
+        CHECK, "that `imagekit check` must find nothing but what is excepted here; may be empty"
     ),
     "tests": item(TESTS, "what must hold before anything is published", default=()),
     "tags": item(items.TAGS, "tags of a release; `{version}` by default"),

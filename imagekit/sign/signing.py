@@ -30,6 +30,7 @@ from imagekit.sign.attach import (
     needs_artifact,
     sbom_artifact,
 )
+from imagekit.sign.contained import same_check
 from imagekit.sign.legacy import Merged, SignedLayers, merge, signed_layers
 from imagekit.sign.own import OwnStatement, own_statements
 from imagekit.sign.provenance import same_build
@@ -38,6 +39,7 @@ from imagekit.signatures.bundle import MAX_BUNDLE
 from imagekit.signatures.intoto import (
     COSIGN_SIGN,
     NEEDS,
+    SELF_CONTAINED,
     SLSA_PROVENANCE,
     TEST_RESULT,
     Statement,
@@ -47,7 +49,7 @@ from imagekit.signatures.intoto import (
 from imagekit.signatures.ports import Signer
 
 _SAME: Mapping[str, Callable[[Statement, Statement], bool]] = MappingProxyType(
-    {SLSA_PROVENANCE: same_build, TEST_RESULT: same_tests}
+    {SLSA_PROVENANCE: same_build, TEST_RESULT: same_tests, SELF_CONTAINED: same_check}
 )
 _SIGNATURE = "signature"
 LEGACY = "legacy signature"

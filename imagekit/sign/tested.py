@@ -54,7 +54,7 @@ def passed_tests(statements: Iterable[Statement]) -> tuple[str, ...]:
 
 def same_tests(first: Statement, other: Statement) -> bool:
     """Return whether two test results differ only in their times."""
-    return _without_time(first) == _without_time(other)
+    return without_time(first) == without_time(other)
 
 
 def _configuration(recipe: Recipe) -> Iterator[Mapping[str, object]]:
@@ -71,6 +71,7 @@ def _descriptor(name: str, digest: Digest) -> Mapping[str, object]:
     return {"name": name, "digest": {digest.algorithm: digest.hex}}
 
 
-def _without_time(statement: Statement) -> tuple[object, ...]:
+def without_time(statement: Statement) -> tuple[object, ...]:
+    """Return what two statements of the same must share: all but when it was seen."""
     predicate = {key: value for key, value in statement.predicate.items() if key != _TIME}
     return statement.subjects, statement.predicate_type, predicate

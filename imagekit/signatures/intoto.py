@@ -23,12 +23,15 @@ NEEDS = "https://imagekit.dev/needs/v1"
 """What an image needs of its node; a TypeURI that need not lead anywhere, as those of releases."""
 REBUILD = "https://imagekit.dev/rebuild/v1"
 """That a second builder built an image again, and it came out the same."""
+SELF_CONTAINED = "https://imagekit.dev/selfcontained/v1"
+"""What the static checks of an image have found."""
 SHORT_TYPES: Mapping[str, str] = MappingProxyType(
     {
         "cyclonedx": CYCLONEDX,
         "link": "https://in-toto.io/Link/v1",
         "openvex": "https://openvex.dev/ns",
         "rebuild": REBUILD,
+        "selfcontained": SELF_CONTAINED,
         "slsaprovenance": "https://slsa.dev/provenance/v0.2",
         "slsaprovenance02": "https://slsa.dev/provenance/v0.2",
         "slsaprovenance1": SLSA_PROVENANCE,

@@ -12,7 +12,14 @@ hide it: what is hidden must not make an image acceptable.
 from imagekit.policy.condition import Condition, NeedsCondition
 from imagekit.policy.findings import Finding, error, ok
 from imagekit.policy.ruleset import Proof, RequiredAttestation
-from imagekit.signatures.intoto import CYCLONEDX, NEEDS, REBUILD, SLSA_PROVENANCE, TEST_RESULT
+from imagekit.signatures.intoto import (
+    CYCLONEDX,
+    NEEDS,
+    REBUILD,
+    SELF_CONTAINED,
+    SLSA_PROVENANCE,
+    TEST_RESULT,
+)
 from imagekit.signatures.results import Refusal
 from imagekit.verify.conditions import ConditionContext, condition_fault
 from imagekit.verify.evidence import Evidence
@@ -27,10 +34,12 @@ _CHECKS = {
     NEEDS: "needs",
     TEST_RESULT: "tests",
     REBUILD: "rebuild",
+    SELF_CONTAINED: "selfcontained",
 }
 _RECIPES = {
     NEEDS: "add `needs: {}` to its recipe, or what it needs there, and publish it again",
     TEST_RESULT: "let its recipe have `tests`, and publish a new version",
+    SELF_CONTAINED: "publish a new version, or: imagekit check REFERENCE --attest --key FILE",
     REBUILD: "let another builder agree: imagekit rebuild REFERENCE --recipe RECIPE --attest",
 }
 """What makes imagekit attest each type that is not of every recipe."""

@@ -5,7 +5,7 @@ from msgspec import Struct
 from imagekit.check.static.dynamic_object import DynamicObject, dynamic_object
 from imagekit.check.static.secret_rules import MAX_SECRET_FILE, secret_in
 from imagekit.needs.elf import HEAD, MAGIC
-from imagekit.oci.tar import EntryKind, Source, TarEntry
+from imagekit.oci.tar import CAPABILITY, EntryKind, Source, TarEntry
 
 Place = tuple[int, str]
 """The number of a layer, and the path of an entry in it."""
@@ -16,7 +16,6 @@ _MAX_TEXT = 1 << 20
 _MAX_SECRETS = 10_000
 _MAX_LINE = 256
 """Linux reads no more of the first line of a script (BINPRM_BUF_SIZE)."""
-_CAPABILITY = "SCHILY.xattr.security.capability"
 _EXACT = frozenset(
     {
         "etc/environment",
@@ -59,6 +58,7 @@ class Examined(Struct, kw_only=True):
     left: int = MAX_TEXTS
     missed: int = 0
     """How many files were not read, because of a bound."""
+    _known: set[Place] = set()
 
     def look(self, number: int, entry: TarEntry, source: Source) -> None:
         """Take the bytes of an entry.
@@ -67,12 +67,14 @@ class Examined(Struct, kw_only=True):
             DocumentError: they end too early.
         """
         place = (number, entry.path)
-        self._forget(place)
+        if place in self._known:
+            self._forget(place)
         if entry.kind is not EntryKind.FILE or not entry.size:
             source.skip(entry.size)
             return
-        if _CAPABILITY in entry.records:
-            self.capabilities[place] = entry.records[_CAPABILITY]
+        if CAPABILITY in entry.records:
+            self._known.add(place)
+            self.capabilities[place] = entry.records[CAPABILITY]
         head = source.exactly(min(entry.size, HEAD))
         if head.startswith(MAGIC):
             self._object(place, entry, head=head, source=source)
@@ -82,10 +84,12 @@ class Examined(Struct, kw_only=True):
     def _object(self, place: Place, entry: TarEntry, *, head: bytes, source: Source) -> None:
         found = dynamic_object(head, source, entry.size)
         if found is not None and self._taken(len(self.objects) < MAX_OBJECTS):
+            self._known.add(place)
             self.objects[place] = found
 
     def _text(self, place: Place, entry: TarEntry, *, head: bytes, source: Source) -> None:
         if head.startswith(b"#!") and self._taken(len(self.scripts) < MAX_OBJECTS):
+            self._known.add(place)
             line = head[2:_MAX_LINE].partition(b"\n")[0]
             self.scripts[place] = line.decode("utf-8", "replace").strip()
         kept = is_read(entry.path) and entry.size <= _MAX_TEXT
@@ -96,9 +100,11 @@ class Examined(Struct, kw_only=True):
         raw = head + source.exactly(rest) if rest else head
         if kept and self._taken(entry.size <= self.left):
             self.left -= entry.size
+            self._known.add(place)
             self.texts[place] = raw
         secret = secret_in(entry.path, raw)
         if secret is not None and self._taken(len(self.secrets) < _MAX_SECRETS):
+            self._known.add(place)
             self.secrets[place] = secret
 
     def _taken(self, within: bool) -> bool:  # noqa: FBT001 - said by whoever counts

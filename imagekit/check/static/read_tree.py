@@ -21,7 +21,7 @@ from imagekit.oci.layout import LayoutReader, LayoutStore
 from imagekit.oci.reference import LAYOUT_HOST, PinnedReference, Reference, Repository
 from imagekit.oci.registry.host_image import host_image
 from imagekit.oci.registry.ports import RegistryReader
-from imagekit.oci.tar import EntryKind, Source, TarEntry, entries
+from imagekit.oci.tar import CAPABILITY, EntryKind, Source, TarEntry, entries
 from imagekit.oci.types import LAYER_TYPES, MAX_MANIFEST, Descriptor, ImageConfig
 from imagekit.progress import Advanced, Progress, silent
 
@@ -29,7 +29,7 @@ STAGE = "check"
 MAX_IMAGE = 256 << 30
 """Most bytes that all layers of an image may unpack to."""
 _PIECE = 1 << 20
-_CAPABILITY = "security.capability"
+_CAPABILITY = CAPABILITY.removeprefix("SCHILY.xattr.")
 _KINDS = {
     stat.S_IFREG: EntryKind.FILE,
     stat.S_IFDIR: EntryKind.FOLDER,
@@ -110,7 +110,7 @@ class _Layers(Struct, frozen=True):
         with self.reader.stream(self.repository, layer) as pieces:
             before = left[0]
             stream = Stream(pieces, where=f"layer {layer.digest.short}", limit=before)
-            for entry in entries(stream, all_records=True):
+            for entry in entries(stream):
                 yield entry, stream
             # To the end: whoever sends the bytes checks their digest there.
             stream.drain()
@@ -179,7 +179,7 @@ def _file(place: _Place) -> Iterator[tuple[TarEntry, Source]]:
         records = {}
         if _CAPABILITY in os.listxattr(opened):
             value = os.getxattr(opened, _CAPABILITY).decode("utf-8", "surrogateescape")
-            records = {f"SCHILY.xattr.{_CAPABILITY}": value}
+            records = {CAPABILITY: value}
         yield _entry(place.path, status, kind, records=records), _Rest(opened, place.path)
     finally:
         os.close(opened)

@@ -11,7 +11,7 @@ MAX_SECRET_FILE = 64 << 10
 _PUBLIC = frozenset(
     {"test", "tests", "testing", "testdata", "test-data", "examples", "example", "doc", "docs"}
 )
-_KEY_MARK = b"PRIVATE KEY-----"
+_KEY_MARK = b" PRIVATE KEY"
 # RFC 7468 section 10 and 11; RFC 4716 and OpenSSH's own; PGP's block (RFC 9580 section 6.2).
 _KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----\r?\n"
@@ -40,18 +40,18 @@ _TEXTS = frozenset(
 """Endings of files that tokens are looked for in, beside those without one."""
 _PACKAGED = ("usr/include/", "usr/lib/", "usr/share/")
 _LOGINS = {
-    ".docker/config.json": rb'"auth"\s{0,9}:\s{0,9}"[^"]',
-    "containers/auth.json": rb'"auth"\s{0,9}:\s{0,9}"[^"]',
-    ".kube/config": rb"(?:token|client-key-data|password)\s{0,9}:\s{0,9}\S",
-    "/.netrc": rb"\bpassword\s{1,9}\S",
-    "/.git-credentials": rb"://[^\s:@/]+:[^\s@/]+@",
-    "/.pypirc": rb"\bpassword\s{0,9}[=:]\s{0,9}\S",
-    "/.npmrc": rb"_(?:authToken|auth|password)\s{0,9}=\s{0,9}[^\s$]",
-    ".aws/credentials": rb"aws_secret_access_key\s{0,9}=\s{0,9}\S",
-    "/.pgpass": rb":[^\s:]+$",
-    "/.my.cnf": rb"\bpassword\s{0,9}=\s{0,9}\S",
+    "config.json": rb'"auths"[^\0]{0,4096}"auth"\s{0,9}:\s{0,9}"[^"]',
+    "auth.json": rb'"auths"[^\0]{0,4096}"auth"\s{0,9}:\s{0,9}"[^"]',
+    "config": rb"^\s{0,16}-?\s{0,4}(?:token|client-key-data|password)\s{0,9}:\s{0,9}\S",
+    ".netrc": rb"\bpassword\s{1,9}\S",
+    ".git-credentials": rb"://[^\s:@/]+:[^\s@/]+@",
+    ".pypirc": rb"\bpassword\s{0,9}[=:]\s{0,9}\S",
+    ".npmrc": rb"_(?:authToken|auth|password)\s{0,9}=\s{0,9}[^\s$]",
+    "credentials": rb"aws_secret_access_key\s{0,9}=\s{0,9}\S",
+    ".pgpass": rb":[^\s:]+$",
+    ".my.cnf": rb"\bpassword\s{0,9}=\s{0,9}\S",
 }
-"""By the end of their paths, what makes a login of them."""
+"""By their names, what makes logins of files of Docker, Kubernetes, Git, AWS and others."""
 _HISTORY = ("_history", ".lesshst", ".viminfo")
 # crypt(5): what begins with a dollar is a hash; ``*`` and ``!`` lock an account.
 _HASH = re.compile(rb"^[^:\n]{1,64}:\$[0-9a-z]{1,6}\$[^:\n]{8}", re.MULTILINE)
@@ -65,21 +65,12 @@ def secret_in(path: str, raw: bytes) -> tuple[str, str] | None:
         path: where it is; no slash stands in front.
         raw: all of its bytes.
     """
-    if not raw or _PUBLIC & set(path.split("/")[:-1]):
-        return None
     name = path.rpartition("/")[2]
-    if _KEY_MARK in raw or b"PRIVATE KEY BLOCK-----" in raw:
-        found = _private_key(path, name, raw)
-        if found is not None:
-            return found
-    login = next((rule for end, rule in _LOGINS.items() if f"/{path}".endswith(end)), None)
-    if login is not None and re.search(login, raw, re.MULTILINE):
-        return "IK404", "a login"
-    if name.startswith(".") and name.endswith(_HISTORY):
-        return "IK408", "what somebody typed"
-    if path in {"etc/shadow", "etc/shadow-", "etc/gshadow"} and _HASH.search(raw):
-        return "IK405", "the hash of a password"
-    return _token(path, name, raw)
+    found = _private_key(path, name, raw) if _KEY_MARK in raw else None
+    # Most files of an image are of packages: of these nothing else is looked for.
+    if found is None and not path.startswith(_PACKAGED):
+        found = _other(path, name, raw)
+    return None if found is None or _PUBLIC & set(path.split("/")[:-1]) else found
 
 
 def secret_variable(name: str, value: str) -> str:
@@ -90,6 +81,17 @@ def secret_variable(name: str, value: str) -> str:
     return f"a token of {_word(token)}" if token else ""
 
 
+def _other(path: str, name: str, raw: bytes) -> tuple[str, str] | None:
+    login = _LOGINS.get(name)
+    if login is not None and re.search(login, raw, re.MULTILINE):
+        return "IK404", "a login"
+    if name.startswith(".") and name.endswith(_HISTORY):
+        return "IK408", "what somebody typed"
+    if path in {"etc/shadow", "etc/shadow-", "etc/gshadow"} and _HASH.search(raw):
+        return "IK405", "the hash of a password"
+    return _token(name, raw)
+
+
 def _private_key(path: str, name: str, raw: bytes) -> tuple[str, str] | None:
     if not _KEY.search(raw):
         return None
@@ -98,8 +100,8 @@ def _private_key(path: str, name: str, raw: bytes) -> tuple[str, str] | None:
     return "IK401", "a private key"
 
 
-def _token(path: str, name: str, raw: bytes) -> tuple[str, str] | None:
-    if path.startswith(_PACKAGED) or name.lstrip(".").rpartition(".")[2] not in _TEXTS | {name}:
+def _token(name: str, raw: bytes) -> tuple[str, str] | None:
+    if name.lstrip(".").rpartition(".")[2] not in _TEXTS | {name}:
         return None
     found = _TOKEN.search(raw)
     return ("IK403", f"a token of {_word(found)}") if found else None

@@ -118,6 +118,9 @@ def _variables(tree: ImageTree) -> Iterator[PortabilityFinding]:
 
 
 def _stubs(tree: ImageTree) -> Iterator[PortabilityFinding]:
+    if not tree.objects and not tree.examined.scripts:
+        # Data alone: no container is made of it.
+        return
     for name in STUBS:
         # Links such as etc/resolv.conf may lead to what the runtime fills.
         if name not in tree.files.files and tree.find(name) is None:

@@ -11,6 +11,7 @@ from imagekit.policy.condition import (
     ProvenanceCondition,
     RebuildCondition,
     SbomCondition,
+    SelfContainedCondition,
     VsaCondition,
     VulnerabilityCondition,
 )
@@ -31,6 +32,8 @@ def say(condition: Condition) -> tuple[str, ...]:
             said = _tests(condition)
         case RebuildCondition():
             said = _rebuild(condition)
+        case SelfContainedCondition():
+            said = _self_contained(condition)
         case NeedsCondition():
             said = iter(("the node that is to run the image has what it says that it needs",))
         case _:
@@ -102,6 +105,15 @@ def _rebuild(condition: RebuildCondition) -> Iterator[str]:
         yield f"that builder is {_or(condition.builder_ids)}"
     if condition.max_age is not None:
         yield f"that was not longer ago than {span(condition.max_age)}"
+
+
+def _self_contained(condition: SelfContainedCondition) -> Iterator[str]:
+    yield "imagekit check found nothing that its recipe does not except"
+    if condition.allow_excepted is not None:
+        but = f" but {_or(condition.allow_excepted)}" if condition.allow_excepted else ""
+        yield f"its recipe excepts nothing{but}"
+    if condition.max_age is not None:
+        yield f"it was not checked longer ago than {span(condition.max_age)}"
 
 
 def _or(words: frozenset[str] | tuple[str, ...]) -> str:

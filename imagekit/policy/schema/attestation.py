@@ -23,6 +23,7 @@ from imagekit.policy.condition import (
     ProvenanceCondition,
     RebuildCondition,
     SbomCondition,
+    SelfContainedCondition,
     Severity,
     VsaCondition,
     VulnerabilityCondition,
@@ -46,6 +47,7 @@ _VULNERABILITIES = ("maxSeverity", "fixedOnly", "maxAge")
 _SUMMARY = ("verifierIds", "policyDigests", "levels", "maxAge")
 _TESTS = ("tests", "maxAge")
 _REBUILD = ("builderIds", "maxAge")
+_SELF_CONTAINED = ("allowExcepted", "maxAge")
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         full_type("cyclonedx"): _SBOM,
@@ -57,10 +59,13 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         full_type("vsa"): _SUMMARY,
         full_type("test-result"): _TESTS,
         full_type("rebuild"): _REBUILD,
+        full_type("selfcontained"): _SELF_CONTAINED,
     }
 )
 """Which conditions there are for which predicate type."""
-_CONDITIONS = tuple(dict.fromkeys((*_SBOM, *_PROVENANCE, *_VULNERABILITIES, *_SUMMARY, *_TESTS)))
+_CONDITIONS = tuple(
+    dict.fromkeys((*_SBOM, *_PROVENANCE, *_VULNERABILITIES, *_SUMMARY, *_TESTS, *_SELF_CONTAINED))
+)
 _SEVERITIES = tuple(
     severity.name.lower() for severity in Severity if severity is not Severity.UNKNOWN
 )
@@ -140,7 +145,9 @@ SUMMARY_FIELDS: Mapping[str, Field[object]] = MappingProxyType(
             "each must be among the summary's verifiedLevels",
             default=(),
         ),
-        "maxAge": item(DURATION, "how old the scan, summary, run of tests or rebuild may be"),
+        "maxAge": item(
+            DURATION, "how old the scan, summary, run of tests, rebuild or check may be"
+        ),
     }
 )
 _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
@@ -168,6 +175,13 @@ _FIELDS: Mapping[str, Field[object]] = MappingProxyType(
             ListOf(_TEST_NAME, min_items=1, max_items=MAX_LISTED),
             "test result: tests that must have passed, by their names",
             default=(),
+        ),
+        "allowExcepted": item(
+            ListOf(
+                plain("the number of a finding", pattern=r"IK[0-9]{3}", max_length=5),
+                max_items=MAX_LISTED,
+            ),
+            "check: findings that a recipe may except; any where this is left out",
         ),
         **SUMMARY_FIELDS,
     }
@@ -199,7 +213,7 @@ def _severity(values: Values, report: Report) -> None:
 
 def _condition(values: Values) -> Condition | None:
     known = WORDS.get(full_type(values["type"]), ())
-    if known in {_TESTS, _REBUILD}:
+    if known in {_TESTS, _REBUILD, _SELF_CONTAINED}:
         return _own_condition(known, values)
     if not any(word in values for word in known):
         return None
@@ -224,10 +238,17 @@ def _condition(values: Values) -> Condition | None:
 def _own_condition(known: tuple[str, ...], values: Values) -> Condition:
     """Return the condition of a type that has one also where the policy says nothing else.
 
-    A result of tests that failed is no proof, nor is a builder that agrees with itself.
+    A result of tests that failed is no proof, nor is a builder that agrees with itself, nor a check
+    that found something.
     """
     if known == _TESTS:
         return PassedTestsCondition(tests=values["tests"], max_age=values["maxAge"])
+    if known == _SELF_CONTAINED:
+        allowed = values["allowExcepted"]
+        return SelfContainedCondition(
+            allow_excepted=None if allowed is None else frozenset(allowed),
+            max_age=values["maxAge"],
+        )
     return RebuildCondition(builder_ids=values["builderIds"], max_age=values["maxAge"])
 
 

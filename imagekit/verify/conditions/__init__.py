@@ -24,6 +24,7 @@ from imagekit.policy.condition import (
     ProvenanceCondition,
     RebuildCondition,
     SbomCondition,
+    SelfContainedCondition,
     VsaCondition,
     VulnerabilityCondition,
 )
@@ -92,6 +93,10 @@ def _check(
             from imagekit.verify.conditions.rebuilds import check_rebuild
 
             fault = check_rebuild(predicate, condition, now=question.now)
+        case SelfContainedCondition():
+            from imagekit.verify.conditions.self_contained import check_self_contained
+
+            fault = check_self_contained(predicate, condition, now=question.now)
         case NeedsCondition():
             from imagekit.verify.conditions.needs import check_needs
 

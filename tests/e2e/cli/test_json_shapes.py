@@ -59,6 +59,7 @@ CASES = {
     "prune": ["prune", "--keep", "1", "--dry-run"],
     "sbom": ["sbom", IMAGE, "-o", "sbom.json"],
     "publish": ["publish", "recipe", "--to", "oci:images", "--key", "imagekit.key"],
+    "check": ["check", IMAGE],
     "rebuild": ["rebuild", IMAGE, "--recipe", "recipe"],
     "sign": ["sign", IMAGE, "--key", "imagekit.key"],
     "verify": ["verify", IMAGE, "--policy", "policy.yaml"],

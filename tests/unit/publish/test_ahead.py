@@ -97,7 +97,7 @@ def test_what_is_told_keeps_its_order(publisher: Publisher) -> None:
     publisher.run(tests)
 
     stages = [event.stage for event in publisher.events if isinstance(event, Done | Advanced)]
-    assert list(dict.fromkeys(stages))[:3] == ["tests", "sbom", "push"]
+    assert list(dict.fromkeys(stages))[:4] == ["tests", "sbom", "check", "push"]
 
 
 def test_where_a_test_fails_nothing_names_what_was_sent(publisher: Publisher) -> None:
