@@ -1,6 +1,9 @@
 """The check as a stage of publish: what is found in the image is told, and signed."""
 
+import time
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from imagekit.clock import Clock
 from imagekit.errors import RecipeError
@@ -18,7 +21,14 @@ _MOST_CAUSES = 20
 REFUSED = "publish/not-self-contained"
 
 
-def check_built(image: "BuiltImage", recipe: Recipe) -> "CheckedImage":
+class TimedCheck(Struct, frozen=True, kw_only=True):
+    """What was found in an image, and how long that took."""
+
+    checked: "CheckedImage"
+    seconds: float
+
+
+def check_built(image: "BuiltImage", recipe: Recipe) -> TimedCheck:
     """Return what is found in an image that was built here.
 
     Raises:
@@ -27,10 +37,12 @@ def check_built(image: "BuiltImage", recipe: Recipe) -> "CheckedImage":
     """
     from imagekit.check.static.read_tree import tree_of_image
 
-    return _checked(tree_of_image(image), recipe)
+    began = time.monotonic()
+    checked = _checked(tree_of_image(image), recipe)
+    return TimedCheck(checked=checked, seconds=time.monotonic() - began)
 
 
-def tell_check(checked: "CheckedImage", recipe: Recipe, progress: Progress) -> None:
+def tell_check(timed: TimedCheck, recipe: Recipe, progress: Progress) -> None:
     """Tell what was found.
 
     Raises:
@@ -38,7 +50,7 @@ def tell_check(checked: "CheckedImage", recipe: Recipe, progress: Progress) -> N
     """
     from imagekit.check.static.told import exception_lines, finding_lines, plain, summary
 
-    demand = recipe.check
+    checked, demand = timed.checked, recipe.check
     if demand is not None and not checked.passed:
         finding = checked.findings[0]
         message = f"{recipe.name}: {summary(checked)}: {finding.code} {finding.path}"
@@ -50,7 +62,7 @@ def tell_check(checked: "CheckedImage", recipe: Recipe, progress: Progress) -> N
         raise RecipeError(plain(message), code=REFUSED, diagnostics=(diagnostic,))
     for line in (*finding_lines(checked, most=_MOST_CAUSES), *exception_lines(checked)):
         progress(Note(message=line))
-    progress(Done(stage="check", summary=summary(checked), seconds=0.0))
+    progress(Done(stage="check", summary=summary(checked), seconds=timed.seconds))
 
 
 def attest_check(session: SigningSession, checked: "CheckedImage", clock: Clock) -> None:

@@ -52,7 +52,13 @@ from imagekit.oci.registry.ports import RegistryWriter
 from imagekit.oci.registry.snapshot import RegistrySnapshot
 from imagekit.oci.types import RawManifest
 from imagekit.progress import Advanced, Done, Note, Progress, Started, silent
-from imagekit.publish.check_stage import attest_check, check_again, check_built, tell_check
+from imagekit.publish.check_stage import (
+    TimedCheck,
+    attest_check,
+    check_again,
+    check_built,
+    tell_check,
+)
 from imagekit.publish.consumers import Consumer, ask_consumers, check_consumers
 from imagekit.publish.known_release import (
     find_release,
@@ -78,7 +84,6 @@ from imagekit.verify.ports import RollbackStore
 from imagekit.verify.rollback import ReadOnlyRollbackStore, users_store
 
 if TYPE_CHECKING:
-    from imagekit.check.static.static_check import CheckedImage
     from imagekit.oci.registry.kept import KeptContent
     from imagekit.publish.ahead import Proceed
     from imagekit.sbom.contents import Sbom
@@ -278,7 +283,7 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         look = RegistrySnapshot(self.writer, kept=self.kept)
         session = self.session(pushed.reference, pushed.manifest, look)
         self._attest(session, image, sbom=sbom, needs=needs)
-        attest_check(session, checked, self.clock)
+        attest_check(session, checked.checked, self.clock)
         written = self.sign(session)
         return self.finish(
             session, pushed.manifest, written, tags=self.recipe.tags, status="published"
@@ -329,7 +334,7 @@ class PublishWork(Struct, frozen=True, kw_only=True):
             look=look,
         )
 
-    def _catalogue(self, image: BuiltImage) -> "tuple[Sbom, CheckedImage]":
+    def _catalogue(self, image: BuiltImage) -> "tuple[Sbom, TimedCheck]":
         from imagekit.sbom.catalogue_cache import CatalogueCache
         from imagekit.sbom.sbom import catalogue_image
 
@@ -368,8 +373,8 @@ class PublishWork(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((*recipes, *images)))
 
     def _sbom(
-        self, catalogued: "Callable[[], tuple[Sbom, CheckedImage]]"
-    ) -> "tuple[Sbom, CheckedImage]":
+        self, catalogued: "Callable[[], tuple[Sbom, TimedCheck]]"
+    ) -> "tuple[Sbom, TimedCheck]":
         self.progress(Started(stage="sbom"))
         began = time.monotonic()
         sbom, checked = catalogued()

@@ -12,7 +12,7 @@ _MODULES = {
     ),
     "predicates": (
         "sbom", "provenance", "vulnerabilities", "vsa", "tests", "rebuild", "needs", "summary",
-        "licence", "image-uri", "expression",
+        "selfcontained", "licence", "image-uri", "expression",
     ),
     "yamls": ("strictyaml", "policy", "policy-test", "recipe", "containerfile", "settings"),
     "names": ("reference", "digest", "destination", "glob", "identity", "pattern"),
@@ -25,7 +25,9 @@ _MODULES = {
         "rpm", "apk", "conda", "spack", "easybuild", "npm", "java", "r", "perl", "gem", "module",
         "go", "rust", "elf-package", "elf-sections",
     ),
-    "layers": ("tar", "layer", "gzip", "zstd", "elf", "dpkg", "python", "os-release"),
+    "layers": (
+        "tar", "layer", "gzip", "zstd", "elf", "dynamic-elf", "dpkg", "python", "os-release",
+    ),
 }  # fmt: skip
 
 NAMES = tuple(name for names in _MODULES.values() for name in names)

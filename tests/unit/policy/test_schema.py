@@ -20,6 +20,7 @@ from imagekit.policy.condition import (
     ProvenanceCondition,
     RebuildCondition,
     SbomCondition,
+    SelfContainedCondition,
     Severity,
     VsaCondition,
     VulnerabilityCondition,
@@ -37,7 +38,7 @@ from imagekit.policy.ruleset import (
 )
 from imagekit.policy.schema import policy_schema
 from imagekit.signatures.authority import Identity, Need, Pattern
-from imagekit.signatures.intoto import NEEDS, REBUILD, TEST_RESULT
+from imagekit.signatures.intoto import NEEDS, REBUILD, SELF_CONTAINED, TEST_RESULT
 from imagekit.signatures.publickey import public_key_pem
 from tests.support.fakes import MemorySigner
 
@@ -100,13 +101,13 @@ def test_needs_are_checked_or_not_named(word: object) -> None:
     assert len(_faults(_document(needs=word))) == 1
 
 
-def test_a_test_result_and_a_rebuild_always_have_their_condition() -> None:
+def test_what_may_say_no_always_has_its_condition() -> None:
     """A result of tests that failed, or a builder that agrees with itself, would do else."""
-    wanted = [{"type": TEST_RESULT}, {"type": REBUILD}]
+    wanted = [{"type": TEST_RESULT}, {"type": REBUILD}, {"type": SELF_CONTAINED}]
     (rule,) = _parse(_document(attestations=wanted)).images
 
     conditions = [attestation.condition for attestation in rule.attestations]
-    assert conditions == [PassedTestsCondition(), RebuildCondition()]
+    assert conditions == [PassedTestsCondition(), RebuildCondition(), SelfContainedCondition()]
 
 
 def test_keyless_authority(folder: Path) -> None:
@@ -191,11 +192,12 @@ def test_conditions_of_attestations() -> None:
             },
             {"type": "test-result", "tests": ["starts", "a b"], "maxAge": "90d"},
             {"type": "rebuild", "builderIds": ["urn:second"], "maxAge": "365d"},
+            {"type": "selfcontained", "allowExcepted": ["IK301"], "maxAge": "30d"},
             {"type": "https://x.org/t"},
         ]
     )
 
-    sbom, provenance, vuln, vsa, tests, rebuild, other = (
+    sbom, provenance, vuln, vsa, tests, rebuild, contained, other = (
         each.condition for each in _parse(document).images[0].attestations
     )
 
@@ -220,6 +222,9 @@ def test_conditions_of_attestations() -> None:
     )
     assert tests == PassedTestsCondition(tests=("starts", "a b"), max_age=timedelta(days=90))
     assert rebuild == RebuildCondition(builder_ids=("urn:second",), max_age=timedelta(days=365))
+    assert contained == SelfContainedCondition(
+        allow_excepted=frozenset({"IK301"}), max_age=timedelta(days=30)
+    )
     assert vsa == VsaCondition(
         verifier_ids=("https://gate.site",),
         policy_digests=(_DIGEST,),
@@ -374,6 +379,8 @@ def _keyless(**words: Any) -> dict[str, Any]:
         ({"attestations": [{"type": "vsa"}]}, "no-verifier"),
         ({"attestations": [{"type": "vuln", "tests": ["a"]}]}, "not-for-type"),
         ({"attestations": [{"type": "test-result", "tests": []}]}, "out-of-range"),
+        ({"attestations": [{"type": "rebuild", "allowExcepted": []}]}, "not-for-type"),
+        ({"attestations": [{"type": "selfcontained", "allowExcepted": ["x"]}]}, "not-matching"),
         ({"attestations": [{"type": "rebuild", "buildTypes": ["x:y"]}]}, "not-for-type"),
         ({"attestations": [{"type": "test-result", "levels": ["x:y"]}]}, "not-for-type"),
         ({"attestations": [{"type": "vuln", "fixedOnly": True}]}, "contradiction"),

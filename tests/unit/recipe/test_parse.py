@@ -164,6 +164,21 @@ FAULTS = {
         "reserved-label",
         "write `needs:` at the top of the recipe",
     ),
+    "finding by a word": (
+        "check: {except: [{finding: setuid, path: /x, reason: it is right}]}\n",
+        "not-matching",
+        "",
+    ),
+    "exception without a reason": (
+        "check: {except: [{finding: IK301, path: /x}]}\n",
+        "missing-key",
+        "",
+    ),
+    "exception with a word for a reason": (
+        "check: {except: [{finding: IK301, path: /x, reason: ok}]}\n",
+        "not-matching",
+        "",
+    ),
     "unknown need": ("needs: {gpu: '12'}\n", "unknown-key", "did you mean `cuda`?"),
     "unknown MPI": ("needs: {mpi: {implementation: lam}}\n", "not-matching", ""),
     "MPI without a name": ("needs: {mpi: {version: '4'}}\n", "missing-key", ""),
@@ -390,6 +405,23 @@ def test_empty_needs_are_not_none(make_recipe: Any) -> None:
 
     assert recipe.needs is not None
     assert recipe.needs.needs == Needs()
+
+
+def test_reads_what_is_excepted_of_the_check(make_recipe: Any) -> None:
+    """With its place; without the key nothing is demanded."""
+    said = "check:\n  except:\n    - {finding: IK301, path: /opt/*, reason: nodes allow it}\n"
+    check = load(make_recipe(said)).check
+
+    assert check is not None
+    (exception,) = check.exceptions
+    assert (exception.finding, exception.reason) == ("IK301", "nodes allow it")
+    assert exception.covers("IK301", "/opt/a/b")
+    assert not exception.covers("IK301", "/usr/opt/a")
+    assert exception.place.line == 7
+    empty = load(make_recipe("check: {}\n", at="empty")).check
+    assert empty is not None
+    assert empty.exceptions == ()
+    assert load(make_recipe(at="none")).check is None
 
 
 def test_a_level_of_x86_64_is_of_no_other_platform(make_recipe: Any) -> None:

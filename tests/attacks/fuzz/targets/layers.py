@@ -5,6 +5,7 @@ import io
 import sys
 import tarfile
 
+from imagekit.check.static.dynamic_object import dynamic_object
 from imagekit.needs.elf import HEAD, elf_notes
 from imagekit.needs.needs import CPU_LEVELS
 from imagekit.oci.layer_stream import Stream
@@ -14,7 +15,7 @@ from imagekit.sbom.contents import LayerFiles, Subject
 from imagekit.sbom.cyclonedx import cyclonedx_json
 from imagekit.sbom.layer_files import read_layer
 from tests.attacks.fuzz.target import BrokenRuleError, Target, same
-from tests.support.elf import abi_tag, elf, isa_needed
+from tests.support.elf import abi_tag, elf, isa_needed, linked
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -22,6 +23,7 @@ else:
     from backports import zstd
 
 _LIMIT = 8 << 20
+_PIECE = 1 << 20
 _STATUS = b"""\
 Package: libc6
 Status: install ok installed
@@ -90,6 +92,15 @@ def _layer(raw: bytes) -> None:
 def _elf(raw: bytes) -> None:
     if not 0 <= elf_notes(raw[:HEAD]).level <= len(CPU_LEVELS):
         raise BrokenRuleError("a level that there is not")
+
+
+def _dynamic_elf(raw: bytes) -> None:
+    """Read a file as the loader does: whole, and nothing behind it."""
+    stream = Stream([raw + b"next"], where="fuzz")
+    head = stream.exactly(min(len(raw), HEAD)) if raw else b""
+    dynamic_object(head, stream, len(raw))
+    if bytes(stream.some(_PIECE)) != b"next":
+        raise BrokenRuleError("more or less was read than there is")
 
 
 def _gzip(raw: bytes) -> None:
@@ -200,6 +211,20 @@ TARGETS = {
     ),
     "elf": Target(
         check=_elf, seeds=(elf(isa_needed(7), abi_tag(5, 10, 0)), elf(abi_tag(3, 2, 0), machine=3))
+    ),
+    "dynamic-elf": Target(
+        check=_dynamic_elf,
+        seeds=(
+            linked(
+                needed=("liba.so",),
+                soname="libb.so",
+                interpreter="/lib/ld.so",
+                runpath="$ORIGIN",
+                wants={"liba.so": ("A_1", "A_2")},
+                defines=("B_1",),
+            ),
+            linked(needed=("liba.so",), wide=False, machine=3),
+        ),
     ),
     "dpkg": Target(
         check=_dpkg,

@@ -17,6 +17,7 @@ from imagekit.policy.condition import (
     ProvenanceCondition,
     RebuildCondition,
     SbomCondition,
+    SelfContainedCondition,
     Severity,
     VsaCondition,
     VulnerabilityCondition,
@@ -71,6 +72,14 @@ _REBUILD = {
     "builder": {"id": "urn:second"},
     "originalBuilders": ["urn:first"],
     "result": "identical",
+    "finishedOn": "2026-11-23T00:00:00Z",
+}
+_SELF_CONTAINED = {
+    "result": "PASSED",
+    "checks": ["IK101"],
+    "findings": [],
+    "excepted": [{"code": "IK301", "path": "/opt/x", "message": "m", "reason": "it is needed"}],
+    "exceptedCount": 1,
     "finishedOn": "2026-11-23T00:00:00Z",
 }
 _PROVENANCE = {
@@ -201,6 +210,13 @@ TARGETS = {
     "rebuild": Target(
         check=_condition(RebuildCondition(builder_ids=("urn:second",), max_age=timedelta(days=1))),
         seeds=documents(_REBUILD),
+        json=True,
+    ),
+    "selfcontained": Target(
+        check=_condition(
+            SelfContainedCondition(allow_excepted=frozenset({"IK301"}), max_age=timedelta(days=1))
+        ),
+        seeds=documents(_SELF_CONTAINED),
         json=True,
     ),
     "tests": Target(
