@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import sys
 import termios
 import time
@@ -41,10 +42,11 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def _seen(near: int) -> str:
-    try:
-        return os.read(near, 1 << 16).decode()
-    except BlockingIOError:
-        return ""
+    """Return what came: a terminal hands it on in pieces, and not at once."""
+    seen = b""
+    while select.select([near], [], [], 0.2)[0]:
+        seen += os.read(near, 1 << 16)
+    return seen.decode()
 
 
 def test_a_program_draws_on_a_terminal_like_ours(terminal: tuple[int, int]) -> None:
