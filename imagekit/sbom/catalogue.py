@@ -15,6 +15,7 @@ from imagekit.sbom.foreign import foreign_database
 from imagekit.sbom.overlay import lay_over
 from imagekit.sbom.packages import Owners, components, packages
 from imagekit.sbom.programs import programs
+from imagekit.sbom.unowned import unowned_files
 
 
 def owned_files(files: LayerFiles) -> Callable[[str], bool]:
@@ -51,6 +52,8 @@ def catalogue(
         fetched=frozenset(value for component in fetched for _, value in component.hashes),
     )
     unowned = {path: kind for path, kind in foreign.items() if owners.owner(path) is None}
+    own = {component.name.lstrip("/") for component in unowned_programs}
+    rest = unowned_files(root, owned=lambda path: owners.owner(path) is not None, listed=own)
     every = (*system.component(os), *packaged, *fetched, *unowned_programs)
     listed = tuple(root.bounds.listed(_distinct(every)))
     notes = Notes()
@@ -62,7 +65,13 @@ def catalogue(
         *(note for layer in layers for note in layer.notes),
     ):
         notes.add(note)
-    return Sbom(subject=subject, components=listed, notes=notes.all(), programs=programs(root.elf))
+    return Sbom(
+        subject=subject,
+        components=listed,
+        notes=notes.all(),
+        unowned=rest,
+        programs=programs(root.elf),
+    )
 
 
 def _not_catalogued(foreign: Mapping[str, str]) -> list[str]:

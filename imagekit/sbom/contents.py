@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from imagekit.build.catalogued import shown
 from imagekit.build.image import Origin
 from imagekit.documents.quantity import count
 from imagekit.needs.elf import ElfNotes
@@ -37,6 +38,8 @@ class LayerFiles(Struct, frozen=True, kw_only=True):
     """The layer's diffID as text; empty for a folder."""
     origin: Origin | None = None
     """None where nothing says which part of a recipe the layer came from."""
+    made_by: str = ""
+    """What made the layer, as the image's history says; it may be anything."""
     documents: Mapping[str, bytes] = field(default_factory=dict)
     """Files of package databases, licence texts and the like, by path."""
     links: Mapping[str, str] = field(default_factory=dict)
@@ -119,6 +122,24 @@ class Component(Struct, frozen=True, kw_only=True):
     layer: str = ""
 
 
+class UnownedFiles(Struct, frozen=True, kw_only=True):
+    """Files of one folder, and all below it that is not told apart."""
+
+    folder: str
+    """Without a slash in front; empty for the root."""
+    files: int
+    origin: Origin | None = None
+    layer: str = ""
+    made_by: str = ""
+    """What made the layer, as its history says."""
+
+    def __str__(self) -> str:
+        """Return it for people: ``/opt/app: 12 files, made by 3 steps (recipe)``."""
+        by = f", made by {self.made_by}" if self.made_by else ""
+        part = f" ({self.origin.value})" if self.origin else ""
+        return f"{shown(self.folder)}: {count(self.files, 'file')}{by}{part}"
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """The image or folder that an SBOM is about."""
 
@@ -143,6 +164,8 @@ class Sbom(Struct, frozen=True, kw_only=True):
     components: tuple[Component, ...]
     notes: tuple[str, ...] = ()
     """What was seen and not catalogued: an SBOM must not be silent about it."""
+    unowned: tuple[UnownedFiles, ...] = ()
+    """The files that are neither a package's nor components of their own."""
     programs: ElfNeeds = ElfNeeds()
     """What its programs need of a node."""
 

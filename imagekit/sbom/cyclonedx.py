@@ -9,6 +9,7 @@ time is that of the image. What CycloneDX has no word for stands in properties, 
   this is the digest of that list
 - ``python:record:sha256``: the same for the RECORD of a Python distribution
 - ``part-of``: the Debian package that a Python distribution was installed by
+- ``unowned``: how many files of a folder no package owns, and what made their layer
 - ``note``: what was seen in the image and could not be catalogued
 """
 
@@ -66,7 +67,7 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
     """
     subject = _subject(sbom.subject)
     # What the image needs of a node is no part of the document.
-    said = (tool_version, sbom.subject, sbom.components, sbom.notes)
+    said = (tool_version, sbom.subject, sbom.components, sbom.notes, sbom.unowned)
     content = hashlib.sha256(repr(said).encode("utf-8", "backslashreplace"))
     bom = Bom(
         serial_number=uuid5(_NAMESPACE, content.hexdigest()),
@@ -80,7 +81,10 @@ def cyclonedx_json(sbom: Sbom, *, tool_version: str) -> bytes:
                     )
                 ]
             ),
-            properties=[CdxProperty(name="imagekit:note", value=note) for note in sbom.notes],
+            properties=[
+                *(CdxProperty(name="imagekit:note", value=note) for note in sbom.notes),
+                *(CdxProperty(name="imagekit:unowned", value=str(row)) for row in sbom.unowned),
+            ],
         ),
     )
     try:

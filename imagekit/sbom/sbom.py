@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from imagekit.build.catalogued import Budget
 from imagekit.build.image import BuiltImage, Origin
 from imagekit.errors import DocumentError, InputError, InvalidReferenceError
@@ -32,17 +34,20 @@ from imagekit.oci.types import (
     MAX_MANIFEST,
     REF_NAME,
     Descriptor,
+    History,
     ImageConfig,
     Index,
 )
 from imagekit.progress import Advanced, Progress, silent
 from imagekit.recipe.recipe import Recipe
 from imagekit.sbom.contents import Component, Kind, LayerFiles, Sbom, Subject
+from imagekit.sbom.text import clean
 
 if TYPE_CHECKING:
     from imagekit.sbom.catalogue_cache import CatalogueCache
 
 STAGE = "sbom"
+_MAX_TITLE = 200
 _Item = TypeVar("_Item")
 _VERSION_LABEL = "org.opencontainers.image.version"
 
@@ -164,14 +169,17 @@ def catalogue_image(
     repository = Repository(LAYOUT_HOST, image.name)
     reader, budget = LayoutReader(LayoutStore(image.layout)), Budget()
     layers = [
-        _read(
-            reader,
-            repository,
-            layer.descriptor,
-            layer=str(layer.diff_id),
-            origin=layer.origin,
-            budget=budget,
-            cache=cache,
+        replace(
+            _read(
+                reader,
+                repository,
+                layer.descriptor,
+                layer=str(layer.diff_id),
+                origin=layer.origin,
+                budget=budget,
+                cache=cache,
+            ),
+            made_by=clean(layer.title, _MAX_TITLE),
         )
         for layer in _counted(image.layers, progress)
     ]
@@ -208,15 +216,18 @@ def catalogue_reference(
             hint="manifest and configuration do not belong together; ask who pushed it",
             code="BAD_DOCUMENT",
         )
-    origins, budget = _origins(config), Budget()
+    origins, titles, budget = _origins(config), _titles(config), Budget()
     layers = [
-        _read(
-            reader,
-            repository,
-            descriptor,
-            layer=str(diff_id),
-            origin=origins.get(number),
-            budget=budget,
+        replace(
+            _read(
+                reader,
+                repository,
+                descriptor,
+                layer=str(diff_id),
+                origin=origins.get(number),
+                budget=budget,
+            ),
+            made_by=titles.get(number, ""),
         )
         for number, (descriptor, diff_id) in enumerate(
             _counted(list(zip(manifest.layers, config.diff_ids, strict=True)), progress)
@@ -339,15 +350,23 @@ def _counted(items: Sequence[_Item], progress: Progress) -> Iterator[_Item]:
 def _origins(config: ImageConfig) -> dict[int, Origin]:
     """Return what imagekit wrote of each layer into the history: ``imagekit: ORIGIN ...``."""
     words = {origin.value: origin for origin in Origin}
-    made = [line for line in config.history if not line.empty_layer]
-    if len(made) != len(config.diff_ids):
-        return {}
     comments = (
         (n, line.comment.removeprefix("imagekit:").split()[:1])
-        for n, line in enumerate(made)
+        for n, line in enumerate(_made(config))
         if line.comment.startswith("imagekit:")
     )
     return {n: words[first[0]] for n, first in comments if first and first[0] in words}
+
+
+def _titles(config: ImageConfig) -> dict[int, str]:
+    """Return what made each layer, as the history says."""
+    return {n: clean(line.created_by, _MAX_TITLE) for n, line in enumerate(_made(config))}
+
+
+def _made(config: ImageConfig) -> tuple[History, ...]:
+    """Return the line of each layer; nothing where there are more or fewer lines than layers."""
+    made = tuple(line for line in config.history if not line.empty_layer)
+    return made if len(made) == len(config.diff_ids) else ()
 
 
 def _subject(pinned: PinnedReference, asked: Reference, config: ImageConfig) -> Subject:
