@@ -1,8 +1,9 @@
 """What an answer of a registry must be, whatever was asked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
-from imagekit.errors import IntegrityError, InvalidReferenceError
+from imagekit.errors import DocumentError, IntegrityError, InvalidReferenceError
 from imagekit.oci.digest import Digest
 from imagekit.oci.registry import protocol
 from imagekit.oci.registry.transport import Response
@@ -32,4 +33,24 @@ def claimed_digest(response: Response, *, what: str) -> Digest | None:
     except InvalidReferenceError as error:
         raise IntegrityError(
             f"{what}: the registry names it by {error.message}", code="CONTENT_DIGEST_MISMATCH"
+        ) from error
+
+
+@contextmanager
+def documents(what: str) -> Iterator[None]:
+    """Say of a document that cannot be read where it came from.
+
+    Args:
+        what: what was asked for.
+
+    Raises:
+        DocumentError: instead of one that says it of the document alone.
+    """
+    try:
+        yield
+    except DocumentError as error:
+        raise DocumentError(
+            f"{what}: {error.message}",
+            hint=error.hint or "is it a registry that answers, or something before it?",
+            code=error.code,
         ) from error

@@ -19,7 +19,7 @@ from imagekit.oci.codec import as_referrer, index_bytes, parse_manifest
 from imagekit.oci.digest import Digest
 from imagekit.oci.reference import PinnedReference, Reference, Repository, TaggedReference
 from imagekit.oci.registry import protocol
-from imagekit.oci.registry.answer_checks import check_status, claimed_digest
+from imagekit.oci.registry.answer_checks import check_status, claimed_digest, documents
 from imagekit.oci.registry.bodies import BytesBody, FileBody
 from imagekit.oci.registry.cache import AnswerCache
 from imagekit.oci.registry.session import Session, read_bounded
@@ -281,7 +281,8 @@ class RegistryClient:
         digest.check(raw, what=what)
         _check_claim(claimed, raw, what=what)
         # What is neither a manifest nor what it says it is goes no further.
-        parse_manifest(raw, media_type)
+        with documents(str(reference)):
+            parse_manifest(raw, media_type)
         return RawManifest(media_type=media_type, digest=digest, raw=raw)
 
     def _put(
@@ -299,7 +300,7 @@ class RegistryClient:
             repository, "PUT", url, headers=headers, body=body, push=True
         ) as response:
             check_status(response, (_OK, _CREATED), what=f"{repository}: storing {name}")
-            what = f"what the registry stored as {name}"
+            what = f"what was sent as {name}"
             claimed = claimed_digest(response, what=what)
         _check_claim(claimed, manifest.raw, what=what)
 
@@ -322,7 +323,7 @@ class RegistryClient:
         url = protocol.referrers_path(reference.repository, reference.digest)
         try:
             for page in self._pages(reference.repository, url, what=what, kind=INDEX):
-                for entry in _index(page, INDEX).manifests:
+                for entry in _index(page, INDEX, what=what).manifests:
                     # What is attached meanwhile moves the others: a page may repeat some of the one
                     # before.
                     by_digest[entry.digest] = entry
@@ -339,8 +340,9 @@ class RegistryClient:
             return ()
         # distribution-spec, "Listing Referrers", lets a client conclude from something else than an
         # index that there are no referrers. Here it is an error, as a withdrawal may be among them.
-        entries = _index(manifest.raw, manifest.media_type).manifests
-        _check_count(len(entries), what=f"the referrers of {reference}")
+        what = f"the referrers of {reference}"
+        entries = _index(manifest.raw, manifest.media_type, what=what).manifests
+        _check_count(len(entries), what=what)
         return entries
 
     def _list(
@@ -403,7 +405,9 @@ class RegistryClient:
                 if kind and not media_type:
                     # Perhaps the headers were cut off: that is no word on what the registry can.
                     raise RegistryError(
-                        f"{what}: the registry does not say what it sent", code="BAD_ANSWER"
+                        f"{what}: the registry does not say what it sent",
+                        hint="try again; if it fails again, ask whoever runs the registry",
+                        code="BAD_ANSWER",
                     )
                 # distribution-spec, "Listing Referrers": the Content-Type has to be that of an
                 # index. A page for unknown paths, answered with 200, is none.
@@ -484,11 +488,12 @@ def _checked(response: Response, descriptor: Descriptor) -> Iterator[bytes]:
     yield held
 
 
-def _index(raw: bytes, media_type: str) -> Index:
-    parsed = parse_manifest(raw, media_type) if media_type in INDEX_TYPES else None
-    if not isinstance(parsed, Index):
-        raise DocumentError("the list of referrers is no index", code="BAD_MEDIA_TYPE")
-    return parsed
+def _index(raw: bytes, media_type: str, *, what: str) -> Index:
+    with documents(what):
+        parsed = parse_manifest(raw, media_type) if media_type in INDEX_TYPES else None
+        if not isinstance(parsed, Index):
+            raise DocumentError("the list of referrers is no index", code="BAD_MEDIA_TYPE")
+        return parsed
 
 
 def _referrer_of(subject: PinnedReference, manifest: RawManifest) -> Descriptor:

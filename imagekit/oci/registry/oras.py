@@ -25,7 +25,11 @@ from imagekit.oci.registry.proxies import Proxies
 from imagekit.oci.registry.stdlib_transport import tls_context, unreachable, untrusted
 from imagekit.oci.registry.transport import Body, ConnectionFaultError, Request
 
-_NO_CONNECTION = (urllib3.exceptions.NewConnectionError, ssl.SSLError)
+_NO_CONNECTION = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    ssl.SSLError,
+)
 
 
 class OrasTransport:
@@ -197,7 +201,7 @@ def _unanswered(request: Request, error: Exception) -> RegistryError:
         return untrusted(place, reason)
     if any(isinstance(cause, _NO_CONNECTION) for cause in chain):
         return unreachable(place, key[0], reason, proxy=Proxies().of(key))
-    return _fault(request, error)
+    return _fault(request, error, reason)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -206,17 +210,18 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _fault(request: Request, error: Exception) -> ConnectionFaultError:
+def _fault(
+    request: Request, error: Exception, reason: Exception | None = None
+) -> ConnectionFaultError:
     where = f"{request.method} {shown(request.url.partition('?')[0])}"
-    slow = isinstance(error, TimeoutError | requests.Timeout | urllib3.exceptions.ReadTimeoutError)
-    if slow and not isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, TimeoutError | requests.Timeout | urllib3.exceptions.ReadTimeoutError):
         return ConnectionFaultError(
             f"{where}: not answered whole within the time allowed",
             hint="the registry is too slow: try again later, or ask whoever runs it",
             code="TIMEOUT",
         )
     return ConnectionFaultError(
-        f"{where}: no connection: {shown(str(error))}",
-        hint="is the name right, and the registry running?",
+        f"{where}: the connection broke: {shown(str(reason or error))}",
+        hint="try again later",
         code="CONNECTION",
     )

@@ -319,7 +319,7 @@ def refusal(status: int, raw: bytes, *, what: str) -> RegistryError:
     reason, detail = _code_and_message(raw)
     message = f"{what}: the registry answered {status}" + (f": {detail}" if detail else "")
     kind: type[RegistryError] = RegistryError
-    hint, code = "", "REGISTRY_ERROR"
+    hint, code = "its log says more: ask whoever runs the registry", "REGISTRY_ERROR"
     if status == _NOT_FOUND:
         kind, code = NotFoundError, "NOT_FOUND"
         hint = "look at the name and the tag; some registries answer so without a login, too"
