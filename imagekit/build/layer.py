@@ -28,6 +28,7 @@ from imagekit.build.open_tree import OpenTree
 from imagekit.build.tar_header import EntryHeader
 from imagekit.build.tree_snapshot import Changes
 from imagekit.errors import BuildError, ToolError
+from imagekit.files import HINTS
 from imagekit.oci.digest import Digest
 from imagekit.oci.layer_stream import MAX_UNPACKED
 from imagekit.oci.types import LAYER_GZIP, Descriptor
@@ -100,7 +101,8 @@ def write(
                 Path(part.name).unlink(missing_ok=True)
     except OSError as error:
         raise ToolError(
-            f"cannot write a layer: {error}", hint="is the disk full? nothing was left half done"
+            f"cannot write a layer into {blobs}: {error.strerror or error}",
+            hint=HINTS.get(error.errno or 0, "nothing was left half done: run it again"),
         ) from error
     return layer
 

@@ -214,10 +214,18 @@ def _work(job: Job, runner: Runner) -> BuildResult:
             return make(job.plan, container, use_cache=job.use_cache, progress=runner.progress)
     except OSError as error:
         raise ToolError(
-            f"the build's files cannot be written: {error}", hint="is the disk full?"
+            f"the build's files cannot be written: {_reason(error)}",
+            hint=f"make room in {job.layout.parent} and {job.cache}, and run it again",
         ) from error
     finally:
         shutil.rmtree(job.folder.real, ignore_errors=True)
+
+
+def _reason(error: OSError) -> str:
+    """Return why; of a tree of which several files could not be copied, of the first."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error)
 
 
 def _sweep(buildah: Buildah, job: Job | StoragePrune, *, unused_for: float = _KEEP_SECONDS) -> None:
