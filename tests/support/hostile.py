@@ -16,6 +16,7 @@ class Asked(Struct, frozen=True):
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class Answer(Struct):
@@ -84,11 +85,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             super().finish()
 
     def do_GET(self) -> None:
-        request = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+        request = Asked(
+            method=self.command,
+            path=self.path,
+            headers={k.lower(): v for k, v in self.headers.items()},
+            body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+        )
         server = self.server
         assert isinstance(server, _Server)
         server.asked.append(request)
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         answer = server.script(request)
         if not answer.raw:
             self._head(answer)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import command, environment, imagekit, tiny_recipe
+from tests.support.namespaces import pid_namespace
 
 pytestmark = pytest.mark.real
 
@@ -28,7 +29,9 @@ def test_a_build_that_cannot_be_seen_is_not_taken_for_dead(tmp_path: Path) -> No
     ) as running:
         try:
             sleeper = _wait_for(running)
-            other = imagekit(tmp_path, "build", str(second), "--no-cache", before=_elsewhere())
+            other = imagekit(
+                tmp_path, "build", str(second), "--no-cache", before=pid_namespace(environment())
+            )
             assert running.poll() is None
         finally:
             for pid in _sleepers():
@@ -38,16 +41,6 @@ def test_a_build_that_cannot_be_seen_is_not_taken_for_dead(tmp_path: Path) -> No
     assert sleeper
     assert other.returncode == 0, other.stderr
     assert running.returncode == 0, said
-
-
-def _elsewhere() -> list[str]:
-    """Return what runs a program as this user in a PID namespace of its own."""
-    own = ["unshare", "--pid", "--fork", "--mount-proc"]
-    if os.geteuid() == 0:
-        return own
-    variables = [f"{key}={value}" for key, value in environment().items()]
-    back = ["setpriv", f"--reuid={os.getuid()}", f"--regid={os.getgid()}", "--init-groups"]
-    return ["sudo", "-n", "env", "-i", *variables, *own, *back]
 
 
 def _wait_for(running: subprocess.Popen[str]) -> list[int]:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,38 +14,14 @@ from subprocess import PIPE
 
 import pytest
 
-from imagekit.clock import SystemClock
-from imagekit.errors import NotFoundError
-from imagekit.oci.codec import parse_manifest
-from imagekit.oci.destination import Destination
-from imagekit.oci.location import LocatedReference
-from imagekit.oci.reference import PinnedReference, TaggedReference
-from imagekit.oci.registry.connect import writer
-from imagekit.oci.registry.options import RegistryOptions
-from imagekit.oci.types import Manifest
-from imagekit.policy.ruleset import OpenedPolicy
-from imagekit.publish.own_policy import own_policy
 from imagekit.sign.keyed import KeySigner
-from imagekit.sign.legacy import legacy_tag
 from imagekit.sign.open_signer import open_signer
-from imagekit.sign.own import own_statements
-from imagekit.signatures.intoto import COSIGN_SIGN, CYCLONEDX, SLSA_PROVENANCE
 from imagekit.signatures.keys.key_files import generate
-from imagekit.signatures.release import RELEASE
-from imagekit.verify.verify import verify
+from tests.support.released import RECIPE, complete, no_unsigned_tag
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-RECIPE = """\
-schema: 1
-name: hello
-version: 1.0.0
-base: scratch
-steps:
-  - copy: {from: hello.txt, to: /hello.txt}
-tags: {immutable: ["{version}"], moving: [latest]}
-"""
 DRIVER = Path(__file__).with_name("killed_publish.py")
 MOST_WRITES = 60
 AT_ONCE = 4
@@ -146,51 +121,8 @@ def _dies(bed: Bed, number: int) -> bool:
     """Kill a publish after so many writes, finish it, and return whether it lived to be killed."""
     prefix = f"round{number}"
     died = bed.publish(prefix, die_after=number) != 0
-    _no_unsigned_tag(bed, prefix)
+    no_unsigned_tag(bed.to(prefix), bed.signer)
     if died:
         assert bed.publish(prefix, die_after=0) == 0
-        _complete(bed, prefix)
+        complete(bed.to(prefix), bed.signer)
     return died
-
-
-def _no_unsigned_tag(bed: Bed, prefix: str) -> None:
-    place = Destination.parse(bed.to(prefix)).place("hello")
-    repository = place.repository
-    reader = writer(place, RegistryOptions())
-    try:
-        tags = reader.tags(repository)
-    except NotFoundError:
-        return
-    for tag in tags:
-        if not tag.startswith("sha256-"):
-            verdict = verify(
-                LocatedReference(place.location, TaggedReference(repository, tag)),
-                policy=_policy(bed, prefix),
-            )
-            assert verdict.allowed, (prefix, tag, verdict.findings)
-
-
-def _complete(bed: Bed, prefix: str) -> None:
-    place = Destination.parse(bed.to(prefix)).place("hello")
-    repository = place.repository
-    reader = writer(place, RegistryOptions())
-    for tag in ("1.0.0", "latest"):
-        verdict = verify(
-            LocatedReference(place.location, TaggedReference(repository, tag)),
-            policy=_policy(bed, prefix),
-        )
-        assert verdict.allowed, (prefix, tag, verdict.findings)
-    image = reader.resolve(TaggedReference(repository, "1.0.0"))
-    own = own_statements(reader, PinnedReference(repository, image.digest), bed.signer)
-    kinds = Counter(entry.statement.predicate_type for entry in own)
-    assert kinds == {COSIGN_SIGN: 1, CYCLONEDX: 1, SLSA_PROVENANCE: 1, RELEASE: 1}, prefix
-    found = reader.manifest(legacy_tag(image))
-    legacy = parse_manifest(found.raw, found.media_type)
-    assert isinstance(legacy, Manifest)
-    assert len(legacy.layers) == 2, prefix
-    assert len(reader.referrers(image)) == 5, prefix
-
-
-def _policy(bed: Bed, prefix: str) -> OpenedPolicy:
-    repository = Destination.parse(bed.to(prefix)).place("hello").repository
-    return own_policy(repository.name, bed.signer.authority, SystemClock().now())

@@ -23,19 +23,10 @@ from imagekit.sign.open_signer import open_signer
 from imagekit.signatures.keys.key_files import generate
 from imagekit.verify.rollback import SqliteRollbackStore
 from imagekit.verify.verify import verify
+from tests.support.released import RECIPE
 from tests.support.servers import RegistryServer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-RECIPE = """\
-schema: 1
-name: hello
-version: 1.0.0
-base: scratch
-steps:
-  - copy: {from: hello.txt, to: /hello.txt}
-tags: {immutable: ["{version}"], moving: [latest]}
-"""
 
 
 @pytest.fixture(params=["docker-registry", "refregistry", "layout"])
